@@ -1,0 +1,3 @@
+"""runbookopt: evidence in, a proven runbook diff out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,87 @@
+"""What an agent left behind and what people and verifiers said of it, as records."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Trust = Literal["public", "partner", "internal"]
+"""How far the source of a trajectory is trusted, least first."""
+
+Part = Literal["train", "validation", "held-out"]
+
+
+class TaskRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A task as a trajectory line states it; `reference` is never shown to the agent."""
+
+    input: Any
+    reference: Any = None
+    group: str | None = None
+    split: Part | None = None
+
+
+class AgentRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which agent produced the trajectory; `key` is the digest of its settings."""
+
+    name: str | None = None
+    model: str | None = None
+    key: str | None = None
+
+
+class Author(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who gave a verdict."""
+
+    kind: Literal["code", "llm", "human", "agent"]
+    id: str | None = None
+
+
+class StoredVerdict(Struct, frozen=True, forbid_unknown_fields=True):
+    """A verdict that came with the trajectory."""
+
+    criterion: str
+    result: Literal["pass", "fail", "error"]
+    score: float | None = None
+    explanation: str | None = None
+    by: Author | None = None
+
+
+class Trajectory(Struct, frozen=True, forbid_unknown_fields=True):
+    """One stored attempt at a task; a line with a task alone is a task to roll out."""
+
+    id: str
+    task: TaskRecord
+    runbook_digest: str | None = None
+    runbook_version: str | None = None
+    output: str | None = None
+    steps: tuple[dict[str, Any], ...] = ()
+    agent: AgentRecord | None = None
+    trust: Trust = "public"
+    started_at: str | None = None
+    verdicts: tuple[StoredVerdict, ...] = ()
+
+
+class Label(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person's verdict on one criterion of one trajectory."""
+
+    trajectory: str
+    criterion: str
+    result: Literal["pass", "fail"]
+    failure_mode: str | None = None
+    explanation: str | None = None
+    by: str | None = None
+    at: str | None = None
+
+
+class Task(Struct, frozen=True):
+    """One input to work on; trajectories with the same input share it.
+
+    `id` is the SHA-256 of the canonical JSON of `input` ("sha256:..."). `trajectories` are ids in the
+    order of their files and lines; `trust` is the least trust among them.
+    """
+
+    id: str
+    input: Any
+    reference: Any = None
+    group: str | None = None
+    split: Part | None = None
+    trajectories: tuple[str, ...] = ()
+    trust: Trust = "public"

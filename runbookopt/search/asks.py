@@ -1,0 +1,137 @@
+"""What the search may ask of the world, and what it is told: the only words between search and driver."""
+
+from functools import cached_property
+from typing import Any
+
+from msgspec import Struct
+
+from runbookopt.records import digest, digest_of
+
+
+class Candidate(Struct, frozen=True, dict=True):
+    """A full text of the runbook."""
+
+    text: str
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the rendered file, before any version bump."""
+        return digest(self.text.encode())
+
+
+class Rollout(Struct, frozen=True):
+    """One attempt wanted: `candidate` on the task with this id.
+
+    `repeat` names which of several attempts this is ("0", "1", ...); the proof puts its look in front
+    ("<look>/0"), so that its attempts are fresh.
+    """
+
+    candidate: Candidate
+    task: str
+    repeat: str = "0"
+
+
+class Attempt(Struct, frozen=True):
+    """What a rollout came to: the output, and what the verifier says of it.
+
+    `score` and `objectives` lie in 0..1; `feedback` is the reasons of the criteria that did not pass;
+    `trajectory` is the id by which reports cite this attempt. `output` is None where the agent gave none.
+    """
+
+    trajectory: str
+    output: str | None
+    score: float
+    objectives: dict[str, float]
+    feedback: tuple[str, ...] = ()
+    gates_failed: tuple[str, ...] = ()
+    errors: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion passed."""
+        return not self.feedback
+
+
+class Shown(Struct, frozen=True):
+    """A trajectory as a reflector sees it: never the reference, only the feedback."""
+
+    trajectory: str
+    task: str
+    input: Any
+    output: str | None
+    score: float
+    feedback: tuple[str, ...]
+
+
+class Component(Struct, frozen=True):
+    """A part of the runbook that a proposal may rewrite."""
+
+    id: str
+    heading: str | None
+    text: str
+
+
+class Tried(Struct, frozen=True):
+    """An earlier edit in the lineage of the candidate and what became of it, rejections included."""
+
+    component: str
+    diagnosis: str
+    text: str
+    outcome: str
+
+
+class Reflection(Struct, frozen=True):
+    """One reflection wanted: all that a reflector gets to know.
+
+    `length_budget` is how many characters the whole runbook may have; `number` sets apart several
+    reflections on the same minibatch.
+    """
+
+    candidate: Candidate
+    components: tuple[Component, ...]
+    failing: tuple[Shown, ...]
+    passing: tuple[Shown, ...]
+    lineage: tuple[Tried, ...]
+    length_budget: int
+    number: int = 0
+
+
+class Proposal(Struct, frozen=True):
+    """A reflector's answer: what went wrong, and one component's new text; `cites` are trajectory ids."""
+
+    diagnosis: str
+    component: str
+    text: str
+    cites: tuple[str, ...] = ()
+
+
+class ReflectionFailure(Struct, frozen=True):
+    """A reflection that gave no proposal: never adopted, counted, and shown."""
+
+    kind: str
+    message: str
+
+
+class Ask(Struct, frozen=True):
+    """What the search wants to know next; rollouts and reflections of one ask may run side by side."""
+
+    rollouts: tuple[Rollout, ...] = ()
+    reflections: tuple[Reflection, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Digest of the ask, by which a resumed run knows that it walks the same path."""
+        rollouts = [(r.candidate.digest, r.task, r.repeat) for r in self.rollouts]
+        return digest_of([rollouts, self.reflections])
+
+
+class Reply(Struct, frozen=True):
+    """The answers, in the order of the ask.
+
+    `stopped` says why the driver answers nothing more ("budget", "minutes"); the lists are then empty and
+    the search returns what it has.
+    """
+
+    rollouts: tuple[Attempt, ...] = ()
+    reflections: tuple[Proposal | ReflectionFailure, ...] = ()
+    stopped: str | None = None
