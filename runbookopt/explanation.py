@@ -1,0 +1,252 @@
+"""What keeps a value from being a record, in words: the one file where a JSON Schema explains itself.
+
+msgspec decides whether a value fits and stops at the first reason; people want all of them, at their places.
+"""
+
+import difflib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    import jsonschema
+
+Place = tuple[str | int, ...]
+"""Where in a file a value stands: ("criteria", 0, "weight")."""
+
+SHOWN = 60
+"""Characters of a bad value that a message quotes."""
+
+
+class Fault(Struct, frozen=True):
+    """One thing wrong at one place; `line_of` is the place whose line is named, where that is another one."""
+
+    place: Place
+    message: str
+    line_of: Place | None = None
+
+
+class Misfit(ValueError):
+    """What a record's `__post_init__` raises when its values do not fit together; `key` is to be named."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+def explain(value: object, type_: type, hints: Mapping[str, str]) -> list[Fault]:
+    """Give all that speaks against `value` as a record of type `type_`, in the order of places.
+
+    `hints` says of keys that are not known here why they are not.
+    """
+    validator = _explainer(type_)
+    errors = cast("Iterable[Complaint]", validator.iter_errors(value))
+    faults = [fault for error in errors for leaf in _leaves(error) for fault in _faults(leaf, hints)]
+    return sorted(dict.fromkeys(faults), key=lambda fault: [str(key) for key in fault.place])
+
+
+def json_schema(type_: type) -> dict[str, Any]:
+    """Give the JSON Schema (2020-12) of what is read as `type_`."""
+    schema = msgspec.json.schema(type_)
+    root = schema.pop("$ref", "").removeprefix("#/$defs/")
+    definitions = schema.pop("$defs", {})
+    top = definitions.pop(root, schema)
+    if f'"#/$defs/{root}"'.encode() in msgspec.json.encode([top, definitions]):
+        definitions[root] = top
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Give ` (did you mean 'x'?)`, or nothing where no known word is near."""
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def shown(value: object) -> str:
+    """Give `value` as a message quotes it: JSON on one line, shortened, nothing unprintable in it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        text = "..."
+    text = plain(text)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def plain(text: str) -> str:
+    """Give `text` with all that a terminal would not print escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class Complaint(Protocol):
+    """What this file reads of a `jsonschema.ValidationError`."""
+
+    message: str
+    validator: str
+    validator_value: Any
+    instance: Any
+    schema: dict[str, Any]
+    context: Sequence["Complaint"]
+    absolute_path: Sequence[str | int]
+    relative_path: Sequence[str | int]
+    relative_schema_path: Sequence[str | int]
+
+
+@cache
+def _explainer(type_: type) -> Any:  # noqa: ANN401 - jsonschema makes the class of a validator at run time
+    from jsonschema import Draft202012Validator as Draft
+    from jsonschema import validators
+
+    schema = json_schema(type_)
+    parts = {schema.get("title"): schema, **schema["$defs"]}
+    for record in _records(msgspec.inspect.type_info(type_), {}).values():
+        if record.__name__ in parts:
+            parts[record.__name__]["x-record"] = record
+    whole = Draft.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    rules = {"x-record": _record_rule, "x-unique-by": _unique_rule}
+    extend: Any = validators.extend
+    return extend(Draft, rules, type_checker=whole)(schema)
+
+
+def _records(node: object, found: dict[str, type]) -> dict[str, type]:
+    """Find the record types within what msgspec knows of a type, by the names that its schema gives them."""
+    if isinstance(node, msgspec.inspect.StructType):
+        if node.cls.__name__ in found:
+            return found
+        found[node.cls.__name__] = node.cls
+    match node:
+        case tuple():
+            children: Sequence[object] = node
+        case msgspec.inspect.Type() | msgspec.inspect.Field():
+            children = [getattr(node, name) for name in node.__struct_fields__]
+        case _:
+            children = ()
+    for child in children:
+        _records(child, found)
+    return found
+
+
+def _record_rule(
+    _: object, record: type, value: object, __: object
+) -> Iterator["jsonschema.ValidationError"]:
+    import jsonschema
+
+    try:
+        msgspec.convert(value, record)
+    except msgspec.ValidationError as error:
+        own = " - at `$" not in str(error)
+        if own and isinstance(error.__cause__, Misfit):
+            yield jsonschema.ValidationError(
+                str(error.__cause__), validator="x-record", path=[error.__cause__.key]
+            )
+        elif own and isinstance(error.__cause__, ValueError):
+            yield jsonschema.ValidationError(str(error.__cause__), validator="x-record")
+
+
+def _unique_rule(_: object, key: str, value: object, __: object) -> Iterator["jsonschema.ValidationError"]:
+    import jsonschema
+
+    first: dict[str, int] = {}
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        name = item.get(key) if isinstance(item, dict) else None
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            message = f"expected a new {key}, got {shown(name)} again"
+            yield jsonschema.ValidationError(message, validator="x-unique-by", path=[index, key])
+
+
+def _leaves(error: Complaint) -> Iterator[Complaint]:
+    """Go down into the branch that was meant: the one that the tag names, or the only one of that type."""
+    if error.validator != "anyOf":
+        yield error
+        return
+    branches: dict[object, list[Complaint]] = {}
+    for cause in error.context or ():
+        branches.setdefault(cause.relative_schema_path[0], []).append(cause)
+    tag = error.schema.get("discriminator", {}).get("propertyName")
+    meant = [causes for causes in branches.values() if not any(_elsewhere(cause, tag) for cause in causes)]
+    if len(meant) != 1:
+        yield error
+        return
+    for cause in meant[0]:
+        yield from _leaves(cause)
+
+
+def _elsewhere(cause: Complaint, tag: str | None) -> bool:
+    """Whether this complaint says that another branch was meant."""
+    if not cause.relative_path:
+        missing = cause.validator == "required" and isinstance(cause.instance, dict) and tag is not None
+        return cause.validator in {"type", "enum"} or (missing and tag not in cause.instance)
+    return tag is not None and list(cause.relative_path) == [tag]
+
+
+def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[Fault]:
+    place, value = tuple(error.absolute_path), error.instance
+    match error.validator:
+        case "required":
+            missing = [key for key in error.validator_value if key not in value]
+            yield from (Fault(place, f"missing key {key!r}") for key in missing)
+        case "additionalProperties":
+            known = error.schema["properties"]
+            for key in [key for key in value if key not in known]:
+                why = f": {hints[key]}" if key in hints else nearest(key, known)
+                yield Fault(place, f"unknown key '{plain(key[:SHOWN])}'{why}", line_of=(*place, key))
+        case "anyOf":
+            yield _unmatched(error, place)
+        case "x-record" | "x-unique-by":
+            yield Fault(place, error.message)
+        case _:
+            yield Fault(place, f"expected {_expected(error)}, got {shown(value)}{_near(value, error)}")
+
+
+def _unmatched(error: Complaint, place: Place) -> Fault:
+    value, discriminator = error.instance, error.schema.get("discriminator")
+    if discriminator is None:
+        kinds = " or ".join(
+            _KINDS.get(branch.get("type", ""), "a mapping") for branch in error.validator_value
+        )
+        return Fault(place, f"expected {kinds}, got {shown(value)}")
+    tag, names = discriminator["propertyName"], discriminator["mapping"]
+    if not isinstance(value, dict):
+        return Fault(place, f"expected a mapping with the key {tag!r}, got {shown(value)}")
+    if tag not in value:
+        return Fault(place, f"missing key {tag!r}: one of {', '.join(names)}")
+    near = nearest(str(value[tag]), names)
+    return Fault((*place, tag), f"expected one of {', '.join(names)}, got {shown(value[tag])}{near}")
+
+
+def _expected(error: Complaint) -> str:
+    bound = error.validator_value
+    match error.validator:
+        case "type":
+            return _KINDS[bound]
+        case "enum":
+            return bound[0] if len(bound) == 1 else f"one of {', '.join(map(str, bound))}"
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            return f"a number {_SIGNS[error.validator]} {bound}"
+        case "minLength" | "minItems" if bound == 1:
+            return "something here"
+        case "pattern":
+            return f"text like {bound}"
+        case _:
+            return f"{error.validator} {bound}"
+
+
+def _near(value: object, error: Complaint) -> str:
+    return (
+        nearest(value, error.validator_value) if error.validator == "enum" and isinstance(value, str) else ""
+    )
+
+
+_SIGNS = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
+_KINDS = {
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
