@@ -1,14 +1,23 @@
 """The bundle: patch, evidence and digests in one file, in which the two halves of the program meet."""
 
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
+from runbookopt.errors import RunbookoptError
 from runbookopt.journal import Spent
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
+from runbookopt.records import MalformedFile, Problem, canonical, digest_of
 
 FORMAT = "runbookopt-bundle/1"
+_HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
@@ -116,3 +125,118 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     spent: Spent
     command: str
     digest: str = ""
+
+
+class ChangedLine(Struct, frozen=True):
+    """One line that a patch adds or removes; `number` counts from 1 in the text that holds the line."""
+
+    added: bool
+    number: int
+    text: str
+
+
+def seal(bundle: Bundle) -> Bundle:
+    """Give the bundle with its digest filled in.
+
+    The values take the road through JSON first, so that what is read back equals what was sealed. Raises
+    ValueError where a value does not fit its type (a number that is not finite, a malformed digest).
+    """
+    settled = msgspec.json.decode(encode(bundle), type=Bundle)
+    return msgspec.structs.replace(settled, digest=_digest(settled))
+
+
+def encode(bundle: Bundle) -> bytes:
+    """Give the canonical JSON of a sealed bundle."""
+    return canonical(msgspec.to_builtins(bundle))
+
+
+def read_bundle(data: bytes, path: str) -> Bundle:
+    """Read what `encode` gave.
+
+    Raises MalformedFile for another format, for a field that is missing, unknown or malformed, and where
+    the bytes are not the ones that were sealed.
+    """
+    try:
+        found = msgspec.json.decode(data, type=_AnyFormat).format
+        if found != FORMAT:
+            raise MalformedFile([Problem(path, None, _other_format(found))])
+        bundle = msgspec.json.decode(data, type=Bundle)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedFile([Problem(path, None, f"not a bundle: {error}")]) from error
+    problems = [*_misplaced(bundle), *_tampered(bundle, data)]
+    if problems:
+        raise MalformedFile([Problem(path, None, problem) for problem in problems])
+    return bundle
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Write a sealed bundle to `folder`/bundles/<digest>.json, wholly or not at all, and give its path.
+
+    Raises RunbookoptError where it cannot be written.
+    """
+    place = folder / "bundles" / file_name(bundle)
+    unfinished: Path | None = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=place.parent, prefix=".unfinished-", delete=False) as file:
+            unfinished = Path(file.name)
+            file.write(encode(bundle))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(place)
+    except OSError as error:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)
+        message = f"{place}: the bundle cannot be written ({error.strerror}); make room there and run again"
+        raise RunbookoptError(message) from error
+    return place
+
+
+def file_name(bundle: Bundle) -> str:
+    """Give the name of a sealed bundle's file: the digest in hexadecimal, and `.json`."""
+    return f"{bundle.digest.removeprefix('sha256:')}.json"
+
+
+def changed_lines(patch: str) -> Iterator[ChangedLine]:
+    """Give each line that the hunks of a unified diff of one file add or remove, in their order."""
+    old = new = 0
+    inside = False
+    for line in patch.split("\n"):
+        if hunk := _HUNK.match(line):
+            old, new, inside = int(hunk[1]), int(hunk[2]), True
+        elif inside and line.startswith("+"):
+            yield ChangedLine(added=True, number=new, text=line[1:])
+            new += 1
+        elif inside and line.startswith("-"):
+            yield ChangedLine(added=False, number=old, text=line[1:])
+            old += 1
+        elif inside and line.startswith(" "):
+            old, new = old + 1, new + 1
+
+
+class _AnyFormat(Struct, frozen=True):
+    format: str
+
+
+def _digest(bundle: Bundle) -> str:
+    fields = msgspec.to_builtins(bundle)
+    return digest_of({name: value for name, value in fields.items() if name != "digest"})
+
+
+def _other_format(found: str) -> str:
+    return f"format: expected {FORMAT!r}, got {found!r}; the bundle was made by another version of runbookopt"
+
+
+def _tampered(bundle: Bundle, data: bytes) -> Iterator[str]:
+    if bundle.digest != _digest(bundle):
+        yield f"digest: {bundle.digest!r} is not the digest of the rest; the bundle was changed after sealing"
+    elif encode(bundle) != data:
+        yield "expected canonical JSON; the bundle was changed after sealing"
+
+
+def _misplaced(bundle: Bundle) -> Iterator[str]:
+    """Give what is wrong with the two names that become paths."""
+    for key, name in (("runbook", bundle.runbook), ("path", bundle.path)):
+        steps = name.split("/")
+        if {"", ".", "..", ".git"} & set(steps) or not name.isprintable() or "\\" in name or name[:1] == "-":
+            yield f"{key}: expected a path inside the repository, got {name!r}"

@@ -1,10 +1,58 @@
 """What a diff may never do, and what it brings in that a person should see (pure)."""
 
+from collections.abc import Iterator, Sequence
+
 from msgspec import Struct
+
+from runbookopt.gitwords import FileChange
+from runbookopt.landing.introduced import introduced, secrets
+from runbookopt.landing.policy import Introduced
+from runbookopt.runbook import Runbook, violations
+
+_KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
 
 
 class GuardReport(Struct, frozen=True):
     """What the guard found: violations, each a hard stop, and what is new, class by class."""
 
     violations: tuple[str, ...]
-    introduces: dict[str, tuple[str, ...]]
+    introduces: dict[Introduced, tuple[str, ...]]
+
+
+def guard(
+    changes: Sequence[FileChange], *, path: str, before: Runbook, after: Runbook | str, bumped: bool = True
+) -> GuardReport:
+    """Judge a diff: every file that it changes, and the one runbook at `path` before and after.
+
+    `after` is the text with its version bump (`bumped`), or the bare text where it cannot be read as a
+    runbook. All violations are listed, not only the first. No secret is repeated.
+    """
+    text = after if isinstance(after, str) else after.text
+    found = (
+        *(violation for change in changes for violation in _misplaced(change, path)),
+        *violations(before, after, bumped=bumped),
+        *_leaks(before.text, text),
+    )
+    return GuardReport(tuple(dict.fromkeys(found)), introduced(before.text, text))
+
+
+def _misplaced(change: FileChange, path: str) -> Iterator[str]:
+    old, new = change.old_path, change.new_path
+    for other in dict.fromkeys(p for p in (old, new) if p not in {None, path}):
+        yield f"another file is touched: {other!r}"
+    if change.status in {"R", "C"} or (old is not None and new is not None and old != new):
+        yield f"a file is {'copied' if change.status == 'C' else 'renamed'}: {old!r} to {new!r}"
+    if new is None or change.status == "D":
+        yield f"a file is deleted: {old!r}"
+    elif change.new_mode in _KINDS:
+        yield f"{new!r} becomes {_KINDS[change.new_mode]}"
+    elif old is None or change.status == "A":
+        yield f"a file is added: {new!r}"
+    elif change.old_mode != change.new_mode:
+        yield f"the mode of {new!r} changes from {change.old_mode} to {change.new_mode}"
+
+
+def _leaks(before: str, after: str) -> Iterator[str]:
+    for kind, secret, line in secrets(after):
+        if after.count(secret) > before.count(secret):
+            yield f"{kind} is brought in at line {line}"

@@ -1,13 +1,20 @@
 """Who must say yes to a change: the declared merge policy, and the decision with all its reasons (pure)."""
 
 import re
-from typing import Annotated, Literal, get_args
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
 from runbookopt.evidence.trajectory import Trust
 from runbookopt.proof.comparison import Comparison, Terms
 from runbookopt.records import MalformedFile, Problem, read_yaml
+
+if TYPE_CHECKING:
+    from runbookopt.forge.forge import Approval
+
+PASSING_TODAY_AT_LEAST = 20
+"""Held-out tasks that must pass today: with fewer, a loss can hardly be seen; nothing merges by itself."""
 
 Introduced = Literal["urls", "commands", "credentials", "hidden-text"]
 """The classes of things that a diff may bring in; the guard finds them."""
@@ -117,3 +124,177 @@ def _line_of(key: str, data: bytes) -> int:
     """Give the line of a top-level key of a block mapping; 1 where it is not written out."""
     found = re.search(rf"^[\"']?{key}[\"']?\s*:".encode(), data, re.MULTILINE)
     return 1 if found is None else data[: found.start()].count(b"\n") + 1
+
+
+def decide(policy: Policy, facts: Facts) -> Decision:
+    """Say which way a change goes.
+
+    "none" unless the proof accepted it; "auto" where the policy asks for that and every condition is known
+    to hold; else "review".
+    """
+    proved = _proved(facts.comparison)
+    asked = (_declared(policy), _automatic(policy))
+    conditions = tuple(_conditions(policy.auto_merge_if, facts))
+    reasons = (proved, *asked, *conditions)
+    if not proved.holds:
+        return Decision("none", reasons)
+    return Decision("auto" if all(reason.holds for reason in reasons) else "review", reasons)
+
+
+def may_merge(
+    policy: Policy,
+    decision: Decision,
+    approvals: Sequence["Approval"],
+    *,
+    author: str,
+    committers: Collection[str],
+    head: str,
+) -> Permission:
+    """Say whether the policy lets a pull request be merged now; one more approval never turns yes to no.
+
+    `committers` are all who committed or pushed any part of it, `head` is the commit that would be merged.
+    An approval counts once for each of the policy's reviewers, for this head only, and never from the
+    author or a committer. What goes to review needs `policy.approvals` of them.
+    """
+    if decision.merge == "none":
+        return Permission(
+            False, (*decision.reasons, Reason("decision", False, "the change is not to be merged"))
+        )
+    if decision.merge == "auto":
+        return Permission(
+            True, (*decision.reasons, Reason("decision", True, "the policy needs no person here"))
+        )
+    reviewers = {login.casefold() for login in policy.reviewers}
+    makers = {login.casefold() for login in committers}
+    counted: dict[str, Reason] = {}
+    refused: list[Reason] = []
+    for approval in approvals:
+        who = approval.by.casefold()
+        why = _does_not_count(approval, head, author=author, makers=makers, reviewers=reviewers)
+        if why is not None:
+            refused.append(Reason("approval", False, f"the approval of {approval.by} does not count: {why}"))
+        else:
+            counted[who] = Reason("approval", True, f"{approval.by} approved this commit")
+    enough = Reason("approvals", len(counted) >= policy.approvals, _how_many(policy, len(counted)))
+    return Permission(bool(enough.holds), (*decision.reasons, enough, *counted.values(), *refused))
+
+
+def _proved(comparison: Comparison | None) -> Reason:
+    if comparison is None:
+        return Reason("accepted", False, "nothing is proved: nobody looked at the held-out tasks")
+    told = f"the proof on {comparison.tasks} held-out tasks says {comparison.answer}"
+    return Reason("accepted", comparison.answer == "accepted", told)
+
+
+def _declared(policy: Policy) -> Reason:
+    if policy.declared:
+        return Reason("declared", True, "a merge policy is declared")
+    return Reason(
+        "declared", False, "no policy is declared: nobody is requested and nothing merges by itself"
+    )
+
+
+def _automatic(policy: Policy) -> Reason:
+    if policy.merge == "auto":
+        return Reason("merge", True, "the policy lets a change merge by itself")
+    if not policy.reviewers:
+        return Reason("merge", False, "without a policy every change goes to review")
+    who = ", ".join(policy.reviewers)
+    return Reason("merge", False, f"the policy asks for review: {policy.approvals} approval(s) of {who}")
+
+
+def _conditions(wanted: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
+    """Give what must hold for an automatic merge, each with what was found."""
+    yield _gain(wanted, facts.comparison)
+    yield _at_most("changed_lines_at_most", facts.changed_lines, wanted.changed_lines_at_most)
+    yield _at_most("growth_at_most", facts.growth, wanted.growth_at_most)
+    yield _calibrated(wanted, facts.uncalibrated)
+    yield _trusted(wanted, facts.trust)
+    yield _introduced(wanted, facts.introduced)
+    yield _passing(facts.comparison)
+    yield Reason(
+        "ledger", not facts.ledger_notes, _joined(facts.ledger_notes) or "looked-at tasks are unchanged"
+    )
+
+
+def _gain(wanted: AutoMergeIf, comparison: Comparison | None) -> Reason:
+    name = "gain_at_least"
+    if comparison is None:
+        return Reason(name, None, "the held-out gain is unknown")
+    told = f"the held-out gain is at least {comparison.low:+.3f}, and {wanted.gain_at_least:+.3f} is wanted"
+    return Reason(name, comparison.low >= wanted.gain_at_least, told)
+
+
+def _at_most(name: str, found: float | None, limit: float) -> Reason:
+    what = name.removesuffix("_at_most").replace("_", " ")
+    shown = ("{:.1%}" if isinstance(limit, float) else "{}").format
+    if found is None:
+        return Reason(name, None, f"{what}: unknown, and at most {shown(limit)} is allowed")
+    return Reason(name, found <= limit, f"{what}: {shown(found)}, and at most {shown(limit)} is allowed")
+
+
+def _calibrated(wanted: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reason:
+    name = "calibrated"
+    if not wanted.calibrated:
+        return Reason(name, True, "the policy does not ask for calibrated criteria")
+    if uncalibrated is None:
+        return Reason(name, None, "it is unknown whether the criteria that decide are calibrated")
+    if uncalibrated:
+        return Reason(name, False, f"not checked against a reference or a schema: {_joined(uncalibrated)}")
+    return Reason(name, True, "every criterion that decides checks against a reference or a schema")
+
+
+def _trusted(wanted: AutoMergeIf, trust: Trust | None) -> Reason:
+    name = "trust_at_least"
+    if trust is None:
+        return Reason(name, None, "the trust of the trajectories reflected on is unknown")
+    order: tuple[Trust, ...] = get_args(Trust)
+    told = f"the trajectories reflected on are {trust} or better, and {wanted.trust_at_least} is wanted"
+    return Reason(name, order.index(trust) >= order.index(wanted.trust_at_least), told)
+
+
+def _introduced(wanted: AutoMergeIf, introduced: Mapping[str, Sequence[str]] | None) -> Reason:
+    name = "introduces_none_of"
+    if introduced is None:
+        return Reason(name, None, "it is unknown what the diff introduces")
+    found = [
+        f"{kind}: {_joined(introduced[kind])}" for kind in wanted.introduces_none_of if introduced.get(kind)
+    ]
+    return Reason(
+        name, not found, f"the diff introduces {'; '.join(found) or 'none of what the policy lists'}"
+    )
+
+
+def _passing(comparison: Comparison | None) -> Reason:
+    name = "passing_today"
+    if comparison is None:
+        return Reason(name, None, "it is unknown how many held-out tasks pass today")
+    found = comparison.passing_today
+    told = f"{found} held-out tasks pass today, and {PASSING_TODAY_AT_LEAST} are needed for a loss to be seen"
+    return Reason(name, found >= PASSING_TODAY_AT_LEAST, told)
+
+
+def _joined(items: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _does_not_count(
+    approval: "Approval", head: str, *, author: str, makers: Collection[str], reviewers: Collection[str]
+) -> str | None:
+    who = approval.by.casefold()
+    if who == author.casefold():
+        return "the author cannot approve"
+    if who in makers:
+        return "who committed or pushed to the branch cannot approve"
+    if who not in reviewers:
+        return "the policy does not list this person as a reviewer"
+    if approval.head != head:
+        return f"it was given for {approval.head[:12]}, and the branch is at {head[:12]} now"
+    return None
+
+
+def _how_many(policy: Policy, counted: int) -> str:
+    if not policy.reviewers:
+        return "the policy names no reviewers, so no approval counts"
+    return f"{counted} of {policy.approvals} approval(s) of {', '.join(policy.reviewers)}"
