@@ -1,0 +1,390 @@
+"""Runs, asks and answers on disk, durable before they are used: the only file that knows SQLite."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from runbookopt.errors import RunbookoptError
+from runbookopt.records import canonical
+from runbookopt.search.asks import Reflection
+
+if TYPE_CHECKING:
+    import sqlite3
+
+T = TypeVar("T")
+
+VERSION = 1
+"""Of the tables below, kept in the file as SQLite's user_version."""
+
+_APPLICATION = 0x72626F70  # "rbop": tells our file from any other SQLite database
+_TABLES = """
+CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL, asked_for TEXT NOT NULL,
+    settings TEXT NOT NULL, state TEXT NOT NULL, continues TEXT);
+CREATE TABLE asks (run INTEGER NOT NULL, ordinal INTEGER NOT NULL, digest TEXT NOT NULL,
+    reflections TEXT NOT NULL, stopped TEXT, PRIMARY KEY (run, ordinal));
+CREATE TABLE reflections (key TEXT PRIMARY KEY, ask BLOB NOT NULL);
+CREATE TABLE answers (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, cost INTEGER NOT NULL);
+CREATE TABLE failures (run INTEGER NOT NULL, key TEXT NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL,
+    body BLOB NOT NULL, cost INTEGER NOT NULL, PRIMARY KEY (run, key));
+"""
+_BUSY_SECONDS = 0.25  # SQLite waits this long at a time, deaf to Ctrl-C; we ask again until patience ends
+
+
+class Spent(Struct, frozen=True):
+    """What a run used: `rollouts` and `reflections` were paid now, `cached` rollouts were paid earlier.
+
+    Unknown is None, never 0. `seconds` is the wall clock of this process.
+    """
+
+    rollouts: int
+    cached: int
+    reflections: int
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float = 0.0
+
+
+class Answer(Struct, frozen=True):
+    """What the world said to one ask: canonical JSON, and what it costs the budget, in rollouts.
+
+    `failed`: the world gave no answer, and `body` says why. Only the run that met a failure is told of it.
+    """
+
+    key: str
+    kind: Literal["rollout", "reflection"]
+    body: bytes
+    cost: int
+    failed: bool = False
+
+
+class RunRecord(Struct, frozen=True):
+    """A run as the journal names it; `asks` is how many it has made.
+
+    `state` is "left" where another version of the search met the run unfinished; the run that took over
+    names it in `continues`.
+    """
+
+    id: str
+    settings: dict[str, Any]
+    state: Literal["open", "finished", "left"]
+    continues: str | None
+    asks: int
+
+
+class JournalError(RunbookoptError):
+    """The journal cannot be read or written; the message says what to do."""
+
+
+def trajectory_id(key: str) -> str:
+    """Give the short id by which reports cite the rollout with this key."""
+    return "r-" + key.removeprefix("sha256:")[:12]
+
+
+class _Body(Struct, frozen=True):
+    """The part of a rollout's answer that reports cite."""
+
+    output: str | None
+
+
+class Journal:
+    """The answers of all runs, by key, and the runs.
+
+    Several processes may write at once: of two answers to one key the first that is written stays, and it
+    is the one that both use.
+    """
+
+    def __init__(self, connection: "sqlite3.Connection", path: Path, patience: float) -> None:
+        self._connection = connection
+        self._path = path
+        self._patience = patience
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, *, patience: float = 20.0) -> Iterator[Self]:
+        """Open the journal at `path`, making it and its folder where there is none.
+
+        `patience` is how many seconds to wait for a lock that another process holds. Raises
+        JournalError; a file that is no journal of this version is left as it is.
+        """
+        import sqlite3
+
+        with _advising(path, patience):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(path, timeout=min(_BUSY_SECONDS, patience), isolation_level=None)
+        try:
+            journal = cls(connection, path, patience)
+            journal._prepare()
+            yield journal
+        finally:
+            connection.close()
+
+    def run(self, run_id: str, settings: Mapping[str, object]) -> "Run":
+        """Continue the unfinished run of this id, or begin one."""
+        with self.writing() as execute:
+            found = execute(
+                "SELECT number, id FROM runs WHERE asked_for = ? AND state = 'open' ORDER BY number DESC",
+                (run_id,),
+            ).fetchone()
+            if found is None:
+                values = (run_id, run_id, _text(settings))
+                made = execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, 'open', NULL)", values)
+                found = (made.lastrowid, run_id)
+        return Run(self, *found)
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Give all runs, oldest first."""
+        rows = self.read(
+            "SELECT id, settings, state, continues, (SELECT count(*) FROM asks WHERE run = number) FROM runs"
+            " ORDER BY number"
+        )
+        return tuple(RunRecord(row[0], msgspec.json.decode(row[1]), *row[2:]) for row in rows)
+
+    def reflection_asks(self, run_id: str) -> tuple[Reflection, ...]:
+        """Give what the runs of this id asked of reflectors, each ask once, in the order of asking."""
+        rows = self.read(
+            "SELECT reflections.ask FROM runs JOIN asks ON asks.run = runs.number"
+            " JOIN json_each(asks.reflections) AS shown JOIN reflections ON reflections.key = shown.value"
+            " WHERE runs.id = ?1 OR runs.asked_for = ?1 ORDER BY runs.number, asks.ordinal, shown.id",
+            run_id,
+        )
+        return tuple(msgspec.json.decode(ask, type=Reflection) for (ask,) in dict.fromkeys(rows))
+
+    def output(self, trajectory: str) -> str | None:
+        """Give the output of the rollout that reports cite by this id; None where there is none."""
+        start = "sha256:" + trajectory.removeprefix("r-")
+        query = "SELECT key, body FROM answers WHERE kind = 'rollout' AND key BETWEEN ? AND ?"
+        found = (
+            body for key, body in self.read(query, start, start + "g") if trajectory_id(key) == trajectory
+        )
+        body = next(found, None)
+        return None if body is None else msgspec.json.decode(body, type=_Body).output
+
+    def read(self, query: str, *values: object) -> list[Any]:
+        """Give all rows of a query."""
+        with _advising(self._path, self._patience):
+            return self._patiently(lambda: self._connection.execute(query, values).fetchall())
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[..., "sqlite3.Cursor"]]:
+        """Write in one transaction: all of it is durable at the end, or nothing of it is there."""
+        with _advising(self._path, self._patience):
+            if self._connection.in_transaction:  # Ctrl-C can leave one behind
+                self._connection.execute("ROLLBACK")
+            try:
+                self._patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself rolls back on some errors
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _prepare(self) -> None:
+        if self._is_new():
+            self.read("PRAGMA journal_mode = WAL")
+            with self.writing() as execute:
+                if self._is_new():  # no other process has come first
+                    for statement in _TABLES.split(";"):
+                        execute(statement)
+                    execute(f"PRAGMA application_id = {_APPLICATION}")
+                    execute(f"PRAGMA user_version = {VERSION}")
+        # NORMAL writes each commit to the operating system but does not wait for the disk. What was written
+        # outlives the process however it is killed. Only a power cut may take the last commits with it (never
+        # the file): those answers are paid again, by a run that has lost what it had built on them.
+        self.read("PRAGMA synchronous = NORMAL")
+
+    def _is_new(self) -> bool:
+        # in this order: another process may be making the tables just now, and they come all at once
+        tables, application, version = (
+            self.read(query)[0][0]
+            for query in (
+                "SELECT count(*) FROM sqlite_master",
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+            )
+        )
+        if application != _APPLICATION:
+            if tables or application:
+                raise JournalError(_not_ours(self._path, "it is another program's database"))
+            return True
+        if version != VERSION:
+            raise JournalError(
+                f"{self._path}: a journal of version {version}, and this runbookopt reads version {VERSION};"
+                " use the runbookopt that wrote it, or move the file away (its answers are then paid again)"
+            )
+        return False
+
+    def _patiently(self, operation: Callable[[], T]) -> T:
+        import sqlite3
+
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return operation()
+            except sqlite3.OperationalError as error:
+                if _code(error) not in (5, 6) or time.monotonic() >= until:
+                    raise
+                time.sleep(0.005)  # SQLite does not wait where it sees that two processes wait for each other
+
+
+class Run:
+    """One run: the digests of its asks in order, and the failures that it met.
+
+    A run is open from its first `Journal.run` to `finish`, over any number of kills. While it is open it is
+    told its own failures again, so that it takes the path of the run that was not cut; no other run, nor a
+    later one of the same id, is ever told them. `id` changes when `begin` finds the asks of another version.
+    """
+
+    def __init__(self, journal: Journal, number: int, run_id: str) -> None:
+        self.id = run_id
+        self._journal = journal
+        self._number = number
+
+    def begin(self, ordinal: int, digest: str, shown: Mapping[str, bytes]) -> str | None:
+        """Write down the ask at this place, and what reflectors will be `shown` (JSON by key).
+
+        Gives the reason why the run stopped here the first time, or None. Where another ask stands at this
+        place, another version of the search made it: the run gets a new id, takes over the asks and failures
+        so far, and goes on.
+        """
+        earlier = self._asked(ordinal)
+        if earlier is None or earlier[0] != digest:
+            with self._journal.writing() as execute:
+                earlier = self._asked(ordinal)
+                if earlier is not None and earlier[0] != digest:
+                    self._leave(execute, ordinal)
+                for key, ask in shown.items():
+                    execute("INSERT OR IGNORE INTO reflections VALUES (?, ?)", (key, ask))
+                values = (self._number, ordinal, digest, _text(list(shown)))
+                execute("INSERT OR IGNORE INTO asks VALUES (?, ?, ?, ?, NULL)", values)
+                earlier = self._asked(ordinal)
+        return earlier[1] if earlier else None
+
+    def stop(self, ordinal: int, reason: str) -> None:
+        """Write down that a clock ended the run at this ask, so that a resumed run ends there too."""
+        with self._journal.writing() as execute:
+            values = (reason, self._number, ordinal)
+            execute("UPDATE asks SET stopped = ? WHERE run = ? AND ordinal = ?", values)
+
+    def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """Give what the journal has for these keys: the run's own failures, else anybody's answers."""
+        wanted = _text(keys)
+        answered = self._journal.read(
+            "SELECT key, kind, body, cost FROM answers WHERE key IN (SELECT value FROM json_each(?))", wanted
+        )
+        failed = self._journal.read(
+            "SELECT key, kind, body, cost FROM failures"
+            " WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
+            self._number,
+            wanted,
+        )
+        return {row[0]: Answer(*row) for row in answered} | {
+            row[0]: Answer(*row, failed=True) for row in failed
+        }
+
+    def keep(self, ordinal: int, answers: Sequence[Answer]) -> dict[str, Answer]:
+        """Make answers durable in one transaction, and give those to use: for each key the first written.
+
+        A failure is kept only where there is no answer yet, and one that is kept goes before a later answer:
+        so what this run is told of a key never changes, whatever other runs write.
+        """
+        with self._journal.writing() as execute:
+            for answer in answers:
+                values = (answer.key, answer.kind, answer.body, answer.cost)
+                if answer.failed:
+                    execute(
+                        "INSERT OR IGNORE INTO failures SELECT ?5, ?1, ?6, ?2, ?3, ?4"
+                        " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
+                        (*values, self._number, ordinal),
+                    )
+                else:
+                    execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", values)
+        return self.answers([answer.key for answer in answers])
+
+    def finish(self) -> None:
+        """Close the run: its failures are never told again, and the next run of this id begins anew."""
+        with self._journal.writing() as execute:
+            execute("UPDATE runs SET state = 'finished' WHERE number = ?", (self._number,))
+
+    def _asked(self, ordinal: int) -> tuple[str, str | None] | None:
+        query = "SELECT digest, stopped FROM asks WHERE run = ? AND ordinal = ?"
+        rows = self._journal.read(query, self._number, ordinal)
+        return rows[0] if rows else None
+
+    def _leave(self, execute: Callable[..., "sqlite3.Cursor"], ordinal: int) -> None:
+        old = self._number
+        execute("UPDATE runs SET state = 'left' WHERE number = ?", (old,))
+        made = execute(
+            "INSERT INTO runs SELECT NULL, asked_for || '.'"
+            " || (SELECT count(*) + 1 FROM runs AS same WHERE same.asked_for = runs.asked_for),"
+            " asked_for, settings, 'open', id FROM runs WHERE number = ?",
+            (old,),
+        )
+        self._number = made.lastrowid or 0
+        self.id = execute("SELECT id FROM runs WHERE number = ?", (self._number,)).fetchone()[0]
+        taken = (self._number, old, ordinal)
+        execute(
+            "INSERT INTO asks SELECT ?, ordinal, digest, reflections, stopped FROM asks"
+            " WHERE run = ? AND ordinal < ?",
+            taken,
+        )
+        execute(
+            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost FROM failures"
+            " WHERE run = ? AND ordinal < ?",
+            taken,
+        )
+
+
+@contextmanager
+def _advising(path: Path, patience: float) -> Iterator[None]:
+    """Turn what SQLite and the file system say into what the user can do about it."""
+    import sqlite3
+
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(f"{path}: the journal cannot be made: {error.strerror}") from error
+    except sqlite3.DatabaseError as error:
+        advice = _advice(path, patience, error)
+        if advice is None:
+            raise
+        raise JournalError(advice) from error
+
+
+def _advice(path: Path, patience: float, error: "sqlite3.DatabaseError") -> str | None:
+    match _code(error):
+        case 5 | 6:  # SQLITE_BUSY, SQLITE_LOCKED
+            return (
+                f"{path}: another process has held the journal locked for {patience:g} s;"
+                " wait until it is done, then run the same command again"
+            )
+        case 10 | 13:  # SQLITE_IOERR (so a file size limit shows itself), SQLITE_FULL
+            return (
+                f"{path}: the journal cannot be written, the disk is full or a file size limit is reached"
+                f" ({error}); make room and run the same command again: what was answered before is kept"
+            )
+        case 3 | 8 | 14:  # SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN
+            return f"{path}: the journal cannot be opened for writing ({error}); let this user write there"
+        case 11 | 26:  # SQLITE_CORRUPT, SQLITE_NOTADB
+            return _not_ours(path, str(error))
+        case _:
+            return None
+
+
+def _not_ours(path: Path, why: str) -> str:
+    return f"{path}: not a journal of runbookopt ({why}); move the file away and run the same command again"
+
+
+def _code(error: "sqlite3.Error") -> int:
+    """Give SQLite's primary result code; its extended codes keep it in the low byte."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _text(value: object) -> str:
+    """Give canonical JSON as SQLite's own functions read it."""
+    return canonical(value).decode()
