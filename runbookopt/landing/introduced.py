@@ -130,7 +130,7 @@ _ADDRESS = re.compile(
     | (?<![\w-])(?:mailto:|javascript:|vbscript:|tel:\+?\d|data:\w+/)[^\s<>"`|]+
     | (?<![\w.-])\d{{1,3}}(?:{_DOT}\d{{1,3}}){{3}}(?![.]?\d)[^\s<>"`|]*
     | (?<![\w-])localhost(?![\w-])[^\s<>"`|]*
-    | (?<![\w-])(?<!\$\.)(?P<host>(?:{_LABEL}{_DOT})+(?P<ending>{_ENDING}))
+    | (?<![\w-])(?<!\$\.)(?:[\w.+-]{{1,64}}@)?(?P<host>(?:{_LABEL}{_DOT})+(?P<ending>{_ENDING}))
       (?P<rest>(?::\d+)?(?:/[^\s<>"`|]*)?)
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -172,7 +172,7 @@ def _commands(found: Found) -> Iterator[str]:
             yield " ".join(found.what.split())
         case "raw" | "rendered":
             for command in _COMMAND.finditer(found.what):
-                yield " ".join(command[0].split())
+                yield " ".join(_MARKER.sub("", command[0]).split())
         case _:
             pass
 
@@ -180,6 +180,7 @@ def _commands(found: Found) -> Iterator[str]:
 _SPAN = re.compile(
     r"^[\w./~\\-]\S*\s+\S|[;|&]|\$\(|^(?:\.{1,2}|~)?/\w|\.(?:sh|bash|exe|bat|cmd|ps1)$", re.IGNORECASE
 )
+_MARKER = re.compile(r"^[\s>]*(?:[-*+]\s+|\d+[.)]\s+)?`?(?=\$|PS)")
 # Programs that fetch, run, change or destroy; a word that is also plain English needs its argument.
 _COMMAND = re.compile(
     r"""
@@ -193,7 +194,7 @@ _COMMAND = re.compile(
         | (?:pip|pip3|npm|yarn|pnpm|brew|apt|apt-get|dnf|yum|apk|cargo|gem|go|uv)\s+(?:install|add|run|get|i)
         | git\s+(?:push|pull|clone|fetch|commit|checkout|reset|rebase|merge|remote|config|rm|apply)
         | os\.system | subprocess
-      )(?![\w-])
+      )(?:\.exe)?(?![\w-]|\.\w)
     | \|\s*(?:sudo\s+)?(?:/\S*/)?(?:(?:ba|z|k|da|fi)?sh|python[\d.]*|perl|ruby|node|php|iex)(?![\w-])
     | (?<![\w-])(?:eval|exec|system|popen)\s*\( | \$\([^)] | &&\s*\S
     )[^`\n]*
@@ -227,21 +228,20 @@ def _words(text: str) -> Iterator[str]:
 
 _CREDENTIAL = re.compile(
     r"""
-    (?<![^\W_])(?: (?i:
+    (?<![^\W_])(?:
         pass[ _-]?(?:words?|wd|phrases?|codes?) | tokens? | secrets? | credentials? | cookies?
         | (?:api|access|private|secret|ssh|signing|encryption)[ _-]?keys? | authori[sz]ation[ ]header
         | (?:recovery|seed)[ _-]phrases? | (?:security|one-time|verification)[ _-]codes? | otp | cvv | cvc
-        | id_rsa | bearer )
-    | PINs? | (?i:pin)[ _-](?i:codes?|numbers?)
+        | id_rsa | bearer | pins?
     )(?![^\W_])
     """,
-    re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
 def _unseen(found: Found) -> Iterator[str]:
     """Give what a reader of the rendered page, or of a window of ordinary width, does not see."""
-    if found.kind == "unseen":
+    if found.kind == "unseen" and not found.what.startswith("<!--"):  # those are told by `hidden_text`
         yield found.what
     elif found.kind == "raw":
         for match in _FAR_RIGHT.finditer(found.what):
@@ -252,7 +252,7 @@ _FAR_RIGHT = re.compile(r"[^\S\n]{80,}(\S.*)")
 
 
 def _read(text: str) -> Reading:
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow
+    from markdown_it import MarkdownIt
 
     environment: dict[str, Any] = {}
     parser = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table")

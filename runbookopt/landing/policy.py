@@ -89,7 +89,7 @@ class Facts(Struct, frozen=True):
     comparison: Comparison | None
     changed_lines: int | None = None
     growth: float | None = None
-    introduced: dict[str, tuple[str, ...]] | None = None
+    introduced: dict[Introduced, tuple[str, ...]] | None = None
     uncalibrated: tuple[str, ...] | None = None
     trust: Trust | None = None
     ledger_notes: tuple[str, ...] = ()
@@ -206,8 +206,8 @@ def _automatic(policy: Policy) -> Reason:
 def _conditions(wanted: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     """Give what must hold for an automatic merge, each with what was found."""
     yield _gain(wanted, facts.comparison)
-    yield _at_most("changed_lines_at_most", facts.changed_lines, wanted.changed_lines_at_most)
-    yield _at_most("growth_at_most", facts.growth, wanted.growth_at_most)
+    yield _at_most("changed_lines_at_most", facts.changed_lines, wanted.changed_lines_at_most, "{}")
+    yield _at_most("growth_at_most", facts.growth, wanted.growth_at_most, "{:.1%}")
     yield _calibrated(wanted, facts.uncalibrated)
     yield _trusted(wanted, facts.trust)
     yield _introduced(wanted, facts.introduced)
@@ -225,12 +225,12 @@ def _gain(wanted: AutoMergeIf, comparison: Comparison | None) -> Reason:
     return Reason(name, comparison.low >= wanted.gain_at_least, told)
 
 
-def _at_most(name: str, found: float | None, limit: float) -> Reason:
+def _at_most(name: str, found: float | None, limit: float, unit: str) -> Reason:
     what = name.removesuffix("_at_most").replace("_", " ")
-    shown = ("{:.1%}" if isinstance(limit, float) else "{}").format
+    allowed = f"at most {unit.format(limit)} is allowed"
     if found is None:
-        return Reason(name, None, f"{what}: unknown, and at most {shown(limit)} is allowed")
-    return Reason(name, found <= limit, f"{what}: {shown(found)}, and at most {shown(limit)} is allowed")
+        return Reason(name, None, f"{what}: unknown, and {allowed}")
+    return Reason(name, found <= limit, f"{what}: {unit.format(found)}, and {allowed}")
 
 
 def _calibrated(wanted: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reason:
@@ -253,7 +253,7 @@ def _trusted(wanted: AutoMergeIf, trust: Trust | None) -> Reason:
     return Reason(name, order.index(trust) >= order.index(wanted.trust_at_least), told)
 
 
-def _introduced(wanted: AutoMergeIf, introduced: Mapping[str, Sequence[str]] | None) -> Reason:
+def _introduced(wanted: AutoMergeIf, introduced: Mapping[Introduced, Sequence[str]] | None) -> Reason:
     name = "introduces_none_of"
     if introduced is None:
         return Reason(name, None, "it is unknown what the diff introduces")

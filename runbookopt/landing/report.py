@@ -1,25 +1,331 @@
-"""What a reviewer reads: a bundle and a decision as the Markdown of a pull request (pure)."""
+"""What a reviewer reads: a bundle and a decision as the Markdown of a pull request (pure).
+
+All that came from a model, a trajectory or a first half that talked to models is quoted, never written out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from runbookopt.landing.bundle import Bundle
+from runbookopt.landing.bundle import Bundle, MemberSummary, changed_lines
 from runbookopt.landing.guard import GuardReport
-from runbookopt.landing.policy import Decision
+from runbookopt.landing.policy import PASSING_TODAY_AT_LEAST, Decision
+from runbookopt.landing.quoting import block, code, label, plain, prose
 from runbookopt.proof.allowance import Allowance
-from runbookopt.proof.comparison import Comparison, Pair
+from runbookopt.proof.comparison import Comparison, Outcome, Pair
+from runbookopt.runbook import Runbook
+
+MOST_CHARACTERS = 65_536
+"""What GitHub takes as the body of a pull request."""
+
+_SHORT = 12
 
 
 class Findings(Struct, frozen=True):
     """All that a report is made of: the bundle, and what was derived anew from git.
 
+    `before` is the runbook at the base commit and `after` the candidate, with or without its version bump.
     `comparison`, `allowance` and `pairs` are of the look as it stands in the ledger; None and empty where
     nobody looked. `notes` are further sentences for the reviewer.
     """
 
     bundle: Bundle
+    before: Runbook
+    after: Runbook
     comparison: Comparison | None
     allowance: Allowance | None
     pairs: tuple[Pair, ...]
     decision: Decision
     guard: GuardReport
     notes: tuple[str, ...] = ()
+
+
+class Trailers(Struct, frozen=True):
+    """What a commit of ours says of itself: `bundle` is a digest, `gain` the held-out gain with its sign."""
+
+    run: str
+    version: str
+    gain: str
+    bundle: str
+
+
+def render(findings: Findings) -> str:
+    """Give the Markdown of the pull request, never longer than a forge takes: lists are cut first."""
+    texts = (_page(findings, rows) for rows in (25, 12, 6, 3, 1))
+    return next(text for text in texts if len(text) <= MOST_CHARACTERS)
+
+
+def title(bundle: Bundle, comparison: Comparison) -> str:
+    """Give the title of the pull request, with the gain."""
+    scores = f"{comparison.before:.2f} to {comparison.after:.2f}"
+    return (
+        f"{plain(bundle.runbook, 80)}: {comparison.gain:+.2f} on {comparison.tasks} held-out tasks ({scores})"
+    )
+
+
+def commit_message(bundle: Bundle, comparison: Comparison) -> str:
+    """Give the message of the one commit; its last paragraph is the trailers that `read_trailers` reads."""
+    parts = ", ".join(plain(change.component, 60) for change in bundle.changes[:10]) or "unknown"
+    trailers = Trailers(bundle.run, bundle.version, f"{comparison.gain:+.4f}", bundle.digest)
+    return (
+        f"Improve {plain(bundle.runbook, 80)}: {comparison.gain:+.2f} on held-out tasks\n\n"
+        f"{comparison.tasks} held-out tasks: {comparison.before:.3f} before, {comparison.after:.3f} after,"
+        f" gain at least {comparison.low:+.3f}.\nParts: {parts}.\n\n"
+        + "".join(f"{name}: {plain(getattr(trailers, key))}\n" for name, key in _TRAILERS.items())
+    )
+
+
+def read_trailers(message: str) -> Trailers | None:
+    """Read back what `commit_message` wrote; None where the last paragraph has not each of them just once."""
+    last = re.split(r"\n[ \t]*\n", message.strip().replace("\r\n", "\n"))[-1]
+    found = [line.partition(": ") for line in last.split("\n")]
+    ours = [(_TRAILERS[name], value.strip()) for name, _, value in found if name in _TRAILERS]
+    if sorted(key for key, _ in ours) != sorted(_TRAILERS.values()):
+        return None
+    return Trailers(**dict(ours))
+
+
+_TRAILERS = {
+    "Runbookopt-Run": "run",
+    "Runbookopt-Version": "version",
+    "Runbookopt-Gain": "gain",
+    "Runbookopt-Bundle": "bundle",
+}
+
+
+def _page(findings: Findings, rows: int) -> str:
+    sections: tuple[tuple[str, Callable[[Findings, int], Iterator[str]]], ...] = (
+        ("Scores", _scores),
+        ("Decision", _reasons),
+        ("What changed, and why", _changes),
+        ("What to look at", _look_at),
+        ("The frontier", _frontier),
+        ("What it cost", _cost),
+        ("What the numbers cannot say", _limits),
+        ("How to make it again", _again),
+    )
+    lines = [_verdict(findings), ""]
+    for heading, section in sections:
+        lines += [f"## {heading}", "", *section(findings, rows), ""]
+    return "\n".join(lines)
+
+
+def _verdict(findings: Findings) -> str:
+    comparison, name = findings.comparison, code(findings.bundle.runbook, 80)
+    way = {
+        "auto": "it may merge by itself",
+        "review": "it waits for review",
+        "none": "it is not to be merged",
+    }
+    then = way[findings.decision.merge]
+    if comparison is None:
+        return f"**Not proved.** Nobody looked at the held-out tasks of {name}; {then}."
+    return (
+        f"**{comparison.answer.capitalize()}.** {name} scores {comparison.after:.3f} instead of"
+        f" {comparison.before:.3f} on {comparison.tasks} held-out tasks ({comparison.gain:+.3f}, at least"
+        f" {comparison.low:+.3f}); {then}."
+    )
+
+
+def _scores(findings: Findings, rows: int) -> Iterator[str]:
+    comparison, validation = findings.comparison, findings.bundle.validation
+    if comparison is not None:
+        yield from ("| | before | after | gain | interval |", "|---|--:|--:|--:|:-:|")
+        whole = (comparison.before, comparison.after, comparison.low, comparison.high)
+        yield _score_row("**score**", *whole)
+        objectives = sorted(comparison.objectives.items())
+        for name, change in objectives[:rows]:
+            yield _score_row(code(name, 80), change.before, change.after, change.low, change.high)
+        yield from ("", *_more(len(objectives), rows), "")
+        tasks = f"{comparison.tasks} held-out tasks in {comparison.groups} groups"
+        yield f"{tasks}, one-sided p = {comparison.p:.2g}."
+    if findings.allowance is not None:
+        spent = findings.allowance
+        yield f"This is look {spent.look} at the held-out tasks; its allowance is {spent.spend:.3g}."
+    yield (
+        f"On the {validation.tasks} validation tasks, by which the winner was chosen: {validation.before:.3f}"
+        f" before, {validation.after:.3f} after, p = {validation.p:.2g}."
+    )
+    reasons = comparison.reasons if comparison is not None else ()
+    yield from ("", *_list((prose(reason) for reason in reasons), rows))
+
+
+def _score_row(name: str, before: float, after: float, low: float, high: float) -> str:
+    return f"| {name} | {before:.3f} | {after:.3f} | {after - before:+.3f} | {low:+.3f} to {high:+.3f} |"
+
+
+def _reasons(findings: Findings, _: int) -> Iterator[str]:
+    yield from ("| condition | holds | what was found |", "|---|---|---|")
+    words = {True: "yes", False: "**no**", None: "**unknown**"}
+    for reason in findings.decision.reasons:
+        yield f"| {code(reason.condition, 40)} | {words[reason.holds]} | {prose(reason.text)} |"
+
+
+def _changes(findings: Findings, rows: int) -> Iterator[str]:
+    counts = _changed_parts(findings)
+    given = [(change.component, change) for change in findings.bundle.changes]
+    for component, change in given[:rows]:
+        cited = [code(trajectory, 100) for trajectory in change.trajectories]
+        yield f"- {code(component, 80)} ({_plus_minus(counts.get(component, (0, 0)))})"
+        yield f"  - Diagnosis: {code(change.diagnosis, 600)}"
+        yield f"  - Motivated by {_few(cited, rows) or 'no trajectory'}."
+    yield from _more(len(given), rows)
+    silent = [part for part in counts if part not in {component for component, _ in given}]
+    yield from (
+        f"- {code(part, 80)} ({_plus_minus(counts[part])}): no reason was given." for part in silent[:rows]
+    )
+    yield from _more(len(silent), rows)
+
+
+def _changed_parts(findings: Findings) -> dict[str, tuple[int, int]]:
+    """Give lines added and removed for each part that changed, in the order of the file."""
+    added: Counter[str] = Counter()
+    removed: Counter[str] = Counter()
+    for line in changed_lines(findings.bundle.patch):
+        runbook = findings.after if line.added else findings.before
+        (added if line.added else removed)[_part_at(runbook, line.number)] += 1
+    order = [part.id for part in (*findings.after.parts, *findings.before.parts)]
+    return {
+        part: (added[part], removed[part]) for part in dict.fromkeys(order) if added[part] + removed[part]
+    }
+
+
+def _part_at(runbook: Runbook, line: int) -> str:
+    return next((part.id for part in runbook.parts if part.first_line <= line <= part.last_line), "")
+
+
+def _plus_minus(counts: tuple[int, int]) -> str:
+    return f"lines: +{counts[0]} -{counts[1]}"
+
+
+def _look_at(findings: Findings, rows: int) -> Iterator[str]:
+    for kind, things in findings.guard.introduces.items():
+        if things:
+            yield f"- The diff introduces {kind}: {_few([code(thing, 160) for thing in things], rows)}."
+    counts = _changed_parts(findings)
+    largest = sorted(counts, key=lambda part: (-sum(counts[part]), part))[:3]
+    if largest:
+        yield f"- Largest changes: {', '.join(f'{code(p, 80)} ({_plus_minus(counts[p])})' for p in largest)}."
+    objectives = findings.comparison.objectives if findings.comparison is not None else {}
+    fell = [
+        f"{code(name, 80)} ({o.after - o.before:+.3f})"
+        for name, o in sorted(objectives.items())
+        if o.after < o.before
+    ]
+    yield f"- Objectives that fell: {_few(fell, rows) or 'none'}."
+    worse = [pair.task for pair in findings.pairs if _mean(pair.after) < _mean(pair.before)]
+    shown = _few([code(task.removeprefix("sha256:")[:_SHORT], 80) for task in worse], rows)
+    count = f"{len(worse)} of {len(findings.pairs)}"
+    yield f"- Held-out tasks that got worse: {count}{': ' if worse else ''}{shown}."
+    yield from _list((prose(note) for note in findings.notes), rows)
+
+
+def _mean(outcomes: Sequence[Outcome]) -> float:
+    return sum(outcome.score for outcome in outcomes) / len(outcomes) if outcomes else 0.0
+
+
+def _frontier(findings: Findings, rows: int) -> Iterator[str]:
+    bundle = findings.bundle
+    best = sorted(bundle.members, key=lambda m: (m.digest != bundle.chosen, -m.validation, m.digest))
+    holding = [member for member in best if member.places or member.digest == bundle.chosen]
+    yield f"{bundle.candidates} candidates were tried. Of those that hold a place on the frontier:"
+    yield ""
+    yield "| candidate | wave | made from | validation | characters | places | |"
+    yield "|---|--:|---|--:|--:|--:|---|"
+    for member in holding[:rows]:
+        parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "seed"
+        mark = "**chosen**" if member.digest == bundle.chosen else prose(member.note, 80)
+        yield (
+            f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
+            f" {member.characters:,} | {member.places} | {mark} |"
+        )
+    yield from ("", *_more(len(holding), rows))
+    yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```")
+
+
+def _chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
+    """Draw who was made from whom; only our own words and numbers get into it."""
+    names = {member.digest: f"m{place}" for place, member in enumerate(members)}
+    for member in members:
+        text = label(f"{_short(member.digest)}, wave {member.wave}, {member.validation:.3f}")
+        yield f'  {names[member.digest]}["{text}"]'
+    for member in members:
+        for parent in dict.fromkeys(member.parents):
+            if parent in names:
+                yield f"  {names[parent]} --> {names[member.digest]}"
+    if chosen in names:
+        yield f"  style {names[chosen]} stroke-width:4px"
+
+
+def _cost(findings: Findings, rows: int) -> Iterator[str]:
+    bundle, spent = findings.bundle, findings.bundle.spent
+    usd = "unknown" if spent.usd is None else f"{spent.usd:.2f}"
+    tokens = "unknown" if spent.tokens is None else f"{spent.tokens:,}"
+    yield f"- Rollouts paid: {spent.rollouts:,}; taken from the journal: {spent.cached:,}"
+    yield f"- Reflections: {spent.reflections:,}"
+    yield f"- Tokens: {tokens}; dollars: {usd}; seconds: {spent.seconds:.1f}"
+    models = _few([code(model, 80) for model in bundle.models], rows)
+    yield f"- Agent: {code(bundle.agent.kind, 80)}; models: {models or 'none'}"
+
+
+def _limits(findings: Findings, _: int) -> Iterator[str]:
+    comparison = findings.comparison
+    if comparison is not None and comparison.groups:
+        share = f"3 in {comparison.groups} ({3 / comparison.groups:.1%})"
+        yield f"- Harm that is rarer than {share} is invisible to this many tasks."
+        yield _passing_today(comparison.passing_today)
+    yield "- The winner was chosen by its validation score, so only the held-out score can be trusted."
+    if findings.bundle.offline:
+        yield (
+            "- This was made with the offline pair, which follows written rules literally; another agent may"
+            " do otherwise with the same text."
+        )
+    yield (
+        "- Policy, split, ledger, digests and checks were derived anew from git. That an agent really gave"
+        " these outputs is the word of the job that ran it."
+    )
+
+
+def _passing_today(count: int) -> str:
+    told = f"- {count} held-out tasks pass today"
+    if count < PASSING_TODAY_AT_LEAST:
+        return f"{told}: fewer than {PASSING_TODAY_AT_LEAST}, so a loss can hardly be seen."
+    return f"{told}, on which a loss could be seen."
+
+
+def _again(findings: Findings, _: int) -> Iterator[str]:
+    bundle, digests = findings.bundle, findings.bundle.digests
+    yield block(bundle.command)
+    yield ""
+    yield f"- Base commit {code(bundle.base)}, run {code(bundle.run)}, random seed {bundle.random_seed}"
+    yield f"- runbookopt {code(bundle.version, 40)}, bundle {code(bundle.digest)}"
+    for name, value in (
+        ("Runbook", digests.runbook),
+        ("Candidate", digests.candidate),
+        ("Rubric", digests.rubric),
+        ("Policy", digests.policy),
+        ("Held-out tasks", digests.held_out),
+    ):
+        yield f"- {name}: {'none is declared' if value is None else code(value)}"
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:_SHORT]
+
+
+def _list(items: Iterable[str], rows: int) -> Iterator[str]:
+    lines = [f"- {item}" for item in items]
+    yield from lines[:rows]
+    yield from _more(len(lines), rows)
+
+
+def _few(items: Sequence[str], rows: int) -> str:
+    return ", ".join(items[:rows]) + (
+        f" and {len(items) - rows} more in the bundle" if len(items) > rows else ""
+    )
+
+
+def _more(count: int, rows: int) -> Sequence[str]:
+    return [f"- and {count - rows} more in the bundle"] if count > rows else []
