@@ -159,19 +159,25 @@ class Repository:
 
     def revision(self, commit: str) -> Revision:
         """Give the files of a commit; one that a shallow clone lacks is fetched. Raises GitFailed."""
-        found = self._find(commit)
+        found = self.find(commit)
         if found is None and re.fullmatch(r"[0-9a-f]{40}", commit) and self.has_origin():
             self._run("fetch", *_FETCH_QUIETLY, "--", ORIGIN, commit)
-            found = self._find(commit)
+            found = self.find(commit)
         if found is None:
             raise GitFailed(
                 f"commit {commit} is not in this clone nor at origin: git fetch --unshallow may bring it"
             )
         return Revision(self, found)
 
+    def find(self, name: str) -> str | None:
+        """Give the id of the commit that a ref or id of this clone names, if there is one."""
+        peeled = f"{name}^{{commit}}"
+        found = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", peeled, fails=(1, 128))
+        return found.strip() or None
+
     def resolve(self, name: str) -> str:
         """Give the id of the commit that a ref or id names. Raises GitFailed."""
-        found = self._find(name)
+        found = self.find(name)
         if found is None:
             raise GitFailed(f"{name} names no commit of {self.root}")
         return found
@@ -236,9 +242,12 @@ class Repository:
         limit = () if without is None else (f"^{without}",)
         return tuple(self._text("rev-list", "--first-parent", "--reverse", tip, *limit, "--").split())
 
-    def merge_base(self, one: str, other: str) -> str | None:
-        """Give the last commit that two histories share, if any."""
-        return self._text("merge-base", one, other, fails=(1,)).strip() or None
+    def files_changed(self, commits: Sequence[str], *, kinds: str = "AMD") -> list[str]:
+        """Name the files that each commit added, modified or deleted (git's letters), commit by commit."""
+        options = ("--stdin", "--root", "--no-commit-id", "-r", "-z", "--name-only", f"--diff-filter={kinds}")
+        stdin = "".join(f"{commit}\n" for commit in commits).encode()
+        names = self._text("diff-tree", *options, "--diff-merges=first-parent", stdin=stdin)
+        return [name for name in names.split("\0") if name]
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` has `old` in its history (or is it)."""
@@ -304,15 +313,17 @@ class Repository:
         pairs = (line.partition(" ") for line in listing.splitlines())
         return {ref: sha for ref, _, sha in pairs}
 
-    def read_ref(self, ref: str) -> str | None:
-        """Give the id of the commit that a ref of this clone names, if there is one."""
-        return self._find(ref)
-
     def update_ref(self, ref: str, new: str, old: str | None) -> None:
         """Move a ref of this clone from `old` (None: absent) to `new`. Raises PushRejected: has moved."""
         status, _, message = self._run("update-ref", ref, new, old or "0" * 40)
         if status:
             raise PushRejected(in_one_line(message))
+
+    def refs_at_origin(self, *patterns: str) -> dict[str, str]:
+        """Ask origin for its refs that match, and what they name. Raises OriginUnreachable."""
+        listing = self._ask_origin("ls-remote", "--refs", "--", ORIGIN, *patterns)
+        pairs = (line.partition("\t") for line in listing.splitlines())
+        return {ref: sha for sha, _, ref in pairs}
 
     def fetch(self, *refspecs: str) -> None:
         """Fetch refs of origin; copies whose original is gone are removed. Raises OriginUnreachable.
@@ -371,12 +382,6 @@ class Repository:
     def _config(self, key: str) -> str | None:
         return self._text("config", "--get", key, fails=(1,)).strip() or None
 
-    def _find(self, name: str) -> str | None:
-        found = self._text(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", fails=(1, 128)
-        )
-        return found.strip() or None
-
     def _in_history(self, old: str, new: str) -> bool:
         status, _, message = self._run("merge-base", "--is-ancestor", old, new)
         if status > 1:
@@ -412,7 +417,7 @@ class Repository:
     def _run(
         self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None
     ) -> tuple[int, bytes, str]:
-        import git  # noqa: PLC0415 - slow
+        import git
 
         command = [self._repo.git.GIT_PYTHON_GIT_EXECUTABLE, *_OPTIONS, *arguments]
         with _without_git_variables(), tempfile.TemporaryFile() as handed:
@@ -478,7 +483,7 @@ def _without_git_variables() -> Iterator[None]:
 
 def _open(path: Path) -> "git.Repo":
     try:
-        import git  # noqa: PLC0415 - slow
+        import git
     except ImportError as error:  # this is how GitPython says that there is no git
         raise GitFailed("git is not installed, or not on the PATH") from error
     with _without_git_variables():

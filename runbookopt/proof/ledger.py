@@ -1,0 +1,183 @@
+"""Every look at held-out tasks, written down where all who look can see it: a chain of commits at origin."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Self
+
+import msgspec
+import tenacity
+
+from runbookopt.errors import RunbookoptError
+from runbookopt.gitwords import PushRejected, RefUpdate
+from runbookopt.proof.allowance import Look, look_key
+from runbookopt.records import canonical
+from runbookopt.repository import Repository
+
+REF = "refs/runbookopt/ledger"
+"""At origin the ledger; in a clone the same, with what has not been pushed yet on top of it."""
+
+SEEN = "refs/runbookopt/origin/ledger"
+"""The head of the ledger at origin when this clone last saw it."""
+
+
+class LedgerBroken(RunbookoptError):
+    """Looks were taken back or rewritten: nothing can be proved before somebody has repaired the ledger."""
+
+
+class Ledger:
+    """The looks, in their order, and the bundles that settled them.
+
+    The tree holds `looks/<key>.json` and `bundles/<digest>.json` (in hexadecimal) and only grows. Each
+    commit is the child of the one before, and the order of the looks is that of the commits that brought
+    them in. With `push` the chain is origin's; without, it stays in this clone until somebody pushes.
+    """
+
+    def __init__(self, repository: Repository, *, push: bool) -> None:
+        self._repository = repository
+        self._push = push
+        self._head: str | None = None
+
+    @classmethod
+    def open(cls, repository: Repository, *, push: bool) -> Self:
+        """Open the ledger, asking origin for it if `push`.
+
+        Raises LedgerBroken where origin's head does not descend from the one last seen, OriginUnreachable.
+        """
+        ledger = cls(repository, push=push)
+        for attempt in _attempts():
+            with attempt:
+                ledger._catch_up()
+        return ledger
+
+    def looks(self, runbook: str) -> tuple[Look, ...]:
+        """Give the looks at a runbook's held-out tasks, oldest first. Raises LedgerBroken."""
+        if self._head is None:
+            return ()
+        chain = self._repository.first_parents(self._head)
+        places = dict.fromkeys(self._repository.files_changed(chain, kinds="A"))
+        blobs = {entry.path: entry.blob for entry in self._repository.tree(self._head)}
+        looks = [self._look(path, blobs.get(path)) for path in places if path.startswith("looks/")]
+        return tuple(look for look in looks if look.runbook == runbook)
+
+    def bundle(self, digest: str) -> bytes | None:
+        """Give the bytes of a bundle that settled a look."""
+        entries = self._repository.tree(self._head, _bundle_path(digest)) if self._head else []
+        return self._repository.blob(entries[0].blob) if entries else None
+
+    def register(self, look: Look) -> None:
+        """Write down that a look is taken, before it is; nothing happens where its key is there already.
+
+        Raises PushRefused, OriginUnreachable, LedgerBroken.
+        """
+        self._append({_look_path(look.key): _encoded(look)}, f"Look at {look.runbook}")
+
+    def settle(self, look: Look, bundle: bytes) -> None:
+        """Write down what came of a look: its `answer`, its `bundle` (a digest), and that bundle's bytes.
+
+        The first answer to a look stands; the bundle is kept in any case. Raises what `register` raises.
+        """
+        if look.bundle is None or look.answer is None:
+            raise ValueError("a look is settled by an answer and a bundle")
+        edits = {_look_path(look.key): _encoded(look), _bundle_path(look.bundle): bundle}
+        self._append(edits, f"Settle a look at {look.runbook}: {look.answer}")
+
+    def _append(self, edits: Mapping[str, bytes], message: str) -> None:
+        """Put a commit on top of the chain; where somebody else was first, on top of theirs."""
+        for attempt in _attempts():
+            with attempt:
+                shared = self._catch_up()
+                self._move_to(self._commit(self._head, edits, message))
+                if self._push and self._head is not None and self._head != shared:
+                    self._repository.push(RefUpdate(REF, shared, self._head))
+                    with suppress(PushRejected):  # another process of this clone has seen even more
+                        self._repository.update_ref(SEEN, self._head, shared)
+
+    def _catch_up(self) -> str | None:
+        """Put what this clone has not pushed on top of what origin has, and give the latter's head."""
+        shared = self._at_origin() if self._push else self._repository.find(SEEN)
+        self._head = self._repository.find(REF)
+        self._move_to(self._on_top_of(shared))
+        return shared
+
+    def _at_origin(self) -> str | None:
+        seen = self._repository.find(SEEN)  # before origin is asked: another process may see more meanwhile
+        shared = self._repository.refs_at_origin(REF).get(REF)
+        if shared == seen:
+            return shared
+        if shared is not None:
+            self._repository.fetch(REF)
+        if seen is not None and (shared is None or not self._repository.is_ancestor(seen, shared)):
+            raise LedgerBroken(
+                f"the ledger at origin ({shared or 'gone'}) does not descend from the last one seen ({seen}), "
+                f"so looks were taken back; put it back: git push --force origin {seen}:{REF}"
+            )
+        if shared is not None:
+            self._repository.update_ref(SEEN, shared, seen)
+        return shared
+
+    def _on_top_of(self, shared: str | None) -> str | None:
+        local = self._head
+        if local is None or shared is None or self._repository.is_ancestor(local, shared):
+            return shared or local
+        if self._repository.is_ancestor(shared, local):
+            return local
+        head: str | None = shared
+        for commit in self._repository.first_parents(local, without=shared):
+            files = self._repository.revision(commit)
+            edits = {path: files.read(path) for path in self._repository.files_changed([commit], kinds="AM")}
+            head = self._commit(head, edits, self._repository.commit(commit).message)
+        return head
+
+    def _move_to(self, head: str | None) -> None:
+        if head is not None and head != self._head:
+            self._repository.update_ref(REF, head, self._head)
+        self._head = head
+
+    def _commit(self, head: str | None, edits: Mapping[str, bytes], message: str) -> str | None:
+        """Give `head` with a commit on top that brings in what is new in `edits`; `head` if nothing is."""
+        there = {} if head is None else {e.path: e.blob for e in self._repository.tree(head)}
+        new = {p: data for p, data in edits.items() if p not in there or self._settles(p, there[p], data)}
+        if not new:
+            return head
+        tree = self._repository.write_tree(new, onto=head)
+        return self._repository.write_commit(tree, [head] if head else [], message)
+
+    def _settles(self, path: str, blob: str, data: bytes) -> bool:
+        if not path.startswith("looks/"):
+            return False
+        old, new = (msgspec.json.decode(look, type=Look) for look in (self._repository.blob(blob), data))
+        return old.answer is None and new.answer is not None
+
+    def _look(self, path: str, blob: str | None) -> Look:
+        if blob is None:
+            raise LedgerBroken(f"{path} was deleted from the ledger: a look is never taken back; restore it")
+        try:
+            look = msgspec.json.decode(self._repository.blob(blob), type=Look)
+        except msgspec.DecodeError as error:
+            raise LedgerBroken(f"{path} of the ledger is not a look: {error}") from error
+        asked = {"seed": look.seed, "candidate": look.candidate, "rubric": look.rubric, "agent": look.agent}
+        if path != _look_path(look_key(look.runbook, **asked, groups=look.groups)):
+            raise LedgerBroken(f"{path} of the ledger was rewritten: its key is not that of what it says")
+        return look
+
+
+def _attempts() -> tenacity.Retrying:
+    """Give the attempts that a race with other writers is worth."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(PushRejected),
+        stop=tenacity.stop_after_attempt(20),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
+        reraise=True,
+    )
+
+
+def _look_path(key: str) -> str:
+    return f"looks/{key.removeprefix('sha256:')}.json"
+
+
+def _bundle_path(digest: str) -> str:
+    return f"bundles/{digest.removeprefix('sha256:')}.json"
+
+
+def _encoded(look: Look) -> bytes:
+    return canonical(msgspec.to_builtins(look))
