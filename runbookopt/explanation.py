@@ -29,6 +29,12 @@ class Fault(Struct, frozen=True):
     message: str
     line_of: Place | None = None
 
+    @property
+    def words(self) -> str:
+        """Give `criteria[0].weight: message`."""
+        label = "".join(f"[{key}]" if isinstance(key, int) else f".{plain(key)}" for key in self.place)
+        return f"{label.removeprefix('.')}: {self.message}" if label else self.message
+
 
 class Misfit(ValueError):
     """What a record's `__post_init__` raises when its values do not fit together; `key` is to be named."""
@@ -49,6 +55,27 @@ def explain(value: object, type_: type, hints: Mapping[str, str]) -> list[Fault]
     return sorted(dict.fromkeys(faults), key=lambda fault: [str(key) for key in fault.place])
 
 
+def against_schema(value: object, schema: bytes) -> list[str]:
+    """Give all that a JSON Schema (2020-12, as JSON) that need not be ours has against `value`.
+
+    Nothing is fetched: a reference to a schema elsewhere raises what jsonschema raises.
+    """
+    errors = sorted(_validator(schema).iter_errors(value), key=lambda error: str(list(error.absolute_path)))
+    words = (fault.words for error in errors for leaf in _leaves(error) for fault in _faults(leaf, {}))
+    return list(dict.fromkeys(words))
+
+
+def schema_fault(schema: object) -> str | None:
+    """Say why `schema` is no JSON Schema (2020-12); None where it is one."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)  # type: ignore[arg-type] # anything may come
+    except SchemaError as error:
+        return plain(".".join(["schema", *map(str, error.absolute_path)]) + f": {error.message}")
+    return None
+
+
 def json_schema(type_: type) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of what is read as `type_`."""
     schema = msgspec.json.schema(type_)
@@ -66,14 +93,14 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def shown(value: object) -> str:
+def shown(value: object, length: int = SHOWN) -> str:
     """Give `value` as a message quotes it: JSON on one line, shortened, nothing unprintable in it."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
         text = "..."
     text = plain(text)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def plain(text: str) -> str:
@@ -109,6 +136,14 @@ def _explainer(type_: type) -> Any:  # noqa: ANN401 - jsonschema makes the class
     rules = {"x-record": _record_rule, "x-unique-by": _unique_rule}
     extend: Any = validators.extend
     return extend(Draft, rules, type_checker=whole)(schema)
+
+
+@cache
+def _validator(schema: bytes) -> Any:  # noqa: ANN401
+    from jsonschema import Draft202012Validator
+    from referencing import Registry  # noqa: PLC0415 - comes with jsonschema
+
+    return Draft202012Validator(msgspec.json.decode(schema), registry=Registry())
 
 
 def _records(node: object, found: dict[str, type]) -> dict[str, type]:
@@ -188,11 +223,11 @@ def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[Fault]:
         case "required":
             missing = [key for key in error.validator_value if key not in value]
             yield from (Fault(place, f"missing key {key!r}") for key in missing)
-        case "additionalProperties":
-            known = error.schema["properties"]
+        case "additionalProperties" if not error.schema.get("patternProperties"):
+            known = error.schema.get("properties", {})
             for key in [key for key in value if key not in known]:
                 why = f": {hints[key]}" if key in hints else nearest(key, known)
-                yield Fault(place, f"unknown key '{plain(key[:SHOWN])}'{why}", line_of=(*place, key))
+                yield Fault(place, f"unknown key '{plain(key)[:SHOWN]}'{why}", line_of=(*place, key))
         case "anyOf":
             yield _unmatched(error, place)
         case "x-record" | "x-unique-by":
@@ -204,10 +239,7 @@ def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[Fault]:
 def _unmatched(error: Complaint, place: Place) -> Fault:
     value, discriminator = error.instance, error.schema.get("discriminator")
     if discriminator is None:
-        kinds = " or ".join(
-            _KINDS.get(branch.get("type", ""), "a mapping") for branch in error.validator_value
-        )
-        return Fault(place, f"expected {kinds}, got {shown(value)}")
+        return Fault(place, f"expected {_alternatives(error)}, got {shown(value)}")
     tag, names = discriminator["propertyName"], discriminator["mapping"]
     if not isinstance(value, dict):
         return Fault(place, f"expected a mapping with the key {tag!r}, got {shown(value)}")
@@ -217,27 +249,34 @@ def _unmatched(error: Complaint, place: Place) -> Fault:
     return Fault((*place, tag), f"expected one of {', '.join(names)}, got {shown(value[tag])}{near}")
 
 
+def _alternatives(error: Complaint) -> str:
+    types = [branch.get("type") if isinstance(branch, dict) else None for branch in error.validator_value]
+    return " or ".join(_KINDS.get(str(name), "another form") for name in types)
+
+
 def _expected(error: Complaint) -> str:
     bound = error.validator_value
     match error.validator:
         case "type":
-            return _KINDS[bound]
+            names = bound if isinstance(bound, list) else [bound]
+            return " or ".join(_KINDS[name] for name in names)
         case "enum":
-            return bound[0] if len(bound) == 1 else f"one of {', '.join(map(str, bound))}"
+            values = ", ".join(value if isinstance(value, str) else shown(value) for value in bound)
+            return values if len(bound) == 1 else f"one of {values}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
             return f"a number {_SIGNS[error.validator]} {bound}"
         case "minLength" | "minItems" if bound == 1:
             return "something here"
         case "pattern":
-            return f"text like {bound}"
+            return str(error.schema.get("description", f"text like {plain(bound)}"))
         case _:
-            return f"{error.validator} {bound}"
+            return f"{error.validator} {shown(bound)}"
 
 
 def _near(value: object, error: Complaint) -> str:
-    return (
-        nearest(value, error.validator_value) if error.validator == "enum" and isinstance(value, str) else ""
-    )
+    if error.validator != "enum" or not isinstance(value, str):
+        return ""
+    return nearest(value, [word for word in error.validator_value if isinstance(word, str)])
 
 
 _SIGNS = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}

@@ -121,8 +121,7 @@ def _problem(fault: Fault, path: str, lines: Mapping[Place, int]) -> Problem:
     at = fault.place if fault.line_of is None else fault.line_of
     while at not in lines:
         at = at[:-1]
-    label = "".join(f"[{key}]" if isinstance(key, int) else f".{plain(key)}" for key in fault.place)
-    return Problem(path, lines[at], f"{label.removeprefix('.')}: {fault.message}" if label else fault.message)
+    return Problem(path, lines[at], fault.words)
 
 
 def _untyped(data: bytes, path: str, line: int) -> Any:  # noqa: ANN401 - JSON has any shape

@@ -1,0 +1,347 @@
+"""The deterministic criteria: what an output must be, and what to say where it is not (pure).
+
+What the agent failed to deliver is a fail; what the verifier failed to do is an error.
+"""
+# ruff: noqa: D102 - what the methods of a check promise is said once, at _Check
+# ruff: noqa: ANN401 - a JSON value has any type
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct
+
+from runbookopt.explanation import Misfit, against_schema, plain, schema_fault, shown
+
+Path = Annotated[
+    str,
+    Meta(pattern=r"^\$(\.[^.\[\]]+|\[[0-9]{1,9}\])*$", description="a path such as $.queue or $.items[0]"),
+]
+Text = Annotated[str, Meta(min_length=1)]
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
+
+MAX_NESTING = 100
+"""Levels of an output's JSON; an output that goes deeper counts as no JSON."""
+
+TOLD = 100
+"""Characters of a value that an explanation quotes."""
+
+
+class Finding(Struct, frozen=True):
+    """What a check says of one output."""
+
+    result: Literal["pass", "fail", "error"]
+    explanation: str = ""
+
+
+class _Undelivered(Exception):  # noqa: N818 - what the agent did, not an error of ours
+    """What the agent delivered instead of what is looked at."""
+
+
+class _Unjudgeable(Exception):  # noqa: N818 - becomes a verdict
+    """Why the verifier cannot say."""
+
+
+class _Check(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    path: Path | None = None
+
+    def wanted(self, reference: Any) -> Any:
+        """Give what the output is held against; raises _Unjudgeable."""
+        raise _Unjudgeable(f"no expectation in {shown(reference)}")
+
+    def words(self, wanted: Any) -> str:
+        """Say what is expected, as it stands behind "expected"."""
+        return _told(wanted)
+
+    def instead(self, got: Any, wanted: Any) -> str | None:
+        """Say what was got where that is not what was wanted; None is a pass."""
+        return None if _same(got, wanted) else _told(got)
+
+
+class Equals(_Check, frozen=True, tag="equals"):
+    """The output is `value`, or what `reference` (a path) leads to in the task's reference.
+
+    `path` says which part of the output is looked at, read as JSON; without it, the raw text is.
+    """
+
+    reference: Path | None = None
+    value: Any = UNSET
+
+    def __post_init__(self) -> None:
+        _exactly_one(value=self.value is not UNSET, reference=self.reference is not None)
+        if self.path is None and not isinstance(self.value, str | msgspec.UnsetType):
+            raise Misfit(
+                "value", f"expected text where no path leads into the output, got {shown(self.value)}"
+            )
+
+    def wanted(self, reference: Any) -> Any:
+        if self.reference is None:
+            return self.value
+        wanted = _referred(reference, self.reference)
+        if self.path is None and not isinstance(wanted, str):
+            raise _Unjudgeable(f"expected text at {self.reference} of the reference, got {_told(wanted)}")
+        return wanted
+
+
+class OneOf(_Check, frozen=True, tag="one_of"):
+    """The output is one of `values`, or of the list to which `reference` leads."""
+
+    reference: Path | None = None
+    values: Annotated[tuple[Any, ...], Meta(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        _exactly_one(values=self.values is not None, reference=self.reference is not None)
+
+    def wanted(self, reference: Any) -> Any:
+        return self.values if self.reference is None else _listed(reference, self.reference)
+
+    def words(self, wanted: Sequence[Any]) -> str:
+        return f"one of {_enumerated(wanted)}"
+
+    def instead(self, got: Any, wanted: Sequence[Any]) -> str | None:
+        return None if any(_same(got, value) for value in wanted) else _told(got)
+
+
+class _Texts(_Check, frozen=True):
+    reference: Path | None = None
+    value: Text | None = None
+    values: Texts | None = None
+
+    def __post_init__(self) -> None:
+        _exactly_one(
+            value=self.value is not None,
+            values=self.values is not None,
+            reference=self.reference is not None,
+        )
+
+    def wanted(self, reference: Any) -> Sequence[str]:
+        if self.reference is None:
+            return self.values or (self.value or "",)
+        texts = _listed(reference, self.reference)
+        if not all(isinstance(text, str) and text for text in texts):
+            raise _Unjudgeable(f"expected text at {self.reference} of the reference, got {_told(texts)}")
+        return texts
+
+
+class Contains(_Texts, frozen=True, tag="contains"):
+    """The text holds `value`, or each of `values`; a list has them among its items."""
+
+    def words(self, wanted: Sequence[str]) -> str:
+        return f"text with {_enumerated(wanted)}"
+
+    def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
+        missing = [text for text in wanted if text not in _searchable(got)]
+        return f"{_told(got)} without {_enumerated(missing)}" if missing else None
+
+
+class NotContains(_Texts, frozen=True, tag="not_contains"):
+    """The text holds neither `value` nor any of `values`; a list has none of them among its items."""
+
+    def words(self, wanted: Sequence[str]) -> str:
+        return f"text without {_enumerated(wanted)}"
+
+    def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
+        found = [text for text in wanted if text in _searchable(got)]
+        return f"{_told(got)} with {_enumerated(found)}" if found else None
+
+
+class StartsWith(_Texts, frozen=True, tag="starts_with"):
+    """The text begins with `value`, or with one of `values`."""
+
+    def words(self, wanted: Sequence[str]) -> str:
+        return f"text that starts with {_enumerated(wanted, ' or ')}"
+
+    def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
+        return None if _text(got).startswith(tuple(wanted)) else _told(got)
+
+
+class Regex(_Check, frozen=True, tag="regex", kw_only=True):
+    """The regular expression `value` (Python's) matches somewhere in the text."""
+
+    value: Text
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.value)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise Misfit(
+                "value", f"expected a regular expression, got {shown(self.value)}: {error}"
+            ) from None
+
+    def wanted(self, _: Any) -> str:
+        return self.value
+
+    def words(self, wanted: str) -> str:
+        return f"text that matches {_told(wanted)}"
+
+    def instead(self, got: Any, wanted: str) -> str | None:
+        return None if re.search(wanted, _text(got)) else _told(got)
+
+
+class MaxChars(_Check, frozen=True, tag="max_chars", kw_only=True):
+    """The text has at most `value` characters."""
+
+    value: Annotated[int, Meta(ge=1)]
+
+    def wanted(self, _: Any) -> int:
+        return self.value
+
+    def words(self, wanted: int) -> str:
+        return f"at most {wanted} characters"
+
+    def instead(self, got: Any, wanted: int) -> str | None:
+        return None if len(_text(got)) <= wanted else f"{len(got)}"
+
+
+class JsonSchema(_Check, frozen=True, tag="json_schema", kw_only=True):
+    """The output, or the part of it that `path` names, is JSON valid against `schema` (2020-12)."""
+
+    schema: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        fault = schema_fault(self.schema)
+        if fault is not None:
+            raise Misfit("schema", f"expected a JSON Schema: {fault[:TOLD]}")
+
+    def wanted(self, _: Any) -> bytes:
+        return msgspec.json.encode(self.schema)
+
+    def words(self, _: bytes) -> str:
+        return "JSON as the schema says"
+
+    def instead(self, got: Any, wanted: bytes) -> str | None:
+        found = against_schema(got, wanted)
+        more = f", and {len(found) - 3} more" if len(found) > 3 else ""  # noqa: PLR2004
+        return f"JSON where this is wrong: {'; '.join(found[:3])}{more}" if found else None
+
+
+Check = Equals | OneOf | Contains | NotContains | StartsWith | Regex | MaxChars | JsonSchema
+
+
+def examine(check: Check, *, output: str | None, reference: Any) -> Finding:
+    """Judge one output; `reference` is the task's.
+
+    A regular expression runs for as long as a hostile output makes it: see `may_run_away`.
+    """
+    this: _Check = check
+    wanted = None
+    try:
+        wanted = this.wanted(reference)
+        instead = this.instead(_looked_at(check, output), wanted)
+    except _Unjudgeable as reason:
+        return Finding("error", str(reason))
+    except _Undelivered as undelivered:
+        instead = str(undelivered)
+    if instead is None:
+        return Finding("pass")
+    return Finding("fail", f"expected {this.words(wanted)}, got {instead}")
+
+
+def may_run_away(check: Check) -> bool:
+    """Whether an output can keep this check busy for ever, because a regular expression looks at it."""
+    match check:
+        case Regex():
+            return True
+        case JsonSchema(schema=schema):
+            return b'"pattern' in msgspec.json.encode(schema)  # patternProperties too
+        case _:
+            return False
+
+
+def looks_at_reference(check: Check) -> bool:
+    """Whether the check holds the output against the task's reference."""
+    return isinstance(check, Equals | OneOf | _Texts) and check.reference is not None
+
+
+def _exactly_one(**given: bool) -> None:
+    if sum(given.values()) != 1:
+        there = " and ".join(name for name in given if given[name]) or "none"
+        raise ValueError(f"expected exactly one of {', '.join(given)}, got {there}")
+
+
+def _referred(reference: object, path: str) -> Any:
+    try:
+        return _follow(reference, path)
+    except LookupError:
+        raise _Unjudgeable(f"nothing at {path} of the task's reference") from None
+
+
+def _listed(reference: object, path: str) -> Sequence[Any]:
+    value = _referred(reference, path)
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise _Unjudgeable(f"an empty list at {path} of the task's reference")
+    return values
+
+
+def _looked_at(check: Check, output: str | None) -> Any:
+    if output is None:
+        raise _Undelivered("no output")
+    if check.path is None and not isinstance(check, JsonSchema):
+        return output
+    value = _json(output)
+    try:
+        return _follow(value, check.path or "$")
+    except LookupError:
+        raise _Undelivered(f"nothing at {check.path}") from None
+
+
+def _json(output: str) -> Any:
+    try:
+        value = msgspec.json.decode(output)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise _Undelivered(f"text that is not JSON: {_told(output)}") from None
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [child for parent in level for child in _children(parent)]
+    if level:
+        raise _Undelivered(f"JSON of more than {MAX_NESTING} levels")
+    return value
+
+
+def _children(value: object) -> Sequence[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else ()
+
+
+def _follow(value: Any, path: str) -> Any:
+    """Give what `path` leads to; raises LookupError."""
+    for name, index in re.findall(r"\.([^.\[\]]+)|\[([0-9]+)\]", path):
+        holder: Any = value if isinstance(value, dict if name else list) else {}
+        value = holder[name or int(index)]
+    return value
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two JSON values are equal; true is not 1, but 1.0 is."""
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        case list() | tuple(), list() | tuple():
+            return len(one) == len(other) and all(map(_same, one, other))
+        case _:
+            return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _text(got: object) -> str:
+    if not isinstance(got, str):
+        raise _Undelivered(f"{_told(got)}, which is not text")
+    return got
+
+
+def _searchable(got: object) -> str | Sequence[Any]:
+    return got if isinstance(got, list) else _text(got)
+
+
+def _told(value: object) -> str:
+    """Quote a value within a sentence: text as it is, where that can be read, else as JSON."""
+    readable = isinstance(value, str) and value.strip() == value and re.search(r"[^\W\d]", value)
+    text = plain(value) if isinstance(value, str) and readable else shown(value, TOLD)
+    return text if len(text) <= TOLD else f"{text[: TOLD - 3]}..."
+
+
+def _enumerated(values: Sequence[Any], joint: str = ", ") -> str:
+    text = joint.join(_told(value) for value in values)
+    return text if len(text) <= 2 * TOLD else f"{text[: 2 * TOLD - 3]}..."
