@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -43,14 +42,11 @@ def hidden(text: str) -> tuple[Hidden, ...]:
     if not found and not markup:
         return ()
     read = outline(text)
-    starts = [0]
-    for line in read.lines:
-        starts.append(starts[-1] + len(line))
     for match in markup:
-        if bisect_right(starts, match.start()) - 1 not in read.code:
+        if read.line_at(match.start()) not in read.code:
             found[match.start()] = match.group(), f"hidden markup {shown(match.group())}"
     return tuple(
-        Hidden(what, f"{description} at line {bisect_right(starts, start)}")
+        Hidden(what, f"{description} at line {read.line_at(start) + 1}")
         for start, (what, description) in sorted(found.items())
     )
 

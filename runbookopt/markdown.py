@@ -1,7 +1,9 @@
 """What the lines of a Markdown file are: front matter, headings, code (pure)."""
 
 import re
-from functools import cache
+from bisect import bisect_right
+from functools import cache, cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -29,13 +31,21 @@ class Heading(Struct, frozen=True):
     plain: str
 
 
-class Outline(Struct, frozen=True):
+class Outline(Struct, frozen=True, dict=True):
     """A file's lines, how many of them are front matter, its headings, and which are code, from 0."""
 
     lines: tuple[str, ...]
     front: int
     headings: tuple[Heading, ...]
     code: frozenset[int]
+
+    def line_at(self, position: int) -> int:
+        """Give the line, from 0, of a position in the text."""
+        return bisect_right(self._ends, position)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(line) for line in self.lines))
 
 
 def outline(text: str) -> Outline:

@@ -260,7 +260,7 @@ def _misplaced(word: str | None, opened: int | None) -> str:
 
 def _marker_lines(text: str, read: Outline) -> list[int]:
     """Give the lines, from 0, that hold a lock marker or what was meant as one, outside code."""
-    numbers = sorted({line_of(text, match.start()) - 1 for match in _MEANT_AS_MARKER.finditer(text)})
+    numbers = sorted({read.line_at(match.start()) for match in _MEANT_AS_MARKER.finditer(text)})
     body = [number for number in numbers if number >= read.front and number not in read.code]
     return [number for number in body if "<!--" in _CODE_SPAN.sub("", read.lines[number])]
 
