@@ -1,0 +1,68 @@
+"""The two commands, and the one border where errors turn into a sentence and an exit status."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from runbookopt import __version__
+from runbookopt.cli import check, optimize, propose, pulls, schema, show
+from runbookopt.errors import RunbookoptError
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def optimize_runbook() -> None:
+    """Run `optimize-runbook`."""
+    app = _app("optimize-runbook")
+    app.command(context_settings=_CONTEXT)(optimize.optimize)
+    _run(app)
+
+
+def runbookopt() -> None:
+    """Run `runbookopt`."""
+    app = _app("runbookopt")
+    app.callback(context_settings=_CONTEXT)(_about)
+    app.command("check")(check.check)
+    app.command("show")(show.show)
+    app.command("optimize")(optimize.optimize)
+    app.command("propose")(propose.propose)
+    app.add_typer(pulls.app, name="pulls")
+    app.command("schema")(schema.schema)
+    _run(app)
+
+
+def _app(name: str) -> typer.Typer:
+    return typer.Typer(
+        name=name, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True
+    )
+
+
+def _about(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False
+) -> None:
+    """Optimize the runbooks of your agents from stored trajectories, prove the winner, propose the diff.
+
+    Exit status: 0 done, 1 something to act on, 2 wrong usage, 3 the answer is no, 130 interrupted.
+    """
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def _run(app: typer.Typer) -> None:
+    try:
+        app()
+    except RunbookoptError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.status)
+    except Exception as error:
+        if os.environ.get("RUNBOOKOPT_TRACEBACK"):
+            raise
+        print(
+            f"a bug in runbookopt {__version__}: {type(error).__name__}: {error}\n"
+            "please report it, with what RUNBOOKOPT_TRACEBACK=1 prints",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,81 @@
+"""Crossover: several edits of one text combined line by line, at no model cost."""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+from msgspec import Struct
+
+from runbookopt.records import digest
+
+
+class Rewrite(Struct, frozen=True):
+    """A full new text made from the common base, and how many tasks of its minibatch it won."""
+
+    text: str
+    wins: int
+
+
+class _Hunk(Struct, frozen=True):
+    """Lines `start` to `stop` of the base (counted from 0, stop exclusive) become `lines`."""
+
+    start: int
+    stop: int
+    lines: tuple[str, ...]
+    wins: int
+    digest: str
+
+
+def crossover(base: str, edits: Sequence[Rewrite]) -> str:
+    """Combine `edits` of `base`; the result does not depend on their order.
+
+    Insertions at the same place all stay, in order of their edits' digests, equal lines once. Where two
+    edits change the same line of the base, the one with more wins is taken, then the lower digest.
+    """
+    lines = _lines(base)
+    hunks = [hunk for edit in edits for hunk in _hunks(lines, edit)]
+    changes = _without_conflicts([hunk for hunk in hunks if hunk.start < hunk.stop])
+    insertions = sorted((hunk for hunk in hunks if hunk.start == hunk.stop), key=lambda hunk: hunk.digest)
+    combined: list[str] = []
+    position = 0
+    for change in [*changes, _Hunk(len(lines), len(lines), (), 0, "")]:
+        for place in range(position, change.start + 1):
+            combined += _inserted([hunk for hunk in insertions if hunk.start == place])
+            combined += lines[place : place + 1] if place < change.start else []
+        combined += change.lines
+        late = [hunk for hunk in insertions if change.start < hunk.start < change.stop]
+        combined += _inserted(late)
+        position = change.stop
+    return "".join(combined)
+
+
+def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:
+    new = _lines(edit.text)
+    matcher = SequenceMatcher(None, base, new, autojunk=False)
+    mark = digest(edit.text.encode())
+    return [
+        _Hunk(start, stop, tuple(new[first:last]), edit.wins, mark)
+        for kind, start, stop, first, last in matcher.get_opcodes()
+        if kind != "equal"
+    ]
+
+
+def _without_conflicts(changes: Sequence[_Hunk]) -> list[_Hunk]:
+    kept: list[_Hunk] = []
+    for hunk in sorted(changes, key=lambda hunk: (-hunk.wins, hunk.digest, hunk.start)):
+        if all(hunk.stop <= other.start or other.stop <= hunk.start for other in kept):
+            kept.append(hunk)
+    return sorted(kept, key=lambda hunk: hunk.start)
+
+
+def _inserted(hunks: Sequence[_Hunk]) -> list[str]:
+    lines: list[str] = []
+    for hunk in dict.fromkeys(hunk.lines for hunk in hunks):
+        earlier = set(lines)
+        lines += [line for line in hunk if not line.strip() or line not in earlier]
+    return lines
+
+
+def _lines(text: str) -> list[str]:
+    # At \n alone: str.splitlines would also split at form feeds and U+2028, which end no Markdown line.
+    pieces = text.split("\n")
+    return [piece + "\n" for piece in pieces[:-1]] + ([pieces[-1]] if pieces[-1] else [])

@@ -1,0 +1,166 @@
+"""The search: reflective evolution of a runbook (GEPA, arXiv 2507.19457) as a generator of asks."""
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt import runbook as runbooks
+from runbookopt.runbook import Runbook
+from runbookopt.search.asks import Ask, Candidate, Proposal, ReflectionFailure, Reply, Tried
+from runbookopt.search.crossover import Rewrite, crossover
+from runbookopt.search.known import Known
+from runbookopt.search.pool import Edit, Member, choose, draw_parent, improves
+from runbookopt.search.problem import Minibatch, Problem
+from runbookopt.search.reflection import forbids, objection, reflection
+
+VERSION = 1
+"""Part of a run's id: another version of the search takes another path."""
+
+T = TypeVar("T")
+Asking = Generator[Ask, Reply, T]
+
+
+class Found(Struct, frozen=True):
+    """All that entered the pool, the place of the one to return, all that was tried, and why it ended.
+
+    The pool is empty where the budget did not cover the seed.
+    """
+
+    pool: tuple[Member, ...]
+    chosen: int
+    tried: tuple[Tried, ...]
+    ended: str
+
+
+class _Trial(Struct, frozen=True):
+    """A proposal as a candidate, the failures that led to it, and how many of them it won."""
+
+    proposal: Proposal
+    candidate: Candidate
+    failing: tuple[str, ...]
+    wins: int = 0
+
+
+class _Ended(Exception):  # noqa: N818 - no error: how a wave says that the search is over
+    """The search goes no further; its argument says why."""
+
+
+def search(problem: Problem) -> Asking[Found]:
+    """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
+    known = Known(problem)
+    seed = Candidate(problem.seed.text)
+    barren = 0
+    try:
+        yield from _roll(known, ((seed, task) for task in (*problem.train, *problem.validation)))
+        known.pool.append(Member(seed, (), 0, known.attempts(seed, problem.validation)))
+        while barren < problem.options.patience:
+            parent = draw_parent(known.pool, known.rng)
+            batches = yield from _minibatches(known, parent)
+            trials = yield from _reflect(known, parent, batches)
+            accepted = yield from _accept(known, parent, trials)
+            improved = yield from _cross(known, parent, accepted)
+            barren = 0 if improved else barren + 1
+        ended = f"{barren} waves without a better frontier"
+    except _Ended as end:
+        ended = str(end)
+    return Found(tuple(known.pool), choose(known.pool) if known.pool else 0, known.tried(), ended)
+
+
+def _minibatches(known: Known, parent: int) -> Asking[list[Minibatch]]:
+    """Choose train tasks by kind of failure, and keep those that the parent fails today."""
+    failing = {task: attempt for task, attempt in known.latest(parent).items() if not attempt.passed}
+    if not failing:
+        raise _Ended("every train task passes")
+    candidate = known.pool[parent].candidate
+    chunks = known.chunks(failing)[: known.options.wave]
+    yield from _roll(known, ((candidate, task) for chunk in chunks for task in chunk))
+    latest = known.latest(parent)
+    passing = [task for task, attempt in latest.items() if attempt.passed]
+    still = ([task for task in chunk if not latest[task].passed] for chunk in chunks)
+    return [known.with_passing(tasks, passing) for tasks in still if tasks]
+
+
+def _reflect(known: Known, parent: int, batches: Sequence[Minibatch]) -> Asking[list[_Trial]]:
+    """Reflect on each minibatch; what may not be tried is remembered as rejected, at no rollout."""
+    runbook = known.runbook(parent)
+    asks = tuple(reflection(known, parent, batch) for batch in batches)
+    reply = yield from _ask(Ask(reflections=asks))
+    trials: list[_Trial] = []
+    for batch, answer in zip(batches, reply.reflections, strict=True):
+        if isinstance(answer, ReflectionFailure):
+            _count_failure(known, answer)
+            continue
+        known.failures_in_a_row = 0
+        why = objection(known, runbook, answer, [trial.proposal for trial in trials])
+        if why is None:
+            text = runbooks.replace(runbook, {answer.component: answer.text})
+            trials.append(_Trial(answer, Candidate(text), batch.failing))
+        else:
+            known.remember(parent, answer, f"rejected without a rollout: {why}")
+    return trials
+
+
+def _accept(known: Known, parent: int, trials: Sequence[_Trial]) -> Asking[list[_Trial]]:
+    """Try each proposal on the failures that led to it, paired against the parent's known scores."""
+    yield from _roll(known, ((trial.candidate, task) for trial in trials for task in trial.failing))
+    accepted = []
+    for trial in trials:
+        gains = known.gains(known.pool[parent].candidate, trial.candidate, trial.failing)
+        won = sum(gains) > 0
+        known.remember(parent, trial.proposal, "accepted" if won else "rejected: no gain on its failures")
+        if won:
+            accepted.append(replace(trial, wins=sum(gain > 0 for gain in gains)))
+    return accepted
+
+
+def _cross(known: Known, parent: int, accepted: Sequence[_Trial]) -> Asking[bool]:
+    """Combine the accepted edits into one child and score it; tell whether the frontier moved."""
+    runbook = known.runbook(parent)
+    trials = sorted(accepted, key=lambda trial: (-trial.wins, trial.candidate.digest))
+    child = known.pool[parent].candidate
+    while trials:
+        child = _combined(runbook, trials)
+        if len(child.text) <= known.limits.characters and not forbids(runbook, child.text):
+            break
+        trials.pop()  # the one with the fewest wins
+    if not trials or any(child.digest == member.candidate.digest for member in known.pool):
+        return False
+    validation = known.problem.validation
+    yield from _roll(known, ((child, task) for task in validation))
+    edits = tuple(Edit(made.component, made.diagnosis, made.cites) for made in (t.proposal for t in trials))
+    member = Member(child, (parent,), len(known.pool), known.attempts(child, validation), edits)
+    improved = improves(known.pool, member)
+    known.pool.append(member)
+    return improved
+
+
+def _combined(runbook: Runbook, trials: Sequence[_Trial]) -> Candidate:
+    rewrites: dict[str, list[Rewrite]] = {}
+    for trial in trials:
+        rewrites.setdefault(trial.proposal.component, []).append(Rewrite(trial.proposal.text, trial.wins))
+    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
+    return Candidate(runbooks.replace(runbook, texts))
+
+
+def _roll(known: Known, wanted: Iterable[tuple[Candidate, str]]) -> Asking[None]:
+    rollouts = known.missing(wanted)
+    if rollouts:
+        reply = yield from _ask(Ask(rollouts=rollouts))
+        for rollout, attempt in zip(rollouts, reply.rollouts, strict=True):
+            known.learn(rollout, attempt)
+
+
+def _ask(ask: Ask) -> Asking[Reply]:
+    reply = yield ask
+    if reply.stopped:
+        raise _Ended(reply.stopped)
+    return reply
+
+
+def _count_failure(known: Known, failure: ReflectionFailure) -> None:
+    known.failures_in_a_row += 1
+    if known.failures_in_a_row >= known.options.max_failures:
+        count = known.failures_in_a_row
+        raise _Ended(f"{count} reflections failed in a row; the last one, {failure.kind}: {failure.message}")

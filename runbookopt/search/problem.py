@@ -1,0 +1,74 @@
+"""What a search is given: the runbook, its tasks, what is known for free, and how to go about it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from runbookopt.evidence.split import runs_of_words
+from runbookopt.runbook import Runbook
+from runbookopt.search.asks import Attempt
+
+COPIED_WORDS = 8
+"""A run of this many words shared with one task is a copy of it, not a lesson."""
+
+
+class Options(Struct, frozen=True):
+    """How the search goes about it.
+
+    `wave`: reflections per wave; `minibatch` and `passing`: failing and passing tasks shown to each;
+    `remembered`: earlier edits shown; `patience`: waves without a better frontier before it ends;
+    `max_failures`: failed reflections in a row before it ends; `share` and `characters`: the growth cap, the
+    larger of that share of the seed's length and that many characters.
+    """
+
+    random_seed: int = 0
+    wave: int = 16
+    minibatch: int = 3
+    passing: int = 12
+    remembered: int = 24
+    patience: int = 3
+    max_failures: int = 5
+    share: float = 0.5
+    characters: int = 3000
+
+
+class Problem(Struct, frozen=True):
+    """What is searched: train inputs and validation tasks by id, and the seed's attempts that are free.
+
+    `modes` names the failure mode of a train task where a person has labelled it.
+    """
+
+    seed: Runbook
+    train: Mapping[str, Any]
+    validation: tuple[str, ...]
+    free: Mapping[str, Attempt] = {}
+    modes: Mapping[str, str] = {}
+    options: Options = Options()
+
+
+class Minibatch(Struct, frozen=True):
+    """Train tasks of one kind of failure, and some that pass, by id."""
+
+    failing: tuple[str, ...]
+    passing: tuple[str, ...]
+
+
+class Limits(Struct, frozen=True):
+    """What no proposal may do: grow the runbook beyond `characters`, or copy runs of words of one task.
+
+    `copies` counts in how many train tasks each run of `COPIED_WORDS` words occurs.
+    """
+
+    characters: int
+    copies: Mapping[tuple[str, ...], int]
+
+
+def limits(problem: Problem) -> Limits:
+    """Give the limits of a run: growth is bounded by a share of the seed or by characters, the larger."""
+    copies: dict[tuple[str, ...], int] = {}
+    for value in problem.train.values():
+        for run in runs_of_words(value, COPIED_WORDS):
+            copies[run] = copies.get(run, 0) + 1
+    length, options = len(problem.seed.text), problem.options
+    return Limits(length + max(int(options.share * length), options.characters), copies)

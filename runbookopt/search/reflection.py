@@ -1,0 +1,68 @@
+"""Reflection, pure: what a reflector is shown, and which of its proposals may be tried at all."""
+
+from collections.abc import Sequence
+
+from runbookopt import runbook as runbooks
+from runbookopt.evidence.split import runs_of_words
+from runbookopt.records import MalformedFile
+from runbookopt.runbook import Runbook
+from runbookopt.search.asks import Component, Proposal, Reflection, Shown
+from runbookopt.search.known import Known
+from runbookopt.search.problem import COPIED_WORDS, Minibatch
+
+SHARED_BY = 3
+"""Words that so many train tasks share are the language of the field, not a copy."""
+
+
+def reflection(known: Known, parent: int, batch: Minibatch) -> Reflection:
+    """Build the ask for one minibatch: all that a reflector gets to know."""
+    latest, inputs = known.latest(parent), known.problem.train
+
+    def show(task: str) -> Shown:
+        attempt = latest[task]
+        return Shown(attempt.trajectory, task, inputs[task], attempt.output, attempt.score, attempt.feedback)
+
+    components = known.runbook(parent).components
+    return Reflection(
+        candidate=known.pool[parent].candidate,
+        components=tuple(Component(part.id, part.heading, part.text) for part in components),
+        failing=tuple(show(task) for task in batch.failing),
+        passing=tuple(show(task) for task in batch.passing),
+        lineage=known.tried(parent)[-known.options.remembered :],
+        length_budget=known.limits.characters,
+    )
+
+
+def objection(known: Known, parent: Runbook, proposal: Proposal, siblings: Sequence[Proposal]) -> str | None:
+    """Say why a proposal is not worth a rollout, or None where it may be tried.
+
+    `siblings` are the proposals of the same wave that will be tried.
+    """
+    components = {part.id: part.text for part in parent.components}
+    if proposal.component not in components:
+        return f"{proposal.component!r} is not a component that may be rewritten"
+    if proposal.text == components[proposal.component]:
+        return "it repeats the component as it is"
+    earlier = [*((made.component, made.text) for made in known.tried())]
+    earlier += [(made.component, made.text) for made in siblings]
+    if (proposal.component, proposal.text) in earlier:
+        return "it repeats an earlier attempt"
+    text = runbooks.replace(parent, {proposal.component: proposal.text})
+    if len(text) > known.limits.characters:
+        return f"the runbook would have {len(text)} characters, {known.limits.characters} are allowed"
+    if _copies(known, text, parent.text):
+        return f"it copies {COPIED_WORDS} or more words of a single task"
+    return forbids(parent, text)
+
+
+def forbids(parent: Runbook, text: str) -> str | None:
+    """Say what an edit of `parent` may never do and `text` does, or None."""
+    try:
+        return "; ".join(runbooks.violations(parent, runbooks.reparse(parent, text))) or None
+    except MalformedFile as error:
+        return str(error)
+
+
+def _copies(known: Known, text: str, parent: str) -> bool:
+    new = runs_of_words(text, COPIED_WORDS) - runs_of_words(parent, COPIED_WORDS)
+    return any(0 < known.limits.copies.get(run, 0) < SHARED_BY for run in new)

@@ -1,0 +1,167 @@
+"""The rules of the house that a reader cannot see by looking at one file."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "runbookopt"
+
+FLOORS = {
+    "cli": 9,
+    "optimization": 8,
+    "landing.proposal": 8,
+    "landing.report": 7,
+    "forge.local": 7,
+    "landing": 6,
+    "forge": 6,
+    "dossier": 6,
+    "driver": 5,
+    "journal": 5,
+    "agents": 4,
+    "search": 3,
+    "proof": 3,
+    "verifier": 2,
+    "evidence": 2,
+    "repository": 1,
+    "settings": 1,
+    "runbook": 1,
+    "gitwords": 0,
+    "markdown": 0,
+    "explanation": 0,
+    "records": 0,
+    "statistics": 0,
+    "errors": 0,
+}
+KNOWN_TO_ONE = {
+    "git": "repository",
+    "sqlite3": "journal",
+    "yaml": "records",
+    "markdown_it": "markdown",
+    "jsonschema": "explanation",
+    "typer": "cli",
+    "rich": "cli",
+    "litellm": "lm",
+    "github": "forge.github",
+}
+WORLD = {
+    "os",
+    "pathlib",
+    "subprocess",
+    "socket",
+    "time",
+    "asyncio",
+    "logging",
+    "shutil",
+    "tempfile",
+    "datetime",
+}
+
+
+def modules() -> dict[str, Path]:
+    names = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")
+    }
+    return {
+        name.removesuffix(".__init__") or "__init__": path
+        for name, path in names.items()
+        if path.stat().st_size
+    }
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Give every module imported anywhere in a file, except for annotations only."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inner(path: Path) -> set[str]:
+    """Give the rooms of our own package that a file imports."""
+    names = {name.removeprefix("runbookopt.") for name in imports(path) if name.startswith("runbookopt.")}
+    return names & modules().keys()
+
+
+def floor(name: str) -> int:
+    parts = name.split(".")
+    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next(FLOORS[prefix] for prefix in prefixes if prefix in FLOORS)
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "__init__"])
+def test_imports_point_down(name: str) -> None:
+    assert {other: floor(other) for other in inner(modules()[name]) if floor(other) > floor(name)} == {}
+
+
+def test_nothing_is_imported_in_a_circle() -> None:
+    order = TopologicalSorter({name: inner(path) - {name} for name, path in modules().items()})
+    assert set(order.static_order()) >= modules().keys() - {"__init__"}
+
+
+@pytest.mark.parametrize(("library", "room"), KNOWN_TO_ONE.items())
+def test_each_outside_thing_is_known_to_one_room(library: str, room: str) -> None:
+    knowing = {
+        name
+        for name, path in modules().items()
+        if any(found.split(".")[0] == library for found in imports(path))
+    }
+    assert {name for name in knowing if name != room and not name.startswith(f"{room}.")} == set()
+
+
+def test_the_search_imports_nothing_of_the_world() -> None:
+    for name, path in modules().items():
+        if name.split(".")[0] == "search":
+            roots = {found.split(".")[0] for found in imports(path)}
+            assert roots & (WORLD | KNOWN_TO_ONE.keys()) == set(), name
+            assert all(floor(other) <= floor("search") and other != "repository" for other in inner(path)), (
+                name
+            )
+
+
+def loaded_by(arguments: list[str], folder: Path) -> set[str]:
+    """Run a command of ours in a child process and give the modules that it loaded."""
+    program = (
+        "import sys\n"
+        "from runbookopt.cli import main\n"
+        f"sys.argv = {arguments!r}\n"
+        "try:\n"
+        f"    main.{arguments[0].replace('-', '_')}()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print('loaded:', *sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].removeprefix("loaded: ").split())
+
+
+def test_help_imports_no_more_than_typer(tmp_path: Path) -> None:
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys, typer; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command in (
+        ["optimize-runbook", "--help"],
+        ["runbookopt", "--help"],
+        ["runbookopt", "check", "--help"],
+    ):
+        extra = {name.split(".")[0] for name in loaded_by(command, tmp_path) - set(bare.stdout.split())}
+        assert extra - sys.stdlib_module_names <= {"runbookopt"}, command
+
+
+def test_check_imports_neither_litellm_nor_pygithub() -> None:
+    assert {name.split(".")[0] for name in loaded_by(["runbookopt", "check"], ROOT)} & {
+        "litellm",
+        "github",
+    } == set()
