@@ -42,7 +42,7 @@ class Problem(Struct, frozen=True, order=True):
         return f"{where}: {self.message}"
 
 
-class MalformedFile(RunbookoptError):
+class MalformedFile(RunbookoptError):  # noqa: N818 - says what the user gave us
     """A file that cannot be read as what it should be; `problems` holds all that is wrong with it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -69,7 +69,7 @@ titel: [1]
         "d.yaml:4: shapes[0].radius: expected a number > 0, got 0",
         "d.yaml:5: shapes[1].kind: expected one of circle, box, got \"bax\" (did you mean 'box'?)",
         "d.yaml:7: shapes[2]: missing key 'width'",
-        "d.yaml:8: shapes[2].colour: expected one of red, green, got \"gren\" (did you mean 'green'?)",
+        "d.yaml:8: shapes[2].colour: expected one of green, red, got \"gren\" (did you mean 'green'?)",
         "d.yaml:9: unknown key 'titel' (did you mean 'title'?)",
     ]
 
