@@ -1,6 +1,14 @@
-"""What looks at the held-out tasks have spent, and what the next one may: a fold over the ledger's entries (pure)."""
+"""What looks at held-out tasks have spent, and what the next may: a fold over the ledger's entries (pure)."""
+
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
+
+from runbookopt.evidence.trajectory import Task
+from runbookopt.records import digest_of
+
+ENOUGH_GROWTH = 0.25
+"""A candidate gets another look where its held-out groups have grown by this share."""
 
 
 class Look(Struct, frozen=True):
@@ -37,3 +45,106 @@ class Allowance(Struct, frozen=True):
     spend: float
     next_spend: float
     left: float
+
+
+def group_digests(keys: Iterable[str]) -> tuple[str, ...]:
+    """Give the digests of held-out group keys as a look holds them: each once, sorted."""
+    return tuple(sorted({digest_of(key) for key in keys}))
+
+
+def reference_digest(task: Task) -> str:
+    """Give the digest of a task's reference as a look holds it."""
+    return digest_of(task.reference)
+
+
+def look_key(
+    runbook: str, *, seed: str, candidate: str, rubric: str, agent: str, groups: Collection[str]
+) -> str:
+    """Give the key of a look: the question that was put to the held-out tasks.
+
+    All are digests but `runbook`, the name: two runbooks that ask the same must not share an entry.
+    """
+    return digest_of([runbook, seed, candidate, rubric, agent, sorted(groups)])
+
+
+def allowance(earlier: Sequence[Look], groups: Collection[str], total: float) -> Allowance:
+    """Give what a look at `groups` may spend of the allowance `total`, after the looks `earlier`.
+
+    W, what is left, starts as `total`. Each look spends W*W/(total + W), so that looks at the same groups
+    spend total/2, total/6, total/12, ... and `total` altogether (alpha spending: Foster and Stine (2008),
+    "Alpha-investing", without its rewards). Before each look, W regains `total` times the share of its
+    groups that no look has seen, up to `total`. Looks that never settled have spent. Only the groups and
+    the order of the looks matter, never their answers.
+    """
+    left, seen = 0.0, set[str]()
+    spend = 0.0
+    for look in (*(look.groups for look in earlier), tuple(groups)):
+        fresh = len(set(look) - seen) / max(1, len(set(look)))
+        left = min(total, left + total * fresh)
+        spend = _spend(left, total)
+        left -= spend
+        seen.update(look)
+    return Allowance(look=len(earlier) + 1, spend=spend, next_spend=_spend(left, total), left=left)
+
+
+def looks_before(looks: Sequence[Look], key: str) -> tuple[Look, ...]:
+    """Give the looks that came before the one with this key; all of them where it is not there."""
+    keys = [look.key for look in looks]
+    return tuple(looks[: keys.index(key)] if key in keys else looks)
+
+
+def recorded(earlier: Sequence[Look], look: Look) -> Look | None:
+    """Find the look whose record answers `look`, so that it need not spend; None if it has to be taken.
+
+    That is a look with the same key, else the last one at the same candidate under the same terms, if the
+    groups that are new since are less than a quarter of those it saw. It may be one that never settled.
+    """
+    same_key = [seen for seen in earlier if seen.key == look.key]
+    same_candidate = [
+        seen for seen in earlier if _question(seen) == _question(look) and not _grown(seen, look)
+    ]
+    return next(reversed(same_key or same_candidate), None)
+
+
+def burnt(earlier: Sequence[Look]) -> frozenset[str]:
+    """Give the ids of the tasks that a search has used, so that no later proof may."""
+    return frozenset(task for look in earlier for task in look.searched)
+
+
+def changed_since(
+    earlier: Sequence[Look], tasks: Sequence[Task], rubric: str, *, seed: str | None = None
+) -> tuple[str, ...]:
+    """Say, one sentence each, what was moved under the proof since the looks `earlier`.
+
+    Looked-at tasks that are gone from `tasks` (all there are, not only those drawn), or whose reference is
+    another, and a rubric that is another. With `seed`, the digest of today's runbook, the comparison reaches
+    back to the last look at another seed: whoever merged what came of that look saw what was named then. A
+    winner that still waits for its reviewers clears nothing. Without it every look counts.
+    """
+    merged = [at for at, look in enumerate(earlier) if seed is not None and look.seed != seed]
+    since = earlier[merged[-1] :] if merged else earlier
+    today = {task.id: reference_digest(task) for task in tasks}
+    known: dict[str, str] = {}
+    for look in reversed(since):
+        known.update(look.tasks)
+    vanished = [f"task {task}, looked at before, is gone" for task in sorted(known.keys() - today.keys())]
+    moved = [
+        f"task {task} had another reference when it was looked at"
+        for task in sorted(known.keys() & today.keys())
+        if known[task] != today[task]
+    ]
+    other_rubric = any(look.rubric != rubric for look in since)
+    return (*(["the rubric is another than at earlier looks"] if other_rubric else []), *vanished, *moved)
+
+
+def _spend(left: float, total: float) -> float:
+    return left * left / (total + left)
+
+
+def _question(look: Look) -> tuple[str, ...]:
+    return look.runbook, look.seed, look.candidate, look.rubric, look.agent
+
+
+def _grown(seen: Look, look: Look) -> bool:
+    new = set(look.groups) - set(seen.groups)
+    return len(new) >= ENOUGH_GROWTH * len(seen.groups)

@@ -1,26 +1,58 @@
-"""Seed against winner on the held-out tasks: one exact paired test, and an answer with all its reasons (pure)."""
+"""Seed against winner on the held-out tasks: one paired test, and an answer with all its reasons (pure)."""
 
-from typing import Literal
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from runbookopt.evidence.split import Shares
+from runbookopt.statistics import (
+    Exact,
+    Interval,
+    binary_low,
+    exact,
+    groups_needed,
+    mcnemar_mid_p,
+    mean,
+    paired_interval,
+    paired_p,
+    tasks_needed,
+)
 
 Answer = Literal["accepted", "rejected", "inconclusive"]
+
+MINIMUM_GROUPS = 20
+"""With fewer held-out groups nothing is proven, and no look is spent."""
+
+WORTH_A_LOOK = 0.1
+"""A winner is shown the held-out tasks only where its p on validation is at most this."""
+
+HARM = 0.05
+"""An objective or a gate is significantly worse where its p is at most this."""
+
+MOST_ERRORS = 0.05
+"""A proof with a larger share of attempts that could not be judged is inconclusive."""
+
+FEW_PASSING = 20
+"""Where fewer held-out tasks pass today, a loss can hardly be seen."""
+
+USUAL_LOSSES = 0.03
+"""The share of groups that a good edit is assumed to break, in forecasts."""
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     """The terms of a proof, as policy.yaml declares them under `proof`.
 
-    `margin` is the gain in score that a winner must exceed, `allowance` the chance of a false acceptance
-    that all looks together may spend, `tolerance` how much an objective may lose, and `repeats` how often
-    a random agent tries each held-out task.
+    `margin` is the gain in score that the lower bound must reach, `allowance` the chance of a false
+    acceptance that all looks together may spend, `tolerance` how much an objective may lose, and `repeats`
+    how often a random agent tries each held-out task.
     """
 
-    margin: float = 0.0
-    allowance: float = 0.05
-    tolerance: float = 0.05
-    repeats: int = 3
+    margin: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    allowance: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
+    tolerance: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    repeats: Annotated[int, Meta(ge=1)] = 3
     split: Shares = Shares()
 
 
@@ -28,7 +60,8 @@ class Outcome(Struct, frozen=True):
     """What the verifier said of one attempt; `score` and `objectives` lie in 0..1.
 
     `errors` counts the verdicts that the verifier failed to give, also when asked once more. The caller
-    has already counted them: as 1 where the seed made the attempt, as 0 where the winner did.
+    has already scored them: as 1 where the seed made the attempt, as 0 where the winner did. Every outcome
+    of a proof has the same objectives.
     """
 
     score: float
@@ -47,7 +80,7 @@ class Pair(Struct, frozen=True):
 
 
 class ObjectiveChange(Struct, frozen=True):
-    """One objective before and after; `low` and `high` bound its gain, each side at .05."""
+    """One objective's means before and after; `low` and `high` bound its gain, each side at .05."""
 
     before: float
     after: float
@@ -59,10 +92,10 @@ class Comparison(Struct, frozen=True):
     """What the held-out tasks say of a winner.
 
     `before`, `after` and `gain` are means over groups in 0..1; `low` and `high` bound the gain, each side
-    at the allowance that the look spends; `p` is one-sided. `reasons` are sentences, for and against.
+    at the level that the look spends; `p` is one-sided. `reasons` are sentences, for and against.
     `tasks_needed` is how many more held-out groups would settle an inconclusive answer, None where that
-    is not the question. `passing_today` counts the tasks that the seed passes; `errors` is the share of
-    attempts with a verdict that could not be had.
+    is not the question or no number would. `passing_today` counts the tasks that the seed passes in at
+    least half of its attempts; `errors` is the share of attempts with a verdict that could not be had.
     """
 
     tasks: int
@@ -79,3 +112,260 @@ class Comparison(Struct, frozen=True):
     tasks_needed: int | None
     passing_today: int
     errors: float
+
+    @property
+    def invisible_harm(self) -> float:
+        """The share of tasks below which harm may well strike none of the held-out ones.
+
+        Three in n: Hanley and Lippman-Hand (1983), "If nothing goes wrong, is everything all right?".
+        """
+        return min(1.0, 3 / self.groups)
+
+
+def can_pass(groups: int, spend: float, margin: float = 0.0) -> bool:
+    """Say whether winning every one of so many held-out groups would pass at the level `spend`."""
+    return groups > 0 and mcnemar_mid_p(groups, 0) <= spend and binary_low(groups, 0, groups, spend) >= margin
+
+
+def provable_gain(groups: int, spend: float, power: float = 0.8, margin: float = 0.0) -> float | None:
+    """Give the smallest gain that so many held-out groups prove with `power`; None if there is none.
+
+    In whole thousandths, by the formula of `tasks_needed`, where the winner breaks 3 of 100 groups: fewer
+    losses need fewer groups.
+    """
+    if groups < MINIMUM_GROUPS or not can_pass(groups, spend, margin):
+        return None
+    gains = [k / 1000 for k in range(1, round(1000 * (1 - 2 * USUAL_LOSSES)) + 1) if k / 1000 > margin]
+
+    def enough(gain: float) -> bool:
+        wins = gain + USUAL_LOSSES
+        return groups_needed(wins, USUAL_LOSSES, level=spend, margin=margin, power=power) <= groups
+
+    at = bisect_left(gains, True, key=enough)
+    return gains[at] if at < len(gains) else None
+
+
+def worth_a_look(differences: Sequence[float]) -> float:
+    """Give the p of winner against seed on validation, by the test of the proof; compare it to WORTH_A_LOOK.
+
+    `differences` are winner minus seed, in -1..1, one a group.
+    """
+    return paired_p(differences)
+
+
+def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: float) -> Comparison:
+    """Compare seed and winner at the level `spend`, and answer.
+
+    `next_spend` is what the look after this one may spend, from which `tasks_needed` follows. Raises
+    ValueError where there are no pairs, or a pair lacks attempts of either side.
+    """
+    if not pairs or not all(pair.before and pair.after for pair in pairs):
+        raise ValueError("a comparison needs tasks with attempts of both the seed and the winner")
+    score = _change(pairs, lambda outcome: outcome.score)
+    objectives = {name: _change(pairs, _objective(name)) for name in pairs[0].before[0].objectives}
+    proof = _Proof(
+        score=score,
+        p=paired_p(score.differences),
+        bounds=paired_interval(score.differences, spend),
+        spend=spend,
+        margin=terms.margin,
+        errors=_error_share(pairs),
+        harms=(*_gate_harms(pairs), *_objective_harms(objectives, terms.tolerance)),
+    )
+    answer = _answer(proof)
+    needed = _needed(proof, answer, next_spend)
+    passing = sum(_passes_today(pair) for pair in pairs)
+    return Comparison(
+        tasks=len(pairs),
+        groups=proof.groups,
+        before=float(score.before),
+        after=float(score.after),
+        gain=float(score.gain),
+        low=proof.bounds.low,
+        high=proof.bounds.high,
+        p=proof.p,
+        answer=answer,
+        reasons=(*_reasons(proof), *_limits(proof, needed, passing)),
+        objectives={name: _bounded(change) for name, change in objectives.items()},
+        tasks_needed=needed,
+        passing_today=passing,
+        errors=proof.errors,
+    )
+
+
+class _Change(NamedTuple):
+    """One measure before and after: means over groups, and the differences, one a group."""
+
+    before: Exact
+    after: Exact
+    differences: Sequence[Exact]
+
+    @property
+    def gain(self) -> Exact:
+        return self.after - self.before
+
+
+class _Harm(NamedTuple):
+    """What speaks against a winner besides its score; one that is significant rejects it."""
+
+    reason: str
+    significant: bool
+
+
+class _Proof(NamedTuple):
+    """All that the answer follows from."""
+
+    score: _Change
+    p: float
+    bounds: Interval
+    spend: float
+    margin: float
+    errors: float
+    harms: tuple[_Harm, ...]
+
+    @property
+    def groups(self) -> int:
+        return len(self.score.differences)
+
+    @property
+    def gain(self) -> float:
+        return float(self.score.gain)
+
+
+def _answer(proof: _Proof) -> Answer:
+    if proof.errors > MOST_ERRORS or proof.groups < MINIMUM_GROUPS:
+        return "inconclusive"
+    if proof.gain <= proof.margin or any(harm.significant for harm in proof.harms):
+        return "rejected"
+    if proof.p <= proof.spend and proof.bounds.low >= proof.margin and not proof.harms:
+        return "accepted"
+    return "inconclusive"
+
+
+def _needed(proof: _Proof, answer: Answer, next_spend: float) -> int | None:
+    """Say how many more groups would settle it; where verdicts are missing, groups are not what is needed."""
+    if answer != "inconclusive" or proof.errors > MOST_ERRORS:
+        return None
+    needed = tasks_needed(proof.score.differences, level=next_spend, margin=proof.margin)
+    return None if needed is None else max(needed, MINIMUM_GROUPS - proof.groups)
+
+
+def _reasons(proof: _Proof) -> list[str]:
+    """Say what the answer rests on."""
+    score, bounds = proof.score, proof.bounds
+    scores = f"from {_percent(score.before)} to {_percent(score.after)}"
+    limits = f"between {_points(bounds.low)} and {_points(bounds.high)}"
+    within = "within" if proof.p <= proof.spend else "above"
+    reasons = [
+        f"the held-out score goes {scores}: {_points(score.gain)}, {limits}",
+        f"p = {proof.p:.2g} is {within} the {proof.spend:.2g} that this look may spend",
+    ]
+    if proof.gain <= proof.margin:
+        reasons.append(f"the gain is not above the margin of {_points(proof.margin)}")
+    elif proof.p <= proof.spend and bounds.low < proof.margin:
+        reasons.append(f"the gain may be less than the margin of {_points(proof.margin)}")
+    reasons += [harm.reason for harm in proof.harms]
+    if proof.errors > MOST_ERRORS:
+        reasons.append(
+            f"{_percent(proof.errors)} of the attempts could not be judged, "
+            f"more than the {_percent(MOST_ERRORS)} at which nothing is proven"
+        )
+    return reasons
+
+
+def _limits(proof: _Proof, needed: int | None, passing: int) -> list[str]:
+    """Say what the held-out tasks cannot show."""
+    limits = []
+    if proof.groups < MINIMUM_GROUPS:
+        limits.append(
+            f"{proof.groups} held-out groups are too few to prove anything: it takes {MINIMUM_GROUPS}"
+        )
+    if needed is not None:
+        limits.append(f"about {needed} more held-out groups would settle it")
+    limits.append(f"harm that strikes less than 3 in {proof.groups} tasks is invisible here")
+    if passing < FEW_PASSING:
+        limits.append(f"only {passing} held-out tasks pass today, so that a loss can hardly be seen")
+    return limits
+
+
+def _change(pairs: Sequence[Pair], measure: Callable[[Outcome], float]) -> _Change:
+    """Average a measure over repeats, then over the tasks of a group, then over groups, without rounding."""
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.group, []).append(pair)
+    before = [mean([_average(pair.before, measure) for pair in group]) for group in groups.values()]
+    after = [mean([_average(pair.after, measure) for pair in group]) for group in groups.values()]
+    differences = [late - early for early, late in zip(before, after, strict=True)]
+    return _Change(mean(before), mean(after), differences)
+
+
+def _average(outcomes: Sequence[Outcome], measure: Callable[[Outcome], float]) -> Exact:
+    if len(outcomes) == 1:  # the quick way, for the many attempts of agents that know no chance
+        return exact(measure(outcomes[0]))
+    return mean([exact(measure(outcome)) for outcome in outcomes])
+
+
+def _objective(name: str) -> Callable[[Outcome], float]:
+    return lambda outcome: outcome.objectives[name]
+
+
+def _bounded(change: _Change) -> ObjectiveChange:
+    interval = paired_interval(change.differences, HARM)
+    return ObjectiveChange(float(change.before), float(change.after), interval.low, interval.high)
+
+
+def _worse_p(change: _Change) -> float:
+    """Test the other way round: before and after swapped."""
+    return paired_p([-difference for difference in change.differences])
+
+
+def _objective_harms(objectives: Mapping[str, _Change], tolerance: float) -> Iterator[_Harm]:
+    """Find the objectives that lose more than is tolerated, or lose significantly."""
+    for name, change in objectives.items():
+        p, gain = _worse_p(change), float(change.gain)
+        if p <= HARM:
+            yield _Harm(f"objective {name} is significantly worse: {_points(gain)}, p = {p:.2g}", True)
+        elif gain < -tolerance:
+            text = f"objective {name} may be worse: {_points(gain)}, with {_points(-tolerance)} tolerated"
+            yield _Harm(text, False)
+
+
+def _gate_harms(pairs: Sequence[Pair]) -> Iterator[_Harm]:
+    """Find the gates with more failures than before, net over all tasks, or with significantly more."""
+    attempts = [outcome for pair in pairs for outcome in (*pair.before, *pair.after)]
+    for gate in sorted({gate for outcome in attempts for gate in outcome.gates_failed}):
+        failing = _failing(gate)
+        before = sum(_average(pair.before, failing) for pair in pairs)
+        after = sum(_average(pair.after, failing) for pair in pairs)
+        p = paired_p(_change(pairs, failing).differences)
+        if p <= HARM:
+            text = f"gate {gate} fails significantly more often: {_count(before)} to {_count(after)} tasks"
+            yield _Harm(f"{text}, p = {p:.2g}", True)
+        elif after > before:
+            yield _Harm(f"gate {gate} fails more often: {_count(before)} to {_count(after)} tasks", False)
+
+
+def _failing(gate: str) -> Callable[[Outcome], float]:
+    return lambda outcome: float(gate in outcome.gates_failed)
+
+
+def _passes_today(pair: Pair) -> bool:
+    """Say whether at least half of the seed's attempts have the full score, but for a float's last bits."""
+    return 2 * sum(outcome.score > 1 - 1e-9 for outcome in pair.before) >= len(pair.before)
+
+
+def _error_share(pairs: Sequence[Pair]) -> float:
+    attempts = [outcome for pair in pairs for outcome in (*pair.before, *pair.after)]
+    return sum(outcome.errors > 0 for outcome in attempts) / len(attempts)
+
+
+def _percent(share: Exact | float) -> str:
+    return f"{100 * float(share):.1f} %"
+
+
+def _points(gain: Exact | float) -> str:
+    return f"{100 * float(gain):+.1f} points"
+
+
+def _count(tasks: Exact) -> str:
+    return f"{float(tasks):.3g}"
