@@ -3,7 +3,6 @@
 import hashlib
 import json
 from functools import lru_cache
-from typing import Any
 
 from runbookopt import runbook as runbooks
 from runbookopt.agents.agent import Produced
@@ -29,7 +28,7 @@ class OfflineAgent:
         settings = {"kind": "offline", "version": 1, "field": field}
         self.key = digest_of(settings | ({"noise": noise, "random_seed": random_seed} if noise else {}))
 
-    async def rollout(self, runbook: str, task_input: Any, repeat: str) -> Produced:
+    async def rollout(self, runbook: str, task_input: object, repeat: str) -> Produced:
         """Follow the runbook's rules on the input, or err by chance."""
         known = _rules_of(runbook)
         votes = decide(known, task_input if isinstance(task_input, str) else canonical(task_input).decode())
@@ -39,7 +38,7 @@ class OfflineAgent:
         return Produced(output=json.dumps({self._field: votes.answer, "reason": reason}, ensure_ascii=False))
 
     def _erring(
-        self, votes: Votes, known: tuple[Rule, ...], runbook: str, task_input: Any, repeat: str
+        self, votes: Votes, known: tuple[Rule, ...], runbook: str, task_input: object, repeat: str
     ) -> Votes:
         dice = canonical([self._random_seed, digest(runbook.encode()), task_input, repeat])
         chance = int.from_bytes(hashlib.sha256(dice).digest(), "big")

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
 from runbookopt.runbook import Runbook
-from runbookopt.search.asks import Ask, Candidate, Proposal, ReflectionFailure, Reply, Tried
+from runbookopt.search.asks import Ask, Candidate, Proposal, Reflection, ReflectionFailure, Reply, Tried
 from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.known import Known
 from runbookopt.search.pool import Edit, Member, choose, draw_parent, improves
@@ -35,12 +35,25 @@ class Found(Struct, frozen=True):
 
 
 class _Trial(Struct, frozen=True):
-    """A proposal as a candidate, the failures that led to it, and how many of them it won."""
+    """A proposal as a candidate, what its reflector was shown, and how many of the failures it won."""
 
     proposal: Proposal
     candidate: Candidate
-    failing: tuple[str, ...]
+    ask: Reflection
     wins: int = 0
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The tasks that led to the proposal."""
+        return tuple(shown.task for shown in self.ask.failing)
+
+    @property
+    def edit(self) -> Edit:
+        """What the pool keeps of it; a citation counts only where the trajectory was shown."""
+        shown = (*self.ask.failing, *self.ask.passing)
+        cites = tuple(one.trajectory for one in shown if one.trajectory in self.proposal.cites)
+        tasks = tuple(one.task for one in shown)
+        return Edit(self.proposal.component, self.proposal.diagnosis, cites, tasks)
 
 
 class _Ended(Exception):  # noqa: N818 - no error: how a wave says that the search is over
@@ -88,7 +101,7 @@ def _reflect(known: Known, parent: int, batches: Sequence[Minibatch]) -> Asking[
     asks = tuple(reflection(known, parent, batch) for batch in batches)
     reply = yield from _ask(Ask(reflections=asks))
     trials: list[_Trial] = []
-    for batch, answer in zip(batches, reply.reflections, strict=True):
+    for ask, answer in zip(asks, reply.reflections, strict=True):
         if isinstance(answer, ReflectionFailure):
             _count_failure(known, answer)
             continue
@@ -96,7 +109,7 @@ def _reflect(known: Known, parent: int, batches: Sequence[Minibatch]) -> Asking[
         why = objection(known, runbook, answer, [trial.proposal for trial in trials])
         if why is None:
             text = runbooks.replace(runbook, {answer.component: answer.text})
-            trials.append(_Trial(answer, Candidate(text), batch.failing))
+            trials.append(_Trial(answer, Candidate(text), ask))
         else:
             known.remember(parent, answer, f"rejected without a rollout: {why}")
     return trials
@@ -129,7 +142,7 @@ def _cross(known: Known, parent: int, accepted: Sequence[_Trial]) -> Asking[bool
         return False
     validation = known.problem.validation
     yield from _roll(known, ((child, task) for task in validation))
-    edits = tuple(Edit(made.component, made.diagnosis, made.cites) for made in (t.proposal for t in trials))
+    edits = tuple(trial.edit for trial in trials)
     member = Member(child, (parent,), len(known.pool), known.attempts(child, validation), edits)
     improved = improves(known.pool, member)
     known.pool.append(member)

@@ -11,11 +11,15 @@ from runbookopt.statistics import paired_standard_error
 
 
 class Edit(Struct, frozen=True):
-    """What a reflection changed in a member of the pool, and the trajectories that it cites."""
+    """What a reflection changed in a member of the pool, and why.
+
+    `cites` are the trajectories that motivate it, `shown` the tasks whose trajectories were reflected on.
+    """
 
     component: str
     diagnosis: str
     cites: tuple[str, ...]
+    shown: tuple[str, ...]
 
 
 class Member(Struct, frozen=True):
