@@ -1,6 +1,6 @@
 """What a diff may never do, and what it brings in that a person should see (pure)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -33,7 +33,12 @@ def guard(
         *violations(before, after, bumped=bumped),
         *_leaks(before.text, text),
     )
-    return GuardReport(tuple(dict.fromkeys(found)), introduced(before.text, text))
+    kept = {secret for _, secret, _ in secrets(text)}
+    told = {
+        kind: tuple(_without(kept, thing) for thing in things)
+        for kind, things in introduced(before.text, text).items()
+    }
+    return GuardReport(tuple(dict.fromkeys(_without(kept, violation) for violation in found)), told)
 
 
 def _misplaced(change: FileChange, path: str) -> Iterator[str]:
@@ -56,3 +61,11 @@ def _leaks(before: str, after: str) -> Iterator[str]:
     for kind, secret, line in secrets(after):
         if after.count(secret) > before.count(secret):
             yield f"{kind} is brought in at line {line}"
+
+
+def _without(kept: Collection[str], told: str) -> str:
+    """Take secrets out of a sentence, also where they were cut after their first dozen characters."""
+    for secret in sorted(kept, key=len, reverse=True):
+        for length in range(len(secret), 11, -1):
+            told = told.replace(secret[:length], "[secret]")
+    return told

@@ -189,8 +189,8 @@ _COMMAND = re.compile(
         curl | wget | sudo | doas | ssh | scp | sftp | rsync | chmod | chown | mkfs | crontab | systemctl
         | nc | ncat | netcat | telnet | kubectl | docker | podman | npx | pipx | uvx
         | powershell | pwsh | iwr | iex | invoke-\w+
-        | rm\s+-\w | dd\s+if= | kill\s+-\w | base64\s+-\w | source\s+[./~]
-        | (?:ba|z|k|da|fi)?sh\s+(?:-\w|\S+\.sh) | (?:python|perl|ruby|node|php)[\d.]*\s+(?:-\w|\S+\.\w)
+        | rm\s+-\w+ | dd\s+if= | kill\s+-\w+ | base64\s+-\w+ | source\s+[./~]
+        | (?:ba|z|k|da|fi)?sh\s+(?:-\w+|\S+\.sh) | (?:python|perl|ruby|node|php)[\d.]*\s+(?:-\w+|\S+\.\w+)
         | (?:pip|pip3|npm|yarn|pnpm|brew|apt|apt-get|dnf|yum|apk|cargo|gem|go|uv)\s+(?:install|add|run|get|i)
         | git\s+(?:push|pull|clone|fetch|commit|checkout|reset|rebase|merge|remote|config|rm|apply)
         | os\.system | subprocess
