@@ -1,4 +1,4 @@
-"""What the lines of a Markdown file are: front matter, headings, code (pure)."""
+"""What a Markdown text is made of (pure): the only file that knows a parser of it."""
 
 import re
 from bisect import bisect_right
@@ -12,6 +12,7 @@ from runbookopt.records import MalformedFile, read_plain_yaml
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 BOM = "\ufeff"
 
@@ -70,6 +71,15 @@ def line_of(text: str, position: int) -> int:
     return len(LINE.findall(text[:position] + "."))
 
 
+def tokens_of(text: str, *, tables: bool = False, definitions: dict[str, Any] | None = None) -> list["Token"]:
+    """Give markdown-it's tokens of a CommonMark text, inline ones included.
+
+    `definitions` is filled with the link definitions as markdown-it names them (`references`,
+    `duplicate_refs`), which no token stands for.
+    """
+    return _reader(tables=tables).parse(text, {} if definitions is None else definitions)
+
+
 def front_matter(text: str) -> str:
     """Give the front matter with its fences; nothing where the file begins with a rule and prose."""
     keys = comments = False
@@ -104,6 +114,14 @@ def _parser() -> "MarkdownIt":
     parser = MarkdownIt("commonmark")
     parser.core.ruler.enableOnly(["normalize", "block"])  # what is within a paragraph is nobody's business
     return parser
+
+
+@cache
+def _reader(*, tables: bool) -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"maxNesting": 100})
+    return reader.enable("table") if tables else reader
 
 
 def _plain(heading: str) -> str:

@@ -33,6 +33,7 @@ FLOORS = {
     "runbook": 1,
     "gitwords": 0,
     "markdown": 0,
+    "hidden": 0,
     "explanation": 0,
     "records": 0,
     "statistics": 0,
