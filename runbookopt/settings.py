@@ -1,0 +1,200 @@
+"""How to run things: runbookopt.yaml, variables and flags, laid over each other into one record.
+
+What belongs to the verifier (rubric, policy, proof) is no setting and has neither variable nor flag.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from runbookopt.explanation import explain, nearest
+from runbookopt.records import MalformedFile, Problem, read_plain_yaml, read_yaml
+
+FILE = "runbookopt.yaml"
+PREFIX = "RUNBOOKOPT_"
+
+NOT_SETTINGS = frozenset({"RUNBOOKOPT_TRACEBACK"})
+"""Variables that are read elsewhere."""
+
+_HINTS = {
+    "proof": "the terms of the proof stand in policy.yaml",
+    "policy": "each runbook has its own policy.yaml",
+    "judge": "this version runs checks only, no judge",
+    "usd": "this version calls nothing that costs money",
+    "model": "this version knows the kind `offline` alone",
+    "repository": "this version knows the forge `local` alone",
+}
+
+
+class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which agent works on the tasks; `noise` in 0..1 is the share of the offline one's answers that err."""
+
+    kind: Literal["offline"] = "offline"
+    field: Annotated[str, Meta(min_length=1)] = "answer"
+    noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
+class ReflectorSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who reads the failures and proposes edits."""
+
+    kind: Literal["offline"] = "offline"
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one run may use; None is no limit."""
+
+    rollouts: Annotated[int, Meta(ge=1)] = 600
+    minutes: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Growth(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much longer than the seed a candidate may be: by a share of it or by so many characters."""
+
+    share: Annotated[float, Meta(ge=0)] = 0.5
+    characters: Annotated[int, Meta(ge=0)] = 3000
+
+
+class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where pull requests live."""
+
+    kind: Literal["local"] = "local"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to run one runbook's optimization; every key has a default.
+
+    `width` is how many calls are in flight at once, `patience` how many waves may leave the frontier as it
+    is, `max_failures` how many reflections in a row may fail.
+    """
+
+    agent: AgentSettings = AgentSettings()
+    reflector: ReflectorSettings = ReflectorSettings()
+    budget: Budget = Budget()
+    growth: Growth = Growth()
+    width: Annotated[int, Meta(ge=1, le=1024)] = 8
+    random_seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    patience: Annotated[int, Meta(ge=1)] = 3
+    max_failures: Annotated[int, Meta(ge=1)] = 5
+    forge: ForgeSettings = ForgeSettings()
+
+
+class SettingsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """runbookopt.yaml: settings for all runbooks, and for single ones by name."""
+
+    defaults: Settings = Settings()
+    runbooks: dict[str, Settings] = {}
+
+
+def read_settings(data: bytes, path: str = FILE) -> SettingsFile:
+    """Read the whole file, each part as if it stood alone; raises MalformedFile with all that is wrong."""
+    return read_yaml(data, SettingsFile, path, hints=_HINTS)
+
+
+def load_settings(
+    data: bytes | None,
+    path: str,
+    name: str,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str | int | float | None],
+) -> Settings:
+    """Give the settings of the runbook `name`: flag before variable before its own before the defaults.
+
+    `data` is None where there is no file; `flags` go by dotted key ("budget.rollouts"), None is not given.
+    Raises MalformedFile with every bad value and where it comes from.
+    """
+    layers: list[Mapping[str, Any]] = []
+    if data is not None:
+        read_settings(data, path)
+        written = read_plain_yaml(data, path) or {}
+        layers += [written.get("defaults", {}), written.get("runbooks", {}).get(name, {})]
+    problems: list[Problem] = []
+    layers += [_variables(environ, problems), _flags(flags, problems)]
+    if problems:
+        raise MalformedFile(problems)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _laid_over(merged, layer)
+    return msgspec.convert(merged, Settings)
+
+
+def setting_types() -> dict[str, Any]:
+    """Give the type of each setting by its dotted key, in the order of the record."""
+    return dict(_leaves(Settings))
+
+
+def variable(key: str) -> str:
+    """Give the name of the environment variable of a dotted key."""
+    return PREFIX + key.upper().replace(".", "_")
+
+
+def flag(key: str) -> str:
+    """Give the name of the flag of a dotted key."""
+    return "--" + key.replace(".", "-").replace("_", "-")
+
+
+def _leaves(record: type[Struct], above: str = "") -> Iterator[tuple[str, Any]]:
+    for field in msgspec.structs.fields(record):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            yield from _leaves(field.type, f"{above}{field.name}.")
+        else:
+            yield above + field.name, field.type
+
+
+def _variables(environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Any]:
+    known = {variable(key): key for key in setting_types()}
+    given = {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text}
+    layer: dict[str, Any] = {}
+    for name, text in given.items():
+        if name in known:
+            layer = _laid_over(layer, _one(known[name], text, name, problems))
+        elif name not in NOT_SETTINGS:
+            hint = _HINTS.get(name.removeprefix(PREFIX).split("_")[0].lower())
+            why = f": {hint}" if hint else nearest(name, known)
+            problems.append(Problem(name, None, f"unknown variable{why}"))
+    return layer
+
+
+def _flags(flags: Mapping[str, str | int | float | None], problems: list[Problem]) -> dict[str, Any]:
+    layer: dict[str, Any] = {}
+    for key, value in flags.items():
+        if value is not None:
+            layer = _laid_over(layer, _one(key, value, flag(key), problems))
+    return layer
+
+
+def _one(key: str, value: str | float, origin: str, problems: list[Problem]) -> dict[str, Any]:
+    """Give a layer with this one setting; a value that does not fit is a problem of its origin."""
+    type_, number = setting_types()[key], _number(value)
+    for reading in (value, number):
+        try:
+            layer: Any = msgspec.convert(reading, type_)
+        except msgspec.ValidationError:
+            continue
+        for part in reversed(key.split(".")):
+            layer = {part: layer}
+        return dict(layer)
+    problems += [Problem(origin, None, fault.words) for fault in explain(number, type_, {})]
+    return {}
+
+
+def _number(value: str | float) -> str | float | None:
+    """Read text as a number or nothing, where it is one; what is not finite stays text."""
+    for reading in (int, float):
+        try:
+            number = reading(str(value))
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else str(value)
+    return None if str(value).lower() in {"null", "none"} else value
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _laid_over(merged[key], value) if both else value
+    return merged
