@@ -53,21 +53,32 @@ def paired_p(differences: Sequence[float | Fraction]) -> float:
     return sign_flip_mid_p([*values, -1])
 
 
-def paired_interval(differences: Sequence[float | Fraction], level: float) -> Interval:
-    """Give the bounds of the mean difference that belong to `paired_p`, each side at `level` (under .5).
+def paired_low(differences: Sequence[float | Fraction], level: float) -> float:
+    """Give the lower bound of the mean difference that belongs to `paired_p`, at `level` (under .5).
 
-    `low >= 0` wherever `paired_p(differences) <= level`. `high` is the same bound with before and after
-    swapped.
+    It is 0 or more wherever `paired_p(differences) <= level`.
+    """
+    values = [exact(difference) for difference in differences]
+    if _binary(values):
+        return binary_low(values.count(1), values.count(-1), len(values), level)
+    return _inverted_low([*values, -1], level)
+
+
+def paired_interval(differences: Sequence[float | Fraction], level: float) -> Interval:
+    """Give how far the mean difference may lie to either side, each at `level` (under .5).
+
+    `low` is `paired_low` where that is not negative, and `high` is the same with before and after swapped,
+    so neither contradicts `paired_p`. A side beyond 0 reaches further where all differences are -1, 0 or 1:
+    see `_binary_reach`.
     """
     values = [exact(difference) for difference in differences]
     if _binary(values):
         wins, losses, groups = values.count(1), values.count(-1), len(values)
-        low = binary_low(wins, losses, groups, level)
-        high = -binary_low(losses, wins, groups, level)
+        low, mirrored = (_binary_reach(*sides, groups, level) for sides in ((wins, losses), (losses, wins)))
     else:
         low = _inverted_low([*values, -1], level)
-        high = -_inverted_low([*(-value for value in values), -1], level)
-    return Interval(low + 0.0, high + 0.0)  # no negative zero
+        mirrored = _inverted_low([*(-value for value in values), -1], level)
+    return Interval(low, 0.0 - mirrored)
 
 
 def paired_standard_error(differences: Sequence[float]) -> float:
@@ -138,6 +149,20 @@ def binary_low(wins: int, losses: int, groups: int, level: float) -> float:
     if low > 0:
         return min(low, clopper_pearson_lower(wins, groups, level))
     return 0.0 if mcnemar_mid_p(wins, losses) <= level else low
+
+
+def _binary_reach(wins: int, losses: int, groups: int, level: float) -> float:
+    """Give `binary_low`; below 0 with an upper limit in place of m/n.
+
+    There, taking the share of changed groups as known would promise too much: 3 losses and no win would
+    have the lower bound -3/n.
+    """
+    low = binary_low(wins, losses, groups, level)
+    changed = wins + losses
+    if low > 0 or (changed and mcnemar_mid_p(wins, losses) <= level):
+        return low
+    share = 1 - clopper_pearson_lower(groups - changed, groups, level)
+    return share * (2 * clopper_pearson_lower(wins, changed, level) - 1)
 
 
 def groups_needed(

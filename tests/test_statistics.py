@@ -16,6 +16,7 @@ from runbookopt.statistics import (
     groups_needed,
     mcnemar_mid_p,
     paired_interval,
+    paired_low,
     paired_p,
     paired_standard_error,
     sign_flip_mid_p,
@@ -128,12 +129,27 @@ def test_the_binary_bound_is_the_formula_and_never_contradicts_p(
 
 @given(st.lists(thirds | gains, min_size=1, max_size=12), st.sampled_from((0.05, 0.025)))
 def test_bounds_hold_the_gain_and_agree_with_p(differences: list[float], level: float) -> None:
-    interval = paired_interval(differences, level)
+    low, interval = paired_low(differences, level), paired_interval(differences, level)
     gain = float(sum(exact(difference) for difference in differences) / Fraction(len(differences)))
-    assert -1 <= interval.low <= gain <= interval.high <= 1
-    if any(differences):
-        assert (interval.low >= 0) == (paired_p(differences) <= level)
-        assert (interval.high <= 0) == (paired_p([-difference for difference in differences]) <= level)
+    assert -1 <= interval.low <= low <= gain <= interval.high <= 1
+    assert (interval.low >= 0) == (paired_p(differences) <= level)
+    assert (interval.high <= 0) == (paired_p([-difference for difference in differences]) <= level)
+
+
+@pytest.mark.parametrize(("win", "lose"), [(0.3, 0.01), (0.01, 0.3), (0.15, 0.15), (0.02, 0.1), (0.02, 0.02)])
+def test_each_side_of_a_binary_interval_misses_the_true_gain_no_more_than_it_may(
+    win: float, lose: float
+) -> None:
+    n, level, too_high, too_low = 24, 0.05, 0.0, 0.0
+    for wins, losses in itertools.product(range(n + 1), repeat=2):
+        ties = n - wins - losses
+        if ties >= 0:
+            interval = paired_interval([1] * wins + [-1] * losses + [0] * ties, level)
+            chance = math.comb(n, wins) * math.comb(n - wins, losses) * win**wins * lose**losses
+            chance *= (1 - win - lose) ** ties
+            too_high += chance * (interval.low > win - lose + 1e-12)
+            too_low += chance * (interval.high < win - lose - 1e-12)
+    assert max(too_high, too_low) <= level
 
 
 @given(st.lists(thirds, min_size=10, max_size=30), levels)
@@ -145,7 +161,7 @@ def test_swapping_before_and_after_mirrors_the_bounds(differences: list[Fraction
 
 def test_the_inverted_bound_is_the_last_gain_that_is_significant() -> None:
     differences = [Fraction(k, 5) for k in (5, 4, 3, 3, 2, 1, 1, 0, 4, 5, 2)]
-    low = paired_interval(differences, 0.05).low
+    low = paired_low(differences, 0.05)
     above = [
         mid_p_by_hand([*(d - gain for d in differences), -1 - gain])
         for gain in (exact(low), exact(low + 0.005))

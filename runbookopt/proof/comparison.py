@@ -9,13 +9,13 @@ from msgspec import Meta, Struct
 from runbookopt.evidence.split import Shares
 from runbookopt.statistics import (
     Exact,
-    Interval,
     binary_low,
     exact,
     groups_needed,
     mcnemar_mid_p,
     mean,
     paired_interval,
+    paired_low,
     paired_p,
     tasks_needed,
 )
@@ -166,7 +166,7 @@ def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: fl
     proof = _Proof(
         score=score,
         p=paired_p(score.differences),
-        bounds=paired_interval(score.differences, spend),
+        low=paired_low(score.differences, spend),
         spend=spend,
         margin=terms.margin,
         errors=_error_share(pairs),
@@ -181,8 +181,8 @@ def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: fl
         before=float(score.before),
         after=float(score.after),
         gain=float(score.gain),
-        low=proof.bounds.low,
-        high=proof.bounds.high,
+        low=proof.low,
+        high=paired_interval(score.differences, spend).high,
         p=proof.p,
         answer=answer,
         reasons=(*_reasons(proof), *_limits(proof, needed, passing)),
@@ -217,7 +217,7 @@ class _Proof(NamedTuple):
 
     score: _Change
     p: float
-    bounds: Interval
+    low: float
     spend: float
     margin: float
     errors: float
@@ -237,7 +237,7 @@ def _answer(proof: _Proof) -> Answer:
         return "inconclusive"
     if proof.gain <= proof.margin or any(harm.significant for harm in proof.harms):
         return "rejected"
-    if proof.p <= proof.spend and proof.bounds.low >= proof.margin and not proof.harms:
+    if proof.p <= proof.spend and proof.low >= proof.margin and not proof.harms:
         return "accepted"
     return "inconclusive"
 
@@ -252,17 +252,15 @@ def _needed(proof: _Proof, answer: Answer, next_spend: float) -> int | None:
 
 def _reasons(proof: _Proof) -> list[str]:
     """Say what the answer rests on."""
-    score, bounds = proof.score, proof.bounds
-    scores = f"from {_percent(score.before)} to {_percent(score.after)}"
-    limits = f"between {_points(bounds.low)} and {_points(bounds.high)}"
+    scores = f"{_percent(proof.score.before)} to {_percent(proof.score.after)}"
     within = "within" if proof.p <= proof.spend else "above"
     reasons = [
-        f"the held-out score goes {scores}: {_points(score.gain)}, {limits}",
+        f"the held-out score goes from {scores}: {_points(proof.gain)}, at least {_points(proof.low)}",
         f"p = {proof.p:.2g} is {within} the {proof.spend:.2g} that this look may spend",
     ]
     if proof.gain <= proof.margin:
         reasons.append(f"the gain is not above the margin of {_points(proof.margin)}")
-    elif proof.p <= proof.spend and bounds.low < proof.margin:
+    elif proof.p <= proof.spend and proof.low < proof.margin:
         reasons.append(f"the gain may be less than the margin of {_points(proof.margin)}")
     reasons += [harm.reason for harm in proof.harms]
     if proof.errors > MOST_ERRORS:

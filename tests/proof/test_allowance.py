@@ -1,0 +1,135 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbookopt.evidence.trajectory import Task
+from runbookopt.proof.allowance import (
+    Look,
+    allowance,
+    burnt,
+    changed_since,
+    group_digests,
+    look_key,
+    looks_before,
+    recorded,
+    reference_digest,
+)
+
+A = 0.05
+some_groups = st.sets(st.integers(0, 30), min_size=1).map(lambda keys: group_digests(map(str, keys)))
+
+
+def look(candidate: str = "c", groups: int = 40, first: int = 0, seed: str = "s", rubric: str = "r") -> Look:
+    digests = group_digests(f"customer-{number}" for number in range(first, first + groups))
+    key = look_key("triage", seed=seed, candidate=candidate, rubric=rubric, agent="a", groups=digests)
+    return Look(key, "triage", seed, candidate, rubric, "a", digests, {}, ())
+
+
+def test_looks_at_the_same_groups_spend_a_half_a_sixth_and_a_twelfth() -> None:
+    looks = [look(f"candidate-{night}") for night in range(30)]
+    spent = [allowance(looks[:night], looks[night].groups, A).spend for night in range(30)]
+    assert spent == pytest.approx([A / (night * (night + 1)) for night in range(1, 31)])
+
+
+def test_an_allowance_tells_its_place_and_what_is_left() -> None:
+    second = allowance([look("one")], look("two").groups, A)
+    assert second.look == 2
+    assert second.left == pytest.approx(A / 3)
+    assert second.next_spend == pytest.approx(A / 12)
+
+
+def test_new_groups_refill_in_proportion_and_never_beyond_the_whole() -> None:
+    half_new = allowance([look("one")], look("two", first=20).groups, A)
+    assert half_new.spend == pytest.approx(A / 2)
+    tenth_new = allowance([look("one")], look("two", first=4).groups, A)
+    left = A / 2 + A / 10
+    assert tenth_new.spend == pytest.approx(left * left / (A + left))
+    assert allowance([look("one")], look("two", first=40).groups, A).spend == pytest.approx(A / 2)
+
+
+@given(st.lists(some_groups, max_size=12), some_groups)
+def test_all_looks_together_spend_no_more_than_the_allowance_and_what_new_groups_refill(
+    earlier: list[tuple[str, ...]], groups: tuple[str, ...]
+) -> None:
+    looks = [
+        msgspec.structs.replace(look(f"{at}"), groups=seen) for at, seen in enumerate([*earlier, groups])
+    ]
+    spent = [allowance(looks[:at], looks[at].groups, A).spend for at in range(len(looks))]
+    seen: set[str] = set()
+    refilled = 0.0
+    for at in looks:
+        refilled += A * len(set(at.groups) - seen) / len(at.groups)
+        seen.update(at.groups)
+    assert sum(spent) <= refilled + 1e-12
+    assert all(0 < spend <= A / 2 + 1e-12 for spend in spent)
+
+
+@given(st.lists(some_groups, min_size=1, max_size=8))
+def test_one_more_look_never_raises_what_the_next_may_spend(groups: list[tuple[str, ...]]) -> None:
+    looks = [msgspec.structs.replace(look(f"{at}"), groups=seen) for at, seen in enumerate(groups)]
+    assert allowance(looks, looks[-1].groups, A).spend <= allowance(looks[:-1], looks[-1].groups, A).spend
+
+
+def test_the_answers_of_earlier_looks_spend_and_refill_nothing() -> None:
+    settled = [msgspec.structs.replace(look(), answer=answer) for answer in (None, "accepted", "rejected")]
+    assert len({allowance([earlier], earlier.groups, A) for earlier in settled}) == 1
+
+
+def test_a_key_is_the_question_whatever_the_order_of_its_groups() -> None:
+    key = look_key("triage", seed="s", candidate="c", rubric="r", agent="a", groups=["x", "y"])
+    assert key == look_key("triage", seed="s", candidate="c", rubric="r", agent="a", groups=["y", "x"])
+    assert key != look_key("refund", seed="s", candidate="c", rubric="r", agent="a", groups=["x", "y"])
+    assert key != look_key("triage", seed="s", candidate="c", rubric="r", agent="a", groups=["x"])
+
+
+def test_the_same_question_is_answered_from_the_record() -> None:
+    earlier = [look("other"), look(), look("third")]
+    assert recorded(earlier, look()) is earlier[1]
+    assert recorded(earlier, look("new")) is None
+
+
+def test_the_same_candidate_is_looked_at_again_only_where_the_groups_grew_by_a_quarter() -> None:
+    assert recorded([look(groups=40)], look(groups=49)) is not None
+    assert recorded([look(groups=40)], look(groups=50)) is None
+    assert recorded([look(groups=40)], look(groups=30)) is not None
+    assert recorded([look(groups=40)], look(groups=40, first=10)) is None
+    assert recorded([look(groups=40)], look(groups=41, seed="edited")) is None
+
+
+def test_a_look_finds_its_own_place_in_the_ledger() -> None:
+    looks = [look("one"), look("two"), look("three")]
+    assert looks_before(looks, looks[1].key) == (looks[0],)
+    assert looks_before(looks, "unknown") == tuple(looks)
+
+
+def test_what_a_search_has_used_is_burnt() -> None:
+    looks = [msgspec.structs.replace(look(), searched=tasks) for tasks in (("a", "b"), ("b", "c"))]
+    assert burnt(looks) == {"a", "b", "c"}
+    assert burnt([]) == frozenset()
+
+
+def looked_at(seed: str, tasks: list[Task], answer: str = "rejected") -> Look:
+    references = {task.id: reference_digest(task) for task in tasks}
+    return msgspec.structs.replace(look(seed=seed), tasks=references, answer=answer)
+
+
+def test_whatever_was_moved_under_the_proof_is_named() -> None:
+    kept, moved, gone = (Task(name, name, {"queue": "cards"}) for name in ("kept", "moved", "gone"))
+    today = [kept, Task("moved", "moved", {"queue": "loans"}), Task("new", "new", None)]
+    assert changed_since([looked_at("s", [kept, moved, gone])], today, "other") == (
+        "the rubric is another than at earlier looks",
+        "task gone, looked at before, is gone",
+        "task moved had another reference when it was looked at",
+    )
+    assert changed_since([looked_at("s", [kept])], today, "r") == ()
+    assert changed_since([], today, "r") == ()
+
+
+def test_a_moved_task_is_named_until_the_runbook_has_changed_and_no_sooner() -> None:
+    old, new = Task("t", "t", "old"), Task("t", "t", "new")
+    waiting = [looked_at("first", [old]), looked_at("second", [new], "accepted")]
+    assert changed_since(waiting, [new], "r", seed="second") != ()
+    assert changed_since(waiting, [new], "r", seed="third") == ()
+    assert changed_since(waiting, [new], "r") != ()
+    assert changed_since(waiting[:1], [new], "r", seed="second") != ()
