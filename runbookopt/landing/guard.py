@@ -7,6 +7,7 @@ from msgspec import Struct
 from runbookopt.gitwords import FileChange
 from runbookopt.landing.introduced import introduced, secrets
 from runbookopt.landing.policy import Introduced
+from runbookopt.landing.quoting import visible
 from runbookopt.runbook import Runbook, violations
 
 _KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
@@ -35,10 +36,10 @@ def guard(
     )
     kept = {secret for _, secret, _ in secrets(text)}
     told = {
-        kind: tuple(_without(kept, thing) for thing in things)
+        kind: tuple(_fit_to_tell(kept, thing) for thing in things)
         for kind, things in introduced(before.text, text).items()
     }
-    return GuardReport(tuple(dict.fromkeys(_without(kept, violation) for violation in found)), told)
+    return GuardReport(tuple(dict.fromkeys(_fit_to_tell(kept, violation) for violation in found)), told)
 
 
 def _misplaced(change: FileChange, path: str) -> Iterator[str]:
@@ -63,9 +64,9 @@ def _leaks(before: str, after: str) -> Iterator[str]:
             yield f"{kind} is brought in at line {line}"
 
 
-def _without(kept: Collection[str], told: str) -> str:
-    """Take secrets out of a sentence, also where they were cut after their first dozen characters."""
+def _fit_to_tell(kept: Collection[str], told: str) -> str:
+    """Make a sentence printable and free of secrets, also of one cut after its first dozen characters."""
     for secret in sorted(kept, key=len, reverse=True):
         for length in range(len(secret), 11, -1):
             told = told.replace(secret[:length], "[secret]")
-    return told
+    return visible(told)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from runbookopt.landing.policy import Introduced
+from runbookopt.landing.quoting import visible
+from runbookopt.markdown import tokens_of
 from runbookopt.runbook import hidden_text
 
 if TYPE_CHECKING:
@@ -99,9 +101,8 @@ def _news(find: Callable[[Found], Iterator[str]], old: Reading, new: Reading) ->
 
 
 def _shown(what: str) -> str:
-    """Make a thing fit for a terminal: one line, not too long, every invisible character spelt out."""
-    printable = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(what.split()))
-    return printable if len(printable) <= _LONGEST else f"{printable[:_LONGEST]}..."
+    line = visible(what)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _addresses(found: Found) -> Iterator[str]:
@@ -130,7 +131,7 @@ _ADDRESS = re.compile(
     | (?<![\w-])(?:mailto:|javascript:|vbscript:|tel:\+?\d|data:\w+/)[^\s<>"`|]+
     | (?<![\w.-])\d{{1,3}}(?:{_DOT}\d{{1,3}}){{3}}(?![.]?\d)[^\s<>"`|]*
     | (?<![\w-])localhost(?![\w-])[^\s<>"`|]*
-    | (?<![\w-])(?<!\$\.)(?:[\w.+-]{{1,64}}@)?(?P<host>(?:{_LABEL}{_DOT})+(?P<ending>{_ENDING}))
+    | (?<![\w-])(?<!\$\.)(?:[\w.+-]{{1,64}}@)?(?P<host>(?:{_LABEL}{_DOT}){{1,40}}(?P<ending>{_ENDING}))
       (?P<rest>(?::\d+)?(?:/[^\s<>"`|]*)?)
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -248,16 +249,13 @@ def _unseen(found: Found) -> Iterator[str]:
             yield f"far to the right: {match[1]}"
 
 
-_FAR_RIGHT = re.compile(r"[^\S\n]{80,}(\S.*)")
+_FAR_RIGHT = re.compile(r"(?<!\s)[^\S\n]{80,}+(\S.*)")
 
 
 def _read(text: str) -> Reading:
-    from markdown_it import MarkdownIt
-
-    environment: dict[str, Any] = {}
-    parser = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table")
-    tokens = parser.parse(text, environment)
-    found = [*_lines("raw", text, 1), *_definitions(environment), *_hidden(text)]
+    definitions: dict[str, Any] = {}
+    tokens = tokens_of(text, tables=True, definitions=definitions)
+    found = [*_lines("raw", text, 1), *_definitions(definitions), *_hidden(text)]
     for token in tokens:
         line = token.map[0] + 1 if token.map else 1
         if token.type in {"fence", "code_block"}:
@@ -297,11 +295,11 @@ def _hidden(text: str) -> Iterator[Found]:
         yield Found("unseen", what, 1 if place is None else int(place[1]))
 
 
-def _definitions(environment: dict[str, Any]) -> Iterator[Found]:
+def _definitions(definitions: dict[str, Any]) -> Iterator[Found]:
     """Give the link definitions, which a renderer does not show: `[//]: # (a note to the agent)`."""
-    for label, definition in environment.get("references", {}).items():
+    for label, definition in definitions.get("references", {}).items():
         what = f"[{label}]: {definition['href']} {definition['title']}"
         yield Found("unseen", what.strip(), definition["map"][0] + 1)
-    for definition in environment.get("duplicate_refs", ()):
+    for definition in definitions.get("duplicate_refs", ()):
         what = f"[{definition['label']}]: {definition['href']} {definition['title']}"
         yield Found("unseen", what.strip(), definition["map"][0] + 1)

@@ -16,12 +16,21 @@ def plain(text: str, most: int = 300) -> str:
     Invisible characters are spelt out (`[U+200B]`); where it is cut, three points follow. The line may
     still hold Markdown.
     """
-    line = "".join(_visible(character) for character in " ".join(text.split()))
-    line = re.sub(r"(?<!\w)@(?=\w)", "\uff20", line)
+    line = re.sub(r"(?<!\w)@(?=\w)", "\uff20", visible(text))
     line = re.sub(r"#(?=\d)", "\uff03", line)
     line = re.sub(r"\b(GH)-(?=\d)", "\\1\u2011", line, flags=re.IGNORECASE)
     line = _CLOSES.sub("\\1 \u2192 ", line)
     return line if len(line) <= most else f"{line[:most]}..."
+
+
+def visible(text: str) -> str:
+    """Give `text` as one line with every invisible character spelt out: `[U+200B]`."""
+    return "".join(
+        character
+        if character.isprintable() and not _INVISIBLE.match(character)
+        else f"[U+{ord(character):04X}]"
+        for character in " ".join(text.split())
+    )
 
 
 def code(text: str, most: int = 300) -> str:
@@ -56,9 +65,3 @@ def block(text: str) -> str:
 def label(text: str, most: int = 40) -> str:
     """Give `text` as the label of a node in a Mermaid chart: letters, digits and a few marks."""
     return " ".join(re.sub(r"[^\w .,:+-]", " ", plain(text, most)).split())
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() and not _INVISIBLE.match(character):
-        return character
-    return f"[U+{ord(character):04X}]"

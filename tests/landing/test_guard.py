@@ -293,7 +293,7 @@ def test_moving_text_around_introduces_nothing(blocks: list[str], rng: random.Ra
 
 
 @given(
-    st.sampled_from([*URLS, *COMMANDS, *CREDENTIALS, *UNSEEN, "    ls"]),
+    st.sampled_from([*URLS, *COMMANDS, *CREDENTIALS, *UNSEEN]),
     st.lists(st.sampled_from(PLAIN)),
     st.integers(0, 9),
 )

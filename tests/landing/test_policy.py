@@ -1,0 +1,213 @@
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbookopt.forge.forge import Approval
+from runbookopt.landing.policy import AutoMergeIf, Decision, Facts, Policy, decide, may_merge, read_policy
+from runbookopt.proof.comparison import Comparison, Terms
+from runbookopt.records import MalformedFile
+
+ACCEPTED = Comparison(
+    tasks=60, groups=60, before=0.4, after=0.7, gain=0.3, low=0.21, high=0.4, p=0.001, answer="accepted",
+    reasons=(), objectives={}, tasks_needed=None, passing_today=24, errors=0.0,
+)  # fmt: skip
+GOOD = Facts(
+    comparison=ACCEPTED,
+    changed_lines=12,
+    growth=0.1,
+    introduced={"urls": (), "commands": ()},
+    uncalibrated=(),
+    trust="internal",
+)
+AUTO = Policy(merge="auto", reviewers=("ann", "bob"), approvals=2)
+REVIEW = Policy(reviewers=("ann", "bob"))
+HEAD = "a" * 40
+
+
+def reason(decision: Decision, condition: str) -> Any:  # noqa: ANN401
+    (found,) = [reason for reason in decision.reasons if reason.condition == condition]
+    return found
+
+
+def test_a_missing_key_has_the_value_of_the_documentation() -> None:
+    policy = read_policy(b"reviewers: [octocat]\n", "policy.yaml")
+    assert policy == Policy("review", ("octocat",), 1, AutoMergeIf(), Terms(), "squash", ())
+    wanted = policy.auto_merge_if
+    assert (wanted.gain_at_least, wanted.changed_lines_at_most, wanted.growth_at_most) == (0.02, 40, 0.20)
+    assert (wanted.calibrated, wanted.trust_at_least) == (True, "internal")
+    assert wanted.introduces_none_of == ("urls", "commands", "credentials", "hidden-text")
+
+
+def test_no_file_is_an_undeclared_policy_that_never_merges_by_itself() -> None:
+    policy = read_policy(None, "policy.yaml")
+    decision = decide(policy, GOOD)
+    assert not policy.declared
+    assert decision.merge == "review"
+    assert "no policy is declared" in reason(decision, "declared").text
+    assert not may_merge(
+        policy, decision, [Approval("ann", HEAD, "")], author="bot", committers=(), head=HEAD
+    ).granted
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 1),
+        ("approvals: 1\nmerge: review\n", 2),
+        ("# merge: by hand\n'merge': review\nreviewers: []\n", 2),
+        ("{merge: review}", 1),
+    ],
+)
+def test_review_without_reviewers_is_an_error_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(MalformedFile, match=f"^policy.yaml:{line}: merge: review needs reviewers"):
+        read_policy(text.encode(), "policy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("reviewers: [ann, Ann]\napprovals: 2\n", "policy.yaml:2: approvals: 2 can never be met by 1"),
+        ("merge: auto\napprovals: 0\n", "policy.yaml:2: approvals"),
+        ("merge: always\n", "policy.yaml:1: merge"),
+        ("merge: auto\nteams: [leads]\n", "policy.yaml:2: unknown key 'teams'"),
+        ("merge: auto\nauto_merge_if:\n  introduces_none_of: [tools]\n", "policy.yaml:3: auto_merge_if"),
+        ("merge: auto\nauto_merge_if: {growth_at_most: -1}\n", "policy.yaml:2: auto_merge_if"),
+        ("reviewers: ['@ann']\n", "policy.yaml:1: reviewers"),
+        ("merge: auto\nmethod: rebase\n", "policy.yaml:2: method"),
+    ],
+)
+def test_a_policy_that_cannot_mean_anything_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(MalformedFile) as error:
+        read_policy(text.encode(), "policy.yaml")
+    assert str(error.value).startswith(message)
+
+
+def test_a_change_merges_by_itself_when_every_condition_holds() -> None:
+    decision = decide(AUTO, GOOD)
+    assert decision.merge == "auto"
+    assert all(reason.holds for reason in decision.reasons)
+    assert {"gain_at_least", "calibrated", "ledger", "passing_today"} <= {
+        r.condition for r in decision.reasons
+    }
+
+
+BROKEN: list[tuple[str, bool | None, dict[str, Any]]] = [
+    ("gain_at_least", False, {"comparison": msgspec.structs.replace(ACCEPTED, low=0.019)}),
+    ("gain_at_least", False, {"comparison": msgspec.structs.replace(ACCEPTED, low=float("nan"))}),
+    ("changed_lines_at_most", False, {"changed_lines": 41}),
+    ("changed_lines_at_most", None, {"changed_lines": None}),
+    ("growth_at_most", False, {"growth": 0.21}),
+    ("growth_at_most", None, {"growth": None}),
+    ("calibrated", False, {"uncalibrated": ("tone",)}),
+    ("calibrated", None, {"uncalibrated": None}),
+    ("trust_at_least", False, {"trust": "partner"}),
+    ("trust_at_least", None, {"trust": None}),
+    ("introduces_none_of", False, {"introduced": {"urls": ("https://a.example (line 3)",)}}),
+    ("introduces_none_of", None, {"introduced": None}),
+    ("passing_today", False, {"comparison": msgspec.structs.replace(ACCEPTED, passing_today=19)}),
+    ("ledger", False, {"ledger_notes": ("a looked-at task has vanished",)}),
+]
+
+
+@pytest.mark.parametrize(("condition", "holds", "fact"), BROKEN, ids=range(len(BROKEN)))
+def test_one_condition_that_fails_or_is_unknown_sends_the_change_to_review(
+    condition: str, holds: bool | None, fact: dict[str, Any]
+) -> None:
+    decision = decide(AUTO, msgspec.structs.replace(GOOD, **fact))
+    assert decision.merge == "review"
+    assert reason(decision, condition).holds is holds
+    assert [r.condition for r in decision.reasons if not r.holds] == [condition]
+
+
+@pytest.mark.parametrize("answer", ["rejected", "inconclusive", None])
+def test_what_the_proof_did_not_accept_goes_nowhere(answer: Any) -> None:  # noqa: ANN401
+    comparison = None if answer is None else msgspec.structs.replace(ACCEPTED, answer=answer)
+    decision = decide(AUTO, msgspec.structs.replace(GOOD, comparison=comparison))
+    everybody = [Approval("ann", HEAD, ""), Approval("bob", HEAD, "")]
+    assert decision.merge == "none"
+    assert not reason(decision, "accepted").holds
+    assert not may_merge(AUTO, decision, everybody, author="bot", committers=(), head=HEAD).granted
+
+
+def test_a_policy_may_ask_for_less() -> None:
+    wanted = AutoMergeIf(calibrated=False, trust_at_least="public", introduces_none_of=("urls",))
+    facts = msgspec.structs.replace(
+        GOOD, uncalibrated=None, trust="public", introduced={"commands": ("sudo (line 1)",), "urls": ()}
+    )
+    assert decide(msgspec.structs.replace(AUTO, auto_merge_if=wanted), facts).merge == "auto"
+
+
+def test_a_policy_that_asks_for_review_gets_it_whatever_the_facts() -> None:
+    decision = decide(REVIEW, GOOD)
+    assert decision.merge == "review"
+    assert reason(decision, "merge").text == "the policy asks for review: 1 approval(s) of ann, bob"
+
+
+@pytest.mark.parametrize(
+    ("approval", "why"),
+    [
+        (Approval("Bot", HEAD, ""), "the author cannot approve"),
+        (Approval("BOB", HEAD, ""), "who committed or pushed to the branch cannot approve"),
+        (Approval("eve", HEAD, ""), "the policy does not list this person as a reviewer"),
+        (Approval("ann", "b" * 40, ""), f"it was given for {'b' * 12}, and the branch is at {'a' * 12} now"),
+    ],
+    ids=["author", "pusher", "unlisted", "before a push"],
+)
+def test_an_approval_that_does_not_count_says_why(approval: Approval, why: str) -> None:
+    policy = Policy(reviewers=("ann", "bob", "bot"))
+    permission = may_merge(
+        policy, decide(policy, GOOD), [approval], author="bot", committers=["bob"], head=HEAD
+    )
+    assert not permission.granted
+    assert f"the approval of {approval.by} does not count: {why}" in [r.text for r in permission.reasons]
+
+
+def test_enough_approvals_of_different_reviewers_let_a_change_in() -> None:
+    policy = Policy(reviewers=("ann", "bob"), approvals=2)
+    twice, both = (
+        [Approval("ann", HEAD, ""), Approval("Ann", HEAD, "")],
+        [
+            Approval("ann", HEAD, ""),
+            Approval("bob", HEAD, ""),
+        ],
+    )
+    decision = decide(policy, GOOD)
+    assert not may_merge(policy, decision, twice, author="bot", committers=(), head=HEAD).granted
+    assert may_merge(policy, decision, both, author="bot", committers=(), head=HEAD).granted
+
+
+def test_what_merges_by_itself_needs_no_approval() -> None:
+    assert may_merge(AUTO, decide(AUTO, GOOD), [], author="bot", committers=(), head=HEAD).granted
+
+
+PEOPLE = st.sampled_from(["ann", "bob", "cy", "bot", "eve"])
+APPROVALS = st.builds(Approval, by=PEOPLE, head=st.sampled_from([HEAD, "b" * 40]), at=st.just(""))
+
+
+@given(
+    st.lists(APPROVALS, max_size=6),
+    APPROVALS,
+    st.lists(PEOPLE, unique=True),
+    st.integers(1, 3),
+    st.sampled_from(["auto", "review", "none"]),
+    st.lists(PEOPLE, min_size=1, max_size=3),
+)
+def test_one_more_approval_never_turns_yes_to_no(
+    approvals: list[Approval],
+    more: Approval,
+    reviewers: list[str],
+    needed: int,
+    merge: Any,  # noqa: ANN401
+    makers: list[str],
+) -> None:
+    policy, decision = Policy("auto", tuple(reviewers), needed), Decision(merge, ())
+    before, after = (
+        may_merge(policy, decision, given, author=makers[0], committers=makers[1:], head=HEAD)
+        for given in (approvals, [*approvals, more])
+    )
+    assert after.granted or not before.granted
+    counts = {a.by for a in approvals if a.head == HEAD} & set(reviewers) - set(makers)
+    assert before.granted == (merge == "auto" or (merge == "review" and len(counts) >= needed))
