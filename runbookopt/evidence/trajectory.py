@@ -1,8 +1,11 @@
 """What an agent left behind and what people and verifiers said of it, as records."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Id = Annotated[str, Meta(min_length=1)]
+Score = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 Trust = Literal["public", "partner", "internal"]
 """How far the source of a trajectory is trusted, least first."""
@@ -39,7 +42,7 @@ class StoredVerdict(Struct, frozen=True, forbid_unknown_fields=True):
 
     criterion: str
     result: Literal["pass", "fail", "error"]
-    score: float | None = None
+    score: Score | None = None
     explanation: str | None = None
     by: Author | None = None
 
@@ -47,7 +50,7 @@ class StoredVerdict(Struct, frozen=True, forbid_unknown_fields=True):
 class Trajectory(Struct, frozen=True, forbid_unknown_fields=True):
     """One stored attempt at a task; a line with a task alone is a task to roll out."""
 
-    id: str
+    id: Id
     task: TaskRecord
     runbook_digest: str | None = None
     runbook_version: str | None = None

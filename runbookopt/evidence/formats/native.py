@@ -1,0 +1,119 @@
+"""Our own format: JSON Lines, one trajectory or one label a line."""
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.inspect import StructType, Type, UnionType, VarTupleType, type_info
+
+from runbookopt.evidence.trajectory import Label, Trajectory
+from runbookopt.records import MalformedFile, Problem, read_json
+
+T = TypeVar("T")
+
+LONGEST_LINE = 8_000_000
+"""Bytes of a line; a longer one is no record."""
+
+_UNKNOWN = "unknown key"
+
+
+class Line(Struct, Generic[T], frozen=True):
+    """A record and its line, from 1."""
+
+    number: int
+    record: T
+
+
+class Reading(Struct, Generic[T], frozen=True):
+    """The good records of a file in their order, and what was wrong or not understood, as warnings."""
+
+    lines: tuple[Line[T], ...]
+    warnings: tuple[Problem, ...]
+
+
+def read_trajectories(data: bytes, path: str) -> Reading[Trajectory]:
+    """Read a file of trajectories; bad records are warnings. Raises MalformedFile where none is good."""
+    return _read(data, Trajectory, path)
+
+
+def read_labels(data: bytes, path: str) -> Reading[Label]:
+    """Read a file of labels; bad records are warnings. Raises MalformedFile where none is good."""
+    return _read(data, Label, path)
+
+
+def _read(data: bytes, type_: type[T], path: str) -> Reading[T]:
+    lines: list[Line[T]] = []
+    faults: list[Problem] = []
+    strange: dict[str, list[int]] = {}
+    for number, line in _lines(data):
+        try:
+            record, unknown = _record(line, type_, path, number)
+        except MalformedFile as error:
+            faults += error.problems
+        else:
+            lines.append(Line(number, record))
+            for message in unknown:
+                strange.setdefault(message, []).append(number)
+    if not lines:
+        raise MalformedFile([_nothing(type_, path, faults)])
+    left_out = [Problem(path, fault.line, f"left out: {fault.message}", "warning") for fault in faults]
+    ignored = [Problem(path, at[0], _ignored(message, at), "warning") for message, at in strange.items()]
+    return Reading(tuple(lines), tuple(sorted([*left_out, *ignored], key=lambda problem: problem.line or 0)))
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give the lines that are not blank with their numbers, without copying the whole file."""
+    start = len(b"\xef\xbb\xbf") if data.startswith(b"\xef\xbb\xbf") else 0
+    number = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        number += 1
+        if end - start > LONGEST_LINE or data[start:end].strip():
+            yield number, data[start : min(end, start + LONGEST_LINE + 1)]
+        start = end + 1
+
+
+def _record(line: bytes, type_: type[T], path: str, number: int) -> tuple[T, list[str]]:
+    """Read a line, and again without the keys that nobody knows; give what was said of those."""
+    if len(line) > LONGEST_LINE:
+        message = f"expected at most {LONGEST_LINE:,} bytes in a line"
+        raise MalformedFile([Problem(path, number, message)])
+    try:
+        return read_json(line, type_, path=path, line=number), []
+    except MalformedFile as error:
+        if not all(_UNKNOWN in problem.message for problem in error.problems):
+            raise
+        known = _known(msgspec.json.decode(line), type_info(type_))
+        try:
+            return msgspec.convert(known, type_), [problem.message for problem in error.problems]
+        except msgspec.ValidationError:
+            raise error from None
+
+
+def _known(value: Any, kind: Type) -> Any:  # noqa: ANN401 - JSON has any shape
+    """Give the value without the keys that its type does not have."""
+    match kind:
+        case StructType() if isinstance(value, dict):
+            fields = {field.encode_name: field.type for field in kind.fields}
+            return {key: _known(inner, fields[key]) for key, inner in value.items() if key in fields}
+        case UnionType():
+            records = [branch for branch in kind.types if isinstance(branch, StructType)]
+            return _known(value, records[0]) if records else value
+        case VarTupleType() if isinstance(value, list):
+            return [_known(item, kind.item_type) for item in value]
+        case _:
+            return value
+
+
+def _nothing(type_: type, path: str, faults: list[Problem]) -> Problem:
+    what = f"expected one {type_.__name__.lower()} a line as JSON"
+    if not faults:
+        return Problem(path, None, f"the file is empty: {what}")
+    more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
+    return Problem(path, faults[0].line, f"{what}, and there is none in this file: {faults[0].message}{more}")
+
+
+def _ignored(message: str, at: list[int]) -> str:
+    return f"{message}, ignored" + (f" in {len(at)} lines" if len(at) > 1 else "")
