@@ -112,10 +112,10 @@ def push_error(report: str, message: str) -> GitFailed:
     if not refusals:
         return OriginUnreachable(f"cannot push to origin: {in_one_line(message)}")
     reasons = "; ".join(sorted(set(refusals)))
-    if re.search(_MOVED, reasons):
-        return PushRejected(f"origin has moved: {reasons}")
     heard = (line.removeprefix("remote:").strip() for line in message.splitlines() if line[:7] == "remote:")
     words = " ".join(line for line in heard if line)
+    if re.search(_MOVED, reasons) or "error: cannot lock ref" in words:
+        return PushRejected(f"origin has moved: {reasons}")
     return PushRefused(f"origin refuses the push: {reasons}{f': {words}' if words else ''}")
 
 

@@ -13,13 +13,11 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
-
-import tenacity
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.gitwords import (
@@ -30,20 +28,17 @@ from runbookopt.gitwords import (
     OriginUnreachable,
     Person,
     PushRejected,
-    RefUpdate,
     TreeEntry,
     in_one_line,
     parse_changes,
     parse_tree,
-    push_error,
 )
+from runbookopt.origin import Origin
 
 if TYPE_CHECKING:
     import git
 
-__all__ = ["Commit", "FileChange", "GitFailed", "Person", "RefUpdate", "Repository", "Revision"]
-
-ORIGIN = "origin"
+__all__ = ["Commit", "FileChange", "GitFailed", "Person", "Repository", "Revision"]
 
 
 class Revision:
@@ -82,6 +77,7 @@ class Repository:
     def __init__(self, repo: "git.Repo", root: Path) -> None:
         self._repo = repo
         self.root = root
+        self.origin = Origin(self._run)
 
     # Opening ------------------------------------------------------------------------------------------------
 
@@ -126,33 +122,16 @@ class Repository:
         return Person(name or "runbookopt", email or "runbookopt@localhost")
 
     def has_origin(self) -> bool:
-        """Whether there is a remote of that name."""
-        return self._config(f"remote.{ORIGIN}.url") is not None
-
-    def default_branch(self) -> str:
-        """Ask origin for the name of its default branch."""
-        listing = self._ask_origin("ls-remote", "--symref", "--", ORIGIN, "HEAD", "refs/heads/*")
-        pairs = [line.split("\t") for line in listing.splitlines()]
-        branches = [ref.removeprefix("refs/heads/") for sha, ref in pairs if ref.startswith("refs/heads/")]
-        named = [sha.removeprefix("ref: refs/heads/") for sha, _ in pairs if sha.startswith("ref: ")]
-        if not branches:
-            raise GitFailed("origin has no branches yet: push your default branch, then run this again")
-        # A bare folder made by `git init` names a default branch that nobody may ever have pushed.
-        likely = [name for name in (*named, "main", "master") if name in branches]
-        if not likely and len(branches) > 1:
-            raise GitFailed(
-                "origin's HEAD names no branch that exists; say there which is the default one: "
-                "git symbolic-ref HEAD refs/heads/NAME"
-            )
-        return (likely or branches)[0]
+        """Whether there is a remote `origin`."""
+        return self.origin.url is not None
 
     def base(self) -> str:
         """Give the commit to work from: origin's default branch, fetched now; without origin, HEAD."""
         if not self.has_origin():
             return self.resolve("HEAD")
-        branch = self.default_branch()
-        tracking = f"refs/remotes/{ORIGIN}/{branch}"
-        self.fetch(f"+refs/heads/{branch}:{tracking}")
+        branch = self.origin.default_branch()
+        tracking = f"refs/remotes/origin/{branch}"
+        self.origin.fetch(f"+refs/heads/{branch}:{tracking}")
         return self.resolve(tracking)
 
     # Reading ------------------------------------------------------------------------------------------------
@@ -160,8 +139,9 @@ class Repository:
     def revision(self, commit: str) -> Revision:
         """Give the files of a commit; one that a shallow clone lacks is fetched. Raises GitFailed."""
         found = self.find(commit)
-        if found is None and re.fullmatch(r"[0-9a-f]{40}", commit) and self.has_origin():
-            self._run("fetch", *_FETCH_QUIETLY, "--", ORIGIN, commit)
+        if found is None and _SHA.fullmatch(commit) and self.has_origin():
+            with suppress(OriginUnreachable):
+                self.origin.fetch(commit)
             found = self.find(commit)
         if found is None:
             raise GitFailed(
@@ -218,8 +198,12 @@ class Repository:
 
     def commit(self, name: str) -> Commit:
         """Read one commit. Raises GitFailed."""
+        sha = name if _SHA.fullmatch(name) else self.resolve(name)
         with _without_git_variables():
-            found = self._repo.commit(self.resolve(name))
+            try:
+                found = self._repo.commit(sha)
+            except ValueError as error:
+                raise GitFailed(f"{name} names no commit of {self.root}") from error
             message = found.message
             return Commit(
                 id=found.hexsha,
@@ -231,16 +215,14 @@ class Repository:
                 message=message if isinstance(message, str) else message.decode(errors="replace"),
             )
 
-    def trailers(self, name: str) -> dict[str, str]:
-        """Give the trailers of a commit's message, the last value of each key."""
-        with _without_git_variables():
-            found = self._repo.commit(self.resolve(name)).trailers_dict
-        return {key: values[-1] for key, values in found.items()}
+    def history(self, tip: str, *, without: str | None = None, chain: bool = False) -> tuple[str, ...]:
+        """Give the ids of the commits up to `tip`, oldest first, less what `without` has.
 
-    def first_parents(self, tip: str, *, without: str | None = None) -> tuple[str, ...]:
-        """Give the chain of first parents that ends in `tip`, oldest first, less what `without` has."""
+        With `chain`, first parents only.
+        """
         limit = () if without is None else (f"^{without}",)
-        return tuple(self._text("rev-list", "--first-parent", "--reverse", tip, *limit, "--").split())
+        options = ("--first-parent",) if chain else ()
+        return tuple(self._text("rev-list", "--reverse", "--topo-order", *options, tip, *limit, "--").split())
 
     def files_changed(self, commits: Sequence[str], *, kinds: str = "AMD") -> list[str]:
         """Name the files that each commit added, modified or deleted (git's letters), commit by commit."""
@@ -255,7 +237,7 @@ class Repository:
             return True
         if self._text("rev-parse", "--is-shallow-repository").strip() == "false" or not self.has_origin():
             return False
-        self._ask_origin("fetch", *_FETCH_QUIETLY, "--unshallow", "--", ORIGIN)  # history was cut off
+        self.origin.unshallow()
         return self._in_history(old, new)
 
     # Writing objects ----------------------------------------------------------------------------------------
@@ -297,6 +279,8 @@ class Repository:
 
     def merge(self, ours: str, theirs: str) -> str:
         """Write the tree of a three-way merge of two commits. Raises MergeConflict, GitFailed."""
+        if self._in_history(ours, theirs):
+            return self.commit(theirs).tree
         arguments = ("--write-tree", "--name-only", "--no-messages", "-z", ours, theirs)
         status, out, message = self._run("merge-tree", *arguments)
         if status == 1:
@@ -305,7 +289,7 @@ class Repository:
             raise GitFailed(f"git could not merge (2.38 or newer is needed): {in_one_line(message)}")
         return os.fsdecode(out).strip("\0\n")
 
-    # Refs, here and at origin -------------------------------------------------------------------------------
+    # Refs of this clone -------------------------------------------------------------------------------------
 
     def refs(self, prefix: str) -> dict[str, str]:
         """Give the refs under a prefix, and what they name."""
@@ -318,40 +302,6 @@ class Repository:
         status, _, message = self._run("update-ref", ref, new, old or "0" * 40)
         if status:
             raise PushRejected(in_one_line(message))
-
-    def refs_at_origin(self, *patterns: str) -> dict[str, str]:
-        """Ask origin for its refs that match, and what they name. Raises OriginUnreachable."""
-        listing = self._ask_origin("ls-remote", "--refs", "--", ORIGIN, *patterns)
-        pairs = (line.partition("\t") for line in listing.splitlines())
-        return {ref: sha for sha, _, ref in pairs}
-
-    def fetch(self, *refspecs: str) -> None:
-        """Fetch refs of origin; copies whose original is gone are removed. Raises OriginUnreachable.
-
-        Tried again while another process fetches the same refs.
-        """
-        for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception_message(match=r"(?s).*(cannot lock ref|\.lock')"),
-            stop=tenacity.stop_after_attempt(8),
-            wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),
-            reraise=True,
-        ):
-            with attempt:
-                self._ask_origin("fetch", *_FETCH_QUIETLY, "--prune", "--", ORIGIN, *refspecs)
-
-    def push(self, *updates: RefUpdate) -> None:
-        """Move refs at origin, all or none, each only from what it was believed to be.
-
-        Raises PushRejected (a ref had moved), PushRefused (the server's own no), OriginUnreachable.
-        """
-        self._must_have_origin()
-        leases = [f"--force-with-lease={update.ref}:{update.old or ''}" for update in updates]
-        refspecs = [f"{update.new or ''}:{update.ref}" for update in updates]
-        atomic = ["--atomic"] if len(updates) > 1 else []
-        options = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
-        status, out, message = self._run("push", *options, *atomic, *leases, "--", ORIGIN, *refspecs)
-        if status:
-            raise push_error(os.fsdecode(out), message)
 
     # Git itself ---------------------------------------------------------------------------------------------
 
@@ -368,19 +318,9 @@ class Repository:
                 f"{self.root} names its objects by SHA-256, which GitPython cannot read; SHA-1 is needed"
             )
 
-    def _must_have_origin(self) -> None:
-        if not self.has_origin():
-            raise GitFailed(f"{self.root} has no remote named {ORIGIN}: git remote add {ORIGIN} URL")
-
-    def _ask_origin(self, *arguments: str) -> str:
-        self._must_have_origin()
-        status, out, message = self._run(*arguments)
-        if status:
-            raise OriginUnreachable(f"cannot reach {ORIGIN}: {in_one_line(message)}")
-        return os.fsdecode(out)
-
     def _config(self, key: str) -> str | None:
-        return self._text("config", "--get", key, fails=(1,)).strip() or None
+        found = os.fsencode(self._text("config", "--get", key, fails=(1,)))
+        return found.decode(errors="replace").strip() or None
 
     def _in_history(self, old: str, new: str) -> bool:
         status, _, message = self._run("merge-base", "--is-ancestor", old, new)
@@ -438,6 +378,8 @@ class Repository:
         return status, out, message
 
 
+_SHA = re.compile("[0-9a-f]{40}")
+
 _ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",  # a nightly job must fail, not wait
     "GIT_OPTIONAL_LOCKS": "0",  # reading must not refresh the user's index
@@ -459,8 +401,6 @@ _OPTIONS = tuple(
     )
     for argument in ("-c", setting)
 )
-
-_FETCH_QUIETLY = ("--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
 
 _KEPT_VARIABLES = re.compile(
     r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|ASKPASS|SSL_\w+|EXEC_PATH|ALLOW_PROTOCOL|HTTP_\w+|PROXY_\w+|TRACE\w*"

@@ -43,9 +43,9 @@ class Clone:
         return other
 
     def is_used_by(self, login: str) -> None:
-        self.git("config", "runbookopt.login", login)
-        self.git("config", "user.name", login.title())
-        self.git("config", "user.email", f"{login}@example.com")
+        settings = f"[runbookopt]\n\tlogin = {login}\n[user]\n\tname = {login.title()}\n"
+        with (self.root / ".git/config").open("a") as config:
+            config.write(f"{settings}\temail = {login}@example.com\n")
 
     def at_origin(self, *arguments: str) -> str:
         return self.git(*arguments, at=self.origin)

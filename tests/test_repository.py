@@ -139,12 +139,12 @@ def test_the_default_branch_is_asked_of_origin(repo: Make) -> None:
     clone.git("push", "-q", "origin", "HEAD:trunk", "HEAD:zeta")
     clone.at_origin("symbolic-ref", "HEAD", "refs/heads/trunk")
     with Repository.open(clone.root) as repository:
-        assert repository.default_branch() == "trunk"
+        assert repository.origin.default_branch() == "trunk"
         clone.at_origin("symbolic-ref", "HEAD", "refs/heads/never-pushed")
-        assert repository.default_branch() == "main"
+        assert repository.origin.default_branch() == "main"
         clone.at_origin("update-ref", "-d", "refs/heads/main")
         with pytest.raises(GitFailed, match="HEAD names no branch"):
-            repository.default_branch()
+            repository.origin.default_branch()
 
 
 def test_an_origin_that_is_absent_empty_or_silent_is_one_clear_error(repo: Make, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_an_origin_that_is_absent_empty_or_silent_is_one_clear_error(repo: Make,
         clone.git("remote", "remove", "origin")
         assert repository.base() == clone.git("rev-parse", "HEAD")
         with pytest.raises(GitFailed, match="no remote named origin"):
-            repository.default_branch()
+            repository.origin.default_branch()
         clone.git("remote", "add", "origin", str(tmp_path / "absent.git"))
         with pytest.raises(OriginUnreachable, match=r"cannot reach origin: '.*absent\.git' does not appear"):
             repository.base()
@@ -184,7 +184,7 @@ def test_a_commit_is_built_of_exact_bytes_and_touches_nothing_else(repo: Make) -
         commit = repository.write_commit(tree, [base], "Change\n\nWhy.\n\nRunbookopt-Run: r1\n")
         assert repository.revision(commit).read("run.sh") == b"new\r\nmixed\n\xff"
         assert [change.new_mode for change in repository.diff(base, commit)] == ["100755", "100644"]
-        assert repository.trailers(commit) == {"Runbookopt-Run": "r1"}
+        assert repository.commit(commit).message == "Change\n\nWhy.\n\nRunbookopt-Run: r1\n"
     index = (clone.root / ".git/index").read_bytes()
     assert before == [clone.git("status", "--porcelain=v2"), clone.git("symbolic-ref", "HEAD"), index]
 
@@ -197,7 +197,7 @@ def test_the_users_hooks_do_not_run_and_nothing_is_signed(repo: Make, tmp_path: 
     with Repository.open(clone.root) as repository:
         tree = repository.write_tree({"a": b""}, onto="HEAD")
         commit = repository.write_commit(tree, [repository.base()], "Change")
-        repository.push(RefUpdate("refs/heads/new", None, commit))
+        repository.origin.push(RefUpdate("refs/heads/new", None, commit))
     assert not (tmp_path / "ran").exists()
     assert clone.at_origin("rev-parse", "new") == commit
 
@@ -224,13 +224,13 @@ def test_refs_at_origin_move_all_or_none_and_only_from_what_they_were(repo: Make
     with Repository.open(clone.root) as repository:
         base = repository.base()
         new = repository.write_commit("HEAD^{tree}", [base], "New")
-        repository.push(RefUpdate("refs/heads/a", None, base), RefUpdate("refs/x/1", None, new))
+        repository.origin.push(RefUpdate("refs/heads/a", None, base), RefUpdate("refs/x/1", None, new))
         with pytest.raises(PushRejected):
-            repository.push(RefUpdate("refs/heads/a", base, new), RefUpdate("refs/x/1", None, base))
+            repository.origin.push(RefUpdate("refs/heads/a", base, new), RefUpdate("refs/x/1", None, base))
         with pytest.raises(PushRejected):
-            repository.push(RefUpdate("refs/heads/a", new, None))
+            repository.origin.push(RefUpdate("refs/heads/a", new, None))
         assert clone.at_origin("rev-parse", "refs/heads/a", "refs/x/1").split() == [base, new]
-        repository.push(RefUpdate("refs/heads/a", base, None))
+        repository.origin.push(RefUpdate("refs/heads/a", base, None))
     assert clone.at_origin("for-each-ref", "refs/heads/a") == ""
 
 
@@ -241,7 +241,7 @@ def test_a_server_that_refuses_is_quoted(repo: Make) -> None:
         Repository.open(clone.root) as repository,
         pytest.raises(PushRefused, match="Freeze until Monday"),
     ):
-        repository.push(RefUpdate("refs/heads/a", None, repository.base()))
+        repository.origin.push(RefUpdate("refs/heads/a", None, repository.base()))
 
 
 def test_a_diff_tells_renames_modes_and_links(repo: Make) -> None:

@@ -5,10 +5,10 @@ from contextlib import suppress
 from typing import Self
 
 import msgspec
-import tenacity
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.gitwords import PushRejected, RefUpdate
+from runbookopt.origin import attempts
 from runbookopt.proof.allowance import Look, look_key
 from runbookopt.records import canonical
 from runbookopt.repository import Repository
@@ -44,7 +44,7 @@ class Ledger:
         Raises LedgerBroken where origin's head does not descend from the one last seen, OriginUnreachable.
         """
         ledger = cls(repository, push=push)
-        for attempt in _attempts():
+        for attempt in attempts(PushRejected):
             with attempt:
                 ledger._catch_up()
         return ledger
@@ -53,7 +53,7 @@ class Ledger:
         """Give the looks at a runbook's held-out tasks, oldest first. Raises LedgerBroken."""
         if self._head is None:
             return ()
-        chain = self._repository.first_parents(self._head)
+        chain = self._repository.history(self._head, chain=True)
         places = dict.fromkeys(self._repository.files_changed(chain, kinds="A"))
         blobs = {entry.path: entry.blob for entry in self._repository.tree(self._head)}
         looks = [self._look(path, blobs.get(path)) for path in places if path.startswith("looks/")]
@@ -83,12 +83,12 @@ class Ledger:
 
     def _append(self, edits: Mapping[str, bytes], message: str) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""
-        for attempt in _attempts():
+        for attempt in attempts(PushRejected):
             with attempt:
                 shared = self._catch_up()
                 self._move_to(self._commit(self._head, edits, message))
                 if self._push and self._head is not None and self._head != shared:
-                    self._repository.push(RefUpdate(REF, shared, self._head))
+                    self._repository.origin.push(RefUpdate(REF, shared, self._head))
                     with suppress(PushRejected):  # another process of this clone has seen even more
                         self._repository.update_ref(SEEN, self._head, shared)
 
@@ -101,15 +101,15 @@ class Ledger:
 
     def _at_origin(self) -> str | None:
         seen = self._repository.find(SEEN)  # before origin is asked: another process may see more meanwhile
-        shared = self._repository.refs_at_origin(REF).get(REF)
+        shared = self._repository.origin.refs(REF).get(REF)
         if shared == seen:
             return shared
         if shared is not None:
-            self._repository.fetch(REF)
+            self._repository.origin.fetch(REF)
         if seen is not None and (shared is None or not self._repository.is_ancestor(seen, shared)):
             raise LedgerBroken(
-                f"the ledger at origin ({shared or 'gone'}) does not descend from the last one seen ({seen}), "
-                f"so looks were taken back; put it back: git push --force origin {seen}:{REF}"
+                f"the ledger at origin ({shared or 'gone'}) does not descend from the last one seen ({seen}): "
+                f"looks were taken back; put it back: git push --force origin {seen}:{REF}"
             )
         if shared is not None:
             self._repository.update_ref(SEEN, shared, seen)
@@ -122,7 +122,7 @@ class Ledger:
         if self._repository.is_ancestor(shared, local):
             return local
         head: str | None = shared
-        for commit in self._repository.first_parents(local, without=shared):
+        for commit in self._repository.history(local, without=shared, chain=True):
             files = self._repository.revision(commit)
             edits = {path: files.read(path) for path in self._repository.files_changed([commit], kinds="AM")}
             head = self._commit(head, edits, self._repository.commit(commit).message)
@@ -159,16 +159,6 @@ class Ledger:
         if path != _look_path(look_key(look.runbook, **asked, groups=look.groups)):
             raise LedgerBroken(f"{path} of the ledger was rewritten: its key is not that of what it says")
         return look
-
-
-def _attempts() -> tenacity.Retrying:
-    """Give the attempts that a race with other writers is worth."""
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(PushRejected),
-        stop=tenacity.stop_after_attempt(20),
-        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
-        reraise=True,
-    )
 
 
 def _look_path(key: str) -> str:

@@ -170,7 +170,7 @@ def test_a_look_that_was_deleted_or_rewritten_is_noticed(repo: Make) -> None:
         forged = msgspec.json.encode(msgspec.structs.replace(look("a"), groups=()))
         for content, complaint in ((None, "was deleted"), (forged, "was rewritten"), (b"{", "not a look")):
             commit = repository.write_commit(repository.write_tree({path: content}, onto=head), [head], "?")
-            repository.push(RefUpdate(REF, clone.at_origin("rev-parse", REF), commit))
+            repository.origin.push(RefUpdate(REF, clone.at_origin("rev-parse", REF), commit))
             repository.update_ref(SEEN, head, repository.find(SEEN))
             repository.update_ref(REF, head, repository.find(REF))
             with pytest.raises(LedgerBroken, match=complaint):

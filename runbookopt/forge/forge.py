@@ -1,0 +1,96 @@
+"""What a forge can do for a proposal, whichever forge it is."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+
+class Approval(Struct, frozen=True):
+    """Somebody's yes to one commit; `at` is ISO 8601."""
+
+    by: str
+    head: str
+    at: str
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """A pull request as it should be: commit `head` on `branch`, to be merged into `base`.
+
+    `reviewers` are asked for; `auto_merge` marks it as one that the policy lets merge without a person;
+    `bundle` is the digest of the evidence.
+    """
+
+    branch: str
+    base: str
+    head: str
+    title: str
+    body: str
+    reviewers: tuple[str, ...]
+    auto_merge: bool
+    bundle: str
+
+
+class PullRequest(Struct, frozen=True, kw_only=True):
+    """A pull request as it is.
+
+    `head` is where its branch is now, `proposed` where runbookopt last put it: they differ where a person
+    has pushed. `makers` are the logins and addresses of all who made, committed or pushed any part of it.
+    """
+
+    number: int
+    url: str
+    title: str
+    body: str
+    branch: str
+    base: str
+    head: str
+    proposed: str
+    author: str
+    makers: tuple[str, ...]
+    state: Literal["open", "closed", "merged"]
+    reviewers: tuple[str, ...]
+    auto_merge: bool
+    approvals: tuple[Approval, ...]
+    bundle: str
+
+
+class Forge(Protocol):
+    """Where pull requests live. Each method raises GitFailed where the forge cannot be reached or says no."""
+
+    def pull_requests(self) -> Sequence[PullRequest]:
+        """Give all of them, oldest first."""
+        ...
+
+    def get(self, number: int) -> PullRequest:
+        """Give one. Raises RunbookoptError where there is none of that number."""
+        ...
+
+    def open(self, draft: Draft, *, replaces: str | None) -> PullRequest:
+        """Move the branch from `replaces` (None: absent) to the draft's head and open a pull request.
+
+        Raises PushRejected where the branch is no longer there or has an open pull request by now.
+        """
+        ...
+
+    def update(self, number: int, draft: Draft, *, replaces: str) -> PullRequest:
+        """Move the branch from `replaces` to the draft's head, and bring the pull request up to date.
+
+        Raises PushRejected where the branch or the pull request has moved meanwhile.
+        """
+        ...
+
+    def approve(self, number: int) -> PullRequest:
+        """Say yes to the present head, in the name of whoever runs this."""
+        ...
+
+    def close(self, number: int) -> PullRequest:
+        """Close it without merging."""
+        ...
+
+    def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
+        """Merge `head` as one commit onto `onto`, the default branch as it was judged; give that commit.
+
+        Raises PushRejected where either is no longer there, MergeConflict.
+        """
+        ...

@@ -1,0 +1,252 @@
+"""Pull requests kept in `origin` itself, which may be a bare folder: for laptops and air-gapped teams.
+
+Who somebody is comes from their git settings: a convention, not authentication. Whoever may push to origin
+may push anything there, also to the default branch.
+"""
+
+from contextlib import suppress
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from runbookopt.errors import RunbookoptError
+from runbookopt.forge.forge import Approval, Draft, PullRequest
+from runbookopt.gitwords import Commit, GitFailed, PushRejected, RefUpdate
+from runbookopt.origin import attempts
+from runbookopt.records import canonical
+from runbookopt.repository import Repository
+
+PULLS = "refs/runbookopt/pulls/"
+_PULLS_COPIED = "refs/runbookopt/origin/pulls/"
+_HEADS = "refs/heads/runbookopt/"
+_HEADS_COPIED = "refs/runbookopt/origin/heads/"
+
+
+class Event(Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that happened to a pull request, at commit `head` of its branch.
+
+    `draft` is there where it was opened or pushed, `commit` where it was merged. When it happened is the
+    time of the commit that carries it.
+    """
+
+    kind: Literal["opened", "pushed", "approved", "closed", "merged"]
+    by: str
+    email: str
+    head: str
+    draft: Draft | None = None
+    commit: str | None = None
+
+
+class LocalForge:
+    """A `Forge` in git alone: pull request n is the chain of events at `refs/runbookopt/pulls/<n>` of origin.
+
+    Each event is a commit with the event as JSON in its message, the event before as its first parent,
+    and the head of the branch as another where that was pushed, so that no judged commit is ever lost.
+    It keeps the branches `runbookopt/...` alone.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def pull_requests(self) -> tuple[PullRequest, ...]:
+        """Give all of them, oldest first. Raises GitFailed."""
+        origin = self._fetch()
+        return tuple(self._fold(number, origin) for number in sorted(origin.pulls))
+
+    def get(self, number: int) -> PullRequest:
+        """Give one. Raises RunbookoptError where there is none of that number, GitFailed."""
+        origin = self._fetch()
+        if number not in origin.pulls:
+            raise RunbookoptError(f"there is no pull request {number}: runbookopt pulls list shows them")
+        return self._fold(number, origin)
+
+    def open(self, draft: Draft, *, replaces: str | None) -> PullRequest:
+        """Push the branch and open a pull request with the next free number, both or neither.
+
+        Raises PushRejected where the branch is no longer at `replaces` or has an open pull request by now.
+        """
+        for attempt in attempts(_NumberTaken):
+            with attempt:
+                number = self._open(draft, replaces)
+        return self.get(number)
+
+    def update(self, number: int, draft: Draft, *, replaces: str) -> PullRequest:
+        """Push the branch and say so in the pull request, both or neither.
+
+        Raises PushRejected where the branch or the pull request has moved meanwhile.
+        """
+        self._must_be_open(self.get(number))
+        branch = RefUpdate(f"refs/heads/{draft.branch}", replaces, draft.head)
+        self._add(number, self._event("pushed", draft.head, draft=draft), branch)
+        return self.get(number)
+
+    def approve(self, number: int) -> PullRequest:
+        """Approve the present head, as `git config runbookopt.login`, else user.email.
+
+        Raises RunbookoptError where neither is set or the pull request is not open.
+        """
+        if self._repository.identity() is None:
+            raise RunbookoptError("say who you are before you approve: git config runbookopt.login NAME")
+        return self._happens("approved", number)
+
+    def close(self, number: int) -> PullRequest:
+        """Close without merging; the branch stays. Raises RunbookoptError where it is not open."""
+        return self._happens("closed", number)
+
+    def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
+        """Squash: one commit with the branch's changes on the default branch; then delete the branch.
+
+        The default branch and the event are pushed together, and only while the branch is at `head` and the
+        default branch at `onto`: else PushRejected. Raises MergeConflict, and PushRefused by the server.
+        """
+        found = self._must_be_open(self.get(number))
+        branch, base = f"refs/heads/{found.branch}", f"refs/heads/{found.base}"
+        tree = self._repository.merge(onto, head)
+        new = self._repository.history(head, without=onto)
+        if not new:
+            raise GitFailed(f"{found.branch} holds nothing that {found.base} does not")
+        author = self._repository.commit(new[0]).author
+        squashed = self._repository.write_commit(tree, [onto], message, author)
+        event = self._event("merged", head, commit=squashed)
+        self._add(number, event, RefUpdate(base, onto, squashed), RefUpdate(branch, head, head))
+        with suppress(GitFailed):  # pushed to just now, or origin keeps its branches: merged all the same
+            self._repository.origin.push(RefUpdate(branch, head, None))
+        return squashed
+
+    def _happens(self, kind: Literal["approved", "closed"], number: int) -> PullRequest:
+        for attempt in attempts(PushRejected):
+            with attempt:
+                head = self._must_be_open(self.get(number)).head
+                self._add(number, self._event(kind, head))
+        return self.get(number)
+
+    def _fetch(self) -> "_Origin":
+        self._repository.origin.fetch(f"+{PULLS}*:{_PULLS_COPIED}*", f"+{_HEADS}*:{_HEADS_COPIED}*")
+        pulls = self._repository.refs(_PULLS_COPIED).items()
+        numbers = {ref.removeprefix(_PULLS_COPIED): last for ref, last in pulls}
+        heads = self._repository.refs(_HEADS_COPIED).items()
+        return _Origin(
+            url=self._repository.origin.url or "",
+            base=self._repository.base(),
+            pulls={int(number): last for number, last in numbers.items() if number.isdecimal()},
+            heads={ref.replace(_HEADS_COPIED, "runbookopt/", 1): head for ref, head in heads},
+        )
+
+    def _fold(self, number: int, origin: "_Origin") -> PullRequest:
+        chain = self._chain(origin.pulls[number])
+        events = [event for event, _ in chain]
+        draft, proposed = [(event.draft, event.head) for event in events if event.draft is not None][-1]
+        state = _state(events[-1], branch_is_there=draft.branch in origin.heads)
+        head = origin.heads[draft.branch] if state == "open" else events[-1].head
+        return PullRequest(
+            number=number,
+            url=f"{origin.url}#{PULLS}{number}",
+            title=draft.title,
+            body=draft.body,
+            branch=draft.branch,
+            base=draft.base,
+            head=head,
+            proposed=proposed,
+            author=events[0].by,
+            makers=self._makers(events, head, origin.base) if state == "open" else (),
+            state=state,
+            reviewers=draft.reviewers,
+            auto_merge=draft.auto_merge,
+            approvals=tuple(Approval(e.by, e.head, c.at) for e, c in chain if e.kind == "approved"),
+            bundle=draft.bundle,
+        )
+
+    def _chain(self, last: str) -> list[tuple[Event, Commit]]:
+        commit = self._repository.commit(last)
+        chain = [(_read(commit), commit)]
+        while chain[-1][0].kind != "opened":
+            commit = self._repository.commit(commit.parents[0])
+            chain.append((_read(commit), commit))
+        return chain[::-1]
+
+    def _makers(self, events: list[Event], head: str, base: str) -> tuple[str, ...]:
+        """Give all whose hand is in it; a login is known by the address that its events carry."""
+        commits = [self._repository.commit(sha) for sha in self._repository.history(head, without=base)]
+        addresses = {person.email for commit in commits for person in (commit.author, commit.committer)}
+        pushers = {event.by for event in events if event.kind in {"opened", "pushed"}}
+        logins = {event.by for event in events if event.email in addresses}
+        return tuple(sorted(addresses | pushers | logins))
+
+    def _event(
+        self,
+        kind: Literal["opened", "pushed", "approved", "closed", "merged"],
+        head: str,
+        *,
+        draft: Draft | None = None,
+        commit: str | None = None,
+    ) -> Event:
+        email = self._repository.person().email
+        by = self._repository.identity() or email
+        return Event(kind, by, email, head, draft, commit)
+
+    def _open(self, draft: Draft, replaces: str | None) -> int:
+        origin = self._fetch()
+        for number in origin.pulls:
+            found = self._fold(number, origin)
+            if found.branch == draft.branch and found.state == "open":
+                raise PushRejected(f"{draft.branch} has an open pull request by now, {number}")
+        number = max(origin.pulls, default=0) + 1
+        opened = self._written(self._event("opened", draft.head, draft=draft), [])
+        try:
+            self._repository.origin.push(
+                RefUpdate(f"refs/heads/{draft.branch}", replaces, draft.head),
+                RefUpdate(f"{PULLS}{number}", None, opened),
+            )
+        except PushRejected as error:
+            if self._repository.origin.refs(f"{PULLS}{number}"):
+                raise _NumberTaken(str(error)) from error
+            raise
+        return number
+
+    def _add(self, number: int, event: Event, *more: RefUpdate) -> None:
+        last = self._repository.resolve(f"{_PULLS_COPIED}{number}")
+        self._repository.origin.push(RefUpdate(f"{PULLS}{number}", last, self._written(event, [last])), *more)
+
+    def _written(self, event: Event, parents: list[str]) -> str:
+        kept = [event.head] if event.draft is not None else []
+        message = f"{event.kind} by {event.by}\n\n{canonical(msgspec.to_builtins(event)).decode()}\n"
+        return self._repository.write_commit(self._repository.write_tree({}), [*parents, *kept], message)
+
+    def _must_be_open(self, found: PullRequest) -> PullRequest:
+        if found.state != "open":
+            raise RunbookoptError(f"pull request {found.number} is {found.state}")
+        return found
+
+
+class _Origin(Struct, frozen=True):
+    """What was fetched: the default branch, the last event of each pull request, the branches' heads."""
+
+    url: str
+    base: str
+    pulls: dict[int, str]
+    heads: dict[str, str]
+
+
+class _NumberTaken(PushRejected):
+    """Another pull request was opened at the same moment."""
+
+
+def _state(last: Event, *, branch_is_there: bool) -> Literal["open", "closed", "merged"]:
+    """Say how it stands after its last event; whoever deletes the branch closes it."""
+    match last.kind:
+        case "closed" | "merged":
+            return last.kind
+        case _:
+            return "open" if branch_is_there else "closed"
+
+
+def _read(commit: Commit) -> Event:
+    """Read the event in the last line of a commit of a chain. Raises GitFailed."""
+    try:
+        event = msgspec.json.decode(commit.message.strip().rpartition("\n")[2], type=Event)
+    except msgspec.DecodeError as error:
+        raise GitFailed(f"commit {commit.id[:12]} under {PULLS} holds no event: {error}") from error
+    if (event.kind == "opened" and event.draft is None) or (event.kind != "opened" and not commit.parents):
+        raise GitFailed(f"commit {commit.id[:12]} under {PULLS} is an event without what came before")
+    return event
