@@ -16,11 +16,12 @@ def plain(text: str, most: int = 300) -> str:
     Invisible characters are spelt out (`[U+200B]`); where it is cut, three points follow. The line may
     still hold Markdown.
     """
-    line = re.sub(r"(?<!\w)@(?=\w)", "\uff20", visible(text))
+    head = text[: 4 * most]  # enough for its white space, and no more work than that
+    line = re.sub(r"(?<!\w)@(?=\w)", "\uff20", visible(head))
     line = re.sub(r"#(?=\d)", "\uff03", line)
     line = re.sub(r"\b(GH)-(?=\d)", "\\1\u2011", line, flags=re.IGNORECASE)
     line = _CLOSES.sub("\\1 \u2192 ", line)
-    return line if len(line) <= most else f"{line[:most]}..."
+    return line if len(line) <= most and len(head) == len(text) else f"{line[:most]}..."
 
 
 def visible(text: str) -> str:

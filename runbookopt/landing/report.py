@@ -5,7 +5,7 @@ All that came from a model, a trajectory or a first half that talked to models i
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -113,7 +113,7 @@ def _page(findings: Findings, rows: int) -> str:
 
 
 def _verdict(findings: Findings) -> str:
-    comparison, name = findings.comparison, code(findings.bundle.runbook, 80)
+    comparison, name = findings.comparison, _name(findings.bundle.runbook)
     way = {
         "auto": "it may merge by itself",
         "review": "it waits for review",
@@ -137,7 +137,7 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
         yield _score_row("**score**", *whole)
         objectives = sorted(comparison.objectives.items())
         for name, change in objectives[:rows]:
-            yield _score_row(code(name, 80), change.before, change.after, change.low, change.high)
+            yield _score_row(_name(name), change.before, change.after, change.low, change.high)
         yield from ("", *_more(len(objectives), rows), "")
         tasks = f"{comparison.tasks} held-out tasks in {comparison.groups} groups"
         yield f"{tasks}, one-sided p = {comparison.p:.2g}."
@@ -149,7 +149,7 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
         f" before, {validation.after:.3f} after, p = {validation.p:.2g}."
     )
     reasons = comparison.reasons if comparison is not None else ()
-    yield from ("", *_list((prose(reason) for reason in reasons), rows))
+    yield from ("", *_list(reasons, rows))
 
 
 def _score_row(name: str, before: float, after: float, low: float, high: float) -> str:
@@ -160,21 +160,20 @@ def _reasons(findings: Findings, _: int) -> Iterator[str]:
     yield from ("| condition | holds | what was found |", "|---|---|---|")
     words = {True: "yes", False: "**no**", None: "**unknown**"}
     for reason in findings.decision.reasons:
-        yield f"| {code(reason.condition, 40)} | {words[reason.holds]} | {prose(reason.text)} |"
+        yield f"| {_name(reason.condition)} | {words[reason.holds]} | {prose(reason.text)} |"
 
 
 def _changes(findings: Findings, rows: int) -> Iterator[str]:
     counts = _changed_parts(findings)
     given = [(change.component, change) for change in findings.bundle.changes]
     for component, change in given[:rows]:
-        cited = [code(trajectory, 100) for trajectory in change.trajectories]
-        yield f"- {code(component, 80)} ({_plus_minus(counts.get(component, (0, 0)))})"
+        yield f"- {_name(component)} ({_plus_minus(counts.get(component, (0, 0)))})"
         yield f"  - Diagnosis: {code(change.diagnosis, 600)}"
-        yield f"  - Motivated by {_few(cited, rows) or 'no trajectory'}."
+        yield f"  - Motivated by {_few(change.trajectories, rows, _name) or 'no trajectory'}."
     yield from _more(len(given), rows)
     silent = [part for part in counts if part not in {component for component, _ in given}]
     yield from (
-        f"- {code(part, 80)} ({_plus_minus(counts[part])}): no reason was given." for part in silent[:rows]
+        f"- {_name(part)} ({_plus_minus(counts[part])}): no reason was given." for part in silent[:rows]
     )
     yield from _more(len(silent), rows)
 
@@ -203,23 +202,19 @@ def _plus_minus(counts: tuple[int, int]) -> str:
 def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     for kind, things in findings.guard.introduces.items():
         if things:
-            yield f"- The diff introduces {kind}: {_few([code(thing, 160) for thing in things], rows)}."
+            yield f"- The diff introduces {kind}: {_few(things, rows)}."
     counts = _changed_parts(findings)
     largest = sorted(counts, key=lambda part: (-sum(counts[part]), part))[:3]
     if largest:
-        yield f"- Largest changes: {', '.join(f'{code(p, 80)} ({_plus_minus(counts[p])})' for p in largest)}."
+        yield f"- Largest changes: {', '.join(f'{_name(p)} ({_plus_minus(counts[p])})' for p in largest)}."
     objectives = findings.comparison.objectives if findings.comparison is not None else {}
-    fell = [
-        f"{code(name, 80)} ({o.after - o.before:+.3f})"
-        for name, o in sorted(objectives.items())
-        if o.after < o.before
-    ]
-    yield f"- Objectives that fell: {_few(fell, rows) or 'none'}."
+    fell = {name: o.after - o.before for name, o in sorted(objectives.items()) if o.after < o.before}
+    by_how_much = _few(list(fell), rows, lambda name: f"{_name(name)} ({fell[name]:+.3f})")
+    yield f"- Objectives that fell: {by_how_much or 'none'}."
     worse = [pair.task for pair in findings.pairs if _mean(pair.after) < _mean(pair.before)]
-    shown = _few([code(task.removeprefix("sha256:")[:_SHORT], 80) for task in worse], rows)
-    count = f"{len(worse)} of {len(findings.pairs)}"
-    yield f"- Held-out tasks that got worse: {count}{': ' if worse else ''}{shown}."
-    yield from _list((prose(note) for note in findings.notes), rows)
+    told = f"{len(worse)} of {len(findings.pairs)}{': ' if worse else ''}"
+    yield f"- Held-out tasks that got worse: {told}{_few(worse, rows, lambda task: code(_short(task)))}."
+    yield from _list(findings.notes, rows)
 
 
 def _mean(outcomes: Sequence[Outcome]) -> float:
@@ -242,11 +237,12 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
             f" {member.characters:,} | {member.places} | {mark} |"
         )
     yield from ("", *_more(len(holding), rows))
-    yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```")
+    yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```", "")
+    yield from _more(len(best), 2 * rows)
 
 
 def _chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
-    """Draw who was made from whom; only our own words and numbers get into it."""
+    """Draw who was made from whom, with digests and numbers alone: a label is no place for other words."""
     names = {member.digest: f"m{place}" for place, member in enumerate(members)}
     for member in members:
         text = label(f"{_short(member.digest)}, wave {member.wave}, {member.validation:.3f}")
@@ -266,8 +262,8 @@ def _cost(findings: Findings, rows: int) -> Iterator[str]:
     yield f"- Rollouts paid: {spent.rollouts:,}; taken from the journal: {spent.cached:,}"
     yield f"- Reflections: {spent.reflections:,}"
     yield f"- Tokens: {tokens}; dollars: {usd}; seconds: {spent.seconds:.1f}"
-    models = _few([code(model, 80) for model in bundle.models], rows)
-    yield f"- Agent: {code(bundle.agent.kind, 80)}; models: {models or 'none'}"
+    models = _few(bundle.models, rows, _name)
+    yield f"- Agent: {_name(bundle.agent.kind)}; models: {models or 'none'}"
 
 
 def _limits(findings: Findings, _: int) -> Iterator[str]:
@@ -300,7 +296,7 @@ def _again(findings: Findings, _: int) -> Iterator[str]:
     yield block(bundle.command)
     yield ""
     yield f"- Base commit {code(bundle.base)}, run {code(bundle.run)}, random seed {bundle.random_seed}"
-    yield f"- runbookopt {code(bundle.version, 40)}, bundle {code(bundle.digest)}"
+    yield f"- runbookopt {_name(bundle.version)}, bundle {code(bundle.digest)}"
     for name, value in (
         ("Runbook", digests.runbook),
         ("Candidate", digests.candidate),
@@ -311,20 +307,22 @@ def _again(findings: Findings, _: int) -> Iterator[str]:
         yield f"- {name}: {'none is declared' if value is None else code(value)}"
 
 
+def _name(text: str) -> str:
+    return code(text, 80)
+
+
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:_SHORT]
 
 
-def _list(items: Iterable[str], rows: int) -> Iterator[str]:
-    lines = [f"- {item}" for item in items]
-    yield from lines[:rows]
-    yield from _more(len(lines), rows)
+def _list(sentences: Sequence[str], rows: int) -> Iterator[str]:
+    yield from (f"- {prose(sentence)}" for sentence in sentences[:rows])
+    yield from _more(len(sentences), rows)
 
 
-def _few(items: Sequence[str], rows: int) -> str:
-    return ", ".join(items[:rows]) + (
-        f" and {len(items) - rows} more in the bundle" if len(items) > rows else ""
-    )
+def _few(items: Sequence[str], rows: int, show: Callable[[str], str] = code) -> str:
+    more = f" and {len(items) - rows} more in the bundle" if len(items) > rows else ""
+    return ", ".join(show(item) for item in items[:rows]) + more
 
 
 def _more(count: int, rows: int) -> Sequence[str]:

@@ -2,7 +2,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbookopt.forge.forge import Approval
@@ -187,6 +187,7 @@ PEOPLE = st.sampled_from(["ann", "bob", "cy", "bot", "eve"])
 APPROVALS = st.builds(Approval, by=PEOPLE, head=st.sampled_from([HEAD, "b" * 40]), at=st.just(""))
 
 
+@settings(deadline=None)
 @given(
     st.lists(APPROVALS, max_size=6),
     APPROVALS,

@@ -1,0 +1,341 @@
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from runbookopt.journal import Spent
+from runbookopt.landing.bundle import (
+    AgentUsed,
+    Bundle,
+    Change,
+    Digests,
+    MemberSummary,
+    ValidationSummary,
+    seal,
+)
+from runbookopt.landing.guard import GuardReport
+from runbookopt.landing.policy import Decision, Reason
+from runbookopt.landing.quoting import code, plain
+from runbookopt.landing.report import (
+    MOST_CHARACTERS,
+    Findings,
+    Trailers,
+    commit_message,
+    read_trailers,
+    render,
+    title,
+)
+from runbookopt.proof.allowance import Allowance
+from runbookopt.proof.comparison import Comparison, ObjectiveChange, Outcome, Pair
+from runbookopt.records import digest
+from runbookopt.runbook import parse
+
+SEED, FIRST, CHOSEN = digest(b"seed"), digest(b"first"), digest(b"chosen")
+BEFORE = "# Triage\n\n## Rules\n\n- old rule\n\n## Other\n\nText.\n"
+AFTER = "# Triage\n\n## Rules\n\n- new rule\n- another\n\n## Other\n\nText!\n"
+PATCH = "@@ -5 +5,2 @@\n-- old rule\n+- new rule\n+- another\n@@ -9 +10 @@\n-Text.\n+Text!\n"
+
+
+def outcomes(*scores: float) -> tuple[Outcome, ...]:
+    return tuple(Outcome(score, {}) for score in scores)
+
+
+COMPARISON = Comparison(
+    tasks=3, groups=3, before=0.412, after=0.731, gain=0.319, low=0.211, high=0.43, p=1e-4, answer="accepted",
+    reasons=("p is within the allowance",), tasks_needed=None, passing_today=12, errors=0.0,
+    objectives={"accuracy": ObjectiveChange(0.4, 0.7, 0.1, 0.5), "brevity": ObjectiveChange(0.9, 0.88, -1, 0)},
+)  # fmt: skip
+BUNDLE = Bundle(
+    run="run-1",
+    version="0.1.0",
+    runbook="support-triage",
+    path="runbooks/support-triage/RUNBOOK.md",
+    base="0" * 40,
+    patch=PATCH,
+    candidate=AFTER,
+    digests=Digests(SEED, CHOSEN, SEED, None, SEED),
+    agent=AgentUsed("offline", SEED, deterministic=True),
+    models=(),
+    offline=True,
+    random_seed=7,
+    changes=(Change("rules", "the rule is too wide", ("t-1", "t-2")),),
+    members=(
+        MemberSummary(SEED, (), 0, 0.4, 50, 1),
+        MemberSummary(FIRST, (SEED,), 1, 0.6, 60, 0),
+        MemberSummary(CHOSEN, (FIRST, SEED), 2, 0.75, 70, 4),
+    ),
+    chosen=CHOSEN,
+    validation=ValidationSummary(40, 0.4, 0.75, 0.01),
+    candidates=12,
+    reflected_on=("t-1", "t-2"),
+    look=None,
+    outputs=(),
+    outcome="accepted",
+    comparison=None,
+    spent=Spent(412, 130, 24, seconds=8.123),
+    command="optimize-runbook support-triage --random-seed 7",
+)
+FINDINGS = Findings(
+    bundle=seal(BUNDLE),
+    before=parse(BEFORE),
+    after=parse(AFTER),
+    comparison=COMPARISON,
+    allowance=Allowance(look=1, spend=0.025, next_spend=0.0083, left=0.025),
+    pairs=(
+        Pair("sha256:" + "1" * 64, SEED, outcomes(0, 1), outcomes(1, 1)),
+        Pair("sha256:" + "2" * 64, SEED, outcomes(1, 1), outcomes(0, 1)),
+        Pair("sha256:" + "3" * 64, SEED, outcomes(0, 0), outcomes(0, 0)),
+    ),
+    decision=Decision(
+        "review", (Reason("declared", False, "no policy is declared"), Reason("trust", None, "who knows"))
+    ),
+    guard=GuardReport((), {"urls": ("https://evil.example (line 6)",), "commands": ()}),
+)
+
+
+def tokens(markdown: str) -> Iterator[Token]:
+    """Give all tokens, inline ones too, as a forge that links addresses by itself would see them."""
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown):
+        yield token
+        yield from token.children or ()
+
+
+def shown(markdown: str) -> str:
+    return "\n".join(token.content for token in tokens(markdown) if token.type == "text")
+
+
+def headings(markdown: str) -> list[str]:
+    found = list(tokens(markdown))
+    return [found[place + 1].content for place, token in enumerate(found) if token.type == "heading_open"]
+
+
+HEADINGS = [
+    "Scores",
+    "Decision",
+    "What changed, and why",
+    "What to look at",
+    "The frontier",
+    "What it cost",
+    "What the numbers cannot say",
+    "How to make it again",
+]
+
+
+def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> None:
+    report = render(FINDINGS)
+    assert report.splitlines()[0] == (
+        "**Accepted.** `support-triage` scores 0.731 instead of 0.412 on 3 held-out tasks"
+        " (+0.319, at least +0.211); it waits for review."
+    )
+    assert headings(report) == HEADINGS
+    assert sum(token.type == "table_open" for token in tokens(report)) == 3
+    assert [token.info for token in tokens(report) if token.type == "fence"] == ["mermaid", ""]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "| **score** | 0.412 | 0.731 | +0.319 | +0.211 to +0.430 |",
+        "| `accuracy` | 0.400 | 0.700 | +0.300 | +0.100 to +0.500 |",
+        "3 held-out tasks in 3 groups, one-sided p = 0.0001.",
+        "This is look 1 at the held-out tasks; its allowance is 0.025.",
+        "- p is within the allowance",
+        "| `declared` | **no** | no policy is declared |",
+        "| `trust` | **unknown** | who knows |",
+        "- `rules` (lines: +2 -1)",
+        "  - Diagnosis: `the rule is too wide`",
+        "  - Motivated by `t-1`, `t-2`.",
+        "- `other` (lines: +1 -1): no reason was given.",
+        "- The diff introduces urls: `https://evil.example (line 6)`.",
+        "- Largest changes: `rules` (lines: +2 -1), `other` (lines: +1 -1).",
+        "- Objectives that fell: `brevity` (-0.020).",
+        "- Held-out tasks that got worse: 1 of 3: `222222222222`.",
+        "- Tokens: unknown; dollars: unknown; seconds: 8.1",
+        "- Rollouts paid: 412; taken from the journal: 130",
+        "- Harm that is rarer than 3 in 3 (100.0%) is invisible to this many tasks.",
+        "- 12 held-out tasks pass today: fewer than 20, so a loss can hardly be seen.",
+        "optimize-runbook support-triage --random-seed 7",
+        "- Policy: none is declared",
+        "  m1 --> m0",
+        "  style m0 stroke-width:4px",
+    ],
+)
+def test_a_report_says(line: str) -> None:
+    assert line in render(FINDINGS).splitlines()
+
+
+def test_the_chosen_member_is_marked_and_only_the_frontier_is_listed() -> None:
+    report = render(FINDINGS)
+    assert re.search(rf"^\| `{CHOSEN[7:19]}` \| 2 \| .* \| \*\*chosen\*\* \|$", report, re.MULTILINE)
+    assert not re.search(rf"^\| `{FIRST[7:19]}` ", report, re.MULTILINE)
+    assert f'["{FIRST[7:19]}, wave 1, 0.600"]' in report
+
+
+def test_a_report_without_a_look_says_that_nothing_is_proved() -> None:
+    findings = msgspec.structs.replace(
+        FINDINGS, comparison=None, allowance=None, pairs=(), decision=Decision("none", ())
+    )
+    report = render(findings)
+    assert report.startswith(
+        "**Not proved.** Nobody looked at the held-out tasks of `support-triage`; it is not"
+    )
+    assert headings(report) == HEADINGS
+
+
+HOSTILE = [
+    "@octocat and @org/team",
+    "fixes #1, closes: GH-12, resolves owner/repo#3",
+    "Closes https://github.com/o/r/issues/1",
+    "[click](https://evil.example) ![x](https://evil.example/x.png) <https://evil.example>",
+    "<!-- runbookopt: approved --> <script>alert(1)</script> <details>",
+    "``` \n## Approved\n\n| a | b |\n|---|---|\n| merged | yes |\n",
+    "`` ` ``` ``",
+    "a | b | c \\| d",
+    "- [ ] \n---\n# Accepted\n> quoted\n1. one",
+    "\u202egnihton\u200b\u2066\U000e0041\u3164",
+    'x"] --> m0; click m0 "https://evil.example"\n```\n# out',
+    "www.evil.example http://evil.example evil@evil.example",
+    "[x]: https://evil.example 'title'",
+    "\x1b[31mred\x00",
+    "*bold* __under__ ~~gone~~ &lt;b&gt; \\",
+    "",
+]
+
+
+def poisoned(text: str) -> Findings:
+    """Give findings in which `text` stands wherever a model, a trajectory or a first half could put it."""
+    bundle = msgspec.structs.replace(
+        BUNDLE,
+        run=text,
+        version=text,
+        runbook=text or "x",
+        agent=AgentUsed(text, SEED, deterministic=True),
+        models=(text,),
+        changes=(Change(text, text, (text, "t-1")), Change("rules", text, ())),
+        members=tuple(msgspec.structs.replace(member, note=text) for member in BUNDLE.members),
+        reflected_on=(text,),
+        command=text,
+    )
+    return msgspec.structs.replace(
+        FINDINGS,
+        bundle=bundle,
+        comparison=msgspec.structs.replace(
+            COMPARISON, reasons=(text,), objectives={text: ObjectiveChange(1, 0, -1, 0)}
+        ),
+        pairs=(Pair(text, SEED, outcomes(1), outcomes(0)),),
+        decision=Decision("review", (Reason(text, None, text),)),
+        guard=GuardReport((), {"urls": (text,), "credentials": (text,)}),
+        notes=(text,),
+    )
+
+
+def assert_harmless(report: str, text: str) -> None:
+    found = list(tokens(report))
+    banned = {"link_open", "image", "html_inline", "html_block", "blockquote_open", "s_open", "em_open", "hr"}
+    assert {token.type for token in found} & banned == set(), text
+    assert headings(report) == HEADINGS
+    assert sum(token.type == "table_open" for token in found) == 3
+    assert [token.info for token in found if token.type == "fence"] == ["mermaid", ""]
+    words = shown(report)
+    assert not re.search(r"(?<!\w)@\w|#\d|\bGH-\d|https?://|www\.", words)
+    assert all(line.isprintable() for line in report.split("\n"))
+    assert not re.search(r"(?<!\w)@\w|\w#\d|\bGH-\d|<!--[^\n]*-->\n", report.replace("`", ""))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_has_no_power(text: str) -> None:
+    assert_harmless(render(poisoned(text)), text)
+
+
+FRAGMENTS = st.sampled_from(
+    [*HOSTILE, "`", "``", "|", "\\", "\n", "\n\n", " ", "@a", "#1", "<a>", "](x)", "a", "- ", "_", "*", "$"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(FRAGMENTS | st.text(max_size=5), max_size=8).map("".join))
+def test_no_mixture_of_hostile_text_has_power(text: str) -> None:
+    assert_harmless(render(poisoned(text)), text)
+
+
+@settings(deadline=None)
+@given(st.lists(FRAGMENTS | st.text(max_size=5), max_size=8).map("".join))
+def test_a_code_span_shows_just_its_text(text: str) -> None:
+    table = f"| a | b |\n|---|---|\n| {code(text)} | {code(text)} |\n"
+    spans = [token.content for token in tokens(table) if token.type == "code_inline"]
+    assert spans == ([plain(text).replace("|", "\uff5c")] * 2 if plain(text) else [])
+
+
+def test_a_report_stays_within_what_a_forge_takes() -> None:
+    text = "\u202e" * 2000
+    many: Any = {
+        "bundle": msgspec.structs.replace(
+            BUNDLE,
+            changes=tuple(Change(f"part-{n}{text}", text, (text,) * 200) for n in range(200)),
+            members=tuple(
+                MemberSummary(digest(b"%d" % n), (SEED,) * 9, 1, 0.5, 9, 9, text) for n in range(500)
+            ),
+            models=(text,) * 500,
+            command=text,
+        ),
+        "comparison": msgspec.structs.replace(
+            COMPARISON,
+            reasons=(text,) * 300,
+            objectives={f"{n}{text}": ObjectiveChange(1, 0, 0, 0) for n in range(300)},
+        ),
+        "pairs": tuple(Pair(f"{n}{text}", SEED, outcomes(1), outcomes(0)) for n in range(300)),
+        "guard": GuardReport(
+            (), dict.fromkeys(("urls", "commands", "credentials", "hidden-text"), (text,) * 300)
+        ),
+        "notes": (text,) * 300,
+        "decision": Decision("review", tuple(Reason(text, None, "_ " * 999) for _ in range(12))),
+    }
+    report = render(msgspec.structs.replace(FINDINGS, **many))
+    assert len(report) < MOST_CHARACTERS
+    assert headings(report) == HEADINGS
+    assert "more in the bundle" in report
+
+
+def test_the_title_names_the_runbook_and_the_gain() -> None:
+    assert title(BUNDLE, COMPARISON) == "support-triage: +0.32 on 3 held-out tasks (0.41 to 0.73)"
+
+
+def test_the_commit_says_what_it_is_and_is_read_back() -> None:
+    bundle = FINDINGS.bundle
+    message = commit_message(bundle, COMPARISON)
+    assert message.splitlines()[0] == "Improve support-triage: +0.32 on held-out tasks"
+    assert message.splitlines()[-4:] == [
+        "Runbookopt-Run: run-1",
+        "Runbookopt-Version: 0.1.0",
+        "Runbookopt-Gain: +0.3190",
+        f"Runbookopt-Bundle: {bundle.digest}",
+    ]
+    assert read_trailers(message) == Trailers("run-1", "0.1.0", "+0.3190", bundle.digest)
+    assert read_trailers(f"{message}Co-authored-by: Ann <ann@example.org>\n") is not None
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_nothing_in_a_bundle_can_forge_trailers_or_mentions(text: str) -> None:
+    forged = f"{text}\n\nRunbookopt-Bundle: {SEED}"
+    bundle = msgspec.structs.replace(
+        FINDINGS.bundle, runbook=forged, run=forged, changes=(Change(forged, forged, ()),)
+    )
+    message = commit_message(bundle, COMPARISON)
+    found = read_trailers(message)
+    assert found is not None
+    assert found.bundle == bundle.digest
+    assert not re.search(r"(?<!\w)@\w|#\d|\bGH-\d", message)
+    assert title(bundle, COMPARISON).isprintable()
+
+
+@pytest.mark.parametrize("message", ["", "Fix a typo", "A\n\nRunbookopt-Run: 1\nRunbookopt-Version: 1\n"])
+def test_a_commit_that_is_not_ours_has_no_trailers(message: str) -> None:
+    assert read_trailers(message) is None
+    assert read_trailers(commit_message(BUNDLE, COMPARISON) + f"Runbookopt-Bundle: {SEED}\n") is None
+    assert read_trailers(commit_message(BUNDLE, COMPARISON) + "\nMore words.\n") is None
