@@ -109,7 +109,7 @@ def _page(findings: Findings, rows: int) -> str:
     lines = [_verdict(findings), ""]
     for heading, section in sections:
         lines += [f"## {heading}", "", *section(findings, rows), ""]
-    return "\n".join(lines)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
 def _verdict(findings: Findings) -> str:
@@ -230,7 +230,7 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
     yield "| candidate | wave | made from | validation | characters | places | |"
     yield "|---|--:|---|--:|--:|--:|---|"
     for member in holding[:rows]:
-        parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "seed"
+        parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "(seed)"
         mark = "**chosen**" if member.digest == bundle.chosen else prose(member.note, 80)
         yield (
             f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
@@ -245,7 +245,8 @@ def _chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
     """Draw who was made from whom, with digests and numbers alone: a label is no place for other words."""
     names = {member.digest: f"m{place}" for place, member in enumerate(members)}
     for member in members:
-        text = label(f"{_short(member.digest)}, wave {member.wave}, {member.validation:.3f}")
+        made = f"wave {member.wave}" if member.parents else "seed"
+        text = label(f"{_short(member.digest)}, {made}, {member.validation:.3f}")
         yield f'  {names[member.digest]}["{text}"]'
     for member in members:
         for parent in dict.fromkeys(member.parents):

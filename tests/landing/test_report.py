@@ -49,7 +49,7 @@ def outcomes(*scores: float) -> tuple[Outcome, ...]:
 COMPARISON = Comparison(
     tasks=3, groups=3, before=0.412, after=0.731, gain=0.319, low=0.211, high=0.43, p=1e-4, answer="accepted",
     reasons=("p is within the allowance",), tasks_needed=None, passing_today=12, errors=0.0,
-    objectives={"accuracy": ObjectiveChange(0.4, 0.7, 0.1, 0.5), "brevity": ObjectiveChange(0.9, 0.88, -1, 0)},
+    objectives={"accuracy": ObjectiveChange(0.4, 0.7, 0.1, 0.5), "tone": ObjectiveChange(0.9, 0.88, -1, 0)},
 )  # fmt: skip
 BUNDLE = Bundle(
     run="run-1",
@@ -154,7 +154,7 @@ def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> N
         "- `other` (lines: +1 -1): no reason was given.",
         "- The diff introduces urls: `https://evil.example (line 6)`.",
         "- Largest changes: `rules` (lines: +2 -1), `other` (lines: +1 -1).",
-        "- Objectives that fell: `brevity` (-0.020).",
+        "- Objectives that fell: `tone` (-0.020).",
         "- Held-out tasks that got worse: 1 of 3: `222222222222`.",
         "- Tokens: unknown; dollars: unknown; seconds: 8.1",
         "- Rollouts paid: 412; taken from the journal: 130",
@@ -175,6 +175,7 @@ def test_the_chosen_member_is_marked_and_only_the_frontier_is_listed() -> None:
     assert re.search(rf"^\| `{CHOSEN[7:19]}` \| 2 \| .* \| \*\*chosen\*\* \|$", report, re.MULTILINE)
     assert not re.search(rf"^\| `{FIRST[7:19]}` ", report, re.MULTILINE)
     assert f'["{FIRST[7:19]}, wave 1, 0.600"]' in report
+    assert f'["{SEED[7:19]}, seed, 0.400"]' in report
 
 
 def test_a_report_without_a_look_says_that_nothing_is_proved() -> None:
