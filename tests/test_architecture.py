@@ -20,6 +20,7 @@ FLOORS = {
     "forge.local": 7,
     "landing": 6,
     "forge": 6,
+    "lint": 7,
     "dossier": 6,
     "driver": 5,
     "journal": 5,

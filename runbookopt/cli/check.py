@@ -1,0 +1,135 @@
+"""`runbookopt check`: lint every file that a repository declares, and say all that is wrong at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from runbookopt.dossier import Dossier
+    from runbookopt.lint import Lint
+    from runbookopt.records import Problem
+
+
+def check(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    root: Annotated[
+        Path | None, typer.Option(help="The folder to lint.", show_default="the git repository around")
+    ] = None,
+) -> None:
+    """Lint every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
+
+    An error keeps a runbook from being used; a warning is a bad record among good ones, which runs leave out;
+    advice says what makes a good result unlikely: too few tasks, a rubric that checks only form, more than
+    five objectives, a held-out set that cannot prove the gain that the policy asks for.
+
+    Exit status: 0 where there is nothing but advice, 1 on any error or warning.
+    """
+    from runbookopt.evidence.library import Folder
+    from runbookopt.lint import lint
+
+    found = lint(Folder(root or _around(Path.cwd())))
+    if json:
+        from msgspec.json import encode
+
+        print(encode(_as_json(found)).decode())
+    else:
+        _print(found)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def _around(folder: Path) -> Path:
+    from runbookopt.errors import RunbookoptError
+
+    for root in (folder, *folder.parents):
+        if (root / ".git").exists():
+            return root
+    raise RunbookoptError(f"{folder} is not in a git repository: go to one, or name a folder with --root")
+
+
+def _print(found: "Lint") -> None:
+    for problem in found.problems:
+        print(_line(problem, problem.severity))
+    for piece in found.advice:
+        print(_line(piece, "advice"))
+    for dossier in found.dossiers:
+        print(_summary(dossier))
+    unusable = sorted(set(found.names) - {dossier.name for dossier in found.dossiers})
+    if unusable:
+        print(f"cannot be used as they are: {', '.join(unusable)}")
+    errors = sum(problem.severity == "error" for problem in found.problems)
+    counts = {"error": errors, "warning": len(found.problems) - errors, "piece of advice": len(found.advice)}
+    print(", ".join(_count(number, word) for word, number in counts.items() if number) or "nothing wrong")
+
+
+def _line(problem: "Problem", severity: str) -> str:
+    """Give `path:line: message` as editors read it; what is no error says so after the place."""
+    if severity == "error":
+        return str(problem)
+    where = str(problem).removesuffix(problem.message)
+    return f"{where}{severity}: {problem.message}"
+
+
+def _summary(dossier: "Dossier") -> str:
+    from runbookopt.lint import provable
+
+    split, policy, gain = dossier.split, dossier.policy, provable(dossier)
+    tasks = (
+        f"{len(split.train)} train, {len(split.validation)} validation, {len(split.held_out)} held-out tasks"
+    )
+    left_out = f" ({len(split.left_out)} left out)" if split.left_out else ""
+    merging = f"merge: {policy.merge}" if dossier.digests.policy else "no policy"
+    proving = "no gain can be proven" if gain is None else f"can prove a gain of {100 * gain:.1f} points"
+    return (
+        f"{dossier.name}: {tasks}{left_out}, {_count(len(dossier.evidence.trajectories), 'trajectory')}; "
+        f"{_count(len(dossier.rubric.criteria), 'criterion')}, {merging}; {proving}"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    many = {"trajectory": "trajectories", "criterion": "criteria", "piece of advice": "pieces of advice"}
+    return f"{number} {word if number == 1 else many.get(word, f'{word}s')}"
+
+
+def _as_json(found: "Lint") -> dict[str, Any]:
+    from msgspec.structs import asdict
+
+    advice = [asdict(piece) | {"severity": "advice"} for piece in found.advice]
+    return {
+        "ok": not found.problems,
+        "problems": [asdict(problem) for problem in found.problems] + advice,
+        "runbooks": [_facts(dossier) for dossier in found.dossiers],
+        "unusable": sorted(set(found.names) - {dossier.name for dossier in found.dossiers}),
+    }
+
+
+def _facts(dossier: "Dossier") -> dict[str, Any]:
+    from runbookopt.lint import provable
+
+    split, policy = dossier.split, dossier.policy
+    return {
+        "runbook": dossier.name,
+        "path": dossier.path,
+        "digest": dossier.digests.runbook,
+        "version": dossier.runbook.version,
+        "components": [part.id for part in dossier.runbook.components],
+        "locked": [part.id for part in dossier.runbook.parts if part.locked],
+        "tasks": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "held_out": len(split.held_out),
+            "left_out": len(split.left_out),
+        },
+        "held_out_groups": len(dossier.held_out_groups),
+        "trajectories": len(dossier.evidence.trajectories),
+        "labels": len(dossier.evidence.labels),
+        "criteria": [criterion.id for criterion in dossier.rubric.criteria],
+        "objectives": dossier.rubric.objectives,
+        "policy": {
+            "declared": dossier.digests.policy is not None,
+            "merge": policy.merge,
+            "reviewers": policy.reviewers,
+        },
+        "provable_gain": provable(dossier),
+    }

@@ -1,0 +1,173 @@
+"""All that is wrong with a repository's files, and what is well-formed and still bodes ill."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from msgspec import Struct
+
+from runbookopt.dossier import ROOT, Dossier, read_dossier, runbook_names
+from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.library import Folder, Source
+from runbookopt.explanation import nearest, plain
+from runbookopt.proof.allowance import allowance
+from runbookopt.proof.comparison import MINIMUM_GROUPS, provable_gain
+from runbookopt.records import MalformedFile, Problem
+from runbookopt.settings import FILE, read_settings
+from runbookopt.verifier import checks
+
+FEW_TASKS = 10
+"""Fewer tasks than this to learn from, or to select by, are hardly worth a search."""
+
+MANY_OBJECTIVES = 5
+"""With more objectives nearly every candidate is best at something, and the frontier chooses nothing."""
+
+
+class Lint(Struct, frozen=True):
+    """What is to be said of a repository: `problems` have to be solved, `advice` may be followed.
+
+    `dossiers` are those of the runbooks that can be used.
+    """
+
+    names: tuple[str, ...]
+    dossiers: tuple[Dossier, ...]
+    problems: tuple[Problem, ...]
+    advice: tuple[Problem, ...]
+
+
+def lint(source: Source) -> Lint:
+    """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once."""
+    names = runbook_names(source)
+    dossiers: list[Dossier] = []
+    problems = [*_links(source), *_settings_problems(source)]
+    if not names:
+        problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))
+    for name in names:
+        try:
+            dossiers.append(read_dossier(source, name))
+        except MalformedFile as error:
+            problems += error.problems
+        except RunbookoptError as error:
+            problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
+    problems += [problem for dossier in dossiers for problem in dossier.warnings]
+    found = [*_unknown_names(source, names), *(piece for dossier in dossiers for piece in advice(dossier))]
+    return Lint(tuple(names), tuple(dossiers), _sorted(problems), _sorted(found))
+
+
+def provable(dossier: Dossier) -> float | None:
+    """Give the smallest gain that the held-out set proves at its first look, as the policy asks for it.
+
+    A gain of the mean score, with a power of .8; None where it proves none.
+    """
+    margin = dossier.policy.proof.margin
+    return provable_gain(len(dossier.held_out_groups), _first_look(dossier), margin=margin)
+
+
+def advice(dossier: Dossier) -> tuple[Problem, ...]:
+    """Say what is well-formed and still makes a good result unlikely, or no evidence of much."""
+    trajectories = f"trajectories/{dossier.name}"
+    _, rubric, policy = dossier.files
+    return tuple(
+        Problem(path, None, sentence, "warning")
+        for path, sentences in (
+            (trajectories, (*_on_tasks(dossier), *_on_references(dossier))),
+            (rubric, _on_rubric(dossier)),
+            (policy, _on_policy(dossier)),
+        )
+        for sentence in sentences
+    )
+
+
+def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0, problem.message)))
+
+
+def _links(source: Source) -> Iterator[Problem]:
+    for path in source.links(ROOT) if isinstance(source, Folder) else ():
+        yield Problem(
+            plain(path), None, "not read: expected a file, and this is a link or no file", "warning"
+        )
+
+
+def _settings_problems(source: Source) -> Sequence[Problem]:
+    try:
+        read_settings(source.read(FILE))
+    except FileNotFoundError:
+        return ()
+    except MalformedFile as error:
+        return error.problems
+    return ()
+
+
+def _unknown_names(source: Source, names: Collection[str]) -> Iterator[Problem]:
+    """Warn of settings and trajectories for runbooks that do not exist."""
+    if not _settings_problems(source) and FILE in source.files(FILE):
+        for name in sorted(read_settings(source.read(FILE)).runbooks.keys() - set(names)):
+            yield Problem(
+                FILE, None, f"runbooks: no runbook '{plain(name)}'{nearest(name, names)}", "warning"
+            )
+    folders = {path.rpartition("/")[0] for path in source.files("trajectories") if path.endswith(".jsonl")}
+    for folder in sorted(folders):
+        name = folder.partition("/")[2]
+        if not any(name == known or name.startswith(f"{known}/") for known in names):
+            yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
+
+
+def _on_tasks(dossier: Dossier) -> Iterator[str]:
+    parts, groups = dossier.split, len(dossier.held_out_groups)
+    for what, tasks in (("train", parts.train), ("validation", parts.validation)):
+        if len(tasks) < FEW_TASKS:
+            yield f"{len(tasks)} {what} tasks: too few for a search; expected at least {FEW_TASKS}"
+    if groups < MINIMUM_GROUPS:
+        share = float(dossier.policy.proof.split.held_out)
+        more = -(-(MINIMUM_GROUPS - groups) // share)
+        yield (
+            f"{groups} held-out groups: a proof needs at least {MINIMUM_GROUPS}; about {more:.0f} more tasks "
+            f"would bring them (a share of {share:g} is held out)"
+        )
+
+
+def _on_references(dossier: Dossier) -> Iterator[str]:
+    for criterion in dossier.rubric.criteria:
+        lacking = [
+            task
+            for task in dossier.evidence.tasks
+            if checks.looks_at_reference(criterion.check)
+            and checks.examine(criterion.check, output=None, reference=task.reference).result == "error"
+        ]
+        if lacking:
+            places = [dossier.evidence.where(trajectory) for trajectory in lacking[0].trajectories]
+            yield (
+                f"{len(lacking)} of {len(dossier.evidence.tasks)} tasks lack the reference that criterion "
+                f"'{criterion.id}' looks for, first in {places[0]}: each counts as an error of the verifier"
+            )
+
+
+def _on_rubric(dossier: Dossier) -> Iterator[str]:
+    rubric = dossier.rubric
+    if not any(checks.looks_at_reference(criterion.check) for criterion in rubric.criteria):
+        yield "no criterion looks at a reference: the rubric checks only form, and form is easily won"
+    if len(rubric.objectives) > MANY_OBJECTIVES:
+        yield (
+            f"{len(rubric.objectives)} objectives: with more than {MANY_OBJECTIVES} nearly every candidate "
+            "is best at something; give criteria that belong together one `objective`"
+        )
+
+
+def _on_policy(dossier: Dossier) -> Iterator[str]:
+    policy, groups = dossier.policy, len(dossier.held_out_groups)
+    if dossier.digests.policy is None:
+        yield "not found: every change goes to review, and nobody is requested"
+    asked = policy.proof.margin
+    if policy.merge == "auto":
+        asked = max(asked, policy.auto_merge_if.gain_at_least)
+        if policy.auto_merge_if.calibrated and dossier.rubric.uncalibrated:
+            which = ", ".join(dossier.rubric.uncalibrated)
+            yield f"nothing will merge automatically: criteria that are not calibrated decide ({which})"
+    if groups >= MINIMUM_GROUPS and provable_gain(groups, _first_look(dossier), margin=asked) is None:
+        yield (
+            f"{groups} held-out groups cannot prove a gain of {asked:g}, which is what the policy asks for: "
+            "hold out more tasks, or ask for less"
+        )
+
+
+def _first_look(dossier: Dossier) -> float:
+    return allowance((), dossier.held_out_groups, dossier.policy.proof.allowance).spend
