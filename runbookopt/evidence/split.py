@@ -127,12 +127,13 @@ def _left_out(held_out: Sequence[Task], used: Sequence[Task], burnt: Collection[
     left = []
     for task in held_out:
         repeated = sorted({seen[run] for run in runs[task.id] if run in seen} - {task.id})
+        related = groups.get(group_of(task))
         if task.id in burnt:
             left.append(LeftOut(task.id, "burnt: a search has used it"))
-        elif group_of(task) in groups:
-            left.append(LeftOut(task.id, f"burnt: a search uses {groups[group_of(task)]} of its group"))
-        elif repeated:
-            left.append(LeftOut(task.id, f"near repeat of {repeated[0]}"))
+        elif task.group and related:
+            left.append(LeftOut(task.id, f"burnt: a search uses {related} of its group"))
+        elif related or repeated:
+            left.append(LeftOut(task.id, f"near repeat of {related or repeated[0]}"))
     return tuple(left)
 
 

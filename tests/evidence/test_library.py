@@ -1,0 +1,140 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from runbookopt.evidence.library import Evidence, Folder, read_evidence, task_id
+from runbookopt.records import MalformedFile
+
+
+def line(id_: str, value: object = "hello", **task: object) -> str:
+    return json.dumps({"id": id_, "task": {"input": value, **task}, "trust": "internal"}) + "\n"
+
+
+def evidence(root: Path, name: str = "triage", **files: str) -> Evidence:
+    for file, text in files.items():
+        place = root / "trajectories" / name / file.replace("__", ".")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return read_evidence(Folder(root), name)
+
+
+def warnings(found: Evidence) -> list[str]:
+    return [str(warning) for warning in found.warnings]
+
+
+def test_trajectories_of_one_input_share_a_task(tmp_path: Path) -> None:
+    found = evidence(
+        tmp_path, b__jsonl=line("1", {"b": 1, "a": 2}), a__jsonl=line("2", {"a": 2, "b": 1}, group="g")
+    )
+    (task,) = found.tasks
+    assert task.id == task_id({"a": 2, "b": 1})
+    assert task.trajectories == ("2", "1")
+    assert (task.group, task.trust) == ("g", "internal")
+    assert found.task_of(found.trajectory("1")) is found.task(task.id)
+    assert found.where("1") == "trajectories/triage/b.jsonl:1"
+
+
+def test_tasks_are_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    found = evidence(tmp_path, a__jsonl="".join(line(str(n), n) for n in range(20)))
+    assert [task.id for task in found.tasks] == sorted(task_id(n) for n in range(20))
+    assert [trajectory.id for trajectory in found.trajectories] == [str(n) for n in range(20)]
+
+
+def test_the_least_trusted_record_decides_how_far_a_task_is_trusted(tmp_path: Path) -> None:
+    (task,) = evidence(tmp_path, a__jsonl=line("1") + '{"id": "2", "task": {"input": "hello"}}').tasks
+    assert task.trust == "public"
+
+
+def test_an_output_and_a_reference_may_come_from_different_records(tmp_path: Path) -> None:
+    (task,) = evidence(tmp_path, a__jsonl=line("1") + line("2", reference=0, split="train")).tasks
+    assert (task.reference, task.split) == (0, "train")
+
+
+def test_one_id_twice_names_both_lines(tmp_path: Path) -> None:
+    with pytest.raises(MalformedFile) as caught:
+        evidence(tmp_path, a__jsonl="\n" + line("1", "x"), b__jsonl=line("1", "y"))
+    assert (
+        str(caught.value) == 'trajectories/triage/b.jsonl:1: id "1" is taken by trajectories/triage/a.jsonl:2'
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "values"), [("reference", ({"q": 1}, {"q": 2})), ("split", ("train", "held-out"))]
+)
+def test_records_of_one_input_that_contradict_each_other_name_both_lines(
+    tmp_path: Path, key: str, values: tuple[object, object]
+) -> None:
+    lines = line("1", **{key: values[0]}) + line("2") + line("3", **{key: values[1]})
+    with pytest.raises(MalformedFile) as caught:
+        evidence(tmp_path, a__jsonl=lines)
+    place = "trajectories/triage/a.jsonl"
+    assert str(caught.value) == f"{place}:3: another {key} for the same input than in {place}:1"
+
+
+def test_two_groups_of_one_input_are_a_warning_and_the_first_by_name_counts(tmp_path: Path) -> None:
+    found = evidence(tmp_path, a__jsonl=line("1", group="b") + line("2", group="a"))
+    assert found.tasks[0].group == "a"
+    assert warnings(found)[0].startswith("trajectories/triage/a.jsonl:2: another group for the same input")
+
+
+def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MalformedFile) as caught:
+        evidence(tmp_path, a__jsonl="", b__jsonl="{", c__jsonl=line("1") + line("1"))
+    assert [problem.path[-7:] for problem in caught.value.problems] == ["a.jsonl", "b.jsonl", "c.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["triage", "nested/triage", "../triage", "/etc"])
+def test_a_runbook_without_trajectories_is_an_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        MalformedFile, match=f"^trajectories/{name}: no trajectories: expected one trajectory a line"
+    ):
+        read_evidence(Folder(tmp_path), name)
+
+
+def test_labels_of_unknown_trajectories_are_left_out(tmp_path: Path) -> None:
+    label = '{"trajectory": "%s", "criterion": "q", "result": "fail"}\n'
+    found = evidence(tmp_path, a__jsonl=line("1"), a__labels__jsonl=label % "1" + label % "2")
+    assert [label.trajectory for label in found.labels] == ["1"]
+    assert warnings(found) == ['trajectories/triage/a.labels.jsonl:2: left out: there is no trajectory "2"']
+
+
+def test_what_is_not_read_is_said(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "secret.jsonl"
+    elsewhere.write_text(line("secret"))
+    folder = tmp_path / "root/trajectories/triage"
+    (folder / "old").mkdir(parents=True)
+    for name in ("a.csv", "old/b.jsonl", "README.md", ".gitkeep"):
+        (folder / name).write_text(line("x"))
+    (folder / "link.jsonl").symlink_to(elsewhere)
+    (folder / "linked").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.jsonl")
+    found = evidence(tmp_path / "root", c__jsonl=line("1"))
+    assert [trajectory.id for trajectory in found.trajectories] == ["1"]
+    told = [warning.path.removeprefix("trajectories/triage/") for warning in found.warnings]
+    assert told == ["a.csv", "link.jsonl", "linked", "old/b.jsonl", "pipe.jsonl"]
+
+
+def test_a_folder_leads_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.jsonl").write_text("secret")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "outside")
+    folder = Folder(root)
+    for path in ("link", "link/a.jsonl", "../outside/a.jsonl", str(tmp_path / "outside/a.jsonl"), "a\0b"):
+        assert folder.files(path) == []
+        with pytest.raises(FileNotFoundError):
+            folder.read(path)
+    assert folder.links("") == ["link"]
+
+
+def test_a_folder_gives_sorted_paths_from_its_root(tmp_path: Path) -> None:
+    for name in ("b/z.md", "b/a/x.md", "a.md", ".git/config"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"\r\n")
+    assert Folder(tmp_path).files("") == ["a.md", "b/a/x.md", "b/z.md"]
+    assert Folder(tmp_path).files("b/") == ["b/a/x.md", "b/z.md"]
+    assert Folder(tmp_path).files("a.md") == ["a.md"]
+    assert Folder(tmp_path).read("b/z.md") == b"\r\n"
