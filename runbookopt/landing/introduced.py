@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -13,9 +13,6 @@ from runbookopt.landing.policy import Introduced
 from runbookopt.landing.quoting import visible
 from runbookopt.markdown import tokens_of
 from runbookopt.runbook import hidden_text
-
-if TYPE_CHECKING:
-    from markdown_it.token import Token
 
 _LONGEST = 120
 
@@ -266,7 +263,7 @@ def _read(text: str) -> Reading:
     return tuple(found)
 
 
-def _inline(children: Sequence["Token"], line: int) -> Iterator[Found]:
+def _inline(children: Sequence[Any], line: int) -> Iterator[Found]:
     shown = ""
     for child in children:
         here = line + shown.count("\n")
