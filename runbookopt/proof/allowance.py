@@ -118,8 +118,9 @@ def changed_since(
 
     Looked-at tasks that are gone from `tasks` (all there are, not only those drawn), or whose reference is
     another, and a rubric that is another. With `seed`, the digest of today's runbook, the comparison reaches
-    back to the last look at another seed: whoever merged what came of that look saw what was named then. A
-    winner that still waits for its reviewers clears nothing. Without it every look counts.
+    back to the last look at another seed: since then somebody has changed the runbook, by a merge whose
+    report named what was moved, or by hand. A winner that still waits for its reviewers clears nothing.
+    Without `seed` every look counts.
     """
     merged = [at for at, look in enumerate(earlier) if seed is not None and look.seed != seed]
     since = earlier[merged[-1] :] if merged else earlier
