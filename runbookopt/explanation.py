@@ -232,6 +232,10 @@ def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[Fault]:
             yield _unmatched(error, place)
         case "x-record" | "x-unique-by":
             yield Fault(place, error.message)
+        case bound if (
+            bound in _SIGNS and error.schema.get("type") == "integer" and not isinstance(value, int)
+        ):
+            return  # its type is already complained of
         case _:
             yield Fault(place, f"expected {_expected(error)}, got {shown(value)}{_near(value, error)}")
 
