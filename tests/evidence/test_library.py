@@ -1,11 +1,20 @@
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runbookopt.evidence.library import Evidence, Folder, read_evidence, task_id
 from runbookopt.records import MalformedFile
+from runbookopt.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Clone
+
+LABEL = '{"trajectory": "%s", "criterion": "q", "result": "fail"}\n'
 
 
 def line(id_: str, value: object = "hello", **task: object) -> str:
@@ -94,8 +103,7 @@ def test_a_runbook_without_trajectories_is_an_error(tmp_path: Path, name: str) -
 
 
 def test_labels_of_unknown_trajectories_are_left_out(tmp_path: Path) -> None:
-    label = '{"trajectory": "%s", "criterion": "q", "result": "fail"}\n'
-    found = evidence(tmp_path, a__jsonl=line("1"), a__labels__jsonl=label % "1" + label % "2")
+    found = evidence(tmp_path, a__jsonl=line("1"), a__labels__jsonl=LABEL % "1" + LABEL % "2")
     assert [label.trajectory for label in found.labels] == ["1"]
     assert warnings(found) == ['trajectories/triage/a.labels.jsonl:2: left out: there is no trajectory "2"']
 
@@ -138,3 +146,15 @@ def test_a_folder_gives_sorted_paths_from_its_root(tmp_path: Path) -> None:
     assert Folder(tmp_path).files("b/") == ["b/a/x.md", "b/z.md"]
     assert Folder(tmp_path).files("a.md") == ["a.md"]
     assert Folder(tmp_path).read("b/z.md") == b"\r\n"
+
+
+def test_a_revision_gives_the_same_evidence_as_the_folder(repo: "Callable[..., Clone]") -> None:
+    clone = repo(
+        {"trajectories/triage/a.jsonl": line("1"), "trajectories/triage/b.labels.jsonl": LABEL % "1"}
+    )
+    with Repository.open(clone.root) as repository:
+        committed = read_evidence(repository.revision("HEAD"), "triage")
+        assert committed == read_evidence(Folder(clone.root), "triage")
+        clone.write({"trajectories/triage/c.jsonl": line("2", "bye")})
+        assert read_evidence(repository.revision("HEAD"), "triage") == committed
+        assert len(read_evidence(Folder(clone.root), "triage").tasks) == 2
