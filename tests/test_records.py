@@ -102,6 +102,8 @@ def test_a_name_that_should_be_unique_is_reported_where_it_comes_again() -> None
         (b"title: x\ntext: \xff", "d.yaml:2: expected UTF-8 text"),
         ("title: a\n\x07", "d.yaml:2: not YAML: unprintable character"),
         ("title: !!python/name:os.system x", 'd.yaml:1: title: expected no tag, got "python/name:os.system"'),
+        ("title: !!int x", 'd.yaml:1: title: expected int, got "x"'),
+        ('title: "\\Uffffffff"', "d.yaml: not YAML: "),
         ("title: .nan", 'd.yaml:1: title: expected a finite number, got ".nan"'),
         ("title: 99999999999999999999", "d.yaml:1: title: expected a number of at most 64 bits"),
         ("title: a\ntitle: b", 'd.yaml:2: key "title" is there twice, first in line 1'),
@@ -117,6 +119,11 @@ def test_yaml_means_what_people_write() -> None:
     text = b"a: no\nb: 12:30\nc: 2026-11-01\nd: 012\ne: 1_0\non: true\nf: ~\ng: 0x1F\nh: 1e3\n1: x\n"
     expected = {"a": "no", "b": "12:30", "c": "2026-11-01", "d": 12, "e": "1_0", "on": True, "f": None}
     assert read_plain_yaml(text, "f.yaml") == expected | {"g": 31, "h": 1000.0, "1": "x"}
+
+
+def test_yaml_that_is_not_ours_is_still_refused_where_it_says_a_thing_twice() -> None:
+    with pytest.raises(MalformedFile, match=r'f.yaml:3: key "a" is there twice, first in line 1'):
+        read_plain_yaml(b"a: 1\nb: 2\na: 3\n", "f.yaml")
 
 
 def test_aliases_within_aliases_end_early() -> None:

@@ -24,6 +24,7 @@ def judge(check: dict[str, Any], output: str | None, reference: object = None) -
         ({"kind": "equals", "reference": "$"}, "yes", "yes"),
         ({"kind": "equals", "path": "$[1].n", "value": 1}, '[0, {"n": 1.0}]', None),
         ({"kind": "equals", "path": "$", "value": None}, "null", None),
+        ({"kind": "equals", "path": "$", "value": {"a": [1, True]}}, '{"a": [1.0, true]}', None),
         ({"kind": "one_of", "path": "$.a", "values": ["x", 2]}, '{"a": 2}', None),
         ({"kind": "one_of", "reference": "$.any"}, "b", {"any": ["a", "b"]}),
         ({"kind": "contains", "values": ["one", "two"]}, "two and one", None),
@@ -54,6 +55,8 @@ def test_what_was_wanted_passes(check: dict[str, Any], output: str, reference: o
         (QUEUE, "[" * 100_000, 'expected card-arrival, got text that is not JSON: "' + "[" * 96 + "..."),
         ({"kind": "equals", "path": "$", "value": 1}, "true", "expected 1, got true"),
         ({"kind": "equals", "path": "$", "value": "1"}, "1", 'expected "1", got 1'),
+        ({"kind": "equals", "path": "$", "value": [1]}, "[1, 2]", "expected [1], got [1, 2]"),
+        ({"kind": "equals", "path": "$", "value": {"a": 1}}, '{"b": 1}', 'expected {"a": 1}, got {"b": 1}'),
         ({"kind": "one_of", "values": ["a", "b"]}, "c", "expected one of a, b, got c"),
         (
             {"kind": "contains", "values": ["one", "two"]},

@@ -98,3 +98,8 @@ def test_every_mistake_in_a_rubric_is_named() -> None:
 def test_a_rubric_that_judges_nothing_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedFile):
         read_rubric(data, "r.yaml")
+
+
+def test_a_rubric_made_in_code_cannot_have_one_id_twice(rubric: Rubric) -> None:
+    with pytest.raises(ValueError, match="ids of their own"):
+        Rubric((rubric.criteria[0], rubric.criteria[0]))
