@@ -1,12 +1,13 @@
 """Answers what a search asks, from the journal first and the world second, within the budget."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import partial
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -17,43 +18,16 @@ from runbookopt.evidence.trajectory import Task
 from runbookopt.journal import Answer, JournalError, Run, Spent, trajectory_id
 from runbookopt.records import canonical, digest, digest_of
 from runbookopt.search.asks import Ask, Attempt, Proposal, Reflection, ReflectionFailure, Reply, Rollout
+from runbookopt.verifier.rubric import Assessment
 
 if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
 
-_GRACE_SECONDS = 1.0  # for calls to clean up after Ctrl-C
+_GRACE_SECONDS = 0.5  # for calls to clean up when they are cancelled
+_BLOCKED_SECONDS = 0.6  # after Ctrl-C: whoever blocks the event loop for so long is interrupted
 _PROGRESS_SECONDS = 0.1
-
-
-class Assessed(Protocol):
-    """What the verifier says of one output; an Assessment of the rubric is one."""
-
-    @property
-    def score(self) -> float:
-        """In 0..1."""
-        ...
-
-    @property
-    def objectives(self) -> dict[str, float]:
-        """Score by objective, each in 0..1."""
-        ...
-
-    @property
-    def feedback(self) -> tuple[str, ...]:
-        """Why each criterion that did not pass did not."""
-        ...
-
-    @property
-    def gates_failed(self) -> tuple[str, ...]:
-        """Criteria that make the whole score 0."""
-        ...
-
-    @property
-    def errors(self) -> int:
-        """How many verdicts the verifier failed to give."""
-        ...
 
 
 class World(Struct, frozen=True):
@@ -62,7 +36,7 @@ class World(Struct, frozen=True):
     agent: Agent
     reflector: Reflector
     tasks: Mapping[str, Task]
-    assess: Callable[[str, str | None], Assessed]
+    assess: Callable[[str, str | None], Assessment]
 
 
 class Progress(Struct, frozen=True):
@@ -142,13 +116,13 @@ class Driver:
         self._charged: set[str] = set()
         self._paid: set[str] = set()
         self._cached = 0
-        self._reflections = 0
+        self._reflected: set[str] = set()
 
     @property
     def spent(self) -> Spent:
         """What this process has paid so far, and what the journal gave."""
         seconds = time.monotonic() - self._began
-        return Spent(len(self._paid), self._cached, self._reflections, seconds=seconds)
+        return Spent(len(self._paid), self._cached, len(self._reflected), seconds=seconds)
 
     def drive(self, search: Generator[Ask, Reply, T]) -> T:
         """Answer the search until it returns, and give what it returns.
@@ -157,11 +131,12 @@ class Driver:
         in the journal, and driving the same search again goes on from there.
         """
         reply: Reply | None = None
-        with closing(search), _event_loop() as loop:
+        with closing(search), _Loop() as loop:
             while True:
                 try:
                     ask = next(search) if reply is None else search.send(reply)
                 except StopIteration as end:
+                    self._tell(at_once=True)
                     return cast("T", end.value)
                 reply = self._answer(loop, ask, self._search)
 
@@ -170,8 +145,9 @@ class Driver:
 
         Raises RunbookoptError, before the first call, where the reservation does not cover them.
         """
-        with _event_loop() as loop:
+        with _Loop() as loop:
             reply = self._answer(loop, Ask(rollouts=tuple(wanted)), self._proof)
+            self._tell(at_once=True)
         if reply.stopped:
             raise RunbookoptError(
                 f"the proof wants {len(wanted)} rollouts, more than the {self._proof.left} kept for it:"
@@ -179,13 +155,14 @@ class Driver:
             )
         return list(reply.rollouts)
 
-    def _answer(self, loop: "asyncio.AbstractEventLoop", ask: Ask, purse: _Purse) -> Reply:
+    def _answer(self, loop: "_Loop", ask: Ask, purse: _Purse) -> Reply:
+        loop.check()
         rollouts = [self._free_attempt(rollout) or self._rollout_call(rollout) for rollout in ask.rollouts]
         reflections = [self._reflection_call(reflection) for reflection in ask.reflections]
         # reflections begin first: they take longer
         calls = {call.key: call for call in (*reflections, *rollouts) if isinstance(call, _Call)}
         answers = self._answers(loop, ask, calls, purse)
-        self._tell(at_once=True)
+        self._tell()
         if purse.stopped is not None:
             return Reply(stopped=purse.stopped)
         attempts = (
@@ -195,7 +172,7 @@ class Driver:
         return Reply(tuple(attempts), tuple(_reflected(answers[call.key]) for call in reflections))
 
     def _answers(
-        self, loop: "asyncio.AbstractEventLoop", ask: Ask, calls: Mapping[str, _Call], purse: _Purse
+        self, loop: "_Loop", ask: Ask, calls: Mapping[str, _Call], purse: _Purse
     ) -> dict[str, Answer]:
         """Give an answer to every call, or none and say in the purse why it ended."""
         new = [key for key, call in calls.items() if call.cost and key not in self._charged]
@@ -220,7 +197,7 @@ class Driver:
         return answers
 
     def _ask_world(
-        self, loop: "asyncio.AbstractEventLoop", calls: Sequence[_Call], place: int, purse: _Purse
+        self, loop: "_Loop", calls: Sequence[_Call], place: int, purse: _Purse
     ) -> dict[str, Answer]:
         """Make the calls while there is time, and give the answers that the journal then has."""
         kept: dict[str, Answer] = {}
@@ -228,13 +205,14 @@ class Driver:
         def keep(answers: Sequence[Answer]) -> None:
             kept.update(self._run.keep(place, answers))
             self._paid.update(answer.key for answer in answers if answer.cost)
-            self._reflections += sum(not answer.cost for answer in answers)
+            self._reflected.update(answer.key for answer in answers if not answer.cost)
             self._tell()
 
         flight = _Flight(self._world, keep, purse.is_late)
         try:
-            loop.run_until_complete(flight.make(calls, self._width))
-        except BaseException:  # Ctrl-C may land anywhere: what was answered is kept all the same
+            loop.run(flight.make(calls, self._width))
+        except BaseException:  # also Ctrl-C: what was answered is kept all the same
+            self._run.hurry()
             with suppress(JournalError):
                 flight.keep_pending()
             raise
@@ -276,8 +254,8 @@ class Driver:
         now = time.monotonic()
         if self._progress is not None and (at_once or now - self._told >= _PROGRESS_SECONDS):
             self._told = now
-            paid, asks = len(self._paid), self._asks
-            self._progress(Progress(paid, self._cached, self._reflections, asks, self._budget))
+            paid, reflected = len(self._paid), len(self._reflected)
+            self._progress(Progress(paid, self._cached, reflected, self._asks, self._budget))
 
 
 def _reflected(answer: Answer) -> Proposal | ReflectionFailure:
@@ -308,13 +286,14 @@ class _Flight:
 
         queue = iter(calls)
         workers = [asyncio.create_task(self._work(queue)) for _ in range(min(width, len(calls)))]
-        _, left = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-        if left:
-            for worker in left:
+        try:
+            ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for worker in workers:
                 worker.cancel()
-            await asyncio.wait(left, timeout=_GRACE_SECONDS)
+            await asyncio.wait(workers, timeout=_GRACE_SECONDS)
         for worker in workers:
-            if worker.done() and not worker.cancelled():
+            if worker in ended:
                 worker.result()
 
     def keep_pending(self) -> None:
@@ -340,7 +319,7 @@ class _Flight:
         kept, self._kept = cast("asyncio.Future[None]", self._kept), None
         try:
             self.keep_pending()
-        except JournalError as error:
+        except Exception as error:  # noqa: BLE001 - raised by the workers that wait
             outcome = partial(kept.set_exception, error)
         else:
             outcome = partial(kept.set_result, None)
@@ -361,30 +340,77 @@ class _Flight:
         return Answer(call.key, "rollout", canonical(produced), call.cost)
 
 
-@contextmanager
-def _event_loop() -> Iterator["asyncio.AbstractEventLoop"]:
-    """Lend an event loop, and end what still runs in it within a second.
+class _Loop:
+    """An event loop, and Ctrl-C as long as it is open.
 
-    Not `asyncio.run`: that waits without end for threads and for calls that do not heed cancellation, and it
-    holds Ctrl-C back while an agent blocks the loop. Here Ctrl-C is raised at once, wherever it lands.
+    Ctrl-C asks for an end: what runs is cancelled, what was answered is kept, and KeyboardInterrupt is raised
+    between two steps. Only where something goes on regardless, it is raised wherever that is. (`asyncio.run`
+    waits without end for threads and for calls that do not heed cancellation.)
     """
-    import asyncio
 
-    loop = asyncio.new_event_loop()
-    loop.set_default_executor(_DaemonThreads())
-    try:
-        yield loop
-    finally:
-        loop.set_exception_handler(lambda *_: None)  # what cancelled calls still say helps nobody
+    def __init__(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(_DaemonThreads())
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = False  # an end
+        thread = threading.get_ident()
+        self._insist = threading.Timer(_BLOCKED_SECONDS, lambda: signal.pthread_kill(thread, signal.SIGINT))
+        self._insist.daemon = True
+        main = threading.current_thread() is threading.main_thread()
+        self._heeds = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def __enter__(self) -> Self:
+        if self._heeds:
+            signal.signal(signal.SIGINT, self._heed)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        import asyncio
+
+        self._insist.cancel()
+        self._loop.set_exception_handler(lambda *_: None)  # what cancelled calls still say helps nobody
         try:
-            left = asyncio.all_tasks(loop)
+            left = asyncio.all_tasks(self._loop)
             for task in left:
                 task.cancel()
             if left:
-                loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_SECONDS))
-            loop.run_until_complete(loop.shutdown_asyncgens())
+                self._loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_SECONDS))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
-            loop.close()
+            if self._heeds:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._loop.close()
+        if kind is None:
+            self.check()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` to its end."""
+        import asyncio
+
+        self._task = self._loop.create_task(work)
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            self.check()
+            raise
+        self.check()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where Ctrl-C has asked for an end."""
+        if self._wanted:
+            raise KeyboardInterrupt
+
+    def _heed(self, *_: object) -> None:
+        self.check()  # the second time
+        self._wanted = True
+        self._loop.call_soon_threadsafe(self._cancel)
+        self._insist.start()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
 
 class _DaemonThreads(ThreadPoolExecutor):
@@ -393,7 +419,7 @@ class _DaemonThreads(ThreadPoolExecutor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
         future: Future[T] = Future()
         call = partial(fn, *args, **kwargs)
-        Thread(target=_run_into, args=(future, call), daemon=True).start()
+        threading.Thread(target=_run_into, args=(future, call), daemon=True).start()
         return future
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 T = TypeVar("T")
+Execute = Callable[..., "sqlite3.Cursor"]
 
 VERSION = 1
 """Of the tables below, kept in the file as SQLite's user_version."""
@@ -169,20 +170,29 @@ class Journal:
         with _advising(self._path, self._patience):
             return self._patiently(lambda: self._connection.execute(query, values).fetchall())
 
-    @contextmanager
-    def writing(self) -> Iterator[Callable[..., "sqlite3.Cursor"]]:
+    def writing(self) -> "_Transaction":
         """Write in one transaction: all of it is durable at the end, or nothing of it is there."""
+        return _Transaction(self)
+
+    def begin(self) -> Execute:
+        """Begin a transaction; one that Ctrl-C has left behind is undone first."""
         with _advising(self._path, self._patience):
-            if self._connection.in_transaction:  # Ctrl-C can leave one behind
-                self._connection.execute("ROLLBACK")
-            try:
-                self._patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
-                yield self._connection.execute
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # SQLite itself rolls back on some errors
-                    self._connection.execute("ROLLBACK")
-                raise
+            self.undo()
+            self._patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+        return self._execute
+
+    def hurry(self) -> None:
+        """From now on wait for a lock a moment only."""
+        self._patience = min(_BUSY_SECONDS, self._patience)
+
+    def undo(self) -> None:
+        """Undo the transaction, if SQLite has not done so on its own."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> "sqlite3.Cursor":
+        with _advising(self._path, self._patience):
+            return self._connection.execute(statement, values)
 
     def _prepare(self) -> None:
         if self._is_new():
@@ -232,6 +242,24 @@ class Journal:
                 time.sleep(0.005)  # SQLite does not wait where it sees that two processes wait for each other
 
 
+class _Transaction:
+    """A transaction as a `with` block (no generator: Ctrl-C on its border would leave one half-way)."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __enter__(self) -> Execute:
+        self._execute = self._journal.begin()
+        return self._execute
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._execute("COMMIT")
+        finally:
+            self._journal.undo()
+
+
 class Run:
     """One run: the digests of its asks in order, and the failures that it met.
 
@@ -275,16 +303,18 @@ class Run:
         """Give what the journal has for these keys: the run's own failures, else anybody's answers."""
         wanted = _text(keys)
         answered = self._journal.read(
-            "SELECT key, kind, body, cost FROM answers WHERE key IN (SELECT value FROM json_each(?))", wanted
+            "SELECT key, kind, body, cost, 0 FROM answers WHERE key IN (SELECT value FROM json_each(?))",
+            wanted,
         )
         failed = self._journal.read(
-            "SELECT key, kind, body, cost FROM failures"
+            "SELECT key, kind, body, cost, 1 FROM failures"
             " WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
             self._number,
             wanted,
         )
-        return {row[0]: Answer(*row) for row in answered} | {
-            row[0]: Answer(*row, failed=True) for row in failed
+        return {
+            key: Answer(key, kind, body, cost, bool(is_failure))
+            for key, kind, body, cost, is_failure in (*answered, *failed)  # the later wins
         }
 
     def keep(self, ordinal: int, answers: Sequence[Answer]) -> dict[str, Answer]:
@@ -306,6 +336,10 @@ class Run:
                     execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", values)
         return self.answers([answer.key for answer in answers])
 
+    def hurry(self) -> None:
+        """Wait for no other process any longer: this one is about to end."""
+        self._journal.hurry()
+
     def finish(self) -> None:
         """Close the run: its failures are never told again, and the next run of this id begins anew."""
         with self._journal.writing() as execute:
@@ -316,7 +350,7 @@ class Run:
         rows = self._journal.read(query, self._number, ordinal)
         return rows[0] if rows else None
 
-    def _leave(self, execute: Callable[..., "sqlite3.Cursor"], ordinal: int) -> None:
+    def _leave(self, execute: Execute, ordinal: int) -> None:
         old = self._number
         execute("UPDATE runs SET state = 'left' WHERE number = ?", (old,))
         made = execute(

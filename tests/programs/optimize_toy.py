@@ -1,0 +1,31 @@
+"""The toy search as a command that can be killed: FOLDER SECONDS WIDTH HOW [SLOW_AFTER]."""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+import msgspec
+import toy
+
+from runbookopt.driver import Driver
+from runbookopt.errors import RunbookoptError
+from runbookopt.journal import Journal
+
+folder, seconds, width, how = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+slow_after = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+if how == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+calls = folder / "calls"
+agent = toy.Agent(calls, seconds, how, slow_after)
+world = toy.world(folder, agent, toy.Reflector(calls, seconds))
+try:
+    with Journal.open(folder / "journal.sqlite3") as journal:
+        run = journal.run(f"toy {os.getpid()}" if how == "random" else "toy", {})
+        found = Driver(world, run, rollouts=1000, reserved=0, width=width).drive(toy.search(8))
+        run.finish()
+        sys.stdout.write(msgspec.json.encode(found).decode())
+except KeyboardInterrupt:
+    sys.exit(130)
+except RunbookoptError as error:
+    sys.exit(str(error))

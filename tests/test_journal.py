@@ -1,0 +1,210 @@
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from runbookopt.errors import RunbookoptError
+from runbookopt.journal import Answer, Journal, JournalError, RunRecord, trajectory_id
+from runbookopt.records import canonical, digest_of
+from runbookopt.search.asks import Candidate, Reflection
+
+KEY = digest_of("a rollout")
+
+
+def answer(output: str, key: str = KEY) -> Answer:
+    return Answer(key, "rollout", canonical({"output": output, "steps": []}), 1)
+
+
+def failure(key: str = KEY) -> Answer:
+    return Answer(key, "rollout", canonical({"kind": "timeout", "message": ""}), 1, failed=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".runbookopt" / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with Journal.open(path) as journal:
+        yield journal
+
+
+def test_an_answer_that_was_kept_is_there_for_every_later_run(path: Path) -> None:
+    with Journal.open(path) as journal:
+        journal.run("a", {}).keep(0, [answer("yes")])
+    with Journal.open(path) as journal:
+        assert journal.run("b", {}).answers([KEY, digest_of("unknown")]) == {KEY: answer("yes")}
+
+
+def test_of_two_answers_to_one_key_both_writers_use_the_first(path: Path, journal: Journal) -> None:
+    with Journal.open(path) as other:
+        assert journal.run("a", {}).keep(0, [answer("first")]) == {KEY: answer("first")}
+        assert other.run("b", {}).keep(0, [answer("second")]) == {KEY: answer("first")}
+
+
+def test_an_unfinished_run_is_told_its_failures_again(path: Path, journal: Journal) -> None:
+    journal.run("a", {}).keep(0, [failure()])
+    with Journal.open(path) as other:
+        assert other.run("a", {}).answers([KEY]) == {KEY: failure()}
+
+
+def test_a_failure_is_told_to_no_other_run_nor_to_a_later_one_of_the_same_id(journal: Journal) -> None:
+    run = journal.run("a", {})
+    run.keep(0, [failure()])
+    run.finish()
+    assert journal.run("a", {}).answers([KEY]) == {}
+    assert journal.run("b", {}).answers([KEY]) == {}
+
+
+def test_what_a_run_was_told_stays_whatever_another_run_writes(journal: Journal) -> None:
+    failed, answered = journal.run("a", {}), journal.run("b", {})
+    failed.keep(0, [failure()])
+    assert answered.keep(0, [answer("yes")]) == {KEY: answer("yes")}
+    assert failed.answers([KEY]) == {KEY: failure()}
+    assert answered.keep(1, [failure()]) == {KEY: answer("yes")}
+
+
+def test_runs_name_their_settings_and_an_unfinished_one_is_continued(journal: Journal) -> None:
+    journal.run("a", {"random_seed": 1}).begin(0, digest_of("ask"), {})
+    run = journal.run("a", {"random_seed": 1})
+    assert journal.runs() == (RunRecord("a", {"random_seed": 1}, "open", None, 1),)
+    run.finish()
+    journal.run("a", {"random_seed": 2})
+    assert [(run.id, run.state, run.asks) for run in journal.runs()] == [
+        ("a", "finished", 1),
+        ("a", "open", 0),
+    ]
+
+
+def test_the_asks_of_another_version_make_a_new_run_that_takes_over_what_came_before(
+    journal: Journal,
+) -> None:
+    old = journal.run("a", {"random_seed": 1})
+    later = digest_of("later")
+    for place, key in enumerate((KEY, later)):
+        old.begin(place, digest_of(place), {})
+        old.keep(place, [failure(key)])
+    run = journal.run("a", {})
+    run.begin(0, digest_of(0), {})
+    run.begin(1, digest_of("another"), {})
+    assert journal.runs()[1] == RunRecord(run.id, {"random_seed": 1}, "open", "a", 2)
+    assert journal.runs()[0].state == "left"
+    assert run.id == "a.2"
+    assert journal.run("a", {}).answers([KEY, later]) == {KEY: failure()}
+
+
+def test_a_run_ends_again_where_a_clock_ended_it(journal: Journal) -> None:
+    run = journal.run("a", {})
+    assert run.begin(0, digest_of("ask"), {}) is None
+    run.stop(0, "minutes")
+    assert journal.run("a", {}).begin(0, digest_of("ask"), {}) == "minutes"
+
+
+def test_what_reflectors_were_shown_can_be_read_for_each_run(journal: Journal) -> None:
+    asks = [Reflection(Candidate("text"), (), (), (), (), 100, number) for number in range(3)]
+    shown = {digest_of(ask): canonical(ask) for ask in asks}
+    journal.run("a", {}).begin(0, digest_of(0), dict(list(shown.items())[1:]))
+    journal.run("a", {}).begin(1, digest_of(1), shown)
+    assert journal.reflection_asks("a") == (asks[1], asks[2], asks[0])
+    assert journal.reflection_asks("b") == ()
+
+
+def test_an_output_is_found_by_the_id_that_reports_cite(journal: Journal) -> None:
+    journal.run("a", {}).keep(0, [answer("yes"), answer("no", digest_of("another"))])
+    assert journal.output(trajectory_id(KEY)) == "yes"
+    assert journal.output("t-0001") is None
+    assert journal.output("r-") is None
+
+
+@pytest.mark.parametrize("content", [b"half a line of text", b"\0" * 5000])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "journal.sqlite3"
+    path.write_bytes(content)
+    with (
+        pytest.raises(JournalError, match=r"journal\.sqlite3: not a journal .*move the file away"),
+        Journal.open(path),
+    ):
+        pass
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("CREATE TABLE notes (text)", "another program's"),
+        ("PRAGMA user_version = 2", "a journal of version 2"),
+    ],
+)
+def test_another_database_is_refused_and_left_alone(path: Path, statement: str, message: str) -> None:
+    import sqlite3  # noqa: PLC0415 - slow libraries are imported where they are used
+
+    path.parent.mkdir()
+    if "PRAGMA" in statement:
+        with Journal.open(path):
+            pass
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=message), Journal.open(path):
+        pass
+    assert path.read_bytes() == before
+
+
+def test_a_journal_that_stays_locked_is_one_clear_error(path: Path, journal: Journal) -> None:
+    held = pytest.raises(JournalError, match=r"locked for 0\.2 s")
+    with Journal.open(path, patience=0.2) as other, journal.writing(), held:
+        other.run("a", {})
+
+
+def test_a_journal_is_made_by_several_processes_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from runbookopt.journal import *\n"
+        "with Journal.open(Path(sys.argv[1])) as journal:\n"
+        "    run = journal.run('a', {})\n"
+        "    for n in range(100):\n"
+        "        key = f'sha256:{n:064}'\n"
+        "        told = run.keep(n, [Answer(key, 'rollout', sys.argv[2].encode(), 1)])\n"
+        "        print(told[key].body.decode())\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "journal.sqlite3")]
+    children = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "xyz"]
+    told = {child.communicate(timeout=60)[0] for child in children}
+    assert len(told) == 1
+    assert len(told.pop().split()) == 100
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_that_cannot_be_written_is_one_clear_error(exists: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.sqlite3"
+        if exists:
+            with Journal.open(path):
+                pass
+        Path(folder).chmod(0o555)
+        program = (
+            "import os, sqlite3, sys; from pathlib import Path; from runbookopt.journal import *\n"
+            "if os.geteuid() == 0: os.setuid(65534)\n"  # root may write anywhere
+            "with Journal.open(Path(sys.argv[1])) as journal: journal.run('a', {})"
+        )
+        command = [sys.executable, "-c", program, str(path)]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        Path(folder).chmod(0o755)
+    assert "JournalError" in ended.stderr.splitlines()[-1]
+    assert "cannot be opened for writing" in ended.stderr
+
+
+def test_a_path_that_is_a_folder_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(RunbookoptError, match="cannot be opened for writing"), Journal.open(tmp_path):
+        pass
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(RunbookoptError, match="cannot be made: File exists"),
+        Journal.open(tmp_path / "file" / "journal.sqlite3"),
+    ):
+        pass
