@@ -4,9 +4,9 @@ import hashlib
 import json
 from functools import lru_cache
 
-from runbookopt import runbook as runbooks
 from runbookopt.agents.agent import Produced
 from runbookopt.agents.rules import Rule, Votes, decide, rules
+from runbookopt.markdown import front_matter
 from runbookopt.records import canonical, digest, digest_of
 
 
@@ -50,5 +50,4 @@ class OfflineAgent:
 
 @lru_cache(maxsize=4096)
 def _rules_of(runbook: str) -> tuple[Rule, ...]:
-    body = (part.text for part in runbooks.parse(runbook).parts if part.id != "front-matter")
-    return rules("".join(body))
+    return rules(runbook.removeprefix(front_matter(runbook)))

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from runbookopt.markdown import tokens_of
+
 _WORD = re.compile(r"\w+(?:'\w+)*")
 _QUOTED = re.compile(r'"([^"]+)"')
 
@@ -38,10 +40,8 @@ def rules(markdown: str) -> tuple[Rule, ...]:
     A rule is a list item with at least one double-quoted phrase and exactly one code span, or one that
     begins with "Otherwise" and has exactly one code span. Code blocks are no list items.
     """
-    from markdown_it import MarkdownIt
-
     found = []
-    tokens = MarkdownIt("commonmark").parse(markdown)
+    tokens = tokens_of(markdown)
     for position, token in enumerate(tokens):
         item = tokens[position + 2 : position + 3] if token.type == "list_item_open" else []
         if not item or item[0].type != "inline" or token.map is None:
