@@ -52,14 +52,6 @@ class Known:
         """Give a candidate's attempts at tasks that it has been rolled out on."""
         return {task: self._attempts[candidate.digest, task] for task in tasks}
 
-    def latest(self, place: int) -> dict[str, Attempt]:
-        """Give each train task's attempt by a member, or else by the nearest that it was made from."""
-        line = [self.pool[ancestor].candidate.digest for ancestor in lineage(self.pool, place)]
-        return {
-            task: next(self._attempts[digest, task] for digest in line if (digest, task) in self._attempts)
-            for task in self.problem.train
-        }
-
     def gains(self, parent: Candidate, child: Candidate, tasks: Sequence[str]) -> list[float]:
         """Give the child's score less the parent's on each task."""
         before, after = self.attempts(parent, tasks), self.attempts(child, tasks)

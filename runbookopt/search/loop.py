@@ -66,7 +66,7 @@ def search(problem: Problem) -> Asking[Found]:
     seed = Candidate(problem.seed.text)
     barren = 0
     try:
-        yield from _roll(known, ((seed, task) for task in (*problem.train, *problem.validation)))
+        yield from _roll(known, ((seed, task) for task in problem.validation))
         known.pool.append(Member(seed, (), 0, known.attempts(seed, problem.validation)))
         while barren < problem.options.patience:
             parent = draw_parent(known.pool, known.rng)
@@ -82,17 +82,19 @@ def search(problem: Problem) -> Asking[Found]:
 
 
 def _minibatches(known: Known, parent: int) -> Asking[list[Minibatch]]:
-    """Choose train tasks by kind of failure, and keep those that the parent fails today."""
-    failing = {task: attempt for task, attempt in known.latest(parent).items() if not attempt.passed}
+    """Choose minibatches among the train tasks that the parent fails, by kind of failure.
+
+    All of train is tried: an edit may have broken what passed before it, and only so is that ever seen.
+    """
+    candidate, train = known.pool[parent].candidate, tuple(known.problem.train)
+    yield from _roll(known, ((candidate, task) for task in train))
+    attempts = known.attempts(candidate, train)
+    failing = {task: attempt for task, attempt in attempts.items() if not attempt.passed}
     if not failing:
         raise _Ended("every train task passes")
-    candidate = known.pool[parent].candidate
+    passing = [task for task in train if task not in failing]
     chunks = known.chunks(failing)[: known.options.wave]
-    yield from _roll(known, ((candidate, task) for chunk in chunks for task in chunk))
-    latest = known.latest(parent)
-    passing = [task for task, attempt in latest.items() if attempt.passed]
-    still = ([task for task in chunk if not latest[task].passed] for chunk in chunks)
-    return [known.with_passing(tasks, passing) for tasks in still if tasks]
+    return [known.with_passing(chunk, passing) for chunk in chunks]
 
 
 def _reflect(known: Known, parent: int, batches: Sequence[Minibatch]) -> Asking[list[_Trial]]:

@@ -24,7 +24,7 @@ class Options(Struct, frozen=True):
 
     random_seed: int = 0
     wave: int = 16
-    minibatch: int = 3
+    minibatch: int = 6
     passing: int = 12
     remembered: int = 24
     patience: int = 3

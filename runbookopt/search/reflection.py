@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from runbookopt import runbook as runbooks
 from runbookopt.evidence.split import runs_of_words
-from runbookopt.records import MalformedFile
 from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Component, Proposal, Reflection, Shown
 from runbookopt.search.known import Known
@@ -16,10 +15,11 @@ SHARED_BY = 3
 
 def reflection(known: Known, parent: int, batch: Minibatch) -> Reflection:
     """Build the ask for one minibatch: all that a reflector gets to know."""
-    latest, inputs = known.latest(parent), known.problem.train
+    inputs = known.problem.train
+    attempts = known.attempts(known.pool[parent].candidate, (*batch.failing, *batch.passing))
 
     def show(task: str) -> Shown:
-        attempt = latest[task]
+        attempt = attempts[task]
         return Shown(attempt.trajectory, task, inputs[task], attempt.output, attempt.score, attempt.feedback)
 
     components = known.runbook(parent).components
@@ -57,10 +57,7 @@ def objection(known: Known, parent: Runbook, proposal: Proposal, siblings: Seque
 
 def forbids(parent: Runbook, text: str) -> str | None:
     """Say what an edit of `parent` may never do and `text` does, or None."""
-    try:
-        return "; ".join(runbooks.violations(parent, runbooks.reparse(parent, text))) or None
-    except MalformedFile as error:
-        return str(error)
+    return "; ".join(runbooks.violations(parent, text)) or None
 
 
 def _copies(known: Known, text: str, parent: str) -> bool:

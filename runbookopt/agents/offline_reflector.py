@@ -1,0 +1,222 @@
+"""The offline reflector: from failing trajectories and their feedback to one more rule, by counting words."""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from runbookopt.agents.rules import Rule, decide, occurs, rules, words
+from runbookopt.records import canonical, digest_of
+from runbookopt.search.asks import Component, Proposal, Reflection, ReflectionFailure, Shown
+
+_FEEDBACK = re.compile(r"expected (?P<expected>.+), got (?P<got>.*)$")
+
+_COMMON = frozenset(
+    """a about after again all also am an and any anyone are as at be because been before but by can cant
+    can't could did didn't do does doesn't don't dont else even for from get go got had has hasn't
+    have haven't he hello help her hi him his how i i'd i'll i'm i've if im in into is isn't it it's
+    its just know let like me my need no not now of off on one only or our out over please pls she
+    should so some still than thank thanks that that's the their them then there these they they're
+    this those to too two up us very want was wasn't we were what when where which while who why
+    will with won't would yet you your""".split()  # noqa: SIM905 - reads better than ninety quotes
+)
+"""Words that say nothing of a topic."""
+
+SHORTEST = 3
+"""Words with fewer letters say nothing of a topic either."""
+
+PHRASES = 4
+"""At most so many phrases stand in a proposed rule."""
+
+BLAME = 1 / 3
+"""How often a misleading phrase is taken out, where there is one, rather than a rule added."""
+
+
+class Lesson(Struct, frozen=True):
+    """A shown trajectory, read: the input's text, the answer given, and the one that was expected."""
+
+    trajectory: str
+    text: str
+    given: str
+    expected: str
+
+
+class Evidence(Struct, frozen=True):
+    """The lessons of one ask, seen from the answer that most failures expected.
+
+    `taught` are failures that expected it, `alike` pass with it, `others` expected something else.
+    """
+
+    expected: str
+    taught: tuple[Lesson, ...]
+    alike: tuple[Lesson, ...]
+    others: tuple[Lesson, ...]
+
+
+class OfflineReflector:
+    """Proposes a rule, or one with a misleading phrase less; it is handed the ask and nothing else.
+
+    It works by counting words, so it overgeneralises from the few trajectories that it sees. Deterministic
+    for a random seed.
+    """
+
+    name = "offline"
+
+    def __init__(self, random_seed: int = 0) -> None:
+        self._random_seed = random_seed
+        self.key = digest_of({"kind": "offline", "version": 1, "random_seed": random_seed})
+
+    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+        """Answer one reflection."""
+        known = [rule for component in ask.components for rule in rules(component.text)]
+        failing = [lesson for shown in ask.failing if (lesson := _failed(shown))]
+        passing = [_passed(shown, known) for shown in ask.passing]
+        if not failing:
+            return ReflectionFailure("no_lesson", "no feedback of the form 'expected X, got Y'")
+        chance = random.Random(canonical([self._random_seed, digest_of(ask)]))
+        evidence = _evidence(failing, passing)
+        blamed = _blamed(ask.components, evidence)
+        if blamed and chance.random() < BLAME:
+            return _without(*chance.choice(blamed), evidence)
+        phrases = _telling(known, evidence, chance)
+        home = _home(ask.components, evidence.expected)
+        if not phrases or home is None:
+            return ReflectionFailure(
+                "no_pattern", f"nothing sets the failures for {evidence.expected!r} apart"
+            )
+        return _with(home, phrases, evidence)
+
+
+def _failed(shown: Shown) -> Lesson | None:
+    for line in shown.feedback:
+        if match := _FEEDBACK.search(line):
+            return Lesson(shown.trajectory, _text(shown), match["got"], match["expected"])
+    return None
+
+
+def _passed(shown: Shown, known: Sequence[Rule]) -> Lesson:
+    """Read what a passing trajectory answered: the value of its output that some rule answers."""
+    answers = {rule.answer for rule in known}
+    try:
+        output = json.loads(shown.output or "null")
+    except ValueError:
+        output = None
+    values = output.values() if isinstance(output, dict) else ()
+    given = next((value for value in values if isinstance(value, str) and value in answers), "")
+    return Lesson(shown.trajectory, _text(shown), given, given)
+
+
+def _text(shown: Shown) -> str:
+    return shown.input if isinstance(shown.input, str) else canonical(shown.input).decode()
+
+
+def _evidence(failing: Sequence[Lesson], passing: Sequence[Lesson]) -> Evidence:
+    expected = Counter(lesson.expected for lesson in failing).most_common(1)[0][0]
+    return Evidence(
+        expected,
+        taught=tuple(lesson for lesson in failing if lesson.expected == expected),
+        alike=tuple(lesson for lesson in passing if lesson.expected == expected),
+        others=tuple(lesson for lesson in (*failing, *passing) if lesson.expected != expected),
+    )
+
+
+def _telling(known: Sequence[Rule], evidence: Evidence, chance: random.Random) -> tuple[str, ...]:
+    """Choose the phrases that occur in the failures and hardly elsewhere, and lead nothing else astray."""
+    candidates = sorted({phrase for lesson in evidence.taught for phrase in _phrases(lesson.text)})
+    chance.shuffle(candidates)
+    worth = {
+        phrase: _count(phrase, evidence.taught)
+        + _count(phrase, evidence.alike) / 2
+        - 2 * _count(phrase, evidence.others)
+        for phrase in candidates
+    }
+    right = _right(known, evidence.others)
+    chosen: tuple[str, ...] = ()
+    for phrase in sorted(candidates, key=lambda phrase: -worth[phrase]):
+        if len(chosen) == PHRASES or worth[phrase] <= 0:
+            break
+        more = (*chosen, phrase)
+        if _right([*known, Rule(more, evidence.expected, 0, 0)], evidence.others) >= right:
+            chosen = more
+    return chosen
+
+
+def _right(known: Sequence[Rule], lessons: Iterable[Lesson]) -> int:
+    return sum(decide(known, lesson.text).answer == lesson.expected for lesson in lessons)
+
+
+def _count(phrase: str, lessons: Iterable[Lesson]) -> int:
+    return sum(occurs(phrase, lesson.text) for lesson in lessons)
+
+
+def _phrases(text: str) -> set[str]:
+    found = words(text)
+    runs = (found[at : at + length] for length in (1, 2, 3) for at in range(len(found) - length + 1))
+    return {" ".join(run) for run in runs if _says_something(run[0]) and _says_something(run[-1])}
+
+
+def _says_something(word: str) -> bool:
+    return word not in _COMMON and len(word) >= SHORTEST and not word.isdigit()
+
+
+def _blamed(components: Sequence[Component], evidence: Evidence) -> list[tuple[Component, Rule, str]]:
+    """Find phrases of rules that mislead more often than they are right in what is shown."""
+    return [
+        (component, rule, phrase)
+        for component in components
+        for rule in rules(component.text)
+        for phrase in rule.phrases
+        if _count(phrase, [lesson for lesson in evidence.taught if lesson.given == rule.answer])
+        > _count(phrase, [lesson for lesson in evidence.others if lesson.expected == rule.answer])
+    ]
+
+
+def _without(component: Component, rule: Rule, phrase: str, evidence: Evidence) -> Proposal:
+    left = tuple(other for other in rule.phrases if other != phrase)
+    lines = component.text.split("\n")
+    ending = "\r" if lines[rule.first].endswith("\r") else ""
+    lines[rule.first : rule.stop] = [_item(left, rule.answer) + ending] if left else []
+    diagnosis = f'"{phrase}" leads to {rule.answer}, but here it stands in messages for {evidence.expected}'
+    return Proposal(diagnosis, component.id, "\n".join(lines), _cited(evidence))
+
+
+def _with(home: tuple[Component, int], phrases: Sequence[str], evidence: Evidence) -> Proposal:
+    component, line = home
+    lines = component.text.split("\n")
+    ending = "\r" if lines[0].endswith("\r") else ""
+    lines.insert(line, _item(phrases, evidence.expected) + ending)
+    given = ", ".join(sorted({lesson.given for lesson in evidence.taught}))
+    said = " or ".join(f'"{phrase}"' for phrase in phrases)
+    diagnosis = f"messages with {said} were answered {given} instead of {evidence.expected}"
+    return Proposal(diagnosis, component.id, "\n".join(lines), _cited(evidence))
+
+
+def _home(components: Sequence[Component], answer: str) -> tuple[Component, int] | None:
+    """Give the component and line where a new rule belongs: behind the last rule with that answer, or any."""
+    found = [
+        (component, rule) for component in components for rule in rules(component.text) if not rule.otherwise
+    ]
+    same = [(component, rule) for component, rule in found if rule.answer == answer]
+    if not components:
+        return None
+    component, line = components[-1], len(components[-1].text.split("\n"))
+    if found:
+        component, rule = (same or found)[-1]
+        line = rule.stop
+    lines = component.text.split("\n")
+    while line and not lines[line - 1].strip():  # a list item's lines may end in blank ones
+        line -= 1
+    return component, line
+
+
+def _item(phrases: Sequence[str], answer: str) -> str:
+    *head, last = (f'"{phrase}"' for phrase in phrases)
+    said = f"{', '.join(head)} or {last}" if head else last
+    return f"- If the message mentions {said}, answer `{answer}`."
+
+
+def _cited(evidence: Evidence) -> tuple[str, ...]:
+    return tuple(lesson.trajectory for lesson in evidence.taught)
