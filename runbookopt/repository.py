@@ -42,7 +42,7 @@ __all__ = ["Commit", "FileChange", "GitFailed", "Person", "Repository", "Revisio
 
 
 class Revision:
-    """The files of one commit: a `Source`, as a folder is. Links and submodules are not files of it."""
+    """The files of one commit: a `Source`, as a folder is. Links, and names not in UTF-8, are no files."""
 
     def __init__(self, repository: "Repository", commit: str) -> None:
         self.commit = commit
@@ -50,8 +50,8 @@ class Revision:
 
     @cached_property
     def _blobs(self) -> dict[str, str]:
-        entries = self._repository.tree(self.commit)
-        return {entry.path: entry.blob for entry in entries if entry.mode.startswith("100")}
+        files = (entry for entry in self._repository.tree(self.commit) if entry.mode.startswith("100"))
+        return {file.path: file.blob for file in files if _is_text(file.path)}
 
     def files(self, under: str) -> list[str]:
         """Give the paths of the files under a folder, relative to the root, sorted; none if it is absent."""
@@ -69,6 +69,11 @@ class Revision:
                 f"keep it in git: git lfs migrate export --include={path}"
             )
         return data
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether a name is Unicode; Python has half characters for bytes that are not."""
+    return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 class Repository:
@@ -230,6 +235,10 @@ class Repository:
         stdin = "".join(f"{commit}\n" for commit in commits).encode()
         names = self._text("diff-tree", *options, "--diff-merges=first-parent", stdin=stdin)
         return [name for name in names.split("\0") if name]
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Give the last commit that two histories share, if any."""
+        return self._text("merge-base", one, other, fails=(1,)).strip() or None
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` has `old` in its history (or is it)."""

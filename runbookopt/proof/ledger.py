@@ -81,6 +81,10 @@ class Ledger:
         edits = {_look_path(look.key): _encoded(look), _bundle_path(look.bundle): bundle}
         self._append(edits, f"Settle a look at {look.runbook}: {look.answer}")
 
+    def keep(self, digest: str, bundle: bytes) -> None:
+        """Keep the bytes of another bundle that a settled look answers. Raises what `register` raises."""
+        self._append({_bundle_path(digest): bundle}, "Keep a bundle")
+
     def _append(self, edits: Mapping[str, bytes], message: str) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""
         for attempt in attempts(PushRejected):
@@ -108,7 +112,7 @@ class Ledger:
             self._repository.origin.fetch(REF)
         if seen is not None and (shared is None or not self._repository.is_ancestor(seen, shared)):
             raise LedgerBroken(
-                f"the ledger at origin ({shared or 'gone'}) does not descend from the last one seen ({seen}): "
+                f"the ledger at origin ({shared or 'gone'}) does not descend from {seen}, seen there before: "
                 f"looks were taken back; put it back: git push --force origin {seen}:{REF}"
             )
         if shared is not None:

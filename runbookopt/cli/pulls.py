@@ -1,0 +1,210 @@
+"""`runbookopt pulls`: the pull requests of the local forge, and who may merge them."""
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runbookopt.forge.forge import PullRequest
+    from runbookopt.forge.local import LocalForge
+    from runbookopt.landing.merging import Attempted
+    from runbookopt.repository import Repository
+
+CONVENTION = (
+    "Who somebody is comes from git config runbookopt.login, else user.email: "
+    "a convention, not authentication."
+)
+
+Number = Annotated[int, typer.Argument(metavar="N", min=1, help="The number of the pull request.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Pull requests kept in origin itself, for those who have no other forge.",
+)
+
+
+@app.command("list")
+def list_(*, json: Json = False) -> None:
+    """List all pull requests, the oldest first."""
+    with _forge() as (_, forge):
+        pulls = forge.pull_requests()
+    if json:
+        _print_json([_as_json(pull) for pull in pulls])
+        return
+    for pull in pulls:
+        marked = ", merges by itself" if pull.auto_merge and pull.state == "open" else ""
+        asked = f", waits for {', '.join(pull.reviewers)}" if pull.reviewers and pull.state == "open" else ""
+        _print(f"{pull.number:>4}  {pull.state:<6}  {pull.title}{marked}{asked}")
+    if not pulls:
+        _print("no pull requests")
+
+
+@app.command()
+def show(number: Number, *, json: Json = False) -> None:
+    """Show one pull request: what it changes, why, who approved, and what is missing to merge it.
+
+    Who somebody is comes from git config runbookopt.login, else user.email: a convention, not authentication.
+    """
+    with _forge() as (repository, forge):
+        pull = forge.get(number)
+        missing = _missing(repository, forge, pull)
+    if json:
+        _print_json({**_as_json(pull), "missing": missing, "identity": CONVENTION})
+        return
+    _print(f"#{pull.number} {pull.title}")
+    _print(f"{pull.state}: {pull.branch} ({pull.head[:12]}) into {pull.base}, opened by {pull.author}")
+    if pull.head != pull.proposed:
+        _print(f"somebody has pushed to the branch since runbookopt made {pull.proposed[:12]}")
+    for approval in pull.approvals:
+        of = (
+            "this commit"
+            if approval.head == pull.head
+            else f"{approval.head[:12]}, which is not the head now"
+        )
+        _print(f"{approval.by} approved {of} at {approval.at}")
+    for reason in missing or []:
+        _print(f"missing: {reason}")
+    _print(CONVENTION)
+    _print("")
+    for line in pull.body.splitlines():
+        _print(line)
+
+
+@app.command()
+def approve(number: Number, *, json: Json = False) -> None:
+    """Approve the commit that the branch is at now, as git config runbookopt.login, else user.email.
+
+    It counts if the policy lists you as a reviewer and you are not the author and did not push to the branch.
+    """
+    with _forge() as (repository, forge):
+        pull = forge.approve(number)
+        missing = _missing(repository, forge, pull)
+    if json:
+        _print_json({**_as_json(pull), "missing": missing})
+        return
+    approval = pull.approvals[-1]
+    _print(f"{approval.by} approved {approval.head[:12]} of pull request {number}")
+    for reason in missing or []:
+        _print(f"missing: {reason}")
+
+
+@app.command()
+def close(number: Number, *, json: Json = False) -> None:
+    """Close a pull request without merging. The same change is then not proposed again."""
+    with _forge() as (_, forge):
+        pull = forge.close(number)
+    if json:
+        _print_json(_as_json(pull))
+    else:
+        _print(f"closed pull request {number}; {pull.branch} stays where it is")
+
+
+@app.command()
+def merge(
+    number: Annotated[
+        int | None, typer.Argument(metavar="[N]", min=1, show_default=False, help="The one to merge.")
+    ] = None,
+    *,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Merge all that the policy lets merge without a person.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Merge as one commit what the policy allows; guard, proof and decision are derived anew from git.
+
+    Exit status 3 where the policy does not allow N; --auto leaves what it may not merge, and says why.
+    """
+    from runbookopt.errors import WrongUsage
+
+    if (number is None) != auto:
+        raise WrongUsage("expected the number of a pull request, or --auto")
+    if number is None:
+        _merge_automatic(json=json)
+        return
+    from runbookopt.landing.merging import merge as merge_one
+
+    with _forge() as (repository, forge):
+        merged = merge_one(repository, forge, number)
+    if json:
+        _print_json({"number": number, "merged": merged})
+    else:
+        _print(f"merged pull request {number} as {merged[:12]}")
+
+
+def _merge_automatic(*, json: bool) -> None:
+    from runbookopt.landing.merging import merge_automatic
+
+    with _forge() as (repository, forge):
+        if json:
+            from msgspec.structs import asdict
+
+            _print_json([asdict(attempted) for attempted in merge_automatic(repository, forge)])
+            return
+        attempts = 0
+        for attempted in merge_automatic(repository, forge):
+            attempts += 1
+            _tell(attempted)
+    if not attempts:
+        _print("no open pull requests")
+
+
+def _tell(attempted: "Attempted") -> None:
+    if attempted.merged:
+        _print(f"merged pull request {attempted.number} ({attempted.runbook}) as {attempted.merged[:12]}")
+        return
+    _print(f"left pull request {attempted.number} ({attempted.runbook}):")
+    for reason in attempted.reasons:
+        for line in reason.splitlines():
+            _print(f"  {line}")
+
+
+def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest") -> list[str] | None:
+    """Say what speaks against merging an open pull request now; None for one that is not open."""
+    from runbookopt.errors import RunbookoptError
+    from runbookopt.landing.merging import judge
+
+    if pull.state != "open":
+        return None
+    try:
+        permission = judge(repository, forge, pull.number).permission
+    except RunbookoptError as error:
+        return [str(error)]
+    against = [reason.text for reason in permission.reasons if not reason.holds]
+    return [] if permission.granted else against
+
+
+@contextmanager
+def _forge() -> "Iterator[tuple[Repository, LocalForge]]":
+    from runbookopt.forge.local import LocalForge
+    from runbookopt.repository import Repository
+
+    with Repository.open(Path.cwd()) as repository:
+        yield repository, LocalForge(repository)
+
+
+def _as_json(pull: "PullRequest") -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    found: dict[str, Any] = to_builtins(pull)
+    return found
+
+
+def _print(line: str) -> None:
+    """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
+    from runbookopt.explanation import plain
+
+    print(plain(line))
+
+
+def _print_json(value: object) -> None:
+    from msgspec.json import encode
+
+    sys.stdout.write(encode(value).decode() + "\n")

@@ -1,0 +1,181 @@
+"""Whether a pull request may be merged now: guard, proof and policy derived anew, and then the merge."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from runbookopt.errors import Refused, RunbookoptError
+from runbookopt.forge.forge import Forge, PullRequest
+from runbookopt.gitwords import OriginUnreachable, PushRejected
+from runbookopt.landing.guard import guard
+from runbookopt.landing.policy import Decision, Permission, Reason, may_merge
+from runbookopt.landing.proposal import branch_of
+from runbookopt.landing.rederivation import (
+    Checked,
+    check,
+    decided,
+    file_at,
+    must_be_fresh,
+    prove,
+    recorded_bundle,
+)
+from runbookopt.landing.report import read_trailers
+from runbookopt.origin import attempts
+from runbookopt.proof.ledger import Ledger, LedgerBroken
+from runbookopt.repository import Repository
+from runbookopt.runbook import reparse
+
+
+class Judged(Struct, frozen=True):
+    """A pull request and what git says of it at `tip` of the default branch."""
+
+    pull_request: PullRequest
+    tip: str
+    decision: Decision
+    permission: Permission
+
+
+class Attempted(Struct, frozen=True):
+    """What became of one pull request: the commit that it was merged as, else why it was left."""
+
+    number: int
+    runbook: str
+    merged: str | None
+    reasons: tuple[str, ...]
+
+
+def judge(repository: Repository, forge: Forge, number: int) -> Judged:
+    """Derive anew from git whether a pull request may be merged.
+
+    Raises Refused where its bundle does not agree with git or the guard objects to what is on the branch,
+    Stale where runbook, rubric or policy of the default branch are not those of the bundle any more, and
+    RunbookoptError where it is not open.
+    """
+    pull = forge.get(number)
+    if pull.state != "open":
+        raise RunbookoptError(f"pull request {number} is {pull.state}")
+    tip = repository.base()
+    ledger = Ledger.open(repository, push=True)
+    checked = check(repository, ledger, recorded_bundle(ledger, _bundle_of(repository, pull)))
+    proof = prove(repository, ledger, checked)
+    must_be_fresh(repository, checked, tip)
+    edited = _edited(repository, pull, checked)
+    violations = _violations(repository, pull, checked, tip) if edited else checked.change.guard.violations
+    if violations:
+        told = "".join(f"\n- {violation}" for violation in violations)
+        raise Refused(f"pull request {number}: the guard stops this change:{told}")
+    decision = decided(ledger, checked, proof)
+    if edited and decision.merge == "auto":
+        decision = Decision("review", (*decision.reasons, Reason("head", False, edited)))
+    permission = may_merge(
+        checked.dossier.policy,
+        decision,
+        pull.approvals,
+        author=pull.author,
+        committers=pull.makers,
+        head=pull.head,
+    )
+    return Judged(pull, tip, decision, permission)
+
+
+def merge(repository: Repository, forge: Forge, number: int) -> str:
+    """Merge a pull request if the policy allows, and give the commit.
+
+    Raises Refused with every reason where it does not, MergeConflict, and what `judge` raises.
+    """
+    for attempt in attempts(PushRejected):
+        with attempt:
+            judged = judge(repository, forge, number)
+            if not judged.permission.granted:
+                told = "".join(f"\n- {reason}" for reason in _against(judged.permission))
+                raise Refused(f"pull request {number} may not be merged:{told}")
+            merged = _merge(repository, forge, judged)
+    return merged
+
+
+def merge_automatic(repository: Repository, forge: Forge) -> Iterator[Attempted]:
+    """Merge every open pull request that the policy lets merge without a person, one after the other.
+
+    What cannot be merged is left, with the reasons. Raises LedgerBroken, OriginUnreachable.
+    """
+    for pull in forge.pull_requests():
+        if pull.state == "open":
+            name = pull.branch.removeprefix("runbookopt/")
+            try:
+                merged, reasons = _merge_if_automatic(repository, forge, pull.number)
+            except (LedgerBroken, OriginUnreachable):
+                raise
+            except RunbookoptError as error:
+                merged, reasons = None, (str(error),)
+            yield Attempted(pull.number, name, merged, reasons)
+
+
+def _merge_if_automatic(
+    repository: Repository, forge: Forge, number: int
+) -> tuple[str | None, tuple[str, ...]]:
+    for attempt in attempts(PushRejected):
+        with attempt:
+            judged = judge(repository, forge, number)
+            merged = None
+            if judged.decision.merge == "auto" and judged.permission.granted:
+                merged = _merge(repository, forge, judged)
+    if merged is not None:
+        return merged, tuple(reason.text for reason in judged.decision.reasons)
+    if judged.permission.granted:
+        return None, (f"approved by people, so people merge it: runbookopt pulls merge {number}",)
+    return None, tuple(_against(judged.permission))
+
+
+def _bundle_of(repository: Repository, pull: PullRequest) -> str:
+    """Give the digest of the bundle that the commit which we made cites."""
+    trailers = read_trailers(repository.commit(pull.proposed).message)
+    if trailers is None:
+        raise Refused(f"pull request {pull.number}: commit {pull.proposed[:12]} cites no bundle")
+    return trailers.bundle
+
+
+def _edited(repository: Repository, pull: PullRequest, checked: Checked) -> str | None:
+    """Say how a branch differs from the one commit that its bundle makes; None where it does not."""
+    commit, bundle = repository.commit(pull.head), checked.bundle
+    if pull.branch != branch_of(bundle.runbook):
+        return f"branch {pull.branch} is not that of {bundle.runbook}"
+    if pull.head != pull.proposed:
+        return f"somebody else pushed to {pull.branch}: {pull.head[:12]} is not what was evaluated"
+    if commit.parents != (bundle.base,) or commit.tree != checked.change.tree:
+        return f"commit {pull.head[:12]} is not the change of its bundle"
+    return None
+
+
+def _violations(repository: Repository, pull: PullRequest, checked: Checked, tip: str) -> tuple[str, ...]:
+    """Guard what is on the branch, since it is not what the bundle holds."""
+    path, before = checked.dossier.path, checked.change.before
+    since = repository.merge_base(tip, pull.head) or tip
+    text = (file_at(repository, pull.head, path) or b"").decode(errors="replace")
+    try:
+        after = reparse(before, text)
+    except RunbookoptError:
+        return guard(repository.diff(since, pull.head), path=path, before=before, after=text).violations
+    return guard(repository.diff(since, pull.head), path=path, before=before, after=after).violations
+
+
+def _against(permission: Permission) -> Iterator[str]:
+    return (reason.text for reason in permission.reasons if not reason.holds)
+
+
+def _merge(repository: Repository, forge: Forge, judged: Judged) -> str:
+    pull = judged.pull_request
+    return forge.merge(pull.number, _message(repository, judged), head=pull.head, onto=judged.tip)
+
+
+def _message(repository: Repository, judged: Judged) -> str:
+    """Give the squash's message: title and number, the headline of the text, and our commit's trailers.
+
+    Whoever else committed on the branch is named as a co-author, as forges do.
+    """
+    pull = judged.pull_request
+    headline = next((line for line in pull.body.splitlines() if line.strip()), "")
+    trailers = repository.commit(pull.proposed).message.strip().rpartition("\n\n")[2]
+    commits = [repository.commit(sha) for sha in repository.history(pull.head, without=judged.tip)]
+    others = dict.fromkeys(c.author for c in commits if c.author != commits[0].author)
+    credits_ = "".join(f"\nCo-authored-by: {person.name} <{person.email}>" for person in others)
+    return f"{pull.title} (#{pull.number})\n\n{headline}\n\n{trailers}{credits_}\n"

@@ -1,0 +1,201 @@
+"""How a winner reaches the forge: a bundle becomes an entry in the ledger, one commit and one pull request.
+
+It calls no model, and believes of a bundle only what git cannot tell: that an agent gave those outputs.
+"""
+
+import re
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt.errors import Refused
+from runbookopt.forge.forge import Draft, Forge, PullRequest
+from runbookopt.gitwords import GitFailed, PushRejected
+from runbookopt.landing.bundle import Bundle, Outcome, encode
+from runbookopt.landing.guard import GuardReport
+from runbookopt.landing.policy import Decision
+from runbookopt.landing.rederivation import (
+    Checked,
+    Proof,
+    check,
+    decided,
+    file_at,
+    must_be_fresh,
+    must_have_the_held_out_tasks,
+    prove,
+    recorded_bundle,
+)
+from runbookopt.landing.report import Findings, commit_message, read_trailers, render, title
+from runbookopt.origin import attempts
+from runbookopt.proof.allowance import Allowance
+from runbookopt.proof.comparison import Comparison
+from runbookopt.proof.ledger import Ledger
+from runbookopt.repository import Repository
+
+
+class Proposed(Struct, frozen=True):
+    """What became of a bundle.
+
+    `comparison` and `allowance` are of the look at its place in the ledger, None where nobody looked.
+    `branch` and `pull_request` are there where the change is proposed, now or before; `notes` say why
+    something was not done.
+    """
+
+    outcome: Outcome
+    comparison: Comparison | None
+    allowance: Allowance | None
+    decision: Decision
+    guard: GuardReport
+    branch: str | None = None
+    pull_request: PullRequest | None = None
+    notes: tuple[str, ...] = ()
+
+
+def propose(repository: Repository, forge: Forge, bundle: Bundle) -> Proposed:
+    """Write down the look, and where the proof accepts the winner, propose it in one pull request.
+
+    Doing it again changes nothing, or brings the pull request up to date. The user's checkout, index and HEAD
+    stay as they are. Raises Refused where the bundle does not agree with git or the guard objects, naming
+    everything; Stale where the default branch has moved away from what it was made from; LedgerBroken,
+    PushRefused, OriginUnreachable.
+    """
+    if not repository.has_origin():
+        raise GitFailed("there is no origin to propose to: git remote add origin URL, or use --no-propose")
+    tip = repository.base()
+    ledger = Ledger.open(repository, push=True)
+    checked = check(repository, ledger, bundle)
+    proof = prove(repository, ledger, checked)
+    if proof is not None and checked.look is not None and proof.record == bundle.digest:
+        answered = replace(checked.look, bundle=bundle.digest, answer=proof.comparison.answer)
+        ledger.settle(answered, encode(bundle))
+    if checked.change.guard.violations:
+        told = "".join(f"\n- {violation}" for violation in checked.change.guard.violations)
+        raise Refused(f"{bundle.runbook}: the guard stops this change:{told}")
+    proposed = Proposed(
+        outcome=proof.comparison.answer if proof else bundle.outcome,
+        comparison=proof.comparison if proof else None,
+        allowance=proof.allowance if proof else None,
+        decision=decided(ledger, checked, proof),
+        guard=checked.change.guard,
+        notes=_answered_before(bundle, proof),
+    )
+    if proof is None or proposed.decision.merge == "none":
+        return proposed
+    must_be_fresh(repository, checked, tip)
+    must_have_the_held_out_tasks(repository, ledger, checked, tip)
+    publication = _Publication(repository, forge, ledger, checked, proof, proposed)
+    for attempt in attempts(PushRejected):
+        with attempt:
+            proposed = publication.publish()
+    return proposed
+
+
+def branch_of(runbook: str) -> str:
+    """Give the branch of a runbook's pull request; what git allows in no branch's name is written as %XX."""
+    return f"runbookopt/{_NOT_IN_A_REF.sub(lambda found: f'%{ord(found[0]):02X}', runbook)}"
+
+
+def is_made_by_us(repository: Repository, ledger: Ledger, head: str) -> bool:
+    """Whether a commit is what its trailers say: the one change of a bundle of the ledger on its base."""
+    commit = repository.commit(head)
+    trailers = read_trailers(commit.message)
+    if trailers is None or ledger.bundle(trailers.bundle) is None:
+        return False
+    bundle = recorded_bundle(ledger, trailers.bundle)
+    repository.revision(bundle.base)  # a shallow clone may not have it yet
+    return commit.parents == (bundle.base,) and commit.tree == repository.apply(
+        bundle.patch.encode(), onto=bundle.base
+    )
+
+
+_NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|(?<![^/])\.|\.(?=\.|$)|\.(?=lock(?:/|$))|(?<=@)\{|^-")
+
+
+class _Publication(Struct, frozen=True):
+    """A change that is to be proposed, and where."""
+
+    repository: Repository
+    forge: Forge
+    ledger: Ledger
+    checked: Checked
+    proof: Proof
+    proposed: Proposed
+
+    def publish(self) -> Proposed:
+        """Open a pull request or bring the open one up to date, unless a person has spoken."""
+        branch, bundle = branch_of(self.checked.bundle.runbook), self.checked.bundle
+        pulls = [pull for pull in self.forge.pull_requests() if pull.branch == branch]
+        is_open = next((pull for pull in pulls if pull.state == "open"), None)
+        there = self.repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
+        why_not = self._closed_before(pulls) or self._edited(branch, there, pulls)
+        if why_not:
+            return self._proposed(is_open, why_not)
+        if is_open and self._proposes_the_same(is_open.head):
+            return self._proposed(is_open, f"pull request {is_open.number} proposes this already")
+        self.ledger.keep(bundle.digest, encode(bundle))
+        if is_open and there:
+            updated = self.forge.update(is_open.number, self._draft(branch), replaces=there)
+            return self._proposed(updated, f"pull request {updated.number} was brought up to date")
+        return self._proposed(self.forge.open(self._draft(branch), replaces=there))
+
+    def _proposed(self, pull: PullRequest | None, *notes: str) -> Proposed:
+        branch = pull.branch if pull else None
+        return replace(self.proposed, branch=branch, pull_request=pull, notes=(*self.proposed.notes, *notes))
+
+    def _closed_before(self, pulls: list[PullRequest]) -> str | None:
+        text, path = self.checked.change.text.encode(), self.checked.dossier.path
+        for pull in pulls:
+            if pull.state == "closed" and file_at(self.repository, pull.head, path) == text:
+                return f"pull request {pull.number} proposed the same and was closed: it is not opened again"
+        return None
+
+    def _edited(self, branch: str, there: str | None, pulls: list[PullRequest]) -> str | None:
+        if there is None or any(pull.proposed == there for pull in pulls):
+            return None
+        self.repository.revision(there)
+        if is_made_by_us(self.repository, self.ledger, there):
+            return None
+        return f"{branch} is at {there[:12]}, which somebody else pushed: it is left alone"
+
+    def _proposes_the_same(self, head: str) -> bool:
+        """Whether a commit of ours makes the same text of the same text."""
+        change, path = self.checked.change, self.checked.dossier.path
+        parent = self.repository.commit(head).parents[0]
+        pairs = ((head, change.text), (parent, change.before.text))
+        return all(file_at(self.repository, commit, path) == text.encode() for commit, text in pairs)
+
+    def _draft(self, branch: str) -> Draft:
+        checked, proof, decision = self.checked, self.proof, self.proposed.decision
+        bundle, change = checked.bundle, checked.change
+        if change.after is None:
+            raise Refused(f"{bundle.runbook}: the candidate cannot be read as a runbook")
+        findings = Findings(
+            bundle=bundle,
+            before=change.before,
+            after=change.after,
+            comparison=proof.comparison,
+            allowance=proof.allowance,
+            pairs=proof.pairs,
+            decision=decision,
+            guard=change.guard,
+            notes=self.proposed.notes,
+        )
+        message = commit_message(bundle, proof.comparison)
+        return Draft(
+            branch=branch,
+            base=self.repository.origin.default_branch(),
+            head=self.repository.write_commit(change.tree, [bundle.base], message),
+            title=title(bundle, proof.comparison),
+            body=render(findings),
+            reviewers=checked.dossier.policy.reviewers if decision.merge == "review" else (),
+            auto_merge=decision.merge == "auto",
+            bundle=bundle.digest,
+        )
+
+
+def _answered_before(bundle: Bundle, proof: Proof | None) -> tuple[str, ...]:
+    if proof is None or proof.record == bundle.digest:
+        return ()
+    return (
+        f"this was asked of the held-out tasks before: the recorded answer stands (bundle {proof.record})",
+    )

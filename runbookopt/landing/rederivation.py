@@ -1,0 +1,328 @@
+"""A bundle held against git: all that can be known without its word is derived anew, and must agree."""
+
+import math
+from collections.abc import Iterator
+from typing import get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt.dossier import Dossier, read_dossier
+from runbookopt.errors import Refused, RunbookoptError
+from runbookopt.evidence.trajectory import Trust
+from runbookopt.gitwords import GitFailed
+from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle
+from runbookopt.landing.guard import GuardReport, guard
+from runbookopt.landing.held_out import group_digest, held_out_digest, pairs
+from runbookopt.landing.policy import Decision, Facts, decide
+from runbookopt.proof.allowance import (
+    Allowance,
+    Look,
+    allowance,
+    burnt,
+    changed_since,
+    group_digests,
+    look_key,
+    looks_before,
+    recorded,
+    reference_digest,
+)
+from runbookopt.proof.comparison import Comparison, Pair, compare
+from runbookopt.proof.ledger import Ledger, LedgerBroken
+from runbookopt.records import MalformedFile, digest
+from runbookopt.repository import Repository
+from runbookopt.runbook import Runbook, bump_version, reparse
+
+
+class Stale(RunbookoptError):
+    """The default branch has moved away from what a bundle was made from."""
+
+
+class Change(Struct, frozen=True):
+    """The one change that a bundle proposes: `tree` is the base's with its patch applied.
+
+    `text` is the runbook's file in it, and `after` the same read; None where it cannot be.
+    """
+
+    tree: str
+    text: str
+    before: Runbook
+    after: Runbook | None
+    guard: GuardReport
+
+
+class Checked(Struct, frozen=True):
+    """A bundle that agrees with git: what stands at its base, what it changes, and the proof's pairs.
+
+    `look` is derived, not read from the bundle; None where nobody looked.
+    """
+
+    bundle: Bundle
+    dossier: Dossier
+    change: Change
+    look: Look | None
+    pairs: tuple[Pair, ...]
+
+
+class Proof(Struct, frozen=True):
+    """What the ledger makes of a look: its place, what it may spend there, and what its outputs say.
+
+    `record` is the bundle whose outputs were compared: another than the one at hand where the same question
+    was answered before.
+    """
+
+    allowance: Allowance
+    comparison: Comparison
+    pairs: tuple[Pair, ...]
+    record: str
+
+
+def check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
+    """Derive from git what a bundle states, and hold it against that.
+
+    Raises Refused with everything that does not agree, MalformedFile where it was changed after sealing,
+    GitFailed where its base is not to be had.
+    """
+    bundle = read_bundle(encode(bundle), "the bundle")
+    looks = ledger.looks(bundle.runbook)
+    earlier = looks_before(looks, bundle.look.key) if bundle.look else looks
+    dossier = read_dossier(repository.revision(bundle.base), bundle.runbook, burnt=burnt(earlier))
+    _refuse(bundle, [*_other_digests(bundle, dossier)])
+    change = _change(repository, bundle, dossier)
+    look = _look(bundle, dossier) if bundle.look else None
+    proof = (*_other_look(bundle, look), *_other_outputs(bundle, dossier))
+    _refuse(bundle, [*_other_candidate(bundle, change), *proof])
+    found = pairs(bundle.outputs, {task.id: task for task in dossier.evidence.tasks}, dossier.rubric)
+    checked = Checked(bundle, dossier, change, look, tuple(found))
+    _refuse(bundle, [*_other_scores(checked)])
+    return checked
+
+
+def prove(repository: Repository, ledger: Ledger, checked: Checked) -> Proof | None:
+    """Compare what a bundle's look saw, at the place that the look has in the ledger.
+
+    A look that is not in the ledger is registered, unless the same question was answered before: then the
+    record answers. Raises LedgerBroken, PushRefused, OriginUnreachable.
+    """
+    if checked.look is None:
+        return None
+    look = _answered(ledger, checked.look)
+    if look is None:
+        ledger.register(checked.look)
+        look = _answered(ledger, checked.look) or checked.look
+    source = checked
+    if look.bundle not in {None, checked.bundle.digest}:
+        source = check(repository, ledger, recorded_bundle(ledger, look.bundle or ""))
+    return _proof(ledger, source, look)
+
+
+def recorded_bundle(ledger: Ledger, digest: str) -> Bundle:
+    """Give a bundle that the ledger holds. Raises LedgerBroken where it does not."""
+    data = ledger.bundle(digest)
+    if data is None:
+        raise LedgerBroken(f"bundle {digest} is not in the ledger: run optimize-runbook again")
+    return read_bundle(data, f"bundle {digest} of the ledger")
+
+
+def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
+    """Decide by the policy of the base."""
+    bundle, dossier = checked.bundle, checked.dossier
+    before, after = checked.change.before.text, bundle.candidate
+    looks = ledger.looks(bundle.runbook)
+    earlier = looks_before(looks, checked.look.key) if checked.look else looks
+    notes = changed_since(
+        earlier, dossier.evidence.tasks, dossier.digests.rubric, seed=dossier.digests.runbook
+    )
+    facts = Facts(
+        comparison=proof.comparison if proof else None,
+        changed_lines=sum(1 for _ in changed_lines(bundle.patch)),
+        growth=(len(after) - len(before)) / len(before) if before else None,
+        introduced=checked.change.guard.introduces,
+        uncalibrated=dossier.rubric.uncalibrated,
+        trust=_trust(bundle, dossier),
+        ledger_notes=notes,
+    )
+    return decide(dossier.policy, facts)
+
+
+def file_at(repository: Repository, commit: str, path: str) -> bytes | None:
+    """Give the bytes of a file of a commit, None where it has no such file."""
+    try:
+        return repository.revision(commit).read(path)
+    except FileNotFoundError:
+        return None
+
+
+def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
+    """Hold the files that a bundle was made from against the default branch at `tip`.
+
+    New trajectories there do not make a proof wrong, so they do not count. Raises Stale.
+    """
+    bundle, made = checked.bundle, checked.dossier
+    again = f"run optimize-runbook {bundle.runbook} again"
+    if not repository.is_ancestor(bundle.base, tip):
+        raise Stale(f"the base {bundle.base[:12]} is not in origin's default branch: push it, or {again}")
+    moved = [p for p in made.files if file_at(repository, bundle.base, p) != file_at(repository, tip, p)]
+    if moved:
+        raise Stale(f"{', '.join(moved)}: changed on origin's default branch since the run; {again}")
+
+
+def must_have_the_held_out_tasks(repository: Repository, ledger: Ledger, checked: Checked, tip: str) -> None:
+    """Hold the held-out tasks of a bundle against those of the default branch at `tip`. Raises Stale."""
+    name = checked.bundle.runbook
+    try:
+        now = read_dossier(repository.revision(tip), name, burnt=burnt(_earlier(ledger, checked)))
+    except RunbookoptError as error:
+        raise Stale(f"{name} cannot be read on origin's default branch any more: {error}") from error
+    if _held_out(now) != _held_out(checked.dossier):
+        raise Stale(
+            f"trajectories/{name}: the held-out tasks changed on origin's default branch since the run; "
+            f"run optimize-runbook {name} again"
+        )
+
+
+def _change(repository: Repository, bundle: Bundle, dossier: Dossier) -> Change:
+    try:
+        tree = repository.apply(bundle.patch.encode(), onto=bundle.base)
+    except GitFailed as error:
+        raise Refused(f"{bundle.runbook}: the patch does not apply to its base: {error}") from error
+    entries = [entry for entry in repository.tree(tree, dossier.path) if entry.path == dossier.path]
+    is_file = bool(entries) and entries[0].mode != "160000"
+    text = repository.blob(entries[0].blob).decode(errors="replace") if is_file else ""
+    try:
+        after = reparse(dossier.runbook, text)
+    except MalformedFile:
+        after = None
+    changes = repository.diff(bundle.base, tree)
+    judged = guard(changes, path=dossier.path, before=dossier.runbook, after=after or text)
+    return Change(tree, text, dossier.runbook, after, judged)
+
+
+def _look(bundle: Bundle, dossier: Dossier) -> Look:
+    asked = {
+        "seed": dossier.digests.runbook,
+        "candidate": digest(bundle.candidate.encode()),
+        "rubric": dossier.digests.rubric,
+        "agent": bundle.agent.key,
+    }
+    groups = group_digests(dossier.held_out_groups)
+    held_out = (dossier.evidence.task(task) for task in dossier.split.held_out)
+    return Look(
+        key=look_key(bundle.runbook, **asked, groups=groups),
+        runbook=bundle.runbook,
+        **asked,
+        groups=groups,
+        tasks={task.id: reference_digest(task) for task in held_out},
+        searched=(*dossier.split.train, *dossier.split.validation),
+        at=bundle.look.at if bundle.look else "",
+    )
+
+
+def _earlier(ledger: Ledger, checked: Checked) -> tuple[Look, ...]:
+    looks = ledger.looks(checked.bundle.runbook)
+    return looks_before(looks, checked.look.key) if checked.look else looks
+
+
+def _answered(ledger: Ledger, look: Look) -> Look | None:
+    """Find the entry of the ledger that answers a look: its own, else one that settled the same question."""
+    looks = ledger.looks(look.runbook)
+    own = [entry for entry in looks if entry.key == look.key]
+    other = recorded(looks, look)
+    return own[0] if own else other if other is not None and other.bundle is not None else None
+
+
+def _proof(ledger: Ledger, source: Checked, look: Look) -> Proof:
+    earlier = looks_before(ledger.looks(look.runbook), look.key)
+    terms = source.dossier.policy.proof
+    may = allowance(earlier, look.groups, terms.allowance)
+    compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.next_spend)
+    return Proof(may, compared, source.pairs, source.bundle.digest)
+
+
+def _held_out(dossier: Dossier) -> str:
+    return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
+
+
+def _trust(bundle: Bundle, dossier: Dossier) -> Trust | None:
+    """Give the least trust of what was reflected on.
+
+    Attempts of the run itself are known to it alone: they were at train tasks, so the least trusted of those
+    stands for them.
+    """
+    order: tuple[Trust, ...] = get_args(Trust)
+    stored = {trajectory.id: trajectory.trust for trajectory in dossier.evidence.trajectories}
+    found = [stored[shown] for shown in bundle.reflected_on if shown in stored]
+    if any(shown not in stored for shown in bundle.reflected_on):
+        found += [dossier.evidence.task(task).trust for task in dossier.split.train]
+    return min(found, key=order.index, default=None)
+
+
+def _refuse(bundle: Bundle, discrepancies: list[str]) -> None:
+    if discrepancies:
+        told = "".join(f"\n- {discrepancy}" for discrepancy in discrepancies)
+        raise Refused(f"{bundle.runbook}: the bundle does not agree with git:{told}")
+
+
+def _other_digests(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
+    stated, found = bundle.digests, dossier.digests
+    for what, says, is_ in (
+        ("the runbook's file", bundle.path, dossier.path),
+        ("the runbook", stated.runbook, found.runbook),
+        ("the rubric", stated.rubric, found.rubric),
+        ("the policy", stated.policy, found.policy),
+        ("the held-out set", stated.held_out, _held_out(dossier)),
+        ("the candidate", stated.candidate, digest(bundle.candidate.encode())),
+        ("the chosen member", bundle.chosen, stated.candidate),
+    ):
+        if says != is_:
+            yield f"{what} is {is_}, not {says}"
+
+
+def _other_candidate(bundle: Bundle, change: Change) -> Iterator[str]:
+    if change.text != bump_version(bundle.candidate):
+        yield "the patch does not make the candidate of the base"
+        yield from change.guard.violations
+
+
+def _other_look(bundle: Bundle, look: Look | None) -> Iterator[str]:
+    if bundle.look is None or look is None:
+        if bundle.outcome == "accepted" or bundle.outputs or bundle.comparison:
+            yield "a proof is stated, but no look"
+        return
+    stated = replace(bundle.look, bundle=None, answer=None, searched=tuple(sorted(bundle.look.searched)))
+    if stated != replace(look, searched=tuple(sorted(look.searched))):
+        yield "the look is at another runbook, candidate, rubric, agent or other held-out tasks than it states"
+
+
+def _other_outputs(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
+    if bundle.look is None:
+        return
+    repeats = 1 if bundle.agent.deterministic else dossier.policy.proof.repeats
+    held_out = {task: group_digest(dossier.evidence.task(task)) for task in dossier.split.held_out}
+    if sorted((found.task, found.group) for found in bundle.outputs) != sorted(held_out.items()):
+        yield "the outputs are not those of each held-out task, once"
+    if any(len(found.before) != repeats or len(found.after) != repeats for found in bundle.outputs):
+        yield f"the outputs are not of {repeats} repeat(s) each"
+
+
+def _other_scores(checked: Checked) -> Iterator[str]:
+    stated = checked.bundle.comparison
+    if checked.look is None or not checked.pairs:
+        return
+    if stated is None:
+        yield "a look is stated, but no comparison"
+        return
+    found = compare(checked.pairs, checked.dossier.policy.proof, spend=0.5, next_spend=0.5)
+    for what, says, is_ in _figures(stated, found):
+        if not math.isclose(says, is_, rel_tol=0, abs_tol=1e-9):
+            yield f"{what} is {is_:.6g} by the outputs, not {says:.6g}"
+
+
+def _figures(stated: Comparison, found: Comparison) -> Iterator[tuple[str, float, float]]:
+    """Give the figures that do not hang on the look's place in the ledger."""
+    for name in ("tasks", "groups", "before", "after", "gain", "p", "passing_today", "errors"):
+        yield name, getattr(stated, name), getattr(found, name)
+    for objective in sorted(stated.objectives.keys() | found.objectives.keys()):
+        says, is_ = stated.objectives.get(objective), found.objectives.get(objective)
+        for name in ("before", "after"):
+            yield f"{objective}, {name},", getattr(says, name, math.nan), getattr(is_, name, math.nan)
