@@ -2,7 +2,9 @@
 
 import subprocess
 from collections.abc import Callable, Mapping
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -77,3 +79,14 @@ def repo(tmp_path: Path) -> Callable[..., Clone]:
         return clone
 
     return make
+
+
+@pytest.fixture
+def first_half() -> ModuleType:
+    """Give tests/first_half.py: what the half with models would hand over."""
+    found = spec_from_file_location("first_half", Path(__file__).with_name("first_half.py"))
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module

@@ -1,0 +1,149 @@
+"""What the half with models would hand over, made by hand: a repository to prove things in, and bundles."""
+
+import json
+import subprocess
+
+from runbookopt.dossier import read_dossier
+from runbookopt.journal import Spent
+from runbookopt.landing.bundle import (
+    AgentUsed,
+    Bundle,
+    Change,
+    Digests,
+    HeldOutOutputs,
+    MemberSummary,
+    ValidationSummary,
+    seal,
+)
+from runbookopt.landing.held_out import group_digest, held_out_digest, pairs
+from runbookopt.proof.allowance import Look, group_digests, look_key, reference_digest
+from runbookopt.proof.comparison import compare
+from runbookopt.records import digest
+from runbookopt.repository import Repository
+from runbookopt.runbook import bump_version
+
+RUNBOOK = """---
+name: triage
+version: 1.2.3
+---
+# Triage
+
+## Rules
+- If the message mentions "card", answer `card`
+- Otherwise `other`
+
+## Escalation
+Call the lead about {{customer}}.
+"""
+RUBRIC = """criteria:
+  - id: right-queue
+    check: {kind: equals, path: $.queue, reference: $.queue}
+"""
+AUTO = "merge: auto\nreviewers: [bo, cy]\n"
+REVIEW = "merge: review\nreviewers: [bo, cy]\n"
+
+
+def trajectories(count: int = 60) -> str:
+    """Give one task a line: five train, five validation, the rest held-out."""
+    parts = ["train"] * 5 + ["validation"] * 5 + ["held-out"] * (count - 10)
+    lines = [
+        {
+            "id": f"t-{number}",
+            "task": {"input": f"ticket {number}", "reference": {"queue": "card"}, "split": part},
+            "trust": "internal",
+        }
+        for number, part in enumerate(parts)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def files(policy: str | None = AUTO, **more: str) -> dict[str, str]:
+    """Give a repository with one runbook, `triage`, whose held-out tasks can prove a gain."""
+    files = {
+        "runbooks/triage/RUNBOOK.md": RUNBOOK,
+        "runbooks/triage/rubric.yaml": RUBRIC,
+        "trajectories/triage/2026.jsonl": trajectories(),
+    }
+    return {**files, **({"runbooks/triage/policy.yaml": policy} if policy else {}), **more}
+
+
+class FirstHalf:
+    """Makes a bundle without any search: `FirstHalf(repository)(candidate)`."""
+
+    def __init__(self, repository: Repository, name: str = "triage") -> None:
+        self.repository, self.name = repository, name
+
+    def __call__(
+        self, candidate: str | None = None, *, wins: int = 20, losses: int = 0, at: str = "1"
+    ) -> Bundle:
+        """Of 50 held-out tasks the seed passes every other one; the winner some more, and some no more."""
+        base = self.repository.base()
+        dossier = read_dossier(self.repository.revision(base), self.name)
+        candidate = candidate or dossier.runbook.text.replace('"card"', '"card" or "atm"')
+        tasks = [dossier.evidence.task(task) for task in dossier.split.held_out]
+        outputs = tuple(
+            HeldOutOutputs(task.id, group_digest(task), (_queue(passed),), (_queue(passes),))
+            for task, passed, passes in zip(tasks, *_passes(len(tasks), wins, losses), strict=True)
+        )
+        found = pairs(outputs, {task.id: task for task in tasks}, dossier.rubric)
+        asked = {"seed": dossier.digests.runbook, "candidate": digest(candidate.encode())}
+        asked |= {"rubric": dossier.digests.rubric, "agent": digest(b"agent")}
+        groups = group_digests(dossier.held_out_groups)
+        look = Look(
+            key=look_key(self.name, **asked, groups=groups),
+            runbook=self.name,
+            **asked,
+            groups=groups,
+            tasks={task.id: reference_digest(task) for task in tasks},
+            searched=(*dossier.split.train, *dossier.split.validation),
+            at=at,
+        )
+        text = bump_version(candidate).encode()
+        tree = self.repository.write_tree({dossier.path: text}, onto=base)
+        patch = subprocess.run(
+            ["git", "diff", base, tree], cwd=self.repository.root, check=True, capture_output=True
+        ).stdout.decode()
+        comparison = compare(found, dossier.policy.proof, spend=0.025, next_spend=0.01)
+        bundle = Bundle(
+            run=f"run-{at}",
+            version="0.1.0",
+            runbook=self.name,
+            path=dossier.path,
+            base=base,
+            patch=patch,
+            candidate=candidate,
+            digests=Digests(
+                dossier.digests.runbook,
+                asked["candidate"],
+                dossier.digests.rubric,
+                dossier.digests.policy,
+                held_out_digest(tasks),
+            ),
+            agent=AgentUsed("offline", asked["agent"], deterministic=True),
+            models=(),
+            offline=True,
+            random_seed=0,
+            changes=(Change("rules", "A phrase is missing", ("t-0",)),),
+            members=(MemberSummary(asked["candidate"], (), 1, 0.9, len(candidate), 5),),
+            chosen=asked["candidate"],
+            validation=ValidationSummary(5, 0.5, 0.9, 0.05),
+            candidates=3,
+            reflected_on=("t-0", "t-1"),
+            look=look,
+            outputs=outputs,
+            outcome=comparison.answer,
+            comparison=comparison,
+            spent=Spent(rollouts=10, cached=0, reflections=2, tokens=None, usd=None, seconds=1.0),
+            command=f"optimize-runbook {self.name}",
+        )
+        return seal(bundle)
+
+
+def _queue(right: bool) -> str:
+    return json.dumps({"queue": "card" if right else "other"})
+
+
+def _passes(tasks: int, wins: int, losses: int) -> tuple[list[bool], list[bool]]:
+    before = [number % 2 == 0 for number in range(tasks)]
+    after = [now or number < 2 * wins for number, now in enumerate(before)]
+    return before, [now and not (number % 2 == 0 and number < 2 * losses) for number, now in enumerate(after)]

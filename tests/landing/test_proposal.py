@@ -1,0 +1,411 @@
+import subprocess
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from runbookopt.errors import Refused
+from runbookopt.forge.local import LocalForge
+from runbookopt.gitwords import GitFailed, PushRefused
+from runbookopt.landing.bundle import Bundle, encode, seal
+from runbookopt.landing.proposal import Proposed, branch_of, propose
+from runbookopt.landing.rederivation import Stale
+from runbookopt.proof.ledger import Ledger
+from runbookopt.records import MalformedFile, digest
+from runbookopt.repository import Repository
+
+if TYPE_CHECKING:
+    from tests.conftest import Clone
+
+PATH = "runbooks/triage/RUNBOOK.md"
+
+
+class Bench:
+    """A clone whose winner is to be proposed; `bundle(...)` is what the first half made."""
+
+    def __init__(self, clone: "Clone", repository: Repository, half: ModuleType) -> None:
+        self.clone, self.repository, self.half = clone, repository, half
+        self.forge = LocalForge(repository)
+        self.bundle = half.FirstHalf(repository)
+
+    def propose(self, bundle: Bundle) -> Proposed:
+        return propose(self.repository, self.forge, bundle)
+
+    def candidate(self, phrase: str) -> str:
+        text: str = self.half.RUNBOOK
+        return text.replace('"card"', f'"card" or "{phrase}"')
+
+    def looks(self) -> list[tuple[str | None, str | None]]:
+        ledger = Ledger.open(self.repository, push=True)
+        return [(look.answer, look.bundle) for look in ledger.looks("triage")]
+
+    def branches(self) -> str:
+        return self.clone.at_origin("for-each-ref", "--format=%(refname)", "refs/heads/runbookopt")
+
+
+@pytest.fixture
+def bench(repo: Callable[..., "Clone"], first_half: ModuleType) -> Iterator[Bench]:
+    clone = repo(first_half.files())
+    with Repository.open(clone.root) as repository:
+        yield Bench(clone, repository, first_half)
+
+
+def resealed(bundle: Bundle, **changes: object) -> Bundle:
+    return seal(replace(bundle, **changes))
+
+
+def test_a_winner_becomes_one_commit_that_changes_one_file(bench: Bench) -> None:
+    bundle = bench.bundle()
+    proposed = bench.propose(bundle)
+    head = bench.clone.at_origin("rev-parse", "runbookopt/triage")
+    assert proposed.pull_request is not None
+    assert (proposed.outcome, proposed.branch, proposed.pull_request.head) == (
+        "accepted",
+        "runbookopt/triage",
+        head,
+    )
+    assert bench.clone.at_origin("rev-list", f"main..{head}") == head
+    assert bench.clone.at_origin("diff", "--name-status", "main", head) == f"M\t{PATH}"
+    text = bench.clone.at_origin("show", f"{head}:{PATH}") + "\n"
+    assert text == bundle.candidate.replace("version: 1.2.3", "version: 1.2.4")
+    assert f"Runbookopt-Bundle: {bundle.digest}" in bench.clone.at_origin("log", "-1", "--format=%B", head)
+    assert proposed.pull_request.auto_merge
+    assert bench.looks() == [("accepted", bundle.digest)]
+
+
+def test_what_goes_to_review_asks_the_reviewers(bench: Bench) -> None:
+    bench.clone.commit({"runbooks/triage/policy.yaml": bench.half.REVIEW})
+    pull = bench.propose(bench.bundle()).pull_request
+    assert pull is not None
+    assert (pull.reviewers, pull.auto_merge) == (("bo", "cy"), False)
+
+
+def test_a_dirty_checkout_with_a_staged_index_stays_as_it_was(bench: Bench) -> None:
+    clone = bench.clone
+    clone.git("checkout", "-q", "--detach")
+    clone.write({PATH: "half an edit", "staged.txt": "x"})
+    clone.git("add", "staged.txt")
+    state = [
+        lambda: clone.git("status", "--porcelain=v2", "--branch"),
+        (clone.root / ".git/index").read_bytes,
+        lambda: clone.git("stash", "list") + clone.git("worktree", "list") + clone.git("branch"),
+    ]
+    before = [look() for look in state]
+    bench.propose(bench.bundle())
+    assert [look() for look in state] == before
+
+
+def test_the_same_again_does_nothing_at_all(bench: Bench) -> None:
+    first = bench.propose(bench.bundle())
+    refs = bench.clone.at_origin("for-each-ref")
+    again = bench.propose(bench.bundle(at="2"))
+    assert bench.clone.at_origin("for-each-ref") == refs
+    assert again.pull_request == first.pull_request
+    assert any("proposes this already" in note for note in again.notes)
+
+
+def test_a_better_winner_updates_branch_and_pull_request(bench: Bench) -> None:
+    bench.propose(bench.bundle(wins=14))
+    better = bench.bundle(bench.candidate("atm or cash"), wins=22)
+    updated = bench.propose(better)
+    (pull,) = bench.forge.pull_requests()
+    assert updated.pull_request == pull
+    assert (pull.number, pull.bundle, pull.head) == (
+        1,
+        better.digest,
+        bench.clone.at_origin("rev-parse", pull.branch),
+    )
+    assert bench.clone.at_origin("rev-list", "--count", f"main..{pull.head}") == "1"
+    assert updated.allowance is not None
+    assert updated.allowance.look == 2
+
+
+def test_a_branch_that_a_person_edited_is_left_alone(bench: Bench) -> None:
+    bench.propose(bench.bundle())
+    bo = bench.clone.again("bo", "bo")
+    bo.git("checkout", "-q", "runbookopt/triage")
+    edited = bo.commit({PATH: "by hand\n"}, push=False)
+    bo.git("push", "-q", "origin", "runbookopt/triage")
+    left = bench.propose(bench.bundle(bench.candidate("cash"), wins=22))
+    assert bench.clone.at_origin("rev-parse", "runbookopt/triage") == edited
+    assert any("left alone" in note for note in left.notes)
+
+
+def test_a_branch_of_that_name_that_is_not_ours_is_left_alone(bench: Bench) -> None:
+    bench.clone.git("push", "-q", "origin", "HEAD:runbookopt/triage")
+    left = bench.propose(bench.bundle())
+    assert left.pull_request is None
+    assert any("left alone" in note for note in left.notes)
+
+
+def test_a_branch_of_ours_without_a_pull_request_gets_one(bench: Bench) -> None:
+    head = bench.propose(bench.bundle()).branch
+    bench.clone.at_origin("update-ref", "-d", "refs/runbookopt/pulls/1")
+    again = bench.propose(bench.bundle())
+    assert head == again.branch
+    assert again.pull_request is not None
+    assert again.pull_request.number == 1
+
+
+def test_what_a_person_closed_is_not_opened_again_but_something_else_is(bench: Bench) -> None:
+    bench.propose(bench.bundle())
+    bench.forge.close(1)
+    again = bench.propose(bench.bundle(at="2"))
+    assert again.pull_request is None
+    assert any("was closed: it is not opened again" in note for note in again.notes)
+    other = bench.propose(bench.bundle(bench.candidate("cash"), wins=22))
+    assert other.pull_request is not None
+    assert (other.pull_request.number, other.pull_request.state) == (2, "open")
+
+
+def test_what_is_not_accepted_is_written_down_and_not_proposed(bench: Bench) -> None:
+    rejected = bench.bundle(wins=3, losses=5)
+    proposed = bench.propose(rejected)
+    assert (proposed.outcome, proposed.decision.merge, proposed.pull_request) == ("rejected", "none", None)
+    assert bench.looks() == [("rejected", rejected.digest)]
+    assert bench.branches() == ""
+
+
+def test_the_outcome_follows_from_the_place_in_the_ledger(bench: Bench) -> None:
+    """Five wins and no loss pass at the first look, and no longer at the second."""
+    for phrase in ("one", "two"):
+        bench.propose(bench.bundle(bench.candidate(phrase), wins=5))
+    assert [answer for answer, _ in bench.looks()] == ["accepted", "inconclusive"]
+
+
+def test_other_outputs_do_not_answer_a_question_again(bench: Bench) -> None:
+    unlucky = bench.bundle(wins=3)
+    bench.propose(unlucky)
+    again = bench.propose(bench.bundle(wins=20, at="2"))
+    assert (again.outcome, again.pull_request) == ("inconclusive", None)
+    assert bench.looks() == [("inconclusive", unlucky.digest)]
+    assert any("the recorded answer stands" in note for note in again.notes)
+
+
+def test_a_look_that_was_registered_before_keeps_its_place(bench: Bench) -> None:
+    first, second = bench.bundle(bench.candidate("one"), wins=5), bench.bundle(bench.candidate("two"), wins=5)
+    assert first.look is not None
+    Ledger.open(bench.repository, push=True).register(first.look)
+    assert bench.propose(second).outcome == "inconclusive"
+    assert bench.propose(first).outcome == "accepted"
+
+
+def stops(bench: Bench, bundle: Bundle, *complaints: str) -> None:
+    """Hold that a bundle is refused with all complaints, and that nothing is proposed or written down."""
+    with pytest.raises(Refused) as caught:
+        bench.propose(bundle)
+    assert all(complaint in str(caught.value) for complaint in complaints), caught.value
+    assert caught.value.status == 3
+    assert bench.branches() == ""
+
+
+FORGERIES: dict[str, Callable[[Bundle], Bundle]] = {
+    "after is 0.9 by the outputs, not 1": lambda b: resealed(b, comparison=replace(b.comparison, after=1.0)),
+    "p is": lambda b: resealed(b, comparison=replace(b.comparison, p=1e-9)),
+    "right-queue, after, is": lambda b: resealed(
+        b,
+        comparison=replace(
+            b.comparison,
+            objectives={"right-queue": replace(b.comparison.objectives["right-queue"], after=1.0)},
+        ),
+    ),
+    "the outputs are not those of each held-out task": lambda b: resealed(b, outputs=b.outputs[:-1]),
+    "not of 1 repeat(s) each": lambda b: resealed(
+        b, outputs=(replace(b.outputs[0], after=b.outputs[0].after * 2), *b.outputs[1:])
+    ),
+    "gain is": lambda b: resealed(
+        b, outputs=tuple(replace(o, after=('{"queue": "card"}',)) for o in b.outputs)
+    ),
+    "the runbook's file is": lambda b: resealed(b, path="runbooks/other/RUNBOOK.md"),
+    "the runbook is sha256": lambda b: resealed(b, digests=replace(b.digests, runbook=digest(b""))),
+    "the rubric is sha256": lambda b: resealed(b, digests=replace(b.digests, rubric=digest(b""))),
+    "the policy is sha256": lambda b: resealed(b, digests=replace(b.digests, policy=None)),
+    "the held-out set is": lambda b: resealed(b, digests=replace(b.digests, held_out=digest(b""))),
+    "the candidate is": lambda b: resealed(b, candidate=f"{b.candidate}More\n"),
+    "the look is at another": lambda b: resealed(b, look=replace(b.look, groups=b.look.groups[1:])),
+    "no look": lambda b: resealed(b, look=None),
+    "no comparison": lambda b: resealed(b, comparison=None),
+    "the patch does not apply": lambda b: resealed(b, patch=b.patch.replace("Otherwise", "Else")),
+}
+
+
+def test_a_forged_bundle_is_refused_and_not_written_down(bench: Bench) -> None:
+    honest = bench.bundle()
+    for complaint, forge in FORGERIES.items():
+        stops(bench, forge(honest), complaint)
+    assert bench.looks() == []
+
+
+def test_a_patch_that_makes_another_candidate_is_refused(bench: Bench) -> None:
+    one, other = bench.bundle(), bench.bundle(bench.candidate("cash"))
+    stops(bench, resealed(one, patch=other.patch), "the patch does not make the candidate")
+
+
+def test_a_bundle_of_another_base_is_refused(bench: Bench) -> None:
+    bundle = bench.bundle()
+    moved = bench.clone.commit({"runbooks/triage/rubric.yaml": bench.half.RUBRIC + "    weight: 2\n"})
+    stops(bench, resealed(bundle, base=moved), "the rubric is")
+    with pytest.raises(GitFailed, match="not in this clone nor at origin"):
+        bench.propose(resealed(bundle, base="0" * 39 + "1"))
+
+
+def test_a_bundle_changed_after_sealing_is_malformed(bench: Bench) -> None:
+    with pytest.raises(MalformedFile, match="changed after sealing"):
+        bench.propose(replace(bench.bundle(), random_seed=7))
+
+
+def patched(bench: Bench, bundle: Bundle, change: Callable[["Clone"], None]) -> Bundle:
+    """Make the same change in a worktree, and something more, and seal its diff as the patch."""
+    person = bench.clone.again("person", "dee")
+    subprocess.run(["git", "apply", "-"], cwd=person.root, input=bundle.patch.encode(), check=True)
+    change(person)
+    person.git("add", "--all")
+    patch = person.git("diff", "--cached", "--binary", "HEAD") + "\n"
+    return resealed(bundle, patch=patch)
+
+
+def another_file(person: "Clone") -> None:
+    person.write({"runbooks/triage/policy.yaml": "merge: auto\nreviewers: [dee]\n"})
+
+
+def a_mode(person: "Clone") -> None:
+    (person.root / PATH).chmod(0o755)
+
+
+def a_link(person: "Clone") -> None:
+    (person.root / PATH).unlink()
+    (person.root / PATH).symlink_to("/etc/passwd")
+
+
+def a_rename(person: "Clone") -> None:
+    person.git("mv", PATH, "runbooks/triage/SKILL.md")
+
+
+def nothing_left(person: "Clone") -> None:
+    (person.root / PATH).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (another_file, "another file is touched: 'runbooks/triage/policy.yaml'"),
+        (a_mode, "the mode of"),
+        (a_link, "a symbolic link"),
+        (a_rename, "a file is renamed"),
+        (nothing_left, "a file is deleted"),
+    ],
+)
+def test_a_patch_that_reaches_further_is_stopped(
+    bench: Bench, change: Callable[["Clone"], None], complaint: str
+) -> None:
+    stops(bench, patched(bench, bench.bundle(), change), complaint)
+
+
+def test_every_violation_of_a_candidate_is_named_and_its_look_is_spent(bench: Bench) -> None:
+    text = bench.candidate("atm").replace("name: triage", "name: other").replace("{{customer}}", "them")
+    bundle = bench.bundle(text.replace("# Triage", "# Tri\u200bage"))
+    stops(bench, bundle, "the front matter is changed", "{{customer}}", "U+200B")
+    assert bench.looks() == [("accepted", bundle.digest)]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (PATH, "# Triage\n\n## Rules\n- Otherwise `other`\n"),
+        ("runbooks/triage/rubric.yaml", "criteria:\n  - {id: short, check: {kind: max_chars, value: 9}}\n"),
+        ("runbooks/triage/policy.yaml", "merge: review\nreviewers: [dee]\n"),
+        (
+            "trajectories/triage/new.jsonl",
+            '{"id": "n", "task": {"input": "a new one", "split": "held-out"}}\n',
+        ),
+    ],
+)
+def test_what_moved_on_the_default_branch_makes_a_bundle_stale(bench: Bench, path: str, content: str) -> None:
+    bundle = bench.bundle()
+    bench.clone.commit({path: content})
+    with pytest.raises(Stale, match="run optimize-runbook triage again"):
+        bench.propose(bundle)
+    assert bench.branches() == ""
+    assert bench.looks() == [("accepted", bundle.digest)]
+
+
+def test_what_else_moved_there_does_not_matter(bench: Bench) -> None:
+    bundle = bench.bundle()
+    bench.clone.commit({"README.md": "hello\n"})
+    assert bench.propose(bundle).pull_request is not None
+
+
+def test_a_base_that_was_not_pushed_is_stale(bench: Bench) -> None:
+    bundle = bench.bundle()
+    local = bench.clone.commit({"README.md": "mine\n"}, push=False)
+    with pytest.raises(Stale, match="is not in origin's default branch"):
+        bench.propose(resealed(bundle, base=local))
+
+
+def test_an_origin_that_refuses_the_branch_is_quoted_and_asked_again_later(bench: Bench) -> None:
+    hook = bench.clone.origin / "hooks/update"
+    hook.write_text("#!/bin/sh\ncase $1 in refs/heads/*) echo 'no robots'; exit 1;; esac\n")
+    hook.chmod(0o755)
+    bundle = bench.bundle()
+    with pytest.raises(PushRefused, match="no robots"):
+        bench.propose(bundle)
+    assert bench.forge.pull_requests() == ()
+    hook.unlink()
+    assert bench.propose(bundle).pull_request is not None
+
+
+def test_without_origin_there_is_nothing_to_propose_to(bench: Bench) -> None:
+    bundle = bench.bundle()
+    bench.clone.git("remote", "remove", "origin")
+    with pytest.raises(GitFailed, match="there is no origin"):
+        bench.propose(bundle)
+
+
+def test_a_shallow_clone_of_what_came_later_can_propose(bench: Bench) -> None:
+    bundle = bench.bundle()
+    bench.clone.commit({"README.md": "later\n"})
+    shallow = bench.clone.again("shallow", "ci", "--depth=1")
+    with Repository.open(shallow.root) as repository:
+        assert propose(repository, LocalForge(repository), bundle).pull_request is not None
+
+
+def test_the_ledger_keeps_the_bundle_that_a_commit_cites(bench: Bench) -> None:
+    bundle = bench.bundle()
+    bench.propose(bundle)
+    with Repository.open(bench.clone.again("bo", "bo").root) as repository:
+        assert Ledger.open(repository, push=True).bundle(bundle.digest) == encode(bundle)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "triage",
+        "a/b",
+        "my runbook",
+        "50% off",
+        "ü",
+        "-x",
+        ".a/.b",
+        "a..b",
+        "x.lock",
+        "x.lock/y",
+        "a@{b",
+        "c.",
+        "[d]",
+    ],
+)
+def test_every_name_gives_a_branch_that_git_takes(name: str) -> None:
+    subprocess.run(["git", "check-ref-format", "--branch", branch_of(name)], check=True, capture_output=True)
+
+
+def test_no_two_names_share_a_branch() -> None:
+    names = ["a b", "a%20b", "a-b", "a.", "a%2E"]
+    assert len({branch_of(name) for name in names}) == len(names)
+
+
+def test_what_is_proposed_can_be_printed(bench: Bench) -> None:
+    proposed = bench.propose(bench.bundle())
+    assert msgspec.json.decode(msgspec.json.encode(proposed))["outcome"] == "accepted"
