@@ -182,6 +182,13 @@ class Repository:
         raw = self._text("diff-tree", "-r", "-z", "-M", "--raw", "--no-abbrev", base, head, "--")
         return parse_changes(raw)
 
+    def patch(self, base: str, path: str, text: str) -> str:
+        """Give the unified diff that makes `text` of one file of a commit, for `apply`; "" if it is that."""
+        tree = self.write_tree({path: text.encode()}, onto=base)
+        exactly = ("--text", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+        sides = ("--src-prefix=a/", "--dst-prefix=b/", base, tree)
+        return self._text("diff-tree", "-p", *exactly, *sides, "--", path)
+
     def working_tree_differs(self, base: str, paths: Sequence[str]) -> tuple[str, ...]:
         """Name the files at or under `paths` whose content in the working tree is not the base's, sorted.
 

@@ -276,6 +276,15 @@ def test_a_patch_is_applied_to_the_byte(repo: Make) -> None:
             repository.apply(patch.stdout, onto=wanted)
 
 
+@pytest.mark.parametrize("new", ["", "one", "one\r\ntwo  \r\nend\n", "one\r\n\u2028two\x0c\r\nend", "ü\r"])
+def test_a_patch_makes_the_text_that_it_was_made_of(repo: Make, new: str) -> None:
+    clone = repo({"a b/ü.md": b"one\r\ntwo  \r\nend"})
+    with Repository.open(clone.root) as repository:
+        base = repository.base()
+        tree = repository.apply(repository.patch(base, "a b/ü.md", new).encode(), onto=base)
+        assert tree == repository.write_tree({"a b/ü.md": new.encode()}, onto=base)
+
+
 def test_a_merge_takes_both_sides_or_names_the_conflict(repo: Make) -> None:
     clone = repo({"a": "1\n", "b": "1\n"})
     with Repository.open(clone.root) as repository:
