@@ -22,6 +22,7 @@ class Origin:
 
     def __init__(self, git: Git) -> None:
         self._git = git
+        self._default_branch: str | None = None
 
     @property
     def url(self) -> str | None:
@@ -30,21 +31,9 @@ class Origin:
         return re.sub(r"://[^/@\s]+@", "://", url) or None
 
     def default_branch(self) -> str:
-        """Ask origin for the name of its default branch."""
-        listing = self._ask("ls-remote", "--symref", "--", "origin", "HEAD", "refs/heads/*")
-        pairs = [line.split("\t") for line in listing.splitlines()]
-        branches = [ref.removeprefix("refs/heads/") for sha, ref in pairs if ref.startswith("refs/heads/")]
-        named = [sha.removeprefix("ref: refs/heads/") for sha, _ in pairs if sha.startswith("ref: ")]
-        if not branches:
-            raise GitFailed("origin has no branches yet: push your default branch, then run this again")
-        # A bare folder made by `git init` names a default branch that nobody may ever have pushed.
-        likely = [name for name in (*named, "main", "master") if name in branches]
-        if not likely and len(branches) > 1:
-            raise GitFailed(
-                "origin's HEAD names no branch that exists; say there which is the default one: "
-                "git symbolic-ref HEAD refs/heads/NAME"
-            )
-        return (likely or branches)[0]
+        """Ask origin for the name of its default branch, once."""
+        self._default_branch = self._default_branch or self._asked_default_branch()
+        return self._default_branch
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """Ask origin for its refs that match, and what they name. Raises OriginUnreachable."""
@@ -70,25 +59,41 @@ class Origin:
 
         Raises PushRejected (a ref had moved), PushRefused (the server's own no), OriginUnreachable.
         """
-        self._must_exist()
         leases = [f"--force-with-lease={update.ref}:{update.old or ''}" for update in updates]
         refspecs = [f"{update.new or ''}:{update.ref}" for update in updates]
         atomic = ["--atomic"] if len(updates) > 1 else []
         options = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
         status, out, message = self._git("push", *options, *atomic, *leases, "--", "origin", *refspecs)
         if status:
+            self._must_exist()
             raise push_error(os.fsdecode(out), message)
+
+    def _asked_default_branch(self) -> str:
+        listing = self._ask("ls-remote", "--symref", "--", "origin", "HEAD", "refs/heads/*")
+        pairs = [line.split("\t") for line in listing.splitlines()]
+        branches = [ref.removeprefix("refs/heads/") for sha, ref in pairs if ref.startswith("refs/heads/")]
+        named = [sha.removeprefix("ref: refs/heads/") for sha, _ in pairs if sha.startswith("ref: ")]
+        if not branches:
+            raise GitFailed("origin has no branches yet: push your default branch, then run this again")
+        # A bare folder made by `git init` names a default branch that nobody may ever have pushed.
+        likely = [name for name in (*named, "main", "master") if name in branches]
+        if not likely and len(branches) > 1:
+            raise GitFailed(
+                "origin's HEAD names no branch that exists; say there which is the default one: "
+                "git symbolic-ref HEAD refs/heads/NAME"
+            )
+        return (likely or branches)[0]
+
+    def _ask(self, *arguments: str) -> str:
+        status, out, message = self._git(*arguments)
+        if status:
+            self._must_exist()
+            raise OriginUnreachable(f"cannot reach origin: {in_one_line(message)}")
+        return os.fsdecode(out)
 
     def _must_exist(self) -> None:
         if self.url is None:
             raise GitFailed("this clone has no remote named origin: git remote add origin URL")
-
-    def _ask(self, *arguments: str) -> str:
-        self._must_exist()
-        status, out, message = self._git(*arguments)
-        if status:
-            raise OriginUnreachable(f"cannot reach origin: {in_one_line(message)}")
-        return os.fsdecode(out)
 
 
 def attempts(lost: type[GitFailed], *, match: str = "(?s).*") -> tenacity.Retrying:

@@ -130,13 +130,16 @@ class Repository:
         """Whether there is a remote `origin`."""
         return self.origin.url is not None
 
-    def base(self) -> str:
-        """Give the commit to work from: origin's default branch, fetched now; without origin, HEAD."""
+    def base(self, *also: str) -> str:
+        """Give the commit to work from: origin's default branch, fetched now; without origin, HEAD.
+
+        `also` are refspecs to fetch at the same time.
+        """
         if not self.has_origin():
             return self.resolve("HEAD")
         branch = self.origin.default_branch()
         tracking = f"refs/remotes/origin/{branch}"
-        self.origin.fetch(f"+refs/heads/{branch}:{tracking}")
+        self.origin.fetch(f"+refs/heads/{branch}:{tracking}", *also)
         return self.resolve(tracking)
 
     # Reading ------------------------------------------------------------------------------------------------

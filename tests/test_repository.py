@@ -134,17 +134,21 @@ def test_the_base_is_what_origin_has_now(repo: Make) -> None:
         assert repository.base() == pushed
 
 
+def default_branch(clone: "Clone") -> str:
+    with Repository.open(clone.root) as repository:
+        return repository.origin.default_branch()
+
+
 def test_the_default_branch_is_asked_of_origin(repo: Make) -> None:
     clone = repo()
     clone.git("push", "-q", "origin", "HEAD:trunk", "HEAD:zeta")
     clone.at_origin("symbolic-ref", "HEAD", "refs/heads/trunk")
-    with Repository.open(clone.root) as repository:
-        assert repository.origin.default_branch() == "trunk"
-        clone.at_origin("symbolic-ref", "HEAD", "refs/heads/never-pushed")
-        assert repository.origin.default_branch() == "main"
-        clone.at_origin("update-ref", "-d", "refs/heads/main")
-        with pytest.raises(GitFailed, match="HEAD names no branch"):
-            repository.origin.default_branch()
+    assert default_branch(clone) == "trunk"
+    clone.at_origin("symbolic-ref", "HEAD", "refs/heads/never-pushed")
+    assert default_branch(clone) == "main"
+    clone.at_origin("update-ref", "-d", "refs/heads/main")
+    with pytest.raises(GitFailed, match="HEAD names no branch"):
+        default_branch(clone)
 
 
 def test_an_origin_that_is_absent_empty_or_silent_is_one_clear_error(repo: Make, tmp_path: Path) -> None:

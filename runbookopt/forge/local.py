@@ -122,13 +122,13 @@ class LocalForge:
         return self.get(number)
 
     def _fetch(self) -> "_Origin":
-        self._repository.origin.fetch(f"+{PULLS}*:{_PULLS_COPIED}*", f"+{_HEADS}*:{_HEADS_COPIED}*")
+        base = self._repository.base(f"+{PULLS}*:{_PULLS_COPIED}*", f"+{_HEADS}*:{_HEADS_COPIED}*")
         pulls = self._repository.refs(_PULLS_COPIED).items()
         numbers = {ref.removeprefix(_PULLS_COPIED): last for ref, last in pulls}
         heads = self._repository.refs(_HEADS_COPIED).items()
         return _Origin(
             url=self._repository.origin.url or "",
-            base=self._repository.base(),
+            base=base,
             pulls={int(number): last for number, last in numbers.items() if number.isdecimal()},
             heads={ref.replace(_HEADS_COPIED, "runbookopt/", 1): head for ref, head in heads},
         )

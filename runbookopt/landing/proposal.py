@@ -61,7 +61,6 @@ def propose(repository: Repository, forge: Forge, bundle: Bundle) -> Proposed:
     """
     if not repository.has_origin():
         raise GitFailed("there is no origin to propose to: git remote add origin URL, or use --no-propose")
-    tip = repository.base()
     ledger = Ledger.open(repository, push=True)
     checked = check(repository, ledger, bundle)
     proof = prove(repository, ledger, checked)
@@ -81,8 +80,6 @@ def propose(repository: Repository, forge: Forge, bundle: Bundle) -> Proposed:
     )
     if proof is None or proposed.decision.merge == "none":
         return proposed
-    must_be_fresh(repository, checked, tip)
-    must_have_the_held_out_tasks(repository, ledger, checked, tip)
     publication = _Publication(repository, forge, ledger, checked, proof, proposed)
     for attempt in attempts(PushRejected):
         with attempt:
@@ -132,6 +129,9 @@ class _Publication(Struct, frozen=True):
             return self._proposed(is_open, why_not)
         if is_open and self._proposes_the_same(is_open.head):
             return self._proposed(is_open, f"pull request {is_open.number} proposes this already")
+        tip = self.repository.base()
+        must_be_fresh(self.repository, self.checked, tip)
+        must_have_the_held_out_tasks(self.repository, self.checked, tip)
         self.ledger.keep(bundle.digest, encode(bundle))
         if is_open and there:
             updated = self.forge.update(is_open.number, self._draft(branch), replaces=there)

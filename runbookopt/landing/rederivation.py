@@ -54,7 +54,8 @@ class Change(Struct, frozen=True):
 class Checked(Struct, frozen=True):
     """A bundle that agrees with git: what stands at its base, what it changes, and the proof's pairs.
 
-    `look` is derived, not read from the bundle; None where nobody looked.
+    `look` is derived, not read from the bundle; None where nobody looked. `pairs` are empty where the bundle
+    restates what another one recorded of the same look.
     """
 
     bundle: Bundle
@@ -89,6 +90,10 @@ def check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     dossier = read_dossier(repository.revision(bundle.base), bundle.runbook, burnt=burnt(earlier))
     _refuse(bundle, [*_other_digests(bundle, dossier)])
     change = _change(repository, bundle, dossier)
+    restated = _restated(ledger, bundle)
+    if restated is not None:
+        _refuse(bundle, [*_other_candidate(bundle, change), *_other_question(bundle, dossier, restated)])
+        return Checked(bundle, dossier, change, restated, ())
     look = _look(bundle, dossier) if bundle.look else None
     proof = (*_other_look(bundle, look), *_other_outputs(bundle, dossier))
     _refuse(bundle, [*_other_candidate(bundle, change), *proof])
@@ -107,8 +112,8 @@ def prove(repository: Repository, ledger: Ledger, checked: Checked) -> Proof | N
     if checked.look is None:
         return None
     look = _answered(ledger, checked.look)
-    if look is None:
-        ledger.register(checked.look)
+    if look is None or look.key == checked.look.key:
+        ledger.register(checked.look)  # also where it is there: only what origin has is sure of its place
         look = _answered(ledger, checked.look) or checked.look
     source = checked
     if look.bundle not in {None, checked.bundle.digest}:
@@ -167,16 +172,26 @@ def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
         raise Stale(f"{', '.join(moved)}: changed on origin's default branch since the run; {again}")
 
 
-def must_have_the_held_out_tasks(repository: Repository, ledger: Ledger, checked: Checked, tip: str) -> None:
-    """Hold the held-out tasks of a bundle against those of the default branch at `tip`. Raises Stale."""
-    name = checked.bundle.runbook
+def must_have_the_held_out_tasks(repository: Repository, checked: Checked, tip: str) -> None:
+    """Hold the tasks that were looked at against those of the default branch at `tip`.
+
+    Some more tasks change nothing; where a quarter is new, or a task has gone or has another reference, the
+    proof is of something else. Raises Stale.
+    """
+    look, name = checked.look, checked.bundle.runbook
+    if look is None:
+        return
     try:
-        now = read_dossier(repository.revision(tip), name, burnt=burnt(_earlier(ledger, checked)))
+        now = read_dossier(repository.revision(tip), name)
     except RunbookoptError as error:
         raise Stale(f"{name} cannot be read on origin's default branch any more: {error}") from error
-    if _held_out(now) != _held_out(checked.dossier):
+    moved = list(changed_since([look], now.evidence.tasks, look.rubric))
+    if recorded([look], replace(look, key="", groups=group_digests(now.held_out_groups))) is None:
+        moved.append("a quarter of the held-out groups is new")
+    if moved:
+        told = "; ".join(moved[:3])
         raise Stale(
-            f"trajectories/{name}: the held-out tasks changed on origin's default branch since the run; "
+            f"trajectories/{name}: changed on origin's default branch since the run ({told}): "
             f"run optimize-runbook {name} again"
         )
 
@@ -199,12 +214,7 @@ def _change(repository: Repository, bundle: Bundle, dossier: Dossier) -> Change:
 
 
 def _look(bundle: Bundle, dossier: Dossier) -> Look:
-    asked = {
-        "seed": dossier.digests.runbook,
-        "candidate": digest(bundle.candidate.encode()),
-        "rubric": dossier.digests.rubric,
-        "agent": bundle.agent.key,
-    }
+    asked = _question(bundle, dossier)
     groups = group_digests(dossier.held_out_groups)
     held_out = (dossier.evidence.task(task) for task in dossier.split.held_out)
     return Look(
@@ -221,6 +231,35 @@ def _look(bundle: Bundle, dossier: Dossier) -> Look:
 def _earlier(ledger: Ledger, checked: Checked) -> tuple[Look, ...]:
     looks = ledger.looks(checked.bundle.runbook)
     return looks_before(looks, checked.look.key) if checked.look else looks
+
+
+def _restated(ledger: Ledger, bundle: Bundle) -> Look | None:
+    """Give the look of a bundle that rests on the record of another one, and repeats what that one said."""
+    if bundle.look is None:
+        return None
+    own = [look for look in ledger.looks(bundle.runbook) if look.key == bundle.look.key]
+    if not own or own[0].bundle in {None, bundle.digest}:
+        return None
+    record = recorded_bundle(ledger, own[0].bundle or "")
+    said = [(b.outputs, b.comparison, b.digests.held_out, b.digests.candidate) for b in (bundle, record)]
+    if said[0] != said[1] or record.look is None or _asked(record.look) != _asked(bundle.look):
+        return None
+    return replace(record.look, bundle=None, answer=None)
+
+
+def _asked(look: Look) -> Look:
+    """Give a look without its answer, and with its lists in one order."""
+    return replace(look, bundle=None, answer=None, at="", searched=tuple(sorted(look.searched)))
+
+
+def _question(bundle: Bundle, dossier: Dossier) -> dict[str, str]:
+    """Give what the held-out tasks are asked: whether this candidate is better than that seed."""
+    return {
+        "seed": dossier.digests.runbook,
+        "candidate": digest(bundle.candidate.encode()),
+        "rubric": dossier.digests.rubric,
+        "agent": bundle.agent.key,
+    }
 
 
 def _answered(ledger: Ledger, look: Look) -> Look | None:
@@ -270,7 +309,6 @@ def _other_digests(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
         ("the runbook", stated.runbook, found.runbook),
         ("the rubric", stated.rubric, found.rubric),
         ("the policy", stated.policy, found.policy),
-        ("the held-out set", stated.held_out, _held_out(dossier)),
         ("the candidate", stated.candidate, digest(bundle.candidate.encode())),
         ("the chosen member", bundle.chosen, stated.candidate),
     ):
@@ -289,14 +327,21 @@ def _other_look(bundle: Bundle, look: Look | None) -> Iterator[str]:
         if bundle.outcome == "accepted" or bundle.outputs or bundle.comparison:
             yield "a proof is stated, but no look"
         return
-    stated = replace(bundle.look, bundle=None, answer=None, searched=tuple(sorted(bundle.look.searched)))
-    if stated != replace(look, searched=tuple(sorted(look.searched))):
-        yield "the look is at another runbook, candidate, rubric, agent or other held-out tasks than it states"
+    if _asked(bundle.look) != _asked(look):
+        yield "the look is at another runbook, candidate, rubric, agent or held-out tasks than it states"
+
+
+def _other_question(bundle: Bundle, dossier: Dossier, look: Look) -> Iterator[str]:
+    for what, digest_ in _question(bundle, dossier).items():
+        if getattr(look, what) != digest_:
+            yield f"the record that the bundle rests on is of another {what}"
 
 
 def _other_outputs(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
     if bundle.look is None:
         return
+    if bundle.digests.held_out != _held_out(dossier):
+        yield f"the held-out set is {_held_out(dossier)}, not {bundle.digests.held_out}"
     repeats = 1 if bundle.agent.deterministic else dossier.policy.proof.repeats
     held_out = {task: group_digest(dossier.evidence.task(task)) for task in dossier.split.held_out}
     if sorted((found.task, found.group) for found in bundle.outputs) != sorted(held_out.items()):

@@ -1,3 +1,4 @@
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -11,6 +12,7 @@ from runbookopt.errors import Refused
 from runbookopt.forge.local import LocalForge
 from runbookopt.gitwords import GitFailed, PushRefused
 from runbookopt.landing.bundle import Bundle, encode, seal
+from runbookopt.landing.merging import merge_automatic
 from runbookopt.landing.proposal import Proposed, branch_of, propose
 from runbookopt.landing.rederivation import Stale
 from runbookopt.proof.ledger import Ledger
@@ -311,16 +313,22 @@ def test_every_violation_of_a_candidate_is_named_and_its_look_is_spent(bench: Be
     assert bench.looks() == [("accepted", bundle.digest)]
 
 
+def new_tasks(count: int) -> str:
+    tasks = (
+        {"input": f"new {number}", "reference": {"queue": "card"}, "split": "held-out"}
+        for number in range(count)
+    )
+    return "".join(json.dumps({"id": f"n-{n}", "task": task}) + "\n" for n, task in enumerate(tasks))
+
+
 @pytest.mark.parametrize(
     ("path", "content"),
     [
         (PATH, "# Triage\n\n## Rules\n- Otherwise `other`\n"),
         ("runbooks/triage/rubric.yaml", "criteria:\n  - {id: short, check: {kind: max_chars, value: 9}}\n"),
         ("runbooks/triage/policy.yaml", "merge: review\nreviewers: [dee]\n"),
-        (
-            "trajectories/triage/new.jsonl",
-            '{"id": "n", "task": {"input": "a new one", "split": "held-out"}}\n',
-        ),
+        ("trajectories/triage/2026.jsonl", '{"id": "n", "task": {"input": "the only one"}}\n'),
+        ("trajectories/triage/new.jsonl", new_tasks(13)),
     ],
 )
 def test_what_moved_on_the_default_branch_makes_a_bundle_stale(bench: Bench, path: str, content: str) -> None:
@@ -334,8 +342,41 @@ def test_what_moved_on_the_default_branch_makes_a_bundle_stale(bench: Bench, pat
 
 def test_what_else_moved_there_does_not_matter(bench: Bench) -> None:
     bundle = bench.bundle()
-    bench.clone.commit({"README.md": "hello\n"})
+    bench.clone.commit({"README.md": "hello\n", "trajectories/triage/new.jsonl": new_tasks(12)})
     assert bench.propose(bundle).pull_request is not None
+
+
+def restating(bundle: Bundle, record: Bundle) -> Bundle:
+    """Give a bundle of a later run that was answered by the record of an earlier one."""
+    held_out = replace(bundle.digests, held_out=record.digests.held_out)
+    said = {"look": record.look, "outputs": record.outputs, "comparison": record.comparison}
+    return resealed(bundle, digests=held_out, **said)
+
+
+def test_a_later_run_may_rest_on_the_record_of_an_earlier_one(bench: Bench) -> None:
+    """Policy and evidence have moved on since, and the question is the same."""
+    record = bench.bundle()
+    Ledger.open(bench.repository, push=True).settle(
+        replace(record.look, bundle=record.digest, answer="accepted"), encode(record)
+    )
+    files = {"runbooks/triage/policy.yaml": bench.half.REVIEW, "trajectories/triage/new.jsonl": new_tasks(12)}
+    bench.clone.commit(files)
+    proposed = bench.propose(restating(bench.bundle(wins=2), record))
+    assert (proposed.outcome, proposed.decision.merge) == ("accepted", "review")
+    assert proposed.comparison is not None
+    assert proposed.comparison.after == record.comparison.after
+    assert bench.looks() == [("accepted", record.digest)]
+    (left,) = merge_automatic(bench.repository, bench.forge)
+    assert left.reasons[0].startswith("the policy asks for review")
+
+
+def test_a_record_of_another_runbook_answers_nothing(bench: Bench) -> None:
+    record = bench.bundle()
+    bench.propose(record)
+    bench.clone.commit({PATH: bench.half.RUNBOOK.replace("Call the lead", "Ask the lead")})
+    same_text = restating(bench.bundle(record.candidate), record)
+    with pytest.raises(Refused, match="is of another seed"):
+        bench.propose(same_text)
 
 
 def test_a_base_that_was_not_pushed_is_stale(bench: Bench) -> None:
