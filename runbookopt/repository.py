@@ -83,6 +83,7 @@ class Repository:
         self._repo = repo
         self.root = root
         self.origin = Origin(self._run)
+        self._revisions: dict[str, Revision] = {}
 
     # Opening ------------------------------------------------------------------------------------------------
 
@@ -146,6 +147,8 @@ class Repository:
 
     def revision(self, commit: str) -> Revision:
         """Give the files of a commit; one that a shallow clone lacks is fetched. Raises GitFailed."""
+        if commit in self._revisions:
+            return self._revisions[commit]
         found = self.find(commit)
         if found is None and _SHA.fullmatch(commit) and self.has_origin():
             with suppress(OriginUnreachable):
@@ -155,7 +158,7 @@ class Repository:
             raise GitFailed(
                 f"commit {commit} is not in this clone nor at origin: git fetch --unshallow may bring it"
             )
-        return Revision(self, found)
+        return self._revisions.setdefault(found, Revision(self, found))
 
     def find(self, name: str) -> str | None:
         """Give the id of the commit that a ref or id of this clone names, if there is one."""

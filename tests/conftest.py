@@ -49,6 +49,14 @@ class Clone:
         with (self.root / ".git/config").open("a") as config:
             config.write(f"{settings}\temail = {login}@example.com\n")
 
+    def hook(self, name: str, script: str, *, at: Path | None = None) -> Path:
+        """Put a hook, by default at origin."""
+        place = (at or self.origin) / "hooks" / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"#!/bin/sh\n{script}\n")
+        place.chmod(0o755)
+        return place
+
     def at_origin(self, *arguments: str) -> str:
         return self.git(*arguments, at=self.origin)
 
@@ -58,6 +66,8 @@ def _own_git_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     home = tmp_path_factory.mktemp("home")
     settings = home / ".gitconfig"
     settings.write_text("[init]\n\tdefaultBranch = main\n[user]\n\tname = Ana\n\temail = ana@example.com\n")
+    (home / "template").mkdir()
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(home / "template"))  # no sample hooks to copy and delete
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))

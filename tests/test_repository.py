@@ -26,11 +26,6 @@ Make = Callable[..., "Clone"]
 ODD = {"-x": "one\n", "a\nb.md": "two", "d/é ü.md": "three\r\n", ":(glob)*": "four"}
 
 
-def hook(place: Path, script: str) -> None:
-    place.write_text(f"#!/bin/sh\n{script}\n")
-    place.chmod(0o755)
-
-
 def test_a_revision_gives_the_exact_bytes_of_files_with_odd_names(repo: Make) -> None:
     with Repository.open(repo(ODD).root) as repository:
         revision = repository.revision(repository.base())
@@ -197,7 +192,7 @@ def test_the_users_hooks_do_not_run_and_nothing_is_signed(repo: Make, tmp_path: 
     clone = repo()
     clone.git("config", "commit.gpgsign", "true")
     for name in ("pre-push", "reference-transaction", "post-index-change"):
-        hook(clone.root / ".git/hooks" / name, f"touch {tmp_path / 'ran'}; exit 1")
+        clone.hook(name, f"touch {tmp_path / 'ran'}; exit 1", at=clone.root / ".git")
     with Repository.open(clone.root) as repository:
         tree = repository.write_tree({"a": b""}, onto="HEAD")
         commit = repository.write_commit(tree, [repository.base()], "Change")
@@ -240,7 +235,7 @@ def test_refs_at_origin_move_all_or_none_and_only_from_what_they_were(repo: Make
 
 def test_a_server_that_refuses_is_quoted(repo: Make) -> None:
     clone = repo()
-    hook(clone.origin / "hooks/pre-receive", "echo 'Freeze until Monday'; exit 1")
+    clone.hook("pre-receive", "echo 'Freeze until Monday'; exit 1")
     with (
         Repository.open(clone.root) as repository,
         pytest.raises(PushRefused, match="Freeze until Monday"),

@@ -36,6 +36,7 @@ class Ledger:
         self._repository = repository
         self._push = push
         self._head: str | None = None
+        self._read: dict[str, tuple[Look, ...]] = {}
 
     @classmethod
     def open(cls, repository: Repository, *, push: bool) -> Self:
@@ -51,13 +52,9 @@ class Ledger:
 
     def looks(self, runbook: str) -> tuple[Look, ...]:
         """Give the looks at a runbook's held-out tasks, oldest first. Raises LedgerBroken."""
-        if self._head is None:
-            return ()
-        chain = self._repository.history(self._head, chain=True)
-        places = dict.fromkeys(self._repository.files_changed(chain, kinds="A"))
-        blobs = {entry.path: entry.blob for entry in self._repository.tree(self._head)}
-        looks = [self._look(path, blobs.get(path)) for path in places if path.startswith("looks/")]
-        return tuple(look for look in looks if look.runbook == runbook)
+        if self._head is not None and self._head not in self._read:
+            self._read[self._head] = self._looks_at(self._head)
+        return tuple(look for look in self._read.get(self._head or "", ()) if look.runbook == runbook)
 
     def bundle(self, digest: str) -> bytes | None:
         """Give the bytes of a bundle that settled a look."""
@@ -84,6 +81,12 @@ class Ledger:
     def keep(self, digest: str, bundle: bytes) -> None:
         """Keep the bytes of another bundle that a settled look answers. Raises what `register` raises."""
         self._append({_bundle_path(digest): bundle}, "Keep a bundle")
+
+    def _looks_at(self, head: str) -> tuple[Look, ...]:
+        chain = self._repository.history(head, chain=True)
+        places = dict.fromkeys(self._repository.files_changed(chain, kinds="A"))
+        blobs = {entry.path: entry.blob for entry in self._repository.tree(head)}
+        return tuple(self._look(path, blobs.get(path)) for path in places if path.startswith("looks/"))
 
     def _append(self, edits: Mapping[str, bytes], message: str) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""

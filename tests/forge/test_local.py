@@ -190,9 +190,7 @@ def test_what_was_not_judged_is_not_merged(sit: Sit) -> None:
 def test_an_origin_that_refuses_the_merge_is_quoted_and_keeps_everything(sit: Sit) -> None:
     ana = sit("ana")
     opened = ana.opens()
-    hook = ana.clone.origin / "hooks/update"
-    hook.write_text("#!/bin/sh\n[ $1 != refs/heads/main ] || { echo 'main is frozen'; exit 1; }\n")
-    hook.chmod(0o755)
+    ana.clone.hook("update", "[ $1 != refs/heads/main ] || { echo 'main is frozen'; exit 1; }")
     with pytest.raises(PushRefused, match="main is frozen"):
         ana.forge.merge(1, "m", head=opened.head, onto=ana.repository.base())
     assert ana.forge.get(1).state == "open"

@@ -387,9 +387,7 @@ def test_a_base_that_was_not_pushed_is_stale(bench: Bench) -> None:
 
 
 def test_an_origin_that_refuses_the_branch_is_quoted_and_asked_again_later(bench: Bench) -> None:
-    hook = bench.clone.origin / "hooks/update"
-    hook.write_text("#!/bin/sh\ncase $1 in refs/heads/*) echo 'no robots'; exit 1;; esac\n")
-    hook.chmod(0o755)
+    hook = bench.clone.hook("update", "case $1 in refs/heads/*) echo 'no robots'; exit 1;; esac")
     bundle = bench.bundle()
     with pytest.raises(PushRefused, match="no robots"):
         bench.propose(bundle)

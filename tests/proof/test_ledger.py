@@ -179,9 +179,7 @@ def test_a_look_that_was_deleted_or_rewritten_is_noticed(repo: Make) -> None:
 
 def test_a_server_that_refuses_leaves_the_look_to_be_pushed_later(repo: Make) -> None:
     clone = repo()
-    hook = clone.origin / "hooks/pre-receive"
-    hook.write_text("#!/bin/sh\necho closed; exit 1\n")
-    hook.chmod(0o755)
+    hook = clone.hook("pre-receive", "echo closed; exit 1")
     with pytest.raises(PushRefused, match="closed"):
         register(clone, "a")
     hook.unlink()
