@@ -1,4 +1,4 @@
-"""The errors that a user can act on: each says what, where and what to do next, and carries its exit status."""
+"""The errors that a user can act on: each says what, where and what next, and carries its exit status."""
 
 from typing import ClassVar
 
@@ -19,3 +19,9 @@ class Refused(RunbookoptError):
     """The answer is no (guard, policy, verify): exit status 3."""
 
     status: ClassVar[int] = 3
+
+
+class Interrupted(RunbookoptError):
+    """A person ended it: exit status 130."""
+
+    status = 130

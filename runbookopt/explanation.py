@@ -36,7 +36,7 @@ class Fault(Struct, frozen=True):
         return f"{label.removeprefix('.')}: {self.message}" if label else self.message
 
 
-class Misfit(ValueError):  # noqa: N818 - raised to be reworded, never shown as it is
+class Misfit(ValueError):
     """What a record's `__post_init__` raises when its values do not fit together; `key` is to be named."""
 
     def __init__(self, key: str, message: str) -> None:

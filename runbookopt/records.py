@@ -42,7 +42,7 @@ class Problem(Struct, frozen=True, order=True):
         return f"{where}: {self.message}"
 
 
-class MalformedFile(RunbookoptError):  # noqa: N818 - says what the user gave us
+class MalformedFile(RunbookoptError):
     """A file that cannot be read as what it should be; `problems` holds all that is wrong with it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -51,7 +51,7 @@ class MalformedFile(RunbookoptError):  # noqa: N818 - says what the user gave us
 
 
 def canonical(value: object) -> bytes:
-    """Give the canonical JSON of `value`: keys sorted, no white space, UTF-8."""
+    """Give the canonical JSON of `value`: keys sorted, a record's fields in their order, no white space."""
     return msgspec.json.encode(value, order="deterministic")
 
 

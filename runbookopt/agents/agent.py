@@ -17,7 +17,7 @@ class Produced(Struct, frozen=True):
     steps: tuple[dict[str, Any], ...] = ()
 
 
-class AgentFailure(Exception):  # noqa: N818 - never shown to a user: the driver turns it into an attempt
+class AgentFailure(Exception):
     """The agent could not be run at all (`kind`: "timeout", "refused", ...): the world failed, not the agent.
 
     Counted as an attempt without output in the run that met it, and asked again in every other.

@@ -15,13 +15,21 @@ from runbookopt.search.asks import Component, Proposal, Reflection, ReflectionFa
 _FEEDBACK = re.compile(r"expected (?P<expected>.+), got (?P<got>.*)$")
 
 _COMMON = frozenset(
-    """a about after again all also am an and any anyone are as at be because been before but by can cant
-    can't could did didn't do does doesn't don't dont else even for from get go got had has hasn't
-    have haven't he hello help her hi him his how i i'd i'll i'm i've if im in into is isn't it it's
-    its just know let like me my need no not now of off on one only or our out over please pls she
-    should so some still than thank thanks that that's the their them then there these they they're
-    this those to too two up us very want was wasn't we were what when where which while who why
-    will with won't would yet you your""".split()  # noqa: SIM905 - reads better than ninety quotes
+    """a about after again ago all already also always am an and another answer any anyone anything are as
+    ask asked at be because been before being between bit both but by came can can't cant come could
+    day days dear did didn't do does doesn't doing don't dont each either else even evening ever
+    every everything few first for friday from gave get give go going gone good got had has hasn't
+    have haven't having he hello help her here hey hi him his hour hours how however i i'd i'll i'm
+    i've if im in into is isn't it it's its just keep keeps kept know last later let like look lot
+    made make many maybe me mine monday month months more morning most much my need never new next
+    night no nobody not nothing now of off ok okay old on one only or other our ours out over own
+    per please pls possible put quite really reason regards said same saturday say says second see
+    she should since so some somebody someone something sorry still such sunday sure take tell than
+    thank thanks that that's the their them then there these they they're thing things think this
+    those though through thursday time times to today told tomorrow too tuesday two under until up
+    upon us very via want was wasn't way we wednesday week weeks well were what when where which
+    while who whose why will with within without won't would year years yes yesterday yet you your
+    yours""".split()  # noqa: SIM905 - reads better than so many quotes
 )
 """Words that say nothing of a topic."""
 
@@ -178,7 +186,8 @@ def _without(component: Component, rule: Rule, phrase: str, evidence: Evidence) 
     left = tuple(other for other in rule.phrases if other != phrase)
     lines = component.text.split("\n")
     ending = "\r" if lines[rule.first].endswith("\r") else ""
-    lines[rule.first : rule.stop] = [_item(left, rule.answer) + ending] if left else []
+    stop = _end(lines, rule.stop)
+    lines[rule.first : stop] = [_item(left, rule.answer) + ending] if left else []
     diagnosis = f'"{phrase}" leads to {rule.answer}, but here it stands in messages for {evidence.expected}'
     return Proposal(diagnosis, component.id, "\n".join(lines), _cited(evidence))
 
@@ -206,10 +215,14 @@ def _home(components: Sequence[Component], answer: str) -> tuple[Component, int]
     if found:
         component, rule = (same or found)[-1]
         line = rule.stop
-    lines = component.text.split("\n")
-    while line and not lines[line - 1].strip():  # a list item's lines may end in blank ones
-        line -= 1
-    return component, line
+    return component, _end(component.text.split("\n"), line)
+
+
+def _end(lines: Sequence[str], stop: int) -> int:
+    """Give the line behind the last one before `stop` that is not blank: an item may end in blank lines."""
+    while stop and not lines[stop - 1].strip():
+        stop -= 1
+    return stop
 
 
 def _item(phrases: Sequence[str], answer: str) -> str:

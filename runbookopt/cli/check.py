@@ -15,7 +15,7 @@ def check(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     root: Annotated[
-        Path | None, typer.Option(help="The folder to lint.", show_default="the git repository around")
+        str | None, typer.Option(help="The folder to lint.", show_default="the git repository around")
     ] = None,
 ) -> None:
     """Lint every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
@@ -29,7 +29,7 @@ def check(
     from runbookopt.evidence.library import Folder
     from runbookopt.lint import lint
 
-    found = lint(Folder(root or _around(Path.cwd())))
+    found = lint(Folder(Path(root) if root else _around(Path.cwd())))
     if json:
         from msgspec.json import encode
 

@@ -35,12 +35,19 @@ def runbookopt() -> None:
 
 def _app(name: str) -> typer.Typer:
     return typer.Typer(
-        name=name, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True
+        name=name,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=True,
     )
 
 
 def _about(
-    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
 ) -> None:
     """Optimize the runbooks of your agents from stored trajectories, prove the winner, propose the diff.
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from runbookopt.errors import Refused
 from runbookopt.forge.forge import Draft, Forge, PullRequest
 from runbookopt.gitwords import GitFailed, PushRejected
-from runbookopt.landing.bundle import Bundle, Outcome, encode
+from runbookopt.landing.bundle import Bundle, Outcome, encode, read_bundle
 from runbookopt.landing.guard import GuardReport
 from runbookopt.landing.policy import Decision
 from runbookopt.landing.rederivation import (
@@ -127,11 +127,11 @@ class _Publication(Struct, frozen=True):
         why_not = self._closed_before(pulls) or self._edited(branch, there, pulls)
         if why_not:
             return self._proposed(is_open, why_not)
-        if is_open and self._proposes_the_same(is_open.head):
-            return self._proposed(is_open, f"pull request {is_open.number} proposes this already")
         tip = self.repository.base()
         must_be_fresh(self.repository, self.checked, tip)
         must_have_the_held_out_tasks(self.repository, self.checked, tip)
+        if is_open and self._proposes_the_same(is_open):
+            return self._proposed(is_open, f"pull request {is_open.number} proposes this already")
         self.ledger.keep(bundle.digest, encode(bundle))
         if is_open and there:
             updated = self.forge.update(is_open.number, self._draft(branch), replaces=there)
@@ -157,12 +157,13 @@ class _Publication(Struct, frozen=True):
             return None
         return f"{branch} is at {there[:12]}, which somebody else pushed: it is left alone"
 
-    def _proposes_the_same(self, head: str) -> bool:
-        """Whether a commit of ours makes the same text of the same text."""
-        change, path = self.checked.change, self.checked.dossier.path
-        parent = self.repository.commit(head).parents[0]
-        pairs = ((head, change.text), (parent, change.before.text))
-        return all(file_at(self.repository, commit, path) == text.encode() for commit, text in pairs)
+    def _proposes_the_same(self, pull: PullRequest) -> bool:
+        """Whether an unedited pull request makes the same text of the same text, under the same rules."""
+        data, digests = self.ledger.bundle(pull.bundle), self.checked.bundle.digests
+        if data is None:
+            return False
+        proposed = read_bundle(data, f"bundle {pull.bundle} of the ledger").digests
+        return replace(proposed, held_out=digests.held_out) == digests
 
     def _draft(self, branch: str) -> Draft:
         checked, proof, decision = self.checked, self.proof, self.proposed.decision

@@ -60,12 +60,12 @@ class Known:
     def chunks(self, failing: Mapping[str, Attempt]) -> list[tuple[str, ...]]:
         """Divide failing tasks into minibatches of one kind of failure, the kinds with most failures first.
 
-        The kind is the failure mode that a person named, else the feedback.
+        The kind is the failure mode that a person named, else the feedback of the first criterion failed.
         """
-        kinds: dict[tuple[str, ...], list[str]] = {}
+        kinds: dict[str, list[str]] = {}
         modes, size = self.problem.modes, self.options.minibatch
         for task, attempt in failing.items():
-            kinds.setdefault((modes[task],) if task in modes else attempt.feedback, []).append(task)
+            kinds.setdefault(modes.get(task, attempt.feedback[0]), []).append(task)
         cut = []
         for tasks in sorted(kinds.values(), key=lambda tasks: (-len(tasks), tasks)):
             self.rng.shuffle(tasks)

@@ -52,11 +52,11 @@ class _Trial(Struct, frozen=True):
         """What the pool keeps of it; a citation counts only where the trajectory was shown."""
         shown = (*self.ask.failing, *self.ask.passing)
         cites = tuple(one.trajectory for one in shown if one.trajectory in self.proposal.cites)
-        tasks = tuple(one.task for one in shown)
-        return Edit(self.proposal.component, self.proposal.diagnosis, cites, tasks)
+        trajectories = tuple(one.trajectory for one in shown)
+        return Edit(self.proposal.component, self.proposal.diagnosis, cites, trajectories)
 
 
-class _Ended(Exception):  # noqa: N818 - no error: how a wave says that the search is over
+class _Ended(Exception):
     """The search goes no further; its argument says why."""
 
 
@@ -90,8 +90,8 @@ def _minibatches(known: Known, parent: int) -> Asking[list[Minibatch]]:
     yield from _roll(known, ((candidate, task) for task in train))
     attempts = known.attempts(candidate, train)
     failing = {task: attempt for task, attempt in attempts.items() if not attempt.passed}
-    if not failing:
-        raise _Ended("every train task passes")
+    if not failing and all(attempt.passed for attempt in known.pool[parent].validation.values()):
+        raise _Ended("every task is solved")
     passing = [task for task in train if task not in failing]
     chunks = known.chunks(failing)[: known.options.wave]
     return [known.with_passing(chunk, passing) for chunk in chunks]
@@ -101,7 +101,7 @@ def _reflect(known: Known, parent: int, batches: Sequence[Minibatch]) -> Asking[
     """Reflect on each minibatch; what may not be tried is remembered as rejected, at no rollout."""
     runbook = known.runbook(parent)
     asks = tuple(reflection(known, parent, batch) for batch in batches)
-    reply = yield from _ask(Ask(reflections=asks))
+    reply = (yield from _ask(Ask(reflections=asks))) if asks else Reply()
     trials: list[_Trial] = []
     for ask, answer in zip(asks, reply.reflections, strict=True):
         if isinstance(answer, ReflectionFailure):

@@ -13,7 +13,7 @@ from runbookopt.statistics import paired_standard_error
 class Edit(Struct, frozen=True):
     """What a reflection changed in a member of the pool, and why.
 
-    `cites` are the trajectories that motivate it, `shown` the tasks whose trajectories were reflected on.
+    `cites` are the trajectories that motivate it, `shown` all that were reflected on.
     """
 
     component: str

@@ -35,11 +35,11 @@ class Finding(Struct, frozen=True):
     explanation: str = ""
 
 
-class _Undelivered(Exception):  # noqa: N818 - what the agent did, not an error of ours
+class _Undelivered(Exception):
     """What the agent delivered instead of what is looked at."""
 
 
-class _Unjudgeable(Exception):  # noqa: N818 - becomes a verdict
+class _Unjudgeable(Exception):
     """Why the verifier cannot say."""
 
 

@@ -370,6 +370,17 @@ def test_a_later_run_may_rest_on_the_record_of_an_earlier_one(bench: Bench) -> N
     assert left.reasons[0].startswith("the policy asks for review")
 
 
+def test_another_policy_brings_an_open_pull_request_up_to_date(bench: Bench) -> None:
+    record = bench.bundle()
+    assert bench.propose(record).decision.merge == "auto"
+    bench.clone.commit({"runbooks/triage/policy.yaml": bench.half.REVIEW})
+    with pytest.raises(Stale, match=r"policy\.yaml"):
+        bench.propose(record)
+    again = bench.propose(restating(bench.bundle(wins=2), record)).pull_request
+    assert again is not None
+    assert (again.number, again.reviewers, again.auto_merge) == (1, ("bo", "cy"), False)
+
+
 def test_a_record_of_another_runbook_answers_nothing(bench: Bench) -> None:
     record = bench.bundle()
     bench.propose(record)

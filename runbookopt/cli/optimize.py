@@ -1,0 +1,189 @@
+"""`optimize-runbook`: the main job, from trajectories to a pull request."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
+
+if TYPE_CHECKING:
+    from runbookopt.landing.proposal import Proposed
+    from runbookopt.optimization import Result
+    from runbookopt.repository import Repository
+    from runbookopt.settings import Settings
+
+Flags = Mapping[str, str | int | float | None]
+
+
+def optimize(  # noqa: PLR0913 - every setting has a flag
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Runbooks, by their folders under runbooks/."),
+    ] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All runbooks of the repository.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show the diff and its reasons on validation alone; write nothing but the journal.",
+        ),
+    ] = False,
+    no_propose: Annotated[
+        bool,
+        typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")] = False,
+    agent_kind: Annotated[str | None, typer.Option(help="Who works on the tasks: offline.")] = None,
+    agent_field: Annotated[
+        str | None, typer.Option(help="The field of the output that holds the answer.")
+    ] = None,
+    agent_noise: Annotated[
+        float | None, typer.Option(help="Share of the answers that err at random.")
+    ] = None,
+    reflector_kind: Annotated[str | None, typer.Option(help="Who reads the failures: offline.")] = None,
+    budget_rollouts: Annotated[
+        int | None, typer.Option(help="Rollouts a run may use, the proof's too.")
+    ] = None,
+    budget_minutes: Annotated[float | None, typer.Option(help="Minutes that the search may take.")] = None,
+    growth_share: Annotated[
+        float | None, typer.Option(help="How much longer the runbook may get, a share.")
+    ] = None,
+    growth_characters: Annotated[
+        int | None, typer.Option(help="The same in characters; the larger holds.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Calls in flight at once.")] = None,
+    random_seed: Annotated[int | None, typer.Option(help="Another seed may find another runbook.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Waves without a better frontier until it ends.")
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(help="Failed reflections in a row until it ends.")
+    ] = None,
+    forge_kind: Annotated[str | None, typer.Option(help="Where pull requests live: local.")] = None,
+) -> None:
+    """Search for a better runbook, prove it on held-out tasks, and propose it under its merge policy.
+
+    Your checkout is not touched: the diff goes to the branch runbookopt/NAME of origin, with a pull request.
+    Interrupted or killed, the same command goes on where it was, and nothing is paid twice. Every setting has
+    a key in runbookopt.yaml and a variable too: RUNBOOKOPT_BUDGET_ROLLOUTS for --budget-rollouts.
+
+    Exit status: 0 done (also when rejected, inconclusive, or nothing better was found), 1 something to act
+    on, 2 wrong usage, 3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
+    """
+    flags: Flags = {
+        "agent.kind": agent_kind,
+        "agent.field": agent_field,
+        "agent.noise": agent_noise,
+        "reflector.kind": reflector_kind,
+        "budget.rollouts": budget_rollouts,
+        "budget.minutes": budget_minutes,
+        "growth.share": growth_share,
+        "growth.characters": growth_characters,
+        "width": width,
+        "random_seed": random_seed,
+        "patience": patience,
+        "max_failures": max_failures,
+        "forge.kind": forge_kind,
+    }
+    if bool(names) == everything:
+        raise WrongUsage("expected the names of runbooks, or --all (`runbookopt check` lists them)")
+    from runbookopt.repository import Repository
+
+    with Repository.open(Path.cwd()) as repository:
+        if not (repository.has_origin() or no_propose or dry_run):
+            raise RunbookoptError(
+                "there is no origin to propose to: git remote add origin URL and push, or use --no-propose"
+            )
+        run = _Run(repository, flags, propose=not no_propose and not dry_run, look=not dry_run, json=json)
+        raise typer.Exit(max(run.safely(name) for name in _chosen(repository, names)))
+
+
+def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
+    from runbookopt.dossier import runbook_names
+    from runbookopt.evidence.library import Folder
+
+    found = list(dict.fromkeys(names or runbook_names(Folder(repository.root))))
+    if not found:
+        raise RunbookoptError("there is no runbook under runbooks/: expected runbooks/NAME/RUNBOOK.md")
+    return found
+
+
+class _Run:
+    """Optimizes one runbook after the other, and prints what came of each."""
+
+    def __init__(
+        self, repository: "Repository", flags: Flags, *, propose: bool, look: bool, json: bool
+    ) -> None:
+        self._repository = repository
+        self._flags = flags
+        self._propose = propose
+        self._look = look
+        self._json = json
+
+    def safely(self, name: str) -> int:
+        """Optimize one runbook and give its exit status: one that fails does not stop the others."""
+        try:
+            self._one(name)
+        except KeyboardInterrupt:
+            from runbookopt.preparation import LOCAL
+
+            raise Interrupted(
+                f"{name}: interrupted; all answers so far are in {LOCAL}/journal.sqlite3, and the same"
+                " command goes on from there"
+            ) from None
+        except RunbookoptError as error:
+            print(error, file=sys.stderr)
+            return error.status
+        return 0
+
+    def _one(self, name: str) -> None:
+        from runbookopt.cli.result import as_json, show
+
+        result = self._optimize(name)
+        proposed = self._proposed(result)
+        if self._json:
+            print(as_json(result, proposed))
+        else:
+            show(result, proposed)
+        sys.stdout.flush()
+
+    def _optimize(self, name: str) -> "Result":
+        from runbookopt.agents.offline import OfflineAgent
+        from runbookopt.agents.offline_reflector import OfflineReflector
+        from runbookopt.cli.progress import progress
+        from runbookopt.optimization import optimize as run
+        from runbookopt.preparation import Job
+
+        settings = self._settings(name)
+        job = Job(
+            name=name,
+            settings=settings,
+            agent=OfflineAgent(settings.agent.field, settings.agent.noise, settings.random_seed),
+            reflector=OfflineReflector(settings.random_seed),
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            propose=self._propose,
+            look=self._look,
+        )
+        with progress(name) as tell:
+            return run(self._repository, job, tell)
+
+    def _settings(self, name: str) -> "Settings":
+        from runbookopt.settings import FILE, load_settings
+
+        path = self._repository.root / FILE
+        data = path.read_bytes() if path.is_file() else None
+        return load_settings(data, FILE, name, environ=os.environ, flags=self._flags)
+
+    def _proposed(self, result: "Result") -> "Proposed | None":
+        if not self._propose or result.bundle is None:
+            return None
+        from runbookopt.forge.local import LocalForge
+        from runbookopt.landing.proposal import propose
+
+        return propose(self._repository, LocalForge(self._repository), result.bundle)

@@ -1,0 +1,235 @@
+"""All that is read and settled before the first rollout: evidence, terms, and whether a proof can be."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from runbookopt.agents.agent import Agent, Reflector
+from runbookopt.dossier import Dossier, read_dossier
+from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.library import Folder
+from runbookopt.evidence.split import group_of
+from runbookopt.evidence.trajectory import Task
+from runbookopt.landing.held_out import held_out_digest
+from runbookopt.proof.allowance import Look, allowance, burnt, group_digests
+from runbookopt.proof.comparison import can_pass
+from runbookopt.proof.ledger import Ledger
+from runbookopt.records import digest_of
+from runbookopt.repository import Repository
+from runbookopt.search.asks import Attempt, Candidate
+from runbookopt.search.loop import VERSION
+from runbookopt.search.problem import Options, Problem
+from runbookopt.settings import Settings
+from runbookopt.verifier.rubric import assess
+
+LOCAL = ".runbookopt"
+"""The folder of local state, at the root of a repository; safe to delete: only what was paid for is lost."""
+
+
+class Job(Struct, frozen=True):
+    """One runbook to optimize: how to run it, who attempts tasks, who reflects, and at what time (ISO 8601).
+
+    `propose`: the result will be proposed at origin, so the working tree must equal the base there and a
+    look is registered there. `look`: whether the held-out tasks may be opened at all.
+    """
+
+    name: str
+    settings: Settings
+    agent: Agent
+    reflector: Reflector
+    at: str
+    propose: bool = True
+    look: bool = True
+
+
+class Ready(Struct, frozen=True):
+    """A job with all that it rests on.
+
+    `held_out` are the tasks of the proof, each tried `repeats` times by either side; `free` are the seed's
+    stored attempts by (candidate digest, task, repeat); `reserved` rollouts are kept for the proof; `terms`
+    is what decides the path of the run, and `run_id` its digest.
+    """
+
+    job: Job
+    base: str
+    dossier: Dossier
+    ledger: Ledger
+    looks: tuple[Look, ...]
+    held_out: tuple[Task, ...]
+    problem: Problem
+    free: Mapping[tuple[str, str, str], Attempt]
+    repeats: int
+    reserved: int
+    terms: Mapping[str, object]
+    run_id: str
+
+
+def prepare(repository: Repository, job: Job) -> Ready:
+    """Read everything, and refuse what cannot end well.
+
+    Raises RunbookoptError: a working tree that is not the base, no evidence, too few tasks to ever prove
+    anything, a budget that does not cover the proof.
+    """
+    base = repository.base()
+    ledger = Ledger.open(repository, push=job.propose)
+    looks = ledger.looks(job.name)
+    dossier = read_dossier(Folder(repository.root), job.name, burnt=burnt(looks))
+    if job.propose:
+        _must_equal_base(repository, base, dossier, burnt(looks))
+    held_out = tuple(dossier.evidence.task(task) for task in dossier.split.held_out)
+    _must_be_provable(job, dossier, held_out, looks)
+    known = _stored(dossier, job.agent)
+    problem = _problem(job, dossier, known)
+    repeats = 1 if job.agent.deterministic else dossier.policy.proof.repeats
+    seed = Candidate(dossier.runbook.text).digest
+    free = {
+        (seed, task.id, "0"): known[task.id]
+        for task in held_out
+        if task.id in known and job.agent.deterministic
+    }
+    terms = _terms(job, dossier, problem)
+    reserved = repeats * len(held_out) * 2 - len(free)
+    return Ready(
+        job=job,
+        base=base,
+        dossier=dossier,
+        ledger=ledger,
+        looks=looks,
+        held_out=held_out,
+        problem=problem,
+        free=free,
+        repeats=repeats,
+        reserved=reserved if job.look else 0,
+        terms=terms,
+        run_id=digest_of(terms).removeprefix("sha256:")[:12],
+    )
+
+
+def local_folder(root: Path) -> Path:
+    """Give the folder of local state, made and ignored by git where it is new."""
+    folder = root / LOCAL
+    try:
+        folder.mkdir(exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise RunbookoptError(
+            f"{folder}: cannot be written ({error.strerror}); let this user write there"
+        ) from error
+    return folder
+
+
+def _must_equal_base(repository: Repository, base: str, dossier: Dossier, burnt_tasks: Iterable[str]) -> None:
+    """Hold the working tree against what the pull request will be made against."""
+    advice = "commit and push it, or use --no-propose"
+    for path in repository.working_tree_differs(base, [path for path in dossier.files if path]):
+        raise RunbookoptError(f"{path} differs from origin's default branch ({base[:12]}): {advice}")
+    there = read_dossier(repository.revision(base), dossier.name, burnt=frozenset(burnt_tasks))
+    if _held_out(there) != _held_out(dossier):
+        raise RunbookoptError(
+            f"trajectories/{dossier.name}: the held-out tasks differ from those of origin's default branch"
+            f" ({base[:12]}): {advice}"
+        )
+
+
+def _held_out(dossier: Dossier) -> str:
+    return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
+
+
+def _must_be_provable(
+    job: Job, dossier: Dossier, held_out: tuple[Task, ...], looks: tuple[Look, ...]
+) -> None:
+    split = dossier.split
+    if not split.train or not split.validation:
+        raise RunbookoptError(
+            f"trajectories/{dossier.name}: {len(split.train)} train and {len(split.validation)} validation"
+            " tasks: both are needed to search; add trajectories"
+        )
+    groups = {group_of(task) for task in held_out}
+    spend = allowance(looks, group_digests(groups), dossier.policy.proof.allowance).spend
+    if job.look and not can_pass(len(groups), spend, dossier.policy.proof.margin):
+        raise RunbookoptError(
+            f"{dossier.name}: winning all {len(groups)} held-out groups would prove nothing (as look"
+            f" {len(looks) + 1}, at a significance level of {spend:.2g}): add tasks with references, or use"
+            " --dry-run to search without a proof"
+        )
+
+
+def _stored(dossier: Dossier, agent: Agent) -> dict[str, Attempt]:
+    """Give what today's runbook and agent put out, by task, judged by today's rubric."""
+    found: dict[str, Attempt] = {}
+    for stored in dossier.evidence.trajectories:
+        key = stored.agent.key if stored.agent else None
+        if stored.output is None or key != agent.key or stored.runbook_digest != dossier.runbook.digest:
+            continue
+        task = dossier.evidence.task_of(stored)
+        judged = assess(dossier.rubric, output=stored.output, reference=task.reference)
+        attempt = Attempt(
+            stored.id,
+            stored.output,
+            judged.score,
+            judged.objectives,
+            judged.feedback,
+            judged.gates_failed,
+            judged.errors,
+        )
+        found.setdefault(task.id, attempt)
+    return found
+
+
+def _problem(job: Job, dossier: Dossier, known: Mapping[str, Attempt]) -> Problem:
+    """State the search's problem.
+
+    A random agent's stored attempts are free on train alone: on validation they may be a selection of
+    failures, and a candidate would look better than it is by regression to the mean.
+    """
+    split, settings = dossier.split, job.settings
+    free = (*split.train, *split.validation) if job.agent.deterministic else split.train
+    modes = {
+        dossier.evidence.trajectory(label.trajectory).id: label.failure_mode
+        for label in dossier.evidence.labels
+        if label.failure_mode
+    }
+    by_task = {
+        task: modes[trajectory]
+        for task in split.train
+        for trajectory in dossier.evidence.task(task).trajectories
+        if trajectory in modes
+    }
+    return Problem(
+        seed=dossier.runbook,
+        train={task: dossier.evidence.task(task).input for task in split.train},
+        validation=split.validation,
+        free={task: known[task] for task in free if task in known},
+        modes=by_task,
+        options=Options(
+            random_seed=settings.random_seed,
+            patience=settings.patience,
+            max_failures=settings.max_failures,
+            share=settings.growth.share,
+            characters=settings.growth.characters,
+        ),
+    )
+
+
+def _terms(job: Job, dossier: Dossier, problem: Problem) -> dict[str, object]:
+    """Give what decides the path of a run; width and time do not."""
+    return {
+        "runbook": job.name,
+        "version": VERSION,
+        "seed": dossier.runbook.digest,
+        "rubric": dossier.digests.rubric,
+        "train": digest_of([problem.train, problem.modes]),
+        "validation": digest_of(problem.validation),
+        "free": digest_of(problem.free),
+        "held_out": _held_out(dossier),
+        "locked": dossier.policy.locked,
+        "proof": dossier.policy.proof,
+        "options": problem.options,
+        "rollouts": job.settings.budget.rollouts,
+        "agent": job.agent.key,
+        "reflector": job.reflector.key,
+        "look": job.look,
+    }
