@@ -114,9 +114,13 @@ def push_error(report: str, message: str) -> GitFailed:
     reasons = "; ".join(sorted(set(refusals)))
     heard = (line.removeprefix("remote:").strip() for line in message.splitlines() if line[:7] == "remote:")
     words = " ".join(line for line in heard if line)
-    if re.search(_MOVED, reasons) or "error: cannot lock ref" in words:
-        return PushRejected(f"origin has moved: {reasons}")
-    return PushRefused(f"origin refuses the push: {reasons}{f': {words}' if words else ''}")
+    told = f"{reasons}{f': {words}' if words else ''}"
+    moved = re.search(_MOVED, reasons) or "error: cannot lock ref" in words
+    if (
+        moved and "cannot create" not in words
+    ):  # a branch `a` leaves no room for `a/b`, however often one tries
+        return PushRejected(f"origin has moved: {told}")
+    return PushRefused(f"origin refuses the push: {told}")
 
 
 _MOVED = r"stale info|fetch first|non-fast-forward|already exists|cannot lock|failed to update|incorrect old"

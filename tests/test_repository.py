@@ -243,6 +243,17 @@ def test_a_server_that_refuses_is_quoted(repo: Make) -> None:
         repository.origin.push(RefUpdate("refs/heads/a", None, repository.base()))
 
 
+def test_a_branch_that_leaves_no_room_is_no_race(repo: Make) -> None:
+    clone = repo()
+    clone.git("push", "-q", "origin", "HEAD:runbookopt")
+    with Repository.open(clone.root) as repository:
+        base = repository.base()
+        branch, event = RefUpdate("refs/heads/runbookopt/x", None, base), RefUpdate("refs/x/1", None, base)
+        for updates in ([branch], [branch, event]):
+            with pytest.raises(PushRefused, match="'refs/heads/runbookopt' exists; cannot create"):
+                repository.origin.push(*updates)
+
+
 def test_a_diff_tells_renames_modes_and_links(repo: Make) -> None:
     clone = repo({"a\tb": "text that is long enough to be known again\n", "run": "x", "gone": "y"})
     base = clone.git("rev-parse", "HEAD")
