@@ -206,12 +206,17 @@ class _Conclusion(Struct, frozen=True):
         )
 
     def _from_record(self, known: Look) -> Result:
+        """Rest on what an earlier run recorded of the same question, under today's base and policy."""
         data = self.ready.ledger.bundle(known.bundle or "")
         if data is None:
             raise RunbookoptError(
                 f"the ledger lacks bundle {known.bundle}: git fetch origin, then run this again"
             )
-        bundle = read_bundle(data, f"bundle {known.bundle} of the ledger")
+        record = read_bundle(data, f"bundle {known.bundle} of the ledger")
+        if record.look is None or record.comparison is None:
+            raise RunbookoptError(f"bundle {known.bundle} of the ledger holds no proof")
+        again = self._bundle(record.look, record.outputs, record.comparison)
+        bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
         write_bundle(bundle, local_folder(self.repository.root))
         return self._result(
             bundle.outcome, bundle, "the held-out tasks were asked this before: the record answers"
