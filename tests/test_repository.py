@@ -104,6 +104,13 @@ def test_what_is_not_a_repository_to_work_in_is_one_clear_error(repo: Make, tmp_
             Repository.open(folder)
 
 
+def test_a_repository_that_gitpython_cannot_read_is_one_clear_error(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "--object-format=sha256", str(tmp_path)], check=True)
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "x"], cwd=tmp_path, check=True)
+    with pytest.raises(GitFailed, match="names its objects by SHA-256"):
+        Repository.open(tmp_path)
+
+
 def test_without_git_on_the_path_there_is_one_clear_error(
     repo: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

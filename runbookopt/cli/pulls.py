@@ -70,8 +70,7 @@ def show(number: Number, *, json: Json = False) -> None:
             else f"{approval.head[:12]}, which is not the head now"
         )
         _print(f"{approval.by} approved {of} at {approval.at}")
-    for reason in missing or []:
-        _print(f"missing: {reason}")
+    _print_missing(missing)
     _print(CONVENTION)
     _print("")
     for line in pull.body.splitlines():
@@ -92,8 +91,7 @@ def approve(number: Number, *, json: Json = False) -> None:
         return
     approval = pull.approvals[-1]
     _print(f"{approval.by} approved {approval.head[:12]} of pull request {number}")
-    for reason in missing or []:
-        _print(f"missing: {reason}")
+    _print_missing(missing)
 
 
 @app.command()
@@ -166,6 +164,12 @@ def _tell(attempted: "Attempted") -> None:
             _print(f"  {line}")
 
 
+def _print_missing(missing: list[str] | None) -> None:
+    for reason in missing or []:
+        for line in f"missing: {reason}".splitlines():
+            _print(line)
+
+
 def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest") -> list[str] | None:
     """Say what speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
@@ -174,11 +178,14 @@ def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest")
     if pull.state != "open":
         return None
     try:
-        permission = judge(repository, forge, pull.number).permission
+        judged = judge(repository, forge, pull.number)
     except RunbookoptError as error:
         return [str(error)]
-    against = [reason.text for reason in permission.reasons if not reason.holds]
-    return [] if permission.granted else against
+    if judged.permission.granted:
+        return []
+    why_review = judged.decision.reasons if judged.decision.merge == "review" else ()
+    against = (reason for reason in judged.permission.reasons if reason not in why_review)
+    return [reason.text for reason in against if not reason.holds]
 
 
 @contextmanager

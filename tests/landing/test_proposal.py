@@ -171,6 +171,13 @@ def test_what_is_not_accepted_is_written_down_and_not_proposed(bench: Bench) -> 
     assert bench.branches() == ""
 
 
+def test_a_run_that_did_not_look_proposes_nothing(bench: Bench) -> None:
+    nothing = {"look": None, "outputs": (), "comparison": None, "outcome": "inconclusive"}
+    proposed = bench.propose(resealed(bench.bundle(), **nothing))
+    assert (proposed.outcome, proposed.comparison, proposed.pull_request) == ("inconclusive", None, None)
+    assert bench.looks() == []
+
+
 def test_the_outcome_follows_from_the_place_in_the_ledger(bench: Bench) -> None:
     """Five wins and no loss pass at the first look, and no longer at the second."""
     for phrase in ("one", "two"):
