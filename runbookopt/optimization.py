@@ -181,7 +181,7 @@ class _Conclusion(Struct, frozen=True):
             changes=self._changes(),
             bundle=bundle,
             allowance=self._allowance(bundle.look) if bundle and bundle.look else None,
-            notes=(f"the search ended: {self.found.ended}", *notes),
+            notes=(*self.ready.notes, f"the search ended: {self.found.ended}", *notes),
         )
 
     # The look -------------------------------------------------------------------------------------------

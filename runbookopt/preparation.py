@@ -1,6 +1,6 @@
 """All that is read and settled before the first rollout: evidence, terms, and whether a proof can be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -48,7 +48,7 @@ class Ready(Struct, frozen=True):
 
     `held_out` are the tasks of the proof, each tried `repeats` times by either side; `free` are the seed's
     stored attempts by (candidate digest, task, repeat); `reserved` rollouts are kept for the proof; `terms`
-    is what decides the path of the run, and `run_id` its digest.
+    is what decides the path of the run, and `run_id` its digest; `notes` say what of the working tree counts.
     """
 
     job: Job
@@ -63,6 +63,7 @@ class Ready(Struct, frozen=True):
     reserved: int
     terms: Mapping[str, object]
     run_id: str
+    notes: tuple[str, ...]
 
 
 def prepare(repository: Repository, job: Job) -> Ready:
@@ -71,12 +72,9 @@ def prepare(repository: Repository, job: Job) -> Ready:
     Raises RunbookoptError: a working tree that is not the base, no evidence, too few tasks to ever prove
     anything, a budget that does not cover the proof.
     """
-    base = repository.base()
     ledger = Ledger.open(repository, push=job.propose)
     looks = ledger.looks(job.name)
-    dossier = read_dossier(Folder(repository.root), job.name, burnt=burnt(looks))
-    if job.propose:
-        _must_equal_base(repository, base, dossier, burnt(looks))
+    base, dossier, notes = _read(repository, job, burnt(looks))
     held_out = tuple(dossier.evidence.task(task) for task in dossier.split.held_out)
     _must_be_provable(job, dossier, held_out, looks)
     known = _stored(dossier, job.agent)
@@ -103,6 +101,7 @@ def prepare(repository: Repository, job: Job) -> Ready:
         reserved=reserved if job.look else 0,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
+        notes=notes,
     )
 
 
@@ -121,17 +120,44 @@ def local_folder(root: Path) -> Path:
     return folder
 
 
-def _must_equal_base(repository: Repository, base: str, dossier: Dossier, burnt_tasks: Iterable[str]) -> None:
-    """Hold the working tree against what the pull request will be made against."""
-    advice = "commit and push it, or use --no-propose"
-    for path in repository.working_tree_differs(base, [path for path in dossier.files if path]):
-        raise RunbookoptError(f"{path} differs from origin's default branch ({base[:12]}): {advice}")
-    there = read_dossier(repository.revision(base), dossier.name, burnt=frozenset(burnt_tasks))
-    if _held_out(there) != _held_out(dossier):
-        raise RunbookoptError(
-            f"trajectories/{dossier.name}: the held-out tasks differ from those of origin's default branch"
-            f" ({base[:12]}): {advice}"
+def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, Dossier, tuple[str, ...]]:
+    """Give the base, what is declared there, and what differs in the working tree and does no harm.
+
+    What is proved must be what the pull request will be made against, so a proposal is made from the base:
+    origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
+    """
+    base = repository.base() if job.propose else repository.resolve("HEAD")
+    here = read_dossier(Folder(repository.root), job.name, burnt=used)
+    evidence = f"trajectories/{job.name}"
+    differing = repository.working_tree_differs(base, [*here.files, evidence])
+    if differing and not job.propose:
+        return (
+            base,
+            here,
+            (f"differs from HEAD, so commit it before you propose the bundle: {_few(differing)}",),
         )
+    declared = [path for path in differing if path in here.files]
+    if declared:
+        raise RunbookoptError(_not_the_base(_few(declared), base))
+    there = read_dossier(repository.revision(base), job.name, burnt=used)
+    if differing and _held_out(there) != _held_out(here):
+        raise RunbookoptError(_not_the_base(f"held-out tasks in {_few(differing)}", base))
+    notes = (
+        (f"not read, since origin's default branch has it otherwise: {_few(differing)}",) if differing else ()
+    )
+    return base, there, notes
+
+
+def _not_the_base(what: str, base: str) -> str:
+    return (
+        f"{what}: other than on origin's default branch ({base[:12]}); git pull, or commit and push your change,"
+        " or use --no-propose"
+    )
+
+
+def _few(paths: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(paths[:most]) + more
 
 
 def _held_out(dossier: Dossier) -> str:

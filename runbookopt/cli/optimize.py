@@ -23,7 +23,7 @@ Flags = Mapping[str, str | int | float | None]
 def optimize(  # noqa: PLR0913 - every setting has a flag
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Runbooks, by their folders under runbooks/."),
+        typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/."),
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All runbooks of the repository.")] = False,
