@@ -150,8 +150,8 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
 
 def _not_the_base(what: str, base: str) -> str:
     return (
-        f"{what}: other than on origin's default branch ({base[:12]}); git pull, or commit and push your change,"
-        " or use --no-propose"
+        f"{what}: other than on origin's default branch ({base[:12]}); git pull, or commit and push what"
+        " you changed, or use --no-propose"
     )
 
 

@@ -179,6 +179,9 @@ class _Publication(Struct, frozen=True):
             pairs=proof.pairs,
             decision=decision,
             guard=change.guard,
+            names={
+                task.id: task.trajectories[0] for task in checked.dossier.evidence.tasks if task.trajectories
+            },
             notes=self.proposed.notes,
         )
         message = commit_message(bundle, proof.comparison)

@@ -5,17 +5,17 @@ All that came from a model, a trajectory or a first half that talked to models i
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from runbookopt.landing.bundle import Bundle, MemberSummary, changed_lines
+from runbookopt.landing.bundle import Bundle, Change, MemberSummary, changed_lines
 from runbookopt.landing.guard import GuardReport
 from runbookopt.landing.policy import PASSING_TODAY_AT_LEAST, Decision
 from runbookopt.landing.quoting import block, code, label, plain, prose
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison, Outcome, Pair
-from runbookopt.runbook import Runbook
+from runbookopt.runbook import FRONT_MATTER, Runbook
 
 MOST_CHARACTERS = 65_536
 """What GitHub takes as the body of a pull request."""
@@ -28,7 +28,8 @@ class Findings(Struct, frozen=True):
 
     `before` is the runbook at the base commit and `after` the candidate, with or without its version bump.
     `comparison`, `allowance` and `pairs` are of the look as it stands in the ledger; None and empty where
-    nobody looked. `notes` are further sentences for the reviewer.
+    nobody looked. `names` gives a stored trajectory for a task's id, which people can look up. `notes` are
+    further sentences for the reviewer.
     """
 
     bundle: Bundle
@@ -39,6 +40,7 @@ class Findings(Struct, frozen=True):
     pairs: tuple[Pair, ...]
     decision: Decision
     guard: GuardReport
+    names: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
 
 
@@ -164,18 +166,22 @@ def _reasons(findings: Findings, _: int) -> Iterator[str]:
 
 
 def _changes(findings: Findings, rows: int) -> Iterator[str]:
-    counts = _changed_parts(findings)
-    given = [(change.component, change) for change in findings.bundle.changes]
-    for component, change in given[:rows]:
-        yield f"- {_name(component)} ({_plus_minus(counts.get(component, (0, 0)))})"
-        yield f"  - Diagnosis: {code(change.diagnosis, 600)}"
-        yield f"  - Motivated by {_few(change.trajectories, rows, _name) or 'no trajectory'}."
-    yield from _more(len(given), rows)
-    silent = [part for part in counts if part not in {component for component, _ in given}]
-    yield from (
-        f"- {_name(part)} ({_plus_minus(counts[part])}): no reason was given." for part in silent[:rows]
-    )
-    yield from _more(len(silent), rows)
+    """Give each part that changed, in the order of the file, with the reasons that were given for it."""
+    given: dict[str, list[Change]] = {}
+    for change in findings.bundle.changes:
+        given.setdefault(change.component, []).append(change)
+    for part, counts in _changed_parts(findings).items():
+        yield f"- {_name(part)} ({_plus_minus(counts)}){_unexplained(part, explained=part in given)}"
+        for change in given.get(part, [])[:rows]:
+            motives = _few(change.trajectories, rows, _name) or "no trajectory"
+            yield f"  - {code(change.diagnosis, 600)}, motivated by {motives}"
+        yield from (f"  {line}" for line in _more(len(given.get(part, [])), rows))
+
+
+def _unexplained(part: str, *, explained: bool) -> str:
+    if explained:
+        return ""
+    return ": the version, by runbookopt itself" if part == FRONT_MATTER else ": no reason was given"
 
 
 def _changed_parts(findings: Findings) -> dict[str, tuple[int, int]]:
@@ -213,7 +219,8 @@ def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     yield f"- Objectives that fell: {by_how_much or 'none'}."
     worse = [pair.task for pair in findings.pairs if _mean(pair.after) < _mean(pair.before)]
     told = f"{len(worse)} of {len(findings.pairs)}{': ' if worse else ''}"
-    yield f"- Held-out tasks that got worse: {told}{_few(worse, rows, lambda task: code(_short(task)))}."
+    named = [findings.names.get(task, _short(task)) for task in worse]
+    yield f"- Held-out tasks that got worse: {told}{_few(named, rows)}."
     yield from _list(findings.notes, rows)
 
 
@@ -225,7 +232,10 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
     bundle = findings.bundle
     best = sorted(bundle.members, key=lambda m: (m.digest != bundle.chosen, -m.validation, m.digest))
     holding = [member for member in best if member.places or member.digest == bundle.chosen]
-    yield f"{bundle.candidates} candidates were tried. Of those that hold a place on the frontier:"
+    yield (
+        f"{bundle.candidates} candidates were scored on validation. Of those within half a standard error of"
+        " the best the shortest is chosen. The frontier, where each is best on some task and objective:"
+    )
     yield ""
     yield "| candidate | wave | made from | validation | characters | places | |"
     yield "|---|--:|---|--:|--:|--:|---|"

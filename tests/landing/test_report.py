@@ -149,9 +149,8 @@ def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> N
         "| `declared` | **no** | no policy is declared |",
         "| `trust` | **unknown** | who knows |",
         "- `rules` (lines: +2 -1)",
-        "  - Diagnosis: `the rule is too wide`",
-        "  - Motivated by `t-1`, `t-2`.",
-        "- `other` (lines: +1 -1): no reason was given.",
+        "  - `the rule is too wide`, motivated by `t-1`, `t-2`",
+        "- `other` (lines: +1 -1): no reason was given",
         "- The diff introduces urls: `https://evil.example (line 6)`.",
         "- Largest changes: `rules` (lines: +2 -1), `other` (lines: +1 -1).",
         "- Objectives that fell: `tone` (-0.020).",
@@ -244,7 +243,7 @@ def assert_harmless(report: str, text: str) -> None:
     assert sum(token.type == "table_open" for token in found) == 3
     assert [token.info for token in found if token.type == "fence"] == ["mermaid", ""]
     words = shown(report)
-    assert not re.search(r"(?<!\w)@\w|#\d|\bGH-\d|https?://|www\.", words)
+    assert not re.search(r"(?<!\w)@\w|#\d|\bGH-\d|https?://|(?<!\w)www\.", words)
     assert all(line.isprintable() for line in report.split("\n"))
     assert not re.search(r"(?<!\w)@\w|\w#\d|\bGH-\d|<!--[^\n]*-->\n", report.replace("`", ""))
 
