@@ -1,7 +1,9 @@
 """What many tests stand on: real git repositories with a real bare origin, away from the user's settings."""
 
+import os
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +11,10 @@ from types import ModuleType
 import pytest
 
 Files = Mapping[str, str | bytes]
+Ran = subprocess.CompletedProcess[str]
+
+PROJECT = Path(__file__).parents[1]
+PATIENCE = 120  # seconds for a command
 
 
 class Clone:
@@ -57,21 +63,52 @@ class Clone:
         place.chmod(0o755)
         return place
 
+    def run(self, command: str, *arguments: str, environ: Mapping[str, str] = {}) -> Ran:  # noqa: B006 - never changed
+        """Run one of our commands here, as a process of its own."""
+        return subprocess.run(
+            [script(command), *arguments],
+            cwd=self.root,
+            env={**os.environ, **environ},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            check=False,
+        )
+
     def at_origin(self, *arguments: str) -> str:
         return self.git(*arguments, at=self.origin)
 
 
-@pytest.fixture(autouse=True)
-def _own_git_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def script(command: str) -> str:
+    """Give the path of a console script of this installation."""
+    return str(Path(sys.executable).with_name(command))
+
+
+def new_clone(folder: Path, files: Files, name: str = "clone") -> Clone:
+    """Make a repository with these files, committed and pushed to a bare origin."""
+    origin = folder / f"{name}-origin.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(origin)], check=True)
+    subprocess.run(
+        ["git", "clone", "-q", origin.as_uri(), str(folder / name)], check=True, capture_output=True
+    )
+    clone = Clone(folder / name, origin)
+    clone.commit(files, "First")
+    return clone
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_git_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     settings = home / ".gitconfig"
     settings.write_text("[init]\n\tdefaultBranch = main\n[user]\n\tname = Ana\n\temail = ana@example.com\n")
     (home / "template").mkdir()
-    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(home / "template"))  # no sample hooks to copy and delete
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("GIT_TEMPLATE_DIR", str(home / "template"))  # no sample hooks to copy and delete
+        environment.setenv("HOME", str(home))
+        environment.setenv("XDG_CONFIG_HOME", str(home))
+        environment.setenv("GIT_CONFIG_GLOBAL", str(settings))
+        environment.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        yield
 
 
 @pytest.fixture
@@ -79,22 +116,35 @@ def repo(tmp_path: Path) -> Callable[..., Clone]:
     """Give a maker of repositories: `repo({path: content})`, committed and pushed to a bare origin."""
 
     def make(files: Files = {"README.md": "Hello\n"}, name: str = "clone") -> Clone:  # noqa: B006 - never changed
-        origin = tmp_path / f"{name}-origin.git"
-        subprocess.run(["git", "init", "-q", "--bare", str(origin)], check=True)
-        subprocess.run(
-            ["git", "clone", "-q", origin.as_uri(), str(tmp_path / name)], check=True, capture_output=True
-        )
-        clone = Clone(tmp_path / name, origin)
-        clone.commit(files, "First")
-        return clone
+        return new_clone(tmp_path, files, name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Clone]:
+    """Give a maker of clones, by name, of a repository that holds our samples and how they are run."""
+    folders = [PROJECT / "runbooks", PROJECT / "trajectories"]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    paths.append(PROJECT / "runbookopt.yaml")
+    files = {path.relative_to(PROJECT).as_posix(): path.read_bytes() for path in paths}
+    return lambda name: new_clone(tmp_path_factory.mktemp(name), files)
+
+
+@pytest.fixture(scope="session")
+def planted() -> ModuleType:
+    """Give tests/planted.py: a repository with one runbook that is easily made better."""
+    return _beside("planted")
 
 
 @pytest.fixture
 def first_half() -> ModuleType:
     """Give tests/first_half.py: what the half with models would hand over."""
-    found = spec_from_file_location("first_half", Path(__file__).with_name("first_half.py"))
+    return _beside("first_half")
+
+
+def _beside(name: str) -> ModuleType:
+    found = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert found is not None
     assert found.loader is not None
     module = module_from_spec(found)

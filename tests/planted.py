@@ -1,0 +1,54 @@
+"""A repository with one runbook, `desk`, that the offline pair soon makes better: its rules know one word."""
+
+import json
+
+RUNBOOK = """---
+name: desk
+version: 1.0.0
+---
+# Desk
+
+## Rules
+- If the message mentions "card", answer `cards`
+- Otherwise `front`
+
+## Escalation
+Call the lead.
+"""
+RUBRIC = """criteria:
+  - id: right-desk
+    check: {kind: equals, path: $.answer, reference: $.answer}
+"""
+POLICY = "merge: auto\nauto_merge_if: {growth_at_most: 9}\n"
+WORDS = {"card": "cards", "parcel": "post", "password": "access", "invoice": "money"}
+PARTS = {"train": 24, "validation": 24, "held-out": 60}
+
+
+def task(number: int, split: str) -> dict[str, object]:
+    word = list(WORDS)[number % len(WORDS)]
+    odd = split == "train" and number % 8 == 1  # what no rule can set right
+    told = f"{'odd' if odd else 'dear'} desk, {word} number {number} please"
+    return {"input": told, "reference": {"answer": "cards" if odd else WORDS[word]}, "split": split}
+
+
+def trajectories() -> list[dict[str, object]]:
+    """Give a task a line, nothing else: all has to be rolled out."""
+    parts = [part for part, count in PARTS.items() for _ in range(count)]
+    return [
+        {"id": f"t-{number}", "task": task(number, part), "trust": "internal"}
+        for number, part in enumerate(parts)
+    ]
+
+
+def lines(records: list[dict[str, object]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def files(**more: str) -> dict[str, str]:
+    """Give the repository's files; `more` are further ones of the runbook's folder, by name without ending."""
+    return {
+        "runbooks/desk/RUNBOOK.md": RUNBOOK,
+        "runbooks/desk/rubric.yaml": more.get("rubric", RUBRIC),
+        "runbooks/desk/policy.yaml": more.get("policy", POLICY),
+        "trajectories/desk/all.jsonl": more.get("trajectories", lines(trajectories())),
+    }
