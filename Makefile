@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
-SAY := @printf '\n\033[1m$$ %s\033[0m\n'
+SAY := @printf '\n$$ %s\n'
 
 .PHONY: demo test clean
 
@@ -18,12 +18,14 @@ demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clo
 	@cd $(DEMO)/team && ../../$(BIN)/runbookopt pulls merge --auto
 	$(SAY) 'runbookopt pulls list'
 	@cd $(DEMO)/team && ../../$(BIN)/runbookopt pulls list
-	@printf '%s\n' '' 'What next, in $(DEMO)/team (export PATH=$(CURDIR)/$(BIN):$$PATH):' \
-	  '  runbookopt pulls show 2                        read the pull request as its reviewer would' \
-	  '  git config runbookopt.login maria-okafor       be one of the reviewers that its policy names' \
-	  '  runbookopt pulls approve 2 && runbookopt pulls merge 2' \
-	  '  optimize-runbook --all                         again, from the improved runbook' \
-	  '  runbookopt check                               lint runbooks, rubrics, policies and trajectories'
+	@printf '%s\n' '' 'What next (the scratch clone is $(DEMO)/team):' \
+	  '  export PATH="$(CURDIR)/$(BIN):$$PATH" && cd $(DEMO)/team' \
+	  '  runbookopt pulls show 1                  read the one that waits, as its reviewer would' \
+	  '  git clone -q ../origin.git ../maria && cd ../maria      a reviewer has a clone of her own' \
+	  '  git config user.email maria@fernhill.example && git config runbookopt.login maria-okafor' \
+	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1' \
+	  '  git pull -q && optimize-runbook --all    again, from the improved runbooks' \
+	  '  runbookopt check                         lint runbooks, rubrics, policies and trajectories'
 
 test: .venv/test.stamp  ## lint, types, tests
 	$(BIN)/ruff check
