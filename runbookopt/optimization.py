@@ -39,6 +39,7 @@ from runbookopt.proof.allowance import (
     reference_digest,
 )
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, compare, worth_a_look
+from runbookopt.records import Problem
 from runbookopt.repository import Repository
 from runbookopt.search.asks import Rollout
 from runbookopt.search.loop import Found, search
@@ -53,7 +54,7 @@ class Result(Struct, frozen=True):
 
     `bundle` and `allowance` are None where nobody looked at the held-out tasks; `patch` is the winner's diff
     against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
-    as it did.
+    as it did, `warnings` what of the evidence was left out.
     """
 
     runbook: str
@@ -67,6 +68,7 @@ class Result(Struct, frozen=True):
     bundle: Bundle | None
     allowance: Allowance | None
     notes: tuple[str, ...]
+    warnings: tuple[Problem, ...]
 
 
 def optimize(repository: Repository, job: Job, progress: Callable[[Progress], None] | None = None) -> Result:
@@ -182,6 +184,7 @@ class _Conclusion(Struct, frozen=True):
             bundle=bundle,
             allowance=self._allowance(bundle.look) if bundle and bundle.look else None,
             notes=(*self.ready.notes, f"the search ended: {self.found.ended}", *notes),
+            warnings=self.ready.dossier.warnings,
         )
 
     # The look -------------------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ def prepare(repository: Repository, job: Job) -> Ready:
         if task.id in known and job.agent.deterministic
     }
     terms = _terms(job, dossier, problem)
-    reserved = repeats * len(held_out) * 2 - len(free)
+    reserved = repeats * len(held_out) * 2 - len(free) if job.look else 0
+    _must_afford(job, reserved)
     return Ready(
         job=job,
         base=base,
@@ -98,7 +99,7 @@ def prepare(repository: Repository, job: Job) -> Ready:
         problem=problem,
         free=free,
         repeats=repeats,
-        reserved=reserved if job.look else 0,
+        reserved=reserved,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
         notes=notes,
@@ -180,6 +181,14 @@ def _must_be_provable(
             f"{dossier.name}: winning all {len(groups)} held-out groups would prove nothing (as look"
             f" {len(looks) + 1}, at a significance level of {spend:.2g}): add tasks with references, or use"
             " --dry-run to search without a proof"
+        )
+
+
+def _must_afford(job: Job, reserved: int) -> None:
+    if reserved > job.settings.budget.rollouts:
+        raise RunbookoptError(
+            f"{job.name}: the proof alone needs {reserved} rollouts, and the whole budget is"
+            f" {job.settings.budget.rollouts}: raise budget.rollouts"
         )
 
 

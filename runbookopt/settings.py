@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from runbookopt.errors import WrongUsage
 from runbookopt.explanation import explain, nearest
 from runbookopt.records import MalformedFile, Problem, read_plain_yaml, read_yaml
 
@@ -27,6 +28,10 @@ _HINTS = {
     "model": "this version knows the kind `offline` alone",
     "repository": "this version knows the forge `local` alone",
 }
+
+
+class WrongFlags(WrongUsage, MalformedFile):
+    """Flags, and nothing else, have values that do not fit."""
 
 
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +109,7 @@ def load_settings(
     """Give the settings of the runbook `name`: flag before variable before its own before the defaults.
 
     `data` is None where there is no file; `flags` go by dotted key ("budget.rollouts"), None is not given.
-    Raises MalformedFile with every bad value and where it comes from.
+    Raises MalformedFile with every bad value and where it comes from; WrongFlags where all are flags.
     """
     layers: list[Mapping[str, Any]] = []
     if data is not None:
@@ -112,9 +117,11 @@ def load_settings(
         written = read_plain_yaml(data, path) or {}
         layers += [written.get("defaults", {}), written.get("runbooks", {}).get(name, {})]
     problems: list[Problem] = []
-    layers += [_variables(environ, problems), _flags(flags, problems)]
+    layers.append(_variables(environ, problems))
+    else_wrong = bool(problems)
+    layers.append(_flags(flags, problems))
     if problems:
-        raise MalformedFile(problems)
+        raise (MalformedFile if else_wrong else WrongFlags)(problems)
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _laid_over(merged, layer)

@@ -63,7 +63,7 @@ class Clone:
         place.chmod(0o755)
         return place
 
-    def run(self, command: str, *arguments: str, environ: Mapping[str, str] = {}) -> Ran:  # noqa: B006 - never changed
+    def run(self, command: str, *arguments: str, environ: Mapping[str, str] = {}) -> Ran:
         """Run one of our commands here, as a process of its own."""
         return subprocess.run(
             [script(command), *arguments],

@@ -45,7 +45,7 @@ def lines(records: list[dict[str, object]]) -> str:
 
 
 def files(**more: str) -> dict[str, str]:
-    """Give the repository's files; `more` are further ones of the runbook's folder, by name without ending."""
+    """Give the files; `more` are other ones of the runbook (rubric, policy, trajectories)."""
     return {
         "runbooks/desk/RUNBOOK.md": RUNBOOK,
         "runbooks/desk/rubric.yaml": more.get("rubric", RUBRIC),

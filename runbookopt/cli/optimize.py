@@ -137,6 +137,8 @@ class _Run:
                 f"{name}: interrupted; all answers so far are in {LOCAL}/journal.sqlite3, and the same"
                 " command goes on from there"
             ) from None
+        except WrongUsage:  # the same for every runbook
+            raise
         except RunbookoptError as error:
             print(error, file=sys.stderr)
             return error.status
@@ -146,6 +148,7 @@ class _Run:
         from runbookopt.cli.result import as_json, show
 
         result = self._optimize(name)
+        _warn(result)
         proposed = self._proposed(result)
         if self._json:
             print(as_json(result, proposed))
@@ -187,3 +190,10 @@ class _Run:
         from runbookopt.landing.proposal import propose
 
         return propose(self._repository, LocalForge(self._repository), result.bundle)
+
+
+def _warn(result: "Result") -> None:
+    """Say in one line what of the evidence was not read as it stands."""
+    if result.warnings:
+        more = f"; {len(result.warnings) - 1} more warnings: see `runbookopt check`"
+        print(f"warning: {result.warnings[0]}{more if len(result.warnings) > 1 else ''}", file=sys.stderr)

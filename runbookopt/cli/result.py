@@ -53,6 +53,7 @@ def as_json(result: "Result", proposed: "Proposed | None") -> str:
 
 def _landing(proposed: "Proposed") -> dict[str, object]:
     pull, reasons = proposed.pull_request, [reason.text for reason in proposed.decision.reasons]
+    reasons += proposed.notes  # why something was not done
     return {
         "outcome": proposed.outcome,
         "decision": {"merge": proposed.decision.merge, "reasons": reasons},

@@ -1,4 +1,4 @@
-"""The real main job with agents that take their time: REPOSITORY CALLS SECONDS WIDTH. Prints what came of it."""
+"""The main job with agents that take their time: REPOSITORY CALLS SECONDS WIDTH. Prints what came of it."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ async def pay() -> None:
     """Write a byte, as a provider writes a bill, and take as long as one."""
     import asyncio  # noqa: PLC0415 - slow libraries are imported where they are used
 
-    with calls.open("ab") as file:
+    with calls.open("ab") as file:  # noqa: ASYNC230 - a byte
         file.write(b".")
     await asyncio.sleep(seconds)
 
