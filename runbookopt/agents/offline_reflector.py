@@ -9,10 +9,14 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from runbookopt.agents.rules import Rule, decide, occurs, rules, words
+from runbookopt.markdown import LINE
 from runbookopt.records import canonical, digest_of
 from runbookopt.search.asks import Component, Proposal, Reflection, ReflectionFailure, Shown
 
-_FEEDBACK = re.compile(r"expected (?P<expected>.+), got (?P<got>.*)$")
+_FEEDBACK = re.compile(r"expected (?P<expected>.+?), got (?P<got>.*)$")
+# the first ", got ": what stands behind it comes from an agent's output
+
+_MARKER = re.compile(r"[ \t>]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+")
 
 _COMMON = frozenset(
     """a about after again ago all already also always am an and another answer any anyone anything are as
@@ -35,6 +39,9 @@ _COMMON = frozenset(
 
 SHORTEST = 3
 """Words with fewer letters say nothing of a topic either."""
+
+LONGEST = 4000
+"""So many characters of an input or a feedback are read: the work grows with the square of them."""
 
 PHRASES = 4
 """At most so many phrases stand in a proposed rule."""
@@ -82,27 +89,32 @@ class OfflineReflector:
         known = [rule for component in ask.components for rule in rules(component.text)]
         failing = [lesson for shown in ask.failing if (lesson := _failed(shown))]
         passing = [_passed(shown, known) for shown in ask.passing]
-        if not failing:
+        if not failing or not ask.components:
             return ReflectionFailure("no_lesson", "no feedback of the form 'expected X, got Y'")
         chance = random.Random(canonical([self._random_seed, digest_of(ask)]))
         evidence = _evidence(failing, passing)
         blamed = _blamed(ask.components, evidence)
         if blamed and chance.random() < BLAME:
-            return _without(*chance.choice(blamed), evidence)
-        phrases = _telling(known, evidence, chance)
-        home = _home(ask.components, evidence.expected)
-        if not phrases or home is None:
-            return ReflectionFailure(
-                "no_pattern", f"nothing sets the failures for {evidence.expected!r} apart"
-            )
-        return _with(home, phrases, evidence)
+            proposal = _without(*chance.choice(blamed), evidence)
+        else:
+            proposal = _with(ask.components, _telling(known, evidence, chance), evidence)
+        if proposal is None:  # nothing to try is no failure: the search remembers it, at no rollout
+            last = ask.components[-1]
+            return Proposal(f"nothing sets the failures for {evidence.expected} apart", last.id, last.text)
+        return proposal
 
 
 def _failed(shown: Shown) -> Lesson | None:
     for line in shown.feedback:
-        if match := _FEEDBACK.search(line):
+        match = _FEEDBACK.search(line[:LONGEST])
+        if match and _can_be_said(match["expected"]):
             return Lesson(shown.trajectory, _text(shown), match["got"], match["expected"])
     return None
+
+
+def _can_be_said(answer: str) -> bool:
+    """Tell whether a rule can answer this: no code span holds a backtick of ours or a line ending."""
+    return [rule.answer for rule in rules(_item("- ", ("x",), answer))] == [answer]
 
 
 def _passed(shown: Shown, known: Sequence[Rule]) -> Lesson:
@@ -110,7 +122,7 @@ def _passed(shown: Shown, known: Sequence[Rule]) -> Lesson:
     answers = {rule.answer for rule in known}
     try:
         output = json.loads(shown.output or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         output = None
     values = output.values() if isinstance(output, dict) else ()
     given = next((value for value in values if isinstance(value, str) and value in answers), "")
@@ -118,7 +130,8 @@ def _passed(shown: Shown, known: Sequence[Rule]) -> Lesson:
 
 
 def _text(shown: Shown) -> str:
-    return shown.input if isinstance(shown.input, str) else canonical(shown.input).decode()
+    text = shown.input if isinstance(shown.input, str) else canonical(shown.input).decode()
+    return text[:LONGEST]
 
 
 def _evidence(failing: Sequence[Lesson], passing: Sequence[Lesson]) -> Evidence:
@@ -147,7 +160,7 @@ def _telling(known: Sequence[Rule], evidence: Evidence, chance: random.Random) -
         if len(chosen) == PHRASES or worth[phrase] <= 0:
             break
         more = (*chosen, phrase)
-        if _right([*known, Rule(more, evidence.expected, 0, 0)], evidence.others) >= right:
+        if _right([*known, Rule(more, evidence.expected, 0, 0, 0)], evidence.others) >= right:
             chosen = more
     return chosen
 
@@ -163,7 +176,8 @@ def _count(phrase: str, lessons: Iterable[Lesson]) -> int:
 def _phrases(text: str) -> set[str]:
     found = words(text)
     runs = (found[at : at + length] for length in (1, 2, 3) for at in range(len(found) - length + 1))
-    return {" ".join(run) for run in runs if _says_something(run[0]) and _says_something(run[-1])}
+    phrases = {" ".join(run) for run in runs if _says_something(run[0]) and _says_something(run[-1])}
+    return {phrase for phrase in phrases if "_" not in phrase}  # which Markdown may take for emphasis
 
 
 def _says_something(word: str) -> bool:
@@ -182,40 +196,68 @@ def _blamed(components: Sequence[Component], evidence: Evidence) -> list[tuple[C
     ]
 
 
-def _without(component: Component, rule: Rule, phrase: str, evidence: Evidence) -> Proposal:
+def _without(component: Component, rule: Rule, phrase: str, evidence: Evidence) -> Proposal | None:
+    """Take a phrase out of a rule, and the rule with its last one; what else the item holds stays."""
     left = tuple(other for other in rule.phrases if other != phrase)
-    lines = component.text.split("\n")
-    ending = "\r" if lines[rule.first].endswith("\r") else ""
-    stop = _end(lines, rule.stop)
-    lines[rule.first : stop] = [_item(left, rule.answer) + ending] if left else []
+    lines = LINE.findall(component.text)
+    marker = _MARKER.match(lines[rule.first])
+    start, ending = marker[0] if marker else "- ", _ending(lines[rule.said - 1])
+    lines[rule.first : rule.said] = [_item(start, left, rule.answer) + ending] if left else []
+    meant = [
+        (left, known.answer) if known == rule else (known.phrases, known.answer)
+        for known in rules(component.text)
+        if left or known != rule
+    ]
     diagnosis = f'"{phrase}" leads to {rule.answer}, but here it stands in messages for {evidence.expected}'
-    return Proposal(diagnosis, component.id, "\n".join(lines), _cited(evidence))
+    return _proposal(component, lines, meant, diagnosis, evidence)
 
 
-def _with(home: tuple[Component, int], phrases: Sequence[str], evidence: Evidence) -> Proposal:
-    component, line = home
-    lines = component.text.split("\n")
-    ending = "\r" if lines[0].endswith("\r") else ""
-    lines.insert(line, _item(phrases, evidence.expected) + ending)
+def _with(components: Sequence[Component], phrases: Sequence[str], evidence: Evidence) -> Proposal | None:
+    """Add a rule."""
+    if not phrases:
+        return None
+    component, line = _home(components, evidence.expected)
+    lines = LINE.findall(component.text)
+    ending = _ending(lines[0] if lines else "") or "\n"
+    item = _item("- ", phrases, evidence.expected)
+    if line and not _ending(lines[line - 1]):
+        lines[line - 1] += ending
+        ending = ""
+    lines.insert(line, item + ending)
+    known = rules(component.text)
+    meant = [(rule.phrases, rule.answer) for rule in known]
+    meant.insert(sum(rule.first < line for rule in known), (tuple(phrases), evidence.expected))
     given = ", ".join(sorted({lesson.given for lesson in evidence.taught}))
     said = " or ".join(f'"{phrase}"' for phrase in phrases)
     diagnosis = f"messages with {said} were answered {given} instead of {evidence.expected}"
-    return Proposal(diagnosis, component.id, "\n".join(lines), _cited(evidence))
+    return _proposal(component, lines, meant, diagnosis, evidence)
 
 
-def _home(components: Sequence[Component], answer: str) -> tuple[Component, int] | None:
+def _proposal(
+    component: Component,
+    lines: Sequence[str],
+    meant: Sequence[tuple[tuple[str, ...], str]],
+    diagnosis: str,
+    evidence: Evidence,
+) -> Proposal | None:
+    """Give the edit if it reads as it is meant, for Markdown around it may make something else of it."""
+    text = "".join(lines)
+    if [(rule.phrases, rule.answer) for rule in rules(text)] != meant:
+        return None
+    return Proposal(diagnosis, component.id, text, tuple(lesson.trajectory for lesson in evidence.taught))
+
+
+def _home(components: Sequence[Component], answer: str) -> tuple[Component, int]:
     """Give the component and line where a new rule belongs: behind the last rule with that answer, or any."""
     found = [
         (component, rule) for component in components for rule in rules(component.text) if not rule.otherwise
     ]
     same = [(component, rule) for component, rule in found if rule.answer == answer]
-    if not components:
-        return None
-    component, line = components[-1], len(components[-1].text.split("\n"))
+    component, line = components[-1], len(LINE.findall(components[-1].text))
     if found:
         component, rule = (same or found)[-1]
         line = rule.stop
-    return component, _end(component.text.split("\n"), line)
+    return component, _end(LINE.findall(component.text), line)
 
 
 def _end(lines: Sequence[str], stop: int) -> int:
@@ -225,11 +267,11 @@ def _end(lines: Sequence[str], stop: int) -> int:
     return stop
 
 
-def _item(phrases: Sequence[str], answer: str) -> str:
+def _ending(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
+
+
+def _item(marker: str, phrases: Sequence[str], answer: str) -> str:
     *head, last = (f'"{phrase}"' for phrase in phrases)
     said = f"{', '.join(head)} or {last}" if head else last
-    return f"- If the message mentions {said}, answer `{answer}`."
-
-
-def _cited(evidence: Evidence) -> tuple[str, ...]:
-    return tuple(lesson.trajectory for lesson in evidence.taught)
+    return f"{marker}If the message mentions {said}, answer `{answer}`."

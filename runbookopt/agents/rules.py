@@ -15,13 +15,15 @@ _QUOTED = re.compile(r'"([^"]+)"')
 class Rule(Struct, frozen=True):
     """One list item that decides: `phrases` vote for `answer`.
 
-    `first` and `stop` are its lines, counted from 0, `stop` exclusive. The item that answers when nothing
-    matches has no phrases and `otherwise` set.
+    `first` and `stop` are its lines, counted from 0, `stop` exclusive; `said` is the line behind its own
+    sentence, for items may hold further paragraphs and items. The item that answers when nothing matches
+    has no phrases and `otherwise` set.
     """
 
     phrases: tuple[str, ...]
     answer: str
     first: int
+    said: int
     stop: int
     otherwise: bool = False
 
@@ -44,7 +46,7 @@ def rules(markdown: str) -> tuple[Rule, ...]:
     tokens = tokens_of(markdown)
     for position, token in enumerate(tokens):
         item = tokens[position + 2 : position + 3] if token.type == "list_item_open" else []
-        if not item or item[0].type != "inline" or token.map is None:
+        if not item or item[0].type != "inline" or token.map is None or item[0].map is None:
             continue
         children = item[0].children or []
         answers = [child.content for child in children if child.type == "code_inline"]
@@ -52,8 +54,8 @@ def rules(markdown: str) -> tuple[Rule, ...]:
         phrases = tuple(phrase for phrase in _QUOTED.findall(prose) if words(phrase))
         otherwise = prose.lstrip().casefold().startswith("otherwise")
         if len(answers) == 1 and (phrases or otherwise):
-            first, stop = token.map
-            found.append(Rule(() if otherwise else phrases, answers[0], first, stop, otherwise))
+            (first, stop), (_, said) = token.map, item[0].map
+            found.append(Rule(() if otherwise else phrases, answers[0], first, said, stop, otherwise))
     return tuple(found)
 
 
