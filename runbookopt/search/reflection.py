@@ -38,16 +38,15 @@ def objection(known: Known, parent: Runbook, proposal: Proposal, siblings: Seque
 
     `siblings` are the proposals of the same wave that will be tried.
     """
-    components = {part.id: part.text for part in parent.components}
-    if proposal.component not in components:
+    if proposal.component not in {part.id for part in parent.components}:
         return f"{proposal.component!r} is not a component that may be rewritten"
-    if proposal.text == components[proposal.component]:
+    text = runbooks.replace(parent, {proposal.component: proposal.text})
+    if text == parent.text:  # blank lines around it and line endings are not the proposal's to choose
         return "it repeats the component as it is"
     earlier = [*((made.component, made.text) for made in known.tried())]
     earlier += [(made.component, made.text) for made in siblings]
     if (proposal.component, proposal.text) in earlier:
         return "it repeats an earlier attempt"
-    text = runbooks.replace(parent, {proposal.component: proposal.text})
     if len(text) > known.limits.characters:
         return f"the runbook would have {len(text)} characters, {known.limits.characters} are allowed"
     if _copies(known, text, parent.text):
