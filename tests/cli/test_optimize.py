@@ -1,0 +1,281 @@
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from runbookopt.dossier import Dossier, read_dossier
+from runbookopt.evidence.library import Folder
+from runbookopt.journal import Journal
+from runbookopt.landing.bundle import Bundle, read_bundle
+from runbookopt.search.asks import Reflection
+
+if TYPE_CHECKING:
+    from tests.conftest import Clone, Ran
+
+Make = Callable[..., "Clone"]
+
+NAME = "support-triage"
+FILE = f"runbooks/{NAME}/RUNBOOK.md"
+KEYS = {
+    "": "runbook run outcome held_out validation objectives candidates spent bundle decision branch"
+    " pull_request",
+    "held_out": "tasks before after gain low high p look allowance tasks_needed",
+    "validation": "tasks before after",
+    "spent": "rollouts cached reflections tokens usd seconds",
+    "decision": "merge reasons",
+    "pull_request": "number url",
+}
+
+
+class Done(NamedTuple):
+    """The sample after one run in a checkout where somebody is at work; only to be looked at."""
+
+    clone: "Clone"
+    before: str
+    ran: "Ran"
+    found: dict[str, Any]
+    after: str
+
+
+def state(clone: "Clone") -> str:
+    """Give all of a checkout that no run may touch: branch, index, what is staged and what is not."""
+    asked = (("status", "--porcelain=v2", "--branch"), ("diff",), ("diff", "--cached"), ("stash", "list"))
+    return "\n".join([clone.git(*question) for question in asked] + [clone.git("symbolic-ref", "HEAD")])
+
+
+def refs(clone: "Clone") -> str:
+    return clone.at_origin("for-each-ref", "--format=%(refname) %(objectname)")
+
+
+def at_work(clone: "Clone") -> None:
+    """Leave a checkout on a branch with a file staged, changed again, and one that git does not know."""
+    clone.git("checkout", "-q", "-b", "mine")
+    clone.write({"notes.txt": "staged\n"})
+    clone.git("add", "notes.txt")
+    clone.write({"notes.txt": "changed again\n", "unknown.txt": "new\n"})
+
+
+@pytest.fixture(scope="session")
+def done(samples: Callable[[str], "Clone"]) -> Done:
+    clone = samples("optimized")
+    at_work(clone)
+    before = state(clone)
+    ran = clone.run("optimize-runbook", NAME, "--json")
+    return Done(clone, before, ran, json.loads(ran.stdout or "{}"), state(clone))
+
+
+def winner(clone: "Clone", found: dict[str, Any]) -> Bundle:
+    path = clone.root / found["bundle"]
+    return read_bundle(path.read_bytes(), str(path))
+
+
+def test_the_main_job_prints_one_object_with_exactly_the_keys_of_the_design(done: Done) -> None:
+    assert (done.ran.returncode, done.ran.stderr, done.ran.stdout.count("\n")) == (0, "", 1)
+    for place, keys in KEYS.items():
+        assert list(done.found[place] if place else done.found) == keys.split()
+    assert set(done.found["objectives"]) == {"accuracy"}
+    assert set(done.found["objectives"]["accuracy"]) == {"before", "after", "low", "high"}
+
+
+def test_the_sample_gets_a_better_runbook(done: Done) -> None:
+    held_out = done.found["held_out"]
+    assert (done.found["runbook"], done.found["outcome"]) == (NAME, "accepted")
+    assert held_out["gain"] == pytest.approx(held_out["after"] - held_out["before"])
+    assert held_out["low"] > 0
+    assert (held_out["look"], held_out["tasks_needed"]) == (1, None)
+    assert (done.found["spent"]["cached"], done.found["spent"]["usd"]) == (0, None)
+
+
+def test_the_branch_at_origin_holds_one_commit_that_changes_one_file(done: Done) -> None:
+    branch = done.found["branch"]
+    assert branch == f"runbookopt/{NAME}"
+    assert done.clone.at_origin("rev-list", "--count", f"main..{branch}") == "1"
+    assert done.clone.at_origin("rev-list", "--count", f"{branch}..main") == "0"
+    assert done.clone.at_origin("diff", "--raw", "--abbrev=1", "main", branch).startswith(":100644 100644 ")
+    assert done.clone.at_origin("diff", "--name-status", "main", branch) == f"M\t{FILE}"
+
+
+def test_the_commit_says_which_run_and_which_bundle_made_it(done: Done) -> None:
+    message = done.clone.at_origin("log", "-1", "--format=%(trailers:only,unfold)", done.found["branch"])
+    trailers = dict(line.split(": ", 1) for line in message.splitlines())
+    assert set(trailers) == {"Runbookopt-Run", "Runbookopt-Version", "Runbookopt-Gain", "Runbookopt-Bundle"}
+    assert trailers["Runbookopt-Run"] == done.found["run"]
+    assert trailers["Runbookopt-Bundle"] == f"sha256:{Path(done.found['bundle']).stem}"
+
+
+def test_what_is_proposed_is_the_winner_with_a_new_patch_number(done: Done) -> None:
+    proposed = done.clone.at_origin("show", f"{done.found['branch']}:{FILE}") + "\n"
+    candidate = winner(done.clone, done.found).candidate
+    assert proposed == candidate.replace("version: 1.0.0", "version: 1.0.1")
+
+
+def test_a_checkout_where_somebody_is_at_work_stays_as_it_was(done: Done) -> None:
+    assert done.after == done.before
+    assert (done.clone.root / "notes.txt").read_text() == "changed again\n"
+
+
+def test_what_origin_gets_is_a_branch_a_pull_request_and_the_ledger(done: Done) -> None:
+    names = [line.split()[0] for line in refs(done.clone).splitlines()]
+    assert names == [
+        "refs/heads/main",
+        f"refs/heads/runbookopt/{NAME}",
+        "refs/runbookopt/ledger",
+        "refs/runbookopt/pulls/1",
+    ]
+    assert done.found["pull_request"] == {
+        "number": 1,
+        "url": f"{done.clone.origin.as_uri()}#refs/runbookopt/pulls/1",
+    }
+
+
+# What a reflector is told ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def asked(done: Done) -> tuple[Reflection, ...]:
+    with Journal.open(done.clone.root / ".runbookopt/journal.sqlite3") as journal:
+        return journal.reflection_asks(done.found["run"])
+
+
+@pytest.fixture(scope="session")
+def dossier(done: Done) -> Dossier:
+    return read_dossier(Folder(done.clone.root), NAME)
+
+
+def test_no_reflection_cites_a_task_outside_train(asked: tuple[Reflection, ...], dossier: Dossier) -> None:
+    shown = {shown.task for ask in asked for shown in (*ask.failing, *ask.passing)}
+    assert len(asked) > 10
+    assert len(shown) > len(dossier.split.train) / 2
+    assert shown <= set(dossier.split.train)
+
+
+def test_no_reflection_holds_an_input_of_five_words_that_is_not_from_train(
+    asked: tuple[Reflection, ...], dossier: Dossier
+) -> None:
+    told = normal(str(list(asked)))
+    secret = {*(task.id for task in dossier.evidence.tasks)} - set(dossier.split.train)
+    inputs = [normal(str(dossier.evidence.task(task).input)) for task in secret]
+    long = [text for text in inputs if len(text.split()) >= 5]
+    assert len(long) > 200
+    assert [text for text in long if text in told] == []
+    assert all(normal(str(dossier.evidence.task(task).input)) in told for task in seen(asked))
+
+
+def seen(asked: Iterable[Reflection]) -> Iterator[str]:
+    return (shown.task for ask in asked for shown in ask.failing)
+
+
+def normal(text: str) -> str:
+    """Give the words alone, so that no escape or case hides an input."""
+    return " ".join(re.findall(r"\w+", text.replace("\\'", "'").casefold()))
+
+
+# Again and otherwise ---------------------------------------------------------------------------------------
+
+
+def test_again_with_nothing_new_pays_nothing_and_writes_nothing_to_origin(
+    repo: Make, planted: ModuleType
+) -> None:
+    clone = repo(planted.files())
+    first = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    before = refs(clone)
+    again = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    assert refs(clone) == before
+    assert (again["spent"]["rollouts"], again["spent"]["reflections"]) == (0, 0)
+    for key in ("run", "outcome", "held_out", "validation", "objectives", "branch", "pull_request"):
+        assert again[key] == first[key]
+
+
+def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]) -> None:
+    def found(width: int) -> tuple[object, ...]:
+        clone = samples(f"width-{width}")
+        ran = clone.run("optimize-runbook", NAME, "--json", "--no-propose", "--width", str(width))
+        told = json.loads(ran.stdout)
+        bundle = winner(clone, told)
+        return bundle.candidate, bundle.members, told["held_out"], told["validation"], told["candidates"]
+
+    assert found(1) == found(16)
+
+
+def test_a_dry_run_writes_nothing_but_the_journal(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    before = refs(clone), clone.git("for-each-ref")
+    found = json.loads(clone.run("optimize-runbook", "desk", "--dry-run", "--json").stdout)
+    assert (refs(clone), clone.git("for-each-ref")) == before
+    assert {path.name for path in (clone.root / ".runbookopt").iterdir()} == {".gitignore", "journal.sqlite3"}
+    assert (found["outcome"], found["decision"]["merge"]) == ("inconclusive", "none")
+    assert [found[key] for key in ("bundle", "branch", "pull_request")] == [None] * 3
+    assert set(found["held_out"].values()) == {None}
+
+
+def test_a_dry_run_shows_diff_and_reasons_on_validation_alone(repo: Make, planted: ModuleType) -> None:
+    shown = repo(planted.files()).run("optimize-runbook", "desk", "--dry-run").stdout
+    assert "validation  0.250 -> 1.000 on 24 tasks" in shown
+    assert re.search(r"^\+- If the message mentions .*, answer `post`", shown, re.MULTILINE)
+    assert "dry run: the held-out tasks were not opened" in shown
+
+
+def test_without_origin_a_run_ends_in_a_bundle(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    clone.git("remote", "remove", "origin")
+    ran = clone.run("optimize-runbook", "desk", "--no-propose", "--json")
+    found = json.loads(ran.stdout)
+    assert (ran.returncode, found["outcome"], found["branch"]) == (0, "accepted", None)
+    assert winner(clone, found).outcome == "accepted"
+
+
+def test_people_read_scores_diff_reasons_and_what_waits_for_whom(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files(policy="reviewers: [bo]\n"))
+    shown = clone.run("optimize-runbook", "--all").stdout
+    for part in (
+        "desk: a better runbook, proved on held-out tasks",
+        "held-out (60 tasks)",
+        "+version: 1.0.1",
+        "decision: goes to review",
+        "waits for bo",
+        "branch runbookopt/desk",
+    ):
+        assert part in shown
+    assert "\x1b" not in shown
+
+
+# Ctrl-C ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.5])
+def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(
+    samples: Callable[[str], "Clone"], seconds: float
+) -> None:
+    clone = samples("interrupted")
+    program = Path(sys.executable).with_name("optimize-runbook")
+    endless = ["--patience", "1000000", "--max-failures", "1000000", "--budget-rollouts", "100000000"]
+    process = subprocess.Popen(
+        [program, NAME, "--json", *endless],
+        cwd=clone.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    journal = clone.root / ".runbookopt/journal.sqlite3"
+    while not journal.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    time.sleep(seconds)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    printed, complaint = process.communicate(timeout=60)
+    assert time.monotonic() - began < 2
+    assert (process.returncode, printed) == (130, "")
+    assert complaint == (
+        f"{NAME}: interrupted; all answers so far are in .runbookopt/journal.sqlite3, and the same"
+        " command goes on from there\n"
+    )
+    assert refs(clone).split()[0::2] == ["refs/heads/main"]

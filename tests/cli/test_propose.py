@@ -1,0 +1,128 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runbookopt.proof.allowance import allowance
+from runbookopt.proof.ledger import Ledger
+from runbookopt.repository import Repository
+
+if TYPE_CHECKING:
+    from tests.conftest import Clone
+
+Make = Callable[..., "Clone"]
+
+
+@pytest.fixture
+def desk(repo: Make, planted: ModuleType) -> "Clone":
+    return repo(planted.files())
+
+
+def refs(clone: "Clone") -> str:
+    return clone.at_origin("for-each-ref", "--format=%(refname) %(objectname)")
+
+
+def optimized(clone: "Clone", *flags: str) -> Path:
+    """Run the half with models alone, and give the bundle that it hands over."""
+    ran = clone.run("optimize-runbook", "desk", "--no-propose", "--json", *flags)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return clone.root / str(json.loads(ran.stdout)["bundle"])
+
+
+def proposed(clone: "Clone", *bundles: Path) -> list[dict[str, Any]]:
+    ran = clone.run("runbookopt", "propose", *map(str, bundles), "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_the_half_with_models_leaves_origin_alone(desk: "Clone") -> None:
+    before = refs(desk)
+    assert optimized(desk).is_file()
+    assert refs(desk) == before
+
+
+def test_a_bundle_is_landed_in_another_clone(desk: "Clone") -> None:
+    desk.git("remote", "remove", "origin")
+    bundle, ci = optimized(desk), desk.again("ci", "ci")
+    (found,) = proposed(ci, bundle)
+    assert (found["runbook"], found["outcome"], found["branch"]) == ("desk", "accepted", "runbookopt/desk")
+    assert found["pull_request"]["number"] == 1
+    assert ci.at_origin("diff", "--name-status", "main", "runbookopt/desk") == "M\trunbooks/desk/RUNBOOK.md"
+    assert ci.git("status", "--porcelain") == ""
+    assert not (ci.root / ".runbookopt").exists()
+
+
+def test_the_same_bundle_again_changes_nothing(desk: "Clone") -> None:
+    bundle = optimized(desk)
+    first, before = proposed(desk, bundle), refs(desk)
+    (again,) = proposed(desk, bundle)
+    assert refs(desk) == before
+    assert again["pull_request"] == first[0]["pull_request"]
+    assert "pull request 1 proposes this already" in again["decision"]["reasons"]
+
+
+@pytest.mark.slow
+def test_two_bundles_of_two_clones_do_not_share_the_first_allowance(desk: "Clone") -> None:
+    first = optimized(desk.again("one", "one"))
+    second = optimized(desk.again("two", "two"), "--random-seed", "1")
+    assert [looks_of(bundle) for bundle in (first, second)] == [1, 1]
+    found = proposed(desk, first, second)
+    assert [one["pull_request"]["number"] for one in found] == [1, 1]
+    with Repository.open(desk.root) as repository:
+        looks = Ledger.open(repository, push=True).looks("desk")
+    spends = [allowance(looks[:place], look.groups, 0.05).spend for place, look in enumerate(looks)]
+    assert spends == pytest.approx([0.025, 0.05 / 6])
+    assert "pull request 1 was brought up to date" in found[1]["decision"]["reasons"]
+
+
+def looks_of(bundle: Path) -> int:
+    """Count the looks that the clone of a bundle knows of."""
+    with Repository.open(bundle.parent) as repository:
+        return len(Ledger.open(repository, push=False).looks("desk"))
+
+
+@pytest.mark.slow
+def test_a_noisy_agent_is_proved_by_repeats_and_derived_anew_elsewhere(desk: "Clone") -> None:
+    bundle, ci = optimized(desk, "--agent-noise", "0.1"), desk.again("ci", "ci")
+    (found,) = proposed(ci, bundle)
+    outputs = json.loads(bundle.read_bytes())["outputs"]
+    assert {len(task[side]) for task in outputs for side in ("before", "after")} == {3}
+    assert any(len(set(task["before"])) > 1 for task in outputs)
+    assert (found["outcome"], found["pull_request"]["number"]) == ("accepted", 1)
+
+
+def test_a_noisy_run_again_pays_nothing(desk: "Clone") -> None:
+    flags = ("optimize-runbook", "desk", "--agent-noise", "0.1", "--json")
+    first = json.loads(desk.run(*flags).stdout)
+    before = refs(desk)
+    again = json.loads(desk.run(*flags).stdout)
+    assert (again["spent"]["rollouts"], again["spent"]["reflections"]) == (0, 0)
+    assert (again["held_out"], refs(desk)) == (first["held_out"], before)
+
+
+def test_a_changed_bundle_is_one_clear_line_and_writes_nothing(desk: "Clone") -> None:
+    bundle, before = optimized(desk), refs(desk)
+    bundle.write_text(bundle.read_text().replace("answer `post`", "answer `cards`"))
+    ran = desk.run("runbookopt", "propose", str(bundle))
+    assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
+    assert refs(desk) == before
+
+
+def test_what_is_no_bundle_does_not_stop_the_others(desk: "Clone") -> None:
+    bundle = optimized(desk)
+    ran = desk.run("runbookopt", "propose", "nosuch.json", str(bundle), "--json")
+    assert ran.returncode == 1
+    assert ran.stderr == "nosuch.json: No such file or directory; expected a file of .runbookopt/bundles/\n"
+    assert json.loads(ran.stdout)["outcome"] == "accepted"
+
+
+def test_a_bundle_of_commits_that_origin_never_had_is_refused(desk: "Clone") -> None:
+    desk.commit({"README.md": "not pushed\n"}, push=False)
+    bundle, ci = optimized(desk), desk.again("ci", "ci")
+    kept = shutil.copy(bundle, ci.root)
+    ran = ci.run("runbookopt", "propose", str(kept))
+    assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
