@@ -327,7 +327,7 @@ PARTS = st.sampled_from(["lessons", "preamble", "evaluation", "front-matter"])
 ANSWERS = st.builds(Proposal, st.text(max_size=5), PARTS, SAID) | st.just(ReflectionFailure("refused", "no"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(ANSWERS, min_size=1, max_size=12))
 def test_whatever_is_proposed_only_what_an_edit_may_do_is_ever_tried(answers: list[Answer]) -> None:
     told = iter(answers * 20)
