@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from runbookopt import runbook as runbooks
 from runbookopt.runbook import Runbook
-from runbookopt.search.asks import Attempt, Candidate, Proposal, Rollout, Tried
+from runbookopt.search.asks import Attempt, Candidate, Proposal, ReflectionFailure, Rollout, Tried
 from runbookopt.search.pool import Member, lineage
 from runbookopt.search.problem import Minibatch, Problem, limits
 
@@ -21,6 +21,7 @@ class Known:
         self.rng = random.Random(problem.options.random_seed)
         self.pool: list[Member] = []
         self.failures_in_a_row = 0
+        self.broken: ReflectionFailure | None = None  # the failure that was one too many
         seed = Candidate(problem.seed.text).digest
         self._attempts = {(seed, task): attempt for task, attempt in problem.free.items()}
         self._tried: list[tuple[int, Tried]] = []
@@ -38,6 +39,12 @@ class Known:
         """Remember an edit of the pool's member `parent` and what became of it."""
         tried = Tried(proposal.component, proposal.diagnosis, proposal.text, outcome)
         self._tried.append((parent, tried))
+
+    def fail(self, failure: ReflectionFailure) -> None:
+        """Count a reflection that gave no proposal."""
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row == self.options.max_failures:
+            self.broken = self.broken or failure
 
     def tried(self, parent: int | None = None) -> tuple[Tried, ...]:
         """Give all earlier edits, or those of a member and of what it was made from, oldest first."""

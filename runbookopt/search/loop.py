@@ -75,6 +75,7 @@ def search(problem: Problem) -> Asking[Found]:
             accepted = yield from _accept(known, parent, trials)
             improved = yield from _cross(known, parent, accepted)
             barren = 0 if improved else barren + 1
+            _end_if_broken(known)
         ended = f"{barren} waves without a better frontier"
     except _Ended as end:
         ended = str(end)
@@ -105,7 +106,7 @@ def _reflect(known: Known, parent: int, batches: Sequence[Minibatch]) -> Asking[
     trials: list[_Trial] = []
     for ask, answer in zip(asks, reply.reflections, strict=True):
         if isinstance(answer, ReflectionFailure):
-            _count_failure(known, answer)
+            known.fail(answer)
             continue
         known.failures_in_a_row = 0
         why = objection(known, runbook, answer, [trial.proposal for trial in trials])
@@ -174,8 +175,10 @@ def _ask(ask: Ask) -> Asking[Reply]:
     return reply
 
 
-def _count_failure(known: Known, failure: ReflectionFailure) -> None:
-    known.failures_in_a_row += 1
-    if known.failures_in_a_row >= known.options.max_failures:
-        count = known.failures_in_a_row
-        raise _Ended(f"{count} reflections failed in a row; the last one, {failure.kind}: {failure.message}")
+def _end_if_broken(known: Known) -> None:
+    """End once too many reflections failed in a row; what others of the wave proposed was tried first."""
+    if known.broken is not None:
+        raise _Ended(
+            f"{known.options.max_failures} reflections failed in a row;"
+            f" the last one, {known.broken.kind}: {known.broken.message}"
+        )

@@ -246,6 +246,15 @@ def test_failures_in_a_row_end_the_search_and_the_last_one_is_named() -> None:
     assert heard.found.tried == ()
 
 
+def test_what_others_of_the_wave_proposed_is_tried_before_failures_end_the_search() -> None:
+    numbers = count()
+    refused = ReflectionFailure("refused", "no")
+    heard = run(lambda asked: refused if next(numbers) else teaching(asked), optioned(max_failures=2))
+    assert [one.outcome for one in heard.found.tried] == ["accepted"]
+    assert (len(heard.found.pool), len(heard.reflections)) == (2, 3)
+    assert heard.found.ended.startswith("2 reflections failed in a row")
+
+
 def test_a_proposal_between_failures_lets_the_search_go_on() -> None:
     numbers = count()
     refused = ReflectionFailure("refused", "no")
