@@ -84,6 +84,23 @@ def test_words_that_passing_messages_share_are_no_lesson() -> None:
     assert not any(rule.answer == "parcel" and "parcel" in rule.phrases for rule in rules(said.text))
 
 
+def phrases_for_parcel(asked: Reflection) -> set[str]:
+    found = rules(proposed(asked).text)
+    return {phrase for rule in found if rule.answer == "parcel" for phrase in rule.phrases}
+
+
+def test_words_of_failures_that_expect_something_else_are_no_lesson() -> None:
+    urgent = [shown(1, "urgent parcel", "parcel"), shown(2, "urgent box", "parcel")]
+    assert phrases_for_parcel(ask([*urgent, shown(3, "urgent letter", "letter")]))
+    assert "urgent" not in phrases_for_parcel(ask([*urgent, shown(3, "urgent letter", "letter")]))
+
+
+def test_a_phrase_that_leads_a_passing_message_astray_is_not_taken() -> None:
+    lost = [shown(number, f"lost thing number{number}", "parcel") for number in range(4)]
+    assert "lost" in phrases_for_parcel(ask(lost))
+    assert "lost" not in phrases_for_parcel(ask(lost, [shown(5, "lost in thought")]))
+
+
 def test_a_new_rule_stands_behind_the_last_one_with_its_answer() -> None:
     text = '- "box" means `parcel`\n- "card" means `card`\n'
     said = proposed(ask(LOST, FINE, text))
@@ -151,8 +168,8 @@ def test_an_answer_that_no_code_span_can_hold_is_no_lesson(expected: str) -> Non
 
 
 def test_words_that_markdown_would_take_for_emphasis_become_no_phrase() -> None:
-    said = proposed(ask([shown(1, "__parcel__ and _lost here_", "parcel")], FINE))
-    assert "_" not in said.text
+    found = phrases_for_parcel(ask([shown(1, "__parcel__ _lost_ box", "parcel")], FINE))
+    assert found == {"box"}
 
 
 def test_no_rule_is_written_where_it_would_be_code() -> None:
@@ -167,7 +184,8 @@ def test_a_megabyte_is_read_in_no_time() -> None:
         )
         for n in range(12)
     ]
-    failing = [shown(n, f"parcel number {n} " * 60_000, "parcel", "got " * 200_000) for n in range(20, 26)]
+    many = " ".join(f"word{n}" for n in range(100_000))
+    failing = [shown(n, f"parcel {n} {many}", "parcel", "got " * 200_000) for n in range(20, 26)]
     assert len(proposed(ask(failing, long)).diagnosis) < 10_000
 
 
