@@ -38,7 +38,7 @@ class Problem(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         """Give `path:line: message`, as compilers do."""
-        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        where = plain(self.path) if self.line is None else f"{plain(self.path)}:{self.line}"
         return f"{where}: {self.message}"
 
 

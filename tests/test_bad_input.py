@@ -147,6 +147,27 @@ def test_many_warnings_are_one_line_that_says_where_to_read_them(desk: Make) -> 
     assert warning.endswith("2 more warnings: see `runbookopt check`")
 
 
+def test_no_file_name_moves_the_cursor(desk: Make) -> None:
+    clone = desk({"trajectories/desk/\x1b[2J.jsonl": line(id="t-3")})
+    ran = clone.run("optimize-runbook", "desk")
+    assert ran.stderr == f'{EVIDENCE}:4: id "t-3" is taken by trajectories/desk/\\x1b[2J.jsonl:1\n'
+
+
+def test_a_full_disk_behind_standard_output_is_one_clear_line(desk: Make) -> None:
+    program = Path(sys.executable).with_name("optimize-runbook")
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [program, "desk", "--dry-run"],
+            cwd=desk().root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "No space left on device: make room, then run the same command again\n"
+
+
 def test_a_verdict_on_an_unknown_criterion_is_a_warning(desk: Make) -> None:
     strange = {"criterion": "right-dekc", "result": "pass", "score": 1.0}
     clone = desk({OTHERS: line(verdicts=[strange])})

@@ -1,15 +1,18 @@
 """The two commands, and the one border where errors turn into a sentence and an exit status."""
 
+import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from runbookopt import __version__
 from runbookopt.cli import check, optimize, propose, pulls, schema, show
+from runbookopt.cli.complaint import complain
 from runbookopt.errors import RunbookoptError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -60,11 +63,16 @@ def _about(
 
 def _run(app: typer.Typer) -> None:
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where what goes wrong can still be said
     except RunbookoptError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         sys.exit(error.status)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _no_room(error)
         if os.environ.get("RUNBOOKOPT_TRACEBACK"):
             raise
         print(
@@ -73,3 +81,9 @@ def _run(app: typer.Typer) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _no_room(error: OSError) -> NoReturn:
+    print(f"{error.strerror}: make room, then run the same command again", file=sys.stderr)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries to write the rest once more
+    sys.exit(1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runbookopt.cli.complaint import complain
 from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class _Run:
         except WrongUsage:  # the same for every runbook
             raise
         except RunbookoptError as error:
-            print(error, file=sys.stderr)
+            complain(error)
             return error.status
         return 0
 
@@ -196,4 +197,4 @@ def _warn(result: "Result") -> None:
     """Say in one line what of the evidence was not read as it stands."""
     if result.warnings:
         more = f"; {len(result.warnings) - 1} more warnings: see `runbookopt check`"
-        print(f"warning: {result.warnings[0]}{more if len(result.warnings) > 1 else ''}", file=sys.stderr)
+        complain(f"warning: {result.warnings[0]}{more if len(result.warnings) > 1 else ''}")

@@ -1,11 +1,11 @@
 """`runbookopt propose`: the second half, from bundles to the ledger, a branch and a pull request."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runbookopt.cli.complaint import complain
 from runbookopt.errors import RunbookoptError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _safely(repository: "Repository", path: Path, *, json: bool) -> int:
     try:
         _one(repository, path, json=json)
     except RunbookoptError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return error.status
     return 0
 

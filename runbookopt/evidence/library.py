@@ -133,7 +133,7 @@ class _Entry(Struct, Generic[T], frozen=True):
 
     @property
     def place(self) -> str:
-        return f"{self.path}:{self.line}"
+        return f"{plain(self.path)}:{self.line}"
 
     def problem(self, message: str, severity: Severity = "error") -> Problem:
         return Problem(self.path, self.line, message, severity)
