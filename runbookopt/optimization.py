@@ -83,14 +83,24 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
         driver = _driver(ready, run, progress)
         found = driver.drive(search(ready.problem))
         if not found.pool:
-            budget = f"{job.settings.budget.rollouts} rollouts, {ready.reserved} of them kept for the proof,"
-            tasks = f"{len(ready.problem.validation)} validation tasks"
-            raise RunbookoptError(
-                f"{job.name}: {budget} do not cover today's runbook on {tasks}: raise budget.rollouts"
-            )
+            run.finish()  # else it would end at the same ask for ever
+            raise RunbookoptError(f"{job.name}: {_why_no_seed(ready, found.ended)}")
         result = _Conclusion(repository, ready, found, driver, run.id).result()
         run.finish()
     return result
+
+
+def _why_no_seed(ready: Ready, ended: str) -> str:
+    budget, tasks = ready.job.settings.budget, f"{len(ready.problem.validation)} validation tasks"
+    if ended == "minutes":
+        return (
+            f"the search's time was up before today's runbook was tried on {tasks}: raise budget.minutes"
+            " or width; what was answered is kept"
+        )
+    return (
+        f"{budget.rollouts} rollouts, {ready.reserved} of them kept for the proof, do not cover today's"
+        f" runbook on {tasks}: raise budget.rollouts"
+    )
 
 
 def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None) -> Driver:

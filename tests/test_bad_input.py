@@ -256,6 +256,13 @@ def test_a_journal_of_another_version_is_one_clear_line_and_left_as_it_is(desk: 
     assert journal.read_bytes() == before
 
 
+def test_too_little_time_for_the_seed_is_one_clear_line_and_more_time_helps(desk: Make) -> None:
+    clone = desk()
+    said = "desk: the search's time was up before today's runbook was tried on 24 validation tasks"
+    stops(clone, clone.run("optimize-runbook", "desk", "--budget-minutes", "0.0000001"), 1, said)
+    assert json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)["outcome"] == "accepted"
+
+
 def test_one_runbook_that_fails_does_not_stop_the_others(desk: Make) -> None:
     clone = desk({"runbooks/aaa/RUNBOOK.md": "# A\n", "runbooks/aaa/rubric.yaml": "criteria: []\n"})
     ran = clone.run("optimize-runbook", "--all", "--json")

@@ -194,6 +194,7 @@ def test_again_with_nothing_new_pays_nothing_and_writes_nothing_to_origin(
         assert again[key] == first[key]
 
 
+@pytest.mark.slow
 def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]) -> None:
     def found(width: int) -> tuple[object, ...]:
         clone = samples(f"width-{width}")
@@ -250,7 +251,7 @@ def test_people_read_scores_diff_reasons_and_what_waits_for_whom(repo: Make, pla
 # Ctrl-C ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [0.1, 1.5])
+@pytest.mark.parametrize("seconds", [0.1, 1.0])
 def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(
     samples: Callable[[str], "Clone"], seconds: float
 ) -> None:
