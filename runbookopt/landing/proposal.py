@@ -8,6 +8,7 @@ import re
 from msgspec import Struct
 from msgspec.structs import replace
 
+from runbookopt.dossier import read_dossier
 from runbookopt.errors import Refused
 from runbookopt.forge.forge import Draft, Forge, PullRequest
 from runbookopt.gitwords import GitFailed, PushRejected
@@ -20,6 +21,7 @@ from runbookopt.landing.rederivation import (
     check,
     decided,
     file_at,
+    moved_since_its_look,
     must_be_fresh,
     must_have_the_held_out_tasks,
     prove,
@@ -162,8 +164,14 @@ class _Publication(Struct, frozen=True):
         data, digests = self.ledger.bundle(pull.bundle), self.checked.bundle.digests
         if data is None:
             return False
-        proposed = read_bundle(data, f"bundle {pull.bundle} of the ledger").digests
-        return replace(proposed, held_out=digests.held_out) == digests
+        proposed = read_bundle(data, f"bundle {pull.bundle} of the ledger")
+        return replace(proposed.digests, held_out=digests.held_out) == digests and self._told(proposed)
+
+    def _told(self, proposed: Bundle) -> bool:
+        """Whether an earlier bundle knew of all that has moved since the look."""
+        checked = self.checked
+        there = read_dossier(self.repository.revision(proposed.base), proposed.runbook)
+        return moved_since_its_look(checked, there) == moved_since_its_look(checked, checked.dossier)
 
     def _draft(self, branch: str) -> Draft:
         checked, proof, decision = self.checked, self.proof, self.proposed.decision

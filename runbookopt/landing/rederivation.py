@@ -134,7 +134,7 @@ def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
     bundle, dossier = checked.bundle, checked.dossier
     before, after = checked.change.before.text, bundle.candidate
     looks = ledger.looks(bundle.runbook)
-    earlier = looks_before(looks, checked.look.key) if checked.look else looks
+    earlier = (*looks_before(looks, checked.look.key), checked.look) if checked.look else looks
     notes = changed_since(
         earlier, dossier.evidence.tasks, dossier.digests.rubric, seed=dossier.digests.runbook
     )
@@ -176,7 +176,8 @@ def must_have_the_held_out_tasks(repository: Repository, checked: Checked, tip: 
     """Hold the tasks that were looked at against those of the default branch at `tip`.
 
     Some more tasks change nothing; where a quarter is new, or a task has gone or has another reference, the
-    proof is of something else. Raises Stale.
+    proof is of something else. What had moved at the bundle's base already, between a look and a run that
+    rests on its record, is for the decision to name. Raises Stale.
     """
     look, name = checked.look, checked.bundle.runbook
     if look is None:
@@ -185,7 +186,8 @@ def must_have_the_held_out_tasks(repository: Repository, checked: Checked, tip: 
         now = read_dossier(repository.revision(tip), name)
     except RunbookoptError as error:
         raise Stale(f"{name} cannot be read on origin's default branch any more: {error}") from error
-    moved = list(changed_since([look], now.evidence.tasks, look.rubric))
+    named = moved_since_its_look(checked, checked.dossier)
+    moved = [told for told in moved_since_its_look(checked, now) if told not in named]
     if recorded([look], replace(look, key="", groups=group_digests(now.held_out_groups))) is None:
         moved.append("a quarter of the held-out groups is new")
     if moved:
@@ -194,6 +196,12 @@ def must_have_the_held_out_tasks(repository: Repository, checked: Checked, tip: 
             f"trajectories/{name}: changed on origin's default branch since the run ({told}): "
             f"run optimize-runbook {name} again"
         )
+
+
+def moved_since_its_look(checked: Checked, dossier: Dossier) -> tuple[str, ...]:
+    """Say which tasks that a bundle's look saw are gone from a dossier, or have another reference there."""
+    look = checked.look
+    return changed_since([look], dossier.evidence.tasks, look.rubric) if look else ()
 
 
 def _change(repository: Repository, bundle: Bundle, dossier: Dossier) -> Change:

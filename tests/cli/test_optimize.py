@@ -195,6 +195,26 @@ def test_again_with_nothing_new_pays_nothing_and_writes_nothing_to_origin(
 
 
 @pytest.mark.slow
+def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
+    repo: Make, planted: ModuleType
+) -> None:
+    clone = repo(planted.files())
+    first = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    tasks = planted.trajectories()
+    tasks[60]["task"]["reference"] = {"answer": "post"}
+    clone.commit({"trajectories/desk/all.jsonl": planted.lines(tasks)})
+    ran = clone.run("optimize-runbook", "desk", "--json")
+    found = json.loads(ran.stdout)
+    reasons = "; ".join(found["decision"]["reasons"])
+    assert (ran.returncode, found["decision"]["merge"]) == (0, "review")
+    assert "had another reference when it was looked at" in reasons
+    assert "pull request 1 was brought up to date" in reasons
+    assert found["held_out"] == first["held_out"]
+    again = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    assert "pull request 1 proposes this already" in again["decision"]["reasons"]
+
+
+@pytest.mark.slow
 def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]) -> None:
     def found(width: int) -> tuple[object, ...]:
         clone = samples(f"width-{width}")
