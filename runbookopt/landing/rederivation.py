@@ -27,7 +27,7 @@ from runbookopt.proof.allowance import (
     recorded,
     reference_digest,
 )
-from runbookopt.proof.comparison import Comparison, Pair, compare
+from runbookopt.proof.comparison import Comparison, Pair, Terms, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.records import MalformedFile, digest
 from runbookopt.repository import Repository
@@ -118,7 +118,7 @@ def prove(repository: Repository, ledger: Ledger, checked: Checked) -> Proof | N
     source = checked
     if look.bundle not in {None, checked.bundle.digest}:
         source = check(repository, ledger, recorded_bundle(ledger, look.bundle or ""))
-    return _proof(ledger, source, look)
+    return _proof(ledger, source, look, checked.dossier.policy.proof)
 
 
 def recorded_bundle(ledger: Ledger, digest: str) -> Bundle:
@@ -278,9 +278,9 @@ def _answered(ledger: Ledger, look: Look) -> Look | None:
     return own[0] if own else other if other is not None and other.bundle is not None else None
 
 
-def _proof(ledger: Ledger, source: Checked, look: Look) -> Proof:
+def _proof(ledger: Ledger, source: Checked, look: Look, terms: Terms) -> Proof:
+    """Compare what was recorded, under the terms of the base at hand: the policy may have moved since."""
     earlier = looks_before(ledger.looks(look.runbook), look.key)
-    terms = source.dossier.policy.proof
     may = allowance(earlier, look.groups, terms.allowance)
     compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.next_spend)
     return Proof(may, compared, source.pairs, source.bundle.digest)

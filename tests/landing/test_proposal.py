@@ -388,6 +388,17 @@ def test_another_policy_brings_an_open_pull_request_up_to_date(bench: Bench) -> 
     assert (again.number, again.reviewers, again.auto_merge) == (1, ("bo", "cy"), False)
 
 
+def test_a_record_is_judged_by_the_policy_of_the_base_at_hand(bench: Bench) -> None:
+    """A margin that was raised since the look holds for what it recorded, and so does a lower one."""
+    record = bench.bundle()
+    assert bench.propose(record).outcome == "accepted"
+    for margin, outcome in (("0.39", "inconclusive"), ("0.45", "rejected"), ("0.01", "accepted")):
+        policy = f"{bench.half.REVIEW}proof: {{margin: {margin}}}\n"
+        bench.clone.commit({"runbooks/triage/policy.yaml": policy})
+        proposed = bench.propose(restating(bench.bundle(wins=2), record))
+        assert (proposed.outcome, proposed.decision.merge == "none") == (outcome, outcome != "accepted")
+
+
 def test_a_record_of_another_runbook_answers_nothing(bench: Bench) -> None:
     record = bench.bundle()
     bench.propose(record)
