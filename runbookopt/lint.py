@@ -1,6 +1,6 @@
 """All that is wrong with a repository's files, and what is well-formed and still bodes ill."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -8,8 +8,9 @@ from runbookopt.dossier import ROOT, Dossier, read_dossier, runbook_names
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.explanation import nearest, plain
-from runbookopt.proof.allowance import allowance
-from runbookopt.proof.comparison import MINIMUM_GROUPS, provable_gain
+from runbookopt.proof.allowance import Look, burnt
+from runbookopt.proof.comparison import provable_gain
+from runbookopt.provability import next_look, obstacles
 from runbookopt.records import MalformedFile, Problem
 from runbookopt.settings import FILE, read_settings
 from runbookopt.verifier import checks
@@ -24,53 +25,56 @@ MANY_OBJECTIVES = 5
 class Lint(Struct, frozen=True):
     """What is to be said of a repository: `problems` have to be solved, `advice` may be followed.
 
-    `dossiers` are those of the runbooks that can be used.
+    `dossiers` are those of the runbooks that can be used; `looks` are, by the names of these, the looks that
+    were taken at their held-out tasks.
     """
 
     names: tuple[str, ...]
     dossiers: tuple[Dossier, ...]
     problems: tuple[Problem, ...]
     advice: tuple[Problem, ...]
+    looks: dict[str, tuple[Look, ...]] = {}
 
 
-def lint(source: Source) -> Lint:
-    """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once."""
+def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: ()) -> Lint:
+    """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
+
+    `looked` gives the looks that were taken at a runbook's held-out tasks.
+    """
     names = runbook_names(source)
     dossiers: list[Dossier] = []
+    looks: dict[str, tuple[Look, ...]] = {}
     problems = [*_links(source), *_settings_problems(source)]
     if not names:
         problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))
     for name in names:
         try:
-            dossiers.append(read_dossier(source, name))
+            earlier = looked(name)
+            dossiers.append(read_dossier(source, name, burnt=burnt(earlier)))
+            looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems
         except RunbookoptError as error:
             problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
     problems += [problem for dossier in dossiers for problem in dossier.warnings]
-    found = [*_unknown_names(source, names), *(piece for dossier in dossiers for piece in advice(dossier))]
-    return Lint(tuple(names), tuple(dossiers), _sorted(problems), _sorted(found))
+    found = [*_unknown_names(source, names)]
+    found += [piece for dossier in dossiers for piece in advice(dossier, looks[dossier.name])]
+    return Lint(tuple(names), tuple(dossiers), _sorted(problems), _sorted(found), looks)
 
 
-def provable(dossier: Dossier) -> float | None:
-    """Give the smallest gain that the held-out set proves at its first look, as the policy asks for it.
+def advice(dossier: Dossier, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:
+    """Say what is well-formed and still makes a good result unlikely, or no evidence of much.
 
-    A gain of the mean score, with a power of .8; None where it proves none.
+    `earlier` are the looks that were taken at the held-out tasks.
     """
-    margin = dossier.policy.proof.margin
-    return provable_gain(len(dossier.held_out_groups), _first_look(dossier), margin=margin)
-
-
-def advice(dossier: Dossier) -> tuple[Problem, ...]:
-    """Say what is well-formed and still makes a good result unlikely, or no evidence of much."""
     trajectories = f"trajectories/{dossier.name}"
     _, rubric, policy = dossier.files
     return tuple(
         Problem(path, None, sentence, "warning")
         for path, sentences in (
-            (trajectories, (*_on_tasks(dossier), *_on_references(dossier))),
+            (trajectories, (*_on_tasks(dossier), *obstacles(dossier, earlier), *_on_references(dossier))),
             (rubric, _on_rubric(dossier)),
-            (policy, _on_policy(dossier)),
+            (policy, (*_on_merging(dossier), *_on_gain(dossier, earlier))),
         )
         for sentence in sentences
     )
@@ -112,17 +116,10 @@ def _unknown_names(source: Source, names: Collection[str]) -> Iterator[Problem]:
 
 
 def _on_tasks(dossier: Dossier) -> Iterator[str]:
-    parts, groups = dossier.split, len(dossier.held_out_groups)
+    parts = dossier.split
     for what, tasks in (("train", parts.train), ("validation", parts.validation)):
         if len(tasks) < FEW_TASKS:
             yield f"{len(tasks)} {what} tasks: too few for a search; expected at least {FEW_TASKS}"
-    if groups < MINIMUM_GROUPS:
-        share = float(dossier.policy.proof.split.held_out)
-        more = -(-(MINIMUM_GROUPS - groups) // share)
-        yield (
-            f"{groups} held-out groups: a proof needs at least {MINIMUM_GROUPS}; about {more:.0f} more tasks "
-            f"would bring them (a share of {share:g} is held out)"
-        )
 
 
 def _on_references(dossier: Dossier) -> Iterator[str]:
@@ -152,22 +149,25 @@ def _on_rubric(dossier: Dossier) -> Iterator[str]:
         )
 
 
-def _on_policy(dossier: Dossier) -> Iterator[str]:
-    policy, groups = dossier.policy, len(dossier.held_out_groups)
+def _on_merging(dossier: Dossier) -> Iterator[str]:
+    policy = dossier.policy
     if dossier.digests.policy is None:
-        yield "not found: every change goes to review, and nobody is requested"
+        yield "not found: every change goes to review, and can be approved by nobody: declare reviewers there"
+    elif not policy.reviewers:
+        yield "a change that goes to review can be approved by nobody: name reviewers"
+    if policy.merge == "auto" and policy.auto_merge_if.calibrated and dossier.rubric.uncalibrated:
+        which = ", ".join(dossier.rubric.uncalibrated)
+        yield f"nothing will merge automatically: criteria that are not calibrated decide ({which})"
+
+
+def _on_gain(dossier: Dossier, earlier: Sequence[Look]) -> Iterator[str]:
+    policy, groups = dossier.policy, len(dossier.held_out_groups)
     asked = policy.proof.margin
     if policy.merge == "auto":
         asked = max(asked, policy.auto_merge_if.gain_at_least)
-        if policy.auto_merge_if.calibrated and dossier.rubric.uncalibrated:
-            which = ", ".join(dossier.rubric.uncalibrated)
-            yield f"nothing will merge automatically: criteria that are not calibrated decide ({which})"
-    if groups >= MINIMUM_GROUPS and provable_gain(groups, _first_look(dossier), margin=asked) is None:
+    may = next_look(dossier, earlier)
+    if not obstacles(dossier, earlier) and provable_gain(groups, may.spend, margin=asked) is None:
         yield (
-            f"{groups} held-out groups cannot prove a gain of {asked:g}, which is what the policy asks for: "
-            "hold out more tasks, or ask for less"
+            f"{groups} held-out groups cannot prove a gain of {asked:g} (as look {may.look}), which is what"
+            " the policy asks for: hold out more tasks, or ask for less"
         )
-
-
-def _first_look(dossier: Dossier) -> float:
-    return allowance((), dossier.held_out_groups, dossier.policy.proof.allowance).spend

@@ -9,12 +9,11 @@ from runbookopt.agents.agent import Agent, Reflector
 from runbookopt.dossier import Dossier, read_dossier
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Task
 from runbookopt.landing.held_out import held_out_digest
-from runbookopt.proof.allowance import Look, allowance, burnt, group_digests
-from runbookopt.proof.comparison import can_pass
+from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.ledger import Ledger
+from runbookopt.provability import more_tasks, obstacles, unjudged
 from runbookopt.records import digest_of
 from runbookopt.repository import Repository
 from runbookopt.search.asks import Attempt, Candidate
@@ -48,7 +47,8 @@ class Ready(Struct, frozen=True):
 
     `held_out` are the tasks of the proof, each tried `repeats` times by either side; `free` are the seed's
     stored attempts by (candidate digest, task, repeat); `reserved` rollouts are kept for the proof; `terms`
-    is what decides the path of the run, and `run_id` its digest; `notes` say what of the working tree counts.
+    is what decides the path of the run, and `run_id` its digest; `notes` say what of the working tree counts,
+    and which tasks cannot be judged.
     """
 
     job: Job
@@ -76,7 +76,7 @@ def prepare(repository: Repository, job: Job) -> Ready:
     looks = ledger.looks(job.name)
     base, dossier, notes = _read(repository, job, burnt(looks))
     held_out = tuple(dossier.evidence.task(task) for task in dossier.split.held_out)
-    _must_be_provable(job, dossier, held_out, looks)
+    _must_be_provable(job, dossier, looks)
     known = _stored(dossier, job.agent)
     problem = _problem(job, dossier, known)
     repeats = 1 if job.agent.deterministic else dossier.policy.proof.repeats
@@ -102,7 +102,7 @@ def prepare(repository: Repository, job: Job) -> Ready:
         reserved=reserved,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=notes,
+        notes=(*notes, *_unjudged(dossier)),
     )
 
 
@@ -165,23 +165,27 @@ def _held_out(dossier: Dossier) -> str:
     return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
 
 
-def _must_be_provable(
-    job: Job, dossier: Dossier, held_out: tuple[Task, ...], looks: tuple[Look, ...]
-) -> None:
-    split = dossier.split
+def _must_be_provable(job: Job, dossier: Dossier, looks: tuple[Look, ...]) -> None:
+    """Refuse what no search could make good: everything paid for it would be paid for nothing."""
+    split, shares = dossier.split, dossier.policy.proof.split
     if not split.train or not split.validation:
+        share = shares.validation if split.train else shares.train
         raise RunbookoptError(
             f"trajectories/{dossier.name}: {len(split.train)} train and {len(split.validation)} validation"
-            " tasks: both are needed to search; add trajectories"
+            f" tasks: both are needed to search; {more_tasks(dossier, 1, share)}"
         )
-    groups = {group_of(task) for task in held_out}
-    spend = allowance(looks, group_digests(groups), dossier.policy.proof.allowance).spend
-    if job.look and not can_pass(len(groups), spend, dossier.policy.proof.margin):
+    against = obstacles(dossier, looks) if job.look else ()
+    if against:
         raise RunbookoptError(
-            f"{dossier.name}: winning all {len(groups)} held-out groups would prove nothing (as look"
-            f" {len(looks) + 1}, at a significance level of {spend:.2g}): add tasks with references, or use"
-            " --dry-run to search without a proof"
+            f"{dossier.name}: {'; '.join(against)}; or use --dry-run to search without a proof"
         )
+
+
+def _unjudged(dossier: Dossier) -> tuple[str, ...]:
+    """Say which tasks teach and select nothing: the verifier fails on them whatever the output is."""
+    found = {"train": dossier.split.train, "validation": dossier.split.validation}
+    told = {part: unjudged(dossier, tasks) for part, tasks in found.items()}
+    return tuple(f"{part} tasks that the rubric cannot judge are {why}" for part, why in told.items() if why)
 
 
 def _must_afford(job: Job, reserved: int) -> None:

@@ -121,11 +121,49 @@ def test_a_word_for_a_number_is_wrong_usage(desk: Make) -> None:
 def test_too_few_tasks_to_prove_anything_stop_before_the_first_rollout(
     desk: Make, planted: ModuleType
 ) -> None:
-    few = [task for task in planted.trajectories() if int(str(task["id"])[2:]) < 48 + 4]
+    few = [task for task in planted.trajectories() if int(str(task["id"])[2:]) < 48 + 19]
     clone = desk({EVIDENCE: planted.lines(few)})
-    said = "desk: winning all 4 held-out groups would prove nothing"
+    said = "desk: 19 held-out groups: a proof needs at least 20; about 3 more tasks would bring them"
     stops(clone, clone.run("optimize-runbook", "desk"), 1, said, "--dry-run")
     assert not (clone.root / ".runbookopt").exists()
+
+
+def without_references(planted: ModuleType, *parts: str) -> str:
+    """Give the tasks, every sixteenth of these parts without what the rubric looks for."""
+    records = planted.trajectories()
+    for number, record in enumerate(records):
+        if record["task"]["split"] in parts and number % 16 == 0:
+            record["task"]["reference"] = {}
+    return str(planted.lines(records))
+
+
+def test_a_proof_that_cannot_judge_its_tasks_stops_before_the_first_rollout(
+    desk: Make, planted: ModuleType
+) -> None:
+    clone = desk({EVIDENCE: without_references(planted, "held-out")})
+    said = "desk: held-out tasks that the rubric cannot judge are 4 of 60: right-desk: nothing at $.answer"
+    stops(clone, clone.run("optimize-runbook", "desk"), 1, said, f"first in {EVIDENCE}:", "mend")
+    assert not (clone.root / ".runbookopt").exists()
+    assert clone.run("optimize-runbook", "desk", "--dry-run").returncode == 0
+
+
+def test_tasks_of_the_search_that_cannot_be_judged_are_noted(desk: Make, planted: ModuleType) -> None:
+    clone = desk({EVIDENCE: without_references(planted, "train", "validation")})
+    ran = clone.run("optimize-runbook", "desk", "--dry-run")
+    for part, count in (("train", "2 of 24"), ("validation", "1 of 24")):
+        assert (
+            f"  {part} tasks that the rubric cannot judge are {count}: right-desk: nothing at" in ran.stdout
+        )
+
+
+def test_tasks_that_are_all_of_one_group_are_said_to_count_once(desk: Make, planted: ModuleType) -> None:
+    records = planted.trajectories()
+    for record in records:
+        del record["task"]["split"]
+        record["task"]["group"] = "customer-1"
+    clone = desk({EVIDENCE: planted.lines(records)})
+    said = "tasks of one group count once, and all 108 are of one group: add tasks of other groups"
+    stops(clone, clone.run("optimize-runbook", "desk"), 1, said)
 
 
 def test_half_a_line_among_good_ones_is_a_warning(desk: Make, planted: ModuleType) -> None:

@@ -21,7 +21,7 @@ def tasks(number: int, reference: object = {"a": "x"}) -> str:
 FILES = {
     "runbooks/triage/RUNBOOK.md": "# Triage\n\n## Rules\n\nNone.\n",
     "runbooks/triage/rubric.yaml": RUBRIC,
-    "runbooks/triage/policy.yaml": "merge: auto\n",
+    "runbooks/triage/policy.yaml": "merge: auto\nreviewers: [bo]\n",
     "trajectories/triage/a.jsonl": tasks(120),
     "runbookopt.yaml": "defaults: {width: 2}\n",
 }
@@ -88,9 +88,32 @@ def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path:
             "runbooks/triage/rubric.yaml",
             "6 objectives",
         ),
-        ({"runbooks/triage/policy.yaml": None}, "runbooks/triage/policy.yaml", "goes to review"),
         (
-            {"runbooks/triage/policy.yaml": "merge: auto\nauto_merge_if: {gain_at_least: 0.97}\n"},
+            {"trajectories/triage/a.jsonl": tasks(120, None)},
+            "trajectories/triage",
+            "held-out tasks that the rubric cannot judge are 51 of 51: right: nothing at $.a",
+        ),
+        (
+            {"trajectories/triage/a.jsonl": tasks(120).replace('"reference"', '"group": "g", "reference"')},
+            "trajectories/triage",
+            "tasks of one group count once, and all 120 are of one group",
+        ),
+        (
+            {"runbooks/triage/policy.yaml": None},
+            "runbooks/triage/policy.yaml",
+            "not found: every change goes to review, and can be approved by nobody",
+        ),
+        (
+            {"runbooks/triage/policy.yaml": "merge: auto\n"},
+            "runbooks/triage/policy.yaml",
+            "a change that goes to review can be approved by nobody: name reviewers",
+        ),
+        (
+            {
+                "runbooks/triage/policy.yaml": (
+                    "merge: auto\nreviewers: [bo]\nauto_merge_if: {gain_at_least: 0.97}\n"
+                )
+            },
             "runbooks/triage/policy.yaml",
             "cannot prove a gain of 0.97",
         ),

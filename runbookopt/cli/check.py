@@ -1,13 +1,17 @@
 """`runbookopt check`: lint every file that a repository declares, and say all that is wrong at once."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from runbookopt.dossier import Dossier
     from runbookopt.lint import Lint
+    from runbookopt.proof.allowance import Look
     from runbookopt.records import Problem
 
 
@@ -22,14 +26,17 @@ def check(
 
     An error keeps a runbook from being used; a warning is a bad record among good ones, which runs leave out;
     advice says what makes a good result unlikely: too few tasks, a rubric that checks only form, more than
-    five objectives, a held-out set that cannot prove the gain that the policy asks for.
+    five objectives, a held-out set that cannot prove the gain that the policy asks for (at the next look, by
+    what this clone knows of the ledger).
 
     Exit status: 0 where there is nothing but advice, 1 on any error or warning.
     """
     from runbookopt.evidence.library import Folder
     from runbookopt.lint import lint
 
-    found = lint(Folder(Path(root) if root else _around(Path.cwd())))
+    folder = Path(root) if root else _around(Path.cwd())
+    with _looks(folder) as looked:
+        found = lint(Folder(folder), looked)
     if json:
         from msgspec.json import encode
 
@@ -48,19 +55,43 @@ def _around(folder: Path) -> Path:
     raise RunbookoptError(f"{folder} is not in a git repository: go to one, or name a folder with --root")
 
 
+@contextmanager
+def _looks(folder: Path) -> "Iterator[Callable[[str], tuple[Look, ...]]]":
+    """Lend what this clone knows of looks at held-out tasks: nobody is asked; a mere folder knows none."""
+    from runbookopt.gitwords import GitFailed
+    from runbookopt.proof.ledger import Ledger
+    from runbookopt.repository import Repository
+
+    try:
+        repository = Repository.open(folder)
+    except GitFailed:
+        yield lambda _: ()
+        return
+    with repository:
+        own = repository.root.resolve() == folder.resolve()
+        yield Ledger.open(repository, push=False).looks if own else lambda _: ()
+
+
 def _print(found: "Lint") -> None:
+    from runbookopt.explanation import plain
+
+    for line in _report(found):
+        print(plain(line))
+
+
+def _report(found: "Lint") -> "Iterator[str]":
     for problem in found.problems:
-        print(_line(problem, problem.severity))
+        yield _line(problem, problem.severity)
     for piece in found.advice:
-        print(_line(piece, "advice"))
+        yield _line(piece, "advice")
     for dossier in found.dossiers:
-        print(_summary(dossier))
+        yield _summary(dossier, found.looks[dossier.name])
     unusable = sorted(set(found.names) - {dossier.name for dossier in found.dossiers})
     if unusable:
-        print(f"cannot be used as they are: {', '.join(unusable)}")
+        yield f"cannot be used as they are: {', '.join(unusable)}"
     errors = sum(problem.severity == "error" for problem in found.problems)
     counts = {"error": errors, "warning": len(found.problems) - errors, "piece of advice": len(found.advice)}
-    print(", ".join(_count(number, word) for word, number in counts.items() if number) or "nothing wrong")
+    yield ", ".join(_count(number, word) for word, number in counts.items() if number) or "nothing wrong"
 
 
 def _line(problem: "Problem", severity: str) -> str:
@@ -71,19 +102,19 @@ def _line(problem: "Problem", severity: str) -> str:
     return f"{where}{severity}: {problem.message}"
 
 
-def _summary(dossier: "Dossier") -> str:
-    from runbookopt.lint import provable
+def _summary(dossier: "Dossier", looks: "tuple[Look, ...]") -> str:
+    from runbookopt.provability import provable
 
-    split, policy, gain = dossier.split, dossier.policy, provable(dossier)
+    split, policy, gain = dossier.split, dossier.policy, provable(dossier, looks)
     tasks = (
         f"{len(split.train)} train, {len(split.validation)} validation, {len(split.held_out)} held-out tasks"
     )
     left_out = f" ({len(split.left_out)} left out)" if split.left_out else ""
     merging = f"merge: {policy.merge}" if dossier.digests.policy else "no policy"
-    proving = "no gain can be proven" if gain is None else f"can prove a gain of {100 * gain:.1f} points"
+    proving = f"can prove a gain of {100 * gain:.1f} points" if gain is not None else "can prove no gain"
     return (
         f"{dossier.name}: {tasks}{left_out}, {_count(len(dossier.evidence.trajectories), 'trajectory')}; "
-        f"{_count(len(dossier.rubric.criteria), 'criterion')}, {merging}; {proving}"
+        f"{_count(len(dossier.rubric.criteria), 'criterion')}, {merging}; {proving}, as look {len(looks) + 1}"
     )
 
 
@@ -99,13 +130,13 @@ def _as_json(found: "Lint") -> dict[str, Any]:
     return {
         "ok": not found.problems,
         "problems": [asdict(problem) for problem in found.problems] + advice,
-        "runbooks": [_facts(dossier) for dossier in found.dossiers],
+        "runbooks": [_facts(dossier, found.looks[dossier.name]) for dossier in found.dossiers],
         "unusable": sorted(set(found.names) - {dossier.name for dossier in found.dossiers}),
     }
 
 
-def _facts(dossier: "Dossier") -> dict[str, Any]:
-    from runbookopt.lint import provable
+def _facts(dossier: "Dossier", looks: "tuple[Look, ...]") -> dict[str, Any]:
+    from runbookopt.provability import provable
 
     split, policy = dossier.split, dossier.policy
     return {
@@ -131,5 +162,6 @@ def _facts(dossier: "Dossier") -> dict[str, Any]:
             "merge": policy.merge,
             "reviewers": policy.reviewers,
         },
-        "provable_gain": provable(dossier),
+        "look": len(looks) + 1,
+        "provable_gain": provable(dossier, looks),
     }

@@ -1,17 +1,26 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from runbookopt.cli.check import check
 from runbookopt.errors import RunbookoptError
+from runbookopt.proof.ledger import Ledger
+from runbookopt.repository import Repository
+
+if TYPE_CHECKING:
+    from tests.conftest import Clone
 
 FILES = {
     "runbooks/triage/RUNBOOK.md": "---\nversion: 1.2.0\n---\n# Triage\n\n## Rules\n\nNone.\n\n## Rubric\n",
     "runbooks/triage/rubric.yaml": "criteria:\n- {id: right, check: {kind: equals, reference: $}}\n",
-    "runbooks/triage/policy.yaml": "merge: auto\n",
+    "runbooks/triage/policy.yaml": "merge: auto\nreviewers: [bo]\n",
     "trajectories/triage/a.jsonl": "".join(
         json.dumps({"id": f"t{n}", "task": {"input": f"task {n}", "reference": "x"}}) + "\n"
         for n in range(120)
@@ -42,6 +51,7 @@ def test_a_repository_in_order_gets_a_line_for_each_runbook(tmp_path: Path) -> N
     assert status == 0
     assert stdout.startswith("triage: ")
     assert "120 trajectories; 1 criterion, merge: auto; can prove a gain of" in stdout
+    assert " points, as look 1\n" in stdout
     assert stdout.endswith("nothing wrong\n")
 
 
@@ -101,6 +111,24 @@ def test_the_repository_around_the_current_folder_is_linted(
     write(tmp_path, {".git/HEAD": ""})
     monkeypatch.chdir(tmp_path / "runbooks/triage")
     assert run()[1].endswith("nothing wrong\n")
+
+
+def test_the_looks_that_were_taken_have_their_say(
+    repo: Callable[..., "Clone"], first_half: ModuleType
+) -> None:
+    clone = repo(first_half.files())
+    assert "50 held-out tasks" in (before := clone.run("runbookopt", "check").stdout)
+    assert "points, as look 1\n" in before
+    with Repository.open(clone.root) as repository:
+        look = first_half.FirstHalf(repository)().look
+        searched = (*look.searched, *list(look.tasks)[:35])
+        Ledger.open(repository, push=False).register(replace(look, searched=searched))
+    after = clone.run("runbookopt", "check").stdout
+    assert "15 held-out groups, not counting 35 tasks left out as used or nearly repeated: a proof" in after
+    assert after.splitlines()[-2].endswith(
+        "15 held-out tasks (35 left out), 60 trajectories; 1 criterion, "
+        "merge: auto; can prove no gain, as look 2"
+    )
 
 
 def test_our_own_samples_are_in_order() -> None:
