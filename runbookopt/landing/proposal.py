@@ -131,7 +131,7 @@ class _Publication(Struct, frozen=True):
             return self._proposed(is_open, why_not)
         tip = self.repository.base()
         must_be_fresh(self.repository, self.checked, tip)
-        must_have_the_held_out_tasks(self.repository, self.checked, tip)
+        must_have_the_held_out_tasks(self.repository, self.ledger, self.checked, tip)
         if is_open and self._proposes_the_same(is_open):
             return self._proposed(is_open, f"pull request {is_open.number} proposes this already")
         self.ledger.keep(bundle.digest, encode(bundle))

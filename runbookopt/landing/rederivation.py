@@ -18,14 +18,17 @@ from runbookopt.landing.policy import Decision, Facts, decide
 from runbookopt.proof.allowance import (
     Allowance,
     Look,
+    Moved,
     allowance,
     burnt,
     changed_since,
     group_digests,
     look_key,
     looks_before,
+    moved_since,
     recorded,
     reference_digest,
+    trajectory_names,
 )
 from runbookopt.proof.comparison import Comparison, Pair, Terms, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
@@ -172,36 +175,52 @@ def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
         raise Stale(f"{', '.join(moved)}: changed on origin's default branch since the run; {again}")
 
 
-def must_have_the_held_out_tasks(repository: Repository, checked: Checked, tip: str) -> None:
+def must_have_the_held_out_tasks(repository: Repository, ledger: Ledger, checked: Checked, tip: str) -> None:
     """Hold the tasks that were looked at against those of the default branch at `tip`.
 
     Some more tasks change nothing; where a quarter is new, or a task has gone or has another reference, the
     proof is of something else. What had moved at the bundle's base already, between a look and a run that
     rests on its record, is for the decision to name. Raises Stale.
     """
-    look, name = checked.look, checked.bundle.runbook
-    if look is None:
-        return
-    try:
-        now = read_dossier(repository.revision(tip), name)
-    except RunbookoptError as error:
-        raise Stale(f"{name} cannot be read on origin's default branch any more: {error}") from error
-    named = moved_since_its_look(checked, checked.dossier)
-    moved = [told for told in moved_since_its_look(checked, now) if told not in named]
-    if recorded([look], replace(look, key="", groups=group_digests(now.held_out_groups))) is None:
-        moved.append("a quarter of the held-out groups is new")
-    if moved:
-        told = "; ".join(moved[:3])
+    name, found = checked.bundle.runbook, held_out_now(repository, ledger, checked, tip)
+    told = "; ".join((*found.moved, *(["a quarter of the held-out groups is new"] if found.grown else [])))
+    if told:
         raise Stale(
             f"trajectories/{name}: changed on origin's default branch since the run ({told}): "
             f"run optimize-runbook {name} again"
         )
 
 
-def moved_since_its_look(checked: Checked, dossier: Dossier) -> tuple[str, ...]:
+class HeldOutNow(Struct, frozen=True):
+    """The held-out tasks of the default branch, held against those that were looked at.
+
+    `moved` tells of those that went or got another reference since the base; `grown`: a quarter of the
+    groups is new since the look.
+    """
+
+    moved: tuple[str, ...] = ()
+    grown: bool = False
+
+
+def held_out_now(repository: Repository, ledger: Ledger, checked: Checked, tip: str) -> HeldOutNow:
+    """Say what became, by `tip` of the default branch, of the tasks that were looked at."""
+    look, name, base = checked.look, checked.bundle.runbook, checked.dossier
+    if look is None:
+        return HeldOutNow()
+    used = burnt(ledger.looks(name))  # what a search has used by now is no news to a proof
+    try:
+        now = read_dossier(repository.revision(tip), name, burnt=used)
+    except RunbookoptError as error:
+        return HeldOutNow(moved=(f"{name} cannot be read there any more: {error}",))
+    moved = moved_since_its_look(checked, now).less(moved_since_its_look(checked, base))
+    names = {**trajectory_names(base.evidence.tasks), **trajectory_names(now.evidence.tasks)}
+    fresh = replace(look, key="", groups=group_digests(now.held_out_groups))
+    return HeldOutNow(moved.told(names), grown=recorded([look], fresh) is None)
+
+
+def moved_since_its_look(checked: Checked, dossier: Dossier) -> Moved:
     """Say which tasks that a bundle's look saw are gone from a dossier, or have another reference there."""
-    look = checked.look
-    return changed_since([look], dossier.evidence.tasks, look.rubric) if look else ()
+    return moved_since([checked.look] if checked.look else [], dossier.evidence.tasks)
 
 
 def _change(repository: Repository, bundle: Bundle, dossier: Dossier) -> Change:

@@ -1,6 +1,6 @@
 """What looks at held-out tasks have spent, and what the next may: a fold over the ledger's entries (pure)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -45,6 +45,25 @@ class Allowance(Struct, frozen=True):
     spend: float
     next_spend: float
     left: float
+
+
+class Moved(Struct, frozen=True):
+    """Ids of looked-at tasks that are gone, and of those whose reference is another."""
+
+    gone: frozenset[str]
+    changed: frozenset[str]
+
+    def less(self, known: "Moved") -> "Moved":
+        """Give what is not in `known` already."""
+        return Moved(self.gone - known.gone, self.changed - known.changed)
+
+    def told(self, names: Mapping[str, str]) -> tuple[str, ...]:
+        """Say it, one sentence a kind; a task that `names` lacks goes by the first digits of its digest."""
+        sentences = {
+            "tasks that were looked at are gone": self.gone,
+            "tasks had another reference when they were looked at": self.changed,
+        }
+        return tuple(f"{what}: {_few(tasks, names)}" for what, tasks in sentences.items() if tasks)
 
 
 def group_digests(keys: Iterable[str]) -> tuple[str, ...]:
@@ -114,28 +133,42 @@ def burnt(earlier: Sequence[Look]) -> frozenset[str]:
 def changed_since(
     earlier: Sequence[Look], tasks: Sequence[Task], rubric: str, *, seed: str | None = None
 ) -> tuple[str, ...]:
-    """Say, one sentence each, what was moved under the proof since the looks `earlier`.
+    """Say, one sentence a kind, what was moved under the proof since the looks `earlier`.
 
-    Looked-at tasks that are gone from `tasks` (all there are, not only those drawn), or whose reference is
-    another, and a rubric that is another. With `seed`, the digest of today's runbook, the comparison reaches
-    back to the last look at another seed: since then somebody has changed the runbook, by a merge whose
-    report named what was moved, or by hand. A winner that still waits for its reviewers clears nothing.
-    Without `seed` every look counts.
+    That is what `moved_since` finds, and a rubric that is another. With `seed`, the digest of today's
+    runbook, the comparison reaches back to the last look at another seed: since then somebody has changed
+    the runbook, by a merge whose report named what was moved, or by hand. A winner that still waits for its
+    reviewers clears nothing. Without `seed` every look counts.
     """
     merged = [at for at, look in enumerate(earlier) if seed is not None and look.seed != seed]
     since = earlier[merged[-1] :] if merged else earlier
+    other_rubric = any(look.rubric != rubric for look in since)
+    told = moved_since(since, tasks).told(trajectory_names(tasks))
+    return (*(["the rubric is another than at earlier looks"] if other_rubric else []), *told)
+
+
+def moved_since(earlier: Sequence[Look], tasks: Sequence[Task]) -> Moved:
+    """Find the looked-at tasks that are gone from `tasks`, or whose reference is another.
+
+    `tasks` are all there are, not only those drawn. Of looks at the same task the first counts.
+    """
     today = {task.id: reference_digest(task) for task in tasks}
     known: dict[str, str] = {}
-    for look in reversed(since):
+    for look in reversed(earlier):
         known.update(look.tasks)
-    vanished = [f"task {task}, looked at before, is gone" for task in sorted(known.keys() - today.keys())]
-    moved = [
-        f"task {task} had another reference when it was looked at"
-        for task in sorted(known.keys() & today.keys())
-        if known[task] != today[task]
-    ]
-    other_rubric = any(look.rubric != rubric for look in since)
-    return (*(["the rubric is another than at earlier looks"] if other_rubric else []), *vanished, *moved)
+    changed = {task for task in known.keys() & today.keys() if known[task] != today[task]}
+    return Moved(frozenset(known.keys() - today.keys()), frozenset(changed))
+
+
+def trajectory_names(tasks: Iterable[Task]) -> dict[str, str]:
+    """Give a stored trajectory for each task's id that has one: people can look that up."""
+    return {task.id: task.trajectories[0] for task in tasks if task.trajectories}
+
+
+def _few(tasks: Collection[str], names: Mapping[str, str], most: int = 3) -> str:
+    shown = sorted(names.get(task, task.removeprefix("sha256:")[:12]) for task in tasks)
+    more = f" and {len(tasks) - most} more" if len(tasks) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 def _spend(left: float, total: float) -> float:

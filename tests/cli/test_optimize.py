@@ -207,7 +207,7 @@ def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
     found = json.loads(ran.stdout)
     reasons = "; ".join(found["decision"]["reasons"])
     assert (ran.returncode, found["decision"]["merge"]) == (0, "review")
-    assert "had another reference when it was looked at" in reasons
+    assert "had another reference when they were looked at: " in reasons
     assert "pull request 1 was brought up to date" in reasons
     assert found["held_out"] == first["held_out"]
     again = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)

@@ -15,6 +15,7 @@ from runbookopt.landing.bundle import Bundle, encode, seal
 from runbookopt.landing.merging import merge_automatic
 from runbookopt.landing.proposal import Proposed, branch_of, propose
 from runbookopt.landing.rederivation import Stale
+from runbookopt.proof.allowance import burnt
 from runbookopt.proof.ledger import Ledger
 from runbookopt.records import MalformedFile, digest
 from runbookopt.repository import Repository
@@ -351,6 +352,19 @@ def test_what_else_moved_there_does_not_matter(bench: Bench) -> None:
     bundle = bench.bundle()
     bench.clone.commit({"README.md": "hello\n", "trajectories/triage/new.jsonl": new_tasks(12)})
     assert bench.propose(bundle).pull_request is not None
+
+
+def test_tasks_that_a_search_has_used_are_no_new_groups(bench: Bench) -> None:
+    """Once searched and held out today, they are burnt: a fresh run does not see them, nor may the tip."""
+    searched = [{"input": f"old {n}", "reference": {"queue": "card"}, "split": "train"} for n in range(30)]
+    lines = "".join(json.dumps({"id": f"o-{n}", "task": task}) + "\n" for n, task in enumerate(searched))
+    bench.clone.commit({"trajectories/triage/old.jsonl": lines})
+    bench.propose(bench.bundle(bench.candidate("one"), wins=3))
+    bench.clone.commit({"trajectories/triage/old.jsonl": lines.replace('"train"', '"held-out"')})
+    used = burnt(Ledger.open(bench.repository, push=True).looks("triage"))
+    fresh = bench.bundle(burnt=used)
+    bench.clone.commit({"README.md": "moved\n"})
+    assert bench.propose(fresh).pull_request is not None
 
 
 def restating(bundle: Bundle, record: Bundle) -> Bundle:

@@ -12,8 +12,10 @@ from runbookopt.proof.allowance import (
     group_digests,
     look_key,
     looks_before,
+    moved_since,
     recorded,
     reference_digest,
+    trajectory_names,
 )
 
 A = 0.05
@@ -119,11 +121,19 @@ def test_whatever_was_moved_under_the_proof_is_named() -> None:
     today = [kept, Task("moved", "moved", {"queue": "loans"}), Task("new", "new", None)]
     assert changed_since([looked_at("s", [kept, moved, gone])], today, "other") == (
         "the rubric is another than at earlier looks",
-        "task gone, looked at before, is gone",
-        "task moved had another reference when it was looked at",
+        "tasks that were looked at are gone: gone",
+        "tasks had another reference when they were looked at: moved",
     )
     assert changed_since([looked_at("s", [kept])], today, "r") == ()
     assert changed_since([], today, "r") == ()
+
+
+def test_moved_tasks_are_named_by_trajectories_and_not_all_of_them() -> None:
+    tasks = [Task("sha256:" + f"{n}" * 64, n, trajectories=(f"t-{n}",) if n else ()) for n in range(6)]
+    moved = moved_since([looked_at("s", tasks)], [])
+    told = "tasks that were looked at are gone: 000000000000, t-1, t-2 and 3 more"
+    assert moved.told(trajectory_names(tasks)) == (told,)
+    assert moved.less(moved).told({}) == ()
 
 
 def test_a_moved_task_is_named_until_the_runbook_has_changed_and_no_sooner() -> None:
