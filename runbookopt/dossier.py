@@ -1,6 +1,6 @@
 """Everything that a repository declares about one runbook: where each file is, and all of it read."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -22,6 +22,9 @@ T = TypeVar("T")
 ROOT = "runbooks"
 NAMES = ("RUNBOOK.md", "SKILL.md", "AGENTS.md", "CLAUDE.md")
 """A runbook's file, the first that is there; else the only *.md of its folder."""
+
+LONGEST = 200
+"""Bytes of one part of a runbook's name: git keeps a branch as a file, and adds to its name."""
 
 
 class Digests(Struct, frozen=True):
@@ -83,6 +86,9 @@ def runbook_file(source: Source, name: str) -> str:
     names = runbook_names(source)
     if name not in names:
         raise RunbookoptError(_unknown(name, names))
+    unsafe = _unsafe(name)
+    if unsafe:
+        raise _unusable(name, f"{unsafe}, and a runbook's name becomes a branch's: rename the folder")
     around = [other for other in names if _inside(name, other)]
     if around:
         raise _unusable(name, f"lies inside {ROOT}/{around[0]}, which is a runbook itself")
@@ -108,7 +114,7 @@ def read_dossier(source: Source, name: str, *, burnt: Collection[str] = ()) -> D
     policy = _tried(lambda: read_policy(terms, files[2]), problems)
     rubric = _tried(lambda: _rubric(judging, files[1]), problems)
     locked = policy.locked if policy else ()
-    runbook = _tried(lambda: runbooks.decode(text or b"", locked=locked, path=path), problems)
+    runbook = _tried(lambda: _rewritable(text or b"", locked, path), problems)
     evidence = _tried(lambda: read_evidence(source, name), problems)
     if policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
@@ -167,6 +173,31 @@ def _tried(read: Callable[[], T], problems: list[Problem]) -> T | None:
     except MalformedFile as error:
         problems += error.problems
         return None
+
+
+def _unsafe(name: str) -> str | None:
+    """Say what keeps a name from being an argument, a path and a branch alike; None is nothing."""
+    for part in name.split("/"):
+        if not part.isprintable():
+            return f"'{plain(part)}' holds control characters or others that cannot be seen"
+        if part.startswith(("-", " ")):
+            return f"'{part}' begins with '{part[0]}'"
+        if part.endswith((".", " ", ".lock")):
+            return f"'{part}' ends with '{'.lock' if part.endswith('.lock') else part[-1]}'"
+        if ".." in part or "\\" in part:
+            return f"'{part}' holds '..' or a backslash"
+        if len(part.encode()) > LONGEST:
+            return f"'{part[:20]}...' is longer than {LONGEST} bytes"
+    return None
+
+
+def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
+    runbook = runbooks.decode(data, locked=locked, path=path)
+    if not any(part.text.strip() for part in runbook.components):
+        what = "every part is locked" if data.strip() else "the file is empty"
+        message = f"{what}: nothing may be rewritten (see `runbookopt show {path}`)"
+        raise MalformedFile([Problem(path, None, message)])
+    return runbook
 
 
 def _rubric(data: bytes | None, path: str) -> Rubric:

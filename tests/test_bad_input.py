@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbookopt.proof.ledger import Ledger
+from runbookopt.repository import Repository
+
 if TYPE_CHECKING:
     from tests.conftest import Clone, Ran
 
@@ -69,6 +72,10 @@ FILES: dict[str, tuple[dict[str, str | None], tuple[str, ...]]] = {
         {"runbooks/desk/RUNBOOK.md": None, "runbooks/desk/RUNBOOK.md/notes.txt": "Hello\n"},
         ("runbooks/desk", "RUNBOOK.md is a folder"),
     ),
+    "a runbook that is locked altogether": (
+        {"runbooks/desk/RUNBOOK.md": "## Rubric\nx\n"},
+        ("runbooks/desk/RUNBOOK.md: every part is locked: nothing may be rewritten",),
+    ),
     "no rubric": ({"runbooks/desk/rubric.yaml": None}, ("runbooks/desk/rubric.yaml: not found",)),
 }
 
@@ -109,6 +116,15 @@ def test_a_command_that_cannot_be_run_is_one_clear_line(
 ) -> None:
     clone = desk()
     stops(clone, clone.run("optimize-runbook", *arguments, environ=environ), status, said)
+
+
+def test_a_name_that_can_be_no_branch_costs_no_look(desk: Make, planted: ModuleType) -> None:
+    clone = desk({path.replace("desk", "-d"): text for path, text in planted.files().items()})
+    ran = clone.run("optimize-runbook", "--all", "--json")
+    assert (ran.returncode, ran.stdout.count("\n")) == (1, 1)
+    assert ran.stderr.startswith("runbooks/-d: '-d' begins with '-', and a runbook's name becomes a branch's")
+    with Repository.open(clone.root) as repository:
+        assert Ledger.open(repository, push=True).looks("-d") == ()
 
 
 def test_a_word_for_a_number_is_wrong_usage(desk: Make) -> None:

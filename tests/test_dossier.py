@@ -1,13 +1,15 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbookopt.dossier import read_dossier, runbook_file, runbook_names
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
+from runbookopt.landing.proposal import branch_of
 from runbookopt.records import MalformedFile, digest
 
 RUNBOOK = '# Triage\n\n## Rules\n\n- If it says "card", answer `card`.\n\n## Escalation\n\nAsk.\n'
@@ -143,6 +145,47 @@ def test_the_file_of_a_runbook_is_the_first_known_one_or_the_only_one(
 ) -> None:
     source = folder(tmp_path, {f"runbooks/x/{name}": "" for name in files})
     assert runbook_file(source, "x") == f"runbooks/x/{file}"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("-rf", "'-rf' begins with '-'"),
+        ("a/-b", "'-b' begins with '-'"),
+        ("two\nlines", r"'two\\nlines' holds control characters"),
+        ("\x1b[2J", r"'\\x1b\[2J' holds control characters"),
+        ("a\u202eb", r"'a\\u202eb' holds control characters or others that cannot be seen"),
+        ("dot.", "'dot.' ends with '.'"),
+        ("space ", "'space ' ends with ' '"),
+        ("up..down", "holds '..'"),
+        ("desk.lock", "ends with '.lock'"),
+        ("x" * 201, "is longer than 200 bytes"),
+    ],
+)
+def test_a_name_that_can_be_no_branch_is_refused_by_name(tmp_path: Path, name: str, why: str) -> None:
+    source = folder(tmp_path, {f"runbooks/{name}/RUNBOOK.md": ""})
+    with pytest.raises(MalformedFile, match=f"^runbooks/.*{why}.*: rename the folder$"):
+        runbook_file(source, name)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20))
+def test_every_name_that_is_not_refused_is_a_branch_and_an_argument(name: str) -> None:
+    try:
+        runbook_file(Listed([f"runbooks/{name}/RUNBOOK.md"]), name)
+    except RunbookoptError:
+        return
+    assert name.isprintable()
+    assert not name.startswith("-")
+    refused = subprocess.run(["git", "check-ref-format", f"refs/heads/{branch_of(name)}"], check=False)
+    assert refused.returncode == 0, name
+
+
+def test_a_runbook_that_is_locked_altogether_is_refused(tmp_path: Path) -> None:
+    locked = "---\nversion: 1.0.0\n---\n\n## Rubric\n\nx\n"
+    files = {"runbooks/triage/RUNBOOK.md": locked, "runbooks/triage/policy.yaml": "merge: auto\n"}
+    message = refusal(tmp_path, FILES | files)
+    assert message.startswith("runbooks/triage/RUNBOOK.md: every part is locked: nothing may be rewritten")
 
 
 def test_two_unknown_files_are_one_too_many(tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ def test_an_error_exits_1_with_the_place_first(tmp_path: Path) -> None:
     )
 
 
+def test_what_no_run_could_use_is_an_error(tmp_path: Path) -> None:
+    more = {"runbooks/-\x1b[2J/RUNBOOK.md": "x", "runbooks/triage/RUNBOOK.md": "## Rubric\nx\n"}
+    status, stdout = check_files(tmp_path, more)
+    assert (status, "\x1b" in stdout) == (1, False)
+    name, locked, *_, unusable, _ = stdout.splitlines()
+    assert name.startswith(r"runbooks/-\x1b[2J: '-\x1b[2J' holds control characters")
+    assert locked.startswith("runbooks/triage/RUNBOOK.md: every part is locked: nothing may be rewritten")
+    assert unusable == r"cannot be used as they are: -\x1b[2J, triage"
+
+
 def test_a_bad_record_exits_1_and_the_runbook_can_still_be_used(tmp_path: Path) -> None:
     status, stdout = check_files(
         tmp_path, {"trajectories/triage/b.jsonl": '{"id": "b", "task": {"input": "b"}}\n{"id": "half'}
