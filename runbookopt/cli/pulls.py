@@ -181,11 +181,7 @@ def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest")
         judged = judge(repository, forge, pull.number)
     except RunbookoptError as error:
         return [str(error)]
-    if judged.permission.granted:
-        return []
-    why_review = judged.decision.reasons if judged.decision.merge == "review" else ()
-    against = (reason for reason in judged.permission.reasons if reason not in why_review)
-    return [reason.text for reason in against if not reason.holds]
+    return list(judged.missing)
 
 
 @contextmanager

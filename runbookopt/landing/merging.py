@@ -15,11 +15,12 @@ from runbookopt.landing.rederivation import (
     check,
     decided,
     file_at,
+    held_out_now,
     must_be_fresh,
     prove,
     recorded_bundle,
 )
-from runbookopt.landing.report import read_trailers
+from runbookopt.landing.report import read_trailers, without_gain
 from runbookopt.origin import attempts
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.repository import Repository
@@ -27,12 +28,27 @@ from runbookopt.runbook import reparse
 
 
 class Judged(Struct, frozen=True):
-    """A pull request and what git says of it at `tip` of the default branch."""
+    """A pull request and what git says of it at `tip` of the default branch.
+
+    `edited` says how its text differs from what was proved, `moved` what became of the tasks that were looked
+    at; either keeps it from merging without a person.
+    """
 
     pull_request: PullRequest
     tip: str
     decision: Decision
     permission: Permission
+    edited: str | None = None
+    moved: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What keeps it from being merged now: why it goes to review at all does not."""
+        if self.permission.granted:
+            return ()
+        why_review = self.decision.reasons if self.decision.merge == "review" else ()
+        against = (reason for reason in self.permission.reasons if reason not in why_review)
+        return tuple(reason.text for reason in against if not reason.holds)
 
 
 class Attempted(Struct, frozen=True):
@@ -64,9 +80,8 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     if violations:
         told = "".join(f"\n- {violation}" for violation in violations)
         raise Refused(f"pull request {number}: the guard stops this change:{told}")
-    decision = decided(ledger, checked, proof)
-    if edited and decision.merge == "auto":
-        decision = Decision("review", (*decision.reasons, Reason("head", False, edited)))
+    moved = held_out_now(repository, ledger, checked, tip).moved
+    decision = _asking_people(decided(ledger, checked, proof), edited, moved)
     permission = may_merge(
         checked.dossier.policy,
         decision,
@@ -75,19 +90,19 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
         committers=pull.makers,
         head=pull.head,
     )
-    return Judged(pull, tip, decision, permission)
+    return Judged(pull, tip, decision, _with_advice(permission, checked), edited, moved)
 
 
 def merge(repository: Repository, forge: Forge, number: int) -> str:
     """Merge a pull request if the policy allows, and give the commit.
 
-    Raises Refused with every reason where it does not, MergeConflict, and what `judge` raises.
+    Raises Refused with all that is missing where it does not, MergeConflict, and what `judge` raises.
     """
     for attempt in attempts(PushRejected):
         with attempt:
             judged = judge(repository, forge, number)
             if not judged.permission.granted:
-                told = "".join(f"\n- {reason}" for reason in _against(judged.permission))
+                told = "".join(f"\n- {reason}" for reason in judged.missing)
                 raise Refused(f"pull request {number} may not be merged:{told}")
             merged = _merge(repository, forge, judged)
     return merged
@@ -146,6 +161,25 @@ def _edited(repository: Repository, pull: PullRequest, checked: Checked) -> str 
     return None
 
 
+def _asking_people(decision: Decision, edited: str | None, moved: tuple[str, ...]) -> Decision:
+    """Send to review what is not, or not any more, what was proved."""
+    found = [Reason("held_out", False, f"on the default branch by now: {told}") for told in moved]
+    if edited:
+        found.append(Reason("head", False, edited))
+    if not found or decision.merge == "none":
+        return decision
+    return Decision("review", (*decision.reasons, *found))
+
+
+def _with_advice(permission: Permission, checked: Checked) -> Permission:
+    """Say what to do next where nobody could approve."""
+    name, policy = checked.bundle.runbook, checked.dossier.files[2]
+    if permission.granted or checked.dossier.policy.reviewers:
+        return permission
+    told = f"declare reviewers in {policy} on the default branch, then run optimize-runbook {name} again"
+    return Permission(False, (*permission.reasons, Reason("reviewers", False, told)))
+
+
 def _violations(repository: Repository, pull: PullRequest, checked: Checked, tip: str) -> tuple[str, ...]:
     """Guard what is on the branch, since it is not what the bundle holds."""
     path, before = checked.dossier.path, checked.change.before
@@ -170,12 +204,17 @@ def _merge(repository: Repository, forge: Forge, judged: Judged) -> str:
 def _message(repository: Repository, judged: Judged) -> str:
     """Give the squash's message: title and number, the headline of the text, and our commit's trailers.
 
-    Whoever else committed on the branch is named as a co-author, as forges do.
+    Nothing is claimed of a text that people edited. Whoever else committed on the branch is named as a
+    co-author, as forges do.
     """
     pull = judged.pull_request
-    headline = next((line for line in pull.body.splitlines() if line.strip()), "")
+    title, headline = pull.title, next((line for line in pull.body.splitlines() if line.strip()), "")
     trailers = repository.commit(pull.proposed).message.strip().rpartition("\n\n")[2]
+    if judged.edited:
+        title = f"{pull.branch.removeprefix('runbookopt/')}: proposed by runbookopt and edited by people"
+        headline = f"This text differs from what was proved: {judged.edited}. No gain is claimed for it."
+        trailers = without_gain(trailers)
     commits = [repository.commit(sha) for sha in repository.history(pull.head, without=judged.tip)]
     others = dict.fromkeys(c.author for c in commits if c.author != commits[0].author)
     credits_ = "".join(f"\nCo-authored-by: {person.name} <{person.email}>" for person in others)
-    return f"{pull.title} (#{pull.number})\n\n{headline}\n\n{trailers}{credits_}\n"
+    return f"{title} (#{pull.number})\n\n{headline}\n\n{trailers}{credits_}\n"

@@ -89,6 +89,11 @@ def read_trailers(message: str) -> Trailers | None:
     return Trailers(**dict(ours))
 
 
+def without_gain(trailers: str) -> str:
+    """Give a paragraph of trailers less the gain, for a text that is not what was proved."""
+    return "\n".join(line for line in trailers.split("\n") if not line.startswith("Runbookopt-Gain:"))
+
+
 _TRAILERS = {
     "Runbookopt-Run": "run",
     "Runbookopt-Version": "version",

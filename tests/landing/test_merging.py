@@ -156,6 +156,58 @@ def test_what_people_approved_is_left_for_people_to_merge(team: Proposes) -> Non
     assert "runbookopt pulls merge 1" in left.reasons[0]
 
 
+LINES = "trajectories/triage/2026.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda lines: lines.replace("card", "cash", 59),
+            "had another reference when they were looked at: t-10",
+        ),
+        (lambda lines: "".join(lines.splitlines(True)[:-2]), "looked at are gone: t-58, t-59"),
+        (lambda _: "", "cannot be read there any more"),
+    ],
+)
+def test_tasks_that_moved_under_an_open_pull_request_need_a_person(
+    team: Proposes, change: Callable[[str], str], reason: str
+) -> None:
+    people = team("merge: auto\nreviewers: [bo]\n")
+    lines = (people["dee"].clone.root / LINES).read_text()
+    people["dee"].clone.commit({LINES: change(lines)})
+    (left,) = people["bo"].merge_automatic()
+    assert left.merged is None
+    assert any(reason in told for told in left.reasons), left.reasons
+    people["bo"].forge.approve(1)
+    assert people["dee"].merge()
+
+
+def test_a_refusal_lists_what_is_missing_alone_and_where_nobody_could_approve_what_to_do(
+    team: Proposes,
+) -> None:
+    people = team(None)
+    with pytest.raises(Refused) as caught:
+        people["bo"].merge()
+    what, then = str(caught.value).splitlines()[1:]
+    assert what == "- the policy names no reviewers, so no approval counts"
+    assert then.startswith(
+        "- declare reviewers in runbooks/triage/policy.yaml on the default branch, then run"
+    )
+
+
+def test_what_people_edited_is_merged_without_a_claim(team: Proposes) -> None:
+    people = team(REVIEW)
+    people["dee"].push_to_the_branch()
+    people["bo"].forge.approve(1)
+    people["dee"].merge()
+    message = people["dee"].clone.at_origin("log", "-1", "--format=%B", "main")
+    assert message.splitlines()[0] == "triage: proposed by runbookopt and edited by people (#1)"
+    assert "differs from what was proved" in message
+    assert "Gain" not in message
+    assert "+0.40" not in message
+
+
 def test_what_a_person_pushed_does_not_merge_by_itself(team: Proposes) -> None:
     people = team(AUTO)
     people["dee"].push_to_the_branch()
