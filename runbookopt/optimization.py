@@ -251,7 +251,7 @@ class _Conclusion(Struct, frozen=True):
 
     def _allowance(self, look: Look) -> Allowance:
         earlier = looks_before(self.ready.ledger.looks(look.runbook), look.key)
-        return allowance(earlier, look.groups, self.ready.dossier.policy.proof.allowance)
+        return allowance(earlier, look.groups, look.tasks, self.ready.dossier.policy.proof.allowance)
 
     def _outputs(self, look: Look) -> tuple[HeldOutOutputs, ...]:
         """Roll out seed and winner on each held-out task, fresh for this look unless repeats are alike."""

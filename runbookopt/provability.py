@@ -18,7 +18,7 @@ CROWDED = 2
 def next_look(dossier: Dossier, earlier: Sequence[Look] = ()) -> Allowance:
     """Give what the look after the looks `earlier` may spend."""
     groups = group_digests(dossier.held_out_groups)
-    return allowance(earlier, groups, dossier.policy.proof.allowance)
+    return allowance(earlier, groups, dossier.split.held_out, dossier.policy.proof.allowance)
 
 
 def obstacles(dossier: Dossier, earlier: Sequence[Look] = ()) -> tuple[str, ...]:

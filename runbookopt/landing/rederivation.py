@@ -300,7 +300,7 @@ def _answered(ledger: Ledger, look: Look) -> Look | None:
 def _proof(ledger: Ledger, source: Checked, look: Look, terms: Terms) -> Proof:
     """Compare what was recorded, under the terms of the base at hand: the policy may have moved since."""
     earlier = looks_before(ledger.looks(look.runbook), look.key)
-    may = allowance(earlier, look.groups, terms.allowance)
+    may = allowance(earlier, look.groups, look.tasks, terms.allowance)
     compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.next_spend)
     return Proof(may, compared, source.pairs, source.bundle.digest)
 

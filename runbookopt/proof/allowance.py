@@ -86,23 +86,32 @@ def look_key(
     return digest_of([runbook, seed, candidate, rubric, agent, sorted(groups)])
 
 
-def allowance(earlier: Sequence[Look], groups: Collection[str], total: float) -> Allowance:
+def allowance(
+    earlier: Sequence[Look], groups: Collection[str], tasks: Collection[str], total: float
+) -> Allowance:
     """Give what a look at `groups` may spend of the allowance `total`, after the looks `earlier`.
+
+    `tasks` are the ids of the tasks of these groups.
 
     W, what is left, starts as `total`. Each look spends W*W/(total + W), so that looks at the same groups
     spend total/2, total/6, total/12, ... and `total` altogether (alpha spending: Foster and Stine (2008),
     "Alpha-investing", without its rewards). Before each look, W regains `total` times the share of its
-    groups that no look has seen, up to `total`. Looks that never settled have spent. Only the groups and
-    the order of the looks matter, never their answers.
+    groups that no look has seen, up to `total`; groups are new only as far as there are tasks that no look
+    has seen, since a group's name is free to choose. Looks that never settled have spent. Only groups, tasks
+    and the order of the looks matter, never their answers.
     """
-    left, seen = 0.0, set[str]()
-    spend = 0.0
-    for look in (*(look.groups for look in earlier), tuple(groups)):
-        fresh = len(set(look) - seen) / max(1, len(set(look)))
-        left = min(total, left + total * fresh)
+    left, spend = 0.0, 0.0
+    seen_groups, seen_tasks = set[str](), set[str]()
+    for at_groups, at_tasks in (
+        *((set(look.groups), set(look.tasks)) for look in earlier),
+        (set(groups), set(tasks)),
+    ):
+        fresh = min(len(at_groups - seen_groups), len(at_tasks - seen_tasks))
+        left = min(total, left + total * fresh / max(1, len(at_groups)))
         spend = _spend(left, total)
         left -= spend
-        seen.update(look)
+        seen_groups |= at_groups
+        seen_tasks |= at_tasks
     return Allowance(look=len(earlier) + 1, spend=spend, next_spend=_spend(left, total), left=left)
 
 

@@ -74,7 +74,9 @@ def test_two_bundles_of_two_clones_do_not_share_the_first_allowance(desk: "Clone
     assert [one["pull_request"]["number"] for one in found] == [1, 1]
     with Repository.open(desk.root) as repository:
         looks = Ledger.open(repository, push=True).looks("desk")
-    spends = [allowance(looks[:place], look.groups, 0.05).spend for place, look in enumerate(looks)]
+    spends = [
+        allowance(looks[:place], look.groups, look.tasks, 0.05).spend for place, look in enumerate(looks)
+    ]
     assert spends == pytest.approx([0.025, 0.05 / 6])
     assert "pull request 1 was brought up to date" in found[1]["decision"]["reasons"]
 

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -25,39 +27,47 @@ some_groups = st.sets(st.integers(0, 30), min_size=1).map(lambda keys: group_dig
 def look(candidate: str = "c", groups: int = 40, first: int = 0, seed: str = "s", rubric: str = "r") -> Look:
     digests = group_digests(f"customer-{number}" for number in range(first, first + groups))
     key = look_key("triage", seed=seed, candidate=candidate, rubric=rubric, agent="a", groups=digests)
-    return Look(key, "triage", seed, candidate, rubric, "a", digests, {}, ())
+    tasks = {f"task-{number}": "reference" for number in range(first, first + groups)}
+    return Look(key, "triage", seed, candidate, rubric, "a", digests, tasks, ())
+
+
+def spends(earlier: Sequence[Look], now: Look) -> float:
+    return allowance(earlier, now.groups, now.tasks, A).spend
 
 
 def test_looks_at_the_same_groups_spend_a_half_a_sixth_and_a_twelfth() -> None:
     looks = [look(f"candidate-{night}") for night in range(30)]
-    spent = [allowance(looks[:night], looks[night].groups, A).spend for night in range(30)]
+    spent = [spends(looks[:night], looks[night]) for night in range(30)]
     assert spent == pytest.approx([A / (night * (night + 1)) for night in range(1, 31)])
 
 
 def test_an_allowance_tells_its_place_and_what_is_left() -> None:
-    second = allowance([look("one")], look("two").groups, A)
+    second = allowance([look("one")], look("two").groups, look("two").tasks, A)
     assert second.look == 2
     assert second.left == pytest.approx(A / 3)
     assert second.next_spend == pytest.approx(A / 12)
 
 
 def test_new_groups_refill_in_proportion_and_never_beyond_the_whole() -> None:
-    half_new = allowance([look("one")], look("two", first=20).groups, A)
-    assert half_new.spend == pytest.approx(A / 2)
-    tenth_new = allowance([look("one")], look("two", first=4).groups, A)
+    half_new = spends([look("one")], look("two", first=20))
+    assert half_new == pytest.approx(A / 2)
+    tenth_new = spends([look("one")], look("two", first=4))
     left = A / 2 + A / 10
-    assert tenth_new.spend == pytest.approx(left * left / (A + left))
-    assert allowance([look("one")], look("two", first=40).groups, A).spend == pytest.approx(A / 2)
+    assert tenth_new == pytest.approx(left * left / (A + left))
+    assert spends([look("one")], look("two", first=40)) == pytest.approx(A / 2)
+
+
+def looking_at(groups: tuple[str, ...], night: int) -> Look:
+    """Give a look at groups of one task each."""
+    return msgspec.structs.replace(look(f"{night}"), groups=groups, tasks=dict.fromkeys(groups, "reference"))
 
 
 @given(st.lists(some_groups, max_size=12), some_groups)
 def test_all_looks_together_spend_no_more_than_the_allowance_and_what_new_groups_refill(
     earlier: list[tuple[str, ...]], groups: tuple[str, ...]
 ) -> None:
-    looks = [
-        msgspec.structs.replace(look(f"{at}"), groups=seen) for at, seen in enumerate([*earlier, groups])
-    ]
-    spent = [allowance(looks[:at], looks[at].groups, A).spend for at in range(len(looks))]
+    looks = [looking_at(seen, at) for at, seen in enumerate([*earlier, groups])]
+    spent = [spends(looks[:at], looks[at]) for at in range(len(looks))]
     seen: set[str] = set()
     refilled = 0.0
     for at in looks:
@@ -69,13 +79,22 @@ def test_all_looks_together_spend_no_more_than_the_allowance_and_what_new_groups
 
 @given(st.lists(some_groups, min_size=1, max_size=8))
 def test_one_more_look_never_raises_what_the_next_may_spend(groups: list[tuple[str, ...]]) -> None:
-    looks = [msgspec.structs.replace(look(f"{at}"), groups=seen) for at, seen in enumerate(groups)]
-    assert allowance(looks, looks[-1].groups, A).spend <= allowance(looks[:-1], looks[-1].groups, A).spend
+    looks = [looking_at(seen, at) for at, seen in enumerate(groups)]
+    assert spends(looks, looks[-1]) <= spends(looks[:-1], looks[-1])
+
+
+def test_groups_under_new_names_refill_nothing_unless_their_tasks_are_new() -> None:
+    renamed = msgspec.structs.replace(look(first=40), tasks=look().tasks)
+    assert spends([look()], renamed) == pytest.approx(A / 6)
+    regrouped = msgspec.structs.replace(look(), tasks=look(first=40).tasks)
+    assert spends([look()], regrouped) == pytest.approx(A / 6)
+    half = msgspec.structs.replace(renamed, tasks=look(first=20).tasks)
+    assert spends([look()], half) == pytest.approx(A / 2)
 
 
 def test_the_answers_of_earlier_looks_spend_and_refill_nothing() -> None:
     settled = [msgspec.structs.replace(look(), answer=answer) for answer in (None, "accepted", "rejected")]
-    assert len({allowance([earlier], earlier.groups, A) for earlier in settled}) == 1
+    assert len({spends([earlier], earlier) for earlier in settled}) == 1
 
 
 def test_a_key_is_the_question_whatever_the_order_of_its_groups() -> None:

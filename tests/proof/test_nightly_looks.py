@@ -10,6 +10,7 @@ from runbookopt.proof.comparison import Comparison, Outcome, Pair, Terms, compar
 TASKS, NIGHTS, SEQUENCES = 72, 30, 2000
 TERMS = Terms()
 GROUPS = group_digests(f"customer-{task}" for task in range(TASKS))
+REFERENCES = {f"task-{task}": "reference" for task in range(TASKS)}
 OUTCOMES = (Outcome(score=0.0, objectives={}), Outcome(score=1.0, objectives={}))  # objectives only hold back
 PAIRS = [
     [[Pair(f"task-{task}", f"customer-{task}", (b,), (a,)) for a in OUTCOMES] for b in OUTCOMES]
@@ -19,7 +20,7 @@ Answers = list[bool]
 
 
 def judge(before: Answers, after: Answers, earlier: list[Look], *, ledger: bool = True) -> Comparison:
-    may = allowance(earlier, GROUPS, TERMS.allowance)
+    may = allowance(earlier, GROUPS, REFERENCES, TERMS.allowance)
     spend = may.spend if ledger else TERMS.allowance
     pairs = [PAIRS[task][b][a] for task, (b, a) in enumerate(zip(before, after, strict=True))]
     return compare(pairs, TERMS, spend=spend, next_spend=may.next_spend)
@@ -28,7 +29,7 @@ def judge(before: Answers, after: Answers, earlier: list[Look], *, ledger: bool 
 def looked(night: int) -> Look:
     candidate = f"candidate-{night}"
     key = look_key("triage", seed="s", candidate=candidate, rubric="r", agent="a", groups=GROUPS)
-    return Look(key, "triage", "s", candidate, "r", "a", GROUPS, {}, ())
+    return Look(key, "triage", "s", candidate, "r", "a", GROUPS, REFERENCES, ())
 
 
 LOOKS = [looked(night) for night in range(NIGHTS)]
