@@ -61,6 +61,12 @@ class Reason(Struct, frozen=True):
     holds: bool | None
     text: str
 
+    @property
+    def told(self) -> str:
+        """Give it in one line for programs and logs: "yes: ...", "no: ..." or "unknown: ..."."""
+        word = "unknown" if self.holds is None else "yes" if self.holds else "no"
+        return f"{word}: {self.text}"
+
 
 class Decision(Struct, frozen=True):
     """Which way a change goes, with every reason for and against."""
@@ -82,8 +88,8 @@ class Facts(Struct, frozen=True):
     `comparison` is None where nobody looked at the held-out tasks. `changed_lines` counts lines added and
     lines removed. `growth` is (characters after - before) / before. `introduced` is the guard's list, class
     by class. `uncalibrated` names the criteria that decide without having earned it. `trust` is the least
-    trust of the trajectories reflected on. `ledger_notes` are sentences on looked-at tasks that vanished or
-    changed.
+    trust of the train tasks, all of which may be reflected on. `ledger_notes` are sentences on looked-at
+    tasks that vanished or changed.
     """
 
     comparison: Comparison | None
@@ -247,9 +253,9 @@ def _calibrated(wanted: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reas
 def _trusted(wanted: AutoMergeIf, trust: Trust | None) -> Reason:
     name = "trust_at_least"
     if trust is None:
-        return Reason(name, None, "the trust of the trajectories reflected on is unknown")
+        return Reason(name, None, "the trust of what was reflected on is unknown")
     order: tuple[Trust, ...] = get_args(Trust)
-    told = f"the trajectories reflected on are {trust} or better, and {wanted.trust_at_least} is wanted"
+    told = f"the train tasks, reflected on, are {trust} or better, and {wanted.trust_at_least} is wanted"
     return Reason(name, order.index(trust) >= order.index(wanted.trust_at_least), told)
 
 

@@ -91,7 +91,7 @@ def check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     looks = ledger.looks(bundle.runbook)
     earlier = looks_before(looks, bundle.look.key) if bundle.look else looks
     dossier = read_dossier(repository.revision(bundle.base), bundle.runbook, burnt=burnt(earlier))
-    _refuse(bundle, [*_other_digests(bundle, dossier)])
+    _refuse(bundle, [*_other_digests(bundle, dossier), *_other_outcome(bundle)])
     change = _change(repository, bundle, dossier)
     restated = _restated(ledger, bundle)
     if restated is not None:
@@ -147,7 +147,7 @@ def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
         growth=(len(after) - len(before)) / len(before) if before else None,
         introduced=checked.change.guard.introduces,
         uncalibrated=dossier.rubric.uncalibrated,
-        trust=_trust(bundle, dossier),
+        trust=_trust(dossier),
         ledger_notes=notes,
     )
     return decide(dossier.policy, facts)
@@ -309,17 +309,10 @@ def _held_out(dossier: Dossier) -> str:
     return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
 
 
-def _trust(bundle: Bundle, dossier: Dossier) -> Trust | None:
-    """Give the least trust of what was reflected on.
-
-    Attempts of the run itself are known to it alone: they were at train tasks, so the least trusted of those
-    stands for them.
-    """
+def _trust(dossier: Dossier) -> Trust | None:
+    """Give the least trust of what may have been reflected on: which of it was is the word of a job."""
     order: tuple[Trust, ...] = get_args(Trust)
-    stored = {trajectory.id: trajectory.trust for trajectory in dossier.evidence.trajectories}
-    found = [stored[shown] for shown in bundle.reflected_on if shown in stored]
-    if any(shown not in stored for shown in bundle.reflected_on):
-        found += [dossier.evidence.task(task).trust for task in dossier.split.train]
+    found = (dossier.evidence.task(task).trust for task in dossier.split.train)
     return min(found, key=order.index, default=None)
 
 
@@ -341,6 +334,11 @@ def _other_digests(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
     ):
         if says != is_:
             yield f"{what} is {is_}, not {says}"
+
+
+def _other_outcome(bundle: Bundle) -> Iterator[str]:
+    if bundle.comparison is not None and bundle.outcome != bundle.comparison.answer:
+        yield f"the outcome is {bundle.comparison.answer} by its own comparison, not {bundle.outcome}"
 
 
 def _other_candidate(bundle: Bundle, change: Change) -> Iterator[str]:

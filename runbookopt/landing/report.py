@@ -295,8 +295,13 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
             " do otherwise with the same text."
         )
     yield (
-        "- Policy, split, ledger, digests and checks were derived anew from git. That an agent really gave"
-        " these outputs is the word of the job that ran it."
+        "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests, the"
+        " look's place in the ledger, and the held-out scores, by judging the stored outputs again."
+    )
+    yield (
+        "- Only stated by the job that ran it: that the agent it names really gave these outputs; diagnoses"
+        " and the trajectories they cite; validation scores, candidates and the frontier; models, cost,"
+        " random seed and settings."
     )
 
 

@@ -86,6 +86,15 @@ def test_what_goes_to_review_asks_the_reviewers(bench: Bench) -> None:
     assert (pull.reviewers, pull.auto_merge) == (("bo", "cy"), False)
 
 
+def test_the_least_trusted_train_task_counts_whatever_a_bundle_says_it_was_shown(bench: Bench) -> None:
+    public = '{"id": "p", "task": {"input": "from outside", "split": "train"}, "trust": "public"}\n'
+    bench.clone.commit({"trajectories/triage/public.jsonl": public})
+    decision = bench.propose(bench.bundle()).decision
+    (trust,) = (reason for reason in decision.reasons if reason.condition == "trust_at_least")
+    assert decision.merge == "review"
+    assert trust.told.startswith("no: the train tasks, reflected on, are public or better")
+
+
 def test_a_dirty_checkout_with_a_staged_index_stays_as_it_was(bench: Bench) -> None:
     clone = bench.clone
     clone.git("checkout", "-q", "--detach")
@@ -237,6 +246,7 @@ FORGERIES: dict[str, Callable[[Bundle], Bundle]] = {
     "the candidate is": lambda b: resealed(b, candidate=f"{b.candidate}More\n"),
     "the look is at another": lambda b: resealed(b, look=replace(b.look, groups=b.look.groups[1:])),
     "no look": lambda b: resealed(b, look=None),
+    "the outcome is accepted by its own comparison": lambda b: resealed(b, outcome="rejected"),
     "no comparison": lambda b: resealed(b, comparison=None),
     "the patch does not apply": lambda b: resealed(b, patch=b.patch.replace("Otherwise", "Else")),
 }
@@ -370,7 +380,7 @@ def test_tasks_that_a_search_has_used_are_no_new_groups(bench: Bench) -> None:
 def restating(bundle: Bundle, record: Bundle) -> Bundle:
     """Give a bundle of a later run that was answered by the record of an earlier one."""
     held_out = replace(bundle.digests, held_out=record.digests.held_out)
-    said = {"look": record.look, "outputs": record.outputs, "comparison": record.comparison}
+    said = {name: getattr(record, name) for name in ("look", "outputs", "comparison", "outcome")}
     return resealed(bundle, digests=held_out, **said)
 
 
