@@ -63,11 +63,11 @@ class Clone:
         place.chmod(0o755)
         return place
 
-    def run(self, command: str, *arguments: str, environ: Mapping[str, str] = {}) -> Ran:
-        """Run one of our commands here, as a process of its own."""
+    def run(self, command: str, *arguments: str, environ: Mapping[str, str] = {}, below: str = ".") -> Ran:
+        """Run one of our commands here, or in the folder `below`, as a process of its own."""
         return subprocess.run(
             [script(command), *arguments],
-            cwd=self.root,
+            cwd=self.root / below,
             env={**os.environ, **environ},
             capture_output=True,
             encoding="utf-8",

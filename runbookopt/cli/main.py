@@ -3,13 +3,15 @@
 import errno
 import os
 import sys
-from typing import Annotated, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 import typer
 
 from runbookopt import __version__
 from runbookopt.cli import check, optimize, propose, pulls, schema, show
 from runbookopt.cli.complaint import complain
+from runbookopt.cli.version import Version
 from runbookopt.errors import RunbookoptError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -46,44 +48,49 @@ def _app(name: str) -> typer.Typer:
     )
 
 
-def _about(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
+def _about(*, version: Version = False) -> None:
     """Optimize the runbooks of your agents from stored trajectories, prove the winner, propose the diff.
 
     Exit status: 0 done, 1 something to act on, 2 wrong usage, 3 the answer is no, 130 interrupted.
     """
-    if version:
-        print(__version__)
-        raise typer.Exit
 
 
 def _run(app: typer.Typer) -> None:
+    if sys.stdout is None:  # a shell's `>&-` leaves none
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, where what goes wrong can still be said
+            _flush()  # here, where what goes wrong can still be said
     except RunbookoptError as error:
         complain(error)
         sys.exit(error.status)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
-            _no_room(error)
+            _cannot_print(f"{error.strerror}: make room, then run the same command again")
+        if isinstance(error, BrokenPipeError):  # whoever read has read enough
+            _cannot_print(None)
         if os.environ.get("RUNBOOKOPT_TRACEBACK"):
             raise
-        print(
+        complain(
             f"a bug in runbookopt {__version__}: {type(error).__name__}: {error}\n"
-            "please report it, with what RUNBOOKOPT_TRACEBACK=1 prints",
-            file=sys.stderr,
+            "please report it, with what RUNBOOKOPT_TRACEBACK=1 prints"
         )
         sys.exit(1)
 
 
-def _no_room(error: OSError) -> NoReturn:
-    print(f"{error.strerror}: make room, then run the same command again", file=sys.stderr)
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno in _FULL or isinstance(error, BrokenPipeError):
+            raise
+        _cannot_print(f"standard output cannot be written: {error.strerror}")
+
+
+def _cannot_print(why: str | None) -> NoReturn:
+    if why is not None:
+        complain(why)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries to write the rest once more
     sys.exit(1)

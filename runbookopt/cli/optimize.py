@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runbookopt.cli.complaint import complain
+from runbookopt.cli.version import Version
 from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
@@ -21,52 +22,56 @@ if TYPE_CHECKING:
 Flags = Mapping[str, str | int | float | None]
 
 
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/.")
+]
+Everything = Annotated[bool, typer.Option("--all", help="All runbooks of the repository.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Show the diff and its reasons on validation alone; write nothing but the journal."
+    ),
+]
+NoPropose = Annotated[
+    bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
+Agent = Annotated[str | None, typer.Option(help="Who works on the tasks: offline.")]
+Field = Annotated[str | None, typer.Option(help="The field of the output that holds the answer.")]
+Noise = Annotated[float | None, typer.Option(help="Share of the answers that err at random.")]
+Reflector = Annotated[str | None, typer.Option(help="Who reads the failures: offline.")]
+Rollouts = Annotated[int | None, typer.Option(help="Rollouts a run may use, the proof's too.")]
+Minutes = Annotated[float | None, typer.Option(help="Minutes that the search may take.")]
+Share = Annotated[float | None, typer.Option(help="How much longer the runbook may get, a share.")]
+Characters = Annotated[int | None, typer.Option(help="The same in characters; the larger holds.")]
+Width = Annotated[int | None, typer.Option(help="Calls in flight at once.")]
+RandomSeed = Annotated[int | None, typer.Option(help="Another seed may find another runbook.")]
+Patience = Annotated[int | None, typer.Option(help="Waves without a better frontier until it ends.")]
+MaxFailures = Annotated[int | None, typer.Option(help="Failed reflections in a row until it ends.")]
+Forge = Annotated[str | None, typer.Option(help="Where pull requests live: local.")]
+
+
 def optimize(  # noqa: PLR0913 - every setting has a flag
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/."),
-    ] = None,
+    names: Names = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="All runbooks of the repository.")] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Show the diff and its reasons on validation alone; write nothing but the journal.",
-        ),
-    ] = False,
-    no_propose: Annotated[
-        bool,
-        typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin."),
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")] = False,
-    agent_kind: Annotated[str | None, typer.Option(help="Who works on the tasks: offline.")] = None,
-    agent_field: Annotated[
-        str | None, typer.Option(help="The field of the output that holds the answer.")
-    ] = None,
-    agent_noise: Annotated[
-        float | None, typer.Option(help="Share of the answers that err at random.")
-    ] = None,
-    reflector_kind: Annotated[str | None, typer.Option(help="Who reads the failures: offline.")] = None,
-    budget_rollouts: Annotated[
-        int | None, typer.Option(help="Rollouts a run may use, the proof's too.")
-    ] = None,
-    budget_minutes: Annotated[float | None, typer.Option(help="Minutes that the search may take.")] = None,
-    growth_share: Annotated[
-        float | None, typer.Option(help="How much longer the runbook may get, a share.")
-    ] = None,
-    growth_characters: Annotated[
-        int | None, typer.Option(help="The same in characters; the larger holds.")
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="Calls in flight at once.")] = None,
-    random_seed: Annotated[int | None, typer.Option(help="Another seed may find another runbook.")] = None,
-    patience: Annotated[
-        int | None, typer.Option(help="Waves without a better frontier until it ends.")
-    ] = None,
-    max_failures: Annotated[
-        int | None, typer.Option(help="Failed reflections in a row until it ends.")
-    ] = None,
-    forge_kind: Annotated[str | None, typer.Option(help="Where pull requests live: local.")] = None,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+    no_propose: NoPropose = False,
+    json: Json = False,
+    agent_kind: Agent = None,
+    agent_field: Field = None,
+    agent_noise: Noise = None,
+    reflector_kind: Reflector = None,
+    budget_rollouts: Rollouts = None,
+    budget_minutes: Minutes = None,
+    growth_share: Share = None,
+    growth_characters: Characters = None,
+    width: Width = None,
+    random_seed: RandomSeed = None,
+    patience: Patience = None,
+    max_failures: MaxFailures = None,
+    forge_kind: Forge = None,
+    version: Version = False,  # noqa: ARG001 - printed before this is called
 ) -> None:
     """Search for a better runbook, prove it on held-out tasks, and propose it under its merge policy.
 
@@ -152,10 +157,23 @@ class _Run:
         _warn(result)
         proposed = self._proposed(result)
         if self._json:
-            print(as_json(result, proposed))
+            print(as_json(result, proposed, self._next(result, proposed)))
         else:
-            show(result, proposed)
+            show(result, proposed, self._next(result, proposed))
         sys.stdout.flush()
+
+    def _next(self, result: "Result", proposed: "Proposed | None") -> str | None:
+        """Say what to type next, where something is left to do."""
+        from runbookopt.cli.result import bundle_path
+
+        path = bundle_path(result)
+        if proposed is None and path is not None:
+            return f"runbookopt propose {os.path.relpath(self._repository.root / path)}"
+        if not self._look and result.patch:
+            return "the same command without --dry-run, to prove it on the held-out tasks"
+        if proposed is not None and proposed.pull_request is not None:
+            return f"runbookopt pulls show {proposed.pull_request.number}"
+        return None
 
     def _optimize(self, name: str) -> "Result":
         from runbookopt.agents.offline import OfflineAgent

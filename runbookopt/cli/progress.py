@@ -22,16 +22,17 @@ def progress(name: str) -> Iterator["Callable[[Progress], None] | None"]:
     bar = rich_progress.Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed} of {task.total} rollouts, {task.fields[reflections]} reflections"),
+        TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        shown = bar.add_task(name, total=None, reflections=0)
+        shown = bar.add_task(name, total=None, told="reading the evidence")
 
         def tell(done: "Progress") -> None:
             used = done.rollouts + done.cached
-            bar.update(shown, total=done.budget, completed=used, reflections=done.reflections)
+            told = f"{used} of at most {done.budget} rollouts, {done.reflections} reflections"
+            bar.update(shown, total=done.budget, completed=used, told=told)
 
         yield tell

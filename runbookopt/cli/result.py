@@ -1,12 +1,12 @@
 """What came of a run, for people and for programs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from rich.console import RenderableType
+    from rich.text import Text
 
     from runbookopt.landing.proposal import Proposed
     from runbookopt.optimization import Result
@@ -18,13 +18,15 @@ _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 _REASONS = 6
 
 
-def as_json(result: "Result", proposed: "Proposed | None") -> str:
+def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None = None) -> str:
     """Give the one line of `--json`: all keys present, null where there is nothing."""
     import msgspec
 
     comparison = _comparison(result, proposed)
     may = proposed.allowance if proposed else result.allowance
     landing = _landing(proposed) if proposed else {}
+    decision = landing.get("decision", {"merge": "none", "reasons": []})
+    told = [*result.notes, *([f"next: {next_step}"] if next_step else [])]
     found = {
         "runbook": result.runbook,
         "run": result.run,
@@ -43,23 +45,31 @@ def as_json(result: "Result", proposed: "Proposed | None") -> str:
         "objectives": comparison.objectives if comparison else {},
         "candidates": result.candidates,
         "spent": result.spent,
-        "bundle": _bundle_path(result),
-        "decision": landing.get("decision", {"merge": "none", "reasons": result.notes}),
+        "bundle": bundle_path(result),
+        "decision": {**decision, "reasons": [*decision["reasons"], *map(_note, told)]},
         "branch": landing.get("branch"),
         "pull_request": landing.get("pull_request"),
     }
     return msgspec.json.encode(found).decode()
 
 
-def _landing(proposed: "Proposed") -> dict[str, object]:
-    pull, reasons = proposed.pull_request, [reason.text for reason in proposed.decision.reasons]
-    reasons += proposed.notes  # why something was not done
+def _landing(proposed: "Proposed") -> dict[str, Any]:
+    pull, decision = proposed.pull_request, proposed.decision
+    reasons = [f"{_HOLDS[reason.holds]}: {reason.text}" for reason in decision.reasons]
     return {
         "outcome": proposed.outcome,
-        "decision": {"merge": proposed.decision.merge, "reasons": reasons},
+        "decision": {"merge": decision.merge, "reasons": [*reasons, *map(_note, proposed.notes)]},
         "branch": proposed.branch,
         "pull_request": {"number": pull.number, "url": pull.url} if pull else None,
     }
+
+
+_HOLDS = {True: "yes", False: "no", None: "unknown"}
+
+
+def _note(text: str) -> str:
+    """Mark what is no condition of the policy, but why something was done or not."""
+    return f"note: {text}"
 
 
 def proposal_as_json(runbook: str, proposed: "Proposed") -> str:
@@ -71,37 +81,49 @@ def proposal_as_json(runbook: str, proposed: "Proposed") -> str:
 
 def show_proposal(runbook: str, proposed: "Proposed") -> None:
     """Print what became of a bundle."""
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{runbook}: {_OUTCOMES[proposed.outcome]}", markup=False)
-    for piece in (*_decision(proposed), *(f"  {note}" for note in proposed.notes)):
-        console.print(piece, markup=False)
+    _print((f"{runbook}: {_OUTCOMES[proposed.outcome]}", *_decision(proposed), *_indented(proposed.notes)))
 
 
-def show(result: "Result", proposed: "Proposed | None") -> None:
+def show(result: "Result", proposed: "Proposed | None", next_step: str | None = None) -> None:
     """Print what came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
+    _print(_page(result, proposed, next_step))
+
+
+def _print(pieces: "Iterable[str | Text]") -> None:
+    """Print line by line; nothing that others wrote reaches the terminal as it is."""
     from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
-    for piece in _page(result, proposed):
-        console.print(piece, markup=False)
-
-
-def _page(result: "Result", proposed: "Proposed | None") -> "Iterator[RenderableType]":
     from rich.text import Text
 
+    from runbookopt.explanation import plain
+
+    console = Console(highlight=False, soft_wrap=True)
+    for piece in pieces:
+        text = piece if isinstance(piece, Text) else Text(plain(piece))
+        console.print(text, markup=False)
+
+
+def _indented(lines: "Iterable[str]") -> "Iterator[str]":
+    return (f"  {line}" for line in lines)
+
+
+def _page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[str | Text]":
+    from rich.text import Text
+
+    from runbookopt.explanation import plain
+
     outcome = proposed.outcome if proposed else result.outcome
-    yield Text.assemble((result.runbook, "bold"), ": ", (_OUTCOMES[outcome], _COLOURS[outcome]))
-    yield _search(result)
+    looked = _comparison(result, proposed) is not None
+    words = _OUTCOMES[outcome] if looked or outcome != "inconclusive" else _NOT_LOOKED
+    yield Text.assemble((plain(result.runbook), "bold"), ": ", (words, _COLOURS[outcome]))
+    yield from _search(result)
     yield from _scores(result, proposed)
     yield from _diff(result)
-    if proposed:
-        yield from _decision(proposed)
-    for note in (*result.notes, *(proposed.notes if proposed else ())):
-        yield f"  {note}"
-    if path := _bundle_path(result):
+    yield from _decision(proposed) if proposed else ()
+    yield from _indented((*result.notes, *(proposed.notes if proposed else ())))
+    if path := bundle_path(result):
         yield f"  bundle: {path}"
+    if next_step:
+        yield f"  next: {next_step}"
     yield ""
 
 
@@ -111,53 +133,47 @@ _OUTCOMES = {
     "inconclusive": "a winner that is not proved",
     "no_candidate": "no better runbook was found",
 }
+_NOT_LOOKED = "a winner on validation, not proved on held-out tasks"
 _COLOURS = {"accepted": "green", "rejected": "red", "inconclusive": "yellow", "no_candidate": "yellow"}
 
 
-def _search(result: "Result") -> str:
+def _search(result: "Result") -> "Iterator[str]":
     spent, validation = result.spent, result.validation
-    return (
+    offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
+    yield (
         f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
-        f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s\n"
-        f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
+        f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"
     )
+    yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
 
 
 def _comparison(result: "Result", proposed: "Proposed | None") -> "Comparison | None":
     return proposed.comparison if proposed else result.bundle.comparison if result.bundle else None
 
 
-def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[RenderableType]":
-    from rich import box
-    from rich.table import Table
+def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[str | Text]":
+    """Give the table of the proof, as wide as its numbers need, and the reasons of its answer."""
+    from rich.text import Text
 
     comparison = _comparison(result, proposed)
     may = proposed.allowance if proposed else result.allowance
     if comparison is None or may is None:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=True)
-    table.add_column(f"held-out ({comparison.tasks} tasks)")
-    for heading in ("before", "after", "gain", "at least", "at most"):
-        table.add_column(heading, justify="right")
     rows: dict[str, Comparison | ObjectiveChange] = {"score": comparison}
     rows |= comparison.objectives if len(comparison.objectives) > 1 else {}
+    heading = f"held-out ({comparison.tasks} tasks, look {may.look})"
+    wide = max(map(len, (heading, *rows)))
+    yield Text(f"  {heading:<{wide}}  before   after    gain  at least  at most", style="bold")
     for name, row in rows.items():
-        gain = row.after - row.before
-        table.add_row(
-            name,
-            f"{row.before:.3f}",
-            f"{row.after:.3f}",
-            f"{gain:+.3f}",
-            f"{row.low:+.3f}",
-            f"{row.high:+.3f}",
+        yield (
+            f"  {name:<{wide}}  {row.before:6.3f}  {row.after:6.3f}  {row.after - row.before:+6.3f}"
+            f"  {row.low:+8.3f}  {row.high:+7.3f}"
         )
-    yield table
-    yield f"  p = {comparison.p:.2g}; look {may.look} at these tasks may spend {may.spend:.2g}"
     for reason in comparison.reasons:
         yield f"  - {reason}"
 
 
-def _diff(result: "Result") -> "Iterator[RenderableType]":
+def _diff(result: "Result") -> "Iterator[str | Text]":
     from rich.text import Text
 
     from runbookopt.explanation import plain
@@ -167,7 +183,7 @@ def _diff(result: "Result") -> "Iterator[RenderableType]":
     yield "  why:"
     for change in result.changes[:_REASONS]:
         cited = ", ".join(change.trajectories[:3]) or "no trajectory"
-        yield f"  - {plain(change.component)}: {plain(change.diagnosis)} ({plain(cited)})"
+        yield f"  - {change.component}: {change.diagnosis} ({cited})"
     if len(result.changes) > _REASONS:
         yield f"  - and {len(result.changes) - _REASONS} more reasons"
     lines = [plain(line) for line in result.patch.splitlines()]
@@ -177,24 +193,23 @@ def _diff(result: "Result") -> "Iterator[RenderableType]":
         yield f"  ... and {len(lines) - _LINES} more lines"
 
 
-def _decision(proposed: "Proposed") -> "Iterator[RenderableType]":
+def _decision(proposed: "Proposed") -> "Iterator[str | Text]":
     from rich.text import Text
-
-    from runbookopt.explanation import plain
 
     words = {"auto": "may merge by itself", "review": "goes to review", "none": "nothing is proposed"}
     yield Text.assemble("  decision: ", (words[proposed.decision.merge], "bold"))
     marks = {True: "yes", False: "no ", None: "?  "}
     for reason in proposed.decision.reasons:
-        yield f"    {marks[reason.holds]}  {plain(reason.text)}"
+        yield f"    {marks[reason.holds]}  {reason.text}"
     pull = proposed.pull_request
     if pull is not None:
         waits = f", waits for {', '.join(pull.reviewers)}" if pull.reviewers else ""
-        yield f"  pull request {pull.number}: {plain(pull.title)}{waits}"
-        yield f"  {plain(pull.url)}, branch {plain(pull.branch)}"
+        yield f"  pull request {pull.number}: {pull.title}{waits}"
+        yield f"  {pull.url}, branch {pull.branch}"
 
 
-def _bundle_path(result: "Result") -> str | None:
+def bundle_path(result: "Result") -> str | None:
+    """Give where the bundle of a run is, from the root of the repository; None where there is none."""
     from runbookopt.landing.bundle import file_name
     from runbookopt.preparation import LOCAL
 

@@ -85,6 +85,11 @@ def test_the_main_job_prints_one_object_with_exactly_the_keys_of_the_design(done
     assert set(done.found["objectives"]["accuracy"]) == {"before", "after", "low", "high"}
 
 
+def test_every_reason_says_whether_it_holds_and_notes_come_last(done: Done) -> None:
+    marks = [reason.split(": ")[0] for reason in done.found["decision"]["reasons"]]
+    assert (set(marks), marks) == ({"yes", "note"}, sorted(marks, reverse=True))
+
+
 def test_the_sample_gets_a_better_runbook(done: Done) -> None:
     held_out = done.found["held_out"]
     assert (done.found["runbook"], done.found["outcome"]) == (NAME, "accepted")
@@ -211,7 +216,7 @@ def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
     assert "pull request 1 was brought up to date" in reasons
     assert found["held_out"] == first["held_out"]
     again = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
-    assert "pull request 1 proposes this already" in again["decision"]["reasons"]
+    assert "note: pull request 1 proposes this already" in again["decision"]["reasons"]
 
 
 @pytest.mark.slow
@@ -242,6 +247,7 @@ def test_a_dry_run_shows_diff_and_reasons_on_validation_alone(repo: Make, plante
     assert "validation  0.250 -> 1.000 on 24 tasks" in shown
     assert re.search(r"^\+- If the message mentions .*, answer `post`", shown, re.MULTILINE)
     assert "dry run: the held-out tasks were not opened" in shown
+    assert "next: the same command without --dry-run" in shown
 
 
 def test_without_origin_a_run_ends_in_a_bundle(repo: Make, planted: ModuleType) -> None:
@@ -251,6 +257,15 @@ def test_without_origin_a_run_ends_in_a_bundle(repo: Make, planted: ModuleType) 
     found = json.loads(ran.stdout)
     assert (ran.returncode, found["outcome"], found["branch"]) == (0, "accepted", None)
     assert winner(clone, found).outcome == "accepted"
+    assert f"note: next: runbookopt propose {found['bundle']}" in found["decision"]["reasons"]
+
+
+def test_what_to_type_next_can_be_typed_where_one_is(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    shown = clone.run("optimize-runbook", "desk", "--no-propose", below="runbooks/desk").stdout
+    (command,) = (line for line in shown.splitlines() if line.startswith("  next: runbookopt propose "))
+    proposed = clone.run(*command.removeprefix("  next: ").split(), below="runbooks/desk")
+    assert (proposed.returncode, "pull request 1: desk" in proposed.stdout) == (0, True), proposed
 
 
 def test_people_read_scores_diff_reasons_and_what_waits_for_whom(repo: Make, planted: ModuleType) -> None:
@@ -258,11 +273,13 @@ def test_people_read_scores_diff_reasons_and_what_waits_for_whom(repo: Make, pla
     shown = clone.run("optimize-runbook", "--all").stdout
     for part in (
         "desk: a better runbook, proved on held-out tasks",
-        "held-out (60 tasks)",
+        "held-out (60 tasks, look 1)",
+        "0.250   1.000  +0.750",
         "+version: 1.0.1",
         "decision: goes to review",
         "waits for bo",
         "branch runbookopt/desk",
+        "next: runbookopt pulls show 1",
     ):
         assert part in shown
     assert "\x1b" not in shown

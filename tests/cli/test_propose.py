@@ -62,7 +62,7 @@ def test_the_same_bundle_again_changes_nothing(desk: "Clone") -> None:
     (again,) = proposed(desk, bundle)
     assert refs(desk) == before
     assert again["pull_request"] == first[0]["pull_request"]
-    assert "pull request 1 proposes this already" in again["decision"]["reasons"]
+    assert "note: pull request 1 proposes this already" in again["decision"]["reasons"]
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_two_bundles_of_two_clones_do_not_share_the_first_allowance(desk: "Clone
         allowance(looks[:place], look.groups, look.tasks, 0.05).spend for place, look in enumerate(looks)
     ]
     assert spends == pytest.approx([0.025, 0.05 / 6])
-    assert "pull request 1 was brought up to date" in found[1]["decision"]["reasons"]
+    assert "note: pull request 1 was brought up to date" in found[1]["decision"]["reasons"]
 
 
 def looks_of(bundle: Path) -> int:

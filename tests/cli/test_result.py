@@ -1,0 +1,35 @@
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Clone
+
+RUBRIC = """criteria:
+  - id: right-desk
+    check: {kind: equals, path: $.answer, reference: $.answer}
+  - id: an-objective-with-a-name-that-no-narrow-terminal-has-room-for
+    check: {kind: max_chars, value: 1000}
+"""
+
+
+@pytest.mark.parametrize("columns", ["20", "200"])
+def test_no_terminal_is_too_narrow_for_the_numbers(
+    repo: Callable[..., "Clone"], planted: ModuleType, columns: str
+) -> None:
+    clone = repo(planted.files(rubric=RUBRIC))
+    shown = clone.run("optimize-runbook", "desk", environ={"COLUMNS": columns}).stdout
+    for numbers in ("0.625   1.000  +0.375", "0.250   1.000  +0.750", "1.000   1.000  +0.000"):
+        assert numbers in shown
+    assert "\u2026" not in shown
+
+
+def test_what_a_policy_says_does_not_reach_the_terminal_as_it_is(
+    repo: Callable[..., "Clone"], planted: ModuleType
+) -> None:
+    clone = repo(planted.files(policy='reviewers: ["bo\\e[2J"]\n'))
+    ran = clone.run("optimize-runbook", "desk")
+    assert (ran.returncode, "\x1b" in ran.stdout + ran.stderr) == (0, False)
+    assert r"waits for bo\x1b[2J" in ran.stdout
