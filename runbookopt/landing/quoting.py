@@ -4,7 +4,7 @@ import re
 
 _INVISIBLE = re.compile("[\u115f\u1160\u2800\u3164\uffa0\ufe00-\ufe0d\U000e0100-\U000e01ef]")
 _SAFE = re.compile(r"[\w.,;:!?%()'\"/+=-]+")
-_UNSAFE = re.compile(r"//|^[^\w]*www\.|(?<![^\W_])_|_(?![^\W_])|\bGH-\d", re.IGNORECASE)
+_UNSAFE = re.compile(r"//|(?<!\w)www\.|(?<![^\W_])_|_(?![^\W_])|\bGH-\d", re.IGNORECASE)
 _OPENS_A_BLOCK = re.compile(r"[-+=]+|\d+[.)]")
 # docs.github.com, "Linking a pull request to an issue": keyword, optional colon, reference.
 _CLOSES = re.compile(r"\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+(?=https?://)", re.IGNORECASE)
