@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal
 
 from msgspec import Struct
@@ -44,6 +45,7 @@ from runbookopt.repository import Repository
 from runbookopt.search.asks import Rollout
 from runbookopt.search.loop import Found, search
 from runbookopt.search.pool import Member, lineage, places
+from runbookopt.settings import Settings, setting_types
 from runbookopt.verifier.rubric import Assessment, assess
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
@@ -121,6 +123,16 @@ def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None)
         free=ready.free,
         progress=progress,
     )
+
+
+def _differing(settings: Settings) -> dict[str, str | int | float | None]:
+    """Give the settings that are not as built in, by dotted key; the random seed is none of them."""
+    found: dict[str, str | int | float | None] = {}
+    for key in setting_types():
+        value, built_in = attrgetter(key)(settings), attrgetter(key)(Settings())
+        if key != "random_seed" and value != built_in:
+            found[key] = value
+    return found
 
 
 class _Conclusion(Struct, frozen=True):
@@ -306,7 +318,7 @@ class _Conclusion(Struct, frozen=True):
             outcome=compared.answer,
             comparison=compared,
             spent=self.driver.spent,
-            command=f"optimize-runbook {dossier.name} --random-seed {job.settings.random_seed}",
+            settings=_differing(job.settings),
         )
 
     def _patch(self) -> str:

@@ -141,7 +141,7 @@ class FirstHalf:
             outcome=comparison.answer,
             comparison=comparison,
             spent=Spent(rollouts=10, cached=0, reflections=2, tokens=None, usd=None, seconds=1.0),
-            command=f"optimize-runbook {self.name}",
+            settings={},
         )
         return seal(bundle)
 

