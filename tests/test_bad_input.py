@@ -285,7 +285,7 @@ def test_a_branch_that_a_person_edited_is_left_alone_and_that_is_said(desk: Make
     ran = clone.run("optimize-runbook", "desk", "--json", "--random-seed", "1")
     assert (ran.returncode, ran.stderr) == (0, "")
     said = f"runbookopt/desk is at {head[:12]}, which somebody else pushed: it is left alone"
-    assert said in json.loads(ran.stdout)["decision"]["reasons"]
+    assert f"note: {said}" in json.loads(ran.stdout)["decision"]["reasons"]
     assert clone.at_origin("rev-parse", "runbookopt/desk") == head
 
 

@@ -81,7 +81,8 @@ def proposal_as_json(runbook: str, proposed: "Proposed") -> str:
 
 def show_proposal(runbook: str, proposed: "Proposed") -> None:
     """Print what became of a bundle."""
-    _print((f"{runbook}: {_OUTCOMES[proposed.outcome]}", *_decision(proposed), *_indented(proposed.notes)))
+    headline = f"{runbook}: {_headline(proposed.outcome, proposed.comparison)}"
+    _print((headline, *_decision(proposed), *_indented(proposed.notes)))
 
 
 def show(result: "Result", proposed: "Proposed | None", next_step: str | None = None) -> None:
@@ -112,8 +113,7 @@ def _page(result: "Result", proposed: "Proposed | None", next_step: str | None) 
     from runbookopt.explanation import plain
 
     outcome = proposed.outcome if proposed else result.outcome
-    looked = _comparison(result, proposed) is not None
-    words = _OUTCOMES[outcome] if looked or outcome != "inconclusive" else _NOT_LOOKED
+    words = _headline(outcome, _comparison(result, proposed))
     yield Text.assemble((plain(result.runbook), "bold"), ": ", (words, _COLOURS[outcome]))
     yield from _search(result)
     yield from _scores(result, proposed)
@@ -129,12 +129,19 @@ def _page(result: "Result", proposed: "Proposed | None", next_step: str | None) 
 
 _OUTCOMES = {
     "accepted": "a better runbook, proved on held-out tasks",
-    "rejected": "the winner is no better on held-out tasks, or does harm there",
-    "inconclusive": "a winner that is not proved",
+    "rejected": "the winner is no better on held-out tasks",
+    "inconclusive": "a winner that the held-out tasks do not prove",
     "no_candidate": "no better runbook was found",
 }
-_NOT_LOOKED = "a winner on validation, not proved on held-out tasks"
 _COLOURS = {"accepted": "green", "rejected": "red", "inconclusive": "yellow", "no_candidate": "yellow"}
+
+
+def _headline(outcome: str, comparison: "Comparison | None") -> str:
+    if outcome == "inconclusive" and comparison is None:
+        return "a winner on validation, not proved on held-out tasks"
+    if outcome == "rejected" and comparison is not None and comparison.gain > 0:
+        return "the winner gains too little on held-out tasks, or does harm there"
+    return _OUTCOMES[outcome]
 
 
 def _search(result: "Result") -> "Iterator[str]":
@@ -199,7 +206,10 @@ def _decision(proposed: "Proposed") -> "Iterator[str | Text]":
     words = {"auto": "may merge by itself", "review": "goes to review", "none": "nothing is proposed"}
     yield Text.assemble("  decision: ", (words[proposed.decision.merge], "bold"))
     marks = {True: "yes", False: "no ", None: "?  "}
-    for reason in proposed.decision.reasons:
+    reasons = proposed.decision.reasons
+    if proposed.decision.merge == "none":  # then it is idle to ask who would have to say yes
+        reasons = tuple(reason for reason in reasons if reason.condition == "accepted")
+    for reason in reasons:
         yield f"    {marks[reason.holds]}  {reason.text}"
     pull = proposed.pull_request
     if pull is not None:

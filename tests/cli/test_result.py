@@ -33,3 +33,25 @@ def test_what_a_policy_says_does_not_reach_the_terminal_as_it_is(
     ran = clone.run("optimize-runbook", "desk")
     assert (ran.returncode, "\x1b" in ran.stdout + ran.stderr) == (0, False)
     assert r"waits for bo\x1b[2J" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "answer", "said"),
+    [
+        (0, "front", "desk: the winner is no better on held-out tasks\n"),
+        (4, "nobody", "desk: a winner that the held-out tasks do not prove\n"),
+    ],
+)
+def test_what_is_not_proposed_says_why_in_a_line_and_no_more_of_the_policy(
+    repo: Callable[..., "Clone"], planted: ModuleType, right: int, answer: str, said: str
+) -> None:
+    records = planted.trajectories()
+    held_out = [r["task"] for r in records if r["task"]["split"] == "held-out" and "card" not in str(r)]
+    for task in held_out[right:]:
+        task["reference"] = {"answer": answer}
+    shown = repo(planted.files(trajectories=planted.lines(records))).run("optimize-runbook", "desk").stdout
+    decision = shown[shown.index("  decision: ") :].splitlines()
+    assert shown.startswith(said)
+    assert decision[0] == "  decision: nothing is proposed"
+    assert decision[1].startswith("    no   the proof on 60 held-out tasks says ")
+    assert decision[2] == "  the search ended: every task is solved"
