@@ -4,17 +4,18 @@ It calls no model, and believes of a bundle only what git cannot tell: that an a
 """
 
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.dossier import read_dossier
-from runbookopt.errors import Refused
+from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.forge import Draft, Forge, PullRequest
 from runbookopt.gitwords import GitFailed, PushRejected
 from runbookopt.landing.bundle import Bundle, Outcome, encode, read_bundle
 from runbookopt.landing.guard import GuardReport
-from runbookopt.landing.policy import Decision
+from runbookopt.landing.policy import Decision, Reason
 from runbookopt.landing.rederivation import (
     Checked,
     Proof,
@@ -107,6 +108,29 @@ def is_made_by_us(repository: Repository, ledger: Ledger, head: str) -> bool:
     )
 
 
+def must_be_free(repository: Repository, forge: Forge, runbook: str) -> None:
+    """Ask, before a search spends a look, whether what it finds could be proposed.
+
+    Raises RunbookoptError where a person edited the runbook's branch, since that is left alone.
+    """
+    branch = branch_of(runbook)
+    pulls = [pull for pull in forge.pull_requests() if pull.branch == branch]
+    there = repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
+    if there and _is_edited(repository, Ledger.open(repository, push=True), there, pulls):
+        raise RunbookoptError(
+            f"{runbook}: branch {branch} was edited by a person ({there[:12]}): merge, close or delete"
+            " it, then run again, or use --no-propose"
+        )
+
+
+def _is_edited(repository: Repository, ledger: Ledger, there: str, pulls: Sequence[PullRequest]) -> bool:
+    """Whether the head of our branch is neither what we proposed nor made by us."""
+    if any(pull.proposed == there for pull in pulls):
+        return False
+    repository.revision(there)
+    return not is_made_by_us(repository, ledger, there)
+
+
 _NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|(?<![^/])\.|\.(?=\.|$)|\.(?=lock(?:/|$))|(?<=@)\{|^-")
 
 
@@ -128,7 +152,7 @@ class _Publication(Struct, frozen=True):
         there = self.repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
         why_not = self._closed_before(pulls) or self._edited(branch, there, pulls)
         if why_not:
-            return self._proposed(is_open, why_not)
+            return self._not_proposed(why_not)
         tip = self.repository.base()
         must_be_fresh(self.repository, self.checked, tip)
         must_have_the_held_out_tasks(self.repository, self.ledger, self.checked, tip)
@@ -144,6 +168,12 @@ class _Publication(Struct, frozen=True):
         branch = pull.branch if pull else None
         return replace(self.proposed, branch=branch, pull_request=pull, notes=(*self.proposed.notes, *notes))
 
+    def _not_proposed(self, why: str) -> Proposed:
+        """Say that this winner is in no pull request, whatever else is open for its runbook."""
+        decision = self.proposed.decision
+        reasons = (*decision.reasons, Reason("proposed", False, why))
+        return replace(self.proposed, decision=Decision("none", reasons), notes=(*self.proposed.notes, why))
+
     def _closed_before(self, pulls: list[PullRequest]) -> str | None:
         text, path = self.checked.change.text.encode(), self.checked.dossier.path
         for pull in pulls:
@@ -152,10 +182,7 @@ class _Publication(Struct, frozen=True):
         return None
 
     def _edited(self, branch: str, there: str | None, pulls: list[PullRequest]) -> str | None:
-        if there is None or any(pull.proposed == there for pull in pulls):
-            return None
-        self.repository.revision(there)
-        if is_made_by_us(self.repository, self.ledger, there):
+        if there is None or not _is_edited(self.repository, self.ledger, there, pulls):
             return None
         return f"{branch} is at {there[:12]}, which somebody else pushed: it is left alone"
 

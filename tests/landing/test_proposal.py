@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from runbookopt.errors import Refused
+from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.local import LocalForge
 from runbookopt.gitwords import GitFailed, PushRefused
 from runbookopt.landing.bundle import Bundle, encode, seal
 from runbookopt.landing.merging import merge_automatic
-from runbookopt.landing.proposal import Proposed, branch_of, propose
+from runbookopt.landing.proposal import Proposed, branch_of, must_be_free, propose
 from runbookopt.landing.rederivation import Stale
 from runbookopt.proof.allowance import burnt
 from runbookopt.proof.ledger import Ledger
@@ -144,6 +144,22 @@ def test_a_branch_that_a_person_edited_is_left_alone(bench: Bench) -> None:
     left = bench.propose(bench.bundle(bench.candidate("cash"), wins=22))
     assert bench.clone.at_origin("rev-parse", "runbookopt/triage") == edited
     assert any("left alone" in note for note in left.notes)
+    assert (left.branch, left.pull_request, left.decision.merge) == (None, None, "none")
+    assert "left alone" in left.decision.reasons[-1].text
+
+
+def test_a_branch_that_a_person_edited_is_told_before_a_search(bench: Bench) -> None:
+    must_be_free(bench.repository, bench.forge, "triage")
+    bench.propose(bench.bundle())
+    must_be_free(bench.repository, bench.forge, "triage")
+    bo = bench.clone.again("bo", "bo")
+    bo.git("checkout", "-q", "runbookopt/triage")
+    edited = bo.commit({PATH: "by hand\n"}, push=False)
+    bo.git("push", "-q", "origin", "runbookopt/triage")
+    with pytest.raises(
+        RunbookoptError, match=rf"edited by a person \({edited[:12]}\): merge, close or delete it"
+    ):
+        must_be_free(bench.repository, bench.forge, "triage")
 
 
 def test_a_branch_of_that_name_that_is_not_ours_is_left_alone(bench: Bench) -> None:
