@@ -183,6 +183,7 @@ class _Run:
         from runbookopt.preparation import Job
 
         settings = self._settings(name)
+        self._must_be_free(name)
         job = Job(
             name=name,
             settings=settings,
@@ -201,6 +202,14 @@ class _Run:
         path = self._repository.root / FILE
         data = path.read_bytes() if path.is_file() else None
         return load_settings(data, FILE, name, environ=os.environ, flags=self._flags)
+
+    def _must_be_free(self, name: str) -> None:
+        """Refuse where a person holds the branch: no look is to be spent on what could not be proposed."""
+        if self._propose:
+            from runbookopt.forge.local import LocalForge
+            from runbookopt.landing.proposal import must_be_free
+
+            must_be_free(self._repository, LocalForge(self._repository), name)
 
     def _proposed(self, result: "Result") -> "Proposed | None":
         if not self._propose or result.bundle is None:
