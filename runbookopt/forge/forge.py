@@ -7,11 +7,12 @@ from msgspec import Struct
 
 
 class Approval(Struct, frozen=True):
-    """Somebody's yes to one commit; `at` is ISO 8601."""
+    """Somebody's yes to one commit; `at` is ISO 8601, `email` the address it was given with, if known."""
 
     by: str
     head: str
     at: str
+    email: str = ""
 
 
 class Draft(Struct, frozen=True, kw_only=True):

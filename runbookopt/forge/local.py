@@ -122,6 +122,8 @@ class LocalForge:
         return self.get(number)
 
     def _fetch(self) -> "_Origin":
+        if not self._repository.has_origin():
+            raise GitFailed("there is no origin to keep pull requests: git remote add origin URL")
         base = self._repository.base(f"+{PULLS}*:{_PULLS_COPIED}*", f"+{_HEADS}*:{_HEADS_COPIED}*")
         pulls = self._repository.refs(_PULLS_COPIED).items()
         numbers = {ref.removeprefix(_PULLS_COPIED): last for ref, last in pulls}
@@ -153,7 +155,7 @@ class LocalForge:
             state=state,
             reviewers=draft.reviewers,
             auto_merge=draft.auto_merge,
-            approvals=tuple(Approval(e.by, e.head, c.at) for e, c in chain if e.kind == "approved"),
+            approvals=tuple(Approval(e.by, e.head, c.at, e.email) for e, c in chain if e.kind == "approved"),
             bundle=draft.bundle,
         )
 
@@ -166,11 +168,20 @@ class LocalForge:
         return chain[::-1]
 
     def _makers(self, events: list[Event], head: str, base: str) -> tuple[str, ...]:
-        """Give all whose hand is in it; a login is known by the address that its events carry."""
+        """Give all whose hand is in it; a login is known by the address that its events carry.
+
+        Not by an address that is known to be the pusher's: whoever approves with that makes the approval
+        worthless (see `may_merge`), and is no maker for it.
+        """
         commits = [self._repository.commit(sha) for sha in self._repository.history(head, without=base)]
         addresses = {person.email for commit in commits for person in (commit.author, commit.committer)}
+        owners = {event.email: event.by for event in events if event.kind in {"opened", "pushed"}}
         pushers = {event.by for event in events if event.kind in {"opened", "pushed"}}
-        logins = {event.by for event in events if event.email in addresses}
+        logins = {
+            event.by
+            for event in events
+            if event.email in addresses and owners.get(event.email, event.by) == event.by
+        }
         return tuple(sorted(addresses | pushers | logins))
 
     def _event(

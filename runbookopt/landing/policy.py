@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from runbookopt.evidence.trajectory import Trust
 from runbookopt.proof.comparison import Comparison, Terms
@@ -20,7 +21,13 @@ Introduced = Literal["urls", "commands", "credentials", "hidden-text"]
 """The classes of things that a diff may bring in; the guard finds them."""
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Login = Annotated[str, Meta(pattern=r"^[^@\s]\S*$")]
+Login = Annotated[str, Meta(pattern=r"^[^@\s]\S*$", description="a login, without @")]
+
+_HINTS = {
+    "limits": "not in this version, which opens one pull request a runbook and counts no others",
+    "teams": "not in this version; name the people under `reviewers`",
+}
+_OTHER_METHOD = "method: not in this version: "
 
 
 class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,11 +115,18 @@ def read_policy(data: bytes | None, path: str) -> Policy:
     """
     if data is None:
         return Policy()
-    policy = read_yaml(data, Policy, path)
+    try:
+        policy = read_yaml(data, Policy, path, hints=_HINTS)
+    except MalformedFile as error:
+        raise MalformedFile([_hinted(problem) for problem in error.problems]) from None
     problems = _nobody_can_say_yes(policy, data, path)
     if problems:
         raise MalformedFile(problems)
     return policy
+
+
+def _hinted(problem: Problem) -> Problem:
+    return replace(problem, message=re.sub("^method: (?=expected)", _OTHER_METHOD, problem.message))
 
 
 def _nobody_can_say_yes(policy: Policy, data: bytes, path: str) -> list[Problem]:
@@ -293,6 +307,11 @@ def _does_not_count(
         return "the author cannot approve"
     if who in makers:
         return "who committed or pushed to the branch cannot approve"
+    if approval.email and approval.email.casefold() in makers:
+        return (
+            f"it was given as {approval.email}, who committed or pushed to the branch: set your own"
+            " git config user.email and approve again"
+        )
     if who not in reviewers:
         return "the policy does not list this person as a reviewer"
     if approval.head != head:

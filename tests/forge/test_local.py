@@ -111,6 +111,25 @@ def test_who_pushed_by_hand_is_a_maker_by_login_and_address(sit: Sit) -> None:
     assert [(a.by, a.head) for a in found.approvals] == [("bo", opened.head)]
 
 
+def test_a_reviewer_who_approved_with_the_authors_address_is_no_maker(sit: Sit) -> None:
+    ana, bo = sit("ana"), sit("bo")
+    ana.opens()
+    bo.clone.git("config", "user.email", "ana@example.com")
+    bo.forge.approve(1)
+    bo.clone.git("config", "user.email", "bo@example.com")
+    found = bo.forge.approve(1)
+    assert found.makers == ("ana", "ana@example.com")
+    assert [(a.by, a.email) for a in found.approvals] == [("bo", "ana@example.com"), ("bo", "bo@example.com")]
+
+
+def test_without_origin_there_are_no_pull_requests_not_even_stale_ones(sit: Sit) -> None:
+    ana = sit("ana")
+    ana.opens()
+    ana.clone.git("remote", "remove", "origin")
+    with pytest.raises(GitFailed, match="there is no origin"):
+        ana.forge.pull_requests()
+
+
 def test_an_approval_needs_a_name(sit: Sit, monkeypatch: pytest.MonkeyPatch) -> None:
     ana = sit("ana")
     ana.opens()

@@ -71,12 +71,13 @@ def test_review_without_reviewers_is_an_error_with_its_line(text: str, line: int
     [
         ("reviewers: [ann, Ann]\napprovals: 2\n", "policy.yaml:2: approvals: 2 can never be met by 1"),
         ("merge: auto\napprovals: 0\n", "policy.yaml:2: approvals"),
+        ("merge: auto\nlimits: {}\n", "policy.yaml:2: unknown key 'limits': not in this version"),
         ("merge: always\n", "policy.yaml:1: merge"),
-        ("merge: auto\nteams: [leads]\n", "policy.yaml:2: unknown key 'teams'"),
+        ("merge: auto\nteams: [leads]\n", "policy.yaml:2: unknown key 'teams': not in this version"),
         ("merge: auto\nauto_merge_if:\n  introduces_none_of: [tools]\n", "policy.yaml:3: auto_merge_if"),
         ("merge: auto\nauto_merge_if: {growth_at_most: -1}\n", "policy.yaml:2: auto_merge_if"),
-        ("reviewers: ['@ann']\n", "policy.yaml:1: reviewers"),
-        ("merge: auto\nmethod: rebase\n", "policy.yaml:2: method"),
+        ("reviewers: ['@ann']\n", "policy.yaml:1: reviewers[0]: expected a login, without @"),
+        ("merge: auto\nmethod: rebase\n", "policy.yaml:2: method: not in this version: expected squash"),
     ],
 )
 def test_a_policy_that_cannot_mean_anything_is_an_error(text: str, message: str) -> None:
@@ -146,15 +147,25 @@ def test_a_policy_that_asks_for_review_gets_it_whatever_the_facts() -> None:
     assert reason(decision, "merge").text == "the policy asks for review: 1 approval(s) of ann, bob"
 
 
+OTHERS_ADDRESS = (
+    "it was given as bob, who committed or pushed to the branch: set your own git config user.email and"
+    " approve again"
+)
+
+
 @pytest.mark.parametrize(
     ("approval", "why"),
     [
         (Approval("Bot", HEAD, ""), "the author cannot approve"),
+        (
+            Approval("ann", HEAD, "", "bob"),
+            OTHERS_ADDRESS,
+        ),
         (Approval("BOB", HEAD, ""), "who committed or pushed to the branch cannot approve"),
         (Approval("eve", HEAD, ""), "the policy does not list this person as a reviewer"),
         (Approval("ann", "b" * 40, ""), f"it was given for {'b' * 12}, and the branch is at {'a' * 12} now"),
     ],
-    ids=["author", "pusher", "unlisted", "before a push"],
+    ids=["author", "address", "pusher", "unlisted", "before a push"],
 )
 def test_an_approval_that_does_not_count_says_why(approval: Approval, why: str) -> None:
     policy = Policy(reviewers=("ann", "bob", "bot"))
