@@ -15,7 +15,7 @@ from runbookopt.landing.guard import GuardReport
 from runbookopt.landing.policy import PASSING_TODAY_AT_LEAST, Decision
 from runbookopt.landing.quoting import block, code, label, plain, prose
 from runbookopt.proof.allowance import Allowance
-from runbookopt.proof.comparison import Comparison, Outcome, Pair
+from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
 from runbookopt.runbook import FRONT_MATTER, Runbook
 from runbookopt.settings import flag, setting_types
 
@@ -150,6 +150,7 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
         yield from ("", *_more(len(objectives), rows), "")
         tasks = f"{comparison.tasks} held-out tasks in {comparison.groups} groups"
         yield f"{tasks}, one-sided p = {comparison.p:.2g}."
+        yield from _levels(findings.allowance)
     if findings.allowance is not None:
         spent = findings.allowance
         yield f"This is look {spent.look} at the held-out tasks; its allowance is {spent.spend:.3g}."
@@ -159,6 +160,12 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
     )
     reasons = comparison.reasons if comparison is not None else ()
     yield from ("", *_list(reasons, rows))
+
+
+def _levels(allowance: Allowance | None) -> Iterator[str]:
+    if allowance is not None:
+        score = f"{100 * allowance.spend:.2g} %, what this look may spend"
+        yield f"Each side of the score's interval is at {score}; of an objective's at {100 * HARM:g} %."
 
 
 def _score_row(name: str, before: float, after: float, low: float, high: float) -> str:

@@ -145,6 +145,7 @@ def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> N
         "| `accuracy` | 0.400 | 0.700 | +0.300 | +0.100 to +0.500 |",
         "3 held-out tasks in 3 groups, one-sided p = 0.0001.",
         "This is look 1 at the held-out tasks; its allowance is 0.025.",
+        "Each side of the score's interval is at 2.5 %, what this look may spend; of an objective's at 5 %.",
         "- p is within the allowance",
         "| `declared` | **no** | no policy is declared |",
         "| `trust` | **unknown** | who knows |",
