@@ -190,10 +190,14 @@ class Repository:
 
     def patch(self, base: str, path: str, text: str) -> str:
         """Give the unified diff that makes `text` of one file of a commit, for `apply`; "" if it is that."""
-        tree = self.write_tree({path: text.encode()}, onto=base)
+        return self.unified_diff(base, self.write_tree({path: text.encode()}, onto=base), path)
+
+    def unified_diff(self, base: str, head: str, path: str = "") -> str:
+        """Give the unified diff between two trees or commits, of the files at or under `path`."""
+        where = ("--", path) if path else ("--",)
         exactly = ("--text", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
-        sides = ("--src-prefix=a/", "--dst-prefix=b/", base, tree)
-        return self._text("diff-tree", "-p", *exactly, *sides, "--", path)
+        sides = ("--src-prefix=a/", "--dst-prefix=b/", base, head)
+        return self._text("diff-tree", "-r", "-p", *exactly, *sides, *where)
 
     def working_tree_differs(self, base: str, paths: Sequence[str]) -> tuple[str, ...]:
         """Name the files at or under `paths` whose content in the working tree is not the base's, sorted.

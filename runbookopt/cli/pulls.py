@@ -1,5 +1,6 @@
 """`runbookopt pulls`: the pull requests of the local forge, and who may merge them."""
 
+import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,8 @@ def list_(*, json: Json = False) -> None:
         _print_json([_as_json(pull) for pull in pulls])
         return
     for pull in pulls:
-        marked = ", merges by itself" if pull.auto_merge and pull.state == "open" else ""
+        proved = pull.state == "open" and pull.head == pull.proposed
+        marked = ", merges by itself" if pull.auto_merge and proved else ""
         asked = f", waits for {', '.join(pull.reviewers)}" if pull.reviewers and pull.state == "open" else ""
         _print(f"{pull.number:>4}  {pull.state:<6}  {pull.title}{marked}{asked}")
     if not pulls:
@@ -56,13 +58,15 @@ def show(number: Number, *, json: Json = False) -> None:
     with _forge() as (repository, forge):
         pull = forge.get(number)
         missing = _missing(repository, forge, pull)
+        diff = _diff(repository, pull)
     if json:
         _print_json({**_as_json(pull), "missing": missing, "identity": CONVENTION})
         return
     _print(f"#{pull.number} {pull.title}")
     _print(f"{pull.state}: {pull.branch} ({pull.head[:12]}) into {pull.base}, opened by {pull.author}")
     if pull.head != pull.proposed:
-        _print(f"somebody has pushed to the branch since runbookopt made {pull.proposed[:12]}")
+        _print(f"somebody has pushed to the branch since runbookopt made {pull.proposed[:12]}:")
+        _print("its text differs from what was proved, and what is reported below is not of it")
     for approval in pull.approvals:
         of = (
             "this commit"
@@ -73,8 +77,13 @@ def show(number: Number, *, json: Json = False) -> None:
     _print_missing(missing)
     _print(CONVENTION)
     _print("")
-    for line in pull.body.splitlines():
+    for line in _report(pull):
         _print(line)
+    _print("")
+    for line in diff.splitlines():
+        _print(line)
+    if pull.state == "open":
+        _print(f"to try it: git fetch origin {shlex.quote(pull.branch)} && git checkout --detach FETCH_HEAD")
 
 
 @app.command()
@@ -162,6 +171,21 @@ def _tell(attempted: "Attempted") -> None:
     for reason in attempted.reasons:
         for line in reason.splitlines():
             _print(f"  {line}")
+
+
+def _report(pull: "PullRequest") -> list[str]:
+    """Give the body; of a branch that people edited without the verdict and the decision, which are void."""
+    if pull.head == pull.proposed:
+        return pull.body.splitlines()
+    sections = pull.body.split("\n## ")[1:]
+    kept = (section for section in sections if not section.startswith("Decision\n"))
+    return [line for section in kept for line in f"## {section}".splitlines()]
+
+
+def _diff(repository: "Repository", pull: "PullRequest") -> str:
+    """Give what a pull request changes since it left the default branch."""
+    tip = repository.base()
+    return repository.unified_diff(repository.merge_base(tip, pull.head) or tip, pull.head)
 
 
 def _print_missing(missing: list[str] | None) -> None:

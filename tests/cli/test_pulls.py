@@ -68,6 +68,8 @@ def test_one_is_shown_with_its_report_and_what_is_missing(at: Stage) -> None:
         "missing: 0 of 1 approval(s) of bo, cy",
         "a convention, not authentication",
         "## Scores",
+        '+- If the message mentions "card" or "atm", answer `card`',
+        "git fetch origin runbookopt/triage && git checkout --detach FETCH_HEAD",
     ):
         assert part in shown
     found = json.loads(run("show", "1", "--json").stdout)
@@ -142,6 +144,10 @@ def test_a_branch_that_somebody_pushed_to_is_shown_as_such(at: Stage) -> None:
     bo.git("push", "-q", "origin", "runbookopt/triage")
     shown = run("show", "1").stdout
     assert "somebody has pushed to the branch" in shown
+    assert "differs from what was proved" in shown
+    assert "+by hand" in shown
+    assert "Accepted." not in shown
+    assert "by itself" not in shown
     assert "which is not the head now" in shown
 
 
