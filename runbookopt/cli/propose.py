@@ -9,6 +9,9 @@ from runbookopt.cli.complaint import complain
 from runbookopt.errors import RunbookoptError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runbookopt.landing.bundle import Bundle
     from runbookopt.repository import Repository
 
 
@@ -27,29 +30,46 @@ def propose(
     from runbookopt.repository import Repository
 
     with Repository.open(Path.cwd()) as repository:
-        raise typer.Exit(max(_safely(repository, Path(name), json=json) for name in bundles))
+        read, worst = _read([Path(name) for name in bundles])
+        raise typer.Exit(max([worst, *(_safely(repository, bundle, json=json) for bundle in read)]))
 
 
-def _safely(repository: "Repository", path: Path, *, json: bool) -> int:
+def _read(paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":
+    """Read bundles, in the order of their looks so that the newest decides, and the worst status."""
+    from runbookopt.landing.bundle import read_bundle
+
+    found: list[Bundle] = []
+    worst = 0
+    for path in paths:
+        try:
+            found.append(read_bundle(_bytes(path), str(path)))
+        except RunbookoptError as error:
+            complain(error)
+            worst = max(worst, error.status)
+    return sorted(found, key=lambda bundle: bundle.look.at if bundle.look else ""), worst
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        _one(repository, path, json=json)
+        return path.read_bytes()
+    except OSError as error:
+        raise RunbookoptError(f"{path}: {error.strerror}; expected a file of .runbookopt/bundles/") from error
+
+
+def _safely(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
+    try:
+        _one(repository, bundle, json=json)
     except RunbookoptError as error:
         complain(error)
         return error.status
     return 0
 
 
-def _one(repository: "Repository", path: Path, *, json: bool) -> None:
+def _one(repository: "Repository", bundle: "Bundle", *, json: bool) -> None:
     from runbookopt.cli import result
     from runbookopt.forge.local import LocalForge
-    from runbookopt.landing.bundle import read_bundle
     from runbookopt.landing.proposal import propose as land
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RunbookoptError(f"{path}: {error.strerror}; expected a file of .runbookopt/bundles/") from error
-    bundle = read_bundle(data, str(path))
     proposed = land(repository, LocalForge(repository), bundle)
     if json:
         print(result.proposal_as_json(bundle.runbook, proposed))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbookopt.landing.bundle import write_bundle
 from runbookopt.proof.allowance import allowance
 from runbookopt.proof.ledger import Ledger
 from runbookopt.repository import Repository
@@ -79,6 +80,18 @@ def test_two_bundles_of_two_clones_do_not_share_the_first_allowance(desk: "Clone
     ]
     assert spends == pytest.approx([0.025, 0.05 / 6])
     assert "note: pull request 1 was brought up to date" in found[1]["decision"]["reasons"]
+
+
+def test_bundles_land_in_the_order_of_their_looks(repo: Make, first_half: ModuleType) -> None:
+    clone = repo(first_half.files())
+    with Repository.open(clone.root) as repository:
+        make, text = first_half.FirstHalf(repository), first_half.RUNBOOK
+        old = make(text.replace('"card"', '"card" or "old"'), wins=22, at="2026-01-01")
+        new = make(text.replace('"card"', '"card" or "new"'), wins=22, at="2026-01-02")
+    new_file, old_file = (write_bundle(bundle, clone.root / ".runbookopt") for bundle in (new, old))
+    first, second = proposed(clone, new_file, old_file)
+    assert first["pull_request"]["number"] == second["pull_request"]["number"] == 1
+    assert '"new"' in clone.at_origin("show", "runbookopt/triage:runbooks/triage/RUNBOOK.md")
 
 
 def looks_of(bundle: Path) -> int:
