@@ -51,6 +51,9 @@ from runbookopt.verifier.rubric import Assessment, assess
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
 
 
+_ENDED = {"budget": "its budget of rollouts is used up", "minutes": "its time is up"}
+
+
 class Result(Struct, frozen=True):
     """What came of a run.
 
@@ -205,7 +208,11 @@ class _Conclusion(Struct, frozen=True):
             changes=self._changes(),
             bundle=bundle,
             allowance=self._allowance(bundle.look) if bundle and bundle.look else None,
-            notes=(*self.ready.notes, f"the search ended: {self.found.ended}", *notes),
+            notes=(
+                *self.ready.notes,
+                f"the search ended: {_ENDED.get(self.found.ended, self.found.ended)}",
+                *notes,
+            ),
             warnings=self.ready.dossier.warnings,
         )
 
