@@ -76,9 +76,8 @@ class Driver:
     """Answers asks so that neither width, nor completion order, nor a kill changes the path of the run.
 
     - Budget: each distinct rollout is charged once, at its first use in the run, whether the journal had it
-      or not; what is in `free` (by candidate digest, task and repeat) is neither charged nor asked. Of all
-      `rollouts`, `reserved` are kept for the proof (`Driver.rollouts`). An ask that the rest does not cover
-      is not begun: it and all later ones are answered `stopped="budget"`.
+      or not. Of all `rollouts`, `reserved` are kept for the proof (`Driver.rollouts`). An ask that the rest
+      does not cover is not begun: it and all later ones are answered `stopped="budget"`.
     - Time: once the clock has passed `deadline`, no call begins; calls in flight finish and are kept. An ask
       that the journal then holds whole is answered, the first that it does not is answered
       `stopped="minutes"`, and the journal remembers that: a resumed run ends at the same ask. The proof is
@@ -95,7 +94,6 @@ class Driver:
         reserved: int,
         width: int,
         deadline: float | None = None,
-        free: Mapping[tuple[str, str, str], Attempt] | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         if reserved > rollouts:
@@ -109,7 +107,6 @@ class Driver:
         self._search = _Purse(rollouts - reserved, deadline)
         self._proof = _Purse(reserved)
         self._width = width
-        self._free = free or {}
         self._progress = progress
         self._told = self._began = time.monotonic()
         self._asks = 0
@@ -157,17 +154,17 @@ class Driver:
 
     def _answer(self, loop: "_Loop", ask: Ask, purse: _Purse) -> Reply:
         loop.check()
-        rollouts = [self._free_attempt(rollout) or self._rollout_call(rollout) for rollout in ask.rollouts]
+        rollouts = [self._rollout_call(rollout) for rollout in ask.rollouts]
         reflections = [self._reflection_call(reflection) for reflection in ask.reflections]
         # reflections begin first: they take longer
-        calls = {call.key: call for call in (*reflections, *rollouts) if isinstance(call, _Call)}
+        calls = {call.key: call for call in (*reflections, *rollouts)}
         answers = self._answers(loop, ask, calls, purse)
         self._tell()
         if purse.stopped is not None:
             return Reply(stopped=purse.stopped)
         attempts = (
-            self._attempt(answers[known.key], rollout) if isinstance(known, _Call) else known
-            for rollout, known in zip(ask.rollouts, rollouts, strict=True)
+            self._attempt(answers[call.key], rollout)
+            for rollout, call in zip(ask.rollouts, rollouts, strict=True)
         )
         return Reply(tuple(attempts), tuple(_reflected(answers[call.key]) for call in reflections))
 
@@ -223,9 +220,6 @@ class Driver:
             purse.left -= answers[key].cost
             self._charged.add(key)
             self._cached += key not in self._paid
-
-    def _free_attempt(self, rollout: Rollout) -> Attempt | None:
-        return self._free.get((rollout.candidate.digest, rollout.task, rollout.repeat))
 
     def _rollout_call(self, rollout: Rollout) -> _Call:
         key = ["rollout", rollout.candidate.digest, rollout.task, self._world.agent.key, rollout.repeat]

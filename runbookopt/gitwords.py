@@ -99,7 +99,12 @@ def in_one_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("hint:")]
     fatal = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))] or lines[-1:]
     said = "; ".join(line.split(": ", 1)[-1].strip() for line in fatal)
-    return re.sub(r"://[^/@\s]+@", "://", said) or "git said nothing"
+    return without_credentials(said) or "git said nothing"
+
+
+def without_credentials(text: str) -> str:
+    """Give a text whose URLs name neither user nor password; a password may hold an @ itself."""
+    return re.sub(r"://[^/\s]+@", "://", text)
 
 
 def push_error(report: str, message: str) -> GitFailed:
@@ -111,9 +116,9 @@ def push_error(report: str, message: str) -> GitFailed:
     refusals = [line.split("\t")[2] for line in report.splitlines() if line.startswith("!\t")]
     if not refusals:
         return OriginUnreachable(f"cannot push to origin: {in_one_line(message)}")
-    reasons = "; ".join(sorted(set(refusals)))
+    reasons = without_credentials("; ".join(sorted(set(refusals))))
     heard = (line.removeprefix("remote:").strip() for line in message.splitlines() if line[:7] == "remote:")
-    words = " ".join(line for line in heard if line)
+    words = without_credentials(" ".join(line for line in heard if line))
     told = f"{reasons}{f': {words}' if words else ''}"
     moved = re.search(_MOVED, reasons) or "error: cannot lock ref" in words
     if (

@@ -123,7 +123,6 @@ def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None)
         reserved=ready.reserved,
         width=settings.width,
         deadline=None if minutes is None else time.monotonic() + 60 * minutes,
-        free=ready.free,
         progress=progress,
     )
 

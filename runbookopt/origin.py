@@ -1,12 +1,18 @@
 """The remote `origin` as it is now: its branches and refs, read and moved."""
 
 import os
-import re
 from typing import Protocol
 
 import tenacity
 
-from runbookopt.gitwords import GitFailed, OriginUnreachable, RefUpdate, in_one_line, push_error
+from runbookopt.gitwords import (
+    GitFailed,
+    OriginUnreachable,
+    RefUpdate,
+    in_one_line,
+    push_error,
+    without_credentials,
+)
 
 
 class Git(Protocol):
@@ -28,7 +34,7 @@ class Origin:
     def url(self) -> str | None:
         """Where it is, without credentials; None where the clone has no remote of that name."""
         url = os.fsdecode(self._git("config", "--get", "remote.origin.url")[1]).strip()
-        return re.sub(r"://[^/@\s]+@", "://", url) or None
+        return without_credentials(url) or None
 
     def default_branch(self) -> str:
         """Ask origin for the name of its default branch, once."""

@@ -16,7 +16,7 @@ from runbookopt.proof.ledger import Ledger
 from runbookopt.provability import more_tasks, obstacles, unjudged
 from runbookopt.records import digest_of
 from runbookopt.repository import Repository
-from runbookopt.search.asks import Attempt, Candidate
+from runbookopt.search.asks import Attempt
 from runbookopt.search.loop import VERSION
 from runbookopt.search.problem import Options, Problem
 from runbookopt.settings import Settings
@@ -45,10 +45,10 @@ class Job(Struct, frozen=True):
 class Ready(Struct, frozen=True):
     """A job with all that it rests on.
 
-    `held_out` are the tasks of the proof, each tried `repeats` times by either side; `free` are the seed's
-    stored attempts by (candidate digest, task, repeat); `reserved` rollouts are kept for the proof; `terms`
-    is what decides the path of the run, and `run_id` its digest; `notes` say what of the working tree counts,
-    and which tasks cannot be judged.
+    `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
+    output is anybody's word, and must not be what a winner is measured against. `reserved` rollouts are kept
+    for that. `terms` is what decides the path of the run, and `run_id` its digest; `notes` say what of the
+    working tree counts, and which tasks cannot be judged.
     """
 
     job: Job
@@ -58,7 +58,6 @@ class Ready(Struct, frozen=True):
     looks: tuple[Look, ...]
     held_out: tuple[Task, ...]
     problem: Problem
-    free: Mapping[tuple[str, str, str], Attempt]
     repeats: int
     reserved: int
     terms: Mapping[str, object]
@@ -72,7 +71,7 @@ def prepare(repository: Repository, job: Job) -> Ready:
     Raises RunbookoptError: a working tree that is not the base, no evidence, too few tasks to ever prove
     anything, a budget that does not cover the proof.
     """
-    ledger = Ledger.open(repository, push=job.propose)
+    ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
     looks = ledger.looks(job.name)
     base, dossier, notes = _read(repository, job, burnt(looks))
     held_out = tuple(dossier.evidence.task(task) for task in dossier.split.held_out)
@@ -80,15 +79,9 @@ def prepare(repository: Repository, job: Job) -> Ready:
     known = _stored(dossier, job.agent)
     problem = _problem(job, dossier, known)
     repeats = 1 if job.agent.deterministic else dossier.policy.proof.repeats
-    seed = Candidate(dossier.runbook.text).digest
-    free = {
-        (seed, task.id, "0"): known[task.id]
-        for task in held_out
-        if task.id in known and job.agent.deterministic
-    }
-    terms = _terms(job, dossier, problem)
-    reserved = repeats * len(held_out) * 2 - len(free) if job.look else 0
+    reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
     _must_afford(job, reserved)
+    terms = _terms(job, dossier, problem)
     return Ready(
         job=job,
         base=base,
@@ -97,7 +90,6 @@ def prepare(repository: Repository, job: Job) -> Ready:
         looks=looks,
         held_out=held_out,
         problem=problem,
-        free=free,
         repeats=repeats,
         reserved=reserved,
         terms=terms,
@@ -274,5 +266,4 @@ def _terms(job: Job, dossier: Dossier, problem: Problem) -> dict[str, object]:
         "rollouts": job.settings.budget.rollouts,
         "agent": job.agent.key,
         "reflector": job.reflector.key,
-        "look": job.look,
     }

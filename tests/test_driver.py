@@ -19,7 +19,7 @@ from runbookopt.agents.agent import Agent, Produced
 from runbookopt.driver import Driver, Progress
 from runbookopt.errors import RunbookoptError
 from runbookopt.journal import Journal
-from runbookopt.search.asks import Ask, Attempt, Candidate, ReflectionFailure, Reply, Rollout
+from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Rollout
 
 PROGRAMS = Path(__file__).parent / "programs"
 CALLS = 60  # that the toy search makes in all: 52 rollouts and 8 reflections
@@ -172,16 +172,6 @@ def test_a_rollout_is_charged_and_made_once_however_often_it_is_asked(
     assert first.rollouts[0] == first.rollouts[1] == second.rollouts[0]
     assert third == Reply(stopped="budget")
     assert calls(tmp_path) == limited.spent.rollouts == 2
-
-
-def test_what_is_free_is_neither_charged_nor_asked(tmp_path: Path, journal: Journal) -> None:
-    stored = Attempt("t-0001", "stored", 1.0, {})
-    free = {(SEED.digest, FIRST, "0"): stored}
-    limited = driver(journal, tmp_path, rollouts=1, free=free)
-    reply = limited.drive(once(asking(FIRST, SECOND)))
-    assert reply.rollouts[0] is stored
-    assert reply.rollouts[1].output != "stored"
-    assert (calls(tmp_path), limited.spent.rollouts) == (1, 1)
 
 
 def test_an_ask_that_the_budget_does_not_cover_is_not_begun(tmp_path: Path, journal: Journal) -> None:

@@ -106,7 +106,7 @@ def test_a_run_ends_again_where_a_clock_ended_it(journal: Journal) -> None:
 
 
 def test_what_reflectors_were_shown_can_be_read_for_each_run(journal: Journal) -> None:
-    asks = [Reflection(Candidate("text"), (), (), (), (), 100, number) for number in range(3)]
+    asks = [Reflection(Candidate("text"), (), (), (), (), 100 + number) for number in range(3)]
     shown = {digest_of(ask): canonical(ask) for ask in asks}
     journal.run("a", {}).begin(0, digest_of(0), dict(list(shown.items())[1:]))
     journal.run("a", {}).begin(1, digest_of(1), shown)

@@ -342,3 +342,10 @@ def test_several_processes_may_fetch_at_once(repo: Make) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(base, range(4)))) == 1
+
+
+def test_no_part_of_a_password_is_repeated_even_if_it_holds_an_at_sign(repo: Make) -> None:
+    clone = repo({"a.txt": "a"})
+    clone.git("remote", "set-url", "origin", "https://robot:p@ss-word@host.example/team/x.git")
+    with Repository.open(clone.root) as repository:
+        assert repository.origin.url == "https://host.example/team/x.git"

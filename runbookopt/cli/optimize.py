@@ -197,10 +197,11 @@ class _Run:
             return run(self._repository, job, tell)
 
     def _settings(self, name: str) -> "Settings":
+        from runbookopt.evidence.library import Folder
         from runbookopt.settings import FILE, load_settings
 
-        path = self._repository.root / FILE
-        data = path.read_bytes() if path.is_file() else None
+        folder = Folder(self._repository.root)
+        data = folder.read(FILE) if folder.files(FILE) else None
         return load_settings(data, FILE, name, environ=os.environ, flags=self._flags)
 
     def _must_be_free(self, name: str) -> None:

@@ -19,16 +19,18 @@ def progress(name: str) -> Iterator["Callable[[Progress], None] | None"]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
+    from runbookopt.explanation import plain
+
     bar = rich_progress.Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        shown = bar.add_task(name, total=None, told="reading the evidence")
+        shown = bar.add_task(plain(name), total=None, told="reading the evidence")
 
         def tell(done: "Progress") -> None:
             used = done.rollouts + done.cached

@@ -1,5 +1,6 @@
 """`runbookopt propose`: the second half, from bundles to the ledger, a branch and a pull request."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 def propose(
     bundles: Annotated[
-        list[str], typer.Argument(metavar="BUNDLE...", help="Files that `optimize --no-propose` wrote.")
+        list[str],
+        typer.Argument(
+            metavar="BUNDLE...", help="Files that `optimize --no-propose` wrote, or their folder."
+        ),
     ],
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and bundle.")] = False,
@@ -30,8 +34,15 @@ def propose(
     from runbookopt.repository import Repository
 
     with Repository.open(Path.cwd()) as repository:
-        read, worst = _read([Path(name) for name in bundles])
+        read, worst = _read([file for name in bundles for file in _files(Path(name))])
+        if not read and not worst:
+            print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
         raise typer.Exit(max([worst, *(_safely(repository, bundle, json=json) for bundle in read)]))
+
+
+def _files(path: Path) -> "list[Path]":
+    """Give a bundle, or all of a folder, which is not there where no run has looked."""
+    return [path] if path.suffix == ".json" else sorted(path.glob("*.json"))
 
 
 def _read(paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":

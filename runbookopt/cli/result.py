@@ -55,16 +55,13 @@ def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None
 
 def _landing(proposed: "Proposed") -> dict[str, Any]:
     pull, decision = proposed.pull_request, proposed.decision
-    reasons = [f"{_HOLDS[reason.holds]}: {reason.text}" for reason in decision.reasons]
+    reasons = [reason.told for reason in decision.reasons]
     return {
         "outcome": proposed.outcome,
         "decision": {"merge": decision.merge, "reasons": [*reasons, *map(_note, proposed.notes)]},
         "branch": proposed.branch,
         "pull_request": {"number": pull.number, "url": pull.url} if pull else None,
     }
-
-
-_HOLDS = {True: "yes", False: "no", None: "unknown"}
 
 
 def _note(text: str) -> str:

@@ -9,9 +9,10 @@ from runbookopt.forge.forge import Forge, PullRequest
 from runbookopt.gitwords import OriginUnreachable, PushRejected
 from runbookopt.landing.guard import guard
 from runbookopt.landing.policy import Decision, Permission, Reason, may_merge
-from runbookopt.landing.proposal import branch_of
+from runbookopt.landing.proposal import branch_of, runbook_of
 from runbookopt.landing.rederivation import (
     Checked,
+    Proof,
     check,
     decided,
     file_at,
@@ -20,7 +21,8 @@ from runbookopt.landing.rederivation import (
     prove,
     recorded_bundle,
 )
-from runbookopt.landing.report import read_trailers, without_gain
+from runbookopt.landing.report import commit_message, read_trailers, without_gain
+from runbookopt.landing.report import title as title_of
 from runbookopt.origin import attempts
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.repository import Repository
@@ -30,14 +32,15 @@ from runbookopt.runbook import reparse
 class Judged(Struct, frozen=True):
     """A pull request and what git says of it at `tip` of the default branch.
 
-    `edited` says how its text differs from what was proved, `moved` what became of the tasks that were looked
-    at; either keeps it from merging without a person.
+    `message` is what bundle and proof say of it, `edited` how its text differs from what was proved, `moved`
+    what became of the tasks that were looked at; either of these keeps it from merging without a person.
     """
 
     pull_request: PullRequest
     tip: str
     decision: Decision
     permission: Permission
+    message: str
     edited: str | None = None
     moved: tuple[str, ...] = ()
 
@@ -90,7 +93,8 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
         committers=pull.makers,
         head=pull.head,
     )
-    return Judged(pull, tip, decision, _with_advice(permission, checked), edited, moved)
+    advised, message = _with_advice(permission, checked), _claim(checked, proof)
+    return Judged(pull, tip, decision, advised, message, edited, moved)
 
 
 def merge(repository: Repository, forge: Forge, number: int) -> str:
@@ -115,7 +119,7 @@ def merge_automatic(repository: Repository, forge: Forge) -> Iterator[Attempted]
     """
     for pull in forge.pull_requests():
         if pull.state == "open":
-            name = pull.branch.removeprefix("runbookopt/")
+            name = runbook_of(pull.branch)
             try:
                 merged, reasons = _merge_if_automatic(repository, forge, pull.number)
             except (LedgerBroken, OriginUnreachable):
@@ -139,6 +143,14 @@ def _merge_if_automatic(
     if judged.permission.granted:
         return None, (f"approved by people, so people merge it: runbookopt pulls merge {number}",)
     return None, tuple(_against(judged.permission))
+
+
+def _claim(checked: Checked, proof: Proof | None) -> str:
+    """Give the title that bundle and proof make, and the rest of our commit's message."""
+    if proof is None:
+        raise Refused(f"{checked.bundle.runbook}: nobody looked at the held-out tasks, so nothing is proved")
+    _, _, rest = commit_message(checked.bundle, proof.comparison).partition("\n")
+    return f"{title_of(checked.bundle, proof.comparison)}\n{rest}"
 
 
 def _bundle_of(repository: Repository, pull: PullRequest) -> str:
@@ -202,19 +214,21 @@ def _merge(repository: Repository, forge: Forge, judged: Judged) -> str:
 
 
 def _message(repository: Repository, judged: Judged) -> str:
-    """Give the squash's message: title and number, the headline of the text, and our commit's trailers.
+    """Give the squash's message: the one that the bundle and its proof make, with the number.
 
+    What the forge or the branch says of itself is not repeated: anybody who can push could have written it.
     Nothing is claimed of a text that people edited. Whoever else committed on the branch is named as a
     co-author, as forges do.
     """
-    pull = judged.pull_request
-    title, headline = pull.title, next((line for line in pull.body.splitlines() if line.strip()), "")
-    trailers = repository.commit(pull.proposed).message.strip().rpartition("\n\n")[2]
+    pull, message = judged.pull_request, judged.message.strip()
+    title, _, rest = message.partition("\n")
+    body, _, trailers = rest.strip().rpartition("\n\n")
     if judged.edited:
-        title = f"{pull.branch.removeprefix('runbookopt/')}: proposed by runbookopt and edited by people"
-        headline = f"This text differs from what was proved: {judged.edited}. No gain is claimed for it."
+        title = f"{runbook_of(pull.branch)}: proposed by runbookopt and edited by people"
+        body = f"This text differs from what was proved: {judged.edited}. No gain is claimed for it."
         trailers = without_gain(trailers)
     commits = [repository.commit(sha) for sha in repository.history(pull.head, without=judged.tip)]
     others = dict.fromkeys(c.author for c in commits if c.author != commits[0].author)
     credits_ = "".join(f"\nCo-authored-by: {person.name} <{person.email}>" for person in others)
-    return f"{title} (#{pull.number})\n\n{headline}\n\n{trailers}{credits_}\n"
+    paragraphs = (f"{title} (#{pull.number})", body.strip(), f"{trailers}{credits_}")
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"

@@ -129,7 +129,10 @@ def recorded_bundle(ledger: Ledger, digest: str) -> Bundle:
     data = ledger.bundle(digest)
     if data is None:
         raise LedgerBroken(f"bundle {digest} is not in the ledger: run optimize-runbook again")
-    return read_bundle(data, f"bundle {digest} of the ledger")
+    found = read_bundle(data, f"bundle {digest} of the ledger")
+    if found.digest != digest:
+        raise LedgerBroken(f"the ledger holds bundle {found.digest} under the name of {digest}")
+    return found
 
 
 def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
@@ -215,7 +218,20 @@ def held_out_now(repository: Repository, ledger: Ledger, checked: Checked, tip: 
     moved = moved_since_its_look(checked, now).less(moved_since_its_look(checked, base))
     names = {**trajectory_names(base.evidence.tasks), **trajectory_names(now.evidence.tasks)}
     fresh = replace(look, key="", groups=group_digests(now.held_out_groups))
-    return HeldOutNow(moved.told(names), grown=recorded([look], fresh) is None)
+    told = (*moved.told(names), *_regrouped(checked.bundle, now))
+    return HeldOutNow(told, grown=recorded([look], fresh) is None)
+
+
+def _regrouped(bundle: Bundle, now: Dossier) -> Iterator[str]:
+    """Say how many looked-at tasks are in another group or part by now: groups are what a proof counts."""
+    there = {task.id: task for task in now.evidence.tasks}
+    found = [seen for seen in bundle.outputs if seen.task in there]
+    regrouped = sum(group_digest(there[seen.task]) != seen.group for seen in found)
+    reassigned = sum(there[seen.task].split in {"train", "validation"} for seen in found)
+    if regrouped:
+        yield f"{regrouped} of {len(bundle.outputs)} looked-at tasks are in another group"
+    if reassigned:
+        yield f"{reassigned} of {len(bundle.outputs)} looked-at tasks are not held out any more"
 
 
 def moved_since_its_look(checked: Checked, dossier: Dossier) -> Moved:
@@ -253,11 +269,6 @@ def _look(bundle: Bundle, dossier: Dossier) -> Look:
         searched=(*dossier.split.train, *dossier.split.validation),
         at=bundle.look.at if bundle.look else "",
     )
-
-
-def _earlier(ledger: Ledger, checked: Checked) -> tuple[Look, ...]:
-    looks = ledger.looks(checked.bundle.runbook)
-    return looks_before(looks, checked.look.key) if checked.look else looks
 
 
 def _restated(ledger: Ledger, bundle: Bundle) -> Look | None:

@@ -58,7 +58,13 @@ class Trailers(Struct, frozen=True):
 def render(findings: Findings) -> str:
     """Give the Markdown of the pull request, never longer than a forge takes: lists are cut first."""
     texts = (_page(findings, rows) for rows in (25, 12, 6, 3, 1))
-    return next(text for text in texts if len(text) <= MOST_CHARACTERS)
+    return next((text for text in texts if len(text) <= MOST_CHARACTERS), _cut(_page(findings, 1)))
+
+
+def _cut(text: str) -> str:
+    """Give as many whole lines as a forge takes."""
+    told = "\n\nCut here: the rest is in the bundle.\n"
+    return text[: MOST_CHARACTERS - len(told)].rpartition("\n")[0] + told
 
 
 def title(bundle: Bundle, comparison: Comparison) -> str:
@@ -184,12 +190,14 @@ def _changes(findings: Findings, rows: int) -> Iterator[str]:
     given: dict[str, list[Change]] = {}
     for change in findings.bundle.changes:
         given.setdefault(change.component, []).append(change)
-    for part, counts in _changed_parts(findings).items():
+    changed = _changed_parts(findings)
+    for part, counts in list(changed.items())[:rows]:
         yield f"- {_name(part)} ({_plus_minus(counts)}){_unexplained(part, explained=part in given)}"
         for change in given.get(part, [])[:rows]:
             motives = _few(change.trajectories, rows, _name) or "no trajectory"
             yield f"  - {code(change.diagnosis, 600)}, motivated by {motives}"
         yield from (f"  {line}" for line in _more(len(given.get(part, [])), rows))
+    yield from _more(len(changed), rows)
 
 
 def _unexplained(part: str, *, explained: bool) -> str:

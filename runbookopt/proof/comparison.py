@@ -114,14 +114,6 @@ class Comparison(Struct, frozen=True):
     passing_today: int
     errors: float
 
-    @property
-    def invisible_harm(self) -> float:
-        """The share of tasks below which harm may well strike none of the held-out ones.
-
-        Three in n: Hanley and Lippman-Hand (1983), "If nothing goes wrong, is everything all right?".
-        """
-        return min(1.0, 3 / self.groups)
-
 
 def can_pass(groups: int, spend: float, margin: float = 0.0) -> bool:
     """Say whether winning every one of so many held-out groups would pass at the level `spend`."""

@@ -32,19 +32,20 @@ class Ledger:
     them in. With `push` the chain is origin's; without, it stays in this clone until somebody pushes.
     """
 
-    def __init__(self, repository: Repository, *, push: bool) -> None:
+    def __init__(self, repository: Repository, *, push: bool, fetch: bool) -> None:
         self._repository = repository
         self._push = push
+        self._fetch = fetch
         self._head: str | None = None
         self._read: dict[str, tuple[Look, ...]] = {}
 
     @classmethod
-    def open(cls, repository: Repository, *, push: bool) -> Self:
-        """Open the ledger, asking origin for it if `push`.
+    def open(cls, repository: Repository, *, push: bool, fetch: bool = False) -> Self:
+        """Open the ledger, asking origin for it if `push` or `fetch`: reading it takes no right to push.
 
         Raises LedgerBroken where origin's head does not descend from the one last seen, OriginUnreachable.
         """
-        ledger = cls(repository, push=push)
+        ledger = cls(repository, push=push, fetch=push or fetch)
         for attempt in attempts(PushRejected):
             with attempt:
                 ledger._catch_up()
@@ -101,7 +102,7 @@ class Ledger:
 
     def _catch_up(self) -> str | None:
         """Put what this clone has not pushed on top of what origin has, and give the latter's head."""
-        shared = self._at_origin() if self._push else self._repository.find(SEEN)
+        shared = self._at_origin() if self._fetch else self._repository.find(SEEN)
         self._head = self._repository.find(REF)
         self._move_to(self._on_top_of(shared))
         return shared

@@ -51,6 +51,11 @@ class Attempt(Struct, frozen=True):
         """Whether every criterion passed."""
         return not self.feedback
 
+    @property
+    def failed(self) -> bool:
+        """Whether some criterion failed: what the verifier could not judge teaches nothing."""
+        return len(self.feedback) > self.errors
+
 
 class Shown(Struct, frozen=True):
     """A trajectory as a reflector sees it: never the reference, only the feedback."""
@@ -83,8 +88,7 @@ class Tried(Struct, frozen=True):
 class Reflection(Struct, frozen=True):
     """One reflection wanted: all that a reflector gets to know.
 
-    `length_budget` is how many characters the whole runbook may have; `number` sets apart several
-    reflections on the same minibatch.
+    `length_budget` is how many characters the whole runbook may have.
     """
 
     candidate: Candidate
@@ -93,7 +97,6 @@ class Reflection(Struct, frozen=True):
     passing: tuple[Shown, ...]
     lineage: tuple[Tried, ...]
     length_budget: int
-    number: int = 0
 
 
 class Proposal(Struct, frozen=True):

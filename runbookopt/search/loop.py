@@ -64,16 +64,17 @@ def search(problem: Problem) -> Asking[Found]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
     known = Known(problem)
     seed = Candidate(problem.seed.text)
-    barren = 0
+    wave = barren = 0
     try:
         yield from _roll(known, ((seed, task) for task in problem.validation))
         known.pool.append(Member(seed, (), 0, known.attempts(seed, problem.validation)))
         while barren < problem.options.patience:
+            wave += 1
             parent = draw_parent(known.pool, known.rng)
             batches = yield from _minibatches(known, parent)
             trials = yield from _reflect(known, parent, batches)
             accepted = yield from _accept(known, parent, trials)
-            improved = yield from _cross(known, parent, accepted)
+            improved = yield from _cross(known, parent, accepted, wave)
             barren = 0 if improved else barren + 1
             _end_if_broken(known)
         ended = f"{barren} waves without a better frontier"
@@ -90,10 +91,10 @@ def _minibatches(known: Known, parent: int) -> Asking[list[Minibatch]]:
     candidate, train = known.pool[parent].candidate, tuple(known.problem.train)
     yield from _roll(known, ((candidate, task) for task in train))
     attempts = known.attempts(candidate, train)
-    failing = {task: attempt for task, attempt in attempts.items() if not attempt.passed}
-    if not failing and all(attempt.passed for attempt in known.pool[parent].validation.values()):
+    failing = {task: attempt for task, attempt in attempts.items() if attempt.failed}
+    if not failing and not any(attempt.failed for attempt in known.pool[parent].validation.values()):
         raise _Ended("every task is solved")
-    passing = [task for task in train if task not in failing]
+    passing = [task for task in train if attempts[task].passed]
     chunks = known.chunks(failing)[: known.options.wave]
     return [known.with_passing(chunk, passing) for chunk in chunks]
 
@@ -131,7 +132,7 @@ def _accept(known: Known, parent: int, trials: Sequence[_Trial]) -> Asking[list[
     return accepted
 
 
-def _cross(known: Known, parent: int, accepted: Sequence[_Trial]) -> Asking[bool]:
+def _cross(known: Known, parent: int, accepted: Sequence[_Trial], wave: int) -> Asking[bool]:
     """Combine the accepted edits into one child and score it; tell whether the frontier moved."""
     runbook = known.runbook(parent)
     trials = sorted(accepted, key=lambda trial: (-trial.wins, trial.candidate.digest))
@@ -146,7 +147,7 @@ def _cross(known: Known, parent: int, accepted: Sequence[_Trial]) -> Asking[bool
     validation = known.problem.validation
     yield from _roll(known, ((child, task) for task in validation))
     edits = tuple(trial.edit for trial in trials)
-    member = Member(child, (parent,), len(known.pool), known.attempts(child, validation), edits)
+    member = Member(child, (parent,), wave, known.attempts(child, validation), edits)
     improved = improves(known.pool, member)
     known.pool.append(member)
     return improved

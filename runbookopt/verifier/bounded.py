@@ -82,6 +82,9 @@ class _Child:
             last_resort.start()
             try:
                 answer = _exchange(process, msgspec.json.encode(question) + b"\n")
+            except BaseException:  # Ctrl-C in between: its answer must not become that of the next question
+                self._end()
+                raise
             finally:
                 last_resort.cancel()
             if not answer:

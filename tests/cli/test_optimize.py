@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from runbookopt.agents.offline import OfflineAgent
 from runbookopt.dossier import Dossier, read_dossier
 from runbookopt.evidence.library import Folder
 from runbookopt.journal import Journal
@@ -317,3 +319,24 @@ def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(
         " command goes on from there\n"
     )
     assert refs(clone).split()[0::2] == ["refs/heads/main"]
+
+
+def test_stored_outputs_are_no_measure_of_a_winner(repo: Make, planted: ModuleType) -> None:
+    """Anybody who may add trajectories could else make today's runbook look bad on held-out tasks."""
+    digest = sha256(planted.RUNBOOK.encode()).hexdigest()
+    bad = {
+        "output": '{"answer": "nowhere"}',
+        "runbook_digest": f"sha256:{digest}",
+        "agent": {"key": OfflineAgent().key},
+        "trust": "public",
+    }
+    records = [
+        record | bad if record["task"]["split"] == "held-out" else record for record in planted.trajectories()
+    ]
+    found = []
+    for lines in (planted.lines(planted.trajectories()), planted.lines(records)):
+        clone = repo(planted.files(trajectories=lines), name=f"clone-{len(found)}")
+        ran = clone.run("optimize-runbook", "desk", "--no-propose", "--json")
+        assert ran.returncode == 0, ran.stderr
+        found.append(json.loads(ran.stdout)["held_out"]["before"])
+    assert found[0] == found[1] > 0

@@ -141,3 +141,15 @@ def test_a_bundle_of_commits_that_origin_never_had_is_refused(desk: "Clone") -> 
     kept = shutil.copy(bundle, ci.root)
     ran = ci.run("runbookopt", "propose", str(kept))
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
+
+
+def test_a_folder_without_bundles_is_nothing_to_complain_of(desk: "Clone") -> None:
+    ran = desk.run("runbookopt", "propose", ".runbookopt/bundles")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert ran.stderr == "no bundle in .runbookopt/bundles: no run has looked at held-out tasks\n"
+
+
+def test_a_folder_stands_for_its_bundles(desk: "Clone") -> None:
+    optimized(desk)
+    ran = desk.run("runbookopt", "propose", ".runbookopt/bundles", "--json")
+    assert json.loads(ran.stdout)["outcome"] == "accepted"

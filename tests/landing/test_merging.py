@@ -168,6 +168,7 @@ LINES = "trajectories/triage/2026.jsonl"
         ),
         (lambda lines: "".join(lines.splitlines(True)[:-2]), "looked at are gone: t-58, t-59"),
         (lambda _: "", "cannot be read there any more"),
+        (lambda lines: lines.replace('"input":', '"group": "all", "input":'), "are in another group"),
     ],
 )
 def test_tasks_that_moved_under_an_open_pull_request_need_a_person(

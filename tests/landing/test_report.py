@@ -355,3 +355,15 @@ def test_a_commit_that_is_not_ours_has_no_trailers(message: str) -> None:
     assert read_trailers(message) is None
     assert read_trailers(commit_message(BUNDLE, COMPARISON) + f"Runbookopt-Bundle: {SEED}\n") is None
     assert read_trailers(commit_message(BUNDLE, COMPARISON) + "\nMore words.\n") is None
+
+
+def test_a_report_of_a_hundred_changed_parts_still_fits_a_forge() -> None:
+    text = "".join(f"## Part {number}\n\nold line\n\n" for number in range(150))
+    before, after = parse(text), parse(text.replace("old", "new"))
+    lines = (f"@@ -{4 * n + 3} +{4 * n + 3} @@\n-old line\n+new line\n" for n in range(150))
+    reasons = tuple(Change(part.id, "why " * 150, ()) for part in after.components)
+    bundle = msgspec.structs.replace(BUNDLE, patch="".join(lines), changes=reasons)
+    report = render(msgspec.structs.replace(FINDINGS, before=before, after=after, bundle=bundle))
+    assert len(report) <= MOST_CHARACTERS
+    assert "more in the bundle" in report
+    assert headings(report) == HEADINGS

@@ -56,7 +56,7 @@ def reflecting(path: str) -> Ask:
     """Give an ask of two reflections and one rollout."""
     candidate = Candidate(f"parent {path}")
     part = (Component("body", None, candidate.text),)
-    asks = tuple(Reflection(candidate, part, (), (), (), 1000, number) for number in range(2))
+    asks = tuple(Reflection(candidate, part, (), (), (), 1000 + number) for number in range(2))
     return Ask((Rollout(candidate, next(iter(TASKS))),), asks)
 
 

@@ -54,7 +54,6 @@ def test_reasons_say_what_is_invisible_and_that_few_tasks_pass_today() -> None:
     reasons = judged(pairs(wins=20, losses=0, failing=30, passing=10)).reasons
     assert "harm that strikes less than 3 in 60 tasks is invisible here" in reasons
     assert "only 10 held-out tasks pass today, so that a loss can hardly be seen" in reasons
-    assert judged(pairs(wins=20, losses=0, passing=40)).invisible_harm == 3 / 60
 
 
 def test_what_could_be_luck_is_inconclusive_and_says_how_many_more_groups_it_takes() -> None:

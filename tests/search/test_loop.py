@@ -165,7 +165,7 @@ def test_who_enters_the_pool_has_all_validation_scores_and_is_no_copy() -> None:
 def test_the_frontier_moves_with_each_wave_that_solves_something_new() -> None:
     pool = run().found.pool
     assert all(places(pool[: size + 1])[size] > 0 for size in range(1, len(pool)))
-    assert [member.wave for member in pool] == list(range(len(pool)))
+    assert [member.wave for member in pool] == sorted({member.wave for member in pool})
 
 
 def test_a_citation_counts_only_where_the_trajectory_was_shown() -> None:
@@ -347,3 +347,12 @@ def test_whatever_is_proposed_only_what_an_edit_may_do_is_ever_tried(answers: li
     assert len(heard.found.tried) == len(heard.reflections) - sum(
         isinstance(one, ReflectionFailure) for reply in heard.replies for one in reply.reflections
     )
+
+
+def test_what_the_verifier_could_not_judge_is_not_reflected_on() -> None:
+    unjudged = Attempt("t-7", "", 0.0, {"accuracy": 0.0}, ("right: no reference",), errors=1)
+    assert (unjudged.passed, unjudged.failed) == (False, False)
+    heard = run(problem=replace(PROBLEM, free={"t7": unjudged}))
+    shown = {one.task for asked in heard.reflections for one in (*asked.failing, *asked.passing)}
+    assert "t7" not in {one.task for asked in heard.reflections[:3] for one in asked.failing}
+    assert shown
