@@ -5,6 +5,7 @@ It calls no model, and believes of a bundle only what git cannot tell: that an a
 
 import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -95,6 +96,11 @@ def branch_of(runbook: str) -> str:
     return f"runbookopt/{_NOT_IN_A_REF.sub(lambda found: f'%{ord(found[0]):02X}', runbook)}"
 
 
+def runbook_of(branch: str) -> str:
+    """Give the runbook whose pull requests have this branch."""
+    return unquote(branch.removeprefix("runbookopt/"))
+
+
 def is_made_by_us(repository: Repository, ledger: Ledger, head: str) -> bool:
     """Whether a commit is what its trailers say: the one change of a bundle of the ledger on its base."""
     commit = repository.commit(head)
@@ -118,8 +124,8 @@ def must_be_free(repository: Repository, forge: Forge, runbook: str) -> None:
     there = repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
     if there and _is_edited(repository, Ledger.open(repository, push=True), there, pulls):
         raise RunbookoptError(
-            f"{runbook}: branch {branch} was edited by a person ({there[:12]}): merge, close or delete"
-            " it, then run again, or use --no-propose"
+            f"{runbook}: branch {branch} was edited by a person ({there[:12]}): merge or close its"
+            " pull request and delete the branch, then run again, or use --no-propose"
         )
 
 
@@ -175,9 +181,12 @@ class _Publication(Struct, frozen=True):
         return replace(self.proposed, decision=Decision("none", reasons), notes=(*self.proposed.notes, why))
 
     def _closed_before(self, pulls: list[PullRequest]) -> str | None:
+        """Whether a closed one had this text: as we proposed it, or as a person left it."""
         text, path = self.checked.change.text.encode(), self.checked.dossier.path
         for pull in pulls:
-            if pull.state == "closed" and file_at(self.repository, pull.head, path) == text:
+            if pull.state == "closed" and any(
+                file_at(self.repository, commit, path) == text for commit in (pull.proposed, pull.head)
+            ):
                 return f"pull request {pull.number} proposed the same and was closed: it is not opened again"
         return None
 
