@@ -42,8 +42,9 @@ class LocalForge:
     """A `Forge` in git alone: pull request n is the chain of events at `refs/runbookopt/pulls/<n>` of origin.
 
     Each event is a commit with the event as JSON in its message, the event before as its first parent,
-    and the head of the branch as another where that was pushed, so that no judged commit is ever lost.
-    It keeps the branches `runbookopt/...` alone.
+    and the head of the branch as another, so that no judged commit is ever lost, pushed by hand or not.
+    It keeps the branches `runbookopt/...` alone. Only the newest pull request of a branch can be open: one
+    is opened where none was, so a newer one says that the branch of the older was deleted.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -138,8 +139,10 @@ class LocalForge:
     def _fold(self, number: int, origin: "_Origin") -> PullRequest:
         chain = self._chain(origin.pulls[number])
         events = [event for event, _ in chain]
-        draft, proposed = [(event.draft, event.head) for event in events if event.draft is not None][-1]
-        state = _state(events[-1], branch_is_there=draft.branch in origin.heads)
+        draft, proposed = _last_draft(events)
+        state = _state(events[-1])
+        if state == "open" and (draft.branch not in origin.heads or self._has_newer(number, draft, origin)):
+            state = "closed"
         head = origin.heads[draft.branch] if state == "open" else events[-1].head
         return PullRequest(
             number=number,
@@ -158,6 +161,13 @@ class LocalForge:
             approvals=tuple(Approval(e.by, e.head, c.at, e.email) for e, c in chain if e.kind == "approved"),
             bundle=draft.bundle,
         )
+
+    def _has_newer(self, number: int, draft: Draft, origin: "_Origin") -> bool:
+        for newer in (other for other in origin.pulls if other > number):
+            events = [event for event, _ in self._chain(origin.pulls[newer])]
+            if _last_draft(events)[0].branch == draft.branch:
+                return True
+        return False
 
     def _chain(self, last: str) -> list[tuple[Event, Commit]]:
         commit = self._repository.commit(last)
@@ -220,9 +230,8 @@ class LocalForge:
         self._repository.origin.push(RefUpdate(f"{PULLS}{number}", last, self._written(event, [last])), *more)
 
     def _written(self, event: Event, parents: list[str]) -> str:
-        kept = [event.head] if event.draft is not None else []
         message = f"{event.kind} by {event.by}\n\n{canonical(msgspec.to_builtins(event)).decode()}\n"
-        return self._repository.write_commit(self._repository.write_tree({}), [*parents, *kept], message)
+        return self._repository.write_commit(self._repository.write_tree({}), [*parents, event.head], message)
 
     def _must_be_open(self, found: PullRequest) -> PullRequest:
         if found.state != "open":
@@ -243,13 +252,18 @@ class _NumberTaken(PushRejected):
     """Another pull request was opened at the same moment."""
 
 
-def _state(last: Event, *, branch_is_there: bool) -> Literal["open", "closed", "merged"]:
-    """Say how it stands after its last event; whoever deletes the branch closes it."""
+def _last_draft(events: list[Event]) -> tuple[Draft, str]:
+    """Give what was proposed last, and the commit that was."""
+    return [(event.draft, event.head) for event in events if event.draft is not None][-1]
+
+
+def _state(last: Event) -> Literal["open", "closed", "merged"]:
+    """Say how it stands by its last event alone; whoever deletes the branch closes it too."""
     match last.kind:
         case "closed" | "merged":
             return last.kind
         case _:
-            return "open" if branch_is_there else "closed"
+            return "open"
 
 
 def _read(commit: Commit) -> Event:

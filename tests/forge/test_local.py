@@ -159,6 +159,30 @@ def test_who_deletes_the_branch_closes_the_pull_request(sit: Sit) -> None:
     assert ana.forge.get(1).state == "closed"
 
 
+def test_a_pull_request_whose_branch_was_deleted_stays_closed_when_the_name_is_used_again(sit: Sit) -> None:
+    ana = sit("ana")
+    ana.opens()
+    ana.clone.git("push", "-q", "origin", ":runbookopt/triage")
+    ana.opens(text="other\n")
+    ana.opens("billing")
+    assert [pull.state for pull in ana.forge.pull_requests()] == ["closed", "open", "open"]
+    with pytest.raises(RunbookoptError, match="pull request 1 is closed"):
+        ana.forge.approve(1)
+    ana.forge.close(2)
+    assert [pull.state for pull in ana.forge.pull_requests()] == ["closed", "closed", "open"]
+
+
+def test_a_head_pushed_by_hand_is_kept_when_its_branch_is_gone(sit: Sit) -> None:
+    ana = sit("ana")
+    opened = ana.opens()
+    by_hand = ana.repository.write_commit("HEAD^{tree}", [opened.head], "By hand")
+    ana.repository.origin.push(RefUpdate("refs/heads/runbookopt/triage", opened.head, by_hand))
+    ana.forge.close(1)
+    ana.clone.git("push", "-q", "origin", ":runbookopt/triage")
+    kept = ana.clone.at_origin("rev-list", "refs/runbookopt/pulls/1").split()
+    assert {opened.head, by_hand} <= set(kept)
+
+
 def test_a_merge_is_one_commit_on_the_default_branch(sit: Sit) -> None:
     ana, bo = sit("ana"), sit("bo")
     opened = ana.opens()
