@@ -173,8 +173,9 @@ def may_merge(
     """Say whether the policy lets a pull request be merged now; one more approval never turns yes to no.
 
     `committers` are all who committed or pushed any part of it, `head` is the commit that would be merged.
-    An approval counts once for each of the policy's reviewers, for this head only, and never from the
-    author or a committer. What goes to review needs `policy.approvals` of them.
+    An approval counts once for each of the policy's reviewers and once for each address it was given with,
+    in the order given, for this head only, and never from the author or a committer. What goes to review
+    needs `policy.approvals` of them.
     """
     if decision.merge == "none":
         return Permission(
@@ -187,14 +188,19 @@ def may_merge(
     reviewers = {login.casefold() for login in policy.reviewers}
     makers = {login.casefold() for login in committers}
     counted: dict[str, Reason] = {}
+    addresses: dict[str, str] = {}
     refused: list[Reason] = []
     for approval in approvals:
         who = approval.by.casefold()
-        why = _does_not_count(approval, head, author=author, makers=makers, reviewers=reviewers)
+        why = _does_not_count(
+            approval, head, author=author, makers=makers, reviewers=reviewers
+        ) or _counts_already(approval, addresses)
         if why is not None:
             refused.append(Reason("approval", False, f"the approval of {approval.by} does not count: {why}"))
         else:
             counted[who] = Reason("approval", True, f"{approval.by} approved this commit")
+            if approval.email:
+                addresses[who] = approval.email.casefold()
     enough = Reason("approvals", len(counted) >= policy.approvals, _how_many(policy, len(counted)))
     return Permission(bool(enough.holds), (*decision.reasons, enough, *counted.values(), *refused))
 
@@ -316,6 +322,18 @@ def _does_not_count(
         return "the policy does not list this person as a reviewer"
     if approval.head != head:
         return f"it was given for {approval.head[:12]}, and the branch is at {head[:12]} now"
+    return None
+
+
+def _counts_already(approval: "Approval", addresses: Mapping[str, str]) -> str | None:
+    """Say why not where the address stands behind another login; `addresses` has that of each who counts."""
+    email, who = approval.email.casefold(), approval.by.casefold()
+    for other, address in addresses.items():
+        if email and address == email and other != who:
+            return (
+                f"it was given as {approval.email}, which counts once, for {other}: set your own"
+                " git config user.email and approve again"
+            )
     return None
 
 

@@ -190,12 +190,32 @@ def test_enough_approvals_of_different_reviewers_let_a_change_in() -> None:
     assert may_merge(policy, decision, both, author="bot", committers=(), head=HEAD).granted
 
 
+def test_one_address_counts_once_whatever_the_logins() -> None:
+    policy = Policy(reviewers=("ann", "bob"), approvals=2)
+    same = [Approval("ann", HEAD, "", "one@x.example"), Approval("bob", HEAD, "", "One@x.example")]
+    own = [*same, Approval("ann", HEAD, "", "ann@x.example"), same[1]]
+    decision = decide(policy, GOOD)
+    refused, granted = (
+        may_merge(policy, decision, given, author="bot", committers=(), head=HEAD) for given in (same, own)
+    )
+    assert (refused.granted, granted.granted) == (False, True)
+    assert refused.reasons[-1].text.startswith(
+        "the approval of bob does not count: it was given as One@x.example, which counts once, for ann"
+    )
+
+
 def test_what_merges_by_itself_needs_no_approval() -> None:
     assert may_merge(AUTO, decide(AUTO, GOOD), [], author="bot", committers=(), head=HEAD).granted
 
 
 PEOPLE = st.sampled_from(["ann", "bob", "cy", "bot", "eve"])
-APPROVALS = st.builds(Approval, by=PEOPLE, head=st.sampled_from([HEAD, "b" * 40]), at=st.just(""))
+APPROVALS = st.builds(
+    Approval,
+    by=PEOPLE,
+    head=st.sampled_from([HEAD, "b" * 40]),
+    at=st.just(""),
+    email=st.sampled_from(["", "", "1@x", "2@x"]),
+)
 
 
 @settings(deadline=None)
@@ -221,5 +241,9 @@ def test_one_more_approval_never_turns_yes_to_no(
         for given in (approvals, [*approvals, more])
     )
     assert after.granted or not before.granted
-    counts = {a.by for a in approvals if a.head == HEAD} & set(reviewers) - set(makers)
-    assert before.granted == (merge == "auto" or (merge == "review" and len(counts) >= needed))
+    valid = [a for a in approvals if a.head == HEAD and a.by in set(reviewers) - set(makers)]
+    logins, addresses = {a.by for a in valid}, {a.email or a.by for a in valid}
+    enough = min(len(logins), len(addresses)) >= needed
+    assert merge == "auto" or not before.granted or (merge == "review" and enough)
+    if not any(a.email for a in valid):
+        assert before.granted == (merge == "auto" or (merge == "review" and enough))
