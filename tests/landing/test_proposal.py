@@ -157,7 +157,8 @@ def test_a_branch_that_a_person_edited_is_told_before_a_search(bench: Bench) -> 
     edited = bo.commit({PATH: "by hand\n"}, push=False)
     bo.git("push", "-q", "origin", "runbookopt/triage")
     with pytest.raises(
-        RunbookoptError, match=rf"edited by a person \({edited[:12]}\): merge, close or delete it"
+        RunbookoptError,
+        match=rf"edited by a person \({edited[:12]}\): merge or close its pull request and delete the branch",
     ):
         must_be_free(bench.repository, bench.forge, "triage")
 
@@ -187,6 +188,21 @@ def test_what_a_person_closed_is_not_opened_again_but_something_else_is(bench: B
     other = bench.propose(bench.bundle(bench.candidate("cash"), wins=22))
     assert other.pull_request is not None
     assert (other.pull_request.number, other.pull_request.state) == (2, "open")
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_a_person_edited_and_closed_is_not_proposed_again(bench: Bench, deleted: bool) -> None:
+    bench.propose(bench.bundle())
+    bo = bench.clone.again("bo", "bo")
+    bo.git("checkout", "-q", "runbookopt/triage")
+    bo.commit({PATH: "by hand\n"}, push=False)
+    bo.git("push", "-q", "origin", "runbookopt/triage")
+    bench.forge.close(1)
+    if deleted:
+        bo.git("push", "-q", "origin", ":runbookopt/triage")
+    again = bench.propose(bench.bundle(at="2"))
+    assert again.pull_request is None
+    assert any("was closed: it is not opened again" in note for note in again.notes)
 
 
 def test_what_is_not_accepted_is_written_down_and_not_proposed(bench: Bench) -> None:
