@@ -73,7 +73,7 @@ _SECRETS = tuple(
         ("a Google API key", r"\bAIza[\w-]{35}(?![\w-])"),
         # docs.npmjs.com/about-access-tokens
         ("an npm token", r"\bnpm_[A-Za-z0-9]{36}\b"),
-        # pypi.org/help/#apitoken
+        # the Python package index: its help on API tokens
         ("a PyPI token", r"\bpypi-[\w-]{50,}"),
         # huggingface.co/docs/hub/security-tokens
         ("a Hugging Face token", r"\bhf_[A-Za-z0-9]{34,}\b"),
