@@ -340,3 +340,20 @@ def test_stored_outputs_are_no_measure_of_a_winner(repo: Make, planted: ModuleTy
         assert ran.returncode == 0, ran.stderr
         found.append(json.loads(ran.stdout)["held_out"]["before"])
     assert found[0] == found[1] > 0
+
+
+def test_a_dry_run_walks_the_path_of_the_real_one(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    runs = [clone.run("optimize-runbook", "desk", *flags, "--json") for flags in (["--dry-run"], [])]
+    dry, real = (json.loads(ran.stdout) for ran in runs)
+    assert (dry["run"], dry["validation"]) == (real["run"], real["validation"])
+    assert real["spent"]["rollouts"] == 2 * real["held_out"]["tasks"]
+
+
+def test_the_half_without_a_right_to_push_knows_the_looks_at_origin(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    other = clone.again("other", "other")
+    first = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    again = json.loads(other.run("optimize-runbook", "desk", "--no-propose", "--json").stdout)
+    assert first["spent"]["rollouts"] > again["spent"]["rollouts"] > 0
+    assert again["held_out"] == first["held_out"]
