@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+Short = Literal["rollouts", "reflections"]
 
 _GRACE_SECONDS = 0.5  # for calls to clean up when they are cancelled
 _BLOCKED_SECONDS = 0.6  # after Ctrl-C: whoever blocks the event loop for so long is interrupted
@@ -53,11 +54,31 @@ class Progress(Struct, frozen=True):
 
 
 class _Purse(Struct):
-    """What one part of the run may still use, when its time is up (monotonic clock), and why it ended."""
+    """What one part of the run may still use, when its time is up (monotonic clock), and why it ended.
+
+    `left` counts rollouts; no `reflections` are no limit.
+    """
 
     left: int
+    reflections: int | None = None
     deadline: float | None = None
     stopped: str | None = None
+    short_of: Short | None = None
+
+    def cover(self, calls: Iterable["_Call"]) -> None:
+        """Stop where these calls, none of them charged yet, are more than what is left."""
+        costs = [call.cost for call in calls]
+        if sum(costs) > self.left:
+            self.short_of = "rollouts"
+        elif self.reflections is not None and costs.count(0) > self.reflections:
+            self.short_of = "reflections"
+        self.stopped = "budget" if self.short_of else self.stopped
+
+    def charge(self, cost: int) -> None:
+        """Take off what one new answer costs, in rollouts; one that costs none is a reflection."""
+        self.left -= cost
+        if not cost and self.reflections is not None:
+            self.reflections -= 1
 
     def is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -76,8 +97,9 @@ class Driver:
     """Answers asks so that neither width, nor completion order, nor a kill changes the path of the run.
 
     - Budget: each distinct rollout is charged once, at its first use in the run, whether the journal had it
-      or not. Of all `rollouts`, `reserved` are kept for the proof (`Driver.rollouts`). An ask that the rest
-      does not cover is not begun: it and all later ones are answered `stopped="budget"`.
+      or not, and so is each distinct reflection. Of all `rollouts`, `reserved` are kept for the proof
+      (`Driver.rollouts`). An ask that the rest does not cover is not begun: it and all later ones are
+      answered `stopped="budget"`. No `reflections` are no limit.
     - Time: once the clock has passed `deadline`, no call begins; calls in flight finish and are kept. An ask
       that the journal then holds whole is answered, the first that it does not is answered
       `stopped="minutes"`, and the journal remembers that: a resumed run ends at the same ask. The proof is
@@ -92,6 +114,7 @@ class Driver:
         *,
         rollouts: int,
         reserved: int,
+        reflections: int | None = None,
         width: int,
         deadline: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -104,7 +127,7 @@ class Driver:
         self._world = world
         self._run = run
         self._budget = rollouts
-        self._search = _Purse(rollouts - reserved, deadline)
+        self._search = _Purse(rollouts - reserved, reflections, deadline)
         self._proof = _Purse(reserved)
         self._width = width
         self._progress = progress
@@ -120,6 +143,11 @@ class Driver:
         """What this process has paid so far, and what the journal gave."""
         seconds = time.monotonic() - self._began
         return Spent(len(self._paid), self._cached, len(self._reflected), seconds=seconds)
+
+    @property
+    def short_of(self) -> Short | None:
+        """What the budget did not cover, where it ended the search."""
+        return self._search.short_of
 
     def drive(self, search: Generator[Ask, Reply, T]) -> T:
         """Answer the search until it returns, and give what it returns.
@@ -172,9 +200,9 @@ class Driver:
         self, loop: "_Loop", ask: Ask, calls: Mapping[str, _Call], purse: _Purse
     ) -> dict[str, Answer]:
         """Give an answer to every call, or none and say in the purse why it ended."""
-        new = [key for key, call in calls.items() if call.cost and key not in self._charged]
-        if purse.stopped is None and sum(calls[key].cost for key in new) > purse.left:
-            purse.stopped = "budget"
+        new = [key for key in calls if key not in self._charged]
+        if purse.stopped is None:
+            purse.cover(calls[key] for key in new)
         if purse.stopped is not None:
             return {}
         place, self._asks = self._asks, self._asks + 1
@@ -217,9 +245,9 @@ class Driver:
 
     def _charge(self, new: Iterable[str], answers: Mapping[str, Answer], purse: _Purse) -> None:
         for key in new:
-            purse.left -= answers[key].cost
+            purse.charge(answers[key].cost)
             self._charged.add(key)
-            self._cached += key not in self._paid
+            self._cached += answers[key].cost > 0 and key not in self._paid
 
     def _rollout_call(self, rollout: Rollout) -> _Call:
         key = ["rollout", rollout.candidate.digest, rollout.task, self._world.agent.key, rollout.repeat]

@@ -51,9 +51,6 @@ from runbookopt.verifier.rubric import Assessment, assess
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
 
 
-_ENDED = {"budget": "its budget of rollouts is used up", "minutes": "its time is up"}
-
-
 class Result(Struct, frozen=True):
     """What came of a run.
 
@@ -89,23 +86,14 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
         found = driver.drive(search(ready.problem))
         if not found.pool:
             run.finish()  # else it would end at the same ask for ever
-            raise RunbookoptError(f"{job.name}: {_why_no_seed(ready, found.ended)}")
+            raise RunbookoptError(
+                f"{job.name}: the search's time was up before today's runbook was tried on"
+                f" {len(ready.problem.validation)} validation tasks: raise budget.minutes or width;"
+                " what was answered is kept"
+            )
         result = _Conclusion(repository, ready, found, driver, run.id).result()
         run.finish()
     return result
-
-
-def _why_no_seed(ready: Ready, ended: str) -> str:
-    budget, tasks = ready.job.settings.budget, f"{len(ready.problem.validation)} validation tasks"
-    if ended == "minutes":
-        return (
-            f"the search's time was up before today's runbook was tried on {tasks}: raise budget.minutes"
-            " or width; what was answered is kept"
-        )
-    return (
-        f"{budget.rollouts} rollouts, {ready.reserved} of them kept for the proof, do not cover today's"
-        f" runbook on {tasks}: raise budget.rollouts"
-    )
 
 
 def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
@@ -121,6 +109,7 @@ def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None)
         run,
         rollouts=settings.budget.rollouts,
         reserved=ready.reserved,
+        reflections=ready.reflections,
         width=settings.width,
         deadline=None if minutes is None else time.monotonic() + 60 * minutes,
         progress=progress,
@@ -209,11 +198,15 @@ class _Conclusion(Struct, frozen=True):
             allowance=self._allowance(bundle.look) if bundle and bundle.look else None,
             notes=(
                 *self.ready.notes,
-                f"the search ended: {_ENDED.get(self.found.ended, self.found.ended)}",
+                f"the search ended: {self._why_ended()}",
                 *notes,
             ),
             warnings=self.ready.dossier.warnings,
         )
+
+    def _why_ended(self) -> str:
+        told = {"budget": f"its budget of {self.driver.short_of} is used up", "minutes": "its time is up"}
+        return told.get(self.found.ended, self.found.ended)
 
     # The look -------------------------------------------------------------------------------------------
 

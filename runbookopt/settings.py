@@ -49,9 +49,14 @@ class ReflectorSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one run may use; None is no limit."""
+    """What one run may use.
+
+    Where `reflections` is None, it is one for 8 rollouts, and enough for a wave that improves and as many
+    that do not as `patience` has. No `minutes` are no limit.
+    """
 
     rollouts: Annotated[int, Meta(ge=1)] = 600
+    reflections: Annotated[int, Meta(ge=1)] | None = None
     minutes: Annotated[float, Meta(gt=0)] | None = None
 
 

@@ -181,6 +181,29 @@ def test_an_ask_that_the_budget_does_not_cover_is_not_begun(tmp_path: Path, jour
     assert limited.spent.rollouts == 26
 
 
+def test_each_reflection_is_charged_once_and_the_budget_covers_no_more(
+    tmp_path: Path, journal: Journal
+) -> None:
+    one, other = (Ask(reflections=toy.reflecting(text).reflections) for text in ("", "other"))
+
+    def search() -> Generator[Ask, Reply, tuple[str | None, ...]]:
+        replies = [(yield one), (yield one), (yield other), (yield asking(FIRST))]
+        return tuple(reply.stopped for reply in replies)
+
+    limited = driver(journal, tmp_path, rollouts=1, reflections=3)
+    assert limited.drive(search()) == (None, None, "budget", "budget")
+    assert (limited.short_of, limited.spent.reflections, limited.spent.rollouts) == ("reflections", 2, 0)
+
+
+def test_the_budget_of_reflections_does_not_see_what_the_journal_holds(
+    tmp_path: Path, journal: Journal
+) -> None:
+    driver(journal, tmp_path, run="richer").drive(toy.search())
+    limited = driver(journal, tmp_path, reflections=5)
+    assert limited.drive(toy.search()).stopped == "budget"
+    assert (limited.short_of, limited.spent.reflections, limited.spent.cached > 0) == ("reflections", 0, True)
+
+
 def test_after_the_budget_has_ended_nothing_is_answered(tmp_path: Path, journal: Journal) -> None:
     def search() -> Generator[Ask, Reply, tuple[Reply, Reply]]:
         return (yield asking(FIRST, SECOND)), (yield asking(FIRST))

@@ -41,6 +41,9 @@ Field = Annotated[str | None, typer.Option(help="The field of the output that ho
 Noise = Annotated[float | None, typer.Option(help="Share of the answers that err at random.")]
 Reflector = Annotated[str | None, typer.Option(help="Who reads the failures: offline.")]
 Rollouts = Annotated[int | None, typer.Option(help="Rollouts a run may use, the proof's too.")]
+Reflections = Annotated[
+    int | None, typer.Option(help="Reflections a run may use; by default one for 8 rollouts.")
+]
 Minutes = Annotated[float | None, typer.Option(help="Minutes that the search may take.")]
 Share = Annotated[float | None, typer.Option(help="How much longer the runbook may get, a share.")]
 Characters = Annotated[int | None, typer.Option(help="The same in characters; the larger holds.")]
@@ -63,6 +66,7 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     agent_noise: Noise = None,
     reflector_kind: Reflector = None,
     budget_rollouts: Rollouts = None,
+    budget_reflections: Reflections = None,
     budget_minutes: Minutes = None,
     growth_share: Share = None,
     growth_characters: Characters = None,
@@ -88,6 +92,7 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
         "agent.noise": agent_noise,
         "reflector.kind": reflector_kind,
         "budget.rollouts": budget_rollouts,
+        "budget.reflections": budget_reflections,
         "budget.minutes": budget_minutes,
         "growth.share": growth_share,
         "growth.characters": growth_characters,
