@@ -9,7 +9,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.explanation import nearest, plain
 from runbookopt.proof.allowance import Look, burnt
-from runbookopt.proof.comparison import provable_gain
+from runbookopt.proof.power import provable_gain
 from runbookopt.provability import next_look, obstacles
 from runbookopt.records import MalformedFile, Problem
 from runbookopt.settings import FILE, read_settings
@@ -166,7 +166,8 @@ def _on_gain(dossier: Dossier, earlier: Sequence[Look]) -> Iterator[str]:
     if policy.merge == "auto":
         asked = max(asked, policy.auto_merge_if.gain_at_least)
     may = next_look(dossier, earlier)
-    if not obstacles(dossier, earlier) and provable_gain(groups, may.spend, margin=asked) is None:
+    # of a runbook that fails everywhere: where it cannot be proved there, it can nowhere
+    if not obstacles(dossier, earlier) and provable_gain(groups, may.spend, base=0, margin=asked) is None:
         yield (
             f"{groups} held-out groups cannot prove a gain of {asked:g} (as look {may.look}), which is what"
             " the policy asks for: hold out more tasks, or ask for less"

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from runbookopt.dossier import Dossier
 from runbookopt.evidence.split import group_of
 from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests
-from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass, provable_gain
+from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass
+from runbookopt.proof.power import UNKNOWN_SCORE, provable_gain
 from runbookopt.verifier.rubric import assess
 
 ANY_OUTPUTS = (None, "{}")
@@ -26,15 +27,16 @@ def obstacles(dossier: Dossier, earlier: Sequence[Look] = ()) -> tuple[str, ...]
     return (*_on_groups(dossier, earlier), *_on_judging(dossier))
 
 
-def provable(dossier: Dossier, earlier: Sequence[Look] = ()) -> float | None:
+def provable(dossier: Dossier, earlier: Sequence[Look] = (), *, base: float = UNKNOWN_SCORE) -> float | None:
     """Give the smallest gain that the held-out set proves at its next look, as the policy asks for it.
 
-    A gain of the mean score, with a power of .8; None where it proves none.
+    A gain of the mean score, with a power of .8, where the seed's mean score is `base`; see `provable_gain`
+    for all that is assumed. None where it proves none.
     """
     if obstacles(dossier, earlier):
         return None
     spend, margin = next_look(dossier, earlier).spend, dossier.policy.proof.margin
-    return provable_gain(len(dossier.held_out_groups), spend, margin=margin)
+    return provable_gain(len(dossier.held_out_groups), spend, base=base, margin=margin)
 
 
 def more_tasks(dossier: Dossier, groups: int, share: float) -> str:

@@ -1,6 +1,5 @@
 """Seed against winner on the held-out tasks: one paired test, and an answer with all its reasons (pure)."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
@@ -11,7 +10,6 @@ from runbookopt.statistics import (
     Exact,
     binary_low,
     exact,
-    groups_needed,
     mcnemar_mid_p,
     mean,
     paired_interval,
@@ -37,9 +35,6 @@ MOST_ERRORS = 0.05
 
 FEW_PASSING = 20
 """Where fewer held-out tasks pass today, a loss can hardly be seen."""
-
-USUAL_LOSSES = 0.03
-"""The share of groups that a good edit is assumed to break, in forecasts."""
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,25 +112,12 @@ class Comparison(Struct, frozen=True):
 
 def can_pass(groups: int, spend: float, margin: float = 0.0) -> bool:
     """Say whether winning every one of so many held-out groups would pass at the level `spend`."""
-    return groups > 0 and mcnemar_mid_p(groups, 0) <= spend and binary_low(groups, 0, groups, spend) >= margin
+    return groups > 0 and passes(groups, 0, groups, spend, margin)
 
 
-def provable_gain(groups: int, spend: float, power: float = 0.8, margin: float = 0.0) -> float | None:
-    """Give the smallest gain that so many held-out groups prove with `power`; None if there is none.
-
-    In whole thousandths, by the formula of `tasks_needed`, where the winner breaks 3 of 100 groups: fewer
-    losses need fewer groups.
-    """
-    if groups < MINIMUM_GROUPS or not can_pass(groups, spend, margin):
-        return None
-    gains = [k / 1000 for k in range(1, round(1000 * (1 - 2 * USUAL_LOSSES)) + 1) if k / 1000 > margin]
-
-    def enough(gain: float) -> bool:
-        wins = gain + USUAL_LOSSES
-        return groups_needed(wins, USUAL_LOSSES, level=spend, margin=margin, power=power) <= groups
-
-    at = bisect_left(gains, True, key=enough)
-    return gains[at] if at < len(gains) else None
+def passes(wins: int, losses: int, groups: int, spend: float, margin: float = 0.0) -> bool:
+    """Say whether so many wins and losses among `groups`, with no other difference, pass at level `spend`."""
+    return mcnemar_mid_p(wins, losses) <= spend and binary_low(wins, losses, groups, spend) >= margin
 
 
 def worth_a_look(differences: Sequence[float]) -> float:

@@ -13,7 +13,6 @@ from runbookopt.proof.comparison import (
     Terms,
     can_pass,
     compare,
-    provable_gain,
     worth_a_look,
 )
 from runbookopt.statistics import mcnemar_mid_p
@@ -175,13 +174,6 @@ def test_what_cannot_pass_is_known_beforehand() -> None:
     assert [can_pass(groups, FIRST) for groups in (0, 4, 5, 20)] == [False, False, True, True]
     assert not can_pass(10, 5e-5 / 6)
     assert not can_pass(20, FIRST, margin=0.9)
-
-
-def test_more_groups_prove_smaller_gains() -> None:
-    proven = [provable_gain(groups, FIRST) for groups in (19, 20, 41, 94, 200)]
-    assert proven == [None, 0.44, 0.248, 0.13, 0.075]
-    assert provable_gain(60, FIRST, margin=0.1) > provable_gain(60, FIRST) < provable_gain(60, SECOND)
-    assert provable_gain(20, 1e-9) is None
 
 
 def test_a_validation_result_is_tested_without_the_imagined_loss() -> None:

@@ -1,0 +1,76 @@
+"""How likely the proof accepts a winner that is truly better, and the smallest gain it can show (pure)."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from runbookopt.proof.comparison import MINIMUM_GROUPS, passes
+
+UNKNOWN_SCORE = 0.5
+"""What the seed is assumed to score where nothing is known of it."""
+
+BROKEN = 0.05
+"""The share of today's passes that a good edit is assumed to break."""
+
+POWER = 0.8
+"""How likely a gain is proved that counts as one that can be proved."""
+
+
+def provable_gain(
+    groups: int, spend: float, *, base: float = UNKNOWN_SCORE, margin: float = 0.0
+) -> float | None:
+    """Give the smallest true gain in mean score that a look proves with `POWER`; None if there is none.
+
+    In whole thousandths. Assumed are scores of 0 or 1, one task a group, `base` for the seed's mean score in
+    0..1, and a winner that fixes some share of the failures and breaks `BROKEN` of the passes; harm to single
+    objectives or gates is left out. `spend` and `margin` are the terms of the look. Meant for the 200 tasks
+    that are drawn at most.
+    """
+    if groups < MINIMUM_GROUPS:
+        return None
+    losses = BROKEN * base
+    gains = [k / 1000 for k in range(1, math.floor(1000 * (1 - base - losses) + 1e-9) + 1)]
+    needed = _wins_needed(groups, spend, margin)
+    at = bisect_left(gains, POWER, key=lambda gain: _power(groups, gain + losses, losses, needed))
+    return gains[at] if at < len(gains) else None
+
+
+def power(groups: int, wins: float, losses: float, accepts: Callable[[int, int], bool]) -> float:
+    """Give the chance that `accepts(wins, losses)` holds of `groups` groups.
+
+    `wins` and `losses` are the shares of all groups that a winner is expected to win and to lose. Exact: of
+    the groups, binomially many differ; of those, binomially many are won (the unconditional power of
+    McNemar's test: Duffy (1984), "Asymptotic and exact power for the McNemar test and its analogue with R
+    controls per case", Biometrics 40). One more win in place of a loss must never turn `accepts` to no.
+    """
+    needed = tuple(_fewest(changed, accepts) for changed in range(groups + 1))
+    return _power(groups, wins, losses, needed)
+
+
+@lru_cache(maxsize=256)
+def _wins_needed(groups: int, spend: float, margin: float) -> tuple[int, ...]:
+    """Give, for each number of groups that differ, the fewest wins among them that the proof accepts."""
+    return tuple(
+        _fewest(changed, lambda wins, losses: passes(wins, losses, groups, spend, margin))
+        for changed in range(groups + 1)
+    )
+
+
+def _fewest(changed: int, accepts: Callable[[int, int], bool]) -> int:
+    """Give the fewest wins that are accepted; one more than `changed` where none is."""
+    return bisect_left(range(changed + 1), True, key=lambda wins: accepts(wins, changed - wins))
+
+
+def _power(groups: int, wins: float, losses: float, needed: tuple[int, ...]) -> float:
+    differ = wins + losses
+    return math.fsum(
+        share * math.fsum(list(_binomial(changed, wins / differ))[needed[changed] :])
+        for changed, share in enumerate(_binomial(groups, differ))
+        if needed[changed] <= changed
+    )
+
+
+def _binomial(trials: int, share: float) -> Iterator[float]:
+    """Give the chances of 0 to `trials` successes."""
+    return (math.comb(trials, k) * share**k * max(0.0, 1 - share) ** (trials - k) for k in range(trials + 1))
