@@ -16,6 +16,8 @@ from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
 if TYPE_CHECKING:
     from runbookopt.landing.proposal import Proposed
     from runbookopt.optimization import Result
+    from runbookopt.preparation import Job
+    from runbookopt.records import Problem
     from runbookopt.repository import Repository
     from runbookopt.settings import Settings
 
@@ -31,6 +33,10 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run", help="Show the diff and its reasons on validation alone; write nothing but the journal."
     ),
+]
+Plan = Annotated[
+    bool,
+    typer.Option("--plan", help="Say what it may cost at most and what gain it can prove; run nothing."),
 ]
 NoPropose = Annotated[
     bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
@@ -58,6 +64,7 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     names: Names = None,
     *,
     everything: Everything = False,
+    plan: Plan = False,
     dry_run: DryRun = False,
     no_propose: NoPropose = False,
     json: Json = False,
@@ -111,7 +118,8 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
             raise RunbookoptError(
                 "there is no origin to propose to: git remote add origin URL and push, or use --no-propose"
             )
-        run = _Run(repository, flags, propose=not no_propose and not dry_run, look=not dry_run, json=json)
+        kind = _Planning if plan else _Run
+        run = kind(repository, flags, propose=not no_propose and not dry_run, look=not dry_run, json=json)
         raise typer.Exit(max(run.safely(name) for name in _chosen(repository, names)))
 
 
@@ -142,12 +150,7 @@ class _Run:
         try:
             self._one(name)
         except KeyboardInterrupt:
-            from runbookopt.preparation import LOCAL
-
-            raise Interrupted(
-                f"{name}: interrupted; all answers so far are in {LOCAL}/journal.sqlite3, and the same"
-                " command goes on from there"
-            ) from None
+            raise Interrupted(f"{name}: interrupted; {self._left()}") from None
         except WrongUsage:  # the same for every runbook
             raise
         except RunbookoptError as error:
@@ -155,11 +158,17 @@ class _Run:
             return error.status
         return 0
 
+    def _left(self) -> str:
+        """Say what an interrupted run leaves behind."""
+        from runbookopt.preparation import LOCAL
+
+        return f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
+
     def _one(self, name: str) -> None:
         from runbookopt.cli.result import as_json, show
 
         result = self._optimize(name)
-        _warn(result)
+        _warn(result.warnings)
         proposed = self._proposed(result)
         if self._json:
             print(as_json(result, proposed, self._next(result, proposed)))
@@ -181,15 +190,21 @@ class _Run:
         return None
 
     def _optimize(self, name: str) -> "Result":
-        from runbookopt.agents.offline import OfflineAgent
-        from runbookopt.agents.offline_reflector import OfflineReflector
         from runbookopt.cli.progress import progress
         from runbookopt.optimization import optimize as run
+
+        job = self._job(name)
+        with progress(name) as tell:
+            return run(self._repository, job, tell)
+
+    def _job(self, name: str) -> "Job":
+        from runbookopt.agents.offline import OfflineAgent
+        from runbookopt.agents.offline_reflector import OfflineReflector
         from runbookopt.preparation import Job
 
         settings = self._settings(name)
         self._must_be_free(name)
-        job = Job(
+        return Job(
             name=name,
             settings=settings,
             agent=OfflineAgent(settings.agent.field, settings.agent.noise, settings.random_seed),
@@ -198,8 +213,6 @@ class _Run:
             propose=self._propose,
             look=self._look,
         )
-        with progress(name) as tell:
-            return run(self._repository, job, tell)
 
     def _settings(self, name: str) -> "Settings":
         from runbookopt.evidence.library import Folder
@@ -226,8 +239,28 @@ class _Run:
         return propose(self._repository, LocalForge(self._repository), result.bundle)
 
 
-def _warn(result: "Result") -> None:
+class _Planning(_Run):
+    """Says of one runbook after the other what its run would be, and runs nothing."""
+
+    def _one(self, name: str) -> None:
+        from runbookopt.cli.plan import plan_as_json, show_plan
+        from runbookopt.plan import plan
+        from runbookopt.preparation import prepare
+
+        ready = prepare(self._repository, self._job(name))
+        _warn(ready.dossier.warnings)
+        if self._json:
+            print(plan_as_json(plan(ready)))
+        else:
+            show_plan(plan(ready))
+        sys.stdout.flush()
+
+    def _left(self) -> str:
+        return "nothing was run"
+
+
+def _warn(warnings: "Sequence[Problem]") -> None:
     """Say in one line what of the evidence was not read as it stands."""
-    if result.warnings:
-        more = f"; {len(result.warnings) - 1} more warnings: see `runbookopt check`"
-        complain(f"warning: {result.warnings[0]}{more if len(result.warnings) > 1 else ''}")
+    if warnings:
+        more = f"; {len(warnings) - 1} more warnings: see `runbookopt check`"
+        complain(f"warning: {warnings[0]}{more if len(warnings) > 1 else ''}")

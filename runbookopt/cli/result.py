@@ -79,16 +79,16 @@ def proposal_as_json(runbook: str, proposed: "Proposed") -> str:
 def show_proposal(runbook: str, proposed: "Proposed") -> None:
     """Print what became of a bundle."""
     headline = f"{runbook}: {_headline(proposed.outcome, proposed.comparison)}"
-    _print((headline, *_decision(proposed), *_indented(proposed.notes)))
+    print_lines((headline, *_decision(proposed), *_indented(proposed.notes)))
 
 
 def show(result: "Result", proposed: "Proposed | None", next_step: str | None = None) -> None:
     """Print what came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
-    _print(_page(result, proposed, next_step))
+    print_lines(_page(result, proposed, next_step))
 
 
-def _print(pieces: "Iterable[str | Text]") -> None:
-    """Print line by line; nothing that others wrote reaches the terminal as it is."""
+def print_lines(pieces: "Iterable[str | Text]") -> None:
+    """Print pieces line by line; nothing that others wrote reaches the terminal as it is."""
     from rich.console import Console
     from rich.text import Text
 
