@@ -1,0 +1,104 @@
+"""What both engines are given: a seed runbook, its cases in three parts, and one pair behind one counter."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from runbookopt.agents.agent import Agent, Reflector
+from runbookopt.runbook import Runbook
+from runbookopt.search.asks import Attempt, Proposal, Reflection, ReflectionFailure
+
+T = TypeVar("T")
+
+TRUE_REPEATS = 4
+"""Attempts a case by which a candidate's true score is measured where the agent errs by chance."""
+
+
+class Case(Struct, frozen=True):
+    """One task: what the agent is handed, and what the judge holds its output against."""
+
+    id: str
+    input: Any
+    reference: Any
+
+
+class Judgement(Struct, frozen=True):
+    """What an output is worth: `score` and `objectives` in 0..1, `feedback` why it is not all of it."""
+
+    score: float
+    objectives: dict[str, float]
+    feedback: tuple[str, ...]
+
+
+class Work(Struct, frozen=True):
+    """A runbook to optimize; `judge` takes an output and a case's reference."""
+
+    name: str
+    seed: Runbook
+    train: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    held_out: tuple[Case, ...]
+    agent: Agent
+    reflector: Reflector
+    judge: Callable[[str | None, Any], Judgement]
+
+    @property
+    def cases(self) -> Mapping[str, Case]:
+        """The cases that a search may see, by id."""
+        return {case.id: case for case in (*self.train, *self.validation)}
+
+
+class Counted:
+    """The only way to the agent and the reflector of a work: every call is counted, by whoever made."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.rollouts = 0
+        self.reflections = 0
+        self._known: dict[tuple[str, str, str], Attempt] = {}
+        self._true: dict[str, float] = {}
+
+    def rollout(self, text: str, case: Case, repeat: str = "0") -> Attempt:
+        """Attempt a case with a runbook's text, and count it."""
+        self.rollouts += 1
+        return self.attempt(text, case, repeat)
+
+    def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+        """Ask the reflector, and count it."""
+        self.reflections += 1
+        return answer_of(self.work.reflector.reflect(ask))
+
+    def attempt(self, text: str, case: Case, repeat: str = "0") -> Attempt:
+        """Give what a stored trajectory of this attempt would hold; nothing is counted."""
+        key = (text, case.id, repeat)
+        if key not in self._known:
+            output = answer_of(self.work.agent.rollout(text, case.input, repeat)).output
+            judged = self.work.judge(output, case.reference)
+            self._known[key] = Attempt(
+                f"{case.id}/{repeat}", output, judged.score, judged.objectives, judged.feedback
+            )
+        return self._known[key]
+
+    def true_score(self, text: str) -> float:
+        """Give a text's mean score on the held-out cases, under the agent's noise; nothing is counted."""
+        if text not in self._true:
+            repeats = 1 if self.work.agent.deterministic else TRUE_REPEATS
+            scores = [
+                self.attempt(text, case, f"true/{repeat}").score
+                for case in self.work.held_out
+                for repeat in range(repeats)
+            ]
+            self._true[text] = sum(scores) / len(scores)
+        return self._true[text]
+
+
+def answer_of(waiting: Coroutine[Any, Any, T]) -> T:
+    """Give the answer of a coroutine that never waits for anything."""
+    try:
+        waiting.send(None)
+    except StopIteration as done:
+        answer: T = done.value
+        return answer
+    waiting.close()
+    raise RuntimeError("a benchmark's agent and reflector answer at once")
