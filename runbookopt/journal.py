@@ -181,6 +181,11 @@ class Journal:
             self._patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
         return self._execute
 
+    def write_all(self, statement: str, rows: Sequence[Sequence[object]]) -> int:
+        """Write rows in the transaction that is open, and give how many of them were new."""
+        with _advising(self._path, self._patience):
+            return self._connection.executemany(statement, rows).rowcount
+
     def hurry(self) -> None:
         """From now on wait for a lock a moment only."""
         self._patience = min(_BUSY_SECONDS, self._patience)
@@ -290,8 +295,7 @@ class Run:
                     execute("INSERT OR IGNORE INTO reflections VALUES (?, ?)", (key, ask))
                 values = (self._number, ordinal, digest, _text(list(shown)))
                 execute("INSERT OR IGNORE INTO asks VALUES (?, ?, ?, ?, NULL)", values)
-                earlier = self._asked(ordinal)
-        return earlier[1] if earlier else None
+        return earlier[1] if earlier and earlier[0] == digest else None
 
     def stop(self, ordinal: int, reason: str) -> None:
         """Write down that a clock ended the run at this ask, so that a resumed run ends there too."""
@@ -303,19 +307,9 @@ class Run:
         """Give what the journal has for these keys: the run's own failures, else anybody's answers."""
         wanted = _text(keys)
         answered = self._journal.read(
-            "SELECT key, kind, body, cost, 0 FROM answers WHERE key IN (SELECT value FROM json_each(?))",
-            wanted,
+            "SELECT key, kind, body, cost FROM answers WHERE key IN (SELECT value FROM json_each(?))", wanted
         )
-        failed = self._journal.read(
-            "SELECT key, kind, body, cost, 1 FROM failures"
-            " WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
-            self._number,
-            wanted,
-        )
-        return {
-            key: Answer(key, kind, body, cost, bool(is_failure))
-            for key, kind, body, cost, is_failure in (*answered, *failed)  # the later wins
-        }
+        return {row[0]: Answer(*row) for row in answered} | self._failures(wanted)
 
     def keep(self, ordinal: int, answers: Sequence[Answer]) -> dict[str, Answer]:
         """Make answers durable in one transaction, and give those to use: for each key the first written.
@@ -323,18 +317,19 @@ class Run:
         A failure is kept only where there is no answer yet, and one that is kept goes before a later answer:
         so what this run is told of a key never changes, whatever other runs write.
         """
-        with self._journal.writing() as execute:
-            for answer in answers:
-                values = (answer.key, answer.kind, answer.body, answer.cost)
-                if answer.failed:
-                    execute(
-                        "INSERT OR IGNORE INTO failures SELECT ?5, ?1, ?6, ?2, ?3, ?4"
-                        " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
-                        (*values, self._number, ordinal),
-                    )
-                else:
-                    execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", values)
-        return self.answers([answer.key for answer in answers])
+        given = [(a.key, a.kind, a.body, a.cost) for a in answers if not a.failed]
+        failed = [(a.key, a.kind, a.body, a.cost, self._number, ordinal) for a in answers if a.failed]
+        with self._journal.writing():
+            new = self._journal.write_all("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", given)
+            self._journal.write_all(
+                "INSERT OR IGNORE INTO failures SELECT ?5, ?1, ?6, ?2, ?3, ?4"
+                " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
+                failed,
+            )
+        keys = [answer.key for answer in answers]
+        if new < len(answers):
+            return self.answers(keys)
+        return {answer.key: answer for answer in answers} | self._failures(_text(keys))  # all were the first
 
     def hurry(self) -> None:
         """Wait for no other process any longer: this one is about to end."""
@@ -344,6 +339,16 @@ class Run:
         """Close the run: its failures are never told again, and the next run of this id begins anew."""
         with self._journal.writing() as execute:
             execute("UPDATE runs SET state = 'finished' WHERE number = ?", (self._number,))
+
+    def _failures(self, wanted: str) -> dict[str, Answer]:
+        """Give the failures of this run among a JSON list of keys."""
+        rows = self._journal.read(
+            "SELECT key, kind, body, cost FROM failures"
+            " WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
+            self._number,
+            wanted,
+        )
+        return {key: Answer(key, kind, body, cost, failed=True) for key, kind, body, cost in rows}
 
     def _asked(self, ordinal: int) -> tuple[str, str | None] | None:
         query = "SELECT digest, stopped FROM asks WHERE run = ? AND ordinal = ?"
