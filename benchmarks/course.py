@@ -7,9 +7,13 @@ from msgspec import Struct
 
 
 class Step(Struct, frozen=True):
-    """From `rollouts` on the engine would return `text`, and report `score` for it on validation."""
+    """From `rollouts` on the engine would return `text`, and report `score` for it on validation.
+
+    `reflections` were made until then.
+    """
 
     rollouts: int
+    reflections: int
     text: str
     score: float
 

@@ -26,7 +26,7 @@ def run(work: Work, options: Options, budget: int, *, free: bool) -> Course:
     cases = work.cases
     stored = {case: counted.attempt(work.seed.text, cases[case]) for case in cases} if free else {}
     problem = problem_of(work, options, stored)
-    replies: list[tuple[int, Reply]] = []
+    replies: list[tuple[int, int, Reply]] = []
 
     def answer(ask: Ask) -> Reply:
         if counted.rollouts + len(ask.rollouts) > budget:
@@ -36,17 +36,17 @@ def run(work: Work, options: Options, budget: int, *, free: bool) -> Course:
             for rollout in ask.rollouts
         )
         reply = Reply(rolled, tuple(counted.reflect(wanted) for wanted in ask.reflections))
-        replies.append((counted.rollouts, reply))
+        replies.append((counted.rollouts, counted.reflections, reply))
         return reply
 
     found = _driven(search(problem), answer)
-    steps = [Step(0, work.seed.text, 0.0)]
+    steps = [Step(0, 0, work.seed.text, 0.0)]
     for known in range(1, len(replies) + 1):
-        rollouts = replies[known - 1][0]
-        if replies[known - 1][1].rollouts:
+        rollouts, reflections, reply = replies[known - 1]
+        if reply.rollouts:
             text, score = _returned(_replayed(problem, replies[:known]))
             if text != steps[-1].text or score != steps[-1].score:
-                steps.append(Step(rollouts, text, score))
+                steps.append(Step(rollouts, reflections, text, score))
     details = {
         "pool": len(found.pool),
         "waves": found.pool[-1].wave if found.pool else 0,
@@ -59,12 +59,12 @@ def _returned(found: Found) -> tuple[str, float]:
     if not found.pool:
         return "", 0.0
     member = found.pool[found.chosen]
-    return member.candidate.text, member.score
+    return member.candidate.text, found.expected
 
 
-def _replayed(problem: Problem, replies: Sequence[tuple[int, Reply]]) -> Found:
-    known = iter(replies)
-    return _driven(search(problem), lambda _: next(known, (0, Reply(stopped="here")))[1])
+def _replayed(problem: Problem, replies: Sequence[tuple[int, int, Reply]]) -> Found:
+    known = iter(reply for _, _, reply in replies)
+    return _driven(search(problem), lambda _: next(known, Reply(stopped="here")))
 
 
 def _driven(asking: Generator[Ask, Reply, Found], answer: Callable[[Ask], Reply]) -> Found:

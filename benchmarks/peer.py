@@ -158,13 +158,14 @@ class _Watch:
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
-        self.steps = [Step(0, adapter.counted.work.seed.text, 0.0)]
+        self.steps = [Step(0, 0, adapter.counted.work.seed.text, 0.0)]
 
     def on_valset_evaluated(self, event: Mapping[str, Any]) -> None:
         """Take a step where the newest candidate is the best by gepa's own rule."""
         if event["is_best_program"]:
             text = self._adapter.text_of(event["candidate"])
-            self.steps.append(Step(self._adapter.counted.rollouts, text, event["average_score"]))
+            counted = self._adapter.counted
+            self.steps.append(Step(counted.rollouts, counted.reflections, text, event["average_score"]))
 
 
 class _Silence:

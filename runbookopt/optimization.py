@@ -178,7 +178,7 @@ class _Conclusion(Struct, frozen=True):
             by_group.setdefault(group, []).append(self.winner.validation[task].score - before.score)
         differences = [sum(gains) / len(gains) for gains in by_group.values()]
         return ValidationSummary(
-            len(self.seed.validation), self.seed.score, self.winner.score, worth_a_look(differences)
+            len(self.seed.validation), self.seed.score, self.found.expected, worth_a_look(differences)
         )
 
     def _without_look(self, outcome: Outcome, why: str) -> Result:

@@ -81,13 +81,14 @@ def plan(ready: Ready) -> Plan:
     said here is at most three times what the run has used of what ended it:
 
     - Rollouts of the search: what ends it is one ask that did not fit, of at most as many rollouts as there
-      are train or validation tasks, whichever are more. Every run begins with the seed on all of both, so
-      that it has used (charged or free) as many as that ask by then, and the search's part and the free ones
-      together are less than twice what was used. (Of what was charged alone, the search's part is at most
-      three times as much where it is at least 1.5 times that many tasks.) Where even this beginning does not
-      fit, only what is charged of it counts here.
-    - Reflections: a wave asks for at most two thirds of all that a run may make (`preparation`), so that it
-      has made a third where the next wave does not fit.
+      are validation tasks, or train tasks in a sample (`Options.sample`), whichever are more. Every run
+      begins with the seed on all of validation and such a sample, so that it has used (charged or free) as
+      many as that ask by then, and the search's part and the free ones together are less than twice what was
+      used. (Of what was charged alone, the search's part is at most three times as much where it is at least
+      1.5 times that many tasks.) Where even this beginning does not fit, only what is charged of it counts
+      here.
+    - Reflections: a round asks for at most two thirds of all that a run may make (`preparation`), so that it
+      has made a third where the next round does not fit.
     """
     problem, settings, look = ready.problem, ready.job.settings, ready.job.look
     begins = _beginning(ready) + ready.reserved <= settings.budget.rollouts
@@ -110,7 +111,13 @@ def plan(ready: Ready) -> Plan:
 
 def _beginning(ready: Ready) -> int:
     """Give the rollouts that every search begins with: today's runbook on validation, then on train."""
-    return _unknown(ready.problem, (*ready.problem.validation, *ready.problem.train))
+    problem = ready.problem
+    free = len(problem.train) - _unknown(problem, problem.train)
+    return _unknown(problem, problem.validation) + max(0, _sample(problem) - free)
+
+
+def _sample(problem: Problem) -> int:
+    return min(problem.options.sample, len(problem.train))
 
 
 def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
@@ -118,8 +125,8 @@ def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
 
 
 def _too_few(ready: Ready) -> tuple[str, ...]:
-    """Warn where no candidate can ever be better: it is tried on a train task, then on all of validation."""
-    needed = _beginning(ready) + 1 + len(ready.problem.validation) + ready.reserved
+    """Warn where no candidate can ever be better: it is tried on a train sample, then validated."""
+    needed = _beginning(ready) + _sample(ready.problem) + len(ready.problem.validation) + ready.reserved
     if needed <= ready.job.settings.budget.rollouts:
         return ()
     return (f"too few rollouts to try one candidate: raise budget.rollouts well above {needed}",)

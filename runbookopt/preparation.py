@@ -25,7 +25,10 @@ from runbookopt.verifier.rubric import assess
 LOCAL = ".runbookopt"
 """The folder of local state, at the root of a repository; safe to delete: only what was paid for is lost."""
 
-ROLLOUTS_A_REFLECTION = 8
+SURE = 1.0
+"""A `doubt` at which any best candidate may be returned."""
+
+ROLLOUTS_A_REFLECTION = 4
 """A run may reflect once for so many rollouts of its budget, where the settings do not say how often."""
 
 
@@ -207,12 +210,12 @@ def _must_afford(job: Job, problem: Problem, reserved: int) -> None:
 def _reflections(settings: Settings) -> int:
     """Give how many reflections a run may use, by default far more than its rollouts let it.
 
-    (With the offline pair a search used 1 for 8 to 30 of its rollouts, over both samples, four seeds and
-    budgets of 700 to 6,000.) They have a budget of their own since a wave whose proposals all fail costs no
+    (With the offline pair a search used 1 for 8 to 30 of its rollouts, over the works of the benchmarks.)
+    They have a budget of their own since a wave whose proposals all fail costs no
     rollout.
     """
     budget = settings.budget
-    least = Options().wave * (settings.patience + 1)
+    least = Options().wave * (Options().rounds + settings.patience)
     return budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
 
 
@@ -242,7 +245,8 @@ def _problem(job: Job, dossier: Dossier, known: Mapping[str, Attempt], reflectio
     """State the search's problem.
 
     A random agent's stored attempts are free on train alone: on validation they may be a selection of
-    failures, and a candidate would look better than it is by regression to the mean. A wave asks for at
+    failures, and a candidate would look better than it is by regression to the mean. What a deterministic
+    agent scores is no luck of one attempt, so that the best may be returned in any case. A round asks for at
     most two thirds of all reflections, so that a run which they end has used a third of them.
     """
     split, settings = dossier.split, job.settings
@@ -269,6 +273,7 @@ def _problem(job: Job, dossier: Dossier, known: Mapping[str, Attempt], reflectio
             wave=min(Options().wave, max(1, 2 * reflections // 3)),
             patience=settings.patience,
             max_failures=settings.max_failures,
+            doubt=SURE if job.agent.deterministic else Options().doubt,
             share=settings.growth.share,
             characters=settings.growth.characters,
         ),

@@ -51,7 +51,7 @@ class ReflectorSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """What one run may use.
 
-    Where `reflections` is None, it is one for 8 rollouts, and enough for a wave that improves and as many
+    Where `reflections` is None, it is one for 4 rollouts, and enough for a wave that improves and as many
     that do not as `patience` has. No `minutes` are no limit.
     """
 

@@ -48,7 +48,7 @@ Noise = Annotated[float | None, typer.Option(help="Share of the answers that err
 Reflector = Annotated[str | None, typer.Option(help="Who reads the failures: offline.")]
 Rollouts = Annotated[int | None, typer.Option(help="Rollouts a run may use, the proof's too.")]
 Reflections = Annotated[
-    int | None, typer.Option(help="Reflections a run may use; by default one for 8 rollouts.")
+    int | None, typer.Option(help="Reflections a run may use; by default one for 4 rollouts.")
 ]
 Minutes = Annotated[float | None, typer.Option(help="Minutes that the search may take.")]
 Share = Annotated[float | None, typer.Option(help="How much longer the runbook may get, a share.")]

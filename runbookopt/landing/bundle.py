@@ -72,7 +72,10 @@ class MemberSummary(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ValidationSummary(Struct, frozen=True, forbid_unknown_fields=True):
-    """Seed against winner on the tasks that the search selected by."""
+    """Seed against winner on the tasks that the search selected by.
+
+    `after` is what to expect of the winner: its mean score less what of it is the luck of being chosen.
+    """
 
     tasks: int
     before: float

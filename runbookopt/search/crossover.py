@@ -9,10 +9,10 @@ from runbookopt.records import digest
 
 
 class Rewrite(Struct, frozen=True):
-    """A full new text made from the common base, and how many tasks of its minibatch it won."""
+    """A full new text made from the common base, and how many failures it was made from."""
 
     text: str
-    wins: int
+    failures: int
 
 
 class _Hunk(Struct, frozen=True):
@@ -21,7 +21,7 @@ class _Hunk(Struct, frozen=True):
     start: int
     stop: int
     lines: tuple[str, ...]
-    wins: int
+    failures: int
     digest: str
 
 
@@ -29,7 +29,7 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> str:
     """Combine `edits` of `base`; the result does not depend on their order.
 
     Insertions at the same place all stay, in order of their edits' digests, equal lines once. Where two
-    edits change the same line of the base, the one with more wins is taken, then the lower digest.
+    edits change the same line of the base, the one from more failures is taken, then the lower digest.
     """
     lines = _lines(base)
     hunks = [hunk for edit in edits for hunk in _hunks(lines, edit)]
@@ -53,7 +53,7 @@ def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:
     matcher = SequenceMatcher(None, base, new, autojunk=False)
     mark = digest(edit.text.encode())
     return [
-        _Hunk(start, stop, tuple(new[first:last]), edit.wins, mark)
+        _Hunk(start, stop, tuple(new[first:last]), edit.failures, mark)
         for kind, start, stop, first, last in matcher.get_opcodes()
         if kind != "equal"
     ]
@@ -61,7 +61,7 @@ def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:
 
 def _without_conflicts(changes: Sequence[_Hunk]) -> list[_Hunk]:
     kept: list[_Hunk] = []
-    for hunk in sorted(changes, key=lambda hunk: (-hunk.wins, hunk.digest, hunk.start)):
+    for hunk in sorted(changes, key=lambda hunk: (-hunk.failures, hunk.digest, hunk.start)):
         if all(hunk.stop <= other.start or other.stop <= hunk.start for other in kept):
             kept.append(hunk)
     return sorted(kept, key=lambda hunk: hunk.start)

@@ -2,43 +2,70 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 from runbookopt import runbook as runbooks
 from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Attempt, Candidate, Proposal, ReflectionFailure, Rollout, Tried
-from runbookopt.search.pool import Member, lineage
+from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Minibatch, Problem, limits
 
 
 class Known:
-    """A search's memory; `pool` is in the order of entry, the seed first."""
+    """A search's memory; all chance of the search is drawn here."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.options = problem.options
         self.limits = limits(problem)
         self.rng = random.Random(problem.options.random_seed)
-        self.pool: list[Member] = []
+        self.pool = Pool()
+        self.seed = Candidate(problem.seed.text)
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
-        seed = Candidate(problem.seed.text).digest
-        self._attempts = {(seed, task): attempt for task, attempt in problem.free.items()}
+        self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
+        self._attempts = {self.seed.digest: dict(problem.free)}
         self._tried: list[tuple[int, Tried]] = []
+        self._tried_on: dict[int, list[Tried]] = {}
 
-    def missing(self, wanted: Iterable[tuple[Candidate, str]]) -> tuple[Rollout, ...]:
-        """Give the rollouts that are not known yet, each once, in the order wanted."""
-        new = {(candidate.digest, task): Rollout(candidate, task) for candidate, task in wanted}
-        return tuple(rollout for key, rollout in new.items() if key not in self._attempts)
+    # Attempts -------------------------------------------------------------------------------------------
+
+    def missing(self, candidate: Candidate, tasks: Iterable[str]) -> tuple[Rollout, ...]:
+        """Give the rollouts of a candidate that are not known yet, each once, in the order of `tasks`."""
+        known = self._attempts.get(candidate.digest, {})
+        return tuple(Rollout(candidate, task) for task in dict.fromkeys(tasks) if task not in known)
 
     def learn(self, rollout: Rollout, attempt: Attempt) -> None:
         """Remember what a rollout came to."""
-        self._attempts[rollout.candidate.digest, rollout.task] = attempt
+        self._attempts.setdefault(rollout.candidate.digest, {})[rollout.task] = attempt
+
+    def attempts(self, candidate: Candidate, tasks: Iterable[str]) -> dict[str, Attempt]:
+        """Give a candidate's attempts at those of the tasks that it has been rolled out on."""
+        known = self._attempts.get(candidate.digest, {})
+        return {task: known[task] for task in tasks if task in known}
+
+    def widened(self, candidate: Candidate, tasks: Sequence[str], among: Sequence[str]) -> tuple[str, ...]:
+        """Give more tasks to try a candidate on, drawn by chance; the same where there are no more.
+
+        The first are all that it is known on, filled up to `sample`; then come `sample` more each time.
+        """
+        first = tuple(tasks) or tuple(self.attempts(candidate, among))
+        rest = [task for task in among if task not in set(first)]
+        wanted = self.options.sample if tasks else max(0, self.options.sample - len(first))
+        return (*first, *self.rng.sample(rest, min(len(rest), wanted)))
+
+    def gain(self, before: Candidate, after: Candidate, tasks: Sequence[str]) -> float:
+        """Give what `after` scores more than `before`, summed over tasks that both were rolled out on."""
+        old, new = self.attempts(before, tasks), self.attempts(after, tasks)
+        return sum(new[task].score - old[task].score for task in tasks)
+
+    # Edits ----------------------------------------------------------------------------------------------
 
     def remember(self, parent: int, proposal: Proposal, outcome: str) -> None:
         """Remember an edit of the pool's member `parent` and what became of it."""
         tried = Tried(proposal.component, proposal.diagnosis, proposal.text, outcome)
         self._tried.append((parent, tried))
+        self._tried_on.setdefault(parent, []).append(tried)
 
     def fail(self, failure: ReflectionFailure) -> None:
         """Count a reflection that gave no proposal."""
@@ -46,40 +73,50 @@ class Known:
         if self.failures_in_a_row == self.options.max_failures:
             self.broken = self.broken or failure
 
-    def tried(self, parent: int | None = None) -> tuple[Tried, ...]:
-        """Give all earlier edits, or those of a member and of what it was made from, oldest first."""
-        line = range(len(self.pool)) if parent is None else lineage(self.pool, parent)
-        return tuple(tried for place, tried in self._tried if place in line)
+    @property
+    def tried(self) -> tuple[Tried, ...]:
+        """All earlier edits, oldest first."""
+        return tuple(tried for _, tried in self._tried)
 
-    def runbook(self, place: int) -> Runbook:
-        """Give a member of the pool as a runbook."""
-        return runbooks.reparse(self.problem.seed, self.pool[place].candidate.text)
+    def lately(self, parent: int) -> tuple[Tried, ...]:
+        """Give the last edits tried on a member and on what it was made from, as many as are shown."""
+        found: list[Tried] = []
+        line = [parent]
+        for number in line:
+            found = [*self._tried_on.get(number, []), *found]
+            if len(found) >= self.options.remembered:
+                break
+            line += self.pool.members[number].parents
+        return tuple(found[-self.options.remembered :])
 
-    def attempts(self, candidate: Candidate, tasks: Sequence[str]) -> dict[str, Attempt]:
-        """Give a candidate's attempts at tasks that it has been rolled out on."""
-        return {task: self._attempts[candidate.digest, task] for task in tasks}
+    # Texts and minibatches ------------------------------------------------------------------------------
 
-    def gains(self, parent: Candidate, child: Candidate, tasks: Sequence[str]) -> list[float]:
-        """Give the child's score less the parent's on each task."""
-        before, after = self.attempts(parent, tasks), self.attempts(child, tasks)
-        return [after[task].score - before[task].score for task in tasks]
+    def runbook(self, candidate: Candidate) -> Runbook:
+        """Give a candidate as a runbook."""
+        return runbooks.reparse(self.problem.seed, candidate.text)
 
-    def chunks(self, failing: Mapping[str, Attempt]) -> list[tuple[str, ...]]:
-        """Divide failing tasks into minibatches of one kind of failure, the kinds with most failures first.
+    def minibatches(self, attempts: Mapping[str, Attempt]) -> list[Minibatch]:
+        """Divide the failures among train attempts into minibatches, the kinds with most failures first.
 
         The kind is the failure mode that a person named, else the feedback of the first criterion failed.
+        To each comes a sample of what passes.
         """
         kinds: dict[str, list[str]] = {}
-        modes, size = self.problem.modes, self.options.minibatch
-        for task, attempt in failing.items():
-            kinds.setdefault(modes.get(task, attempt.feedback[0]), []).append(task)
+        size = self.options.minibatch
+        for task, attempt in attempts.items():
+            if attempt.failed:
+                kinds.setdefault(self._kind(task, attempt), []).append(task)
         cut = []
         for tasks in sorted(kinds.values(), key=lambda tasks: (-len(tasks), tasks)):
             self.rng.shuffle(tasks)
             cut.append([tuple(tasks[at : at + size]) for at in range(0, len(tasks), size)])
-        return [chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk]
+        chunks = (chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk)
+        passing = [task for task, attempt in attempts.items() if attempt.passed]
+        few = min(self.options.passing, len(passing))
+        return [
+            Minibatch(chunk, tuple(self.rng.sample(passing, few)))
+            for chunk in islice(chunks, self.options.wave)
+        ]
 
-    def with_passing(self, failing: Sequence[str], passing: Sequence[str]) -> Minibatch:
-        """Give a minibatch of these failing tasks and a sample of those that pass."""
-        shown = self.rng.sample(passing, min(self.options.passing, len(passing)))
-        return Minibatch(tuple(failing), tuple(shown))
+    def _kind(self, task: str, attempt: Attempt) -> str:
+        return self.problem.modes.get(task, attempt.feedback[0]) if self.options.grouped else ""

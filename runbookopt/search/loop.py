@@ -4,18 +4,18 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
 from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Ask, Candidate, Proposal, Reflection, ReflectionFailure, Reply, Tried
+from runbookopt.search.choice import Choice, choose
 from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.known import Known
-from runbookopt.search.pool import Edit, Member, choose, draw_parent, improves
-from runbookopt.search.problem import Minibatch, Problem
+from runbookopt.search.pool import Edit, Member
+from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import forbids, objection, reflection
 
-VERSION = 1
+VERSION = 2
 """Part of a run's id: another version of the search takes another path."""
 
 T = TypeVar("T")
@@ -23,37 +23,39 @@ Asking = Generator[Ask, Reply, T]
 
 
 class Found(Struct, frozen=True):
-    """All that entered the pool, the place of the one to return, all that was tried, and why it ended.
+    """All that entered the pool, the number of the one to return, all that was tried, and why it ended.
 
-    The pool is empty where the budget did not cover the seed.
+    `expected` is the mean validation score of the one to return, less what of it is luck. The pool is empty
+    where the budget did not cover the seed.
     """
 
     pool: tuple[Member, ...]
     chosen: int
+    expected: float
     tried: tuple[Tried, ...]
     ended: str
 
 
-class _Trial(Struct, frozen=True):
-    """A proposal as a candidate, what its reflector was shown, and how many of the failures it won."""
+class Trial(Struct, frozen=True):
+    """A proposal that may be tried, and what its reflector was shown."""
 
     proposal: Proposal
-    candidate: Candidate
     ask: Reflection
-    wins: int = 0
-
-    @property
-    def failing(self) -> tuple[str, ...]:
-        """The tasks that led to the proposal."""
-        return tuple(shown.task for shown in self.ask.failing)
 
     @property
     def edit(self) -> Edit:
         """What the pool keeps of it; a citation counts only where the trajectory was shown."""
-        shown = (*self.ask.failing, *self.ask.passing)
-        cites = tuple(one.trajectory for one in shown if one.trajectory in self.proposal.cites)
-        trajectories = tuple(one.trajectory for one in shown)
-        return Edit(self.proposal.component, self.proposal.diagnosis, cites, trajectories)
+        shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
+        cites = tuple(one for one in shown if one in self.proposal.cites)
+        return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown)
+
+
+class _Draft(Struct, frozen=True):
+    """A candidate on its way into the pool: made from the member `parent` by these trials."""
+
+    parent: int
+    candidate: Candidate
+    trials: tuple[Trial, ...] = ()
 
 
 class _Ended(Exception):
@@ -63,106 +65,136 @@ class _Ended(Exception):
 def search(problem: Problem) -> Asking[Found]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
     known = Known(problem)
-    seed = Candidate(problem.seed.text)
     wave = barren = 0
     try:
-        yield from _roll(known, ((seed, task) for task in problem.validation))
-        known.pool.append(Member(seed, (), 0, known.attempts(seed, problem.validation)))
+        yield from _validate(known, _Draft(0, known.seed), wave)
         while barren < problem.options.patience:
             wave += 1
-            parent = draw_parent(known.pool, known.rng)
-            batches = yield from _minibatches(known, parent)
-            trials = yield from _reflect(known, parent, batches)
-            accepted = yield from _accept(known, parent, trials)
-            improved = yield from _cross(known, parent, accepted, wave)
+            draft = yield from _evolve(known, _parent(known), problem.options.rounds if wave == 1 else 1)
+            improved = yield from _validate(known, draft, wave)
             barren = 0 if improved else barren + 1
             _end_if_broken(known)
         ended = f"{barren} waves without a better frontier"
     except _Ended as end:
         ended = str(end)
-    return Found(tuple(known.pool), choose(known.pool) if known.pool else 0, known.tried(), ended)
+    choice = _choice(known)
+    return Found(tuple(known.pool.members), choice.number, choice.expected, known.tried, ended)
 
 
-def _minibatches(known: Known, parent: int) -> Asking[list[Minibatch]]:
-    """Choose minibatches among the train tasks that the parent fails, by kind of failure.
+def _parent(known: Known) -> int:
+    """Draw a member by its places on the frontier, for what is best at something may teach the rest."""
+    return known.pool.draw(known.rng) if known.options.frontier else _choice(known).number
 
-    All of train is tried: an edit may have broken what passed before it, and only so is that ever seen.
+
+def _evolve(known: Known, parent: int, rounds: int) -> Asking[_Draft]:
+    """Make a candidate from a member of the pool, in rounds of reflection and crossover.
+
+    All of a round's edits go into one text, untried: what the next round, or validation, finds wrong with it
+    costs less than trying each of them. Between rounds it is tried on train, where it must gain.
     """
-    candidate, train = known.pool[parent].candidate, tuple(known.problem.train)
-    yield from _roll(known, ((candidate, task) for task in train))
-    attempts = known.attempts(candidate, train)
-    failing = {task: attempt for task, attempt in attempts.items() if attempt.failed}
-    if not failing and not any(attempt.failed for attempt in known.pool[parent].validation.values()):
-        raise _Ended("every task is solved")
-    passing = [task for task in train if attempts[task].passed]
-    chunks = known.chunks(failing)[: known.options.wave]
-    return [known.with_passing(chunk, passing) for chunk in chunks]
+    draft = _Draft(parent, known.pool.members[parent].candidate)
+    tasks = yield from _try(known, draft.candidate, tuple(known.problem.train))
+    for number in range(rounds):
+        before, draft = draft, (yield from _reflect(known, draft, tasks))
+        if draft is before or number == rounds - 1:
+            break
+        tasks = yield from _try(known, draft.candidate, tasks)
+        if known.options.checked and known.gain(before.candidate, draft.candidate, tasks) <= 0:
+            _remember(known, draft, "dropped: its candidate did not gain on train")
+            return before
+    return draft
 
 
-def _reflect(known: Known, parent: int, batches: Sequence[Minibatch]) -> Asking[list[_Trial]]:
-    """Reflect on each minibatch; what may not be tried is remembered as rejected, at no rollout."""
-    runbook = known.runbook(parent)
-    asks = tuple(reflection(known, parent, batch) for batch in batches)
-    reply = (yield from _ask(Ask(reflections=asks))) if asks else Reply()
-    trials: list[_Trial] = []
+def _try(known: Known, candidate: Candidate, among: Sequence[str]) -> Asking[tuple[str, ...]]:
+    """Roll a candidate out on a sample of tasks, on more where none of it fails, and give the tasks."""
+    tasks: tuple[str, ...] = ()
+    while True:
+        before, tasks = tasks, known.widened(candidate, tasks, among)
+        yield from _roll(known, candidate, tasks)
+        if tasks == before or any(one.failed for one in known.attempts(candidate, tasks).values()):
+            return tasks
+
+
+def _reflect(known: Known, draft: _Draft, tasks: Sequence[str]) -> Asking[_Draft]:
+    """Reflect on the draft's failures and combine all that is proposed; the same draft where nothing is."""
+    runbook, attempts = known.runbook(draft.candidate), known.attempts(draft.candidate, tasks)
+    batches = known.minibatches(attempts)
+    if not batches:
+        _end_if_solved(known, draft)
+        return draft
+    so_far = tuple(_tried(trial, "part of the text as it stands") for trial in draft.trials)
+    lineage = (*known.lately(draft.parent), *so_far)[-known.options.remembered :]
+    asks = tuple(reflection(known, runbook, attempts, batch, lineage) for batch in batches)
+    reply = yield from _ask(Ask(reflections=asks))
+    trials: list[Trial] = []
     for ask, answer in zip(asks, reply.reflections, strict=True):
         if isinstance(answer, ReflectionFailure):
             known.fail(answer)
             continue
         known.failures_in_a_row = 0
-        why = objection(known, runbook, answer, [trial.proposal for trial in trials])
+        why = objection(known, runbook, answer)
         if why is None:
-            text = runbooks.replace(runbook, {answer.component: answer.text})
-            trials.append(_Trial(answer, Candidate(text), ask))
+            trials.append(Trial(answer, ask))
         else:
-            known.remember(parent, answer, f"rejected without a rollout: {why}")
-    return trials
+            known.remember(draft.parent, answer, f"rejected without a rollout: {why}")
+        known.proposed.add((answer.component, answer.text))
+    return _cross(known, draft, runbook, trials)
 
 
-def _accept(known: Known, parent: int, trials: Sequence[_Trial]) -> Asking[list[_Trial]]:
-    """Try each proposal on the failures that led to it, paired against the parent's known scores."""
-    yield from _roll(known, ((trial.candidate, task) for trial in trials for task in trial.failing))
-    accepted = []
+def _cross(known: Known, draft: _Draft, runbook: Runbook, trials: Sequence[Trial]) -> _Draft:
+    """Combine edits of one text into one; those from the fewest failures go where all are too much."""
+    kept = sorted(trials, key=lambda trial: (-len(trial.ask.failing), trial.proposal.text))
+    kept = kept if known.options.crossed else kept[:1]
+    while kept:
+        text = _combined(runbook, kept)
+        if len(text) <= known.limits.characters and not forbids(runbook, text):
+            return _Draft(draft.parent, Candidate(text), (*draft.trials, *kept))
+        known.remember(draft.parent, kept.pop().proposal, "dropped: with the others it was too much")
+    return draft
+
+
+def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
+    rewrites: dict[str, list[Rewrite]] = {}
     for trial in trials:
-        gains = known.gains(known.pool[parent].candidate, trial.candidate, trial.failing)
-        won = sum(gains) > 0
-        known.remember(parent, trial.proposal, "accepted" if won else "rejected: no gain on its failures")
-        if won:
-            accepted.append(replace(trial, wins=sum(gain > 0 for gain in gains)))
-    return accepted
+        rewrite = Rewrite(trial.proposal.text, len(trial.ask.failing))
+        rewrites.setdefault(trial.proposal.component, []).append(rewrite)
+    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
+    return runbooks.replace(runbook, texts)
 
 
-def _cross(known: Known, parent: int, accepted: Sequence[_Trial], wave: int) -> Asking[bool]:
-    """Combine the accepted edits into one child and score it; tell whether the frontier moved."""
-    runbook = known.runbook(parent)
-    trials = sorted(accepted, key=lambda trial: (-trial.wins, trial.candidate.digest))
-    child = known.pool[parent].candidate
-    while trials:
-        child = _combined(runbook, trials)
-        if len(child.text) <= known.limits.characters and not forbids(runbook, child.text):
-            break
-        trials.pop()  # the one with the fewest wins
-    if not trials or any(child.digest == member.candidate.digest for member in known.pool):
+def _validate(known: Known, draft: _Draft, wave: int) -> Asking[bool]:
+    """Score a draft on all of validation and add it to the pool; tell whether the frontier moved."""
+    pool, validation = known.pool, known.problem.validation
+    if any(draft.candidate.digest == member.candidate.digest for member in pool.members):
         return False
-    validation = known.problem.validation
-    yield from _roll(known, ((child, task) for task in validation))
-    edits = tuple(trial.edit for trial in trials)
-    member = Member(child, (parent,), wave, known.attempts(child, validation), edits)
-    improved = improves(known.pool, member)
-    known.pool.append(member)
+    yield from _roll(known, draft.candidate, validation)
+    scores = known.attempts(draft.candidate, validation)
+    parents = (draft.parent,) if pool.members else ()
+    edits = tuple(trial.edit for trial in draft.trials)
+    improved = pool.enter(Member(draft.candidate, parents, wave, scores, edits))
+    _remember(known, draft, "kept: new best somewhere on validation" if improved else "kept: no better")
     return improved
 
 
-def _combined(runbook: Runbook, trials: Sequence[_Trial]) -> Candidate:
-    rewrites: dict[str, list[Rewrite]] = {}
-    for trial in trials:
-        rewrites.setdefault(trial.proposal.component, []).append(Rewrite(trial.proposal.text, trial.wins))
-    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
-    return Candidate(runbooks.replace(runbook, texts))
+def _remember(known: Known, draft: _Draft, outcome: str) -> None:
+    for trial in draft.trials:
+        known.remember(draft.parent, trial.proposal, outcome)
 
 
-def _roll(known: Known, wanted: Iterable[tuple[Candidate, str]]) -> Asking[None]:
-    rollouts = known.missing(wanted)
+def _tried(trial: Trial, outcome: str) -> Tried:
+    made = trial.proposal
+    return Tried(made.component, made.diagnosis, made.text, outcome)
+
+
+def _choice(known: Known) -> Choice:
+    options, members = known.options, known.pool.members
+    if not members:
+        return Choice(0, 0.0)
+    return choose(members, closeness=options.closeness, doubt=options.doubt)
+
+
+def _roll(known: Known, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:
+    rollouts = known.missing(candidate, tasks)
     if rollouts:
         reply = yield from _ask(Ask(rollouts=rollouts))
         for rollout, attempt in zip(rollouts, reply.rollouts, strict=True):
@@ -174,6 +206,13 @@ def _ask(ask: Ask) -> Asking[Reply]:
     if reply.stopped:
         raise _Ended(reply.stopped)
     return reply
+
+
+def _end_if_solved(known: Known, draft: _Draft) -> None:
+    """End where neither train nor validation has a failure left; the draft may still enter the pool."""
+    scored = known.pool.members[draft.parent].validation.values()
+    if not draft.trials and not any(attempt.failed for attempt in scored):
+        raise _Ended("every task is solved")
 
 
 def _end_if_broken(known: Known) -> None:

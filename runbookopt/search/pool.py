@@ -1,4 +1,4 @@
-"""The pool of candidates and its Pareto frontier, derived from scores and never stored."""
+"""The pool of candidates and its Pareto frontier, which is a fold over the members' scores."""
 
 import random
 import statistics as sample
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from runbookopt.search.asks import Attempt, Candidate
-from runbookopt.statistics import paired_standard_error
 
 
 class Edit(Struct, frozen=True):
@@ -37,56 +36,73 @@ class Member(Struct, frozen=True):
         return sample.fmean(attempt.score for attempt in self.validation.values())
 
 
-def places(pool: Sequence[Member]) -> tuple[int, ...]:
-    """Count for each member on how many (task, objective) pairs nobody in the pool beats it.
+class _Top(Struct):
+    """The best score on a (task, objective) pair so far, and who has it; `told` once somebody has less."""
 
-    Equal candidates share a place (arXiv 2507.19457, Algorithm 2); a pair on which all are equal tells
-    nobody apart and is no place.
+    best: float
+    holders: list[int]
+    told: bool = False
+
+
+class Pool:
+    """All members in the order of entry, the seed first, and how many places each holds on the frontier.
+
+    A place is a (task, objective) pair on which nobody in the pool beats a member; equals share it (arXiv
+    2507.19457, Algorithm 2). A pair on which all are equal tells nobody apart and is no place. The counts
+    follow each entry, so that a pool grows at the same cost a member however large it is.
     """
-    held = [0] * len(pool)
-    for task, attempt in pool[0].validation.items():
-        for objective in attempt.objectives:
-            scores = [member.validation[task].objectives[objective] for member in pool]
-            best = max(scores)
-            if min(scores) < best:
-                held = [count + (score == best) for count, score in zip(held, scores, strict=True)]
-    return tuple(held)
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+        self.places: list[int] = []
+        self._tops: dict[tuple[str, str], _Top] = {}
+
+    def enter(self, member: Member) -> bool:
+        """Add a member; tell whether it beats everybody before it on some (task, objective) pair."""
+        number, better = len(self.members), False
+        self.members.append(member)
+        self.places.append(0)
+        for task, attempt in member.validation.items():
+            for objective, score in attempt.objectives.items():
+                top = self._tops.setdefault((task, objective), _Top(score, []))
+                better |= score > top.best
+                self._count(top, number, score)
+        return better
+
+    def draw(self, rng: random.Random) -> int:
+        """Draw a member's number, with probability in proportion to the places that it holds."""
+        weights = self.places if any(self.places) else None
+        return rng.choices(range(len(self.members)), weights=weights)[0]
+
+    def _count(self, top: _Top, number: int, score: float) -> None:
+        if score == top.best:
+            top.holders.append(number)
+            self.places[number] += top.told
+            return
+        if score > top.best:
+            for holder in top.holders if top.told else ():
+                self.places[holder] -= 1
+            top.best, top.holders = score, [number]
+            self.places[number] += 1
+        elif not top.told:
+            for holder in top.holders:
+                self.places[holder] += 1
+        top.told = True
 
 
-def improves(pool: Sequence[Member], child: Member) -> bool:
-    """Tell whether `child` beats everybody in the pool on some (task, objective) pair."""
-    return any(
-        score > max(member.validation[task].objectives[objective] for member in pool)
-        for task, attempt in child.validation.items()
-        for objective, score in attempt.objectives.items()
-    )
+def places(members: Sequence[Member]) -> tuple[int, ...]:
+    """Count for each member of a pool the places that it holds on the frontier."""
+    pool = Pool()
+    for member in members:
+        pool.enter(member)
+    return tuple(pool.places)
 
 
-def draw_parent(pool: Sequence[Member], rng: random.Random) -> int:
-    """Draw a place in the pool, with probability in proportion to the places it holds on the frontier."""
-    held = places(pool)
-    return rng.choices(range(len(pool)), weights=held if any(held) else None)[0]
-
-
-def lineage(pool: Sequence[Member], place: int) -> tuple[int, ...]:
-    """Give the places of a member and all it was made from, nearest first."""
-    found = [place]
-    for member in found:
-        found += [parent for parent in pool[member].parents if parent not in found]
+def lineage(members: Sequence[Member], number: int) -> tuple[int, ...]:
+    """Give the numbers of a member and of all it was made from, nearest first."""
+    found, seen = [number], {number}
+    for each in found:
+        new = [parent for parent in members[each].parents if parent not in seen]
+        found += new
+        seen.update(new)
     return tuple(found)
-
-
-def choose(pool: Sequence[Member]) -> int:
-    """Give the place of the member to return.
-
-    Among those within half a paired standard error of the best validation score the shortest wins, ties go
-    to the newest: length is a cost to every later reader, and the best score of a pool is partly luck.
-    """
-    best = max(range(len(pool)), key=lambda place: (pool[place].score, -place))
-    close = [place for place in range(len(pool)) if _close(pool[place], pool[best])]
-    return min(close, key=lambda place: (len(pool[place].candidate.text), -place))
-
-
-def _close(member: Member, best: Member) -> bool:
-    gaps = [best.validation[task].score - attempt.score for task, attempt in member.validation.items()]
-    return sample.fmean(gaps) <= paired_standard_error(gaps) / 2

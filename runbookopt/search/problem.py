@@ -14,23 +14,37 @@ COPIED_WORDS = 8
 
 
 class Options(Struct, frozen=True):
-    """How the search goes about it.
+    """How the search goes about it: every idea of it can be switched off here, to measure what it is worth.
 
-    `wave`: reflections per wave; `minibatch` and `passing`: failing and passing tasks shown to each;
-    `remembered`: earlier edits shown; `patience`: waves without a better frontier before it ends;
-    `max_failures`: failed reflections in a row before it ends; `share` and `characters`: the growth cap, the
-    larger of that share of the seed's length and that many characters.
+    `rounds`: of reflection and crossover before the first candidate is validated, each but the last tried on
+    train alone; `wave`: reflections a round at most; `minibatch` and `passing`: failing and passing tasks
+    shown to each; `sample`: train tasks that a candidate is tried on; `remembered`: earlier edits shown;
+    `patience`: waves without a better frontier before it ends; `max_failures`: failed reflections in a row
+    before it ends; `share` and `characters`: the growth cap, the larger of that share of the seed's length
+    and that many characters; `closeness` and `doubt`: see `choice.choose`.
+
+    `grouped`: a minibatch holds one kind of failure, else failures at random; `crossed`: all edits of a round
+    are combined, else the one from most failures is taken alone; `checked`: a round's candidate goes on only
+    with a gain on train; `frontier`: parents are drawn by their places, else the best is taken.
     """
 
     random_seed: int = 0
-    wave: int = 16
+    rounds: int = 2
+    wave: int = 24
     minibatch: int = 6
     passing: int = 12
+    sample: int = 60
     remembered: int = 24
     patience: int = 3
     max_failures: int = 5
     share: float = 0.5
     characters: int = 3000
+    closeness: float = 0.5
+    doubt: float = 0.1
+    grouped: bool = True
+    crossed: bool = True
+    checked: bool = True
+    frontier: bool = True
 
 
 class Problem(Struct, frozen=True):

@@ -1,11 +1,11 @@
 """Reflection, pure: what a reflector is shown, and which of its proposals may be tried at all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from runbookopt import runbook as runbooks
 from runbookopt.evidence.split import runs_of_words
 from runbookopt.runbook import Runbook
-from runbookopt.search.asks import Component, Proposal, Reflection, Shown
+from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Tried
 from runbookopt.search.known import Known
 from runbookopt.search.problem import COPIED_WORDS, Minibatch
 
@@ -13,39 +13,37 @@ SHARED_BY = 3
 """Words that so many train tasks share are the language of the field, not a copy."""
 
 
-def reflection(known: Known, parent: int, batch: Minibatch) -> Reflection:
-    """Build the ask for one minibatch: all that a reflector gets to know."""
-    inputs = known.problem.train
-    attempts = known.attempts(known.pool[parent].candidate, (*batch.failing, *batch.passing))
+def reflection(
+    known: Known,
+    runbook: Runbook,
+    attempts: Mapping[str, Attempt],
+    batch: Minibatch,
+    lineage: tuple[Tried, ...],
+) -> Reflection:
+    """Build the ask for one minibatch of a runbook's train attempts: all that a reflector gets to know."""
 
     def show(task: str) -> Shown:
-        attempt = attempts[task]
-        return Shown(attempt.trajectory, task, inputs[task], attempt.output, attempt.score, attempt.feedback)
+        attempt, told = attempts[task], known.problem.train[task]
+        return Shown(attempt.trajectory, task, told, attempt.output, attempt.score, attempt.feedback)
 
-    components = known.runbook(parent).components
     return Reflection(
-        candidate=known.pool[parent].candidate,
-        components=tuple(Component(part.id, part.heading, part.text) for part in components),
+        candidate=Candidate(runbook.text),
+        components=tuple(Component(part.id, part.heading, part.text) for part in runbook.components),
         failing=tuple(show(task) for task in batch.failing),
         passing=tuple(show(task) for task in batch.passing),
-        lineage=known.tried(parent)[-known.options.remembered :],
+        lineage=lineage,
         length_budget=known.limits.characters,
     )
 
 
-def objection(known: Known, parent: Runbook, proposal: Proposal, siblings: Sequence[Proposal]) -> str | None:
-    """Say why a proposal is not worth a rollout, or None where it may be tried.
-
-    `siblings` are the proposals of the same wave that will be tried.
-    """
+def objection(known: Known, parent: Runbook, proposal: Proposal) -> str | None:
+    """Say why a proposal is not worth a rollout, or None where it may be tried."""
     if proposal.component not in {part.id for part in parent.components}:
         return f"{proposal.component!r} is not a component that may be rewritten"
     text = runbooks.replace(parent, {proposal.component: proposal.text})
     if text == parent.text:  # blank lines around it and line endings are not the proposal's to choose
         return "it repeats the component as it is"
-    earlier = [*((made.component, made.text) for made in known.tried())]
-    earlier += [(made.component, made.text) for made in siblings]
-    if (proposal.component, proposal.text) in earlier:
+    if (proposal.component, proposal.text) in known.proposed:
         return "it repeats an earlier attempt"
     if len(text) > known.limits.characters:
         return f"the runbook would have {len(text)} characters, {known.limits.characters} are allowed"

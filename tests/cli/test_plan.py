@@ -70,7 +70,7 @@ def test_people_read_what_it_costs_and_what_it_can_prove(repo: Make, planted: Mo
         "  can prove    a gain of 15.4 points, 80 % of the time (look 1 at 60 groups, allowance 0.025)",
         "  assuming     today's runbook scores 0.500 (a guess), and a winner breaks 5 % of what passes",
         "  rollouts     at most 600: 480 to search, 120 to prove; 0 more are known for free",
-        "  reflections  at most 75",
+        "  reflections  at most 150",
         "  cost         tokens unknown, dollars unknown",
         "  time         seconds unknown, with 8 calls at once",
         "",
