@@ -1,0 +1,343 @@
+"""Seconds to the same held-out score, ours and gepa's, with agent and reflector behind HTTP on loopback."""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from benchmarks import loopback, peer
+from benchmarks.doors import WIDTH, Timed, most_characters, through, ways
+from benchmarks.loopback import Client, Delays, RemoteAgent, RemoteReflector
+from benchmarks.pair import pair_digest
+from benchmarks.tasks.desks import desks
+from benchmarks.tasks.messages import Sizes, messages
+from benchmarks.work import Case, Counted, Work
+from runbookopt.driver import Driver, World
+from runbookopt.evidence.trajectory import Task
+from runbookopt.journal import Journal
+from runbookopt.search.asks import Ask, Reply
+from runbookopt.search.loop import Found, search
+from runbookopt.search.problem import Options, Problem
+from runbookopt.verifier.rubric import Assessment, Verdict
+
+ROLLOUT_SECONDS, REFLECTION_SECONDS = 0.2, 1.0
+BUDGET = 2000
+PEER_TIMES, DOOR_TIMES = 10, 2
+"""How much faster than gepa's plain adapter, and than its best door, we mean to be."""
+
+ROUNDING = 1e-9
+PAID, FREE = "ours, seed verdicts paid", "ours, seed verdicts free"
+CROWD, ROUNDS = 64, 8
+"""By so many calls in flight, so many times, the server is checked to be none of the bottleneck."""
+
+Making = Callable[[], Work]
+Asking = Generator[Ask, Reply, Found]
+
+
+class Line(Struct, frozen=True):
+    """An engine over all seeds, means a seed; seconds as measured, `to_target` None where it never got there.
+
+    `busy_share` is the mean number of calls in flight over `WIDTH`; `score` is where it ended on held-out.
+    `curve`: from which second on the mean score over the seeds is which.
+    """
+
+    engine: str
+    to_target: float | None
+    seconds: float
+    busy_share: float
+    rollouts: float
+    reflections: float
+    score: float
+    curve: tuple[tuple[float, float], ...]
+
+
+class Server(Struct, frozen=True):
+    """What the server adds: its own time a call over all runs, and by how much calls come late in a crowd."""
+
+    cpu_ms_a_call: float
+    crowd: int
+    late_ms_in_crowd: float
+
+
+class Result(Struct, frozen=True):
+    """All lines of one kind of delay."""
+
+    heavy: bool
+    server: Server
+    lines: tuple[Line, ...]
+
+
+class Target(Struct, frozen=True):
+    """What gepa's best arm comes to, on held-out, mean over the seeds; `single`: with one proposal a time."""
+
+    arm: str
+    score: float
+    single: peer.Arm
+    arms: dict[str, float]
+
+
+def target_of(makings: Sequence[Making]) -> Target:
+    """Run all of gepa's arms in this process, with answers at once, and take the best."""
+    scores, arms = {}, peer.arms()
+    for arm in arms:
+        scores[arm.name] = statistics.fmean(
+            _arm_score(making(), arm, seed) for seed, making in enumerate(makings)
+        )
+    single = max(
+        (arm for arm in arms if "sampling_strategy" not in arm.settings), key=lambda a: scores[a.name]
+    )
+    best = max(scores, key=lambda name: scores[name])
+    return Target(best, scores[best], single, scores)
+
+
+def ours(work: Work, port: int, random_seed: int, free: bool) -> Timed:
+    """Let our search run in the real driver, with a journal on disk."""
+    options, cases = Options(random_seed=random_seed), work.cases
+    counted = Counted(work)
+    stored = {id_: counted.attempt(work.seed.text, cases[id_]) for id_ in cases} if free else {}
+    train = {case.id: case.input for case in work.train}
+    validation = tuple(case.id for case in work.validation)
+    problem = Problem(work.seed, train, validation, free=stored, options=options)
+    heard: list[tuple[float, Reply]] = []
+    before = loopback.counts(port)
+    with tempfile.TemporaryDirectory() as folder, closing(Client(port, blocking=False)) as client:
+        world = World(
+            RemoteAgent(client, work.agent),
+            RemoteReflector(client, work.reflector),
+            {case.id: Task(case.id, case.input, case.reference) for case in cases.values()},
+            partial(_assessed, work, cases),
+        )
+        began = time.monotonic()
+        with Journal.open(Path(folder) / "journal.sqlite3") as journal:
+            run = journal.run("wallclock", {})
+            driver = Driver(world, run, rollouts=BUDGET, reserved=0, width=WIDTH)
+            driver.drive(_noted(search(problem), began, heard))
+            run.finish()
+        seconds = time.monotonic() - began
+    return Timed(_steps(problem, heard), seconds, loopback.counts(port).since(before))
+
+
+def _arm_score(work: Work, arm: peer.Arm, random_seed: int) -> float:
+    course = peer.run(work, arm, BUDGET, random_seed, most_characters(work))
+    return Counted(work).true_score(course.at(BUDGET).text)
+
+
+def _assessed(work: Work, cases: Mapping[str, Case], task: str, output: str | None) -> Assessment:
+    """Judge as the work does, in the driver's words."""
+    judged = work.judge(output, cases[task].reference)
+    told = [line.partition(": ") for line in judged.feedback]
+    verdicts = tuple(Verdict(criterion, "fail", 0.0, why) for criterion, _, why in told)
+    return Assessment(judged.score, judged.objectives, (), 0, verdicts)
+
+
+def _noted(asking: Asking, began: float, heard: list[tuple[float, Reply]]) -> Asking:
+    """Pass a search through, and note when each reply came."""
+    ask = next(asking)
+    while True:
+        reply = yield ask
+        heard.append((time.monotonic() - began, reply))
+        try:
+            ask = asking.send(reply)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
+
+def _steps(problem: Problem, heard: Sequence[tuple[float, Reply]]) -> tuple[tuple[float, str], ...]:
+    """Give what the search would have returned after each reply, by searching again with those so far."""
+    steps = [(0.0, problem.seed.text)]
+    for known, (seconds, reply) in enumerate(heard, 1):
+        if reply.rollouts:
+            told = iter([*(one for _, one in heard[:known]), Reply(stopped="here")])
+            found = _driven(search(problem), told)
+            if found.pool and found.pool[found.chosen].candidate.text != steps[-1][1]:
+                steps.append((seconds, found.pool[found.chosen].candidate.text))
+    return tuple(steps)
+
+
+def _driven(asking: Asking, replies: Iterator[Reply]) -> Found:
+    try:
+        next(asking)
+        while True:
+            asking.send(next(replies))
+    except StopIteration as end:
+        found: Found = end.value
+        return found
+
+
+def measured(makings: Sequence[Making], target: Target, speed: float, heavy: bool) -> Result:
+    """Run every engine on every seed, each seed with a server of its own, one run at a time."""
+    doors = ways(target.single)
+    runs: dict[str, list[Timed]] = {name: [] for name in (PAID, FREE, *(way.name for way in doors))}
+    late = []
+    for seed, making in enumerate(makings):
+        delays = Delays(ROLLOUT_SECONDS / speed, REFLECTION_SECONDS / speed, heavy, seed)
+        work = making()
+        with loopback.serving(making, delays) as port:
+            runs[PAID].append(ours(work, port, seed, free=False))
+            runs[FREE].append(ours(work, port, seed, free=True))
+            for way in doors:
+                runs[way.name].append(through(way, work, port, seed, BUDGET))
+            late.append(crowded(work, port, delays))
+    used = [run.used for timed in runs.values() for run in timed]
+    calls = sum(one.rollouts + one.reflections for one in used)
+    server = Server(1e3 * sum(one.cpu for one in used) / calls, CROWD, 1e3 * statistics.fmean(late))
+    works = [making() for making in makings]
+    lines = tuple(_line(name, timed, works, target.score) for name, timed in runs.items())
+    return Result(heavy, server, lines)
+
+
+def crowded(work: Work, port: int, delays: Delays) -> float:
+    """Give by how many seconds a call comes late on the mean where `CROWD` are in flight at all times."""
+    import asyncio
+
+    case = work.train[0]
+    client = Client(port, blocking=False)
+    agent = RemoteAgent(client, work.agent)
+
+    async def call(repeat: str) -> float:
+        began = time.monotonic()
+        await agent.rollout(work.seed.text, case.input, repeat)
+        due = loopback.rollout_seconds(delays, work.seed.text, case.input, repeat)
+        return time.monotonic() - began - due
+
+    async def caller(number: int) -> list[float]:
+        return [await call(f"crowd/{number}/{turn}") for turn in range(ROUNDS)][1:]  # the first one connects
+
+    async def crowd() -> list[list[float]]:
+        return await asyncio.gather(*(caller(number) for number in range(CROWD)))
+
+    with closing(client):
+        return statistics.fmean(seconds for turns in asyncio.run(crowd()) for seconds in turns)
+
+
+def _line(engine: str, runs: Sequence[Timed], works: Sequence[Work], target: float) -> Line:
+    judges = [Counted(work) for work in works]
+    known = [
+        [(seconds, judge.true_score(text)) for seconds, text in run.steps]
+        for judge, run in zip(judges, runs, strict=True)
+    ]
+    moments = sorted({seconds for curve in known for seconds, _ in curve})
+    curve = [(now, statistics.fmean(_at(one, now) for one in known)) for now in moments]
+    seconds = sum(run.seconds for run in runs)
+    return Line(
+        engine=engine,
+        to_target=next((now for now, score in curve if score >= target - ROUNDING), None),
+        seconds=seconds / len(runs),
+        busy_share=sum(run.used.in_flight for run in runs) / seconds / WIDTH,
+        rollouts=statistics.fmean(run.used.rollouts for run in runs),
+        reflections=statistics.fmean(run.used.reflections for run in runs),
+        score=curve[-1][1],
+        curve=tuple(curve),
+    )
+
+
+def _at(curve: Sequence[tuple[float, float]], now: float) -> float:
+    return [score for seconds, score in curve if seconds <= now][-1]
+
+
+def main() -> None:
+    """Time all engines and print how long each takes to the score of gepa's best arm."""
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--seeds", type=int, default=3)
+    words.add_argument("--speed", type=float, default=10, help="all delays are divided by it")
+    words.add_argument("--data", type=Path, help="a CSV with the columns `text` and `label`")
+    words.add_argument("--labels", type=int, default=10, help="that are drawn of the CSV")
+    words.add_argument("--json", action="store_true", help="print one JSON object")
+    told = words.parse_args()
+    makings = [_making(told.data, told.labels, seed) for seed in range(told.seeds)]
+    target = target_of(makings)
+    results = [measured(makings, target, told.speed, heavy) for heavy in (False, True)]
+    if told.json:
+        terms = {"work": makings[0]().name, "seeds": told.seeds, "speed": told.speed, "width": WIDTH}
+        terms |= {"budget": BUDGET, "pair": pair_digest(), "target": msgspec.to_builtins(target)}
+        print(json.dumps(terms | {"results": [_with_ratios(result) for result in results]}))
+        return
+    print(f"{makings[0]().name}; {told.seeds} seeds; width {WIDTH}; delays divided by {told.speed:g}")
+    print(f"target: {target.score:.4f} on held-out, by gepa's arm {target.arm!r} in {BUDGET} rollouts")
+    for result in results:
+        print("\n".join(_table(result, told.speed)))
+
+
+def _making(data: Path | None, labels: int, random_seed: int) -> Making:
+    if data is None:
+        return partial(desks, random_seed)
+    return partial(messages, data, Sizes(labels=labels), random_seed)
+
+
+def ratio(line: Line, mine: Line) -> float | None:
+    """Give how much longer an engine takes than ours: at least so much where it never reached the target."""
+    if mine.to_target is None:
+        return None
+    return (line.seconds if line.to_target is None else line.to_target) / mine.to_target
+
+
+def _with_ratios(result: Result) -> dict[str, Any]:
+    paid, free, *_ = result.lines
+    told: dict[str, Any] = msgspec.to_builtins(result)
+    for line, row in zip(result.lines, told["lines"], strict=True):
+        row |= {"ratio_to_paid": ratio(line, paid), "ratio_to_free": ratio(line, free)}
+        row |= {"ratio_is_at_least": line.to_target is None}
+    return told
+
+
+def _table(result: Result, speed: float) -> list[str]:
+    paid, free, *peers = result.lines
+    kind = "heavy-tailed delays" if result.heavy else "delays all alike"
+    head = (
+        "engine",
+        "s to target",
+        f"s x {speed:g}",
+        "/ paid",
+        "/ free",
+        "busy",
+        "calls",
+        "reflections",
+        "score",
+    )
+    rows = [head, *(_row(line, paid, free, speed) for line in result.lines)]
+    lines = [row[0].ljust(46) + "".join(word.rjust(12) for word in row[1:]) for row in rows]
+    best = min(peers[1:], key=lambda line: (line.to_target is None, line.to_target or line.seconds))
+    server = result.server
+    late = f"with {server.crowd} calls in flight each comes {server.late_ms_in_crowd:.1f} ms late"
+    return [
+        "",
+        f"{kind}: {PEER_TIMES} times gepa's plain adapter, {DOOR_TIMES} times its best door, wanted of ours",
+        *lines,
+        f"ours, paid: plain {_word(peers[0], paid)}, best door {_word(best, paid)} ({best.engine})",
+        f"ours, free: plain {_word(peers[0], free)}, best door {_word(best, free)} ({best.engine})",
+        f"server: {server.cpu_ms_a_call:.2f} ms of its own a call; {late}",
+    ]
+
+
+def _row(line: Line, paid: Line, free: Line, speed: float) -> tuple[str, ...]:
+    known = line.to_target
+    return (
+        line.engine,
+        f"> {line.seconds:.2f}" if known is None else f"{known:.2f}",
+        f"> {line.seconds * speed:.0f}" if known is None else f"{known * speed:.1f}",
+        _word(line, paid),
+        _word(line, free),
+        f"{line.busy_share:.3f}",
+        f"{line.rollouts:.0f}",
+        f"{line.reflections:.0f}",
+        f"{line.score:.4f}",
+    )
+
+
+def _word(line: Line, mine: Line) -> str:
+    told = ratio(line, mine)
+    return "-" if told is None else f"{'>' if line.to_target is None else ''}{told:.1f}x"
+
+
+if __name__ == "__main__":
+    main()
