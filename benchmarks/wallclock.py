@@ -46,12 +46,14 @@ Asking = Generator[Ask, Reply, Found]
 class Line(Struct, frozen=True):
     """An engine over all seeds, means a seed; seconds as measured, `to_target` None where it never got there.
 
-    `busy_share` is the mean number of calls in flight over `WIDTH`; `score` is where it ended on held-out.
-    `curve`: from which second on the mean score over the seeds is which.
+    `for_good`: from when on it never fell below again. `busy_share` is the mean number of calls in flight
+    over `WIDTH`; `score` is where it ended on held-out. `curve`: from which second on the mean score over the
+    seeds is which.
     """
 
     engine: str
     to_target: float | None
+    for_good: float | None
     seconds: float
     busy_share: float
     rollouts: float
@@ -229,9 +231,13 @@ def _line(engine: str, runs: Sequence[Timed], works: Sequence[Work], target: flo
     moments = sorted({seconds for curve in known for seconds, _ in curve})
     curve = [(now, statistics.fmean(_at(one, now) for one in known)) for now in moments]
     seconds = sum(run.seconds for run in runs)
+    below = max(
+        (number for number, (_, score) in enumerate(curve, 1) if score < target - ROUNDING), default=0
+    )
     return Line(
         engine=engine,
         to_target=next((now for now, score in curve if score >= target - ROUNDING), None),
+        for_good=curve[below][0] if below < len(curve) else None,
         seconds=seconds / len(runs),
         busy_share=sum(run.used.in_flight for run in runs) / seconds / WIDTH,
         rollouts=statistics.fmean(run.used.rollouts for run in runs),
@@ -294,15 +300,8 @@ def _table(result: Result, speed: float) -> list[str]:
     paid, free, *peers = result.lines
     kind = "heavy-tailed delays" if result.heavy else "delays all alike"
     head = (
-        "engine",
-        "s to target",
-        f"s x {speed:g}",
-        "/ paid",
-        "/ free",
-        "busy",
-        "calls",
-        "reflections",
-        "score",
+        *("engine", "s to target", "for good", f"s x {speed:g}", "/ paid", "/ free"),
+        *("busy", "rollouts", "reflections", "score"),
     )
     rows = [head, *(_row(line, paid, free, speed) for line in result.lines)]
     lines = [row[0].ljust(46) + "".join(word.rjust(12) for word in row[1:]) for row in rows]
@@ -324,6 +323,7 @@ def _row(line: Line, paid: Line, free: Line, speed: float) -> tuple[str, ...]:
     return (
         line.engine,
         f"> {line.seconds:.2f}" if known is None else f"{known:.2f}",
+        "-" if line.for_good is None else f"{line.for_good:.2f}",
         f"> {line.seconds * speed:.0f}" if known is None else f"{known * speed:.1f}",
         _word(line, paid),
         _word(line, free),
