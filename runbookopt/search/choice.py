@@ -99,19 +99,16 @@ def _gains(seed: Member, member: Member) -> _Gains:
 def optimism(pool: Sequence[Member]) -> float:
     """Give how much better the best of a pool looks than it is, in mean score.
 
-    Chosen on a resample of the tasks and scored on those that the resample left out, by bootstrap (Efron,
+    By bootstrap: the best on a resample of the tasks, its score there less its score on all of them (Efron,
     Journal of the American Statistical Association 78, 1983).
     """
     contenders = sorted(pool, key=lambda member: -member.score)[:CONTENDERS]
     tasks = list(pool[0].validation)
     scores = [[member.validation[task].score for task in tasks] for member in contenders]
-    rng, gaps = random.Random(0), []
+    whole, rng, gaps = [sum(row) for row in scores], random.Random(0), []
     for _ in range(RESAMPLES):
         drawn = rng.choices(range(len(tasks)), k=len(tasks))
-        left = sorted(set(range(len(tasks))) - set(drawn))
-        if left:
-            inside = [sum(row[task] for task in drawn) for row in scores]
-            best = max(range(len(scores)), key=inside.__getitem__)
-            outside = sample.fmean(scores[best][task] for task in left)
-            gaps.append(inside[best] / len(drawn) - outside)
-    return max(0.0, sample.fmean(gaps)) if gaps else 0.0
+        resampled = [sum(row[task] for task in drawn) for row in scores]
+        best = max(range(len(scores)), key=resampled.__getitem__)
+        gaps.append(resampled[best] - whole[best])
+    return max(0.0, sample.fmean(gaps) / len(tasks))

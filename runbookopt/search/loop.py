@@ -43,6 +43,11 @@ class Trial(Struct, frozen=True):
     ask: Reflection
 
     @property
+    def failing(self) -> tuple[str, ...]:
+        """The tasks that led to it."""
+        return tuple(shown.task for shown in self.ask.failing)
+
+    @property
     def edit(self) -> Edit:
         """What the pool keeps of it; a citation counts only where the trajectory was shown."""
         shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
@@ -70,7 +75,7 @@ def search(problem: Problem) -> Asking[Found]:
         yield from _validate(known, _Draft(0, known.seed), wave)
         while barren < problem.options.patience:
             wave += 1
-            draft = yield from _evolve(known, _parent(known), problem.options.rounds if wave == 1 else 1)
+            draft = yield from _evolve(known, _parent(known))
             improved = yield from _validate(known, draft, wave)
             barren = 0 if improved else barren + 1
             _end_if_broken(known)
@@ -86,20 +91,21 @@ def _parent(known: Known) -> int:
     return known.pool.draw(known.rng) if known.options.frontier else _choice(known).number
 
 
-def _evolve(known: Known, parent: int, rounds: int) -> Asking[_Draft]:
+def _evolve(known: Known, parent: int) -> Asking[_Draft]:
     """Make a candidate from a member of the pool, in rounds of reflection and crossover.
 
-    All of a round's edits go into one text, untried: what the next round, or validation, finds wrong with it
+    All of a round's edits go into one text untried: what the next round of reflection finds wrong with it
     costs less than trying each of them. Between rounds it is tried on train, where it must gain.
     """
-    draft = _Draft(parent, known.pool.members[parent].candidate)
+    options, draft = known.options, _Draft(parent, known.pool.members[parent].candidate)
     tasks = yield from _try(known, draft.candidate, tuple(known.problem.train))
-    for number in range(rounds):
-        before, draft = draft, (yield from _reflect(known, draft, tasks))
-        if draft is before or number == rounds - 1:
+    for number in range(options.rounds):
+        trials = yield from _reflect(known, draft, tasks)
+        before, draft = draft, _cross(known, draft, trials)
+        if draft is before or number == options.rounds - 1:
             break
         tasks = yield from _try(known, draft.candidate, tasks)
-        if known.options.checked and known.gain(before.candidate, draft.candidate, tasks) <= 0:
+        if options.checked and known.gain(before.candidate, draft.candidate, tasks) <= 0:
             _remember(known, draft, "dropped: its candidate did not gain on train")
             return before
     return draft
@@ -115,13 +121,13 @@ def _try(known: Known, candidate: Candidate, among: Sequence[str]) -> Asking[tup
             return tasks
 
 
-def _reflect(known: Known, draft: _Draft, tasks: Sequence[str]) -> Asking[_Draft]:
-    """Reflect on the draft's failures and combine all that is proposed; the same draft where nothing is."""
+def _reflect(known: Known, draft: _Draft, tasks: Sequence[str]) -> Asking[list[Trial]]:
+    """Reflect on the draft's failures; what may not be tried is remembered as rejected, at no rollout."""
     runbook, attempts = known.runbook(draft.candidate), known.attempts(draft.candidate, tasks)
     batches = known.minibatches(attempts)
     if not batches:
         _end_if_solved(known, draft)
-        return draft
+        return []
     so_far = tuple(_tried(trial, "part of the text as it stands") for trial in draft.trials)
     lineage = (*known.lately(draft.parent), *so_far)[-known.options.remembered :]
     asks = tuple(reflection(known, runbook, attempts, batch, lineage) for batch in batches)
@@ -138,12 +144,13 @@ def _reflect(known: Known, draft: _Draft, tasks: Sequence[str]) -> Asking[_Draft
         else:
             known.remember(draft.parent, answer, f"rejected without a rollout: {why}")
         known.proposed.add((answer.component, answer.text))
-    return _cross(known, draft, runbook, trials)
+    return trials
 
 
-def _cross(known: Known, draft: _Draft, runbook: Runbook, trials: Sequence[Trial]) -> _Draft:
+def _cross(known: Known, draft: _Draft, trials: Sequence[Trial]) -> _Draft:
     """Combine edits of one text into one; those from the fewest failures go where all are too much."""
-    kept = sorted(trials, key=lambda trial: (-len(trial.ask.failing), trial.proposal.text))
+    runbook = known.runbook(draft.candidate)
+    kept = sorted(trials, key=lambda trial: (-len(trial.failing), trial.proposal.text))
     kept = kept if known.options.crossed else kept[:1]
     while kept:
         text = _combined(runbook, kept)
@@ -156,7 +163,7 @@ def _cross(known: Known, draft: _Draft, runbook: Runbook, trials: Sequence[Trial
 def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
     rewrites: dict[str, list[Rewrite]] = {}
     for trial in trials:
-        rewrite = Rewrite(trial.proposal.text, len(trial.ask.failing))
+        rewrite = Rewrite(trial.proposal.text, len(trial.failing))
         rewrites.setdefault(trial.proposal.component, []).append(rewrite)
     texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
     return runbooks.replace(runbook, texts)

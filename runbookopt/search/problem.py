@@ -16,8 +16,8 @@ COPIED_WORDS = 8
 class Options(Struct, frozen=True):
     """How the search goes about it: every idea of it can be switched off here, to measure what it is worth.
 
-    `rounds`: of reflection and crossover before the first candidate is validated, each but the last tried on
-    train alone; `wave`: reflections a round at most; `minibatch` and `passing`: failing and passing tasks
+    `rounds`: of reflection and crossover before a candidate is validated, each but the last tried on train
+    alone; `wave`: reflections a round at most; `minibatch` and `passing`: failing and passing tasks
     shown to each; `sample`: train tasks that a candidate is tried on; `remembered`: earlier edits shown;
     `patience`: waves without a better frontier before it ends; `max_failures`: failed reflections in a row
     before it ends; `share` and `characters`: the growth cap, the larger of that share of the seed's length
