@@ -20,7 +20,7 @@ def test_one_edit_alone_gives_that_edit(base: str, text: str) -> None:
 
 @given(TEXTS, st.lists(st.tuples(TEXTS, st.integers(0, 3)), max_size=4), st.randoms())
 def test_the_order_of_edits_does_not_matter(base: str, edits: list[tuple[str, int]], rng: object) -> None:
-    rewrites = [Rewrite(text, wins) for text, wins in edits]
+    rewrites = [Rewrite(text, failures) for text, failures in edits]
     shuffled = list(rewrites)
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
     assert crossover(base, rewrites) == crossover(base, shuffled)
@@ -34,7 +34,7 @@ def test_insertions_at_the_same_place_both_stay_and_equal_ones_stay_once() -> No
     assert combined[:3] + combined[-1:] == BASE.splitlines()
 
 
-def test_of_two_changes_of_one_line_the_one_with_more_wins_is_taken() -> None:
+def test_of_two_changes_of_one_line_the_one_from_more_failures_is_taken() -> None:
     loser = Rewrite("intro\n- ONE\n- two\nend, too\n", 1)
     winner = Rewrite("intro\n- 1\n- two\nend\n", 2)
     assert crossover(BASE, [loser, winner]) == "intro\n- 1\n- two\nend, too\n"

@@ -4,57 +4,96 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.search.asks import Attempt, Candidate
-from runbookopt.search.pool import Member, choose, draw_parent, improves, lineage, places
+from runbookopt.search.pool import Member, Pool, lineage, places
 
-SCORES = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=3, max_size=3), min_size=1, max_size=6)
+SCORE = st.sampled_from([0.0, 0.5, 1.0])
+ROW = st.lists(st.tuples(SCORE, SCORE), min_size=3, max_size=3)  # two objectives of each of three tasks
+ROWS = st.lists(ROW, min_size=1, max_size=7)
+Row = list[tuple[float, float]]
 
 
-def member(scores: list[float], text: str = "", parents: tuple[int, ...] = ()) -> Member:
+def member(row: Row, parents: tuple[int, ...] = ()) -> Member:
     attempts = {
-        f"task-{place}": Attempt("t", "", score, {"accuracy": score, "brevity": 1 - score})
-        for place, score in enumerate(scores)
+        f"task-{place}": Attempt("t", "", right, {"right": right, "brief": brief})
+        for place, (right, brief) in enumerate(row)
     }
-    return Member(Candidate(text), parents, 0, attempts)
+    return Member(Candidate(""), parents, 0, attempts)
 
 
-@given(SCORES)
-def test_nobody_on_the_frontier_is_beaten_where_it_holds_a_place(rows: list[list[float]]) -> None:
-    pool = [member(row) for row in rows]
-    for place, held in enumerate(places(pool)):
-        best = [
-            (task, objective)
-            for task, attempt in pool[place].validation.items()
-            for objective, score in attempt.objectives.items()
-            if all(other.validation[task].objectives[objective] <= score for other in pool)
-            and any(other.validation[task].objectives[objective] < score for other in pool)
-        ]
-        assert held == len(best)
+def single(*scores: float) -> Member:
+    """Give a member with one objective."""
+    attempts = {f"task-{n}": Attempt("t", "", score, {"right": score}) for n, score in enumerate(scores)}
+    return Member(Candidate(""), (), 0, attempts)
 
 
-@given(SCORES)
-def test_a_copy_of_a_member_improves_nothing(rows: list[list[float]]) -> None:
-    pool = [member(row) for row in rows]
-    assert not improves(pool, pool[-1])
+def columns(rows: list[Row]) -> list[tuple[float, ...]]:
+    """Give for each (task, objective) pair the scores of all members."""
+    return list(zip(*([score for pair in row for score in pair] for row in rows), strict=True))
 
 
-def test_a_member_that_alone_solves_a_task_improves_the_frontier() -> None:
-    assert improves([member([1, 0, 0])], member([0, 1, 0]))
+@given(ROWS)
+def test_a_place_is_a_pair_on_which_nobody_beats_a_member_and_somebody_has_less(rows: list[Row]) -> None:
+    held = [
+        sum(column[number] == max(column) > min(column) for column in columns(rows))
+        for number in range(len(rows))
+    ]
+    pool = Pool()
+    for row in rows:
+        pool.enter(member(row))
+    assert pool.places == held
+    assert places(pool.members) == tuple(held)
 
 
-def test_parents_are_drawn_by_the_places_they_hold() -> None:
-    pool = [member([1, 0, 0.5]), member([0.5, 0.5, 0.5]), member([0, 1, 0.5])]
-    rng = random.Random(1)
-    drawn = [draw_parent(pool, rng) for _ in range(300)]
-    assert set(drawn) == {place for place, held in enumerate(places(pool)) if held}
+@given(ROWS, st.randoms(use_true_random=False))
+def test_the_order_of_entry_changes_nobodys_places(rows: list[Row], rng: random.Random) -> None:
+    order = list(range(len(rows)))
+    rng.shuffle(order)
+    held = places([member(row) for row in rows])
+    assert places([member(rows[number]) for number in order]) == tuple(held[number] for number in order)
 
 
-def test_the_shortest_of_those_close_to_the_best_is_chosen_and_ties_go_to_the_newest() -> None:
-    best = member([1, 1, 0.5], "a long text")
-    close = member([1, 0.5, 1], "short")
-    assert choose([member([0, 0, 0], ""), best, close]) == 2
-    assert choose([member([1, 1, 1], "same"), member([1, 1, 1], "size")]) == 1
+@given(ROWS, ROW)
+def test_who_enters_is_told_whether_it_beats_all_before_it_somewhere(rows: list[Row], last: Row) -> None:
+    pool = Pool()
+    for row in rows:
+        pool.enter(member(row))
+    beats = [new > max(olds) for (new,), olds in zip(columns([last]), columns(rows), strict=True)]
+    assert pool.enter(member(last)) == any(beats)
+    assert not pool.enter(member(last))
 
 
-def test_the_lineage_of_a_member_is_nearest_first() -> None:
-    pool = [member([1]), member([1], parents=(0,)), member([1], parents=(0,)), member([1], parents=(2,))]
+@given(ROWS, st.integers(0, 99))
+def test_only_members_with_places_are_drawn_where_some_have_any(rows: list[Row], seed: int) -> None:
+    rng = random.Random(seed)
+    pool = Pool()
+    for row in rows:
+        pool.enter(member(row))
+    drawn = {pool.draw(rng) for _ in range(20)}
+    assert drawn <= {number for number, held in enumerate(pool.places) if held or not any(pool.places)}
+
+
+def test_a_member_is_drawn_in_proportion_to_its_places() -> None:
+    pool = Pool()
+    for each in (single(1, 1, 1, 0), single(0, 0, 0, 0), single(0, 0, 0, 1)):
+        pool.enter(each)
+    drawn = [pool.draw(random.Random(seed)) for seed in range(2000)]
+    assert set(drawn) == {0, 2}
+    assert 0.71 < drawn.count(0) / 2000 < 0.79
+
+
+def test_where_nobody_is_told_apart_anybody_may_be_drawn() -> None:
+    pool = Pool()
+    for _ in range(3):
+        pool.enter(single(1, 0))
+    assert pool.places == [0, 0, 0]
+    assert {pool.draw(random.Random(seed)) for seed in range(50)} == {0, 1, 2}
+
+
+def test_the_lineage_of_a_member_is_nearest_first_and_names_nobody_twice() -> None:
+    pool = [member([], parents) for parents in ((), (0,), (0,), (2,), (3, 1))]
     assert lineage(pool, 3) == (3, 2, 0)
+    assert lineage(pool, 4) == (4, 3, 1, 2, 0)
+
+
+def test_the_score_of_a_member_is_the_mean_over_validation() -> None:
+    assert single(1, 0, 0.5, 0.5).score == 0.5

@@ -1,0 +1,206 @@
+import math
+import random
+from functools import lru_cache
+from itertools import product
+from statistics import fmean
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from runbookopt.search.asks import Attempt, Candidate
+from runbookopt.search.choice import FLIPS, by_chance, choose, optimism
+from runbookopt.search.pool import Member
+
+SCORE = st.sampled_from([0.0, 1 / 3, 0.5, 1.0])
+POOLS = st.integers(2, 8).flatmap(
+    lambda tasks: st.lists(
+        st.tuples(st.lists(SCORE, min_size=tasks, max_size=tasks), st.text("ab", max_size=4)),
+        min_size=1,
+        max_size=6,
+    )
+)
+Rows = list[tuple[list[float], str]]
+NOISE, TASKS, MEMBERS = 200, 40, 21
+DOUBTS = st.floats(0, 1)
+
+
+def member(scores: list[float], text: str = "") -> Member:
+    attempts = {f"task-{n}": Attempt("t", "", score, {"right": score}) for n, score in enumerate(scores)}
+    return Member(Candidate(text), (), 0, attempts)
+
+
+def pool_of(rows: Rows) -> list[Member]:
+    return [member(scores, text) for scores, text in rows]
+
+
+def drawn(rng: random.Random, chances: list[float]) -> Member:
+    return member([float(rng.random() < chance) for chance in chances])
+
+
+@lru_cache
+def equals(number: int) -> tuple[float, tuple[Member, ...]]:
+    """Give a pool of the seed and its equals, scored by chance alone, and the true score of each."""
+    rng = random.Random(number)
+    chances = [rng.random() for _ in range(TASKS)]
+    return fmean(chances), tuple(drawn(rng, chances) for _ in range(MEMBERS))
+
+
+def wins(*tasks: int, of: int = 12) -> Member:
+    return member([float(task in tasks) for task in range(of)])
+
+
+# Who is returned --------------------------------------------------------------------------------------------
+
+
+def test_the_shortest_of_those_close_to_the_best_is_chosen() -> None:
+    best, close = member([1] * 9 + [0.5], "a long text"), member([1] * 8 + [0.5, 1], "short")
+    pool = [member([0] * 10, "the seed"), best, close, member([0] * 9 + [1], "")]
+    assert choose(pool, closeness=0.5, doubt=0.1).number == 2
+    assert choose([pool[0], close, best], closeness=0.5, doubt=0.1).number == 1
+
+
+def test_of_equals_of_one_length_the_newest_is_chosen() -> None:
+    pool = [member([0] * 9, "seed"), member([1] * 9, "same"), member([1] * 9, "size")]
+    assert choose(pool, closeness=0.5, doubt=0.1).number == 2
+
+
+def test_a_shorter_text_with_a_clearly_lower_score_is_not_chosen() -> None:
+    pool = [member([0] * 20, "seed"), member([1] * 20, "a long text"), member([1] * 12 + [0] * 8, "")]
+    assert choose(pool, closeness=0.5, doubt=0.1).number == 1
+
+
+@pytest.mark.parametrize(("closeness", "number"), [(0.0, 1), (0.69, 1), (0.71, 2), (9.0, 2)])
+def test_closeness_counts_in_paired_standard_errors(closeness: float, number: int) -> None:
+    best, shorter = wins(*range(10), of=20), wins(*range(5, 13), of=20)  # 5 lost and 3 won: .1 = .70 * .143
+    longer, shorter = (
+        replace(one, candidate=Candidate(text)) for one, text in ((best, "ab"), (shorter, "a"))
+    )
+    pool = [replace(wins(of=20), candidate=Candidate("the seed")), longer, shorter]
+    assert choose(pool, closeness=closeness, doubt=1).number == number
+
+
+@given(POOLS, st.floats(0.1, 3), st.floats(0.1, 3))
+def test_more_closeness_never_chooses_a_longer_text(rows: Rows, one: float, other: float) -> None:
+    pool = pool_of(rows)
+    narrow, wide = (choose(pool, closeness=each, doubt=1).number for each in sorted((one, other)))
+    assert len(pool[wide].candidate.text) <= len(pool[narrow].candidate.text)
+
+
+@given(POOLS, DOUBTS, DOUBTS)
+def test_more_doubt_allowed_never_turns_another_choice_into_the_seed(
+    rows: Rows, one: float, other: float
+) -> None:
+    pool = pool_of(rows)
+    less, more = (choose(pool, closeness=0.5, doubt=each).number for each in sorted((one, other)))
+    assert less in (0, more)
+
+
+def test_a_seed_alone_is_returned_with_its_score() -> None:
+    choice = choose([member([1, 0, 0.5, 0.5])], closeness=0.5, doubt=0.1)
+    assert (choice.number, choice.expected) == (0, 0.5)
+
+
+def test_a_clearly_better_member_is_returned_and_expected_to_score_as_it_does() -> None:
+    better, rng = member([1.0] * 37 + [0.0] * 3), random.Random(5)
+    pool = [drawn(rng, [0.4] * 40) for _ in range(20)]
+    choice = choose([*pool[:9], better, *pool[9:]], closeness=0.5, doubt=0.1)
+    assert choice.number == 9
+    assert better.score - 0.01 <= choice.expected <= better.score
+
+
+def test_few_candidates_meet_a_lower_bar_in_proportion() -> None:
+    seed, winner, useless = wins(), wins(0, 1, 2), wins()  # chance wins three of three once in eight
+    assert choose([seed, winner], closeness=0, doubt=0.1).number == 1
+    assert choose([seed, *[useless] * 2, winner], closeness=0, doubt=0.1).number == 3
+    assert choose([seed, *[useless] * 4, winner], closeness=0, doubt=0.1).number == 0
+    assert choose([seed, *[useless] * 40, winner], closeness=0, doubt=0.2).number == 41
+
+
+# Luck -------------------------------------------------------------------------------------------------------
+
+
+def every_flip(pool: list[Member], chosen: int) -> float:
+    """Give by enumeration of all sign flips what `by_chance` draws a sample of."""
+    scores = [[attempt.score for attempt in each.validation.values()] for each in pool]
+    gains = [[new - old for new, old in zip(row, scores[0], strict=True)] for row in scores[1:]]
+
+    def statistic(row: list[float], signs: tuple[int, ...]) -> float:
+        norm = math.hypot(*row)
+        return sum(sign * gain for sign, gain in zip(signs, row, strict=True)) / norm if norm else 0.0
+
+    flips = list(product((1, -1), repeat=len(scores[0])))
+    seen = statistic(gains[chosen - 1], flips[0]) - 1e-9
+    return sum(max(statistic(row, flip) for row in gains) >= seen for flip in flips) / len(flips)
+
+
+@pytest.mark.parametrize("levels", [(0.0, 1.0), (0.0, 1 / 3, 0.5, 0.9, 1.0)])
+def test_what_chance_does_is_what_all_sign_flips_do(levels: tuple[float, ...]) -> None:
+    for seed in range(30):
+        rng = random.Random(seed)
+        pool = [member(rng.choices(levels, k=8)) for _ in range(rng.randint(2, 5))]
+        chosen = rng.randrange(1, len(pool))
+        exact = every_flip(pool, chosen)
+        error = math.sqrt(exact * (1 - exact) / FLIPS)
+        assert by_chance(pool, chosen) == pytest.approx(exact, abs=3.5 * error + 1 / FLIPS)
+
+
+def test_copies_of_a_member_cost_no_more_than_one_and_others_do() -> None:
+    seed, winner = wins(), wins(0, 1, 2, 3)
+    once = by_chance([seed, winner], 1)
+    assert by_chance([seed, *[winner] * 30], 1) == once
+    others = [wins(*(random.Random(n).sample(range(12), 4))) for n in range(30)]
+    assert by_chance([seed, winner, *others], 1) > 3 * once
+
+
+def test_a_member_that_gains_nothing_is_surely_by_chance() -> None:
+    assert by_chance([wins(0), wins(0), wins()], 1) == 1
+
+
+@pytest.mark.slow
+def test_among_equals_the_seed_is_returned_but_for_the_doubt_allowed() -> None:
+    returned = sum(choose(equals(n)[1], closeness=0.5, doubt=0.1).number != 0 for n in range(NOISE))
+    assert returned / NOISE <= 0.1 + 2 * math.sqrt(0.1 * 0.9 / NOISE)
+    without = sum(choose(equals(n)[1], closeness=0.5, doubt=1).number != 0 for n in range(20))
+    assert without >= 15
+
+
+@lru_cache
+def hopes() -> tuple[float, float]:
+    """Give how far the best of equals is expected above its true score, and how far it is scored above it."""
+    hoped, lucky = [], []
+    for number in range(100):
+        true, pool = equals(number)
+        choice = choose(pool, closeness=0, doubt=1)
+        hoped.append(choice.expected - true)
+        lucky.append(pool[choice.number].score - true)
+    return fmean(hoped), fmean(lucky)
+
+
+@pytest.mark.slow
+def test_a_good_part_of_the_luck_of_the_best_of_equals_is_taken_off() -> None:
+    hoped, lucky = hopes()
+    assert lucky > 0.08
+    assert -0.05 <= hoped <= 0.6 * lucky
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(reason="the bootstrap over all tasks leaves .05 of .12 in; over those left out, -.03")
+def test_what_is_expected_of_the_best_of_equals_is_not_its_luck() -> None:
+    hoped, _ = hopes()
+    assert hoped <= 0.01
+
+
+def test_where_nobody_is_apart_no_luck_is_taken_off() -> None:
+    assert optimism([member([0.5] * 9)] * 3) == 0
+
+
+@settings(max_examples=60)
+@given(POOLS, DOUBTS)
+def test_no_more_is_expected_than_the_score_and_of_the_seed_just_that(rows: Rows, doubt: float) -> None:
+    pool = pool_of(rows)
+    choice = choose(pool, closeness=0.5, doubt=doubt)
+    assert choice.expected <= pool[choice.number].score
+    assert choice.number or choice.expected == pool[0].score
+    assert choice == choose(pool, closeness=0.5, doubt=doubt)

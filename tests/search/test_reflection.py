@@ -1,0 +1,186 @@
+from types import ModuleType
+
+import pytest
+from msgspec.structs import replace
+
+from runbookopt import runbook as runbooks
+from runbookopt.search.asks import Attempt
+
+OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
+LONG = "my neighbour took the parcel in and has now gone on holiday"
+
+# What a reflector is shown ----------------------------------------------------------------------------------
+
+
+def test_reflections_are_asked_about_train_tasks_alone(lessons: ModuleType) -> None:
+    shown = [one for asked in lessons.run().reflections for one in (*asked.failing, *asked.passing)]
+    assert {one.task for one in shown} <= set(lessons.TRAIN)
+    assert all(one.input == lessons.TRAIN[one.task] for one in shown)
+
+
+def test_a_reflection_shows_failures_of_one_kind_and_some_that_pass(lessons: ModuleType) -> None:
+    reflections = lessons.run().reflections
+    for asked in reflections:
+        assert len({one.feedback for one in asked.failing}) == 1
+        assert not any(one.feedback for one in asked.passing)
+        assert (0 < len(asked.failing) <= 2, len(asked.passing) <= 2) == (True, True)
+    assert max(len(asked.passing) for asked in reflections) == 2
+
+
+def test_a_reflection_shows_what_this_candidate_did_and_all_that_may_be_rewritten(
+    lessons: ModuleType,
+) -> None:
+    for asked in lessons.run().reflections:
+        mark = asked.candidate.digest[-6:]
+        assert all(one.trajectory.endswith(mark) for one in (*asked.failing, *asked.passing))
+        parts = runbooks.reparse(lessons.PROBLEM.seed, asked.candidate.text).components
+        assert [one.text for one in asked.components] == [part.text for part in parts]
+        assert {one.id for one in asked.components} == {"preamble", "lessons"}
+
+
+def test_no_failure_is_shown_to_two_reflectors_of_a_wave(lessons: ModuleType) -> None:
+    for ask in lessons.run(problem=lessons.of_train(range(20), wave=24)).asks:
+        failing = [one.task for asked in ask.reflections for one in asked.failing]
+        assert len(failing) == len(set(failing))
+
+
+def test_each_kind_has_its_turn_and_the_one_with_most_failures_comes_first(lessons: ModuleType) -> None:
+    heard = lessons.run(problem=lessons.of_train((0, 2, 4, 6, 1, 3), minibatch=2, wave=3))
+    first = next(ask.reflections for ask in heard.asks if ask.reflections)
+    kinds = [lessons.number(asked.failing[0].task) % 2 for asked in first]
+    assert kinds == [0, 1, 0]
+
+
+def test_a_failure_mode_that_a_person_named_sets_the_kinds(lessons: ModuleType) -> None:
+    modes = {task: "late" if lessons.number(task) < 4 else "lost" for task in lessons.TRAIN}
+    heard = lessons.run(problem=replace(lessons.PROBLEM, modes=modes))
+    assert [len({modes[one.task] for one in asked.failing}) for asked in heard.reflections[:3]] == [1, 1, 1]
+    assert any(len({one.feedback for one in asked.failing}) == 2 for asked in heard.reflections)
+
+
+def test_where_kinds_are_not_grouped_failures_come_as_they_fall(lessons: ModuleType) -> None:
+    modes = {task: task for task in lessons.TRAIN}
+    problem = lessons.optioned(grouped=False, minibatch=9)
+    (first, *_) = lessons.run(problem=replace(problem, modes=modes)).reflections
+    assert {one.task for one in first.failing} == set(lessons.TRAIN)
+
+
+def test_what_the_verifier_could_not_judge_is_not_reflected_on(lessons: ModuleType) -> None:
+    unjudged = Attempt("t-7", "", 0.0, {"accuracy": 0.0}, ("right: no reference",), errors=1)
+    assert (unjudged.passed, unjudged.failed) == (False, False)
+    for free, reflected in (({}, True), ({"t7": unjudged}, False)):
+        heard = lessons.run(problem=replace(lessons.optioned(wave=9), free=free))
+        asked = [ask for ask in heard.reflections if ask.candidate == lessons.SEED]
+        failing = {shown.task for ask in asked for shown in ask.failing}
+        passing = {shown.task for ask in asked for shown in ask.passing}
+        assert ("t7" in failing, "t7" in passing, "t6" in failing) == (reflected, False, True)
+
+
+@pytest.mark.parametrize(("share", "characters", "more"), [(0.5, 10, len(OWN)), (0.1, 77, 77), (0.0, 0, 0)])
+def test_a_reflector_is_told_how_long_the_whole_may_grow(
+    lessons: ModuleType, share: float, characters: int, more: int
+) -> None:
+    heard = lessons.run(problem=lessons.optioned(share=share, characters=characters))
+    expected = len(lessons.TEXT) + (len(lessons.TEXT) // 2 if share == 0.5 else more)
+    assert {asked.length_budget for asked in heard.reflections} == {expected}
+
+
+def test_of_a_lineage_no_more_is_shown_than_is_asked_for(lessons: ModuleType) -> None:
+    heard = lessons.run(lessons.saying("lessons", OWN), lessons.optioned(remembered=4, patience=5))
+    assert max(len(asked.lineage) for asked in heard.reflections) == 4
+    learning = lessons.run(problem=lessons.of_train(range(30), remembered=4, rounds=3))
+    assert max(len(asked.lineage) for asked in learning.reflections) == 4
+
+
+@pytest.mark.xfail(reason="remembered=0 shows all: found[-0:]")
+def test_nothing_is_remembered_where_nothing_is_asked_for(lessons: ModuleType) -> None:
+    heard = lessons.run(problem=lessons.optioned(remembered=0))
+    assert all(asked.lineage == () for asked in heard.reflections)
+
+
+def test_a_later_wave_is_told_what_became_of_the_edits_of_its_lineage(lessons: ModuleType) -> None:
+    heard = lessons.run(problem=lessons.of_train(range(30), rounds=1, frontier=False, doubt=1.0))
+    child = heard.found.pool[2]
+    (first, *_) = [asked for asked in heard.reflections if asked.candidate == child.candidate]
+    made = [*heard.found.pool[1].edits, *child.edits]
+    assert [one.diagnosis for one in first.lineage] == [edit.diagnosis for edit in made]
+    assert {one.outcome for one in first.lineage} == {"kept: new best somewhere on validation"}
+
+
+def test_edits_of_another_line_are_not_shown(lessons: ModuleType) -> None:
+    for seed in range(5):
+        heard = lessons.run(problem=lessons.of_train(range(30), rounds=1, random_seed=seed))
+        pool = heard.found.pool
+        for asked in heard.reflections:
+            line = [next(n for n, one in enumerate(pool) if one.candidate == asked.candidate)]
+            for number in line:
+                line += pool[number].parents
+            tried = {edit.diagnosis for one in pool if set(one.parents) & set(line) for edit in one.edits}
+            assert {one.diagnosis for one in asked.lineage} <= tried
+
+
+# What is rejected without a rollout -------------------------------------------------------------------------
+
+REJECTED = {
+    "no such part": ("nonsense", "x", "'nonsense' is not a component that may be rewritten"),
+    "locked": ("evaluation", "## Evaluation\n\nAlways.\n", "'evaluation' is not a component"),
+    "front matter": ("front-matter", "---\nname: x\n---\n", "'front-matter' is not a component"),
+    "echo": ("lessons", OWN, "it repeats the component as it is"),
+    "echo but for blank lines": ("lessons", f"\n{OWN}\n\n", "it repeats the component as it is"),
+    "echo but for line endings": (
+        "lessons",
+        OWN.replace("\n", "\r\n"),
+        "it repeats the component as it is",
+    ),
+    "copy": ("lessons", f"{OWN}- {LONG.upper()}!\n", "it copies 8 or more words of a single task"),
+    "growth": ("lessons", OWN + "- More.\n" * 400, "characters, 31"),
+    "token": ("lessons", "## Lessons\n\n- Be kind.\n", "template token"),
+    "renamed": ("lessons", OWN.replace("Lessons", "Rules"), "is renamed"),
+    "emptied": ("lessons", "", "part 'lessons' is gone"),
+    "lock": ("lessons", OWN + "<!-- runbookopt: lock -->\n", "part 'lessons-2' is new"),
+    "unlock": ("lessons", OWN + "<!-- runbookopt: unlock -->\n", "cannot be read"),
+    "hidden": ("lessons", OWN + "- \u202etxet\n", "hidden text is brought in"),
+    "half a character": ("lessons", OWN + "- \ud800\n", "half a character"),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_what_may_not_be_tried_costs_no_rollout_and_is_remembered_with_the_reason(
+    lessons: ModuleType, name: str
+) -> None:
+    component, text, reason = REJECTED[name]
+    heard = lessons.run(lessons.saying(component, text))
+    assert all(rollout.candidate == lessons.SEED for rollout in heard.rollouts)
+    assert all(outcome.startswith("rejected without a rollout: ") for outcome in heard.outcomes)
+    assert reason in heard.outcomes[0]
+    assert heard.reflections[-1].lineage == heard.found.tried[: len(heard.reflections[-1].lineage)] != ()
+    assert heard.found.chosen == 0
+
+
+def test_a_repeat_of_an_earlier_attempt_or_of_a_sibling_is_rejected_unpaid(lessons: ModuleType) -> None:
+    heard = lessons.run(lessons.saying("lessons", OWN.rstrip() + "\n- Be quick.\n"))
+    repeat = "rejected without a rollout: it repeats an earlier attempt"
+    dropped = "dropped: its candidate did not gain on train"
+    assert (heard.outcomes[:3], set(heard.outcomes[3:])) == ([repeat, repeat, dropped], {repeat})
+    assert len({rollout.candidate for rollout in heard.rollouts}) == 2
+
+
+def test_words_that_three_tasks_share_are_no_copy(lessons: ModuleType) -> None:
+    said = "thank you very much for all of your kind help"
+
+    def outcomes(sharing: int) -> list[str]:
+        train = {**lessons.TRAIN, **{f"t{n}": f"{said} with parcel {n}" for n in range(sharing)}}
+        problem = replace(lessons.PROBLEM, train=train)
+        return lessons.run(lambda asked: lessons.teach(asked, 1, more=f" {said}"), problem).outcomes
+
+    assert "it copies" not in str(outcomes(3))
+    assert "kept: new best somewhere on validation" in outcomes(3)
+    assert "kept" not in str(outcomes(2))
+    assert "it copies 8 or more words" in outcomes(2)[0]
+
+
+def test_words_of_a_task_that_stand_in_the_runbook_already_are_no_copy(lessons: ModuleType) -> None:
+    seed = runbooks.parse(lessons.TEXT.replace("- Be kind", f"- {LONG}\n- Be kind"))
+    heard = lessons.run(problem=replace(lessons.PROBLEM, seed=seed))
+    assert "it copies" not in str(heard.outcomes)
+    assert heard.found.ended == "every task is solved"
