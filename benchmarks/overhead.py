@@ -86,7 +86,8 @@ class Notes:
     key = "sha256:notes"
     deterministic = True
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
         self.rollouts = 0
         self.lines = 0
         self.began = _now(0)
@@ -98,9 +99,10 @@ class Notes:
         return str(_known(text).get(remainder, 0))
 
     def extend(self, text: str) -> str:
-        """Give the text with the next line."""
+        """Give the text with the next line, and without the oldest where there are more than are kept."""
         self.lines += 1
-        return f"{text.rstrip()}\n- {self.lines}\n"
+        head, *lines = text.rstrip().split("\n- ")
+        return "\n- ".join([head, *[*lines, str(self.lines)][-self._kept :]]) + "\n"
 
     async def rollout(self, runbook: str, task_input: int, repeat: str) -> Produced:
         """Attempt as an agent of ours."""
@@ -203,9 +205,9 @@ class _Silence:
         """Say nothing."""
 
 
-def measured(engine: str, candidates: int) -> Cost:
+def measured(engine: str, candidates: int, kept: int = sys.maxsize) -> Cost:
     """Run an engine in this process, and give what it cost."""
-    idle, notes = _peak_memory(), Notes()
+    idle, notes = _peak_memory(), Notes(kept)
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         folder = Path(name)
         if engine == OURS:
@@ -232,10 +234,10 @@ def measured(engine: str, candidates: int) -> Cost:
     )
 
 
-def in_child(engine: str, candidates: int) -> Cost:
+def in_child(engine: str, candidates: int, kept: int) -> Cost:
     """Run an engine in a process of its own: peak memory is a process's."""
     command = [sys.executable, __file__, "--engine", engine, "--candidates", str(candidates)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    done = subprocess.run([*command, "--lines", str(kept)], check=True, stdout=subprocess.PIPE)
     return msgspec.json.decode(done.stdout, type=Cost)
 
 
@@ -244,14 +246,15 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--candidates", type=int, default=1000, help="that our engine adds")
     words.add_argument("--peer-candidates", type=int, default=300, help="that gepa adds")
+    words.add_argument("--lines", type=int, default=sys.maxsize, help="the texts grow to so many lines")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     words.add_argument("--engine", help="run this one alone, in this process")
     told = words.parse_args()
     if told.engine:
-        print(msgspec.json.encode(measured(told.engine, told.candidates)).decode())
+        print(msgspec.json.encode(measured(told.engine, told.candidates, told.lines)).decode())
         return
-    costs = [in_child(OURS, told.candidates)]
-    costs += [in_child(engine, told.peer_candidates) for engine in (MEMORY, DISK)]
+    costs = [in_child(OURS, told.candidates, told.lines)]
+    costs += [in_child(engine, told.peer_candidates, told.lines) for engine in (MEMORY, DISK)]
     if told.json:
         print(json.dumps(_summary(costs), indent=2))
     else:
@@ -270,10 +273,10 @@ def _summary(costs: Sequence[Cost]) -> dict[str, Any]:
 
 def _table(costs: Sequence[Cost]) -> list[str]:
     """Give the lines of a readable table, and what of it we hold ourselves to."""
-    widths = (24, 7, 11, 11, 7, 12, 12, 9, 9, 9, 9, 10)
+    widths = (24, 7, 11, 11, 7, 12, 12, 9, 9, 9, 9, 10, 12)
     heads = (
         *("engine", "added", f"ms at {EARLY}", "ms at end", "ratio", "CPU, early", "CPU, end"),
-        *("total s", "peak MB", "idle MB", "disk MB", "rollouts"),
+        *("total s", "peak MB", "idle MB", "disk MB", "rollouts", "longest"),
     )
     rows = [heads, *(_row(cost) for cost in costs)]
     lines = ["".join(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in rows]
@@ -302,6 +305,7 @@ def _row(cost: Cost) -> tuple[str, ...]:
         f"{cost.idle_memory / 1e6:.0f}",
         f"{cost.disk / 1e6:.1f}",
         str(cost.rollouts),
+        str(cost.longest),
     )
 
 
