@@ -1,0 +1,255 @@
+"""What each idea of the search is worth: one setting switched at a time, on the same random seeds."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from benchmarks import catalogue, ours
+from benchmarks.catalogue import Entry, Unusable
+from benchmarks.figures import ROUNDING, Mean, Run, geometric, mean_of, rollouts_to, run_of, side_by_side
+from benchmarks.pair import pair_digest
+from benchmarks.quality import count, options_of, share
+from benchmarks.work import Counted
+
+BUDGETS = (150, 300, 600)
+"""Rollouts at which a variation is compared with the base, as far as a run goes."""
+
+CLEAR = 2
+"""So many standard errors from none a work's difference is marked as better or worse."""
+
+UNBOUNDED = 10**9
+
+
+class Variation(Struct, frozen=True):
+    """The frozen settings with `changes`; `free` where the seed's verdicts are stored."""
+
+    name: str
+    changes: Mapping[str, Any] = {}
+    free: bool = True
+
+
+BASE = Variation("base")
+VARIATIONS = (
+    Variation("one round", {"rounds": 1}),
+    Variation("wave of 1", {"wave": 1}),
+    Variation("wave of 8", {"wave": 8}),
+    Variation("wave of 16", {"wave": 16}),
+    Variation("minibatch of 1", {"minibatch": 1}),
+    Variation("minibatch of 3", {"minibatch": 3}),
+    Variation("minibatch of 12", {"minibatch": 12}),
+    Variation("no passing shown", {"passing": 0}),
+    Variation("tried on 30", {"sample": 30}),
+    Variation("tried on all", {"sample": UNBOUNDED}),
+    Variation("not grouped", {"grouped": False}),
+    Variation("not crossed", {"crossed": False}),
+    Variation("not checked", {"checked": False}),
+    Variation("no frontier", {"frontier": False}),
+    Variation("the best alone", {"closeness": 0.0}),
+    Variation("no doubt", {"doubt": 1.0}),
+    Variation("nothing remembered", {"remembered": 0}),
+    Variation("no growth cap", {"characters": UNBOUNDED}),
+    Variation("verdicts paid", free=False),
+)
+"""Each switches one idea."""
+
+
+class Job(Struct, frozen=True):
+    """One random seed of one work, with all variations."""
+
+    entry: Entry
+    noise: float
+    random_seed: int
+    budget: int
+    variations: tuple[Variation, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the work at its noise."""
+        return self.entry.at(self.noise)
+
+
+class Row(Struct, frozen=True):
+    """What a variation is worth: `differences` from the base by budget, `works` at the end by work.
+
+    `rollouts_to_target` is the geometric mean over the works with a known target, where a work that never
+    gets there counts as the budget.
+    """
+
+    rollouts_to_target: float | None
+    never: int
+    differences: dict[str, Mean]
+    works: dict[str, Mean]
+    better: list[str]
+    worse: list[str]
+
+
+Runs = Mapping[str, Sequence[Run]]
+"""The runs of one variation by work, in the order of random seeds."""
+
+
+def main() -> int:
+    """Measure all variations and print a Markdown table; give the exit status."""
+    words = _words()
+    told = words.parse_args()
+    try:
+        targets = _targets(told.targets)
+        file = told.data or (catalogue.BANKING if catalogue.BANKING.exists() else None)
+        entries = catalogue.picked(catalogue.works(file), told.works)
+        variations = _picked(told.variations)
+    except Unusable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        words.error(str(error))
+    runs = measured(_jobs(entries, variations, told), told.workers)
+    rows = {name: row(made, runs[BASE.name], targets, told.budget) for name, made in runs.items()}
+    if told.json:
+        print(msgspec.json.encode({"variations": rows, "seeds": told.seeds, "pair": pair_digest()}).decode())
+    else:
+        print("\n".join(_table(rows, told.budget)))
+    return 0
+
+
+def measured(jobs: Sequence[Job], workers: int) -> dict[str, dict[str, list[Run]]]:
+    """Run all jobs, and give the runs by variation and work."""
+    found: dict[str, dict[str, list[Run]]] = {}
+    results = side_by_side(_runs_of, jobs, workers, lambda job: f"{job.name}, seed {job.random_seed}")
+    for job, made in zip(jobs, results, strict=True):
+        for variation, run in zip(job.variations, made, strict=True):
+            found.setdefault(variation.name, {}).setdefault(job.name, []).append(run)
+    return found
+
+
+def row(runs: Runs, base: Runs, targets: Mapping[str, float], budget: int) -> Row:
+    """Compare a variation with the base, run by run."""
+    at = {most: {name: _gains(runs[name], base[name], most) for name in runs} for most in budgets(budget)}
+    works = {name: mean_of(gains) for name, gains in at[budget].items()}
+    needed = [rollouts_to(made, targets[name], budget) for name, made in runs.items() if name in targets]
+    return Row(
+        rollouts_to_target=geometric(budget if n is None else n for n in needed) if needed else None,
+        never=needed.count(None),
+        differences={
+            str(most): mean_of(gain for gains in by.values() for gain in gains) for most, by in at.items()
+        },
+        works=works,
+        better=[name for name, gain in works.items() if _clear(gain) > 0],
+        worse=[name for name, gain in works.items() if _clear(gain) < 0],
+    )
+
+
+def budgets(most: int) -> tuple[int, ...]:
+    """Give the budgets of the comparison: those below the runs' own, and that."""
+    return (*(budget for budget in BUDGETS if budget < most), most)
+
+
+def _runs_of(job: Job) -> tuple[Run, ...]:
+    work = job.entry.make(job.random_seed, job.noise)
+    base = options_of(work, job.random_seed)
+    truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
+    made: dict[tuple[bytes, bool], Run] = {}
+    for variation in job.variations:
+        options = replace(base, **variation.changes)
+        key = msgspec.json.encode(options), variation.free
+        if key not in made:  # what changes nothing here, as no doubt where there is none, is the base's run
+            course = ours.run(work, options, job.budget, free=variation.free, quick=True)
+            made[key] = run_of(job.random_seed, course, truth)
+    return tuple(
+        made[msgspec.json.encode(replace(base, **variation.changes)), variation.free]
+        for variation in job.variations
+    )
+
+
+def _gains(runs: Sequence[Run], base: Sequence[Run], rollouts: int) -> list[float]:
+    return [run.at(rollouts) - other.at(rollouts) for run, other in zip(runs, base, strict=True)]
+
+
+def _clear(gain: Mean) -> int:
+    """Give 1 or -1 where a difference is more than `CLEAR` standard errors above or below none, else 0."""
+    if gain.error is None or abs(gain.value) <= max(CLEAR * gain.error, ROUNDING):
+        return 0
+    return 1 if gain.value > 0 else -1
+
+
+def _jobs(entries: Sequence[Entry], variations: tuple[Variation, ...], told: argparse.Namespace) -> list[Job]:
+    return [
+        Job(entry, noise, seed, told.budget, variations)
+        for entry in entries
+        for noise in told.noise
+        for seed in range(told.seeds)
+    ]
+
+
+def _picked(names: str | None) -> tuple[Variation, ...]:
+    """Give the base and the variations with these names, or all; raises ValueError."""
+    known = {variation.name: variation for variation in VARIATIONS}
+    wanted = list(known) if names is None else [name.strip() for name in names.split(",")]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(f"no variation {unknown[0]!r}: choose from {', '.join(known)}")
+    return (BASE, *(known[name] for name in dict.fromkeys(wanted)))
+
+
+def _targets(file: Path | None) -> dict[str, float]:
+    """Read the targets of works from what `quality.py --json` wrote."""
+    if file is None:
+        return {}
+    try:
+        told = msgspec.json.decode(file.read_bytes())
+        works = told["works"] if "works" in told else {told["work"]: told}
+        return {name: float(work["target"]) for name, work in works.items()}
+    except OSError as error:
+        raise Unusable(f"{file}: {error.strerror}") from None
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        raise Unusable(f"{file}: not what quality.py --json prints") from None
+
+
+def _table(rows: Mapping[str, Row], budget: int) -> list[str]:
+    """Give the lines of a Markdown table."""
+    heads = (
+        "variation",
+        "rollouts to target",
+        *(f"score at {most}" for most in budgets(budget)),
+        "works better",
+        "works worse",
+    )
+    lines = [heads, ("---", *("---:" for _ in budgets(budget)), "---:", "---", "---")]
+    for name, told in rows.items():
+        needed = "" if told.rollouts_to_target is None else f"{told.rollouts_to_target:.0f}"
+        never = f" ({told.never} never)" if told.never else ""
+        differences = ["" if name == BASE.name else str(gain) for gain in told.differences.values()]
+        lines.append((name, needed + never, *differences, _named(told.better), _named(told.worse)))
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _named(works: Sequence[str]) -> str:
+    return f"{len(works)}: {'; '.join(works)}" if works else "0"
+
+
+def _words() -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--data", type=Path, help="a CSV with the columns text and label")
+    words.add_argument("--works", metavar="NAME,...", help="only these of the works")
+    words.add_argument("--variations", metavar="NAME,...", help="only these beside the base")
+    words.add_argument("--seeds", type=count, default=6, help="random seeds, the same for each variation")
+    words.add_argument("--budget", type=count, default=BUDGETS[-1], help="rollouts of a run")
+    words.add_argument("--noise", type=shares, default=(0.0, 0.1), help="shares of attempts that err (0,.1)")
+    words.add_argument("--targets", type=Path, help="what quality.py --json printed for these works")
+    words.add_argument("--workers", type=count, default=2, help="processes")
+    words.add_argument("--json", action="store_true", help="print one JSON object")
+    return words
+
+
+def shares(word: str) -> tuple[float, ...]:
+    """Read numbers from 0 to below 1; raises ValueError."""
+    return tuple(share(part) for part in word.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
