@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Outline(Struct, frozen=True, dict=True):
         return list(accumulate(len(line) for line in self.lines))
 
 
+@lru_cache(maxsize=64)  # a search asks for the same few texts again and again
 def outline(text: str) -> Outline:
     """Read the front matter and the blocks of a Markdown text, with a CommonMark parser."""
     lines = tuple(LINE.findall(text))

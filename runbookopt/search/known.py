@@ -79,7 +79,7 @@ class Known:
         return tuple(tried for _, tried in self._tried)
 
     def lately(self, parent: int) -> tuple[Tried, ...]:
-        """Give the last edits tried on a member and on what it was made from, as many as are shown."""
+        """Give the last edits tried on a member and on what it was made from, no fewer than are shown."""
         found: list[Tried] = []
         line = [parent]
         for number in line:
@@ -87,7 +87,7 @@ class Known:
             if len(found) >= self.options.remembered:
                 break
             line += self.pool.members[number].parents
-        return tuple(found[-self.options.remembered :])
+        return tuple(found)
 
     # Texts and minibatches ------------------------------------------------------------------------------
 

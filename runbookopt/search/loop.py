@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
 from runbookopt.runbook import Runbook
@@ -102,11 +103,12 @@ def _evolve(known: Known, parent: int) -> Asking[_Draft]:
     for number in range(options.rounds):
         trials = yield from _reflect(known, draft, tasks)
         before, draft = draft, _cross(known, draft, trials)
-        if draft is before or number == options.rounds - 1:
+        if draft is before or number == options.rounds - 1 or known.broken:
             break
         tasks = yield from _try(known, draft.candidate, tasks)
         if options.checked and known.gain(before.candidate, draft.candidate, tasks) <= 0:
-            _remember(known, draft, "dropped: its candidate did not gain on train")
+            new = replace(draft, trials=draft.trials[len(before.trials) :])
+            _remember(known, new, "dropped: its candidate did not gain on train")
             return before
     return draft
 
@@ -129,7 +131,8 @@ def _reflect(known: Known, draft: _Draft, tasks: Sequence[str]) -> Asking[list[T
         _end_if_solved(known, draft)
         return []
     so_far = tuple(_tried(trial, "part of the text as it stands") for trial in draft.trials)
-    lineage = (*known.lately(draft.parent), *so_far)[-known.options.remembered :]
+    lineage = (*known.lately(draft.parent), *so_far)
+    lineage = lineage[max(0, len(lineage) - known.options.remembered) :]
     asks = tuple(reflection(known, runbook, attempts, batch, lineage) for batch in batches)
     reply = yield from _ask(Ask(reflections=asks))
     trials: list[Trial] = []
@@ -151,10 +154,10 @@ def _cross(known: Known, draft: _Draft, trials: Sequence[Trial]) -> _Draft:
     """Combine edits of one text into one; those from the fewest failures go where all are too much."""
     runbook = known.runbook(draft.candidate)
     kept = sorted(trials, key=lambda trial: (-len(trial.failing), trial.proposal.text))
-    kept = kept if known.options.crossed else kept[:1]
     while kept:
         text = _combined(runbook, kept)
-        if len(text) <= known.limits.characters and not forbids(runbook, text):
+        too_much = len(text) > known.limits.characters or (len(kept) > 1 and not known.options.crossed)
+        if not too_much and not forbids(runbook, text):
             return _Draft(draft.parent, Candidate(text), (*draft.trials, *kept))
         known.remember(draft.parent, kept.pop().proposal, "dropped: with the others it was too much")
     return draft
@@ -172,7 +175,8 @@ def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
 def _validate(known: Known, draft: _Draft, wave: int) -> Asking[bool]:
     """Score a draft on all of validation and add it to the pool; tell whether the frontier moved."""
     pool, validation = known.pool, known.problem.validation
-    if any(draft.candidate.digest == member.candidate.digest for member in pool.members):
+    if draft.candidate in pool:
+        _remember(known, draft, "dropped: it came out as a candidate that was tried before")
         return False
     yield from _roll(known, draft.candidate, validation)
     scores = known.attempts(draft.candidate, validation)

@@ -55,12 +55,17 @@ class Pool:
     def __init__(self) -> None:
         self.members: list[Member] = []
         self.places: list[int] = []
+        self._digests: set[str] = set()
         self._tops: dict[tuple[str, str], _Top] = {}
+
+    def __contains__(self, candidate: Candidate) -> bool:
+        return candidate.digest in self._digests
 
     def enter(self, member: Member) -> bool:
         """Add a member; tell whether it beats everybody before it on some (task, objective) pair."""
         number, better = len(self.members), False
         self.members.append(member)
+        self._digests.add(member.candidate.digest)
         self.places.append(0)
         for task, attempt in member.validation.items():
             for objective, score in attempt.objectives.items():

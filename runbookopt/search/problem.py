@@ -25,7 +25,7 @@ class Options(Struct, frozen=True):
 
     `grouped`: a minibatch holds one kind of failure, else failures at random; `crossed`: all edits of a round
     are combined, else the one from most failures is taken alone; `checked`: a round's candidate goes on only
-    with a gain on train; `frontier`: parents are drawn by their places, else the best is taken.
+    with a gain on train; `frontier`: parents are drawn by their places, else what would be returned is taken.
     """
 
     random_seed: int = 0

@@ -92,7 +92,6 @@ def test_of_a_lineage_no_more_is_shown_than_is_asked_for(lessons: ModuleType) ->
     assert max(len(asked.lineage) for asked in learning.reflections) == 4
 
 
-@pytest.mark.xfail(reason="remembered=0 shows all: found[-0:]")
 def test_nothing_is_remembered_where_nothing_is_asked_for(lessons: ModuleType) -> None:
     heard = lessons.run(problem=lessons.optioned(remembered=0))
     assert all(asked.lineage == () for asked in heard.reflections)

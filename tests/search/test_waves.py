@@ -120,7 +120,6 @@ def test_an_unchecked_draft_is_validated_whatever_it_does_on_train(lessons: Modu
     assert len(heard.found.pool) == 2
 
 
-@pytest.mark.xfail(reason="with three rounds the first round's edits are remembered as dropped and as kept")
 def test_edits_of_a_round_that_gained_are_kept_where_the_next_round_did_not_gain(
     lessons: ModuleType,
 ) -> None:
@@ -244,7 +243,6 @@ def test_uncrossed_the_edit_from_most_failures_is_taken_alone(lessons: ModuleTyp
     assert pool[1].edits[0].diagnosis in {"lesson 0.", "lesson 2.", "lesson 4.", "lesson 6."}
 
 
-@pytest.mark.xfail(reason="_validate forgets the edits of a draft that is a copy")
 def test_an_edit_back_to_a_member_of_the_pool_is_remembered_and_not_validated_again(
     lessons: ModuleType,
 ) -> None:
