@@ -4,17 +4,14 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from runbookopt import runbook as runbooks
-from runbookopt.runbook import Runbook
-from runbookopt.search.asks import Ask, Candidate, Proposal, Reflection, ReflectionFailure, Reply, Tried
+from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Tried
 from runbookopt.search.choice import Choice, choose
-from runbookopt.search.crossover import Rewrite, crossover
+from runbookopt.search.draft import Draft, Trial, crossed
 from runbookopt.search.known import Known
-from runbookopt.search.pool import Edit, Member
+from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
-from runbookopt.search.reflection import forbids, objection, reflection
+from runbookopt.search.reflection import objection, reflection
 
 VERSION = 2
 """Part of a run's id: another version of the search takes another path."""
@@ -37,33 +34,6 @@ class Found(Struct, frozen=True):
     ended: str
 
 
-class Trial(Struct, frozen=True):
-    """A proposal that may be tried, and what its reflector was shown."""
-
-    proposal: Proposal
-    ask: Reflection
-
-    @property
-    def failing(self) -> tuple[str, ...]:
-        """The tasks that led to it."""
-        return tuple(shown.task for shown in self.ask.failing)
-
-    @property
-    def edit(self) -> Edit:
-        """What the pool keeps of it; a citation counts only where the trajectory was shown."""
-        shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
-        cites = tuple(one for one in shown if one in self.proposal.cites)
-        return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown)
-
-
-class _Draft(Struct, frozen=True):
-    """A candidate on its way into the pool: made from the member `parent` by these trials."""
-
-    parent: int
-    candidate: Candidate
-    trials: tuple[Trial, ...] = ()
-
-
 class _Ended(Exception):
     """The search goes no further; its argument says why."""
 
@@ -73,7 +43,7 @@ def search(problem: Problem) -> Asking[Found]:
     known = Known(problem)
     wave = barren = 0
     try:
-        yield from _validate(known, _Draft(0, known.seed), wave)
+        yield from _validate(known, Draft(0, known.seed), wave)
         while barren < problem.options.patience:
             wave += 1
             draft = yield from _evolve(known, _parent(known))
@@ -92,23 +62,23 @@ def _parent(known: Known) -> int:
     return known.pool.draw(known.rng) if known.options.frontier else _choice(known).number
 
 
-def _evolve(known: Known, parent: int) -> Asking[_Draft]:
+def _evolve(known: Known, parent: int) -> Asking[Draft]:
     """Make a candidate from a member of the pool, in rounds of reflection and crossover.
 
     All of a round's edits go into one text untried: what the next round of reflection finds wrong with it
     costs less than trying each of them. Between rounds it is tried on train, where it must gain.
     """
-    options, draft = known.options, _Draft(parent, known.pool.members[parent].candidate)
+    options, draft = known.options, Draft(parent, known.pool.members[parent].candidate)
     tasks = yield from _try(known, draft.candidate, tuple(known.problem.train))
     for number in range(options.rounds):
         trials = yield from _reflect(known, draft, tasks)
-        before, draft = draft, _cross(known, draft, trials)
+        before, draft = draft, crossed(known, draft, trials)
         if draft is before or number == options.rounds - 1 or known.broken:
             break
         tasks = yield from _try(known, draft.candidate, tasks)
         if options.checked and known.gain(before.candidate, draft.candidate, tasks) <= 0:
-            new = replace(draft, trials=draft.trials[len(before.trials) :])
-            _remember(known, new, "dropped: its candidate did not gain on train")
+            new = draft.trials[len(before.trials) :]
+            _remember(known, parent, new, "dropped: its candidate did not gain on train")
             return before
     return draft
 
@@ -123,15 +93,14 @@ def _try(known: Known, candidate: Candidate, among: Sequence[str]) -> Asking[tup
             return tasks
 
 
-def _reflect(known: Known, draft: _Draft, tasks: Sequence[str]) -> Asking[list[Trial]]:
+def _reflect(known: Known, draft: Draft, tasks: Sequence[str]) -> Asking[list[Trial]]:
     """Reflect on the draft's failures; what may not be tried is remembered as rejected, at no rollout."""
     runbook, attempts = known.runbook(draft.candidate), known.attempts(draft.candidate, tasks)
     batches = known.minibatches(attempts)
     if not batches:
         _end_if_solved(known, draft)
         return []
-    so_far = tuple(_tried(trial, "part of the text as it stands") for trial in draft.trials)
-    lineage = (*known.lately(draft.parent), *so_far)
+    lineage = (*known.lately(draft.parent), *draft.tried)
     lineage = lineage[max(0, len(lineage) - known.options.remembered) :]
     asks = tuple(reflection(known, runbook, attempts, batch, lineage) for batch in batches)
     reply = yield from _ask(Ask(reflections=asks))
@@ -150,51 +119,27 @@ def _reflect(known: Known, draft: _Draft, tasks: Sequence[str]) -> Asking[list[T
     return trials
 
 
-def _cross(known: Known, draft: _Draft, trials: Sequence[Trial]) -> _Draft:
-    """Combine edits of one text into one; those from the fewest failures go where all are too much."""
-    runbook = known.runbook(draft.candidate)
-    kept = sorted(trials, key=lambda trial: (-len(trial.failing), trial.proposal.text))
-    while kept:
-        text = _combined(runbook, kept)
-        too_much = len(text) > known.limits.characters or (len(kept) > 1 and not known.options.crossed)
-        if not too_much and not forbids(runbook, text):
-            return _Draft(draft.parent, Candidate(text), (*draft.trials, *kept))
-        known.remember(draft.parent, kept.pop().proposal, "dropped: with the others it was too much")
-    return draft
-
-
-def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
-    rewrites: dict[str, list[Rewrite]] = {}
-    for trial in trials:
-        rewrite = Rewrite(trial.proposal.text, len(trial.failing))
-        rewrites.setdefault(trial.proposal.component, []).append(rewrite)
-    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
-    return runbooks.replace(runbook, texts)
-
-
-def _validate(known: Known, draft: _Draft, wave: int) -> Asking[bool]:
+def _validate(known: Known, draft: Draft, wave: int) -> Asking[bool]:
     """Score a draft on all of validation and add it to the pool; tell whether the frontier moved."""
     pool, validation = known.pool, known.problem.validation
     if draft.candidate in pool:
-        _remember(known, draft, "dropped: it came out as a candidate that was tried before")
+        _remember(
+            known, draft.parent, draft.trials, "dropped: it came out as a candidate that was tried before"
+        )
         return False
     yield from _roll(known, draft.candidate, validation)
     scores = known.attempts(draft.candidate, validation)
     parents = (draft.parent,) if pool.members else ()
     edits = tuple(trial.edit for trial in draft.trials)
     improved = pool.enter(Member(draft.candidate, parents, wave, scores, edits))
-    _remember(known, draft, "kept: new best somewhere on validation" if improved else "kept: no better")
+    outcome = "kept: new best somewhere on validation" if improved else "kept: no better"
+    _remember(known, draft.parent, draft.trials, outcome)
     return improved
 
 
-def _remember(known: Known, draft: _Draft, outcome: str) -> None:
-    for trial in draft.trials:
-        known.remember(draft.parent, trial.proposal, outcome)
-
-
-def _tried(trial: Trial, outcome: str) -> Tried:
-    made = trial.proposal
-    return Tried(made.component, made.diagnosis, made.text, outcome)
+def _remember(known: Known, parent: int, trials: Iterable[Trial], outcome: str) -> None:
+    for trial in trials:
+        known.remember(parent, trial.proposal, outcome)
 
 
 def _choice(known: Known) -> Choice:
@@ -219,7 +164,7 @@ def _ask(ask: Ask) -> Asking[Reply]:
     return reply
 
 
-def _end_if_solved(known: Known, draft: _Draft) -> None:
+def _end_if_solved(known: Known, draft: Draft) -> None:
     """End where neither train nor validation has a failure left; the draft may still enter the pool."""
     scored = known.pool.members[draft.parent].validation.values()
     if not draft.trials and not any(attempt.failed for attempt in scored):
