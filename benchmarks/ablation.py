@@ -158,7 +158,7 @@ def _runs_of(job: Job) -> tuple[Run, ...]:
         options = replace(base, **variation.changes)
         key = msgspec.json.encode(options), variation.free
         if key not in made:  # what changes nothing here, as no doubt where there is none, is the base's run
-            course = ours.run(work, options, job.budget, free=variation.free, quick=True)
+            course = ours.run(work, options, job.budget, free=variation.free)
             made[key] = run_of(job.random_seed, course, truth)
     return tuple(
         made[msgspec.json.encode(replace(base, **variation.changes)), variation.free]

@@ -113,9 +113,7 @@ def options_of(work: Work, random_seed: int) -> Options:
 def _runs_of(job: Job) -> dict[str, Run]:
     work = job.entry.make(job.random_seed, job.noise)
     options = options_of(work, job.random_seed)
-    courses = {
-        engine: ours.run(work, options, job.budget, free=engine == "free", quick=True) for engine in OURS
-    }
+    courses = {engine: ours.run(work, options, job.budget, free=engine == "free") for engine in OURS}
     if job.peer:
         most = limits(ours.problem_of(work, options, {})).characters
         courses |= {arm.name: peer.run(work, arm, job.budget, job.random_seed, most) for arm in peer.arms()}
@@ -134,7 +132,7 @@ def _changed(random_seed: int, noise: float) -> bool:
         max_failures=1,
         checked=False,
     )
-    course = ours.run(work, options, sys.maxsize, free=True, quick=True)
+    course = ours.run(work, options, sys.maxsize, free=True)
     if course.details["pool"] != CANDIDATES + 1:
         raise RuntimeError(f"a pool of {course.details['pool']}: {course.details['ended']}")
     return course.steps[-1].text != work.seed.text

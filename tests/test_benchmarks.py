@@ -1,0 +1,103 @@
+from dataclasses import dataclass
+
+import pytest
+
+from benchmarks.course import Course, Step, reached
+from benchmarks.ours import run
+from benchmarks.pair import LOSSY, WRONG, pair_digest, reflector_named
+from benchmarks.tasks.desks import desks
+from benchmarks.tasks.extraction import extraction
+from benchmarks.work import Counted, Work, answer_of
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown
+from runbookopt.search.problem import Options
+
+WORKS = {"desks": desks, "extraction": extraction}
+
+
+@dataclass(frozen=True)
+class Told:
+    """How many of 200 reflections a reflector answers otherwise than the offline one does."""
+
+    differing: int
+    asked: int = 200
+
+
+def reflection(number: int) -> Reflection:
+    def shown(task: str, expected: str) -> Shown:
+        line = f"right: expected {expected}, got other"
+        return Shown(task, task, f"my parcel{number} is {task}", "", 0.0, (line,))
+
+    text = '## Rules\n\n- If the message mentions "late", answer `post`.\n- Otherwise answer `other`.\n'
+    failing = (shown("wet", "damage"), shown("broken", "damage"), shown("dear", "money"))
+    return Reflection(Candidate(text), (Component("rules", "Rules", text),), failing, (), (), 9000)
+
+
+def told(name: str) -> Told:
+    asks = [reflection(number) for number in range(200)]
+    straight, other = reflector_named("offline", 0), reflector_named(name, 0)
+    pairs = [(answer_of(straight.reflect(ask)), answer_of(other.reflect(ask))) for ask in asks]
+    assert all(isinstance(answer, Proposal) for pair in pairs for answer in pair)
+    return Told(sum(one != another for one, another in pairs))
+
+
+def test_the_wrong_reflector_errs_at_times_and_the_lossy_one_loses_a_line_in_one_of_ten() -> None:
+    wrong, lossy = told("wrong"), told("lossy")
+    assert 0.05 * wrong.asked < wrong.differing < (WRONG + 0.1) * wrong.asked
+    assert 0.3 * LOSSY * lossy.asked < lossy.differing < 2 * LOSSY * lossy.asked
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_a_generated_work_is_a_function_of_its_seed_and_big_enough_to_prove_on(name: str) -> None:
+    one, again, other = (WORKS[name](seed) for seed in (0, 0, 1))
+    assert (one.seed.text, one.train, one.held_out) == (again.seed.text, again.train, again.held_out)
+    assert one.held_out != other.held_out
+    assert (len(one.train), len(one.validation), len(one.held_out)) == (60, 40, 400)
+    inputs = [case.input for case in (*one.train, *one.validation, *one.held_out)]
+    assert len(inputs) == len(set(inputs))
+
+
+def test_the_generated_works_have_several_components_and_objectives_in_conflict() -> None:
+    assert len(desks(0).seed.components) >= 4
+    work = extraction(0)
+    counted = Counted(work)
+    attempts = [counted.attempt(work.seed.text, case) for case in work.train]
+    assert {name for attempt in attempts for name in attempt.objectives} == {
+        "completeness",
+        "brevity",
+        "format",
+    }
+    assert any(one.objectives["completeness"] == 1 > one.objectives["brevity"] for one in attempts)
+    assert any(one.objectives["brevity"] == 1 > one.objectives["completeness"] for one in attempts)
+
+
+def course(work: Work, *, free: bool) -> Course:
+    return run(work, Options(doubt=1.0), 260, free=free)
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_our_search_gains_on_a_generated_work_and_every_call_is_counted(name: str) -> None:
+    work = WORKS[name](0)
+    free, paid = course(work, free=True), course(work, free=False)
+    counted = Counted(work)
+    for made in (free, paid):
+        assert made.rollouts <= 260
+        assert counted.true_score(made.at(260).text) > counted.true_score(work.seed.text) + 0.05
+    assert free.steps[1].rollouts < paid.steps[-1].rollouts
+
+
+def test_what_would_be_returned_at_a_budget_is_what_a_search_with_that_budget_returns() -> None:
+    work = desks(1)
+    whole = course(work, free=True)
+    for budget in (99, 100, 199, 200):
+        assert run(work, Options(doubt=1.0), budget, free=True).steps[-1] == whole.at(budget)
+
+
+def test_a_course_gives_what_was_returned_at_a_budget() -> None:
+    made = Course((Step(0, 0, "seed", 0.1), Step(50, 4, "better", 0.5)), 60, 4)
+    assert [made.at(budget).text for budget in (0, 49, 50, 99)] == ["seed", "seed", "better", "better"]
+    assert (reached([(0, 0.1), (50, 0.5)], 0.5), reached([(0, 0.1)], 0.5)) == (50, None)
+
+
+def test_the_digest_of_the_pair_is_that_of_its_files() -> None:
+    assert pair_digest() == pair_digest()
+    assert pair_digest().startswith("sha256:")
