@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
@@ -24,7 +24,7 @@ WIDTH = 32
 """Calls in flight at most."""
 
 Texts = dict[str, str]
-Batch = EvaluationBatch[Shown, str | None]
+Batch: TypeAlias = EvaluationBatch[Shown, str | None]
 
 
 class Way(Struct, frozen=True):

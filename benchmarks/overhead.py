@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 from gepa.api import optimize
@@ -43,7 +43,7 @@ OURS, DISK, MEMORY = "ours, journal on disk", "gepa, run_dir on disk", "gepa, wi
 
 Asking = Generator[Ask, Reply, Found]
 Texts = Mapping[str, str]
-Batch = EvaluationBatch[str, str]
+Batch: TypeAlias = EvaluationBatch[str, str]
 
 
 class Added(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The `gepa` package behind the same counter: its arms, and a thin adapter."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
@@ -17,7 +17,7 @@ PARENTS, PROPOSALS = 4, 4
 """Of the arm with several proposals an iteration."""
 
 Texts = Mapping[str, str]
-Batch = EvaluationBatch[Shown, str | None]
+Batch: TypeAlias = EvaluationBatch[Shown, str | None]
 
 
 class Arm(Struct, frozen=True):
