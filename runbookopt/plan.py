@@ -113,11 +113,8 @@ def _beginning(ready: Ready) -> int:
     """Give the rollouts that every search begins with: today's runbook on validation, then on train."""
     problem = ready.problem
     free = len(problem.train) - _unknown(problem, problem.train)
-    return _unknown(problem, problem.validation) + max(0, _sample(problem) - free)
-
-
-def _sample(problem: Problem) -> int:
-    return min(problem.options.sample, len(problem.train))
+    learned = min(problem.options.learned, len(problem.train))
+    return _unknown(problem, problem.validation) + max(0, learned - free)
 
 
 def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
@@ -126,7 +123,9 @@ def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
 
 def _too_few(ready: Ready) -> tuple[str, ...]:
     """Warn where no candidate can ever be better: it is tried on a train sample, then validated."""
-    needed = _beginning(ready) + _sample(ready.problem) + len(ready.problem.validation) + ready.reserved
+    problem = ready.problem
+    tried = min(problem.options.sample, len(problem.train))
+    needed = _beginning(ready) + tried + len(problem.validation) + ready.reserved
     if needed <= ready.job.settings.budget.rollouts:
         return ()
     return (f"too few rollouts to try one candidate: raise budget.rollouts well above {needed}",)

@@ -44,14 +44,16 @@ class Known:
         known = self._attempts.get(candidate.digest, {})
         return {task: known[task] for task in tasks if task in known}
 
-    def widened(self, candidate: Candidate, tasks: Sequence[str], among: Sequence[str]) -> tuple[str, ...]:
+    def widened(
+        self, candidate: Candidate, tasks: Sequence[str], among: Sequence[str], most: int
+    ) -> tuple[str, ...]:
         """Give more tasks to try a candidate on, drawn by chance; the same where there are no more.
 
-        The first are all that it is known on, filled up to `sample`; then come `sample` more each time.
+        The first are all that it is known on, filled up to `most`; then come `most` more each time.
         """
         first = tuple(tasks) or tuple(self.attempts(candidate, among))
         rest = [task for task in among if task not in set(first)]
-        wanted = self.options.sample if tasks else max(0, self.options.sample - len(first))
+        wanted = most if tasks else max(0, most - len(first))
         return (*first, *self.rng.sample(rest, min(len(rest), wanted)))
 
     def gain(self, before: Candidate, after: Candidate, tasks: Sequence[str]) -> float:

@@ -69,13 +69,13 @@ def _evolve(known: Known, parent: int) -> Asking[Draft]:
     costs less than trying each of them. Between rounds it is tried on train, where it must gain.
     """
     options, draft = known.options, Draft(parent, known.pool.members[parent].candidate)
-    tasks = yield from _try(known, draft.candidate, tuple(known.problem.train))
+    tasks = yield from _try(known, draft.candidate, tuple(known.problem.train), options.learned)
     for number in range(options.rounds):
         trials = yield from _reflect(known, draft, tasks)
         before, draft = draft, crossed(known, draft, trials)
         if draft is before or number == options.rounds - 1 or known.broken:
             break
-        tasks = yield from _try(known, draft.candidate, tasks)
+        tasks = yield from _try(known, draft.candidate, tasks, options.sample)
         if options.checked and known.gain(before.candidate, draft.candidate, tasks) <= 0:
             new = draft.trials[len(before.trials) :]
             _remember(known, parent, new, "dropped: its candidate did not gain on train")
@@ -83,11 +83,11 @@ def _evolve(known: Known, parent: int) -> Asking[Draft]:
     return draft
 
 
-def _try(known: Known, candidate: Candidate, among: Sequence[str]) -> Asking[tuple[str, ...]]:
+def _try(known: Known, candidate: Candidate, among: Sequence[str], most: int) -> Asking[tuple[str, ...]]:
     """Roll a candidate out on a sample of tasks, on more where none of it fails, and give the tasks."""
     tasks: tuple[str, ...] = ()
     while True:
-        before, tasks = tasks, known.widened(candidate, tasks, among)
+        before, tasks = tasks, known.widened(candidate, tasks, among, most)
         yield from _roll(known, candidate, tasks)
         if tasks == before or any(one.failed for one in known.attempts(candidate, tasks).values()):
             return tasks

@@ -17,11 +17,11 @@ class Options(Struct, frozen=True):
     """How the search goes about it: every idea of it can be switched off here, to measure what it is worth.
 
     `rounds`: of reflection and crossover before a candidate is validated, each but the last tried on train
-    alone; `wave`: reflections a round at most; `minibatch` and `passing`: failing and passing tasks
-    shown to each; `sample`: train tasks that a candidate is tried on; `remembered`: earlier edits shown;
-    `patience`: waves without a better frontier before it ends; `max_failures`: failed reflections in a row
-    before it ends; `share` and `characters`: the growth cap, the larger of that share of the seed's length
-    and that many characters; `closeness` and `doubt`: see `choice.choose`.
+    alone; `wave`: reflections a round at most; `minibatch` and `passing`: failing and passing tasks shown to
+    each; `learned` and `sample`: train tasks that a parent and a draft are tried on; `remembered`: earlier
+    edits shown; `patience`: waves without a better frontier before it ends; `max_failures`: failed
+    reflections in a row before it ends; `share` and `characters`: the growth cap, the larger of that share of
+    the seed's length and that many characters; `closeness` and `doubt`: see `choice.choose`.
 
     `grouped`: a minibatch holds one kind of failure, else failures at random; `crossed`: all edits of a round
     are combined, else the one from most failures is taken alone; `checked`: a round's candidate goes on only
@@ -33,6 +33,7 @@ class Options(Struct, frozen=True):
     wave: int = 24
     minibatch: int = 6
     passing: int = 12
+    learned: int = 100
     sample: int = 60
     remembered: int = 24
     patience: int = 3

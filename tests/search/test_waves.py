@@ -71,7 +71,7 @@ def test_a_second_round_that_proposes_nothing_leaves_the_draft_of_the_first(less
 
 
 def test_a_draft_that_solves_its_whole_sample_is_validated(lessons: ModuleType) -> None:
-    problem = lessons.of_train(range(30), sample=4, minibatch=4, patience=1)
+    problem = lessons.of_train(range(30), sample=4, learned=4, minibatch=4, patience=1)
     heard = lessons.run(lessons.teaching_all, problem)
     assert len(heard.found.pool) > 1
     assert heard.on("t", heard.found.pool[1].candidate)
@@ -141,21 +141,21 @@ def test_no_candidate_with_failures_is_tried_on_more_train_tasks_than_the_sample
     lessons: ModuleType,
 ) -> None:
     for seed in range(5):
-        heard = lessons.run(problem=lessons.of_train(range(20, 60), sample=7, random_seed=seed))
+        heard = lessons.run(problem=lessons.of_train(range(20, 60), sample=7, learned=7, random_seed=seed))
         candidates = {one.candidate for one in heard.rollouts}
         assert {len(heard.on("t", one)) for one in candidates} <= {0, 7}
         assert len(heard.on("t", lessons.SEED)) == 7
 
 
 def test_a_draft_is_tried_on_what_its_parent_was_tried_on(lessons: ModuleType) -> None:
-    heard = lessons.run(problem=lessons.of_train(range(30), sample=7, patience=1))
+    heard = lessons.run(problem=lessons.of_train(range(30), sample=7, learned=7, patience=1))
     draft = [ask for ask in heard.asks if ask.reflections][1].reflections[0].candidate
     assert sorted(heard.on("t", draft)) == sorted(heard.on("t", lessons.SEED))
 
 
 @pytest.mark.parametrize(("known", "asked"), [(0, 8), (5, 3), (8, 0), (20, 0)])
 def test_known_train_tasks_count_as_part_of_the_sample(lessons: ModuleType, known: int, asked: int) -> None:
-    problem = lessons.of_train(range(30), sample=8, patience=1)
+    problem = lessons.of_train(range(30), sample=8, learned=8, patience=1)
     free = {f"t{n}": lessons.attempt(Rollout(lessons.SEED, f"t{n}")) for n in range(known)}
     heard = lessons.run(problem=replace(problem, free=free))
     assert len(heard.on("t", lessons.SEED)) == asked
@@ -167,7 +167,7 @@ def test_the_sample_is_widened_step_by_step_until_something_fails(lessons: Modul
     def judge(rollout: Rollout) -> Attempt:
         return lessons.scored(rollout, float(rollout.task != "t29"))
 
-    heard = lessons.run(problem=lessons.of_train(range(30), sample=4), judge=judge)
+    heard = lessons.run(problem=lessons.of_train(range(30), sample=4, learned=4), judge=judge)
     first = next(number for number, ask in enumerate(heard.asks) if ask.reflections)
     tried = [[one.task for one in ask.rollouts] for ask in heard.asks[1:first]]
     assert {len(tasks) for tasks in tried[:-1]} == {4}
@@ -178,7 +178,7 @@ def test_the_sample_is_widened_step_by_step_until_something_fails(lessons: Modul
 
 def test_a_candidate_that_fails_nowhere_is_tried_on_all_of_train(lessons: ModuleType) -> None:
     heard = lessons.run(
-        problem=lessons.of_train(range(30), sample=4),
+        problem=lessons.of_train(range(30), sample=4, learned=4),
         judge=lambda rollout: lessons.scored(rollout, 1.0),
     )
     assert sorted(heard.on("t", lessons.SEED)) == sorted(f"t{n}" for n in range(30))
@@ -281,3 +281,10 @@ def test_with_a_frontier_others_are_drawn_as_well(lessons: ModuleType) -> None:
     problems = [lessons.of_train(range(20), random_seed=seed) for seed in range(5)]
     pools = [lessons.run(problem=problem).found.pool for problem in problems]
     assert not all(all(chosen(pool, problems[0].options)) for pool in pools)
+
+
+def test_a_parent_is_tried_on_more_train_tasks_than_a_draft(lessons: ModuleType) -> None:
+    heard = lessons.run(problem=lessons.of_train(range(40), learned=20, sample=6, patience=1, wave=2))
+    tried = {len(heard.on("t", candidate)) for candidate in {one.candidate for one in heard.rollouts}}
+    assert len(heard.on("t", lessons.SEED)) == 20
+    assert {6, 20} <= tried
