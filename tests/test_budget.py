@@ -1,0 +1,326 @@
+"""What a run may pay, over random searches in random worlds: real search, real driver, journal on disk."""
+
+import tempfile
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from runbookopt import runbook as runbooks
+from runbookopt.agents.agent import AgentFailure, Produced
+from runbookopt.driver import Driver
+from runbookopt.driver import World as Answering
+from runbookopt.evidence.trajectory import Task
+from runbookopt.journal import Journal, Spent
+from runbookopt.records import digest_of
+from runbookopt.search.asks import (
+    Ask,
+    Attempt,
+    Candidate,
+    Proposal,
+    Reflection,
+    ReflectionFailure,
+    Reply,
+    Rollout,
+)
+from runbookopt.search.loop import Found, search
+from runbookopt.search.problem import Options, Problem
+from runbookopt.verifier.rubric import Assessment, Verdict
+
+TEXT = """# Parcels
+
+## Lessons
+
+- Be kind.
+
+## Close
+
+Say goodbye.
+"""
+SEED = Candidate(TEXT)
+MOST_WIDTH = 16
+WIDTHS = st.integers(1, MOST_WIDTH)
+
+
+class CutError(Exception):
+    """The end of a run that was cut."""
+
+
+class Temper(Struct, frozen=True):
+    """What a world is like: how often the agent fails for once and solves by luck, and the reflector's ways.
+
+    `ways` are drawn from at each reflection.
+    """
+
+    seed: int
+    failing: float
+    lucky: float
+    ways: tuple[str, ...]
+
+    def chance(self, *what: object) -> float:
+        """Give a number in 0..1 that is random, and always the same for the same words."""
+        return int(digest_of([self.seed, *what])[-6:], 16) / 0x1000000
+
+
+class Terms(Struct, frozen=True):
+    """What a run may pay: rollouts, those of them that are kept for the proof, and reflections."""
+
+    rollouts: int
+    reserved: int
+    reflections: int | None
+
+
+class Case(Struct, frozen=True):
+    """A search, what it may pay, and the world that answers it."""
+
+    problem: Problem
+    terms: Terms
+    temper: Temper
+
+
+class Cut(NamedTuple):
+    """The end of a process at its n-th call, counted from 0."""
+
+    call: int
+    how: type[BaseException]
+    width: int
+
+
+class Told(NamedTuple):
+    """All that a run was told, what its search found, and the proof's attempts."""
+
+    asked: tuple[tuple[Ask, Reply], ...]
+    found: Found
+    proved: tuple[Attempt, ...]
+
+
+class World:
+    """Agent and reflector: what they say hangs on what they are asked, but an agent's failure passes.
+
+    They answer out of order, note every call and every answer, and end the process where it is to be cut.
+    """
+
+    name = key = "world"
+    deterministic = True
+
+    def __init__(self, temper: Temper) -> None:
+        self.rollouts: list[tuple[str, str, str]] = []
+        self.reflections: list[str] = []
+        self.answered: list[object] = []
+        self.most_at_risk = 0
+        self._temper = temper
+        self._failed: set[tuple[str, str, str]] = set()
+
+    @property
+    def calls(self) -> int:
+        return len(self.rollouts) + len(self.reflections)
+
+    @property
+    def different(self) -> int:
+        return len(set(self.rollouts)) + len(set(self.reflections))
+
+    def begin(self, journal: Journal, cut: Cut | None = None) -> None:
+        """Begin a process that writes this journal."""
+        self._journal, self._cut, self._before = journal, cut, self.calls - kept(journal)
+        self.most_at_risk = 0
+
+    async def rollout(self, runbook: str, task_input: str, repeat: str) -> Produced:
+        call = (runbook, task_input, repeat)
+        self.rollouts.append(call)
+        await self._answer(call)
+        if call not in self._failed and self._temper.chance("fails", call) < self._temper.failing:
+            self._failed.add(call)
+            raise AgentFailure("timeout", "no answer within 60 s")
+        return Produced(output(self._temper, *call))
+
+    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+        self.reflections.append(digest_of(ask))
+        await self._answer(self.reflections[-1])
+        way = self._temper.ways[int(self._temper.chance("way", ask) * len(self._temper.ways))]
+        if way == "refuses":
+            return ReflectionFailure("refused", "no")
+        part = ask.components[int(self._temper.chance("part", ask) * len(ask.components))]
+        if way == "repeats":
+            return Proposal("as it is", part.id, part.text)
+        taught = ask.failing if way == "teaches all" else ask.failing[:1]
+        lines = "".join(f"- This is lesson {shown.input[1:]}.\n" for shown in taught)
+        return Proposal(way, part.id, f"{part.text.rstrip()}\n{lines}\n", (ask.failing[0].trajectory,))
+
+    async def _answer(self, call: object) -> None:
+        """Come to an answer, sooner or later; a kill now would lose all calls that are not on disk."""
+        import asyncio  # noqa: PLC0415 - slow libraries are imported where they are used
+
+        number = self.calls - 1
+        self.most_at_risk = max(self.most_at_risk, self.calls - self._before - kept(self._journal))
+        for _ in range(int(4 * self._temper.chance("waits", call))):
+            await asyncio.sleep(0)
+        if self._cut and number == self._cut.call:
+            raise self._cut.how
+        self.answered.append(call)
+
+
+def kept(journal: Journal) -> int:
+    """Count the answers on disk."""
+    found: int = journal.read("SELECT (SELECT count(*) FROM answers) + (SELECT count(*) FROM failures)")[0][0]
+    return found
+
+
+def output(temper: Temper, runbook: str, task_input: str, repeat: str) -> str:
+    lucky = temper.chance("lucky", runbook, task_input, repeat) < temper.lucky
+    """Solve a task by luck, or where the lesson of its number stands in the runbook."""
+    return "right" if lucky or f"lesson {task_input[1:]}." in runbook else "wrong"
+
+
+def assess(task: str, said: str | None) -> Assessment:
+    """Judge an output; what is wrong with it is of one of two kinds."""
+    score = float(said == "right")
+    why = "" if score else f"kind {int(task[1:]) % 2}"
+    verdict = Verdict("right", "fail" if why else "pass", score, why)
+    return Assessment(score, {"accuracy": score}, (), 0, (verdict,))
+
+
+def verdict_on_today(temper: Temper, task: str) -> Attempt:
+    judged = assess(task, said := output(temper, TEXT, task, "0"))
+    return Attempt(f"stored-{task}", said, judged.score, judged.objectives, judged.feedback)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    counts = st.integers(3, 8)
+    train, validation = (tuple(f"{part}{n}" for n in range(draw(counts))) for part in "tv")
+    temper = Temper(
+        seed=draw(st.integers(0, 1000)),
+        failing=draw(st.sampled_from([0.0, 0.1, 0.4])),
+        lucky=draw(st.sampled_from([0.0, 0.2])),
+        ways=tuple(draw(st.lists(st.sampled_from(WAYS), min_size=1, max_size=6))),
+    )
+    rollouts = draw(st.integers(0, 200))
+    options = draw(OPTIONS)
+    free = draw(st.sets(st.sampled_from([*train, *validation])))
+    return Case(
+        Problem(
+            runbooks.parse(TEXT),
+            {task: task for task in train},
+            validation,
+            free={task: verdict_on_today(temper, task) for task in sorted(free)},
+            options=options,
+        ),
+        Terms(rollouts, draw(st.integers(0, min(rollouts, 10))), draw(st.none() | st.integers(0, 30))),
+        temper,
+    )
+
+
+WAYS = ("teaches", "teaches", "teaches all", "repeats", "refuses")
+OPTIONS = st.builds(
+    Options,
+    random_seed=st.integers(0, 1000),
+    rounds=st.integers(1, 3),
+    wave=st.integers(1, 6),
+    minibatch=st.integers(1, 3),
+    passing=st.integers(0, 3),
+    sample=st.integers(1, 8),
+    remembered=st.integers(0, 6),
+    patience=st.integers(1, 4),
+    max_failures=st.integers(1, 6),
+    characters=st.sampled_from([40, 200, 3000]),
+    grouped=st.booleans(),
+    crossed=st.booleans(),
+    checked=st.booleans(),
+    frontier=st.booleans(),
+)
+CUTS = st.lists(
+    st.builds(Cut, st.integers(0, 500), st.sampled_from([KeyboardInterrupt, CutError]), WIDTHS),
+    min_size=1,
+    max_size=3,
+)
+
+
+def told(problem: Problem) -> Generator[Ask, Reply, tuple[tuple[tuple[Ask, Reply], ...], Found]]:
+    """Run the search and note what it asks and is told."""
+    going, asked = search(problem), []
+    ask = next(going)
+    while True:
+        asked.append((ask, (yield ask)))
+        try:
+            ask = going.send(asked[-1][1])
+        except StopIteration as end:
+            return tuple(asked), end.value
+
+
+def run(case: Case, world: World, folder: Path, width: int, cut: Cut | None = None) -> tuple[Told, Spent]:
+    """Search, then prove with all that was kept for it, as a new process does."""
+    terms = case.terms
+    tasks = {task: Task(task, task) for task in (*case.problem.train, *case.problem.validation)}
+    with Journal.open(folder / "journal.sqlite3") as journal:
+        world.begin(journal, cut)
+        driver = Driver(
+            Answering(world, world, tasks, assess),
+            journal.run("run", {}),
+            rollouts=terms.rollouts,
+            reserved=terms.reserved,
+            reflections=terms.reflections,
+            width=width,
+        )
+        asked, found = driver.drive(told(case.problem))
+        winner = found.pool[found.chosen].candidate if found.pool else SEED
+        proved = driver.rollouts([Rollout(winner, "v0", f"look/{n}") for n in range(terms.reserved)])
+        return Told(asked, found, tuple(proved)), driver.spent
+
+
+def bill(asked: Sequence[tuple[Ask, Reply]], terms: Terms) -> tuple[int, int]:
+    """Count what was charged, each once: an ask is answered if all so far is within the terms, else not."""
+    rollouts: set[Rollout] = set()
+    reflections: set[str] = set()
+    for ask, reply in asked:
+        wanted = rollouts | set(ask.rollouts)
+        taught = reflections | {digest_of(each) for each in ask.reflections}
+        enough = len(wanted) <= terms.rollouts - terms.reserved
+        fits = enough and (terms.reflections is None or len(taught) <= terms.reflections)
+        assert reply.stopped == (None if fits else "budget")
+        if fits:
+            rollouts, reflections = wanted, taught
+    return len(rollouts), len(reflections)
+
+
+def is_cut(case: Case, world: World, folder: Path, cut: Cut) -> bool:
+    """Drive the run on to where it is cut, and tell whether it came there."""
+    try:
+        run(case, world, folder, cut.width, cut._replace(call=world.calls + cut.call))
+    except (CutError, KeyboardInterrupt):
+        return True
+    return False
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None)
+@given(case=cases(), width=WIDTHS, cuts=CUTS, last_width=WIDTHS)
+def test_no_run_pays_more_than_it_may_nor_anything_twice_and_one_cut_anywhere_ends_as_the_uncut_one(
+    case: Case, width: int, cuts: list[Cut], last_width: int
+) -> None:
+    uncut, world = World(case.temper), World(case.temper)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wanted, spent = run(case, uncut, folder / "uncut", width)
+        charged = bill(wanted.asked, case.terms)
+        event(f"ended: {wanted.found.ended.split(';')[0]}")
+        assert len(wanted.proved) == case.terms.reserved
+        assert (spent.rollouts, spent.reflections) == (charged[0] + case.terms.reserved, charged[1])
+        assert (spent.rollouts, spent.reflections) == (len(uncut.rollouts), len(uncut.reflections))
+        assert uncut.calls == uncut.different
+        assert uncut.most_at_risk <= width
+        in_flight = 0
+        for cut in cuts if uncut.calls else ():
+            within = cut._replace(call=cut.call % uncut.calls)
+            in_flight += cut.width * is_cut(case, world, folder / "cut", within)
+            assert world.most_at_risk <= cut.width
+        before = world.calls
+        resumed, rest = run(case, world, folder / "cut", last_width)
+    assert resumed == wanted
+    assert rest.rollouts + rest.reflections == world.calls - before
+    assert rest.rollouts + rest.cached == spent.rollouts
+    assert sorted(world.answered, key=repr) == sorted(uncut.answered, key=repr)
+    assert world.calls <= uncut.calls + in_flight
