@@ -26,7 +26,7 @@ PARTS = {"train": 24, "validation": 24, "held-out": 60}
 
 def task(number: int, split: str) -> dict[str, object]:
     word = list(WORDS)[number % len(WORDS)]
-    odd = split == "train" and number % 8 == 1  # what no rule can set right
+    odd = split == "train" and number % 8 == 1  # what no rule for its word can set right
     told = f"{'odd' if odd else 'dear'} desk, {word} number {number} please"
     return {"input": told, "reference": {"answer": "cards" if odd else WORDS[word]}, "split": split}
 
