@@ -222,6 +222,7 @@ OPTIONS = st.builds(
     wave=st.integers(1, 6),
     minibatch=st.integers(1, 3),
     passing=st.integers(0, 3),
+    learned=st.integers(1, 8),
     sample=st.integers(1, 8),
     remembered=st.integers(0, 6),
     patience=st.integers(1, 4),
