@@ -144,3 +144,13 @@ def test_a_reflector_that_copies_whole_inputs_gets_no_rollout_for_it(repo: Calla
     result = optimized(root, Told(answers(root, "train", "validation"), whole=True), growth=60_000)
     assert (result.outcome, result.candidates, result.spent.rollouts) == ("no_candidate", 1, 0)
     assert result.spent.reflections > 0
+
+
+@pytest.mark.slow
+def test_the_validation_score_that_is_reported_is_less_than_the_winner_looked(
+    repo: Callable[..., Clone],
+) -> None:
+    result = optimized(repo(sample(stored()), "as-it-is").root, OfflineReflector(0))
+    assert result.bundle is not None
+    looked = {member.digest: member.validation for member in result.bundle.members}[result.bundle.chosen]
+    assert result.validation.before < result.validation.after < looked
