@@ -49,7 +49,6 @@ VARIATIONS = (
     Variation("tried on all", {"sample": UNBOUNDED}),
     Variation("not grouped", {"grouped": False}),
     Variation("not crossed", {"crossed": False}),
-    Variation("not checked", {"checked": False}),
     Variation("no frontier", {"frontier": False}),
     Variation("the best alone", {"closeness": 0.0}),
     Variation("no doubt", {"doubt": 1.0}),

@@ -130,7 +130,6 @@ def _changed(random_seed: int, noise: float) -> bool:
         sample=12,
         patience=1000,
         max_failures=1,
-        checked=False,
     )
     course = ours.run(work, options, sys.maxsize, free=True)
     if course.details["pool"] != CANDIDATES + 1:

@@ -230,7 +230,6 @@ OPTIONS = st.builds(
     characters=st.sampled_from([40, 200, 3000]),
     grouped=st.booleans(),
     crossed=st.booleans(),
-    checked=st.booleans(),
     frontier=st.booleans(),
 )
 CUTS = st.lists(

@@ -56,11 +56,6 @@ class Known:
         wanted = most if tasks else max(0, most - len(first))
         return (*first, *self.rng.sample(rest, min(len(rest), wanted)))
 
-    def gain(self, before: Candidate, after: Candidate, tasks: Sequence[str]) -> float:
-        """Give what `after` scores more than `before`, summed over tasks that both were rolled out on."""
-        old, new = self.attempts(before, tasks), self.attempts(after, tasks)
-        return sum(new[task].score - old[task].score for task in tasks)
-
     # Edits ----------------------------------------------------------------------------------------------
 
     def remember(self, parent: int, proposal: Proposal, outcome: str) -> None:

@@ -66,7 +66,7 @@ def _evolve(known: Known, parent: int) -> Asking[Draft]:
     """Make a candidate from a member of the pool, in rounds of reflection and crossover.
 
     All of a round's edits go into one text untried: what the next round of reflection finds wrong with it
-    costs less than trying each of them. Between rounds it is tried on train, where it must gain.
+    costs less than trying each of them. Between rounds it is tried on train, to learn from.
     """
     options, draft = known.options, Draft(parent, known.pool.members[parent].candidate)
     tasks = yield from _try(known, draft.candidate, tuple(known.problem.train), options.learned)
@@ -76,10 +76,6 @@ def _evolve(known: Known, parent: int) -> Asking[Draft]:
         if draft is before or number == options.rounds - 1 or known.broken:
             break
         tasks = yield from _try(known, draft.candidate, tasks, options.sample)
-        if options.checked and known.gain(before.candidate, draft.candidate, tasks) <= 0:
-            new = draft.trials[len(before.trials) :]
-            _remember(known, parent, new, "dropped: its candidate did not gain on train")
-            return before
     return draft
 
 

@@ -24,8 +24,8 @@ class Options(Struct, frozen=True):
     the seed's length and that many characters; `closeness` and `doubt`: see `choice.choose`.
 
     `grouped`: a minibatch holds one kind of failure, else failures at random; `crossed`: all edits of a round
-    are combined, else the one from most failures is taken alone; `checked`: a round's candidate goes on only
-    with a gain on train; `frontier`: parents are drawn by their places, else what would be returned is taken.
+    are combined, else the one from most failures is taken alone; `frontier`: parents are drawn by their
+    places, else what would be returned is taken.
     """
 
     random_seed: int = 0
@@ -44,7 +44,6 @@ class Options(Struct, frozen=True):
     doubt: float = 0.1
     grouped: bool = True
     crossed: bool = True
-    checked: bool = True
     frontier: bool = True
 
 

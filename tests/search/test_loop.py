@@ -219,18 +219,18 @@ ANSWERS = st.builds(Proposal, st.text(max_size=5), PARTS, SAID) | st.just(Reflec
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(ANSWERS, min_size=1, max_size=12), st.booleans())
+@given(st.lists(ANSWERS, min_size=1, max_size=12))
 def test_whatever_is_proposed_only_what_an_edit_may_do_is_ever_tried(
-    lessons: ModuleType, answers: list[Proposal | ReflectionFailure], checked: bool
+    lessons: ModuleType, answers: list[Proposal | ReflectionFailure]
 ) -> None:
     told = iter(answers * 40)
-    heard = lessons.run(lambda _: next(told), lessons.optioned(max_failures=99, checked=checked))
+    heard = lessons.run(lambda _: next(told), lessons.optioned(max_failures=99))
     for candidate in {rollout.candidate for rollout in heard.rollouts}:
         assert runbooks.violations(lessons.PROBLEM.seed, candidate.text) == ()
         assert len(candidate.text) <= len(lessons.TEXT) + 3000
 
 
-@pytest.mark.parametrize("options", [{}, {"rounds": 1}, {"checked": False}, {"characters": 60, "share": 0.0}])
+@pytest.mark.parametrize("options", [{}, {"rounds": 1}, {"characters": 60, "share": 0.0}])
 def test_all_that_is_proposed_is_remembered_once(lessons: ModuleType, options: dict[str, object]) -> None:
     for seed in range(4):
         heard = lessons.run(problem=lessons.of_train(range(30), random_seed=seed, **options))

@@ -11,7 +11,6 @@ from runbookopt.search.choice import choose
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Options
 
-DROPPED = "dropped: its candidate did not gain on train"
 BEST = "kept: new best somewhere on validation"
 
 # Rounds -----------------------------------------------------------------------------------------------------
@@ -85,53 +84,6 @@ def test_a_draft_that_solves_all_of_train_is_validated_though_validation_was_sol
 
     heard = lessons.run(lessons.teaching_all, lessons.optioned(wave=9), judge)
     assert all(f"lesson {number}." in heard.found.pool[1].candidate.text for number in range(9))
-
-
-# The check between rounds -----------------------------------------------------------------------------------
-
-
-def test_a_draft_that_gains_nothing_on_train_is_dropped_and_never_validated(lessons: ModuleType) -> None:
-    heard = lessons.run(lessons.adding("Be quick."), lessons.optioned(wave=1, patience=1))
-    assert heard.outcomes == [DROPPED]
-    assert len(heard.found.pool) == 1
-    (draft,) = {one.candidate for one in heard.rollouts} - {lessons.SEED}
-    assert (len(heard.on("t", draft)), heard.on("v", draft)) == (9, [])
-
-
-SWAPPING = {"Lessons": {1, 2}, "swap": {0, 1}, "worse": {1}, "more": {0, 1, 2}}
-
-
-@pytest.mark.parametrize(("word", "kept"), [("swap", False), ("worse", False), ("more", True)])
-def test_what_a_draft_loses_on_train_counts_against_what_it_wins(
-    lessons: ModuleType, word: str, *, kept: bool
-) -> None:
-    judge = lessons.judging(SWAPPING)
-    heard = lessons.run(lessons.adding(word, "Be quick."), lessons.optioned(wave=1), judge)
-    assert (heard.outcomes[0] == DROPPED) == (not kept)
-    assert any(word in member.candidate.text for member in heard.found.pool) == kept
-
-
-def test_an_unchecked_draft_is_validated_whatever_it_does_on_train(lessons: ModuleType) -> None:
-    heard = lessons.run(
-        lessons.adding("worse"), lessons.optioned(wave=1, checked=False), lessons.judging(SWAPPING)
-    )
-    assert "kept: no better" in heard.outcomes
-    assert DROPPED not in heard.outcomes
-    assert len(heard.found.pool) == 2
-
-
-def test_edits_of_a_round_that_gained_are_kept_where_the_next_round_did_not_gain(
-    lessons: ModuleType,
-) -> None:
-    problem = lessons.of_train(range(30), wave=1, rounds=3, patience=1)
-    reflect = lessons.adding("This is lesson 3.", "worse", "Be quick.")
-    heard = lessons.run(
-        reflect, problem, lessons.judging({"Lessons": set(), "lesson 3.": {3}, "worse": set()})
-    )
-    assert [(one.diagnosis, one.outcome) for one in heard.found.tried[:2]] == [
-        ("worse", DROPPED),
-        ("This is lesson 3.", BEST),
-    ]
 
 
 # The sample -------------------------------------------------------------------------------------------------
