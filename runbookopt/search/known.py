@@ -25,7 +25,7 @@ class Known:
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
         self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
         self._attempts = {self.seed.digest: dict(problem.free)}
-        self._tried: list[tuple[int, Tried]] = []
+        self._tried: list[Tried] = []
         self._tried_on: dict[int, list[Tried]] = {}
 
     # Attempts -------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ class Known:
     def remember(self, parent: int, proposal: Proposal, outcome: str) -> None:
         """Remember an edit of the pool's member `parent` and what became of it."""
         tried = Tried(proposal.component, proposal.diagnosis, proposal.text, outcome)
-        self._tried.append((parent, tried))
+        self._tried.append(tried)
         self._tried_on.setdefault(parent, []).append(tried)
 
     def fail(self, failure: ReflectionFailure) -> None:
@@ -73,7 +73,7 @@ class Known:
     @property
     def tried(self) -> tuple[Tried, ...]:
         """All earlier edits, oldest first."""
-        return tuple(tried for _, tried in self._tried)
+        return tuple(self._tried)
 
     def lately(self, parent: int) -> tuple[Tried, ...]:
         """Give the last edits tried on a member and on what it was made from, no fewer than are shown."""
