@@ -62,6 +62,18 @@ class Trajectory(Struct, frozen=True, forbid_unknown_fields=True):
     verdicts: tuple[StoredVerdict, ...] = ()
 
 
+class Left(Struct, frozen=True, omit_defaults=True):
+    """What an attempt left beside its output; None is unknown, and no check may read it as nothing."""
+
+    exit_code: int | None = None
+    """The program's exit status; minus the signal's number where a signal ended it."""
+    seconds: float | None = None
+    files: tuple[str, ...] | None = None
+    """Relative POSIX paths of what is in the results folder, sorted."""
+    steps: tuple[dict[str, Any], ...] | None = None
+    """ATIF step objects."""
+
+
 class Label(Struct, frozen=True, forbid_unknown_fields=True):
     """A person's verdict on one criterion of one trajectory."""
 
