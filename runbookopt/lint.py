@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from runbookopt.dossier import ROOT, Dossier, read_dossier, runbook_names
 from runbookopt.errors import RunbookoptError
@@ -127,7 +127,8 @@ def _on_references(dossier: Dossier) -> Iterator[str]:
         lacking = [
             task
             for task in dossier.evidence.tasks
-            if checks.looks_at_reference(criterion.check)
+            if criterion.check is not UNSET
+            and criterion.looks_at_reference
             and checks.examine(criterion.check, output=None, reference=task.reference).result == "error"
         ]
         if lacking:
@@ -140,7 +141,7 @@ def _on_references(dossier: Dossier) -> Iterator[str]:
 
 def _on_rubric(dossier: Dossier) -> Iterator[str]:
     rubric = dossier.rubric
-    if not any(checks.looks_at_reference(criterion.check) for criterion in rubric.criteria):
+    if not any(criterion.looks_at_reference for criterion in rubric.criteria):
         yield "no criterion looks at a reference: the rubric checks only form, and form is easily won"
     if len(rubric.objectives) > MANY_OBJECTIVES:
         yield (

@@ -1,12 +1,16 @@
 """What is judged and how the judgements add up: the rubric, and the assessment of one output."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from runbookopt.evidence.trajectory import Left
+from runbookopt.explanation import Misfit, shown
 from runbookopt.records import read_yaml
 from runbookopt.verifier import bounded
-from runbookopt.verifier.checks import Check, JsonSchema, looks_at_reference
+from runbookopt.verifier.checks import Check, Finding, JsonSchema, Text, looks_at_reference
 
 Name = Annotated[
     str,
@@ -16,25 +20,68 @@ Name = Annotated[
     ),
 ]
 
-_HINTS = {
-    "judge": "this version runs checks only, no judge",
-    "pass_if": "it goes with `judge`, and this version runs checks only",
-    "pattern": "the regular expression stands in 'value'",
-}
+_HINTS = {"pattern": "the regular expression stands in 'value'"}
+
+MOST_VOTES = 25
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a million tokens cost, in dollars; `cached` ones as much as `prompt` where nothing is said."""
+
+    prompt: Annotated[float, Meta(ge=0)]
+    completion: Annotated[float, Meta(ge=0)]
+    cached: Annotated[float, Meta(ge=0)] | None = None
+
+
+class JudgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model answers the criteria with `judge:`, how often each is asked, and at what price."""
+
+    model: Text
+    votes: Annotated[int, Meta(ge=1, le=MOST_VOTES)] = 1
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    api_base: Text | None = None
+    allow_self_judge: bool = False
+    price: Price | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse votes that could end in a tie."""
+        if self.votes % 2 == 0:
+            raise Misfit("votes", f"expected an odd number, for a majority, got {self.votes}")
 
 
 class Criterion(Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a rubric; `id` is what labels and calibration refer to, `objective` is the id by default.
 
-    A failed `gate` makes the whole score, and every objective, 0.
+    It is decided by `check`, or by a model's answer to the question `judge`: it passes where what is asked is
+    `met` (the default) or `not_met`. A failed `gate` makes the whole score, and every objective, 0.
     """
 
     id: Name
-    check: Check
+    check: Check | UnsetType = UNSET
     statement: str | None = None
+    judge: Text | UnsetType = UNSET
+    pass_if: Literal["met", "not_met"] | UnsetType = UNSET
     objective: Name | None = None
     weight: Annotated[float, Meta(gt=0, le=1_000_000)] = 1.0
     gate: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a criterion that nothing decides, or two things."""
+        given = (self.check is not UNSET) + (self.judge is not UNSET)
+        if given != 1:
+            raise ValueError(f"expected exactly one of check and judge, got {'both' if given else 'none'}")
+        if self.judge is UNSET and self.pass_if is not UNSET:
+            raise Misfit("pass_if", f"expected it beside `judge` only, got {shown(self.pass_if)}")
+
+    @property
+    def passes_if_met(self) -> bool:
+        """Whether a judged criterion passes where its question is answered with "met"."""
+        return self.pass_if in (UNSET, "met")
+
+    @property
+    def looks_at_reference(self) -> bool:
+        """Whether the task's reference decides."""
+        return self.check is not UNSET and looks_at_reference(self.check)
 
     @property
     def dimension(self) -> str:
@@ -46,11 +93,20 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
     """rubric.yaml: the verifier of one runbook."""
 
     criteria: Annotated[tuple[Criterion, ...], Meta(min_length=1, extra_json_schema={"x-unique-by": "id"})]
+    judge: JudgeSettings | None = None
 
     def __post_init__(self) -> None:
-        """Refuse two criteria with one id."""
+        """Refuse two criteria with one id, and a question that nobody answers."""
         if len({criterion.id for criterion in self.criteria}) < len(self.criteria):
             raise ValueError("expected criteria with ids of their own")
+        if self.judged and self.judge is None:
+            which = ", ".join(criterion.id for criterion in self.judged)
+            raise ValueError(f"missing key 'judge': expected `judge: {{model: ...}}`, which answers {which}")
+
+    @property
+    def judged(self) -> tuple[Criterion, ...]:
+        """The criteria that a model decides."""
+        return tuple(criterion for criterion in self.criteria if criterion.judge is not UNSET)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -64,8 +120,11 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
 
     @staticmethod
     def calibrated(criterion: Criterion) -> bool:
-        """Whether the criterion may decide alone: it holds the output against a reference or a schema."""
-        return looks_at_reference(criterion.check) or isinstance(criterion.check, JsonSchema)
+        """Whether the criterion may decide alone: it holds the output against a reference or a schema.
+
+        A judge would have to earn it by agreeing with people's labels, which this version does not measure.
+        """
+        return criterion.looks_at_reference or isinstance(criterion.check, JsonSchema)
 
 
 class Verdict(Struct, frozen=True):
@@ -100,14 +159,32 @@ def read_rubric(data: bytes, path: str) -> Rubric:
     return read_yaml(data, Rubric, path, hints=_HINTS)
 
 
-def assess(rubric: Rubric, *, output: str | None, reference: Any, errors_as: float = 0.0) -> Assessment:  # noqa: ANN401
+def assess(
+    rubric: Rubric,
+    *,
+    output: str | None,
+    reference: Any,  # noqa: ANN401 - any JSON value
+    left: Left | None = None,
+    verdicts: Mapping[str, Finding] = MappingProxyType({}),
+    errors_as: float = 0.0,
+) -> Assessment:
     """Judge one output by every criterion; `output` is None where the agent gave none.
 
-    The score is the mean of the criteria by weight, an objective that of its own criteria. What the verifier
-    fails to judge is asked once more, then scored `errors_as`: 0 for a winner, 1 for the seed.
+    `left` is what the attempt left beside it; `verdicts` are the judge's, by criterion. The score is the mean
+    of the criteria by weight, an objective that of its own criteria. What the verifier fails to judge is
+    asked once more, then scored `errors_as`: 0 for a winner, 1 for the seed.
     """
-    verdicts = tuple(_verdict(criterion, output, reference, errors_as) for criterion in rubric.criteria)
-    judged = tuple(zip(rubric.criteria, verdicts, strict=True))
+    given = tuple(
+        _verdict(
+            criterion.id,
+            _judged(output, verdicts.get(criterion.id))
+            if criterion.check is UNSET
+            else _checked(criterion.check, output, reference, left),
+            errors_as,
+        )
+        for criterion in rubric.criteria
+    )
+    judged = tuple(zip(rubric.criteria, given, strict=True))
     gates_failed = tuple(
         criterion.id for criterion, verdict in judged if criterion.gate and verdict.score < 1
     )
@@ -118,17 +195,27 @@ def assess(rubric: Rubric, *, output: str | None, reference: Any, errors_as: flo
         score=0.0 if gates_failed else _mean(judged),
         objectives=dict.fromkeys(objectives, 0.0) if gates_failed else objectives,
         gates_failed=gates_failed,
-        errors=sum(verdict.result == "error" for verdict in verdicts),
-        verdicts=verdicts,
+        errors=sum(verdict.result == "error" for verdict in given),
+        verdicts=given,
     )
 
 
-def _verdict(criterion: Criterion, output: str | None, reference: Any, errors_as: float) -> Verdict:  # noqa: ANN401
-    finding = bounded.examine(criterion.check, output=output, reference=reference)
+def _checked(check: Check, output: str | None, reference: Any, left: Left | None) -> Finding:  # noqa: ANN401
+    finding = bounded.examine(check, output=output, reference=reference)
     if finding.result == "error":
-        finding = bounded.examine(criterion.check, output=output, reference=reference)
+        finding = bounded.examine(check, output=output, reference=reference)
+    return finding
+
+
+def _judged(output: str | None, verdict: Finding | None) -> Finding:
+    if output is None:
+        return Finding("fail", "no output")
+    return verdict or Finding("error", "the judge gave no verdict")
+
+
+def _verdict(criterion: str, finding: Finding, errors_as: float) -> Verdict:
     score = {"pass": 1.0, "fail": 0.0, "error": errors_as}[finding.result]
-    return Verdict(criterion.id, finding.result, score, finding.explanation)
+    return Verdict(criterion, finding.result, score, finding.explanation)
 
 
 def _mean(judged: "tuple[tuple[Criterion, Verdict], ...] | list[tuple[Criterion, Verdict]]") -> float:

@@ -1,0 +1,133 @@
+"""What a model is asked about one output, and how its answers decide (pure): one criterion a question.
+
+Everything fails closed: an answer that is not a verdict is a failure, and a question without a majority of
+verdicts is an error of the verifier.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from runbookopt.evidence.trajectory import Task
+from runbookopt.explanation import plain
+from runbookopt.records import digest, digest_of
+from runbookopt.verifier.checks import Finding
+from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
+
+VERSION = 1
+"""Of the prompt: another one may give other verdicts, so it is part of a judge's key."""
+
+TOLD = 600
+"""Characters of a critique that are kept as an explanation."""
+
+
+class Question(Struct, frozen=True):
+    """One judgement wanted of a judge: whether `judge` is met by `output`, an answer to the task `input`.
+
+    What passes is not said: a judge that knows which answer is the good one leans towards it.
+    """
+
+    criterion: str
+    judge: str
+    statement: str | None
+    input: Any
+    output: str
+    vote: int = 0
+
+    def key(self, judge: str) -> str:
+        """Give the key of the answer of the judge whose key is `judge`: all that can change it."""
+        shown = [self.judge, self.statement, digest_of(self.input), digest(self.output.encode())]
+        return digest_of(["judgement", *shown, judge, self.vote])
+
+
+class Judgement(Struct, frozen=True):
+    """A judge's verdict, and what it said before it."""
+
+    critique: str
+    met: bool
+
+
+class JudgeFailure(Struct, frozen=True):
+    """Why there is no verdict (`kind`: "unparsable", "refused", "timeout", ...)."""
+
+    kind: str
+    message: str
+
+
+def judge_key(judge: JudgeSettings) -> str:
+    """Give the digest of all that changes a judge's verdict, other than what it is asked."""
+    return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature])
+
+
+def questions(rubric: Rubric, task: Task, output: str | None) -> tuple[Question, ...]:
+    """Give what a judge has to answer before an output can be assessed; where there is none, nothing."""
+    if output is None or rubric.judge is None:
+        return ()
+    return tuple(
+        Question(criterion.id, criterion.judge, criterion.statement, task.input, output, vote)
+        for criterion in rubric.judged
+        if criterion.judge is not UNSET
+        for vote in range(rubric.judge.votes)
+    )
+
+
+def findings(
+    rubric: Rubric, answers: Iterable[tuple[Question, Judgement | JudgeFailure]]
+) -> dict[str, Finding]:
+    """Give what the judge finds by each criterion: the majority of all votes, those not given included.
+
+    Without such a majority it is an error. The explanation of a fail is the first critique that led to it.
+    """
+    by_criterion: dict[str, list[Judgement | JudgeFailure]] = {}
+    for question, said in answers:
+        by_criterion.setdefault(question.criterion, []).append(said)
+    votes = rubric.judge.votes if rubric.judge else 0
+    return {
+        criterion.id: _majority(criterion, by_criterion.get(criterion.id, ()), votes)
+        for criterion in rubric.judged
+    }
+
+
+def self_judged(judge_model: str, agent_model: str | None, reflector_model: str | None) -> str | None:
+    """Say whose work a judge would judge with the model that made it; None where it is another's.
+
+    A model is the same at whatever provider and under whichever date of its name.
+    """
+    for whose, model in (("agent", agent_model), ("reflector", reflector_model)):
+        if model is not None and _bare(model) == _bare(judge_model):
+            return f"the judge's model {plain(judge_model)} is also the {whose}'s"
+    return None
+
+
+_DATED = re.compile(r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|latest))+\Z")
+
+
+def _bare(model: str) -> str:
+    return _DATED.sub("", model.casefold().rpartition("/")[2])
+
+
+def _majority(criterion: Criterion, said: Iterable[Judgement | JudgeFailure], votes: int) -> Finding:
+    said = tuple(said)
+    wanted = criterion.passes_if_met
+    for met in (True, False):
+        led = [answer.critique for answer in said if isinstance(answer, Judgement) and answer.met == met]
+        if len(led) * 2 > votes:
+            return Finding("pass") if met == wanted else Finding("fail", _told(led, votes))
+    failures = sorted(
+        {f"{failed.kind}: {failed.message}" for failed in said if isinstance(failed, JudgeFailure)}
+    )
+    given = sum(isinstance(answer, Judgement) for answer in said)
+    why = f" ({'; '.join(failures)})" if failures else ""
+    return Finding("error", _short(f"{given} of {votes} verdicts of the judge, and no majority{why}"))
+
+
+def _told(critiques: list[str], votes: int) -> str:
+    count = f"{len(critiques)} of {votes} votes: " if votes > 1 else ""
+    return _short(f"{count}{critiques[0]}")
+
+
+def _short(text: str) -> str:
+    text = plain(" ".join(text.split()))
+    return text if len(text) <= TOLD else f"{text[: TOLD - 3]}..."
