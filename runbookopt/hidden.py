@@ -19,6 +19,8 @@ _INVISIBLE = re.compile(
 )
 """Control characters but for tab and line endings, bidirectional ones, and what Unicode lets be ignored."""
 
+_HALF = re.compile("[\ud800-\udfff]")
+
 _CONCEALED = re.compile(
     r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<![a-z][^>]*"
     r"|^[ \t>]*\[[^\]\r\n]+\]:[ \t]*(?:#|<>|/)(?:[ \t][^\r\n]*)?$"
@@ -49,6 +51,23 @@ def hidden(text: str) -> tuple[Hidden, ...]:
         Hidden(what, f"{description} at line {read.line_at(start) + 1}")
         for start, (what, description) in sorted(found.items())
     )
+
+
+def visible(text: str) -> str:
+    """Write out what a reader would not see: `<U+202E>` for the character, and half characters too.
+
+    Line endings become those of Unix; a carriage return elsewhere is written out.
+    """
+    text = _HALF.sub(_written_out, text.replace("\r\n", "\n"))
+    pieces, done = [], 0
+    for run in _invisible(text):
+        pieces += [text[done : run.start()], _written_out(run)]
+        done = run.end()
+    return "".join([*pieces, text[done:]]).replace("\r", "<U+000D>")
+
+
+def _written_out(run: re.Match[str]) -> str:
+    return "".join(f"<U+{ord(character):04X}>" for character in run.group())
 
 
 def _invisible(text: str) -> Iterator[re.Match[str]]:

@@ -43,6 +43,7 @@ FLOORS = {
     "gitwords": 0,
     "markdown": 0,
     "hidden": 0,
+    "fencing": 0,
     "explanation": 0,
     "records": 0,
     "statistics": 0,
