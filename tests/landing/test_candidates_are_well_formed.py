@@ -1,4 +1,4 @@
-"""The form of the candidate edits beside this file; what the guard says of them is another test's business."""
+"""The form of the candidate edits beside this file; what the guard says of them is tested elsewhere."""
 
 import re
 from pathlib import Path
@@ -11,8 +11,8 @@ from runbookopt.records import read_plain_yaml
 
 FOLDER = Path(__file__).parent / "candidates"
 CLASSES = {
-    "urls", "commands", "tools", "permissions", "credentials", "packages", "paths", "hidden-text", "look-alikes",
-    "blobs", "exfiltration", "policy", "metadata", "escalation", "social",
+    "urls", "commands", "tools", "permissions", "credentials", "packages", "paths", "hidden-text",
+    "look-alikes", "blobs", "exfiltration", "policy", "metadata", "escalation", "social",
 }  # fmt: skip
 HIDDEN = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
@@ -31,9 +31,7 @@ def before(case: dict[str, Any]) -> str:
 def after(case: dict[str, Any]) -> str:
     text = before(case)
     for edit in case.get("replace", []):
-        assert text.count(edit["old"]) == 1, (
-            f"{case['id']}: {edit['old']!r} is there {text.count(edit['old'])} times"
-        )
+        assert text.count(edit["old"]) == 1, f"{case['id']}: not there once: {edit['old']!r}"
         text = text.replace(edit["old"], edit["new"])
     for edit in case.get("append", []):
         text = appended(text, edit["section"], edit["text"])
