@@ -133,7 +133,7 @@ def _explainer(type_: type) -> Any:  # noqa: ANN401 - jsonschema makes the class
         if record.__name__ in parts:
             parts[record.__name__]["x-record"] = record
     whole = Draft.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    rules = {"x-record": _record_rule, "x-unique-by": _unique_rule}
+    rules = {"x-record": _record_rule, "x-unique-by": _unique_rule, **dict.fromkeys(_FOR_EDITORS, _no_rule)}
     extend: Any = validators.extend
     return extend(Draft, rules, type_checker=whole)(schema)
 
@@ -190,6 +190,14 @@ def _unique_rule(_: object, key: str, value: object, __: object) -> Iterator["js
         if isinstance(name, str) and first.setdefault(name, index) != index:
             message = f"expected a new {key}, got {shown(name)} again"
             yield jsonschema.ValidationError(message, validator="x-unique-by", path=[index, key])
+
+
+_FOR_EDITORS = ("oneOf", "dependentRequired")
+"""What a record of ours says of itself in better words than a schema can."""
+
+
+def _no_rule(*_: object) -> Iterator["jsonschema.ValidationError"]:
+    return iter(())
 
 
 def _leaves(error: Complaint) -> Iterator[Complaint]:

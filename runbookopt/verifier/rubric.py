@@ -89,10 +89,22 @@ class Criterion(Struct, frozen=True, forbid_unknown_fields=True):
         return self.objective or self.id
 
 
+_ONE_DECIDES = Meta(
+    extra_json_schema={
+        "oneOf": [{"required": ["check"]}, {"required": ["judge"]}],
+        "dependentRequired": {"pass_if": ["judge"]},
+    }
+)
+"""What `Criterion` refuses by itself, for editors."""
+
+
 class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
     """rubric.yaml: the verifier of one runbook."""
 
-    criteria: Annotated[tuple[Criterion, ...], Meta(min_length=1, extra_json_schema={"x-unique-by": "id"})]
+    criteria: Annotated[
+        tuple[Annotated[Criterion, _ONE_DECIDES], ...],
+        Meta(min_length=1, extra_json_schema={"x-unique-by": "id"}),
+    ]
     judge: JudgeSettings | None = None
 
     def __post_init__(self) -> None:

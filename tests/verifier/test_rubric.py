@@ -1,7 +1,10 @@
 import pytest
+from jsonschema import Draft202012Validator
 
-from runbookopt.records import MalformedFile
-from runbookopt.verifier.rubric import Rubric, assess, read_rubric
+from runbookopt.explanation import json_schema
+from runbookopt.records import MalformedFile, read_plain_yaml
+from runbookopt.verifier.checks import Finding
+from runbookopt.verifier.rubric import JudgeSettings, Price, Rubric, assess, read_rubric
 
 RUBRIC = b"""
 criteria:
@@ -74,7 +77,7 @@ def test_every_mistake_in_a_rubric_is_named() -> None:
     data = b"""criteria:
 - {id: a, weight: 0, check: {kind: max_chars, value: 3}}
 - {id: a, check: {kind: regx, value: a}}
-- {id: b, judge: Is it kind}
+- {id: b, judge: Is it kind, pass_if: no}
 - {id: c, check: {kind: equals, path: queue, value: x}, wieght: 2}
 - {id: d e, check: {kind: contains}}
 """
@@ -85,8 +88,7 @@ def test_every_mistake_in_a_rubric_is_named() -> None:
         "r.yaml:2: criteria[0].weight: expected a number > 0, got 0",
         f"r.yaml:3: criteria[1].check.kind: expected one of {kinds}, got \"regx\" (did you mean 'regex'?)",
         'r.yaml:3: criteria[1].id: expected a new id, got "a" again',
-        "r.yaml:4: criteria[2]: missing key 'check'",
-        "r.yaml:4: criteria[2]: unknown key 'judge': this version runs checks only, no judge",
+        'r.yaml:4: criteria[2].pass_if: expected one of met, not_met, got "no"',
         'r.yaml:5: criteria[3].check.path: expected a path such as $.queue or $.items[0], got "queue"',
         "r.yaml:5: criteria[3]: unknown key 'wieght' (did you mean 'weight'?)",
         "r.yaml:6: criteria[4].check: expected exactly one of value, values, reference, got none",
@@ -103,3 +105,90 @@ def test_a_rubric_that_judges_nothing_is_refused(data: bytes) -> None:
 def test_a_rubric_made_in_code_cannot_have_one_id_twice(rubric: Rubric) -> None:
     with pytest.raises(ValueError, match="ids of their own"):
         Rubric((rubric.criteria[0], rubric.criteria[0]))
+
+
+JUDGED = b"""
+judge: {model: openai/gpt-5-mini, votes: 3, price: {prompt: 0.25, completion: 2}}
+criteria:
+- {id: right, check: {kind: equals, value: yes}, weight: 3}
+- {id: no-promise, judge: Does it promise anything, pass_if: not_met}
+"""
+
+
+def test_a_criterion_asks_a_judge_or_a_check() -> None:
+    rubric = read_rubric(JUDGED, "r.yaml")
+    assert [criterion.id for criterion in rubric.judged] == ["no-promise"]
+    assert rubric.judge == JudgeSettings("openai/gpt-5-mini", 3, price=Price(0.25, 2))
+    assert rubric.uncalibrated == ("right", "no-promise")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "score", "feedback"),
+    [
+        ({"no-promise": Finding("pass")}, 1.0, ()),
+        ({"no-promise": Finding("fail", "It promises a date.")}, 3 / 4, ("no-promise: It promises a date.",)),
+        ({"right": Finding("fail", "says who?")}, 3 / 4, ("no-promise: the judge gave no verdict",)),
+    ],
+)
+def test_a_judge_decides_its_own_criteria_and_fails_closed(
+    verdicts: dict[str, Finding], score: float, feedback: tuple[str, ...]
+) -> None:
+    found = assess(read_rubric(JUDGED, "r.yaml"), output="yes", reference=None, verdicts=verdicts)
+    assert (found.score, found.feedback) == (score, feedback)
+
+
+def test_a_missing_verdict_counts_for_the_seed() -> None:
+    found = assess(read_rubric(JUDGED, "r.yaml"), output="yes", reference=None, errors_as=1.0)
+    assert (found.score, found.errors) == (1.0, 1)
+
+
+def test_without_an_output_no_verdict_is_needed() -> None:
+    found = assess(read_rubric(JUDGED, "r.yaml"), output=None, reference=None, errors_as=1.0)
+    assert [verdict.result for verdict in found.verdicts] == ["fail", "fail"]
+    assert found.feedback[1] == "no-promise: no output"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            "- {id: a, judge: Is it so}",
+            "1: missing key 'judge': expected `judge: {model: ...}`, which answers a",
+        ),
+        ("- {id: a}", "3: criteria[0]: expected exactly one of check and judge, got none"),
+        (
+            "- {id: a, judge: Is it so, check: {kind: max_chars, value: 1}}",
+            "3: criteria[0]: expected exactly one of check and judge, got both",
+        ),
+        (
+            "- {id: a, check: {kind: max_chars, value: 1}, pass_if: met}",
+            '3: criteria[0].pass_if: expected it beside `judge` only, got "met"',
+        ),
+        ("- {id: a, judge: ''}", '3: criteria[0].judge: expected something here, got ""'),
+        ("judge: {votes: 3}", "3: judge: missing key 'model'"),
+        ("judge: {model: m, votes: 2}", "3: judge.votes: expected an odd number, for a majority, got 2"),
+        ("judge: {model: m, vote: 3}", "3: judge: unknown key 'vote' (did you mean 'votes'?)"),
+        ("judge: {model: m, price: {prompt: 1}}", "3: judge.price: missing key 'completion'"),
+    ],
+)
+def test_what_a_judge_cannot_answer_is_named(text: str, complaint: str) -> None:
+    whole = "\ncriteria:\n" + text
+    if text.startswith("judge"):
+        whole = f"criteria:\n- {{id: a, judge: Is it so}}\n{text}"
+    with pytest.raises(MalformedFile) as caught:
+        read_rubric(whole.encode(), "r.yaml")
+    assert f"r.yaml:{complaint}" in str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        "{id: a}",
+        "{id: a, judge: x, check: {kind: max_chars, value: 1}}",
+        "{id: a, pass_if: met, check: {kind: max_chars, value: 1}}",
+    ],
+)
+def test_the_printed_schema_refuses_what_the_reader_refuses(criterion: str) -> None:
+    schema = Draft202012Validator(json_schema(Rubric))
+    assert schema.is_valid(read_plain_yaml(JUDGED, "r.yaml"))
+    assert not schema.is_valid(read_plain_yaml(f"criteria: [{criterion}]".encode(), "r.yaml"))
