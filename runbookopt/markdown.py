@@ -2,11 +2,13 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.records import MalformedFile, read_plain_yaml
 
@@ -18,6 +20,15 @@ BOM = "\ufeff"
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 """One line with its ending, as CommonMark has them: `str.splitlines` knows further endings."""
+
+_TITLE = re.compile(r"#{1,6}(?:[ \t\r\n]|\Z)")
+"""A heading that stands at the very start of its line."""
+
+_PROSE = re.compile(
+    r" {0,3}(?:(?:[-+*]|[0-9]{1,9}[.)]) )?"
+    r"(?![#=<>-]|(?:[+*]|[0-9]{1,9}[.)])(?:\s|\Z)|```|~~~)\S|[ \t]*(?:[\r\n]|\Z)"
+)
+"""A line of a paragraph or of a list, or a blank one: no heading, code or HTML begins here, nor ends."""
 
 _KEY = re.compile(r"""[ \t]*(?:(?:"[^"]*"|'[^']*'|[^\s"'#:-][^:]*)[ \t]*:(?:\s|$)|\{)""")
 _MARKUP = re.compile(r"[*_`&\\<\[!]")
@@ -49,22 +60,69 @@ class Outline(Struct, frozen=True, dict=True):
         return list(accumulate(len(line) for line in self.lines))
 
 
+class _Blocks(Struct, frozen=True):
+    """The headings and the lines of code of a piece of text; `closed`: nothing of it reaches beyond it."""
+
+    headings: tuple[Heading, ...]
+    code: frozenset[int] = frozenset()
+    closed: bool = True
+
+
 @lru_cache(maxsize=64)  # a search asks for the same few texts again and again
 def outline(text: str) -> Outline:
-    """Read the front matter and the blocks of a Markdown text, with a CommonMark parser."""
+    """Read the front matter and the blocks of a Markdown text, with a CommonMark parser.
+
+    It is read in pieces, from one heading at the start of a line up to another: such a heading ends all
+    that stands before it but fenced code and HTML, and what follows it does not hang on what came before. So
+    an edit costs no more than what it touches.
+    """
     lines = tuple(LINE.findall(text))
-    front = len(LINE.findall(front_matter(text)))
-    body = "".join(lines[front:])
-    tokens = _parser().parse(body if front else body.removeprefix(BOM))
-    headings, code = [], set[int]()
-    for place, token in enumerate(tokens):
-        start, end = token.map or (0, 0)
-        if token.type in {"fence", "code_block"}:
-            code.update(range(front + start, front + end))
-        elif token.type == "heading_open" and token.level == 0:
-            title = " ".join(tokens[place + 1].content.split())
-            headings.append(Heading(front + start, int(token.tag[1:]), title, _plain(title)))
+    start = front = len(LINE.findall(front_matter(text)))
+    titles = [number for number in range(front + 1, len(lines)) if _TITLE.match(lines[number])]
+    edges = [*titles, len(lines)]
+    headings: list[Heading] = []
+    code = set[int]()
+    while start < len(lines):
+        end, blocks = _next_piece(lines, start, edges)
+        headings += [replace(heading, line=start + heading.line) for heading in blocks.headings]
+        code.update(start + line for line in blocks.code)
+        start = end
     return Outline(lines, front, tuple(headings), frozenset(code))
+
+
+def _next_piece(lines: Sequence[str], start: int, edges: Sequence[int]) -> tuple[int, _Blocks]:
+    """Read on from line `start` to an edge at which all is closed, and give that edge and the blocks."""
+    first = at = bisect_right(edges, start)
+    while True:
+        end = edges[at]
+        text = "".join(lines[start:end])
+        blocks = _blocks(text if start else text.removeprefix(BOM), last=end == len(lines))
+        if blocks.closed:
+            return end, blocks
+        at = min(2 * at - first + 1, len(edges) - 1)  # twice as much: a long block is not read once a line
+
+
+@lru_cache(maxsize=512)
+def _blocks(text: str, *, last: bool) -> _Blocks:
+    """Read a piece of text, which a heading follows where it is not the last."""
+    lines = LINE.findall(text)
+    if all(_PROSE.match(line) for line in lines[1:]) and (_TITLE.match(text) or _PROSE.match(text)):
+        return _Blocks(tuple(_headings(_parser().parse(lines[0]))))
+    tokens = _parser().parse(text if last else text + "# Next\n")
+    headings = _headings(tokens)
+    if not last and (not headings or headings.pop().line != len(lines)):
+        return _Blocks((), closed=False)
+    blocks = [token.map for token in tokens if token.type in {"fence", "code_block"} and token.map]
+    return _Blocks(tuple(headings), frozenset(line for start, end in blocks for line in range(start, end)))
+
+
+def _headings(tokens: Sequence["Token"]) -> list[Heading]:
+    found = []
+    for place, token in enumerate(tokens):
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            title = " ".join(tokens[place + 1].content.split())
+            found.append(Heading(token.map[0], int(token.tag[1:]), title, _plain(title)))
+    return found
 
 
 def line_of(text: str, position: int) -> int:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -103,7 +103,7 @@ def reparse(runbook: Runbook, text: str) -> Runbook:
 
     Raises MalformedFile for a lock marker that is not understood.
     """
-    return _read(text, runbook.locks, "RUNBOOK.md")
+    return _read(text, runbook.locks)
 
 
 def replace(runbook: Runbook, edits: Mapping[str, str]) -> str:
@@ -200,7 +200,8 @@ class _Span(Struct, frozen=True):
     locked: str | None = None
 
 
-def _read(text: str, locks: tuple[str, ...], path: str) -> Runbook:
+@lru_cache(maxsize=64)  # a search asks for the same few texts again and again
+def _read(text: str, locks: tuple[str, ...], path: str = "RUNBOOK.md") -> Runbook:
     try:
         text.encode()
     except UnicodeEncodeError as error:
