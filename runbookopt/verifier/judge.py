@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import UNSET, Struct
 
 from runbookopt import fencing
-from runbookopt.evidence.trajectory import Task
+from runbookopt.evidence.trajectory import Author, Task, Trajectory
 from runbookopt.explanation import plain, shown
 from runbookopt.records import canonical, digest, digest_of
 from runbookopt.usage import Message
@@ -146,6 +146,34 @@ def findings(
         criterion.id: _majority(criterion, by_criterion.get(criterion.id, ()), votes)
         for criterion in rubric.judged
     }
+
+
+def author_of(rubric: Rubric, criterion: Criterion) -> Author:
+    """Give whom a stored verdict must name for today's judge to have given it, asked today's question."""
+    if rubric.judge is None:
+        raise ValueError(f"no judge answers {criterion.id}")
+    asked = [criterion.judge, criterion.passes_if_met, rubric.judge.votes]
+    return Author("llm", digest_of(["verdict", judge_key(rubric.judge), *asked]))
+
+
+def stored_findings(rubric: Rubric, trajectory: Trajectory) -> dict[str, Finding]:
+    """Give the verdicts that came with a stored output and were given by today's judge, by criterion.
+
+    What an agent, a person or another judge said of it never decides, nor do two verdicts that disagree.
+    """
+    found: dict[str, set[str]] = {}
+    told: dict[str, Finding] = {}
+    authors = {criterion.id: author_of(rubric, criterion) for criterion in rubric.judged}
+    for verdict in trajectory.verdicts:
+        if (
+            verdict.result != "error"
+            and verdict.by is not None
+            and verdict.by == authors.get(verdict.criterion)
+        ):
+            found.setdefault(verdict.criterion, set()).add(verdict.result)
+            why = "" if verdict.result == "pass" else _short(verdict.explanation or "")
+            told.setdefault(verdict.criterion, Finding(verdict.result, why))
+    return {criterion: told[criterion] for criterion, results in found.items() if len(results) == 1}
 
 
 def self_judged(judge_model: str, agent_model: str | None, reflector_model: str | None) -> str | None:

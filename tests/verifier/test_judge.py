@@ -1,18 +1,20 @@
 import json
 import re
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from runbookopt.evidence.trajectory import Task
+from runbookopt.evidence.trajectory import Author, StoredVerdict, Task, TaskRecord, Trajectory
 from runbookopt.verifier.checks import Finding
 from runbookopt.verifier.judge import (
     TOLD,
     JudgeFailure,
     Judgement,
     Question,
+    author_of,
     findings,
     judge_key,
     prompt,
@@ -20,6 +22,7 @@ from runbookopt.verifier.judge import (
     read,
     repair,
     self_judged,
+    stored_findings,
 )
 from runbookopt.verifier.rubric import JudgeSettings, Rubric, read_rubric
 
@@ -237,3 +240,53 @@ def test_a_judge_of_its_own_work_is_known_by_its_model(
 ) -> None:
     told = self_judged(judge, agent, reflector)
     assert told == (None if whose is None else f"the judge's model {judge} is also the {whose}'s")
+
+
+def stored(*verdicts: StoredVerdict) -> Trajectory:
+    return Trajectory("t-1", TaskRecord("Where is my card"), output="On Monday.", verdicts=verdicts)
+
+
+def test_a_stored_verdict_of_todays_judge_counts(rubric: Rubric) -> None:
+    promise, kind = rubric.judged
+    found = stored_findings(
+        rubric,
+        stored(
+            StoredVerdict(
+                "no-promise", "fail", explanation="It promises\na day.", by=author_of(rubric, promise)
+            ),
+            StoredVerdict("kind", "pass", None, "It is.", author_of(rubric, kind)),
+        ),
+    )
+    assert found == {"no-promise": Finding("fail", "It promises a day."), "kind": Finding("pass")}
+
+
+def test_what_anybody_else_said_never_decides(rubric: Rubric) -> None:
+    kind = rubric.judged[1]
+    key = author_of(rubric, kind).id
+    dearer = replace(rubric, judge=JudgeSettings("openai/gpt-5", 3))
+    reworded = replace(kind, judge="Is it friendly")
+    others = [
+        None,
+        Author("agent", key),
+        Author("human", key),
+        Author("code", key),
+        Author("llm"),
+        Author("llm", "openai/gpt-5-mini"),
+        author_of(dearer, kind),
+        author_of(rubric, reworded),
+        author_of(rubric, replace(kind, pass_if="not_met")),  # noqa: S106 - no password
+        author_of(rubric, rubric.judged[0]),
+    ]
+    for by in others:
+        assert stored_findings(rubric, stored(StoredVerdict("kind", "pass", by=by))) == {}, by
+    assert stored_findings(rubric, stored(StoredVerdict("right", "fail", by=Author("llm", key)))) == {}
+
+
+@pytest.mark.parametrize("results", [("pass", "fail"), ("error",)])
+def test_verdicts_that_say_nothing_sure_are_asked_for_again(
+    rubric: Rubric, results: tuple[Literal["pass", "fail", "error"], ...]
+) -> None:
+    by = author_of(rubric, rubric.judged[1])
+    assert (
+        stored_findings(rubric, stored(*(StoredVerdict("kind", result, by=by) for result in results))) == {}
+    )
