@@ -40,6 +40,8 @@ FLOORS = {
     "redaction": 0,
     "usage": 0,
     "runbook": 1,
+    "confinement": 1,
+    "supervisor": 0,
     "gitwords": 0,
     "markdown": 0,
     "hidden": 0,
