@@ -143,6 +143,12 @@ def first_half() -> ModuleType:
     return _beside("first_half")
 
 
+@pytest.fixture(scope="session")
+def model_pair() -> ModuleType:
+    """Give tests/model_pair.py: what stands behind a scripted server in place of models."""
+    return _beside("model_pair")
+
+
 def _beside(name: str) -> ModuleType:
     found = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert found is not None
