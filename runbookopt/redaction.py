@@ -1,0 +1,118 @@
+"""Takes secrets out of text: what looks like one, and the values of this process's own credentials.
+
+What secrets look like is detect-secrets' word: the patterns of its plugins, without its scanner (which works
+on files, in processes of its own). Left out are public addresses, which are no secrets, guesses by keyword
+and by entropy, which would take ordinary words out of tasks, and three patterns that take time squared on
+text made for that; ours stand in for those, and for keys that it does not know yet.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+SHORTEST = 8
+"""Characters of a credential that is looked for: a shorter value would be found inside words."""
+
+_CREDENTIAL = re.compile(
+    r"SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL|(^|_)(KEY|TOKEN|PASS|PAT)\d*$",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"_(FILE|PATH|DIR|URL|SOCK|ENDPOINT|REGION|PROFILE)$", re.IGNORECASE)
+
+_LEFT_OUT = frozenset({"Public IP (ipv4)", "JSON Web Token", "OpenAI Token", "NPM tokens", "Private Key"})
+
+_BASE64 = r"[A-Za-z0-9+/=]"
+_BREAK = r"(?:\s|\\[nr])*"
+_OURS = {
+    "private key": (
+        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----"
+        rf"(?:{_BREAK}[A-Za-z-]+: [^\n\\]*)*"  # an encrypted one says how
+        rf"(?:{_BREAK}{_BASE64}{{16,76}}(?!{_BASE64}))*(?:{_BREAK}{_BASE64}{{1,76}}(?={_BREAK}-----))?"
+        rf"(?:{_BREAK}-----END [A-Z0-9 ]*-----)?"
+    ),
+    "model provider's key": (
+        r"(?<![A-Za-z0-9])(?:sk-(?=[\w-]{0,60}\d)[\w-]{20,}|AIza[\w-]{35}|(?:hf_|gsk_|xai-)[A-Za-z0-9]{30,})"
+    ),
+    "github token": r"(?<![A-Za-z0-9])github_pat_\w{22,}",
+    "json web token": r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
+    "npm token": r"_authToken=\s*\S+",
+    "bearer token": r"(?i)\bbearer\s+(?=[\w.~+/=-]{0,60}\d)[\w.~+/=-]{20,}",
+}
+
+_ASSIGNMENT = r"(?:(?<=\W)|(?<=^))"
+"""How detect-secrets' slow patterns begin: a vendor's name, a word for secret, and at least 24 characters."""
+
+_LONG = re.compile(r"[\w/+=-]{24,}")
+_BEFORE = 120  # characters before a long run in which an assignment may begin
+
+
+class _Pattern(Struct, frozen=True):
+    name: str
+    regex: re.Pattern[str]
+    is_assignment: bool = False
+
+
+class Redactor:
+    """Removes secrets; made from the environment, whose credentials it must know and never shows."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        values = {
+            form
+            for name, value in environ.items()
+            if _CREDENTIAL.search(name) and not _PLACE.search(name)
+            for form in _forms(value.strip())
+            if len(form) >= SHORTEST
+        }
+        longest_first = sorted(values, key=lambda value: (-len(value), value))
+        self._values = re.compile("|".join(map(re.escape, longest_first))) if values else None
+
+    def clean(self, text: str) -> str:
+        """Give the text with `[removed: <what it was>]` for each secret; cleaning again changes nothing."""
+        if self._values is not None:
+            text = self._values.sub("[removed: credential]", text)
+        for pattern in _patterns():
+            if pattern.is_assignment:
+                text = _cleaned_near_long_runs(pattern, text)
+            else:
+                text = pattern.regex.sub(f"[removed: {pattern.name}]", text)
+        return text
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Give a credential as it may stand in a text: bare, in a URL, in JSON."""
+    yield value
+    yield quote(value, safe="")
+    yield json.dumps(value)[1:-1]
+
+
+def _cleaned_near_long_runs(pattern: _Pattern, text: str) -> str:
+    parts: list[str] = []
+    kept = 0
+    for run in _LONG.finditer(text):
+        for found in pattern.regex.finditer(text, max(kept, run.start() - _BEFORE), run.end() + 1):
+            parts += [text[kept : found.start()], f"[removed: {pattern.name}]"]
+            kept = found.end()
+    return "".join([*parts, text[kept:]]) if parts else text
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[_Pattern, ...]:
+    from detect_secrets.core.plugins.util import (  # noqa: PLC0415 - a third of a second
+        get_mapping_from_secret_type_to_class,
+    )
+    from detect_secrets.plugins.base import RegexBasedDetector  # noqa: PLC0415
+
+    ours = [_Pattern(name, re.compile(pattern)) for name, pattern in _OURS.items()]
+    plugins: Mapping[str, Any] = get_mapping_from_secret_type_to_class()
+    theirs = [
+        _Pattern(name.lower(), regex, regex.pattern.startswith(_ASSIGNMENT))
+        for name, plugin in sorted(plugins.items())
+        if issubclass(plugin, RegexBasedDetector) and name not in _LEFT_OUT
+        for regex in plugin.denylist
+    ]
+    return (*ours, *theirs)
