@@ -11,10 +11,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.trajectory import Left
 from runbookopt.journal import Spent
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
 from runbookopt.records import MalformedFile, Problem, canonical, digest_of
+from runbookopt.verifier.checks import Finding
 
 FORMAT = "runbookopt-bundle/1"
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
@@ -83,16 +85,30 @@ class ValidationSummary(Struct, frozen=True, forbid_unknown_fields=True):
     p: float
 
 
-class HeldOutOutputs(Struct, frozen=True, forbid_unknown_fields=True):
+class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What stands beside an output, for the criteria that the output alone does not decide.
+
+    `judged` is what a judge found, by criterion, and the first half's word; `left` is what the attempt left,
+    no more of it than the rubric's checks look at.
+    """
+
+    judged: dict[str, Finding] = {}
+    left: Left | None = None
+
+
+class HeldOutOutputs(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What seed and winner put out on one held-out task, one entry per repeat.
 
     `group` is the digest of the group's key (as in `Look.groups`), since the key may be the task's text.
+    `beside_before` and `beside_after` go with the outputs one by one, or are empty where nothing is needed.
     """
 
     task: str
     group: Digest
     before: tuple[str | None, ...]
     after: tuple[str | None, ...]
+    beside_before: tuple[Beside, ...] = ()
+    beside_after: tuple[Beside, ...] = ()
 
 
 class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,7 +116,8 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `version` is the tool's; `patch` is the unified diff of the one file with its version bump; `candidate`
     is the full text before the bump; `reflected_on` are the ids of all trajectories that a reflector was
-    shown for the winner's edits; `settings` are those that differ from their defaults, by dotted key, but for
+    shown for the winner's edits; `models` are those that were called, as "judge: openai/gpt-5-mini";
+    `settings` are those that differ from their defaults, by dotted key, but for
     the random seed; `digest` is over all else.
     """
 
@@ -168,7 +185,7 @@ def read_bundle(data: bytes, path: str) -> Bundle:
         bundle = msgspec.json.decode(data, type=Bundle)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedFile([Problem(path, None, f"not a bundle: {error}")]) from error
-    problems = [*_misplaced(bundle), *_tampered(bundle, data)]
+    problems = [*_misplaced(bundle), *_unpaired(bundle), *_tampered(bundle, data)]
     if problems:
         raise MalformedFile([Problem(path, None, problem) for problem in problems])
     return bundle
@@ -200,6 +217,11 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
 def file_name(bundle: Bundle) -> str:
     """Give the name of a sealed bundle's file: the digest in hexadecimal, and `.json`."""
     return f"{bundle.digest.removeprefix('sha256:')}.json"
+
+
+def models_by_role(bundle: Bundle) -> dict[str, str]:
+    """Give the model of each role that called one: agent, reflector, judge."""
+    return {role: model for role, _, model in (entry.partition(": ") for entry in bundle.models)}
 
 
 def changed_lines(patch: str) -> Iterator[ChangedLine]:
@@ -245,3 +267,12 @@ def _misplaced(bundle: Bundle) -> Iterator[str]:
         steps = name.split("/")
         if {"", ".", "..", ".git"} & set(steps) or not name.isprintable() or "\\" in name or name[:1] == "-":
             yield f"{key}: expected a path inside the repository, got {name!r}"
+
+
+def _unpaired(bundle: Bundle) -> Iterator[str]:
+    """Say where outputs and what stands beside them are not of one length."""
+    for place, found in enumerate(bundle.outputs):
+        for side in ("before", "after"):
+            beside, outputs = getattr(found, f"beside_{side}"), getattr(found, side)
+            if len(beside) not in {0, len(outputs)}:
+                yield f"outputs[{place}].beside_{side}: expected {len(outputs)}, one an output, or none"

@@ -384,6 +384,20 @@ def _other_outputs(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
         yield "the outputs are not those of each held-out task, once"
     if any(len(found.before) != repeats or len(found.after) != repeats for found in bundle.outputs):
         yield f"the outputs are not of {repeats} repeat(s) each"
+    yield from _other_judged(bundle, dossier)
+
+
+def _other_judged(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
+    """Say which verdicts are stated on criteria that are judged anew here, by a check or by nobody."""
+    judged = {criterion.id for criterion in dossier.rubric.judged}
+    stated = {
+        criterion
+        for found in bundle.outputs
+        for beside in (*found.beside_before, *found.beside_after)
+        for criterion in beside.judged
+    }
+    if stated - judged:
+        yield f"verdicts of a judge are stated on what no judge decides: {', '.join(sorted(stated - judged))}"
 
 
 def _other_scores(checked: Checked) -> Iterator[str]:
