@@ -72,6 +72,8 @@ class Left(Struct, frozen=True, omit_defaults=True):
     """Relative POSIX paths of what is in the results folder, sorted."""
     steps: tuple[dict[str, Any], ...] | None = None
     """ATIF step objects."""
+    reason: str | None = None
+    """Why there is no output, in words: the limit that ended the attempt, or what a failing program said."""
 
 
 class Label(Struct, frozen=True, forbid_unknown_fields=True):
