@@ -59,13 +59,13 @@ class Program(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """How a program ended: minus a signal's number is its exit code where a signal ended it.
+    """How a program ended: its exit code is minus a signal's number where a signal ended it; None is unknown.
 
     `stderr` is the end of what it wrote there; `limit` names the limit that ended it, in words.
     """
 
     exit_code: int | None
-    seconds: float
+    seconds: float | None
     stdout: bytes
     stderr: str
     limit: str | None
@@ -73,7 +73,7 @@ class Ended(Struct, frozen=True):
 
 class _Report(Struct, frozen=True):
     exit_code: int | None = None
-    seconds: float = 0.0
+    seconds: float | None = None
     limit: str | None = None
     fault: str | None = None
 
