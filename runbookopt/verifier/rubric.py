@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from runbookopt.evidence.trajectory import Left
 from runbookopt.explanation import Misfit, shown
+from runbookopt.model_settings import Price
 from runbookopt.records import read_yaml
 from runbookopt.verifier import bounded
 from runbookopt.verifier.checks import Check, Finding, JsonSchema, Text, looks_at_reference
@@ -25,21 +26,17 @@ _HINTS = {"pattern": "the regular expression stands in 'value'"}
 MOST_VOTES = 25
 
 
-class Price(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a million tokens cost, in dollars; `cached` ones as much as `prompt` where nothing is said."""
-
-    prompt: Annotated[float, Meta(ge=0)]
-    completion: Annotated[float, Meta(ge=0)]
-    cached: Annotated[float, Meta(ge=0)] | None = None
-
-
 class JudgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model answers the criteria with `judge:`, how often each is asked, and at what price."""
+    """Which model answers the criteria with `judge:`, how often each is asked, and at what price.
+
+    `key_variable` names the environment variable that holds its key, where that is not the provider's own.
+    """
 
     model: Text
     votes: Annotated[int, Meta(ge=1, le=MOST_VOTES)] = 1
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     api_base: Text | None = None
+    key_variable: Text | None = None
     allow_self_judge: bool = False
     price: Price | None = None
 

@@ -2,9 +2,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from runbookopt.explanation import json_schema
+from runbookopt.model_settings import Price
 from runbookopt.records import MalformedFile, read_plain_yaml
 from runbookopt.verifier.checks import Finding
-from runbookopt.verifier.rubric import JudgeSettings, Price, Rubric, assess, read_rubric
+from runbookopt.verifier.rubric import JudgeSettings, Rubric, assess, read_rubric
 
 RUBRIC = b"""
 criteria:
