@@ -1,0 +1,175 @@
+"""The bare repository behind the double: what a pull request says about commits is read here each time."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+FORGE = {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com"}
+HOOK = """#!/bin/sh
+# Says no as GitHub does; the refs and who may push to them are written by the double.
+if grep -qxF "$1" "$GIT_DIR/protected-refs" 2>/dev/null; then
+  echo "error: GH006: Protected branch update failed for $1." >&2
+  exit 1
+fi
+if test -f "$GIT_DIR/refuse-pushes"; then cat "$GIT_DIR/refuse-pushes" >&2; exit 1; fi
+"""
+
+
+class Conflict(Exception):
+    """Two commits that do not merge."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit as git tells it."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: tuple[str, str, str]  # name, address, date
+    committer: tuple[str, str, str]
+    message: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """One file of a comparison; `status` is GitHub's word for it."""
+
+    path: str
+    status: str
+    additions: int
+    deletions: int
+    patch: str
+    before: str | None
+    blob: str
+
+
+WORDS = {"A": "added", "D": "removed", "M": "modified", "T": "changed", "R": "renamed", "C": "copied"}
+
+
+class Bare:
+    """A bare repository with GitHub's own rules for who may move what."""
+
+    def __init__(self, path: Path, branch: str) -> None:
+        self.path = path
+        subprocess.run(["git", "init", "-q", "--bare", f"--initial-branch={branch}", str(path)], check=True)
+        for key, value in (("http.receivepack", "true"), ("receive.hideRefs", "refs/pull")):
+            self.git("config", key, value)
+        hook = path / "hooks/update"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(HOOK)
+        hook.chmod(0o755)
+
+    def git(self, *arguments: str, given: str | None = None, environ: dict[str, str] | None = None) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(self.path), *arguments],
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            input=given,
+            env={**os.environ, **(environ or {})},
+        )
+        return done.stdout
+
+    def sha(self, revision: str) -> str | None:
+        """Give the commit of a branch, a full ref or a prefix of an id, or None."""
+        for each in (f"refs/heads/{revision}", revision):
+            try:
+                return self.git("rev-parse", "--verify", "--quiet", f"{each}^{{commit}}").strip()
+            except subprocess.CalledProcessError:
+                continue
+        return None
+
+    def refs(self, prefix: str = "refs/") -> dict[str, str]:
+        told = self.git("for-each-ref", "--format=%(refname) %(objectname)")
+        pairs = [line.split() for line in told.splitlines()]
+        return {name: sha for name, sha in pairs if name.startswith(prefix)}
+
+    def protect(self, branches: list[str]) -> None:
+        (self.path / "protected-refs").write_text("".join(f"refs/heads/{each}\n" for each in branches))
+
+    def holds(self, ancestor: str, descendant: str) -> bool:
+        try:
+            self.git("merge-base", "--is-ancestor", ancestor, descendant)
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def commit(self, sha: str) -> Commit:
+        form = "%H%x00%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B"
+        parts = self.git("show", "-s", f"--format={form}", sha).split("\0")
+        author, committer = (parts[3], parts[4], parts[5]), (parts[6], parts[7], parts[8])
+        return Commit(parts[0], parts[1], tuple(parts[2].split()), author, committer, parts[9].rstrip("\n"))
+
+    def commits(self, base: str, head: str) -> list[Commit]:
+        told = self.git("rev-list", "--reverse", f"{base}..{head}").split()
+        return [self.commit(sha) for sha in told]
+
+    def merge_base(self, one: str, other: str) -> str:
+        return self.git("merge-base", one, other).strip()
+
+    def files(self, base: str, head: str) -> list[Changed]:
+        """Give what `head` changed since it left `base`."""
+        start = self.merge_base(base, head)
+        raw = self.git("diff", "--raw", "-z", "--no-abbrev", "-M", start, head).split("\0")[:-1]
+        found = []
+        while raw:
+            facts = raw.pop(0).split()
+            before = raw.pop(0)
+            path = raw.pop(0) if facts[4][0] in "RC" else before
+            found.append(self._changed(start, head, facts, (before, path)))
+        return found
+
+    def _changed(self, start: str, head: str, facts: list[str], paths: tuple[str, str]) -> Changed:
+        before, path = paths
+        word = facts[4][0]
+        span = ["-M", start, head, "--", *{before, path}]
+        patch = self.git("diff", *span).partition("\n@@")[2]
+        lines = f"@@{patch}".splitlines() if patch else []
+        added = sum(line.startswith("+") for line in lines)
+        gone = sum(line.startswith("-") for line in lines)
+        blob = facts[2] if word == "D" else facts[3]
+        text = "\n".join(lines)
+        return Changed(path, WORDS[word], added, gone, text, before if before != path else None, blob)
+
+    def text(self, revision: str, path: str) -> bytes | None:
+        run = ["git", "-C", str(self.path), "show", f"{revision}:{path}"]
+        done = subprocess.run(run, capture_output=True, check=False)
+        return done.stdout if done.returncode == 0 else None
+
+    def blob(self, revision: str, path: str) -> str:
+        return self.git("rev-parse", f"{revision}:{path}").strip()
+
+    def merged_tree(self, base: str, head: str) -> str:
+        """Give the tree of both put together, or raise Conflict."""
+        try:
+            return self.git("merge-tree", "--write-tree", base, head).splitlines()[0]
+        except subprocess.CalledProcessError as error:
+            raise Conflict(error.stdout) from error
+
+    def conflicts(self, base: str, head: str) -> bool:
+        try:
+            self.merged_tree(base, head)
+        except Conflict:
+            return True
+        return False
+
+    def write(self, tree: str, parents: list[str], message: str, author: tuple[str, str]) -> str:
+        named = {"GIT_AUTHOR_NAME": author[0], "GIT_AUTHOR_EMAIL": author[1], **FORGE}
+        options = [word for parent in parents for word in ("-p", parent)]
+        return self.git("commit-tree", tree, *options, given=message, environ=named).strip()
+
+    def rebased(self, base: str, head: str) -> str:
+        tip = base
+        for each in self.commits(base, head):
+            tree = self.merged_tree(tip, each.sha)
+            tip = self.write(tree, [tip], each.message, each.author[:2])
+        return tip
+
+    def move(self, ref: str, new: str, old: str | None = None) -> None:
+        self.git("update-ref", ref, new, *([old] if old else []))
+
+    def delete(self, ref: str) -> None:
+        self.git("update-ref", "-d", ref)

@@ -1,0 +1,234 @@
+"""GitHub's GraphQL as far as auto-merge and the state of a pull request need it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLError, execute_sync, parse, validate
+from graphql.error import GraphQLSyntaxError
+
+from tests.github import merging
+from tests.github.contracts import ContractBroken, contracts
+from tests.github.state import AutoMerge, Pull, Token
+from tests.github.world import World
+
+Json = dict[str, Any]
+MODIFIED = "Head branch was modified. Review and try the merge again."
+
+
+class Unprocessable(Exception):
+    """GitHub's no to a GraphQL field; `kind` is its `type`."""
+
+    def __init__(self, message: str, kind: str = "UNPROCESSABLE") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def answer(world: World, token: Token | None, body: Json) -> Json:
+    """Execute a query against the schema; ContractBroken for one that the schema does not know."""
+    schema = contracts().graphql
+    try:
+        document = parse(body["query"])
+    except GraphQLSyntaxError as error:
+        raise ContractBroken(f"GraphQL: {error}") from error
+    if wrong := validate(schema, document):
+        raise ContractBroken(f"GraphQL: {'; '.join(each.message for each in wrong)}")
+    root = {**_queries(world, token), **_mutations(world, token)}
+    result = execute_sync(schema, document, root_value=root, variable_values=body.get("variables") or {})
+    return _told(result)
+
+
+def _told(result: ExecutionResult) -> Json:
+    told: Json = {"data": result.data}
+    errors = [_error(each) for each in result.errors or ()]
+    return {**told, "errors": errors} if errors else told
+
+
+def _error(error: GraphQLError) -> Json:
+    cause = error.original_error
+    if not isinstance(cause, Unprocessable):
+        raise ContractBroken(f"GraphQL: {error}") from error
+    where = [{"line": each.line, "column": each.column} for each in error.locations or ()]
+    return {"type": cause.kind, "path": error.path, "locations": where, "message": str(cause)}
+
+
+# ---- what can be asked
+
+
+def _queries(world: World, token: Token | None) -> Json:
+    def repository(_: object, owner: str, name: str, **__: object) -> Json:
+        if f"{owner}/{name}".lower() != world.full_name.lower() or not world.allowed(token, "metadata"):
+            told = f"Could not resolve to a Repository with the name '{owner}/{name}'."
+            raise Unprocessable(told, "NOT_FOUND")
+        return _repository(world)
+
+    limit = {"limit": 5000, "remaining": world.settings.requests_left, "cost": 1, "resetAt": world.now()}
+    return {
+        "repository": repository,
+        "node": lambda _, id: _pull(world, _found(world, id)),  # noqa: A006 - the argument's name in the schema
+        "viewer": lambda _: _actor(world, token.login if token else ""),
+        "rateLimit": lambda _, **__: limit,
+    }
+
+
+def _found(world: World, node: str) -> Pull:
+    for each in world.pulls.values():
+        if each.node == node:
+            return each
+    raise Unprocessable(f"Could not resolve to a node with the global id of '{node}'", "NOT_FOUND")
+
+
+def _actor(world: World, login: str) -> Json:
+    person = world.person(login)
+    page = f"{world.web_url}/{login}"
+    kind = {"__typename": person.kind, "id": person.node, "login": login}
+    return {**kind, "url": page, "resourcePath": f"/{login}", "avatarUrl": f"{page}.png"}
+
+
+def _queue(world: World, branch: str) -> Json | None:
+    if not any(demand.merge_queue for _, demand in world.demands(branch)):
+        return None
+    return {"__typename": "MergeQueue", "id": f"MQ_{branch}", "url": f"{world.web_url}/queue/{branch}"}
+
+
+def _repository(world: World) -> Json:
+    def pull(_: object, number: int) -> Json:
+        if number not in world.pulls:
+            told = f"Could not resolve to a PullRequest with the number of {number}."
+            raise Unprocessable(told, "NOT_FOUND")
+        return _pull(world, world.pulls[number])
+
+    here = world.settings
+    return {
+        "__typename": "Repository",
+        "id": "R_00000001",
+        "name": world.name,
+        "nameWithOwner": world.full_name,
+        "isPrivate": here.private,
+        "autoMergeAllowed": here.allow_auto_merge,
+        "mergeCommitAllowed": here.allow_merge_commit,
+        "squashMergeAllowed": here.allow_squash_merge,
+        "rebaseMergeAllowed": here.allow_rebase_merge,
+        "defaultBranchRef": {"id": "REF_1", "name": world.default_branch},
+        "mergeQueue": lambda _, branch=None: _queue(world, branch or world.default_branch),
+        "pullRequest": pull,
+    }
+
+
+def _pull(world: World, it: Pull) -> Json:
+    wish = it.auto_merge
+    state = merging.merge_state(world, it)
+    mergeable = {"DIRTY": "CONFLICTING", "UNKNOWN": "UNKNOWN"}.get(state, "MERGEABLE")
+    entry = {"id": f"MQE_{it.number}", "position": 1, "state": "QUEUED"}
+    shown = {
+        "__typename": "PullRequest",
+        "id": it.node,
+        "number": it.number,
+        "title": it.title,
+        "body": it.body or "",
+        "url": f"{world.web_url}/{world.full_name}/pull/{it.number}",
+        "state": "MERGED" if it.merged_at else it.state.upper(),
+        "closed": it.state == "closed",
+        "merged": it.merged_at is not None,
+        "isDraft": it.draft,
+        "author": _actor(world, it.author),
+        "baseRefName": it.base,
+        "headRefName": it.head,
+        "headRefOid": it.head_sha,
+        "mergeable": mergeable,
+        "mergeStateStatus": state if it.state == "open" else "UNKNOWN",
+        "reviewDecision": merging.review_decision(world, it),
+        "mergeQueue": _queue(world, it.base),
+        "isInMergeQueue": it.queued,
+        "mergeQueueEntry": entry if it.queued else None,
+    }
+    request = wish and {
+        "mergeMethod": wish.method,
+        "commitHeadline": wish.headline,
+        "commitBody": wish.body,
+        "enabledAt": wish.at,
+        "enabledBy": _actor(world, wish.by),
+        "pullRequest": shown,
+    }
+    return {**shown, "autoMergeRequest": request}
+
+
+# ---- what can be done
+
+
+def _mutations(world: World, token: Token | None) -> Json:
+    def may_write() -> str:
+        if token is None or not world.allowed(token, "contents", "write"):
+            raise Unprocessable("Resource not accessible by integration", "FORBIDDEN")
+        return token.login
+
+    return {
+        "enablePullRequestAutoMerge": lambda _, input: _enable(world, may_write(), input),  # noqa: A006
+        "disablePullRequestAutoMerge": lambda _, input: _disable(world, may_write(), input),  # noqa: A006
+        "enqueuePullRequest": lambda _, input: _enqueue(world, may_write(), input),  # noqa: A006
+    }
+
+
+def _enable(world: World, login: str, wish: Json) -> Json:
+    pull = _found(world, wish["pullRequestId"])
+    method = wish.get("mergeMethod", "MERGE")
+    for applies, told in _refusals(world, pull, method, wish.get("expectedHeadOid")):
+        if applies():
+            raise Unprocessable(told)
+    pull.auto_merge = AutoMerge(
+        login, method, wish.get("commitHeadline"), wish.get("commitBody"), world.now()
+    )
+    world.record(pull, "auto_merge_enabled", login)
+    return _done(world, login, pull, wish)
+
+
+def _refusals(
+    world: World, pull: Pull, method: str, expected: str | None
+) -> list[tuple[Callable[[], object], str]]:
+    """Give the reasons for which GitHub does not switch auto-merge on, in its words."""
+    queue = _queue(world, pull.base) is not None
+    word = f"Pull request Merge method {method.lower()} merging is not allowed on this repository"
+    return [
+        (lambda: pull.state != "open", "Can't enable auto-merge for this pull request"),
+        (lambda: expected is not None and expected != pull.head_sha, MODIFIED),
+        (
+            lambda: not world.settings.allow_auto_merge,
+            "Pull request Auto merge is not allowed for this repository",
+        ),
+        (lambda: method.lower() not in merging.methods(world, pull.base), word),
+        (
+            lambda: not world.demands(pull.base),
+            "Pull request Protected branch rules not configured for this branch",
+        ),
+        (
+            lambda: not queue and merging.merge_state(world, pull) == "CLEAN",
+            "Pull request Pull request is in clean status",
+        ),
+        (
+            lambda: not queue and merging.merge_state(world, pull) == "UNSTABLE",
+            "Pull request Pull request is in unstable status",
+        ),
+    ]
+
+
+def _disable(world: World, login: str, wish: Json) -> Json:
+    pull = _found(world, wish["pullRequestId"])
+    if pull.auto_merge is None:
+        raise Unprocessable("Can't disable auto-merge for this pull request.")
+    pull.auto_merge = None
+    world.record(pull, "auto_merge_disabled", login)
+    return _done(world, login, pull, wish)
+
+
+def _enqueue(world: World, login: str, wish: Json) -> Json:
+    pull = _found(world, wish["pullRequestId"])
+    if _queue(world, pull.base) is None:
+        raise Unprocessable("Pull request The merge queue is not enabled for this branch")
+    pull.queued = True
+    world.record(pull, "added_to_merge_queue", login)
+    entry = {"id": f"MQE_{pull.number}", "position": 1, "state": "QUEUED"}
+    return {"clientMutationId": wish.get("clientMutationId"), "mergeQueueEntry": entry}
+
+
+def _done(world: World, login: str, pull: Pull, wish: Json) -> Json:
+    said = {"clientMutationId": wish.get("clientMutationId"), "actor": _actor(world, login)}
+    return {**said, "pullRequest": _pull(world, pull)}
