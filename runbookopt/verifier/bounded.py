@@ -1,13 +1,18 @@
-"""Checks that a hostile output could keep busy for ever, run in a child process where they can be stopped.
+"""Checks that a hostile output could keep busy for ever, and programs, run where they can be stopped.
 
-One child serves all checks of this process. It stops itself on the processor's clock, so that a verdict does
-not depend on how busy the machine is; the parent's wall clock is only the last resort.
+One child serves the regular expressions of this process, another the Python functions of the repository,
+which may do to it what they like. The first stops itself on the processor's clock, so that a verdict does not
+depend on how busy the machine is; the parent's wall clock is only the last resort.
 """
 
 import atexit
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +20,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from runbookopt.evidence.trajectory import Left
 from runbookopt.explanation import plain
-from runbookopt.verifier import checks
+from runbookopt.verifier import checks, program_checks
 from runbookopt.verifier.checks import Check, Finding
+from runbookopt.verifier.program_checks import Command, Python
 
 CPU_SECONDS = 1.0
 """What one check of one output may take."""
@@ -30,38 +37,76 @@ class _Question(Struct, frozen=True):
     check: Check
     output: str | None
     reference: Any
+    left: Left | None = None
 
 
-def examine(check: Check, *, output: str | None, reference: Any) -> Finding:  # noqa: ANN401 - any JSON value
+def examine(check: Check, *, output: str | None, reference: Any, left: Left | None = None) -> Finding:  # noqa: ANN401 - any JSON value
     """Judge one output as `checks.examine` does; a check that crashes or takes too long is an error."""
-    question = _Question(check, output, reference)
-    return _child().ask(question) if checks.may_run_away(check) else _answer(question)
+    match check:
+        case Command():
+            return program_checks.run(check, output=output, reference=reference, left=left)
+        case Python():
+            question = _Question(check, output, reference, left)
+            return _child(program_checks.repository_root()).ask(question, check.seconds + WALL_SECONDS)
+        case _ if output is not None and checks.may_run_away(check):
+            return _child(None).ask(_Question(check, output, reference), WALL_SECONDS)
+        case _:
+            return _answer(_Question(check, output, reference, left))
 
 
 def serve() -> None:
-    """Answer questions from stdin on stdout, one JSON line each, until stdin ends: the child's whole life."""
-    import signal  # noqa: PLC0415 - only the child stops itself
+    """Answer questions from stdin, one JSON line each, on stdout until stdin ends: the child's whole life."""
 
     def too_long(_: int, __: object) -> None:
         raise TimeoutError
 
     signal.signal(signal.SIGVTALRM, too_long)
-    for line in sys.stdin.buffer:
+    signal.signal(signal.SIGALRM, too_long)
+    asked, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for ours in (0, 1):  # what a function prints is no answer
+        os.dup2(nowhere, ours)
+    for line in asked:
         question = msgspec.json.decode(line, type=_Question)
-        signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
-        finding = _answer(question)
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        sys.stdout.buffer.write(msgspec.json.encode(finding) + b"\n")
-        sys.stdout.buffer.flush()
+        answers.write(msgspec.json.encode(_answer(question)) + b"\n")
+        answers.flush()
 
 
 def _answer(question: _Question) -> Finding:
+    check, seconds = question.check, CPU_SECONDS
     try:
-        return checks.examine(question.check, output=question.output, reference=question.reference)
+        match check:
+            case Python():
+                seconds = check.seconds
+                with _stopped(signal.ITIMER_REAL, seconds):
+                    return program_checks.call(
+                        check, output=question.output, reference=question.reference, left=question.left
+                    )
+            case _ if checks.may_run_away(check) and question.output is not None:
+                with _stopped(signal.ITIMER_VIRTUAL, seconds):
+                    return _examined(question)
+            case _:
+                return _examined(question)
     except TimeoutError:
-        return Finding("error", f"the check took more than {CPU_SECONDS:g} s")
-    except Exception as crash:  # noqa: BLE001 - whatever a check dies of, the verifier fails closed
+        return Finding("error", f"the check took more than {seconds:g} s")
+    except (Exception, SystemExit) as crash:  # noqa: BLE001 - whatever a check dies of, the verifier fails closed
         return Finding("error", plain(f"the check crashed: {type(crash).__name__}: {crash}")[:200])
+
+
+def _examined(question: _Question) -> Finding:
+    return checks.examine(
+        question.check, output=question.output, reference=question.reference, left=question.left
+    )
+
+
+@contextlib.contextmanager
+def _stopped(timer: int, seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in what runs here when the time is up."""
+    signal.setitimer(timer, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(timer, 0)
 
 
 _SERVE = "import sys; sys.path.append(sys.argv[1]); from runbookopt.verifier import bounded; bounded.serve()"
@@ -70,15 +115,16 @@ _SERVE = "import sys; sys.path.append(sys.argv[1]); from runbookopt.verifier imp
 class _Child:
     """The process that answers, started anew when it has died."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: dict[str, str] | None, root: Path | None) -> None:
+        self._environ, self._root = environ, root
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self._end)
 
-    def ask(self, question: _Question) -> Finding:
+    def ask(self, question: _Question, seconds: float) -> Finding:
         with self._lock:
             process = self._alive()
-            last_resort = threading.Timer(WALL_SECONDS, process.kill)
+            last_resort = threading.Timer(seconds, process.kill)
             last_resort.start()
             try:
                 answer = _exchange(process, msgspec.json.encode(question) + b"\n")
@@ -102,6 +148,8 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=self._environ,
+                cwd=self._root,
                 start_new_session=True,  # Ctrl-C is the parent's
             )
         return self._process
@@ -109,6 +157,8 @@ class _Child:
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # and what a function started
             process.kill()
             process.communicate()
 
@@ -125,5 +175,8 @@ def _exchange(process: "subprocess.Popen[bytes]", line: bytes) -> bytes:
 
 
 @cache
-def _child() -> _Child:
-    return _Child()
+def _child(root: Path | None) -> _Child:
+    """Give the child for the Python functions of the repository at `root`, or the one for patterns."""
+    if root is None:
+        return _Child(None, None)
+    return _Child({name: os.environ[name] for name in program_checks.SEEN if name in os.environ}, root)

@@ -2,17 +2,24 @@
 
 What the agent failed to deliver is a fail; what the verifier failed to do is an error.
 """
-# ruff: noqa: D102 - what the methods of a check promise is said once, at _Check
+
 # ruff: noqa: ANN401 - a JSON value has any type
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from runbookopt.explanation import Misfit, against_schema, plain, schema_fault, shown
+from runbookopt.evidence.trajectory import Left
+from runbookopt.explanation import Misfit, against_schema, schema_fault, shown
+from runbookopt.verifier import trace_checks
+from runbookopt.verifier.finding import TOLD, Finding, Undelivered, Unjudgeable, enumerated, told
+from runbookopt.verifier.program_checks import Command, ProgramCheck, Python
+from runbookopt.verifier.trace_checks import TraceCheck
+
+__all__ = ["Check", "Finding", "examine", "looks_at_reference", "may_run_away", "runs_programs"]
 
 Path = Annotated[
     str,
@@ -24,39 +31,21 @@ Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
 MAX_NESTING = 100
 """Levels of an output's JSON; an output that goes deeper counts as no JSON."""
 
-TOLD = 100
-"""Characters of a value that an explanation quotes."""
-
-
-class Finding(Struct, frozen=True):
-    """What a check says of one output."""
-
-    result: Literal["pass", "fail", "error"]
-    explanation: str = ""
-
-
-class _Undelivered(Exception):
-    """What the agent delivered instead of what is looked at."""
-
-
-class _Unjudgeable(Exception):
-    """Why the verifier cannot say."""
-
 
 class _Check(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
     path: Path | None = None
 
     def wanted(self, reference: Any) -> Any:
-        """Give what the output is held against; raises _Unjudgeable."""
-        raise _Unjudgeable(f"no expectation in {shown(reference)}")
+        """Give what the output is held against; raises Unjudgeable."""
+        raise Unjudgeable(f"no expectation in {shown(reference)}")
 
     def words(self, wanted: Any) -> str:
         """Say what is expected, as it stands behind "expected"."""
-        return _told(wanted)
+        return told(wanted)
 
     def instead(self, got: Any, wanted: Any) -> str | None:
         """Say what was got where that is not what was wanted; None is a pass."""
-        return None if _same(got, wanted) else _told(got)
+        return None if _same(got, wanted) else told(got)
 
 
 class Equals(_Check, frozen=True, tag="equals"):
@@ -80,7 +69,7 @@ class Equals(_Check, frozen=True, tag="equals"):
             return self.value
         wanted = _referred(reference, self.reference)
         if self.path is None and not isinstance(wanted, str):
-            raise _Unjudgeable(f"expected text at {self.reference} of the reference, got {_told(wanted)}")
+            raise Unjudgeable(f"expected text at {self.reference} of the reference, got {told(wanted)}")
         return wanted
 
 
@@ -97,10 +86,10 @@ class OneOf(_Check, frozen=True, tag="one_of"):
         return self.values if self.reference is None else _listed(reference, self.reference)
 
     def words(self, wanted: Sequence[Any]) -> str:
-        return f"one of {_enumerated(wanted)}"
+        return f"one of {enumerated(wanted)}"
 
     def instead(self, got: Any, wanted: Sequence[Any]) -> str | None:
-        return None if any(_same(got, value) for value in wanted) else _told(got)
+        return None if any(_same(got, value) for value in wanted) else told(got)
 
 
 class _Texts(_Check, frozen=True):
@@ -120,7 +109,7 @@ class _Texts(_Check, frozen=True):
             return self.values or (self.value or "",)
         texts = _listed(reference, self.reference)
         if not all(isinstance(text, str) and text for text in texts):
-            raise _Unjudgeable(f"expected text at {self.reference} of the reference, got {_told(texts)}")
+            raise Unjudgeable(f"expected text at {self.reference} of the reference, got {told(texts)}")
         return texts
 
 
@@ -128,32 +117,32 @@ class Contains(_Texts, frozen=True, tag="contains"):
     """The text holds `value`, or each of `values`; a list has them among its items."""
 
     def words(self, wanted: Sequence[str]) -> str:
-        return f"text with {_enumerated(wanted)}"
+        return f"text with {enumerated(wanted)}"
 
     def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
         missing = [text for text in wanted if text not in _searchable(got)]
-        return f"{_told(got)} without {_enumerated(missing)}" if missing else None
+        return f"{told(got)} without {enumerated(missing)}" if missing else None
 
 
 class NotContains(_Texts, frozen=True, tag="not_contains"):
     """The text holds neither `value` nor any of `values`; a list has none of them among its items."""
 
     def words(self, wanted: Sequence[str]) -> str:
-        return f"text without {_enumerated(wanted)}"
+        return f"text without {enumerated(wanted)}"
 
     def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
         found = [text for text in wanted if text in _searchable(got)]
-        return f"{_told(got)} with {_enumerated(found)}" if found else None
+        return f"{told(got)} with {enumerated(found)}" if found else None
 
 
 class StartsWith(_Texts, frozen=True, tag="starts_with"):
     """The text begins with `value`, or with one of `values`."""
 
     def words(self, wanted: Sequence[str]) -> str:
-        return f"text that starts with {_enumerated(wanted, ' or ')}"
+        return f"text that starts with {enumerated(wanted, ' or ')}"
 
     def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
-        return None if _text(got).startswith(tuple(wanted)) else _told(got)
+        return None if _text(got).startswith(tuple(wanted)) else told(got)
 
 
 class Regex(_Check, frozen=True, tag="regex", kw_only=True):
@@ -173,10 +162,10 @@ class Regex(_Check, frozen=True, tag="regex", kw_only=True):
         return self.value
 
     def words(self, wanted: str) -> str:
-        return f"text that matches {_told(wanted)}"
+        return f"text that matches {told(wanted)}"
 
     def instead(self, got: Any, wanted: str) -> str | None:
-        return None if re.search(wanted, _text(got)) else _told(got)
+        return None if re.search(wanted, _text(got)) else told(got)
 
 
 class MaxChars(_Check, frozen=True, tag="max_chars", kw_only=True):
@@ -216,26 +205,38 @@ class JsonSchema(_Check, frozen=True, tag="json_schema", kw_only=True):
         return f"JSON where this is wrong: {'; '.join(found[:3])}{more}" if found else None
 
 
-Check = Equals | OneOf | Contains | NotContains | StartsWith | Regex | MaxChars | JsonSchema
+OutputCheck = Equals | OneOf | Contains | NotContains | StartsWith | Regex | MaxChars | JsonSchema
+Check = OutputCheck | TraceCheck | ProgramCheck
 
 
-def examine(check: Check, *, output: str | None, reference: Any) -> Finding:
-    """Judge one output; `reference` is the task's.
+def examine(check: Check, *, output: str | None, reference: Any, left: Left | None = None) -> Finding:
+    """Judge one output; `reference` is the task's, and `left` what the attempt left beside the output.
 
-    A regular expression runs for as long as a hostile output makes it: see `may_run_away`.
+    A regular expression runs for as long as a hostile output makes it: see `may_run_away`. A check that is a
+    program is run by `bounded` alone.
     """
-    this: _Check = check
+    match check:
+        case Command() | Python():
+            return Finding("error", "a check that is a program was not run")
+        case _Check():
+            return _examined(check, output, reference, left)
+        case _:
+            return trace_checks.examine(check, output, left)
+
+
+def _examined(this: Any, output: str | None, reference: Any, left: Left | None) -> Finding:
+    check: _Check = this
     wanted = None
     try:
-        wanted = this.wanted(reference)
-        instead = this.instead(_looked_at(check, output), wanted)
-    except _Unjudgeable as reason:
+        wanted = check.wanted(reference)
+        instead = check.instead(_looked_at(check, output, left), wanted)
+    except Unjudgeable as reason:
         return Finding("error", str(reason))
-    except _Undelivered as undelivered:
+    except Undelivered as undelivered:
         instead = str(undelivered)
     if instead is None:
         return Finding("pass")
-    return Finding("fail", f"expected {this.words(wanted)}, got {instead}")
+    return Finding("fail", f"expected {check.words(wanted)}, got {instead}")
 
 
 def may_run_away(check: Check) -> bool:
@@ -247,6 +248,11 @@ def may_run_away(check: Check) -> bool:
             return b'"pattern' in msgspec.json.encode(schema)  # patternProperties too
         case _:
             return False
+
+
+def runs_programs(check: Check) -> bool:
+    """Whether the check runs code that is not ours: `bounded` starts a process for it."""
+    return isinstance(check, Command | Python)
 
 
 def looks_at_reference(check: Check) -> bool:
@@ -264,39 +270,39 @@ def _referred(reference: object, path: str) -> Any:
     try:
         return _follow(reference, path)
     except LookupError:
-        raise _Unjudgeable(f"nothing at {path} of the task's reference") from None
+        raise Unjudgeable(f"nothing at {path} of the task's reference") from None
 
 
 def _listed(reference: object, path: str) -> Sequence[Any]:
     value = _referred(reference, path)
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
-        raise _Unjudgeable(f"an empty list at {path} of the task's reference")
+        raise Unjudgeable(f"an empty list at {path} of the task's reference")
     return values
 
 
-def _looked_at(check: Check, output: str | None) -> Any:
+def _looked_at(check: _Check, output: str | None, left: Left | None) -> Any:
     if output is None:
-        raise _Undelivered("no output")
+        raise Undelivered(trace_checks.no_output(left))
     if check.path is None and not isinstance(check, JsonSchema):
         return output
     value = _json(output)
     try:
         return _follow(value, check.path or "$")
     except LookupError:
-        raise _Undelivered(f"nothing at {check.path}") from None
+        raise Undelivered(f"nothing at {check.path}") from None
 
 
 def _json(output: str) -> Any:
     try:
         value = msgspec.json.decode(output)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise _Undelivered(f"text that is not JSON: {_told(output)}") from None
+        raise Undelivered(f"text that is not JSON: {told(output)}") from None
     level = [value]
     for _ in range(MAX_NESTING):
         level = [child for parent in level for child in _children(parent)]
     if level:
-        raise _Undelivered(f"JSON of more than {MAX_NESTING} levels")
+        raise Undelivered(f"JSON of more than {MAX_NESTING} levels")
     return value
 
 
@@ -327,21 +333,9 @@ def _same(one: object, other: object) -> bool:
 
 def _text(got: object) -> str:
     if not isinstance(got, str):
-        raise _Undelivered(f"{_told(got)}, which is not text")
+        raise Undelivered(f"{told(got)}, which is not text")
     return got
 
 
 def _searchable(got: object) -> str | Sequence[Any]:
     return got if isinstance(got, list) else _text(got)
-
-
-def _told(value: object) -> str:
-    """Quote a value within a sentence: text as it is, where that can be read, else as JSON."""
-    readable = isinstance(value, str) and value.strip() == value and re.search(r"[^\W\d]", value)
-    text = plain(value) if isinstance(value, str) and readable else shown(value, TOLD)
-    return text if len(text) <= TOLD else f"{text[: TOLD - 3]}..."
-
-
-def _enumerated(values: Sequence[Any], joint: str = ", ") -> str:
-    text = joint.join(_told(value) for value in values)
-    return text if len(text) <= 2 * TOLD else f"{text[: 2 * TOLD - 3]}..."

@@ -210,9 +210,9 @@ def assess(
 
 
 def _checked(check: Check, output: str | None, reference: Any, left: Left | None) -> Finding:  # noqa: ANN401
-    finding = bounded.examine(check, output=output, reference=reference)
+    finding = bounded.examine(check, output=output, reference=reference, left=left)
     if finding.result == "error":
-        finding = bounded.examine(check, output=output, reference=reference)
+        finding = bounded.examine(check, output=output, reference=reference, left=left)
     return finding
 
 

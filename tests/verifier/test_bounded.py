@@ -53,7 +53,7 @@ def test_the_child_survives_ctrl_c_and_ends_with_its_parent(tmp_path: Path) -> N
         "try: os.killpg(0, signal.SIGINT)\n"
         "except KeyboardInterrupt: pass\n"
         "result = bounded.examine(Regex(value='a'), output='b', reference=None).result\n"
-        "print(bounded._child()._process.pid, result)"
+        "print(bounded._child(None)._process.pid, result)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

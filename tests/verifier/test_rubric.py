@@ -84,7 +84,10 @@ def test_every_mistake_in_a_rubric_is_named() -> None:
 """
     with pytest.raises(MalformedFile) as caught:
         read_rubric(data, "r.yaml")
-    kinds = "equals, one_of, contains, not_contains, starts_with, regex, max_chars, json_schema"
+    kinds = (
+        "equals, one_of, contains, not_contains, starts_with, regex, max_chars, json_schema, exit_code, "
+        "max_seconds, file_exists, tool_called, tool_not_called, tool_sequence, max_steps, command, python"
+    )
     assert str(caught.value).splitlines() == [
         "r.yaml:2: criteria[0].weight: expected a number > 0, got 0",
         f"r.yaml:3: criteria[1].check.kind: expected one of {kinds}, got \"regx\" (did you mean 'regex'?)",
