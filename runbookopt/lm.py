@@ -93,9 +93,11 @@ class Model:
         self.usage = Usage()
         self._environ = environ
         self._redactor = Redactor(environ)
+        self._clean = lru_cache(maxsize=64)(self._redactor.clean)  # a runbook goes with each of its tasks
         self._answered = False
         self._barren = 0
-        self._clients: _Clients | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: AsyncGenerator[None] | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.name!r})"
@@ -104,6 +106,7 @@ class Model:
         """Ask until there is an answer; raises LmFailure, and LmBroken where asking on makes no sense.
 
         The same messages with another `repeat` are another sample: a seed in the settings is mixed with it.
+        Secrets are taken out of what is sent and of what comes back.
         """
         call = Attempts(self.settings.attempts, self.settings.patience_seconds, met=lambda: self._answered)
         request = self._request(messages, repeat)
@@ -115,7 +118,7 @@ class Model:
             if not broken:
                 raise
             place, variables = self.settings.api_base or "its provider", " or ".join(self._variables())
-            message = f"{self.name}: {advice(failure, place, variables)}"
+            message = self._redactor.clean(f"{self.name}: {advice(failure, place, variables)}")
         else:
             return Completion(text, call.usage)
         finally:
@@ -126,7 +129,7 @@ class Model:
         import asyncio
 
         litellm = _litellm()
-        await self._keep_clients()
+        await self._begin_in_this_loop()
         response, failure = None, None
         async with self.width.slot() as slot:
             try:
@@ -147,23 +150,11 @@ class Model:
     def _text(self, response: Any, call: Attempts) -> str:  # noqa: ANN401 - litellm's own record
         """Count what was billed, and give the text; raises LmFailure where there is none."""
         call.usage += self._billed(response)
-        choice = response.choices[0] if response.choices else None
-        text = (choice.message.content if choice else None) or ""
-        finish = choice.finish_reason if choice else None
-        kind, message = None, ""
-        if finish == "content_filter" or (choice and getattr(choice.message, "refusal", None)):
-            kind, message = "refused", "the provider's content filter took the reply out"
-        elif finish == "length":
-            kind, message = (
-                "truncated",
-                f"the reply was cut at its {response.usage.completion_tokens}th token",
-            )
-        elif not text.strip():
-            kind, message = "empty", "the reply has no text"
-        if kind is None:
-            return str(text)
-        call.count(kind)
-        raise LmFailure(kind, message, call.usage)
+        lack = _lack(response)
+        if lack is None:
+            return self._clean(response.choices[0].message.content)
+        call.count(lack.kind)
+        raise lack
 
     def _billed(self, response: Any) -> Usage:  # noqa: ANN401 - litellm's own record
         told = getattr(response, "usage", None)
@@ -182,7 +173,9 @@ class Model:
         settings = self.settings
         wanted = {
             "model": settings.model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [
+                {"role": message.role, "content": self._clean(message.content)} for message in messages
+            ],
             "api_base": settings.api_base,
             "api_key": self._api_key(),
             "temperature": settings.temperature,
@@ -193,9 +186,7 @@ class Model:
             "max_retries": 0,
             "drop_params": True,  # some providers take no seed, some models no temperature
         }
-        if (
-            "claude" in settings.model
-        ):  # caches only up to a mark; the others find the common start themselves
+        if "claude" in settings.model:  # it caches up to a mark; others find the common start themselves
             wanted["cache_control_injection_points"] = [{"location": "message", "role": "system"}]
         return {name: value for name, value in wanted.items() if value is not None}
 
@@ -214,14 +205,13 @@ class Model:
         provider = _provider(self.settings.model)
         return _VARIABLES.get(provider, (f"{provider.upper()}_API_KEY",))
 
-    async def _keep_clients(self) -> None:
-        """See to it that the connections of this event loop are closed with it."""
+    async def _begin_in_this_loop(self) -> None:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        if self._clients is None or self._clients.loop is not loop:
-            self._clients = _Clients(loop)
-            await anext(self._clients.closing)
+        if self._loop is not loop:
+            self._loop, self._connections = loop, _connections()
+            await anext(self._connections)
 
     def _failure(self, error: BaseException) -> LmFailure:
         """Translate a foreign error; nothing of the key is left in it."""
@@ -233,6 +223,8 @@ class Model:
             said = f"no answer within {self.settings.timeout_seconds:g} s"
         elif kind == "unknown_model" and not isinstance(error, _litellm().exceptions.NotFoundError):
             said = "a name is provider/model, as in openai/gpt-5-mini"
+        elif kind == "unparsable":
+            said = "the server's reply is no JSON"
         elif kind in {"connection", "certificate"}:
             said = self._redactor.clean(str(_chain(error)[-1])) or "the connection was cut"
         line = " ".join(said.split())
@@ -296,21 +288,27 @@ def _provider(model: str) -> str:
         return model.split("/", 1)[0]
 
 
-class _Clients:
-    """The connections of one event loop; `closing` closes them when the loop closes its generators."""
-
-    def __init__(self, loop: "asyncio.AbstractEventLoop") -> None:
-        self.loop = loop
-        self.closing = _closing()
-
-
-async def _closing() -> AsyncGenerator[None]:
+async def _connections() -> AsyncGenerator[None]:
+    """Close the connections of this event loop when it closes its generators."""
     litellm = _litellm()
     try:
         yield
     finally:
         await litellm.close_litellm_async_clients()
         litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _lack(response: Any) -> LmFailure | None:  # noqa: ANN401 - litellm's own record
+    """Say what a reply lacks to be an answer."""
+    choice = response.choices[0] if response.choices else None
+    finish = choice.finish_reason if choice else None
+    if finish == "content_filter" or getattr(choice and choice.message, "refusal", None):
+        return LmFailure("refused", "the provider took the reply out: its content filter", Usage())
+    if finish == "length":
+        return LmFailure("truncated", "the reply was cut at its most tokens: raise max_tokens", Usage())
+    if not choice or not (choice.message.content or "").strip():
+        return LmFailure("empty", "the reply has no text", Usage())
+    return None
 
 
 def _kind(error: BaseException) -> str:

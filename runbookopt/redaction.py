@@ -44,6 +44,20 @@ _OURS = {
     "bearer token": r"(?i)\bbearer\s+(?=[\w.~+/=-]{0,60}\d)[\w.~+/=-]{20,}",
 }
 
+_NEEDS = {
+    "AWS Access Key": ("a3t", "abia", "acca", "akia", "asia", "aws"),
+    "Artifactory Credentials": ("AKC", "AP"),
+    "Cloudant Credentials": ("cloudant",),
+    "Mailchimp Access Key": ("-us",),
+    "Slack Token": ("xox", "slack"),
+    "SoftLayer Credentials": ("softlayer",),
+    "Stripe Access Key": ("k_live_",),
+    "private key": ("-----begin",),
+    "model provider's key": ("sk-", "aiza", "hf_", "gsk_", "xai-"),
+    "bearer token": ("bearer",),
+}
+"""Words without which the slower patterns find nothing, as they stand or in lower case."""
+
 _ASSIGNMENT = r"(?:(?<=\W)|(?<=^))"
 """How detect-secrets' slow patterns begin: a vendor's name, a word for secret, and at least 24 characters."""
 
@@ -52,9 +66,15 @@ _BEFORE = 120  # characters before a long run in which an assignment may begin
 
 
 class _Pattern(Struct, frozen=True):
+    """What a kind of secret looks like; `needs` are words of which one stands in every text that has it."""
+
     name: str
     regex: re.Pattern[str]
-    is_assignment: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        return f"[removed: {self.name}]"
 
 
 class Redactor:
@@ -75,11 +95,14 @@ class Redactor:
         """Give the text with `[removed: <what it was>]` for each secret; cleaning again changes nothing."""
         if self._values is not None:
             text = self._values.sub("[removed: credential]", text)
-        for pattern in _patterns():
-            if pattern.is_assignment:
+        everywhere, near_long_runs = _patterns()
+        lowered = text.lower()
+        for pattern in everywhere:
+            if not pattern.needs or any(word in text or word in lowered for word in pattern.needs):
+                text = pattern.regex.sub(pattern.mark, text)
+        if _LONG.search(text):
+            for pattern in near_long_runs:
                 text = _cleaned_near_long_runs(pattern, text)
-            else:
-                text = pattern.regex.sub(f"[removed: {pattern.name}]", text)
         return text
 
 
@@ -95,24 +118,29 @@ def _cleaned_near_long_runs(pattern: _Pattern, text: str) -> str:
     kept = 0
     for run in _LONG.finditer(text):
         for found in pattern.regex.finditer(text, max(kept, run.start() - _BEFORE), run.end() + 1):
-            parts += [text[kept : found.start()], f"[removed: {pattern.name}]"]
+            parts += [text[kept : found.start()], pattern.mark]
             kept = found.end()
     return "".join([*parts, text[kept:]]) if parts else text
 
 
 @lru_cache(maxsize=1)
-def _patterns() -> tuple[_Pattern, ...]:
+def _patterns() -> tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]:
+    """Give the patterns that are looked for everywhere, and those for near long runs of characters."""
     from detect_secrets.core.plugins.util import (  # noqa: PLC0415 - a third of a second
         get_mapping_from_secret_type_to_class,
     )
     from detect_secrets.plugins.base import RegexBasedDetector  # noqa: PLC0415
 
-    ours = [_Pattern(name, re.compile(pattern)) for name, pattern in _OURS.items()]
-    plugins: Mapping[str, Any] = get_mapping_from_secret_type_to_class()
-    theirs = [
-        _Pattern(name.lower(), regex, regex.pattern.startswith(_ASSIGNMENT))
-        for name, plugin in sorted(plugins.items())
-        if issubclass(plugin, RegexBasedDetector) and name not in _LEFT_OUT
-        for regex in plugin.denylist
+    everywhere = [
+        _Pattern(name, re.compile(pattern), _NEEDS.get(name, ())) for name, pattern in _OURS.items()
     ]
-    return (*ours, *theirs)
+    near_long_runs: list[_Pattern] = []
+    plugins: Mapping[str, Any] = get_mapping_from_secret_type_to_class()
+    for name, plugin in sorted(plugins.items()):
+        if issubclass(plugin, RegexBasedDetector) and name not in _LEFT_OUT:
+            for regex in plugin.denylist:
+                if regex.pattern.startswith(_ASSIGNMENT):
+                    near_long_runs.append(_Pattern(name.lower(), regex))
+                else:
+                    everywhere.append(_Pattern(name.lower(), regex, _NEEDS.get(name, ())))
+    return tuple(everywhere), tuple(near_long_runs)

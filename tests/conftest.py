@@ -149,6 +149,12 @@ def model_pair() -> ModuleType:
     return _beside("model_pair")
 
 
+@pytest.fixture(scope="session")
+def openai_server() -> ModuleType:
+    """Give tests/openai_server.py: a scripted server on loopback that speaks as OpenAI's does."""
+    return _beside("openai_server")
+
+
 def _beside(name: str) -> ModuleType:
     found = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert found is not None

@@ -1,0 +1,39 @@
+"""The chat agent: a model that is given the runbook, then the task, and whose reply is the output."""
+
+from runbookopt.agents.agent import AgentFailure, Produced
+from runbookopt.lm import LmFailure, Message, Model
+from runbookopt.records import canonical, digest_of
+
+OWN_FAILINGS = frozenset({"refused", "truncated", "empty", "context"})
+"""Kinds of failures by which the model, given this runbook and this task, delivers nothing."""
+
+
+class ChatAgent:
+    """The runbook as the system prompt, the task's input as the user's message, as text or as JSON.
+
+    Repeats of one task are asked afresh. They are alike only where the provider keeps its word that
+    temperature and seed make them so: `deterministic` is what the settings say of that.
+    """
+
+    name = "chat"
+
+    def __init__(self, model: Model, *, deterministic: bool = False) -> None:
+        self.deterministic = deterministic
+        self.key = digest_of({"kind": "chat", "version": 1, "model": model.key})
+        self._model = model
+
+    async def rollout(self, runbook: str, task_input: object, repeat: str) -> Produced:
+        """Have the model do the task.
+
+        A model that refuses, stops short, says nothing or cannot take so much text has delivered nothing,
+        and would again; where no reply came for other reasons, AgentFailure is raised.
+        """
+        task = task_input if isinstance(task_input, str) else canonical(task_input).decode()
+        messages = [Message("system", runbook), Message("user", task)]
+        try:
+            completion = await self._model.complete(messages, repeat=repeat)
+        except LmFailure as failure:
+            if failure.kind in OWN_FAILINGS:
+                return Produced(output=None, usage=failure.usage)
+            raise AgentFailure(failure.kind, failure.message, failure.usage) from None
+        return Produced(output=completion.text, usage=completion.usage)
