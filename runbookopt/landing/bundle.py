@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -169,7 +169,7 @@ def seal(bundle: Bundle) -> Bundle:
 
 def encode(bundle: Bundle) -> bytes:
     """Give the canonical JSON of a sealed bundle."""
-    return canonical(msgspec.to_builtins(bundle))
+    return canonical(_fields(bundle))
 
 
 def read_bundle(data: bytes, path: str) -> Bundle:
@@ -246,8 +246,15 @@ class _AnyFormat(Struct, frozen=True):
 
 
 def _digest(bundle: Bundle) -> str:
-    fields = msgspec.to_builtins(bundle)
-    return digest_of({name: value for name, value in fields.items() if name != "digest"})
+    return digest_of({name: value for name, value in _fields(bundle).items() if name != "digest"})
+
+
+def _fields(bundle: Bundle) -> dict[str, Any]:
+    """Give the bundle as JSON values; where no model was called it is as it was before there were models."""
+    fields: dict[str, Any] = msgspec.to_builtins(bundle)
+    if not fields["spent"].get("usage"):
+        fields["spent"].pop("usage", None)
+    return fields
 
 
 def _other_format(found: str) -> str:

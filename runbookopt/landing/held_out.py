@@ -1,6 +1,10 @@
 """From a bundle's outputs to what the proof compares: one derivation for both halves (pure)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Left, Task
@@ -8,8 +12,10 @@ from runbookopt.landing.bundle import Beside, HeldOutOutputs
 from runbookopt.proof.allowance import group_digests, reference_digest
 from runbookopt.proof.comparison import Outcome, Pair
 from runbookopt.records import digest_of
-from runbookopt.verifier.checks import Finding
+from runbookopt.verifier.finding import Finding
+from runbookopt.verifier.program_checks import ProgramCheck
 from runbookopt.verifier.rubric import Rubric, assess
+from runbookopt.verifier.trace_checks import FileExists, TraceCheck, path_pattern
 
 CRITIQUE = 200
 """Characters of a critique that a bundle keeps."""
@@ -26,17 +32,26 @@ def group_digest(task: Task) -> str:
     return group_digests([group_of(task)])[0]
 
 
-def beside(rubric: Rubric, judged: Mapping[str, Finding], left: Left | None = None) -> Beside:
-    """Give what a bundle keeps beside an output: what the rubric looks at, and no more.
+class Tried(Struct, frozen=True):
+    """One attempt at a held-out task, as the first half knows it; `judged` is by criterion."""
 
-    A critique is by a model that read the output, so that it is cut short.
-    """
-    kept = {
-        criterion.id: Finding(found.result, _short(found.explanation))
-        for criterion in rubric.judged
-        if (found := judged.get(criterion.id)) is not None
-    }
-    return Beside(kept, left)
+    output: str | None
+    judged: Mapping[str, Finding] = {}
+    left: Left | None = None
+
+
+def put_out(rubric: Rubric, task: Task, before: Sequence[Tried], after: Sequence[Tried]) -> HeldOutOutputs:
+    """Give what a bundle holds of one held-out task: the outputs, and what else the rubric looks at."""
+    sides = [[_beside(rubric, tried) for tried in side] for side in (before, after)]
+    is_needed = any(each != Beside() for side in sides for each in side)
+    return HeldOutOutputs(
+        task.id,
+        group_digest(task),
+        before=tuple(tried.output for tried in before),
+        after=tuple(tried.output for tried in after),
+        beside_before=tuple(sides[0]) if is_needed else (),
+        beside_after=tuple(sides[1]) if is_needed else (),
+    )
 
 
 def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: Rubric) -> list[Pair]:
@@ -70,6 +85,38 @@ def _outcomes(
             errors_as=errors_as,
         )
         yield Outcome(judged.score, judged.objectives, judged.gates_failed, judged.errors)
+
+
+def _beside(rubric: Rubric, tried: Tried) -> Beside:
+    judged = {
+        criterion.id: Finding(found.result, _short(found.explanation))
+        for criterion in rubric.judged
+        if (found := tried.judged.get(criterion.id)) is not None
+    }
+    return Beside(judged, None if tried.left is None else _looked_at(rubric, tried.left))
+
+
+def _looked_at(rubric: Rubric, left: Left) -> Left | None:
+    """Give what the rubric's checks see: of steps the tools alone, but for a program, which may see all."""
+    checks = [criterion.check for criterion in rubric.criteria]
+    if any(isinstance(check, ProgramCheck) for check in checks):
+        return left
+    if not any(isinstance(check, TraceCheck) for check in checks):
+        return None
+    globs = [path_pattern(name) for check in checks if isinstance(check, FileExists) for name in check.names]
+    files = left.files and tuple(file for file in left.files if any(glob.fullmatch(file) for glob in globs))
+    steps = left.steps and tuple(_tools_of(step) for step in left.steps)
+    return replace(left, files=files, steps=steps, reason=None)
+
+
+def _tools_of(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a step with who took it and which tools it called, without a word of what was said."""
+    said = step.get("tool_calls")
+    calls = [call for call in said if isinstance(call, dict)] if isinstance(said, list | tuple) else []
+    names = [call.get("function_name") for call in calls]
+    who = "agent" if step.get("source") == "agent" else "other"
+    tools = [{"function_name": name} for name in names if isinstance(name, str)]
+    return {"source": who, "tool_calls": tools}
 
 
 def _short(text: str) -> str:

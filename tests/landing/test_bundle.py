@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.trajectory import Left
 from runbookopt.journal import Spent
 from runbookopt.landing.bundle import (
     AgentUsed,
+    Beside,
     Bundle,
     Change,
     Digests,
@@ -19,6 +21,7 @@ from runbookopt.landing.bundle import (
     ValidationSummary,
     changed_lines,
     encode,
+    models_by_role,
     read_bundle,
     seal,
     write_bundle,
@@ -26,6 +29,7 @@ from runbookopt.landing.bundle import (
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison, ObjectiveChange
 from runbookopt.records import MalformedFile, digest
+from runbookopt.verifier.finding import Finding
 
 A, B = digest(b"a"), digest(b"b")
 
@@ -58,6 +62,21 @@ EXAMPLE = Bundle(
     spent=Spent(10, 2, 1),
     settings={"budget.rollouts": 900},
 )  # fmt: skip
+
+JUDGED = msgspec.structs.replace(
+    EXAMPLE,
+    models=("agent: openai/gpt-5", "judge: openai/gpt-5-mini"),
+    outputs=(
+        HeldOutOutputs(
+            B,
+            A,
+            ("a",),
+            ("b",),
+            (Beside({"kind": Finding("fail", "It is not.")}),),
+            (Beside({"kind": Finding("pass")}, Left(0, 1.5, ("a.txt",), ({"source": "agent"},))),),
+        ),
+    ),
+)
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -100,9 +119,9 @@ def changed(value: object) -> object:
     return "x" if value is None else None
 
 
-@pytest.mark.parametrize("path", list(leaves(msgspec.to_builtins(seal(EXAMPLE)))), ids=str)
+@pytest.mark.parametrize("path", list(leaves(msgspec.json.decode(encode(seal(JUDGED))))), ids=str)
 def test_a_change_to_any_field_is_found(path: tuple[Any, ...]) -> None:
-    raw = msgspec.json.decode(encode(seal(EXAMPLE)))
+    raw = msgspec.json.decode(encode(seal(JUDGED)))
     *way, last = path
     place = raw
     for key in way:
@@ -128,6 +147,26 @@ def test_a_change_to_any_field_is_found(path: tuple[Any, ...]) -> None:
 def test_bytes_that_were_not_sealed_are_no_bundle(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(MalformedFile, match=r"^b\.json: "):
         read_bundle(spoil(encode(seal(EXAMPLE))), "b.json")
+
+
+def test_what_stands_beside_the_outputs_is_read_back() -> None:
+    sealed = seal(JUDGED)
+    assert read_bundle(encode(sealed), "b.json") == sealed
+    assert sealed.outputs == JUDGED.outputs
+    assert models_by_role(sealed) == {"agent": "openai/gpt-5", "judge": "openai/gpt-5-mini"}
+
+
+def test_a_bundle_without_a_judge_is_what_it_was_before_there_were_judges() -> None:
+    made_before = "sha256:055dc87f74f5093feff28a7e1759715ac3388c6330fd392d97003331fe2dafa4"
+    assert seal(EXAMPLE).digest == made_before
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_what_stands_beside_no_output_is_refused(side: str) -> None:
+    found = msgspec.structs.replace(JUDGED.outputs[0], **{f"beside_{side}": (Beside(), Beside())})
+    data = encode(seal(msgspec.structs.replace(JUDGED, outputs=(found,))))
+    with pytest.raises(MalformedFile, match=rf"outputs\[0\]\.beside_{side}: expected 1, one an output"):
+        read_bundle(data, "b.json")
 
 
 def test_another_format_is_named() -> None:
