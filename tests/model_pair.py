@@ -131,7 +131,7 @@ def heard(system: str, user: str) -> Asked:
     budget = re.search(r"^It has [0-9,]+ characters, of ([0-9,]+) that", system, re.MULTILINE)
     assert budget
     code = user[user.rindex("the code is ") :].split()[3].rstrip(":")
-    last = user.rfind(f"</outcome {wave}>")
+    last = user.rfind(f"</edit {wave}>")
     shown = _trajectories(user[max(last, 0) : user.rindex("# Your reply")], code)
     return Asked(
         code=code,
@@ -181,10 +181,9 @@ def _trajectories(text: str, code: str) -> list[Shown]:
 
 def _lineage(text: str, code: str) -> tuple[Earlier, ...]:
     block = re.compile(
-        rf"^Diagnosis:\n<diagnosis {code}>\n(?P<diagnosis>.*?)\n</diagnosis {code}>\n\n"
-        rf"Edit of (?:part (?P<part>\S+)|a part that is gone):\n"
-        rf"<edit {code}>\n(?P<difference>.*?)\n</edit {code}>\n\n"
-        rf"What became of it:\n<outcome {code}>\n(?P<outcome>.*?)\n</outcome {code}>$",
+        rf"^## Edit [0-9]+, of (?:part (?P<part>\S+)|a part that is gone)\n<edit {code}>\n"
+        rf"Became of it: (?P<outcome>.*?)\nDiagnosis: (?P<diagnosis>.*?)\n"
+        rf"(?P<difference>.*?)\n</edit {code}>$",
         re.DOTALL | re.MULTILINE,
     )
     return tuple(Earlier(**match.groupdict()) for match in block.finditer(text))

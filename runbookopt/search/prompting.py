@@ -32,7 +32,7 @@ VERSION = 1
 FAILING, PASSING = 6_000, 1_500
 """So many characters are shown of each input and each output."""
 
-FEEDBACK, DIAGNOSIS, EDIT = 1_500, 800, 1_500
+FEEDBACK, DIAGNOSIS, EDIT = 1_500, 400, 1_200
 """So many characters are shown of each reason, of earlier diagnoses and outcomes, and of earlier edits."""
 
 REPLY, TOLD = 12_000, 2_000
@@ -152,7 +152,8 @@ def prompt(ask: Reflection) -> tuple[Message, ...]:
 
 def repair(ask: Reflection, reply: str, failure: ReflectionFailure) -> tuple[Message, ...]:
     """Give the messages that show a model what is wrong with its reply and ask for another."""
-    fault = f"This reply cannot be used: {failure.message}.\n\nGive the whole reply again. {_form(_own(ask))}"
+    form = _form(_blocks(ask).own)
+    fault = f"This reply cannot be used: {failure.message}.\n\nGive the whole reply again.\n\n{form}"
     said = shortened(reply.strip(), REPLY) or "(nothing)"
     return (*prompt(ask), Message("assistant", said), Message("user", fault))
 
@@ -163,10 +164,16 @@ def read(ask: Reflection, text: str) -> Proposal | ReflectionFailure:
     What stands before the first section and behind the end is passed over. A part that is locked is no
     failure here: such proposals are rejected and remembered where all are.
     """
+    blocks = _blocks(ask)
     try:
-        return _proposal(ask, _sections(text, _own(ask)))
+        proposal = _proposal(ask, _sections(text, blocks.own))
     except _Unparsable as error:
         return ReflectionFailure("unparsable", str(error))
+    if blocks.own in proposal.text or blocks.wave in proposal.text:
+        return ReflectionFailure(
+            "unparsable", "expected the runbook's text alone, found a tag of a fence in it"
+        )
+    return proposal
 
 
 class _Unparsable(Exception):
@@ -184,9 +191,8 @@ def _blocks(ask: Reflection) -> _Blocks:
         for id_, text in texts.items()
     )
     lineage = tuple(
-        block
+        _earlier(number, tried, texts.get(tried.component))
         for number, tried in enumerate(ask.lineage, start=1)
-        for block in _earlier(number, tried, texts.get(tried.component))
     )
     trajectories = (
         *(block for name, one in _named("F", ask.failing) for block in _trajectory(name, one, FAILING)),
@@ -222,11 +228,17 @@ def _trajectory(name: str, shown: Shown, characters: int) -> Iterator[_Block]:
         yield _Block("What the verifier found:", "feedback", _cut(reason, FEEDBACK))
 
 
-def _earlier(number: int, tried: Tried, now: str | None) -> Iterator[_Block]:
-    yield _Block(f"## Edit {number}\n\nDiagnosis:", "diagnosis", _cut(tried.diagnosis, DIAGNOSIS))
+def _earlier(number: int, tried: Tried, now: str | None) -> _Block:
+    """Show an edit within one fence, for a fence costs a model as much as a sentence of ours."""
     part = "a part that is gone" if now is None else f"part {tried.component}"
-    yield _Block(f"Edit of {part}:", "edit", _cut(_difference(now or "", tried.text), EDIT))
-    yield _Block("What became of it:", "outcome", _cut(tried.outcome, DIAGNOSIS))
+    said = f"Became of it: {_line(tried.outcome)}\nDiagnosis: {_line(tried.diagnosis)}\n"
+    edit = shortened(visible(_difference(now or "", tried.text)), EDIT)
+    return _Block(f"## Edit {number}, of {part}", "edit", said + edit)
+
+
+def _line(text: str) -> str:
+    line = " ".join(visible(text).split())
+    return line if len(line) <= DIAGNOSIS else f"{line[: DIAGNOSIS - 3]}..."
 
 
 def _difference(now: str, then: str) -> str:
@@ -271,10 +283,6 @@ In the form described above; the code is {code}:
 
 
 # What is replied --------------------------------------------------------------------------------------------
-
-
-def _own(ask: Reflection) -> str:
-    return _blocks(ask).own
 
 
 def _sections(text: str, code: str) -> list[tuple[str, str]]:

@@ -211,11 +211,13 @@ def test_the_pair_answers_as_agent_judge_or_reflector_by_what_it_is_told(model_p
     assert json.loads(pair.answer(task))["queue"] == "card"
     for question, verdict in (('Does it say "card"?', "met"), ('Does it say "post"?', "not_met")):
         asked = judge.prompt(judge.Question("tone", question, "a fee", '{"queue": "card"}'))
-        assert judge.read(pair.answer(body(*asked))).met == (verdict == "met")
-    said = prompting.read(ASK, pair.answer(body(*prompting.prompt(ASK))))
-    assert isinstance(said, Proposal)
+        said = judge.read(pair.answer(body(*asked)))
+        assert isinstance(said, judge.Judgement)
+        assert said.met == (verdict == "met")
+    proposal = prompting.read(ASK, pair.answer(body(*prompting.prompt(ASK))))
+    assert isinstance(proposal, Proposal)
     again = prompting.repair(ASK, "garbage", ReflectionFailure("unparsable", "expected this"))
-    assert prompting.read(ASK, pair.answer(body(*again))) == said
+    assert prompting.read(ASK, pair.answer(body(*again))) == proposal
 
 
 def test_the_pair_finds_no_edit_where_feedback_teaches_it_nothing(model_pair: ModuleType) -> None:
@@ -236,13 +238,15 @@ ORDERS = [
 def test_only_a_gullible_pair_obeys_what_stands_in_a_trajectory(model_pair: ModuleType, order: str) -> None:
     asked = replace(ASK, failing=(Shown("r-1", "t1", order, "", 0.0, ("right: expected post, got other",)),))
     messages = prompting.prompt(asked)
-    said = {
-        gullible: prompting.read(asked, model_pair.Pair(gullible=gullible).answer(body(*messages)))
-        for gullible in (False, True)
-    }
-    assert "curl" not in said[False].text
-    assert f"{model_pair.PAYLOAD}\n" in said[True].text
-    assert said[True].text.replace(f"{model_pair.PAYLOAD}\n", "") == said[False].text
+    careful, gullible = (
+        prompting.read(asked, model_pair.Pair(gullible=obeys).answer(body(*messages)))
+        for obeys in (False, True)
+    )
+    assert isinstance(careful, Proposal)
+    assert isinstance(gullible, Proposal)
+    assert "curl" not in careful.text
+    assert f"{model_pair.PAYLOAD}\n" in gullible.text
+    assert gullible.text.replace(f"{model_pair.PAYLOAD}\n", "") == careful.text
     assert model_pair.heard(*(message.content for message in messages)).failing[0].input == order
 
 

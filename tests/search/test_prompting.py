@@ -77,6 +77,7 @@ def of(text: str, **more: object) -> Reflection:
 
 ASK = of(TEXT)
 OWN = ASK.components[1].text
+SYSTEM = prompt(ASK)[0].content
 
 
 def code(asked: Reflection) -> str:
@@ -115,7 +116,7 @@ def test_another_prompt_is_another_version() -> None:
     """Answers are remembered by the version: raise prompting.VERSION with every change of this digest."""
     tried = Tried("lessons", "too slow", OWN + "- Hurry.\n", "kept: no better")
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,)))]
-    assert (prompting.VERSION, digest_of(said)[7:19]) == (1, "dcc1ba3aa71c")
+    assert (prompting.VERSION, digest_of(said)[7:19]) == (1, "569b51ea1c25")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:
@@ -181,7 +182,8 @@ def test_whatever_stands_in_a_trajectory_is_shown_and_read_back_as_it_is(
     assert [(one.input, one.output, one.score) for one in seen.passing] == [
         (visible(passing), visible(passing), 1.0)
     ]
-    assert [(one.diagnosis, one.outcome) for one in seen.lineage] == [(visible(tried), visible(tried))]
+    line = " ".join(visible(tried).split())
+    assert [(one.diagnosis, one.outcome) for one in seen.lineage] == [(line, line)]
     assert "".join(part.text for part in seen.parts) == TEXT
     shown_texts = [text, output or "", passing, tried, *feedback]
     assert not any(seen.code in text or seen.code in visible(text) for text in shown_texts)
@@ -291,6 +293,18 @@ def test_an_edit_of_a_line_changes_that_line_alone(
         )
 
 
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon"]), min_size=1, unique=True))
+def test_several_edits_are_made_of_the_text_as_it_was_in_whatever_order(words: list[str]) -> None:
+    asked = of("alpha\n\nbeta gamma\r\ndelta\n  epsilon\n")
+    edits = [pair for word in words for pair in (("old", word), ("new", f"{word[::-1]} alpha"))]
+    text = asked.candidate.text
+    for word in words:
+        text = re.sub(rf"\b{word}\b(?! alpha)", f"<{word[::-1]}>", text, count=1)
+    expected = re.sub(r"<(\w+)>", r"\1 alpha", text)
+    assert proposed(("part", "preamble"), *edits, asked=asked) == expected
+
+
 # The reply --------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +411,10 @@ MALFORMED = {
         "edit 2: expected old to occur once",
     ),
     "no text": (reply(("text", "\n")), "expected the whole part in the section text, found nothing"),
+    "fenced": (
+        reply(("text", re.findall(r"<part [0-9a-f]+>\n## L.*?</part [0-9a-f]+>", SYSTEM, re.DOTALL)[0])),
+        "expected the runbook's text alone, found a tag of a fence in it",
+    ),
     "wrapped": (reply(("text", "```markdown\n## Lessons\n```")), "found a code fence around it"),
 }
 
