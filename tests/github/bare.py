@@ -1,6 +1,7 @@
 """The bare repository behind the double: what a pull request says about commits is read here each time."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Changed:
     blob: str
 
 
+FULL = re.compile(r"[0-9a-f]{40}")
 WORDS = {"A": "added", "D": "removed", "M": "modified", "T": "changed", "R": "renamed", "C": "copied"}
 
 
@@ -53,6 +55,8 @@ class Bare:
 
     def __init__(self, path: Path, branch: str) -> None:
         self.path = path
+        self._told: dict[tuple[str, ...], str | subprocess.CalledProcessError] = {}
+        self._commits: set[str] = set()
         subprocess.run(["git", "init", "-q", "--bare", f"--initial-branch={branch}", str(path)], check=True)
         for key, value in (("http.receivepack", "true"), ("receive.hideRefs", "refs/pull")):
             self.git("config", key, value)
@@ -73,14 +77,47 @@ class Bare:
         )
         return done.stdout
 
-    def sha(self, revision: str) -> str | None:
-        """Give the commit of a branch, a full ref or a prefix of an id, or None."""
-        for each in (f"refs/heads/{revision}", revision):
+    def fixed(self, *arguments: str) -> str:
+        """Ask git what depends on commits' ids alone: the answer is remembered, a failure raised again."""
+        if arguments not in self._told:
             try:
-                return self.git("rev-parse", "--verify", "--quiet", f"{each}^{{commit}}").strip()
+                self._told[arguments] = self.git(*arguments)
+            except subprocess.CalledProcessError as error:
+                self._told[arguments] = error
+        told = self._told[arguments]
+        if isinstance(told, str):
+            return told
+        raise told
+
+    def sha(self, revision: str) -> str | None:
+        """Give the commit of a branch, a full ref or an id, or None."""
+        if FULL.fullmatch(revision):
+            return revision if self._is_commit(revision) else None
+        return self._ref(revision if revision.startswith("refs/") else f"refs/heads/{revision}")
+
+    def _ref(self, name: str) -> str | None:
+        """Read a ref's file, as git does: the double is asked too often to start git for each."""
+        try:
+            return (self.path / name).read_text().strip()
+        except OSError:
+            return self._packed().get(name)
+
+    def _packed(self) -> dict[str, str]:
+        try:
+            lines = (self.path / "packed-refs").read_text().splitlines()
+        except OSError:
+            return {}
+        pairs = [line.split() for line in lines if line[:1] not in "#^"]
+        return {name: sha for sha, name in pairs}
+
+    def _is_commit(self, sha: str) -> bool:
+        if sha not in self._commits:
+            try:
+                self.git("cat-file", "-e", f"{sha}^{{commit}}")
             except subprocess.CalledProcessError:
-                continue
-        return None
+                return False
+            self._commits.add(sha)
+        return True
 
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
         told = self.git("for-each-ref", "--format=%(refname) %(objectname)")
@@ -92,28 +129,28 @@ class Bare:
 
     def holds(self, ancestor: str, descendant: str) -> bool:
         try:
-            self.git("merge-base", "--is-ancestor", ancestor, descendant)
+            self.fixed("merge-base", "--is-ancestor", ancestor, descendant)
         except subprocess.CalledProcessError:
             return False
         return True
 
     def commit(self, sha: str) -> Commit:
         form = "%H%x00%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B"
-        parts = self.git("show", "-s", f"--format={form}", sha).split("\0")
+        parts = self.fixed("show", "-s", f"--format={form}", sha).split("\0")
         author, committer = (parts[3], parts[4], parts[5]), (parts[6], parts[7], parts[8])
         return Commit(parts[0], parts[1], tuple(parts[2].split()), author, committer, parts[9].rstrip("\n"))
 
     def commits(self, base: str, head: str) -> list[Commit]:
-        told = self.git("rev-list", "--reverse", f"{base}..{head}").split()
+        told = self.fixed("rev-list", "--reverse", f"{base}..{head}").split()
         return [self.commit(sha) for sha in told]
 
     def merge_base(self, one: str, other: str) -> str:
-        return self.git("merge-base", one, other).strip()
+        return self.fixed("merge-base", one, other).strip()
 
     def files(self, base: str, head: str) -> list[Changed]:
         """Give what `head` changed since it left `base`."""
         start = self.merge_base(base, head)
-        raw = self.git("diff", "--raw", "-z", "--no-abbrev", "-M", start, head).split("\0")[:-1]
+        raw = self.fixed("diff", "--raw", "-z", "--no-abbrev", "-M", start, head).split("\0")[:-1]
         found = []
         while raw:
             facts = raw.pop(0).split()
@@ -126,7 +163,7 @@ class Bare:
         before, path = paths
         word = facts[4][0]
         span = ["-M", start, head, "--", *{before, path}]
-        patch = self.git("diff", *span).partition("\n@@")[2]
+        patch = self.fixed("diff", *span).partition("\n@@")[2]
         lines = f"@@{patch}".splitlines() if patch else []
         added = sum(line.startswith("+") for line in lines)
         gone = sum(line.startswith("-") for line in lines)
@@ -145,7 +182,7 @@ class Bare:
     def merged_tree(self, base: str, head: str) -> str:
         """Give the tree of both put together, or raise Conflict."""
         try:
-            return self.git("merge-tree", "--write-tree", base, head).splitlines()[0]
+            return self.fixed("merge-tree", "--write-tree", base, head).splitlines()[0]
         except subprocess.CalledProcessError as error:
             raise Conflict(error.stdout) from error
 

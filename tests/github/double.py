@@ -25,11 +25,12 @@ a person's own; `app_token(permissions)` another one of the app; `actions_token(
 
 **Faults.** `github.faults = lambda method, path, nth: Fault.ERROR_AFTER if nth == 3 else None`; `nth` counts
 all requests heard, git's too, from 1. `github.settings(unlisted_for=2)` hides a new pull request from the
-next two lists; `unsettled_for=2` lets mergeability be unknown at first; `requests_left=3` is the primary limit.
+next two lists; `unsettled_for=2` lets mergeability be unknown at first; `requests_left=3` is the primary
+limit.
 
-**State.** `pull(n)`, `pulls`, `branches` are read live; `approve`, `request_changes`, `close`, `merge`, `check`,
-`status`, `commit`, `delete_branch` act as somebody else would. What protects a branch adds up: `protect`
-(classic) and `ruleset`. A person's public address is `LOGIN@users.noreply.github.com`.
+**State.** `pull(n)`, `pulls`, `branches` are read live; `approve`, `request_changes`, `close`, `merge`,
+`check`, `status`, `commit`, `delete_branch` act as somebody else would. What protects a branch adds up:
+`protect` (classic) and `ruleset`. A person's public address is `LOGIN@users.noreply.github.com`.
 """
 
 import base64

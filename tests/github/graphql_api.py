@@ -61,11 +61,12 @@ def _queries(world: World, token: Token | None) -> Json:
             raise Unprocessable(told, "NOT_FOUND")
         return _repository(world)
 
+    login = token.login if token else ""
     limit = {"limit": 5000, "remaining": world.settings.requests_left, "cost": 1, "resetAt": world.now()}
     return {
         "repository": repository,
         "node": lambda _, id: _pull(world, _found(world, id)),  # noqa: A006 - the argument's name in the schema
-        "viewer": lambda _: _actor(world, token.login if token else ""),
+        "viewer": lambda _: {**_actor(world, login), "login": login},
         "rateLimit": lambda _, **__: limit,
     }
 
@@ -80,7 +81,8 @@ def _found(world: World, node: str) -> Pull:
 def _actor(world: World, login: str) -> Json:
     person = world.person(login)
     page = f"{world.web_url}/{login}"
-    kind = {"__typename": person.kind, "id": person.node, "login": login}
+    name = login.removesuffix("[bot]")  # an app's name has no ending here, but has one as the viewer
+    kind = {"__typename": person.kind, "id": person.node, "login": name}
     return {**kind, "url": page, "resourcePath": f"/{login}", "avatarUrl": f"{page}.png"}
 
 
