@@ -15,6 +15,7 @@ from benchmarks.tasks.messages import Sizes, messages
 from benchmarks.tasks.samples import FIELDS, sample
 from benchmarks.work import Case, Judgement, Work
 from runbookopt import runbook as runbooks
+from runbookopt.agents.agent import Reflected
 from runbookopt.agents.offline import OfflineAgent
 from runbookopt.evidence.split import normalised
 from runbookopt.records import digest_of
@@ -150,13 +151,13 @@ class Notes:
         self._left = most
         self.key = digest_of(["notes", most])
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
         if not self._left:
-            return ReflectionFailure("no_lesson", "all notes are written")
+            return Reflected(ReflectionFailure("no_lesson", "all notes are written"))
         self._left -= 1
         part = ask.components[0]
-        return Proposal("no lesson", part.id, f"{part.text.rstrip()}\n- Note {self._left}.\n")
+        return Reflected(Proposal("no lesson", part.id, f"{part.text.rstrip()}\n- Note {self._left}.\n"))
 
 
 def pure_noise(random_seed: int, noise: float, candidates: int) -> Work:

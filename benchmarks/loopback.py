@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.work import Work, answer_of
-from runbookopt.agents.agent import Agent, Produced, Reflector
+from runbookopt.agents.agent import Agent, Produced, Reflected, Reflector
 from runbookopt.records import canonical, digest_of
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 
@@ -156,7 +156,7 @@ class _Server:
 
     def _reflected(self, body: bytes) -> bytes:
         self._counts.reflections += 1
-        said = answer_of(self._work.reflector.reflect(msgspec.json.decode(body, type=Reflection)))
+        said = answer_of(self._work.reflector.reflect(msgspec.json.decode(body, type=Reflection))).said
         if isinstance(said, ReflectionFailure):
             return canonical(_Reflected(failure=said))
         return canonical(_Reflected(proposal=said))
@@ -288,9 +288,9 @@ class RemoteReflector:
         self._client = client
         self.key = digest_of(["loopback", inner.key])
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Reflect once."""
-        return _proposed(await self._client.ask(REFLECT, canonical(ask)))
+        return Reflected(_proposed(await self._client.ask(REFLECT, canonical(ask))))
 
 
 def _proposed(reply: bytes) -> Proposal | ReflectionFailure:

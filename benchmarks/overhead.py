@@ -18,14 +18,15 @@ from gepa.core.adapter import EvaluationBatch
 from msgspec import Struct
 
 from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Produced
-from runbookopt.driver import Driver, World
+from runbookopt.agents.agent import Produced, Reflected
+from runbookopt.driver import Driver
 from runbookopt.evidence.trajectory import Task
 from runbookopt.journal import Journal
 from runbookopt.search.asks import Ask, Proposal, Reflection, Reply
 from runbookopt.search.loop import Found, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
+from runbookopt.world import Verdicts, World
 
 TRAIN, VALIDATION = 3, 100
 """How many tasks: few of train, so that the figures speak of candidates scored on validation."""
@@ -109,10 +110,10 @@ class Notes:
         del repeat
         return Produced(self.attempt(runbook, task_input))
 
-    async def reflect(self, ask: Reflection) -> Proposal:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Propose as a reflector of ours."""
         part = ask.components[0]
-        return Proposal("one more line is wanted", part.id, self.extend(part.text))
+        return Reflected(Proposal("one more line is wanted", part.id, self.extend(part.text)))
 
 
 def ours(candidates: int, folder: Path, notes: Notes) -> None:
@@ -328,9 +329,9 @@ def _tasks() -> list[tuple[str, int, int]]:
     return [*train, *(("validation", number, number) for number in range(VALIDATION))]
 
 
-def _assess(task: str, output: str | None) -> Assessment:
-    del task
-    score = int(output or 0) / SCALE
+def _assess(task: str, produced: Produced, verdicts: Verdicts) -> Assessment:
+    del task, verdicts
+    score = int(produced.output or 0) / SCALE
     return Assessment(score, {"lines": score}, (), 0, (Verdict("lines", "fail", score, "more"),))
 
 

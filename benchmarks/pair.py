@@ -6,10 +6,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from runbookopt import agents, markdown
-from runbookopt.agents.agent import Reflector
+from runbookopt.agents.agent import Reflected, Reflector
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.records import canonical, digest_of
-from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
+from runbookopt.search.asks import Reflection, ReflectionFailure
 
 WRONG = 0.3
 """How often the wrong reflector takes a lesson for another answer's."""
@@ -28,7 +28,7 @@ class WrongReflector:
         self._random_seed = random_seed
         self.key = digest_of(["wrong", inner.key, random_seed])
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
         chance = random.Random(canonical([self._random_seed, "wrong", digest_of(ask)]))
         if chance.random() < WRONG:
@@ -46,17 +46,17 @@ class LossyReflector:
         self._random_seed = random_seed
         self.key = digest_of(["lossy", inner.key, random_seed])
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
         answer = await self._inner.reflect(ask)
         chance = random.Random(canonical([self._random_seed, "lossy", digest_of(ask)]))
-        if isinstance(answer, ReflectionFailure) or chance.random() >= LOSSY:
+        if isinstance(answer.said, ReflectionFailure) or chance.random() >= LOSSY:
             return answer
-        lines = answer.text.splitlines(keepends=True)
+        lines = answer.said.text.splitlines(keepends=True)
         items = [number for number, line in enumerate(lines) if line.startswith("- ")]
         if items:
             del lines[chance.choice(items)]
-        return replace(answer, text="".join(lines))
+        return replace(answer, said=replace(answer.said, text="".join(lines)))
 
 
 def reflector_named(name: str, random_seed: int) -> Reflector:

@@ -21,13 +21,15 @@ from benchmarks.pair import pair_digest
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.messages import Sizes, messages
 from benchmarks.work import Case, Counted, Work
-from runbookopt.driver import Driver, World
+from runbookopt.agents.agent import Produced
+from runbookopt.driver import Driver
 from runbookopt.evidence.trajectory import Task
 from runbookopt.journal import Journal
 from runbookopt.search.asks import Ask, Reply
 from runbookopt.search.loop import Found, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
+from runbookopt.world import Verdicts, World
 
 ROLLOUT_SECONDS, REFLECTION_SECONDS = 0.2, 1.0
 BUDGET = 2000
@@ -133,9 +135,11 @@ def _arm_score(work: Work, arm: peer.Arm, random_seed: int) -> float:
     return Counted(work).true_score(course.at(BUDGET).text)
 
 
-def _assessed(work: Work, cases: Mapping[str, Case], task: str, output: str | None) -> Assessment:
+def _assessed(
+    work: Work, cases: Mapping[str, Case], task: str, produced: Produced, _: Verdicts
+) -> Assessment:
     """Judge as the work does, in the driver's words."""
-    judged = work.judge(output, cases[task].reference)
+    judged = work.judge(produced.output, cases[task].reference)
     told = [line.partition(": ") for line in judged.feedback]
     verdicts = tuple(Verdict(criterion, "fail", 0.0, why) for criterion, _, why in told)
     return Assessment(judged.score, judged.objectives, (), 0, verdicts)

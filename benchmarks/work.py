@@ -67,7 +67,7 @@ class Counted:
     def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
         """Ask the reflector, and count it."""
         self.reflections += 1
-        return answer_of(self.work.reflector.reflect(ask))
+        return answer_of(self.work.reflector.reflect(ask)).said
 
     def attempt(self, text: str, case: Case, repeat: str = "0") -> Attempt:
         """Give what a stored trajectory of this attempt would hold; nothing is counted."""

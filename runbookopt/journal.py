@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.records import canonical
 from runbookopt.search.asks import Reflection
+from runbookopt.usage import Usage
 
 if TYPE_CHECKING:
     import sqlite3
 
 T = TypeVar("T")
 Execute = Callable[..., "sqlite3.Cursor"]
+Kind = Literal["rollout", "reflection", "judgement"]
 
-VERSION = 1
+VERSION = 2
 """Of the tables below, kept in the file as SQLite's user_version."""
 
 _APPLICATION = 0x72626F70  # "rbop": tells our file from any other SQLite database
@@ -29,17 +32,35 @@ CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL, asked_for TEXT 
 CREATE TABLE asks (run INTEGER NOT NULL, ordinal INTEGER NOT NULL, digest TEXT NOT NULL,
     reflections TEXT NOT NULL, stopped TEXT, PRIMARY KEY (run, ordinal));
 CREATE TABLE reflections (key TEXT PRIMARY KEY, ask BLOB NOT NULL);
-CREATE TABLE answers (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, cost INTEGER NOT NULL);
+CREATE TABLE answers (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, cost INTEGER NOT NULL,
+    usage TEXT);
 CREATE TABLE failures (run INTEGER NOT NULL, key TEXT NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL,
-    body BLOB NOT NULL, cost INTEGER NOT NULL, PRIMARY KEY (run, key));
+    body BLOB NOT NULL, cost INTEGER NOT NULL, usage TEXT, PRIMARY KEY (run, key));
 """
+_SINCE_VERSION_1 = """
+ALTER TABLE answers ADD COLUMN usage TEXT;
+ALTER TABLE failures ADD COLUMN usage TEXT
+"""
+_ANY_EARLY_KEY = (
+    "SELECT EXISTS (SELECT 1 FROM answers WHERE key BETWEEN 'sha256:' AND 'sha256;' AND kind = 'rollout')"
+)
+_ANSWER = "key, kind, body, cost, usage"
 _BUSY_SECONDS = 0.25  # SQLite waits this long at a time, deaf to Ctrl-C; we ask again until patience ends
+
+
+class Used(Struct, frozen=True, omit_defaults=True):
+    """What calls to models used, by role; None where nothing, or not all, is known."""
+
+    agent: Usage | None = None
+    reflector: Usage | None = None
+    judge: Usage | None = None
 
 
 class Spent(Struct, frozen=True):
     """What a run used: `rollouts` and `reflections` were paid now, `cached` rollouts were paid earlier.
 
-    Unknown is None, never 0. `seconds` is the wall clock of this process.
+    `tokens`, `usd` and `usage` were paid now, failed calls included. Unknown is None, never 0. `seconds` is
+    the wall clock of this process.
     """
 
     rollouts: int
@@ -48,19 +69,22 @@ class Spent(Struct, frozen=True):
     tokens: int | None = None
     usd: float | None = None
     seconds: float = 0.0
+    usage: Used = Used()
 
 
 class Answer(Struct, frozen=True):
-    """What the world said to one ask: canonical JSON, and what it costs the budget, in rollouts.
+    """What the world said to one call: canonical JSON, and what it costs the budget, in rollouts.
 
     `failed`: the world gave no answer, and `body` says why. Only the run that met a failure is told of it.
+    `usage` is what calls to models used for it; None where that is not known, or no model was called.
     """
 
     key: str
-    kind: Literal["rollout", "reflection"]
+    kind: Kind
     body: bytes
     cost: int
     failed: bool = False
+    usage: Usage | None = None
 
 
 class RunRecord(Struct, frozen=True):
@@ -83,7 +107,12 @@ class JournalError(RunbookoptError):
 
 def trajectory_id(key: str) -> str:
     """Give the short id by which reports cite the rollout with this key."""
-    return "r-" + key.removeprefix("sha256:")[:12]
+    return "r-" + _plain(key).removeprefix("sha256:")[:12]
+
+
+def _plain(key: str) -> str:
+    """Give a key without the part before the slash, by which it has neighbours."""
+    return key.rpartition("/")[2]
 
 
 class _Body(Struct, frozen=True):
@@ -158,10 +187,8 @@ class Journal:
     def output(self, trajectory: str) -> str | None:
         """Give the output of the rollout that reports cite by this id; None where there is none."""
         start = "sha256:" + trajectory.removeprefix("r-")
-        query = "SELECT key, body FROM answers WHERE kind = 'rollout' AND key BETWEEN ? AND ?"
-        found = (
-            body for key, body in self.read(query, start, start + "g") if trajectory_id(key) == trajectory
-        )
+        query = "SELECT key, body FROM answers WHERE kind = 'rollout' AND instr(key, ?)"
+        found = (body for key, body in self.read(query, start) if trajectory_id(key) == trajectory)
         body = next(found, None)
         return None if body is None else msgspec.json.decode(body, type=_Body).output
 
@@ -200,20 +227,25 @@ class Journal:
             return self._connection.execute(statement, values)
 
     def _prepare(self) -> None:
-        if self._is_new():
+        if self._version() == 0:
             self.read("PRAGMA journal_mode = WAL")
-            with self.writing() as execute:
-                if self._is_new():  # no other process has come first
-                    for statement in _TABLES.split(";"):
-                        execute(statement)
-                    execute(f"PRAGMA application_id = {_APPLICATION}")
-                    execute(f"PRAGMA user_version = {VERSION}")
+            self._bring_up_to_date(0, f"{_TABLES};PRAGMA application_id = {_APPLICATION}")
+        elif self._version() == 1:
+            self._bring_up_to_date(1, _SINCE_VERSION_1)
         # NORMAL writes each commit to the operating system but does not wait for the disk. What was written
         # outlives the process however it is killed. Only a power cut may take the last commits with it (never
         # the file): those answers are paid again, by a run that has lost what it had built on them.
         self.read("PRAGMA synchronous = NORMAL")
 
-    def _is_new(self) -> bool:
+    def _bring_up_to_date(self, version: int, statements: str) -> None:
+        with self.writing() as execute:
+            if self._version() == version:  # no other process has come first
+                for statement in statements.split(";"):
+                    execute(statement)
+                execute(f"PRAGMA user_version = {VERSION}")
+
+    def _version(self) -> int:
+        """Give the version of the file's tables, 0 where there are none; raises JournalError."""
         # in this order: another process may be making the tables just now, and they come all at once
         tables, application, version = (
             self.read(query)[0][0]
@@ -226,13 +258,13 @@ class Journal:
         if application != _APPLICATION:
             if tables or application:
                 raise JournalError(_not_ours(self._path, "it is another program's database"))
-            return True
-        if version != VERSION:
+            return 0
+        if not 1 <= version <= VERSION:
             raise JournalError(
                 f"{self._path}: a journal of version {version}, and this runbookopt reads version {VERSION};"
                 " use the runbookopt that wrote it, or move the file away (its answers are then paid again)"
             )
-        return False
+        return int(version)
 
     def _patiently(self, operation: Callable[[], T]) -> T:
         import sqlite3
@@ -265,6 +297,14 @@ class _Transaction:
             self._journal.undo()
 
 
+class _Begun(Struct, frozen=True):
+    """An ask that is not written down yet."""
+
+    ordinal: int
+    digest: str
+    shown: Mapping[str, bytes]
+
+
 class Run:
     """One run: the digests of its asks in order, and the failures that it met.
 
@@ -277,39 +317,56 @@ class Run:
         self.id = run_id
         self._journal = journal
         self._number = number
+        self._begun: _Begun | None = None
+        self._early = journal.read(_ANY_EARLY_KEY)[0][0] > 0
 
     def begin(self, ordinal: int, digest: str, shown: Mapping[str, bytes]) -> str | None:
-        """Write down the ask at this place, and what reflectors will be `shown` (JSON by key).
+        """Begin the ask at this place, with what reflectors will be `shown` (JSON by key).
 
-        Gives the reason why the run stopped here the first time, or None. Where another ask stands at this
-        place, another version of the search made it: the run gets a new id, takes over the asks and failures
-        so far, and goes on.
+        It is written down with its first answers, or by `settle`: until then nothing came of it. Gives the
+        reason why the run stopped here the first time, or None. Where another ask stands at this place,
+        another version of the search made it: the run gets a new id, takes over the asks and failures so far,
+        and goes on.
         """
+        self.settle()
         earlier = self._asked(ordinal)
         if earlier is None or earlier[0] != digest:
+            self._begun = _Begun(ordinal, digest, shown)
+        if earlier is not None and earlier[0] != digest:
+            self.settle()
+            return None
+        return earlier[1] if earlier else None
+
+    def settle(self) -> None:
+        """Write down the ask that was begun, where nothing was kept since."""
+        if self._begun is not None:
             with self._journal.writing() as execute:
-                earlier = self._asked(ordinal)
-                if earlier is not None and earlier[0] != digest:
-                    self._leave(execute, ordinal)
-                for key, ask in shown.items():
-                    execute("INSERT OR IGNORE INTO reflections VALUES (?, ?)", (key, ask))
-                values = (self._number, ordinal, digest, _text(list(shown)))
-                execute("INSERT OR IGNORE INTO asks VALUES (?, ?, ?, ?, NULL)", values)
-        return earlier[1] if earlier and earlier[0] == digest else None
+                self._write_begun(execute)
+            self._begun = None
 
     def stop(self, ordinal: int, reason: str) -> None:
         """Write down that a clock ended the run at this ask, so that a resumed run ends there too."""
         with self._journal.writing() as execute:
+            self._write_begun(execute)
             values = (reason, self._number, ordinal)
             execute("UPDATE asks SET stopped = ? WHERE run = ? AND ordinal = ?", values)
+        self._begun = None
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
         """Give what the journal has for these keys: the run's own failures, else anybody's answers."""
-        wanted = _text(keys)
+        if not keys:
+            return {}
+        # a journal of version 1 has the same keys without what stands before the slash
+        names = {_plain(key): key for key in keys if "/" in key} if self._early else {}
+        wanted = _text([*keys, *names])
         answered = self._journal.read(
-            "SELECT key, kind, body, cost FROM answers WHERE key IN (SELECT value FROM json_each(?))", wanted
+            f"SELECT {_ANSWER} FROM answers WHERE key IN (SELECT value FROM json_each(?))",  # noqa: S608
+            wanted,
         )
-        return {row[0]: Answer(*row) for row in answered} | self._failures(wanted)
+        found = {row[0]: _answer(row, failed=False) for row in answered} | self._failures(wanted)
+        for early in names.keys() & found.keys():
+            found.setdefault(names[early], replace(found.pop(early), key=names[early]))
+        return found
 
     def keep(self, ordinal: int, answers: Sequence[Answer]) -> dict[str, Answer]:
         """Make answers durable in one transaction, and give those to use: for each key the first written.
@@ -317,15 +374,17 @@ class Run:
         A failure is kept only where there is no answer yet, and one that is kept goes before a later answer:
         so what this run is told of a key never changes, whatever other runs write.
         """
-        given = [(a.key, a.kind, a.body, a.cost) for a in answers if not a.failed]
-        failed = [(a.key, a.kind, a.body, a.cost, self._number, ordinal) for a in answers if a.failed]
-        with self._journal.writing():
-            new = self._journal.write_all("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", given)
+        given = [_row(a) for a in answers if not a.failed]
+        failed = [(*_row(a), self._number, ordinal) for a in answers if a.failed]
+        with self._journal.writing() as execute:
+            self._write_begun(execute)
+            new = self._journal.write_all("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", given)
             self._journal.write_all(
-                "INSERT OR IGNORE INTO failures SELECT ?5, ?1, ?6, ?2, ?3, ?4"
+                "INSERT OR IGNORE INTO failures SELECT ?6, ?1, ?7, ?2, ?3, ?4, ?5"
                 " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
                 failed,
             )
+        self._begun = None
         keys = [answer.key for answer in answers]
         if new < len(answers):
             return self.answers(keys)
@@ -338,17 +397,31 @@ class Run:
     def finish(self) -> None:
         """Close the run: its failures are never told again, and the next run of this id begins anew."""
         with self._journal.writing() as execute:
+            self._write_begun(execute)
             execute("UPDATE runs SET state = 'finished' WHERE number = ?", (self._number,))
+        self._begun = None
 
     def _failures(self, wanted: str) -> dict[str, Answer]:
         """Give the failures of this run among a JSON list of keys."""
         rows = self._journal.read(
-            "SELECT key, kind, body, cost FROM failures"
+            f"SELECT {_ANSWER} FROM failures"  # noqa: S608
             " WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
             self._number,
             wanted,
         )
-        return {key: Answer(key, kind, body, cost, failed=True) for key, kind, body, cost in rows}
+        return {row[0]: _answer(row, failed=True) for row in rows}
+
+    def _write_begun(self, execute: Execute) -> None:
+        begun = self._begun
+        if begun is None:
+            return
+        earlier = self._asked(begun.ordinal)
+        if earlier is not None and earlier[0] != begun.digest:
+            self._leave(execute, begun.ordinal)
+        for key, ask in begun.shown.items():
+            execute("INSERT OR IGNORE INTO reflections VALUES (?, ?)", (key, ask))
+        values = (self._number, begun.ordinal, begun.digest, _text(list(begun.shown)))
+        execute("INSERT OR IGNORE INTO asks VALUES (?, ?, ?, ?, NULL)", values)
 
     def _asked(self, ordinal: int) -> tuple[str, str | None] | None:
         query = "SELECT digest, stopped FROM asks WHERE run = ? AND ordinal = ?"
@@ -373,7 +446,7 @@ class Run:
             taken,
         )
         execute(
-            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost FROM failures"
+            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage FROM failures"
             " WHERE run = ? AND ordinal < ?",
             taken,
         )
@@ -422,6 +495,18 @@ def _not_ours(path: Path, why: str) -> str:
 def _code(error: "sqlite3.Error") -> int:
     """Give SQLite's primary result code; its extended codes keep it in the low byte."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _row(answer: Answer) -> tuple[object, ...]:
+    """Give the columns that `_ANSWER` names."""
+    usage = None if answer.usage is None else _text(answer.usage)
+    return answer.key, answer.kind, answer.body, answer.cost, usage
+
+
+def _answer(row: tuple[str, Kind, bytes, int, str | None], *, failed: bool) -> Answer:
+    key, kind, body, cost, usage = row
+    known = None if usage is None else msgspec.json.decode(usage, type=Usage)
+    return Answer(key, kind, body, cost, failed, known)
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from runbookopt import __version__
 from runbookopt import runbook as runbooks
-from runbookopt.driver import Driver, Progress, World
+from runbookopt.agents.agent import Produced
+from runbookopt.driver import Driver, Progress
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.journal import Journal, Run, Spent
@@ -46,7 +47,9 @@ from runbookopt.search.asks import Rollout
 from runbookopt.search.loop import Found, search
 from runbookopt.search.pool import Member, lineage, places
 from runbookopt.settings import Settings, setting_types
+from runbookopt.verifier import judge
 from runbookopt.verifier.rubric import Assessment, assess
+from runbookopt.world import Verdicts, World
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
 
@@ -101,11 +104,16 @@ def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None)
     tasks = {task.id: task for task in dossier.evidence.tasks}
     minutes = settings.budget.minutes
 
-    def judged(task: str, output: str | None) -> Assessment:
-        return assess(dossier.rubric, output=output, reference=tasks[task].reference)
+    def assessed(task: str, made: Produced, verdicts: Verdicts) -> Assessment:
+        found = judge.findings(dossier.rubric, verdicts)
+        reference = tasks[task].reference
+        return assess(dossier.rubric, output=made.output, reference=reference, left=made.left, verdicts=found)
+
+    def questions(task: str, output: str | None) -> tuple[judge.Question, ...]:
+        return judge.questions(dossier.rubric, tasks[task], output)
 
     return Driver(
-        World(ready.job.agent, ready.job.reflector, tasks, judged),
+        World(ready.job.agent, ready.job.reflector, tasks, assessed, questions=questions),
         run,
         rollouts=settings.budget.rollouts,
         reserved=ready.reserved,

@@ -35,7 +35,7 @@ def reflection(number: int) -> Reflection:
 def told(name: str) -> Told:
     asks = [reflection(number) for number in range(200)]
     straight, other = reflector_named("offline", 0), reflector_named(name, 0)
-    pairs = [(answer_of(straight.reflect(ask)), answer_of(other.reflect(ask))) for ask in asks]
+    pairs = [(answer_of(straight.reflect(ask)).said, answer_of(other.reflect(ask)).said) for ask in asks]
     assert all(isinstance(answer, Proposal) for pair in pairs for answer in pair)
     return Told(sum(one != another for one, another in pairs))
 

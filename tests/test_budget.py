@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import AgentFailure, Produced
+from runbookopt.agents.agent import AgentFailure, Produced, Reflected
 from runbookopt.driver import Driver
-from runbookopt.driver import World as Answering
 from runbookopt.evidence.trajectory import Task
 from runbookopt.journal import Journal, Spent
 from runbookopt.records import digest_of
@@ -30,6 +29,8 @@ from runbookopt.search.asks import (
 from runbookopt.search.loop import Found, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
+from runbookopt.world import Verdicts
+from runbookopt.world import World as Answering
 
 TEXT = """# Parcels
 
@@ -137,7 +138,10 @@ class World:
             raise AgentFailure("timeout", "no answer within 60 s")
         return Produced(output(self._temper, *call))
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
+        return Reflected(await self._reflect(ask))
+
+    async def _reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
         self.reflections.append(digest_of(ask))
         await self._answer(self.reflections[-1])
         way = self._temper.ways[int(self._temper.chance("way", ask) * len(self._temper.ways))]
@@ -186,6 +190,10 @@ def assess(task: str, said: str | None) -> Assessment:
 def verdict_on_today(temper: Temper, task: str) -> Attempt:
     judged = assess(task, said := output(temper, TEXT, task, "0"))
     return Attempt(f"stored-{task}", said, judged.score, judged.objectives, judged.feedback)
+
+
+def assessed(task: str, produced: Produced, _: Verdicts) -> Assessment:
+    return assess(task, produced.output)
 
 
 @st.composite
@@ -258,7 +266,7 @@ def run(case: Case, world: World, folder: Path, width: int, cut: Cut | None = No
     with Journal.open(folder / "journal.sqlite3") as journal:
         world.begin(journal, cut)
         driver = Driver(
-            Answering(world, world, tasks, assess),
+            Answering(world, world, tasks, assessed),
             journal.run("run", {}),
             rollouts=terms.rollouts,
             reserved=terms.reserved,

@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbookopt.agents.agent import Agent, Produced
+from runbookopt.agents.agent import Agent, AgentFailure, Judged, Produced, Reflected
 from runbookopt.driver import Driver, Progress
 from runbookopt.errors import RunbookoptError
-from runbookopt.journal import Journal
+from runbookopt.journal import Journal, Used
+from runbookopt.records import digest_of
 from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Rollout
+from runbookopt.usage import Usage
+from runbookopt.verifier.judge import JudgeFailure, Question
 
 PROGRAMS = Path(__file__).parent / "programs"
 CALLS = 60  # that the toy search makes in all: 52 rollouts and 8 reflections
@@ -54,7 +57,7 @@ def driver(
     run: str = "toy",
     **terms: Any,  # noqa: ANN401
 ) -> Driver:
-    world = toy.world(folder, agent, terms.pop("reflector", None))
+    world = toy.world(folder, agent, terms.pop("reflector", None), terms.pop("judge", None))
     return Driver(world, journal.run(run, {}), **({"rollouts": 1000, "reserved": 0, "width": 4} | terms))
 
 
@@ -104,14 +107,14 @@ class Counting:
         await self.reflect()
         return Produced("")
 
-    async def reflect(self, *_: object) -> ReflectionFailure:
+    async def reflect(self, *_: object) -> Reflected:
         import asyncio  # noqa: PLC0415 - slow libraries are imported where they are used
 
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(0.001)
         self.now -= 1
-        return ReflectionFailure("refused", "no")
+        return Reflected(ReflectionFailure("refused", "no"))
 
 
 class CutError(Exception):
@@ -372,6 +375,141 @@ def test_a_rollout_that_is_answered_at_once_costs_less_than_a_millisecond(
     assert time.process_time() - began < 3000 * 0.001
 
 
+def test_each_judgement_is_asked_once_by_whatever_run_and_costs_no_rollout(
+    tmp_path: Path, journal: Journal
+) -> None:
+    judge = toy.Judge(tmp_path / "calls")
+    ask = asking(*toy.TASKS, *toy.TASKS)
+    first = driver(journal, tmp_path, judge=judge, rollouts=6).drive(once(ask))
+    assert calls(tmp_path) == 6 + 12
+    assert {attempt.score for attempt in first.rollouts} <= {0.0, 0.5, 1.0}
+    assert driver(journal, tmp_path, judge=judge, run="other").drive(once(ask)) == first
+    assert calls(tmp_path) == 6 + 12
+
+
+class Alike(Counting):
+    """As agent says always the same, after a moment."""
+
+    async def rollout(self, *_: object) -> Produced:
+        await self.reflect()
+        return Produced("the same", usage=toy.USED)
+
+
+def test_an_output_that_two_repeats_give_is_judged_once(tmp_path: Path, journal: Journal) -> None:
+    judge = toy.Judge(tmp_path / "calls", 0.01)
+    ask = Ask(tuple(Rollout(SEED, FIRST, str(repeat)) for repeat in range(20)))
+    judging = driver(journal, tmp_path, Alike(), judge=judge, width=20)
+    judging.drive(once(ask))
+    assert calls(tmp_path) == 2
+    assert judging.spent.usage == Used(
+        agent=Usage(calls=20, prompt=200, completion=40, usd=10.0),
+        judge=Usage(calls=2, prompt=20, completion=4, usd=1.0),
+    )
+
+
+def test_outputs_of_the_journal_are_judged_where_judgements_are_missing(
+    tmp_path: Path, journal: Journal
+) -> None:
+    driver(journal, tmp_path).drive(once(asking(*toy.TASKS)))
+    judged = driver(journal, tmp_path, judge=toy.Judge(tmp_path / "calls"), run="judged")
+    reply = judged.drive(once(asking(*toy.TASKS)))
+    assert (calls(tmp_path), judged.spent.rollouts, judged.spent.cached) == (6 + 12, 0, 6)
+    fresh = driver(journal, tmp_path, judge=toy.Judge(tmp_path / "calls"), run="fresh")
+    assert fresh.drive(once(asking(*toy.TASKS))) == reply
+
+
+class Undecided(toy.Judge):  # type: ignore[misc]
+    """Gives no verdict so many times for each question, and then does."""
+
+    def __init__(self, calls: Path, times: int) -> None:
+        super().__init__(calls)
+        self._times = times
+        self._asked: dict[str, int] = {}
+
+    async def judge(self, question: Question) -> Judged:
+        judged: Judged = await super().judge(question)
+        asked = self._asked[digest_of(question)] = self._asked.get(digest_of(question), 0) + 1
+        return judged if asked > self._times else Judged(JudgeFailure("unparsable", "no"), judged.usage)
+
+
+def test_a_judgement_that_fails_is_asked_once_more_and_then_an_error_until_the_run_is_finished(
+    tmp_path: Path, journal: Journal
+) -> None:
+    once_more, never = Undecided(tmp_path / "calls", 1), Undecided(tmp_path / "calls", 2)
+    ask = asking(FIRST)
+    first = driver(journal, tmp_path, judge=never)
+    told = first.drive(once(ask))
+    assert (told.rollouts[0].errors, first.spent.usage.judge) == (2, sum(4 * [toy.USED], Usage()))
+    assert driver(journal, tmp_path, judge=never).drive(once(ask)) == told
+    assert calls(tmp_path) == 1 + 4
+    other = driver(journal, tmp_path, judge=once_more, run="other")
+    assert other.drive(once(ask)).rollouts[0].errors == 0
+    assert other.spent.usage.judge == sum(4 * [toy.USED], Usage())
+
+
+class Billed(Counting):
+    """As agent and reflector fails, and is billed all the same; as agent only for one in two."""
+
+    async def rollout(self, _: object, task_input: str, repeat: str) -> Produced:
+        if int(task_input[-1]) % 2:
+            raise AgentFailure("truncated", "no end", toy.USED)
+        return Produced(repeat, usage=toy.USED)
+
+    async def reflect(self, *_: object) -> Reflected:
+        return Reflected(ReflectionFailure("refused", "no"), toy.USED)
+
+
+def test_what_was_used_is_told_by_role_failed_calls_included(tmp_path: Path, journal: Journal) -> None:
+    ask = Ask(asking(*toy.TASKS).rollouts, toy.reflecting("").reflections)
+    paying = driver(journal, tmp_path, Billed(), reflector=Billed())
+    paying.drive(once(ask))
+    six, two = sum(6 * [toy.USED], Usage()), sum(2 * [toy.USED], Usage())
+    assert paying.spent.usage == Used(agent=six, reflector=two)
+    assert (paying.spent.tokens, paying.spent.usd) == (8 * 12, 4.0)
+    again = driver(journal, tmp_path, Billed(), reflector=Billed())
+    again.drive(once(ask))
+    assert (again.spent.tokens, again.spent.usd) == (0, 0.0)
+
+
+def test_what_one_role_used_is_unknown_for_all_but_known_for_the_others(
+    tmp_path: Path, journal: Journal
+) -> None:
+    ask = Ask(asking(*toy.TASKS).rollouts, toy.reflecting("").reflections)
+    paying = driver(journal, tmp_path, reflector=Billed())
+    paying.drive(once(ask))
+    assert paying.spent.usage == Used(reflector=sum(2 * [toy.USED], Usage()))
+    assert (paying.spent.tokens, paying.spent.usd) == (None, None)
+
+
+class Unpriced(Counting):
+    async def rollout(self, *_: object) -> Produced:
+        return Produced("", usage=Usage(calls=1, usd=None))
+
+
+def test_a_budget_in_dollars_needs_a_price(tmp_path: Path, journal: Journal) -> None:
+    driver(journal, tmp_path, Unpriced(), run="free").drive(once(asking(FIRST)))
+    with pytest.raises(RunbookoptError, match=r"budget.usd is 3, and what a rollout cost is not known"):
+        driver(journal, tmp_path, Unpriced(), usd=3).drive(once(asking(FIRST)))
+
+
+def test_most_of_the_width_is_in_flight_until_an_ask_is_answered(tmp_path: Path, journal: Journal) -> None:
+    class Slow(Counting):
+        busy = 0.0
+
+        async def rollout(self, *_: object) -> Produced:
+            began = time.monotonic()
+            await asyncio.sleep(0.2)
+            self.busy += time.monotonic() - began
+            return Produced("")
+
+    import asyncio  # noqa: PLC0415 - slow libraries are imported where they are used
+
+    slow, began = Slow(), time.monotonic()
+    ask = Ask(tuple(Rollout(Candidate(f"candidate {n}"), FIRST) for n in range(640)))
+    driver(journal, tmp_path, slow, width=64).drive(once(ask))
+    assert slow.busy / (time.monotonic() - began) >= 0.8 * 64
+
+
 def test_progress_is_told_at_most_ten_times_a_second_and_at_the_end(tmp_path: Path, journal: Journal) -> None:
     told: list[Progress] = []
     agent = toy.Agent(tmp_path / "calls", 0.005)
@@ -402,25 +540,28 @@ def wait_for_calls(folder: Path, wanted: int, child: subprocess.Popen[str]) -> N
         time.sleep(0.002)
 
 
-def uncut(folder: Path) -> object:
-    with Journal.open(folder / "uncut" / "journal.sqlite3") as journal:
-        return driver(journal, folder / "uncut").drive(toy.search(8))
+def uncut(folder: Path, *, judged: bool = False) -> object:
+    folder = folder / "uncut"
+    with Journal.open(folder / "journal.sqlite3") as journal:
+        judge = toy.Judge(folder / "calls") if judged else None
+        return driver(journal, folder, judge=judge).drive(toy.search(8))
 
 
 @pytest.mark.slow
-def test_a_run_killed_twenty_times_ends_as_the_uncut_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [("async",), ("async", 0, "judged")])
+def test_a_run_killed_twenty_times_ends_as_the_uncut_one(tmp_path: Path, how: tuple[object, ...]) -> None:
     rng, width = random.Random(7), 3
     for _ in range(20):
-        child = start(tmp_path, 0.05, width, "async")
+        child = start(tmp_path, 0.05, width, *how)
         wait_for_calls(tmp_path, calls(tmp_path) + rng.randint(1, 3), child)
         time.sleep(rng.random() * 0.05)
         child.kill()
         assert child.communicate()[0] == ""
-    printed, _ = start(tmp_path, 0.05, width, "async").communicate(timeout=60)
-    assert msgspec.json.decode(printed, type=toy.Found) == uncut(tmp_path)
+    printed, _ = start(tmp_path, 0.05, width, *how).communicate(timeout=60)
+    assert msgspec.json.decode(printed, type=toy.Found) == uncut(tmp_path, judged="judged" in how)
     paid = calls(tmp_path)
     assert paid <= calls(tmp_path / "uncut") + 20 * width
-    start(tmp_path, 0.05, width, "async").communicate(timeout=60)
+    start(tmp_path, 0.05, width, *how).communicate(timeout=60)
     assert calls(tmp_path) == paid
 
 

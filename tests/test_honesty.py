@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbookopt.agents.agent import Reflector
+from runbookopt.agents.agent import Reflected, Reflector
 from runbookopt.agents.offline import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.rules import decide, rules
@@ -97,7 +97,7 @@ class Told:
         self._answers = answers
         self._whole = whole
 
-    async def reflect(self, ask: Reflection) -> Proposal:
+    async def reflect(self, ask: Reflection) -> Reflected:
         known = rules(ask.candidate.text)
         wrong = [text for text in self._answers if decide(known, text).answer != self._answers[text]]
         items = [
@@ -106,7 +106,7 @@ class Told:
         part = next(part for part in ask.components if rules(part.text))
         heading, _, rest = part.text.partition("\n")
         text = "\n".join([heading, "", *items, rest])
-        return Proposal("I know", part.id, text, (ask.failing[0].trajectory,))
+        return Reflected(Proposal("I know", part.id, text, (ask.failing[0].trajectory,)))
 
     def _piece(self, text: str) -> str:
         words = text.replace('"', " ").split()

@@ -6,13 +6,34 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.journal import Answer, Journal, JournalError, RunRecord, trajectory_id
 from runbookopt.records import canonical, digest_of
 from runbookopt.search.asks import Candidate, Reflection
+from runbookopt.usage import Usage
 
 KEY = digest_of("a rollout")
+
+VERSION_1 = """
+CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL, asked_for TEXT NOT NULL,
+    settings TEXT NOT NULL, state TEXT NOT NULL, continues TEXT);
+CREATE TABLE asks (run INTEGER NOT NULL, ordinal INTEGER NOT NULL, digest TEXT NOT NULL,
+    reflections TEXT NOT NULL, stopped TEXT, PRIMARY KEY (run, ordinal));
+CREATE TABLE reflections (key TEXT PRIMARY KEY, ask BLOB NOT NULL);
+CREATE TABLE answers (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, cost INTEGER NOT NULL);
+CREATE TABLE failures (run INTEGER NOT NULL, key TEXT NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL,
+    body BLOB NOT NULL, cost INTEGER NOT NULL, PRIMARY KEY (run, key));
+INSERT INTO runs VALUES (1, 'a', 'a', '{}', 'open', NULL);
+INSERT INTO asks VALUES (1, 0, 'ASK', '[]', 'minutes');
+INSERT INTO answers VALUES ('KEY', 'rollout', CAST('{"output":"yes","steps":[]}' AS BLOB), 1);
+INSERT INTO failures
+VALUES (1, 'FAILED', 0, 'rollout', CAST('{"kind":"timeout","message":""}' AS BLOB), 1);
+PRAGMA application_id = 1919053680;
+PRAGMA user_version = 1;
+PRAGMA journal_mode = WAL;
+"""
 
 
 def answer(output: str, key: str = KEY) -> Answer:
@@ -70,7 +91,9 @@ def test_what_a_run_was_told_stays_whatever_another_run_writes(journal: Journal)
 
 
 def test_runs_name_their_settings_and_an_unfinished_one_is_continued(journal: Journal) -> None:
-    journal.run("a", {"random_seed": 1}).begin(0, digest_of("ask"), {})
+    run = journal.run("a", {"random_seed": 1})
+    run.begin(0, digest_of("ask"), {})
+    run.settle()
     run = journal.run("a", {"random_seed": 1})
     assert journal.runs() == (RunRecord("a", {"random_seed": 1}, "open", None, 1),)
     run.finish()
@@ -98,6 +121,45 @@ def test_the_asks_of_another_version_make_a_new_run_that_takes_over_what_came_be
     assert journal.run("a", {}).answers([KEY, later]) == {KEY: failure()}
 
 
+def test_an_ask_is_written_down_with_its_first_answers(path: Path, journal: Journal) -> None:
+    run = journal.run("a", {})
+    run.begin(0, digest_of("ask"), {})
+    with Journal.open(path) as other:
+        assert other.runs()[0].asks == 0
+        run.keep(0, [answer("yes")])
+        assert other.runs()[0].asks == 1
+
+
+def test_what_was_used_is_kept_with_answers_and_failures(path: Path, journal: Journal) -> None:
+    used = Usage(calls=2, prompt=70, completion=9, usd=0.25, failures={"truncated": 1})
+    told = [replace(answer("yes"), usage=used), replace(failure(digest_of("another")), usage=used)]
+    journal.run("a", {}).keep(0, told)
+    with Journal.open(path) as other:
+        assert list(other.run("a", {}).answers([each.key for each in told]).values()) == told
+
+
+def test_a_journal_of_version_1_is_brought_up_to_date_and_its_answers_are_not_paid_again(path: Path) -> None:
+    import sqlite3  # noqa: PLC0415 - slow libraries are imported where they are used
+
+    words = {"'ASK'": digest_of("ask"), "'KEY'": KEY, "'FAILED'": digest_of("failed")}
+    script = VERSION_1
+    for word, digest in words.items():
+        script = script.replace(word, f"'{digest}'")
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+    neighbour, failed = f"0123abcd/{KEY}", f"0123abcd/{digest_of('failed')}"
+    with Journal.open(path) as journal:
+        run = journal.run("a", {})
+        assert run.answers([neighbour, failed]) == {
+            neighbour: answer("yes", neighbour),
+            failed: failure(failed),
+        }
+        assert run.begin(0, digest_of("ask"), {}) == "minutes"
+        assert journal.output(trajectory_id(neighbour)) == "yes"
+        assert journal.read("PRAGMA user_version") == [(2,)]
+
+
 def test_a_run_ends_again_where_a_clock_ended_it(journal: Journal) -> None:
     run = journal.run("a", {})
     assert run.begin(0, digest_of("ask"), {}) is None
@@ -108,8 +170,10 @@ def test_a_run_ends_again_where_a_clock_ended_it(journal: Journal) -> None:
 def test_what_reflectors_were_shown_can_be_read_for_each_run(journal: Journal) -> None:
     asks = [Reflection(Candidate("text"), (), (), (), (), 100 + number) for number in range(3)]
     shown = {digest_of(ask): canonical(ask) for ask in asks}
-    journal.run("a", {}).begin(0, digest_of(0), dict(list(shown.items())[1:]))
-    journal.run("a", {}).begin(1, digest_of(1), shown)
+    run = journal.run("a", {})
+    run.begin(0, digest_of(0), dict(list(shown.items())[1:]))
+    run.begin(1, digest_of(1), shown)
+    run.settle()
     assert journal.reflection_asks("a") == (asks[1], asks[2], asks[0])
     assert journal.reflection_asks("b") == ()
 
@@ -138,7 +202,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     ("statement", "message"),
     [
         ("CREATE TABLE notes (text)", "another program's"),
-        ("PRAGMA user_version = 2", "a journal of version 2"),
+        ("PRAGMA user_version = 3", "a journal of version 3"),
     ],
 )
 def test_another_database_is_refused_and_left_alone(path: Path, statement: str, message: str) -> None:

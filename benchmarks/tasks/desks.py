@@ -25,11 +25,11 @@ from benchmarks.tasks.wording import (
 )
 from benchmarks.work import Judgement, Work
 from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Produced, Reflector
+from runbookopt.agents.agent import Produced, Reflected, Reflector
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.rules import Rule, decide
 from runbookopt.records import canonical, digest, digest_of
-from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
+from runbookopt.search.asks import Reflection, ReflectionFailure
 
 OTHERWISE = {"queue": "general", "priority": "normal", "tone": "neutral", "follow-up": "none"}
 """The fields, and what each is where nothing in a message says more."""
@@ -169,14 +169,16 @@ class DeskReflector:
         self._random_seed = random_seed
         self.key = digest_of({"kind": "desks", "inner": inner.key, "random_seed": random_seed})
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
         open_ = {component.id for component in ask.components}
         lines = (line.partition(": ")[0] for shown in ask.failing for line in shown.feedback)
         told = Counter(word for word in lines if word in open_)
         most = sorted(word for word, count in told.items() if count == max(told.values()))
         if not most:
-            return ReflectionFailure("no_lesson", "no feedback names a section that may be rewritten")
+            return Reflected(
+                ReflectionFailure("no_lesson", "no feedback names a section that may be rewritten")
+            )
         chance = random.Random(canonical([self._random_seed, digest_of(ask)]))
         return await self._inner.reflect(narrowed(ask, chance.choice(most)))
 

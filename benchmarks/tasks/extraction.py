@@ -29,7 +29,7 @@ from benchmarks.tasks.wording import (
 )
 from benchmarks.work import Judgement, Work
 from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Produced
+from runbookopt.agents.agent import Produced, Reflected
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.rules import Rule, decide, occurs, rules
 from runbookopt.markdown import LINE
@@ -133,7 +133,7 @@ class ReplyReflector:
         self._inner = OfflineReflector(random_seed)
         self.key = digest_of({"kind": "extraction", "inner": self._inner.key})
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
         open_ = {component.id: component for component in ask.components}
         told = Counter(
@@ -141,19 +141,19 @@ class ReplyReflector:
         )
         most = [lesson for lesson, count in told.items() if count == max(told.values())]
         if not most:
-            return ReflectionFailure("no_lesson", "no feedback of the form 'expected X, got Y'")
+            return Reflected(ReflectionFailure("no_lesson", "no feedback of the form 'expected X, got Y'"))
         chance = random.Random(canonical([self._random_seed, digest_of(ask)]))
         lesson = chance.choice(sorted(most, key=canonical))
         component = open_[_place(lesson)]
         if lesson.objective == "format":
             return await self._inner.reflect(narrowed(ask, "format"))
         if lesson.expected == NOTHING:
-            return _without(component, lesson.given, ask, chance)
+            return Reflected(_without(component, lesson.given, ask, chance))
         asked = _asking_for(lesson.expected, component, ask)
         answer = await self._inner.reflect(asked)
-        if isinstance(answer, ReflectionFailure):
+        if isinstance(answer.said, ReflectionFailure):
             return answer
-        return _with(component, lesson.expected, answer, asked.components[0].text)
+        return Reflected(_with(component, lesson.expected, answer.said, asked.components[0].text))
 
 
 def extraction(random_seed: int, *, reflector: str = "offline", noise: float = 0) -> Work:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from runbookopt.agents.agent import Reflected
 from runbookopt.agents.rules import Rule, decide, occurs, rules, words
 from runbookopt.markdown import LINE
 from runbookopt.records import canonical, digest_of
@@ -84,8 +85,11 @@ class OfflineReflector:
         self._random_seed = random_seed
         self.key = digest_of({"kind": "offline", "version": 1, "random_seed": random_seed})
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
+        return Reflected(self._propose(ask))
+
+    def _propose(self, ask: Reflection) -> Proposal | ReflectionFailure:
         known = [rule for component in ask.components for rule in rules(component.text)]
         failing = [lesson for shown in ask.failing if (lesson := _failed(shown))]
         passing = [_passed(shown, known) for shown in ask.passing]

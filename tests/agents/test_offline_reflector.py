@@ -56,7 +56,7 @@ def ask(
 
 
 def answer(asked: Reflection, random_seed: int = 0) -> Proposal | ReflectionFailure:
-    return asyncio.run(OfflineReflector(random_seed).reflect(asked))
+    return asyncio.run(OfflineReflector(random_seed).reflect(asked)).said
 
 
 def proposed(asked: Reflection, random_seed: int = 0) -> Proposal:

@@ -31,7 +31,7 @@ KEYS = {
     " pull_request",
     "held_out": "tasks before after gain low high p look allowance tasks_needed",
     "validation": "tasks before after",
-    "spent": "rollouts cached reflections tokens usd seconds",
+    "spent": "rollouts cached reflections tokens usd seconds usage",
     "decision": "merge reasons",
     "pull_request": "number url",
 }

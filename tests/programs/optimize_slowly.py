@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from runbookopt.agents.agent import Produced
+from runbookopt.agents.agent import Produced, Reflected
 from runbookopt.agents.offline import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.optimization import Result, optimize
 from runbookopt.preparation import Job
 from runbookopt.repository import Repository
-from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
+from runbookopt.search.asks import Reflection
 from runbookopt.settings import Settings
 
 repository, calls, seconds, width = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
@@ -34,7 +34,7 @@ class Agent(OfflineAgent):
 
 
 class Reflector(OfflineReflector):
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         await pay()
         return await super().reflect(ask)
 

@@ -1,4 +1,4 @@
-"""The toy search as a command that can be killed: FOLDER SECONDS WIDTH HOW [SLOW_AFTER]."""
+"""The toy search as a command that can be killed: FOLDER SECONDS WIDTH HOW [SLOW_AFTER [JUDGED]]."""
 
 import os
 import resource
@@ -18,7 +18,8 @@ if how == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 calls = folder / "calls"
 agent = toy.Agent(calls, seconds, how, slow_after)
-world = toy.world(folder, agent, toy.Reflector(calls, seconds))
+judge = toy.Judge(calls, seconds) if len(sys.argv) > 6 else None
+world = toy.world(folder, agent, toy.Reflector(calls, seconds), judge)
 try:
     with Journal.open(folder / "journal.sqlite3") as journal:
         run = journal.run(f"toy {os.getpid()}" if how == "random" else "toy", {})

@@ -8,8 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from runbookopt.agents.agent import AgentFailure, Produced
-from runbookopt.driver import World
+from runbookopt.agents.agent import AgentFailure, Judged, Produced, Reflected
 from runbookopt.evidence.trajectory import Task
 from runbookopt.records import digest_of
 from runbookopt.search.asks import (
@@ -18,11 +17,13 @@ from runbookopt.search.asks import (
     Component,
     Proposal,
     Reflection,
-    ReflectionFailure,
     Reply,
     Rollout,
 )
+from runbookopt.usage import Usage
+from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
 from runbookopt.verifier.rubric import Assessment, Verdict
+from runbookopt.world import Verdicts, World
 
 TASKS = {digest_of(f"input {n}"): Task(digest_of(f"input {n}"), f"input {n}") for n in range(6)}
 
@@ -60,7 +61,8 @@ def reflecting(path: str) -> Ask:
     return Ask((Rollout(candidate, next(iter(TASKS))),), asks)
 
 
-def assess(task: str, output: str | None) -> Assessment:
+def assess(task: str, produced: Produced, _: Verdicts = ()) -> Assessment:
+    output = produced.output
     score = int(digest_of([task, output])[-4:], 16) / 0xFFFF if output else 0.0
     verdict = Verdict("queue", "pass" if output else "fail", score, "" if output else "no output")
     return Assessment(score, {"accuracy": score}, (), 0, (verdict,))
@@ -127,16 +129,54 @@ class Reflector:
         self._calls = calls
         self._seconds = seconds
 
-    async def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
+    async def reflect(self, ask: Reflection) -> Reflected:
         import asyncio  # noqa: PLC0415 - slow libraries are imported where they are used
 
         with self._calls.open("ab") as file:
             file.write(b"r")
         await asyncio.sleep(self._seconds)
-        return Proposal("too short", "body", digest_of(ask))
+        return Reflected(Proposal("too short", "body", digest_of(ask)))
 
 
-def world(folder: Path, agent: Any = None, reflector: Any = None) -> World:  # noqa: ANN401
+class Judge:
+    """Writes a byte a call, and finds by each question what its digest says."""
+
+    name = "toy"
+    key = "sha256:toy"
+
+    def __init__(self, calls: Path, seconds: float = 0.0) -> None:
+        self._calls = calls
+        self._seconds = seconds
+
+    async def judge(self, question: Question) -> Judged:
+        import asyncio  # noqa: PLC0415 - slow libraries are imported where they are used
+
+        with self._calls.open("ab") as file:
+            file.write(b"j")
+        await asyncio.sleep(self._seconds)
+        return Judged(Judgement("as its digest says", met=digest_of(question)[-1] in "01234567"), USED)
+
+
+USED = Usage(calls=1, prompt=10, completion=2, usd=0.5)
+
+
+def questions(task: str, output: str | None) -> tuple[Question, ...]:
+    """Ask two things of each output."""
+    asked = ("Is it polite?", "Is it true?") if output else ()
+    return tuple(Question(text, text, TASKS[task].input, output or "") for text in asked)
+
+
+def judged(_: str, __: Produced, verdicts: Verdicts) -> Assessment:
+    """Count what is met; a question without a verdict is an error."""
+    said = [answer for _question, answer in verdicts]
+    met = sum(isinstance(each, Judgement) and each.met for each in said)
+    errors = sum(isinstance(each, JudgeFailure) for each in said)
+    told = tuple(Verdict("polite", "fail", 0.0, digest_of(each)) for each in said)
+    return Assessment(met / max(1, len(said)), {"accuracy": 0.0}, (), errors, told)
+
+
+def world(folder: Path, agent: Any = None, reflector: Any = None, judge: Any = None) -> World:  # noqa: ANN401
     """Give a world whose calls are counted in `folder`/calls."""
     calls = folder / "calls"
-    return World(agent or Agent(calls), reflector or Reflector(calls), TASKS, assess)
+    agent, reflector = agent or Agent(calls), reflector or Reflector(calls)
+    return World(agent, reflector, TASKS, judged if judge else assess, judge, questions)
