@@ -223,6 +223,7 @@ class _Publication(Struct, frozen=True):
             pairs=proof.pairs,
             decision=decision,
             guard=change.guard,
+            rubric=checked.dossier.rubric,
             names={
                 task.id: task.trajectories[0] for task in checked.dossier.evidence.tasks if task.trajectories
             },

@@ -10,19 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from runbookopt.landing.bundle import Bundle, Change, MemberSummary, changed_lines
+from runbookopt.landing.bundle import Bundle, Change, changed_lines, models_by_role
+from runbookopt.landing.calls import calls, dollars
+from runbookopt.landing.chart import chart, short
 from runbookopt.landing.guard import GuardReport
 from runbookopt.landing.policy import PASSING_TODAY_AT_LEAST, Decision
-from runbookopt.landing.quoting import block, code, label, plain, prose
+from runbookopt.landing.quoting import block, code, plain, prose
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
 from runbookopt.runbook import FRONT_MATTER, Runbook
 from runbookopt.settings import flag, setting_types
+from runbookopt.verifier.judge import self_judged
+from runbookopt.verifier.rubric import Rubric
 
 MOST_CHARACTERS = 65_536
 """What GitHub takes as the body of a pull request."""
-
-_SHORT = 12
 
 
 class Findings(Struct, frozen=True):
@@ -30,8 +32,8 @@ class Findings(Struct, frozen=True):
 
     `before` is the runbook at the base commit and `after` the candidate, with or without its version bump.
     `comparison`, `allowance` and `pairs` are of the look as it stands in the ledger; None and empty where
-    nobody looked. `names` gives a stored trajectory for a task's id, which people can look up. `notes` are
-    further sentences for the reviewer.
+    nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
+    look up. `notes` are further sentences for the reviewer.
     """
 
     bundle: Bundle
@@ -42,6 +44,7 @@ class Findings(Struct, frozen=True):
     pairs: tuple[Pair, ...]
     decision: Decision
     guard: GuardReport
+    rubric: Rubric | None = None
     names: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
 
@@ -241,7 +244,7 @@ def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     yield f"- Objectives that fell: {by_how_much or 'none'}."
     worse = [pair.task for pair in findings.pairs if _mean(pair.after) < _mean(pair.before)]
     told = f"{len(worse)} of {len(findings.pairs)}{': ' if worse else ''}"
-    named = [findings.names.get(task, _short(task)) for task in worse]
+    named = [findings.names.get(task, short(task)) for task in worse]
     yield f"- Held-out tasks that got worse: {told}{_few(named, rows)}."
     yield from _list(findings.notes, rows)
 
@@ -262,41 +265,26 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
     yield "| candidate | wave | made from | validation | characters | places | |"
     yield "|---|--:|---|--:|--:|--:|---|"
     for member in holding[:rows]:
-        parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "(seed)"
+        parents = ", ".join(code(short(parent)) for parent in member.parents[:3]) or "(seed)"
         mark = "**chosen**" if member.digest == bundle.chosen else prose(member.note, 80)
         yield (
-            f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
+            f"| {code(short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
             f" {member.characters:,} | {member.places} | {mark} |"
         )
     yield from ("", *_more(len(holding), rows))
-    yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```", "")
+    yield from ("", "```mermaid", "graph TD", *chart(best[: 2 * rows], bundle.chosen), "```", "")
     yield from _more(len(best), 2 * rows)
-
-
-def _chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
-    """Draw who was made from whom, with digests and numbers alone: a label is no place for other words."""
-    names = {member.digest: f"m{place}" for place, member in enumerate(members)}
-    for member in members:
-        made = f"wave {member.wave}" if member.parents else "seed"
-        text = label(f"{_short(member.digest)}, {made}, {member.validation:.3f}")
-        yield f'  {names[member.digest]}["{text}"]'
-    for member in members:
-        for parent in dict.fromkeys(member.parents):
-            if parent in names:
-                yield f"  {names[parent]} --> {names[member.digest]}"
-    if chosen in names:
-        yield f"  style {names[chosen]} stroke-width:4px"
 
 
 def _cost(findings: Findings, rows: int) -> Iterator[str]:
     bundle, spent = findings.bundle, findings.bundle.spent
-    usd = "unknown" if spent.usd is None else f"{spent.usd:.2f}"
     tokens = "unknown" if spent.tokens is None else f"{spent.tokens:,}"
     yield f"- Rollouts paid: {spent.rollouts:,}; taken from the journal: {spent.cached:,}"
     yield f"- Reflections: {spent.reflections:,}"
-    yield f"- Tokens: {tokens}; dollars: {usd}; seconds: {spent.seconds:.1f}"
+    yield f"- Tokens: {tokens}; {dollars(spent.usd)}; seconds: {spent.seconds:.1f}"
     models = _few(bundle.models, rows, _name)
     yield f"- Agent: {_name(bundle.agent.kind)}; models: {models or 'none'}"
+    yield from calls(bundle)
 
 
 def _limits(findings: Findings, _: int) -> Iterator[str]:
@@ -311,15 +299,42 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
             "- This was made with the offline pair, which follows written rules literally; another agent may"
             " do otherwise with the same text."
         )
+    yield from _judge(findings)
+    judged = findings.rubric is not None and bool(findings.rubric.judged)
     yield (
         "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests, the"
-        " look's place in the ledger, and the held-out scores, by judging the stored outputs again."
+        " look's place in the ledger, and the held-out scores, by judging the stored outputs again"
+        f"{', but for what the judge decides' if judged else ''}."
     )
     yield (
-        "- Only stated by the job that ran it: that the agent it names really gave these outputs; diagnoses"
+        f"- Only stated by the job that ran it: that the agent it names really {_gave(findings.bundle)}; "
+        f"{'the verdicts of the judge; ' if judged else ''}diagnoses"
         " and the trajectories they cite; validation scores, candidates and the frontier; models, cost,"
         " random seed and settings."
     )
+
+
+def _judge(findings: Findings) -> Iterator[str]:
+    """Say what rests on a judge, and where it judged its own work."""
+    rubric = findings.rubric
+    if rubric is None or rubric.judge is None or not rubric.judged:
+        return
+    count = "1 criterion is" if len(rubric.judged) == 1 else f"{len(rubric.judged)} criteria are"
+    names = _few([criterion.id for criterion in rubric.judged], 12, _name)
+    yield (
+        f"- {count} judged by {_name(rubric.judge.model)}: {names}. These verdicts are the first half's word,"
+        " and nobody has held this judge against people's labels."
+    )
+    models = models_by_role(findings.bundle)
+    own = self_judged(rubric.judge.model, models.get("agent"), models.get("reflector"))
+    if own is not None:
+        yield f"- It judged its own work, as the rubric allows: {prose(own)}. Models favour their own words."
+
+
+def _gave(bundle: Bundle) -> str:
+    beside = (each for found in bundle.outputs for each in (*found.beside_before, *found.beside_after))
+    left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
+    return f"gave these outputs{left}"
 
 
 def _passing_today(count: int) -> str:
@@ -357,10 +372,6 @@ def _command(bundle: Bundle) -> str:
 
 def _name(text: str) -> str:
     return code(text, 80)
-
-
-def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:_SHORT]
 
 
 def _list(sentences: Sequence[str], rows: int) -> Iterator[str]:

