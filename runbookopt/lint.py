@@ -14,6 +14,8 @@ from runbookopt.provability import next_look, obstacles
 from runbookopt.records import MalformedFile, Problem
 from runbookopt.settings import FILE, read_settings
 from runbookopt.verifier import checks
+from runbookopt.verifier.program_checks import ProgramCheck
+from runbookopt.verifier.rubric import Rubric
 
 FEW_TASKS = 10
 """Fewer tasks than this to learn from, or to select by, are hardly worth a search."""
@@ -142,12 +144,22 @@ def _on_references(dossier: Dossier) -> Iterator[str]:
 def _on_rubric(dossier: Dossier) -> Iterator[str]:
     rubric = dossier.rubric
     if not any(criterion.looks_at_reference for criterion in rubric.criteria):
-        yield "no criterion looks at a reference: the rubric checks only form, and form is easily won"
+        yield from _without_reference(rubric)
+    if rubric.judge is not None and not rubric.judged:
+        yield f"no criterion asks the judge {plain(rubric.judge.model)}: one that does has `judge: question`"
     if len(rubric.objectives) > MANY_OBJECTIVES:
         yield (
             f"{len(rubric.objectives)} objectives: with more than {MANY_OBJECTIVES} nearly every candidate "
             "is best at something; give criteria that belong together one `objective`"
         )
+
+
+def _without_reference(rubric: Rubric) -> Iterator[str]:
+    if rubric.judged:
+        which = ", ".join(criterion.id for criterion in rubric.judged)
+        yield f"no criterion looks at a reference: a judge decides, held against nobody's labels ({which})"
+    elif not any(isinstance(criterion.check, ProgramCheck) for criterion in rubric.criteria):
+        yield "no criterion looks at a reference: the rubric checks only form, and form is easily won"
 
 
 def _on_merging(dossier: Dossier) -> Iterator[str]:

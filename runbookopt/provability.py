@@ -2,12 +2,17 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
 from runbookopt.dossier import Dossier
 from runbookopt.evidence.split import group_of
 from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests
 from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass
 from runbookopt.proof.power import UNKNOWN_SCORE, provable_gain
-from runbookopt.verifier.rubric import assess
+from runbookopt.verifier.program_checks import ProgramCheck
+from runbookopt.verifier.rubric import Criterion, assess
+from runbookopt.verifier.trace_checks import TraceCheck
 
 ANY_OUTPUTS = (None, "{}")
 """What the verifier fails to judge here, it fails to judge whatever an agent puts out."""
@@ -90,10 +95,20 @@ def _on_judging(dossier: Dossier) -> Iterator[str]:
 
 
 def _error(dossier: Dossier, task: str) -> str | None:
-    """Give the first thing that keeps the verifier from judging any output of a task; None is nothing."""
-    reference = dossier.evidence.task(task).reference
+    """Give the first thing that keeps the verifier from judging any output of a task; None is nothing.
+
+    What a judge, a program or what an attempt leaves decides, nobody knows before a call.
+    """
+    known = tuple(criterion for criterion in dossier.rubric.criteria if _is_known_before(criterion))
+    if not known:
+        return None
+    rubric, reference = replace(dossier.rubric, criteria=known), dossier.evidence.task(task).reference
     for output in ANY_OUTPUTS:
-        for verdict in assess(dossier.rubric, output=output, reference=reference).verdicts:
+        for verdict in assess(rubric, output=output, reference=reference).verdicts:
             if verdict.result == "error":
                 return f"{verdict.criterion}: {verdict.explanation}"
     return None
+
+
+def _is_known_before(criterion: Criterion) -> bool:
+    return criterion.check is not UNSET and not isinstance(criterion.check, ProgramCheck | TraceCheck)

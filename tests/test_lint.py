@@ -12,6 +12,8 @@ SIX = RUBRIC + "".join(
 )
 FORM = "criteria:\n- {id: short, check: {kind: max_chars, value: 9}}\n"
 
+JUDGED = "judge: {model: openai/gpt-5-mini}\ncriteria:\n- {id: kind, judge: Is it kind}\n"
+
 
 def tasks(number: int, reference: object = {"a": "x"}) -> str:
     lines = [{"id": f"t-{n}", "task": {"input": f"task {n}", "reference": reference}} for n in range(number)]
@@ -123,6 +125,21 @@ def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path:
             "not calibrated decide (short)",
         ),
         (
+            {"runbooks/triage/rubric.yaml": JUDGED},
+            "runbooks/triage/rubric.yaml",
+            "no criterion looks at a reference: a judge decides, held against nobody's labels (kind)",
+        ),
+        (
+            {"runbooks/triage/rubric.yaml": JUDGED},
+            "runbooks/triage/policy.yaml",
+            "not calibrated decide (kind)",
+        ),
+        (
+            {"runbooks/triage/rubric.yaml": "judge: {model: openai/gpt-5-mini}\n" + RUBRIC},
+            "runbooks/triage/rubric.yaml",
+            "no criterion asks the judge openai/gpt-5-mini",
+        ),
+        (
             {"runbookopt.yaml": "runbooks: {triag: {width: 2}}"},
             "runbookopt.yaml",
             "no runbook 'triag' (did you mean",
@@ -138,6 +155,22 @@ def test_what_bodes_ill_is_advice(tmp_path: Path, more: dict[str, str | None], p
     found = linted(tmp_path, more)
     assert found.problems == ()
     assert [piece.path for piece in found.advice if words in piece.message] == [path], found.advice
+
+
+@pytest.mark.parametrize(
+    "rubric",
+    [
+        JUDGED,
+        "criteria:\n- {id: looked, check: {kind: tool_called, value: lookup}}\n",
+        "criteria:\n- {id: own, check: {kind: command, argv: [/bin/false]}}\n",
+    ],
+)
+def test_what_nobody_can_know_before_a_call_is_no_task_that_cannot_be_judged(
+    tmp_path: Path, rubric: str
+) -> None:
+    found = linted(tmp_path, {"runbooks/triage/rubric.yaml": rubric})
+    assert found.problems == ()
+    assert not [piece for piece in found.advice if "cannot judge" in piece.message]
 
 
 def test_a_folder_without_runbooks_is_a_problem(tmp_path: Path) -> None:

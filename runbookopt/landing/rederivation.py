@@ -35,6 +35,7 @@ from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.records import MalformedFile, digest
 from runbookopt.repository import Repository
 from runbookopt.runbook import Runbook, bump_version, reparse
+from runbookopt.verifier.rubric import Rubric
 
 
 class Stale(RunbookoptError):
@@ -149,7 +150,7 @@ def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
         changed_lines=sum(1 for _ in changed_lines(bundle.patch)),
         growth=(len(after) - len(before)) / len(before) if before else None,
         introduced=checked.change.guard.introduces,
-        uncalibrated=dossier.rubric.uncalibrated,
+        uncalibrated=_uncalibrated(dossier.rubric),
         trust=_trust(dossier),
         ledger_notes=notes,
     )
@@ -325,6 +326,13 @@ def _trust(dossier: Dossier) -> Trust | None:
     order: tuple[Trust, ...] = get_args(Trust)
     found = (dossier.evidence.task(task).trust for task in dossier.split.train)
     return min(found, key=order.index, default=None)
+
+
+def _uncalibrated(rubric: Rubric) -> tuple[str, ...]:
+    """Name the criteria that decide without having earned it, and those that are a judge's."""
+    judged = {criterion.id for criterion in rubric.judged}
+    by_judge = " (by a judge that nobody has held against labels)"
+    return tuple(f"{name}{by_judge if name in judged else ''}" for name in rubric.uncalibrated)
 
 
 def _refuse(bundle: Bundle, discrepancies: list[str]) -> None:
