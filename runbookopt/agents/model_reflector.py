@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Clean = Callable[[str], str]
 
 
+END = 10 * prompting.FAILING
+"""So many characters at each end of a text are looked through for secrets, half a second a million."""
+
 _LOOKS = "something looks like a secret"
 
 
@@ -77,11 +80,12 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
 
     def show(shown: Shown) -> Shown:
         told = shown.input if isinstance(shown.input, str) else canonical(shown.input).decode()
-        output = None if shown.output is None else clean(shown.output)
-        return replace(shown, input=clean(told), output=output, feedback=tuple(map(clean, shown.feedback)))
+        output = None if shown.output is None else _ends(shown.output, clean)
+        feedback = tuple(_ends(reason, clean) for reason in shown.feedback)
+        return replace(shown, input=_ends(told, clean), output=output, feedback=feedback)
 
     def tell(tried: Tried) -> Tried:
-        said = clean(tried.diagnosis), clean(tried.text), clean(tried.outcome)
+        said = (_ends(text, clean) for text in (tried.diagnosis, tried.text, tried.outcome))
         return Tried(tried.component, *said)
 
     text = clean(ask.candidate.text)
@@ -94,6 +98,13 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         passing=tuple(map(show, ask.passing)),
         lineage=tuple(map(tell, ask.lineage)),
     )
+
+
+def _ends(text: str, clean: Clean) -> str:
+    """Clean the ends of a text, of which alone a prompt shows something; what is between is blanked out."""
+    if len(text) <= 2 * END:
+        return clean(text)
+    return clean(text[:END]) + " " * (len(text) - 2 * END) + clean(text[-END:])
 
 
 def _parts(text: str) -> dict[str, str]:

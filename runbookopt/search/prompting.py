@@ -232,12 +232,12 @@ def _earlier(number: int, tried: Tried, now: str | None) -> _Block:
     """Show an edit within one fence, for a fence costs a model as much as a sentence of ours."""
     part = "a part that is gone" if now is None else f"part {tried.component}"
     said = f"Became of it: {_line(tried.outcome)}\nDiagnosis: {_line(tried.diagnosis)}\n"
-    edit = shortened(visible(_difference(now or "", tried.text)), EDIT)
+    edit = _cut(_difference(now or "", tried.text), EDIT)
     return _Block(f"## Edit {number}, of {part}", "edit", said + edit)
 
 
 def _line(text: str) -> str:
-    line = " ".join(visible(text).split())
+    line = " ".join(visible(text[: 2 * DIAGNOSIS]).split())
     return line if len(line) <= DIAGNOSIS else f"{line[: DIAGNOSIS - 3]}..."
 
 
@@ -247,7 +247,8 @@ def _difference(now: str, then: str) -> str:
 
 
 def _cut(text: str, characters: int) -> str:
-    return shortened(visible(text), characters)
+    """Cut before looking through a text that may be huge, and after, for what is written out is longer."""
+    return shortened(visible(shortened(text, characters)), 2 * characters)
 
 
 def _unix(text: str) -> str:

@@ -167,6 +167,18 @@ def test_no_secret_of_a_trajectory_reaches_a_prompt(model_pair: ModuleType) -> N
     assert said.count("[removed: credential]") >= 7
 
 
+def test_no_secret_of_a_huge_output_reaches_a_prompt_and_what_was_left_out_is_told() -> None:
+    for before in (0, 2990, 59_990, 500_000, 939_990, 997_000, 999_960):
+        output = "." * before + SECRET + "." * (1_000_000 - before - len(SECRET))
+        asked = replace(ASK, failing=(replace(ASK.failing[0], output=output),))
+        model = Scripted("no", "no")
+        reflect(model, asked)
+        said = model.heard[0][1].content
+        assert SECRET[:8] not in said
+        left_out = re.findall(r"\[\.\.\. ([0-9,]+) characters left out", said)
+        assert [round(int(number.replace(",", "")) / 1000) for number in left_out] == [994]
+
+
 def test_a_part_that_holds_what_looks_like_a_secret_is_shown_without_it_and_locked(
     model_pair: ModuleType,
 ) -> None:

@@ -230,6 +230,13 @@ def test_long_trajectories_lose_their_middle_and_prompts_stay_bounded() -> None:
     assert max(len(line) for line in said.split("\n")) <= prompting.FAILING
 
 
+def test_what_is_longer_once_it_is_written_out_stays_bounded_too() -> None:
+    shown = Shown("r-1", "t1", "\u202e" * 50_000, "\x00" * 50_000, 0.0, ())
+    said = "".join(message.content for message in prompt(of(TEXT, failing=(shown,) * 6)))
+    assert "<U+202E>" in said
+    assert len(said) < 250_000
+
+
 # A runbook's text goes there and back -----------------------------------------------------------------------
 
 PIECES = st.sampled_from(
