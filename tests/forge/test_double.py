@@ -129,6 +129,7 @@ def test_git_is_let_in_only_with_a_good_token_that_may_write(double: Github, tmp
 
 
 def test_git_does_not_push_to_a_protected_branch(double: Github, tmp_path: Path) -> None:
+    assert not client(double).get_branch("main").protected
     clone = str(tmp_path / "clone")
     environ = double.git_environ()
     run(["git", "clone", "-q", double.remote_url, clone], environ)
@@ -136,6 +137,11 @@ def test_git_does_not_push_to_a_protected_branch(double: Github, tmp_path: Path)
     run(["git", "-C", clone, "commit", "-q", "--allow-empty", "-m", "x"], environ)
     pushed = run(["git", "-C", clone, "push", "-q", "origin", "HEAD:main"], environ, check=False)
     assert "GH006" in pushed.stderr
+    double.unprotect()
+    double.ruleset(checks=["verify"])
+    pushed = run(["git", "-C", clone, "push", "-q", "origin", "HEAD:main"], environ, check=False)
+    assert "GH013" in pushed.stderr
+    assert client(double).get_branch("main").protected
 
 
 def test_a_push_moves_the_head_of_an_open_pull_request(double: Github) -> None:

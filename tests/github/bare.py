@@ -9,11 +9,19 @@ from pathlib import Path
 FORGE = {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com"}
 HOOK = """#!/bin/sh
 # Says no as GitHub does; the refs and who may push to them are written by the double.
-if grep -qxF "$1" "$GIT_DIR/protected-refs" 2>/dev/null; then
-  echo "error: GH006: Protected branch update failed for $1." >&2
-  exit 1
-fi
+why=$(sed -n "s|^$1 ||p" "$GIT_DIR/protected-refs" 2>/dev/null)
+if test -n "$why"; then echo "error: $why for $1." >&2; exit 1; fi
 if test -f "$GIT_DIR/refuse-pushes"; then cat "$GIT_DIR/refuse-pushes" >&2; exit 1; fi
+"""
+
+
+SETTINGS = """[http]
+\treceivepack = true
+[receive]
+\thideRefs = refs/pull
+\tautogc = false
+[gc]
+\tauto = 0
 """
 
 
@@ -58,8 +66,8 @@ class Bare:
         self._told: dict[tuple[str, ...], str | subprocess.CalledProcessError] = {}
         self._commits: set[str] = set()
         subprocess.run(["git", "init", "-q", "--bare", f"--initial-branch={branch}", str(path)], check=True)
-        for key, value in (("http.receivepack", "true"), ("receive.hideRefs", "refs/pull")):
-            self.git("config", key, value)
+        with (path / "config").open("a") as config:
+            config.write(SETTINGS)
         hook = path / "hooks/update"
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(HOOK)
@@ -124,8 +132,10 @@ class Bare:
         pairs = [line.split() for line in told.splitlines()]
         return {name: sha for name, sha in pairs if name.startswith(prefix)}
 
-    def protect(self, branches: list[str]) -> None:
-        (self.path / "protected-refs").write_text("".join(f"refs/heads/{each}\n" for each in branches))
+    def protect(self, branches: dict[str, str]) -> None:
+        """Decline pushes to these branches, with the words given."""
+        lines = "".join(f"refs/heads/{branch} {why}\n" for branch, why in branches.items())
+        (self.path / "protected-refs").write_text(lines)
 
     def holds(self, ancestor: str, descendant: str) -> bool:
         try:

@@ -79,6 +79,10 @@ PERMISSIONS = {
 }
 OF_ACTIONS = {key: PERMISSIONS[key] for key in ("contents", "pull_requests", "issues", "checks", "statuses")}
 APP = "runbookopt"
+DECLINED = {
+    "classic": "GH006: Protected branch update failed",
+    "ruleset": "GH013: Repository rule violations found",
+}
 FIRST = {"README.md": "Hello\n"}
 
 
@@ -243,12 +247,22 @@ class Github:
         """Protect classically; `checks` are names, or (name, app id); `demand` as in state.Demand."""
         what = Demand(checks=_pinned(checks), **demand)  # type: ignore[arg-type]
         self.world.protections[branch] = Protection(branch, what, enforce_admins, tuple(bypass))
-        if what.approvals is not None or what.checks:
-            self.world.bare.protect(list(self.world.protections))
+        self._guard()
 
-    def unprotect(self, branch: str = "main") -> None:
-        self.world.protections.pop(branch, None)
-        self.world.bare.protect(list(self.world.protections))
+    def unprotect(self) -> None:
+        """Lift all protections and rulesets."""
+        self.world.protections.clear()
+        self.world.rulesets.clear()
+        self._guard()
+
+    def _guard(self) -> None:
+        """Let git decline pushes past the pull request, as GitHub does where anything must hold first."""
+        why: dict[str, str] = {}
+        for branch in self.branches:
+            for source, demand in self.world.demands(branch):
+                if demand.approvals is not None or demand.checks:
+                    why[branch] = DECLINED[source]
+        self.world.bare.protect(why)
 
     def ruleset(
         self,
@@ -266,6 +280,7 @@ class Github:
         what = Demand(checks=_pinned(checks), **demand)  # type: ignore[arg-type]
         rules = Ruleset(number, name, tuple(branches), what, tuple(bypass), enforcement, source)
         self.world.rulesets[number] = rules
+        self._guard()
         return number
 
     # ---- what other people do

@@ -12,6 +12,8 @@ from tests.github.state import AutoMerge, Pull, Token
 from tests.github.world import World
 
 Json = dict[str, Any]
+Act = Callable[[World, str, Json], Json]
+MERGING = {"MERGE": "merge commits are", "SQUASH": "squash merging is", "REBASE": "rebase merging is"}
 MODIFIED = "Head branch was modified. Review and try the merge again."
 
 
@@ -158,24 +160,26 @@ def _pull(world: World, it: Pull) -> Json:
 
 
 def _mutations(world: World, token: Token | None) -> Json:
-    def may_write() -> str:
-        if token is None or not world.allowed(token, "contents", "write"):
-            raise Unprocessable("Resource not accessible by integration", "FORBIDDEN")
-        return token.login
+    def may_write(verb: str) -> str:
+        if token is not None and world.allowed(token, "contents", "write"):
+            return token.login
+        person = f"{token.login if token else ''} does not have the correct permissions to execute `{verb}`"
+        is_app = token is not None and token.kind != "user"
+        raise Unprocessable("Resource not accessible by integration" if is_app else person, "FORBIDDEN")
 
-    return {
-        "enablePullRequestAutoMerge": lambda _, input: _enable(world, may_write(), input),  # noqa: A006
-        "disablePullRequestAutoMerge": lambda _, input: _disable(world, may_write(), input),  # noqa: A006
-        "enqueuePullRequest": lambda _, input: _enqueue(world, may_write(), input),  # noqa: A006
-    }
+    def doing(name: str, act: Act) -> Callable[..., Json]:
+        return lambda _, **given: act(world, may_write(name[0].upper() + name[1:]), given["input"])
+
+    acts = {"enablePullRequestAutoMerge": _enable, "disablePullRequestAutoMerge": _disable}
+    return {name: doing(name, act) for name, act in {**acts, "enqueuePullRequest": _enqueue}.items()}
 
 
 def _enable(world: World, login: str, wish: Json) -> Json:
     pull = _found(world, wish["pullRequestId"])
     method = wish.get("mergeMethod", "MERGE")
-    for applies, told in _refusals(world, pull, method, wish.get("expectedHeadOid")):
-        if applies():
-            raise Unprocessable(told)
+    told = _refusal(world, pull, method, wish.get("expectedHeadOid"))
+    if told:
+        raise Unprocessable(told)
     pull.auto_merge = AutoMerge(
         login, method, wish.get("commitHeadline"), wish.get("commitBody"), world.now()
     )
@@ -183,33 +187,35 @@ def _enable(world: World, login: str, wish: Json) -> Json:
     return _done(world, login, pull, wish)
 
 
-def _refusals(
-    world: World, pull: Pull, method: str, expected: str | None
-) -> list[tuple[Callable[[], object], str]]:
-    """Give the reasons for which GitHub does not switch auto-merge on, in its words."""
-    queue = _queue(world, pull.base) is not None
-    word = f"Pull request Merge method {method.lower()} merging is not allowed on this repository"
-    return [
-        (lambda: pull.state != "open", "Can't enable auto-merge for this pull request"),
-        (lambda: expected is not None and expected != pull.head_sha, MODIFIED),
-        (
-            lambda: not world.settings.allow_auto_merge,
-            "Pull request Auto merge is not allowed for this repository",
-        ),
-        (lambda: method.lower() not in merging.methods(world, pull.base), word),
-        (
-            lambda: not world.demands(pull.base),
-            "Pull request Protected branch rules not configured for this branch",
-        ),
-        (
-            lambda: not queue and merging.merge_state(world, pull) == "CLEAN",
-            "Pull request Pull request is in clean status",
-        ),
-        (
-            lambda: not queue and merging.merge_state(world, pull) == "UNSTABLE",
-            "Pull request Pull request is in unstable status",
-        ),
-    ]
+def _refusal(world: World, pull: Pull, method: str, expected: str | None) -> str:
+    """Give GitHub's words for why auto-merge is not switched on, or nothing.
+
+    Where the words are from: github.com/peter-evans/enable-pull-request-automerge issues 343, 355 and 1118,
+    camunda/camunda issue 20675 (with the error's whole shape), iterative/cml pull request 955.
+    """
+    if pull.state != "open":
+        return "Can't enable auto-merge for this pull request"
+    if expected not in {None, pull.head_sha}:
+        return MODIFIED
+    return _refused_by_settings(world, pull, method) or _refused_by_state(world, pull)
+
+
+def _refused_by_settings(world: World, pull: Pull, method: str) -> str:
+    prefix = world.settings.auto_merge_prefix
+    if not world.settings.allow_auto_merge:
+        return f"{prefix}Auto merge is not allowed for this repository"
+    if method.lower() not in merging.methods(world, pull.base):
+        return f"Merge method {MERGING[method]} not allowed on this repository"
+    if not world.demands(pull.base):
+        return f"{prefix}Protected branch rules not configured for this branch"
+    return ""
+
+
+def _refused_by_state(world: World, pull: Pull) -> str:
+    state = merging.merge_state(world, pull)
+    if state in {"CLEAN", "UNSTABLE"} and _queue(world, pull.base) is None:
+        return f"{world.settings.auto_merge_prefix}Pull request is in {state.lower()} status"
+    return ""
 
 
 def _disable(world: World, login: str, wish: Json) -> Json:

@@ -170,7 +170,7 @@ def _merge_by_itself(world: World, pull: Pull) -> None:
     wish = pull.auto_merge
     assert wish is not None
     if any(demand.merge_queue for _, demand in world.demands(pull.base)):
-        pull.queued = True
+        pull.queued, pull.auto_merge = True, None  # in the queue it shows no auto-merge request any more
         return
     try:
         merge(world, pull, wish.by, wish.method.lower(), (wish.headline, wish.body))

@@ -21,7 +21,7 @@ def branches(call: Call) -> Answer:
     for ref, sha in world.bare.refs("refs/heads/").items():
         name = ref.removeprefix("refs/heads/")
         commit = {"sha": sha, "url": f"{world.repository_url}/commits/{sha}"}
-        shown.append({"name": name, "commit": commit, "protected": name in world.protections})
+        shown.append({"name": name, "commit": commit, "protected": bool(world.demands(name))})
     return 200, shown
 
 
@@ -40,7 +40,7 @@ def branch(call: Call) -> Answer:
     return 200, {
         "name": name,
         "commit": views.commit(world, world.bare.commit(sha)),
-        "protected": found is not None,
+        "protected": bool(world.demands(name)),  # by rulesets as well, which `protection` does not show
         "protection": {"enabled": found is not None, "required_status_checks": checks},
         "protection_url": f"{url}/protection",
         "_links": {"self": url, "html": f"{world.web_url}/{world.full_name}/tree/{name}"},

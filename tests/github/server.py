@@ -58,7 +58,7 @@ class Heard:
     path: str
     query: dict[str, str]
     body: Any
-    authorization: str
+    authorization: str = field(repr=False)
     agent: str
     status: int = 0
     answer: Any = None

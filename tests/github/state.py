@@ -203,7 +203,7 @@ class Ruleset:
 class Token:
     """What a token is worth. `kind`: "user" (the role counts), "app", "actions" (the permissions), "jwt"."""
 
-    text: str
+    text: str = field(repr=False)
     login: str
     kind: str = "user"
     permissions: dict[str, str] = field(default_factory=dict)
@@ -228,4 +228,5 @@ class Settings:
     retry_after: int = 0  # seconds, said with secondary limits
     requests_left: int = 5000  # until the primary limit answers
     auto_merge_happens: bool = True  # merge by itself as soon as all demands are met
+    auto_merge_prefix: str = "Pull request "  # GitHub's refusals of auto-merge come with it and without
     missing_labels_created: bool = True  # by adding one to a pull request, as GitHub does; else 422

@@ -104,7 +104,7 @@ def test_auto_merge_is_refused_for_another_head(double: Github, pull: "PullReque
         ),
         (
             lambda double, _: double.settings(allow_squash_merge=False),
-            "Pull request Merge method squash merging is not allowed on this repository",
+            "Merge method squash merging is not allowed on this repository",
         ),
         (lambda double, _: double.close(1, "bo"), "Can't enable auto-merge for this pull request"),
     ],
