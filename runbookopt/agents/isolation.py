@@ -53,6 +53,7 @@ def wrapped(bubblewrap: str, folder: Path, needed: Collection[Path]) -> list[str
         *_apart(bubblewrap),
         *(part for path in _below_hidden(needed) for part in ("--ro-bind", path, path)),
         *("--bind", str(folder), str(folder), "--chdir", str(folder)),
+        *(part for hidden in HIDDEN if _real(hidden) for part in ("--remount-ro", hidden)),
         "--",
     ]
 

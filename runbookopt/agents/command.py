@@ -1,0 +1,291 @@
+"""The command agent: any program, handed a candidate and a task in a fresh folder of its own."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from runbookopt.agents import isolation
+from runbookopt.agents.agent import AgentFailure, Produced
+from runbookopt.confinement import (
+    TEMPORARY,
+    Ended,
+    Limits,
+    NotStarted,
+    Program,
+    clean_environ,
+    ended,
+    filled,
+    fresh_folder,
+    located,
+)
+from runbookopt.evidence.formats.transcript import read_steps
+from runbookopt.evidence.trajectory import Left
+from runbookopt.explanation import plain, shown
+from runbookopt.records import canonical, digest, digest_of
+from runbookopt.verifier.trace_checks import path_pattern
+
+RESULTS = "results"
+TASK = "task.json"
+STDOUT = "stdout"
+
+MOST_FILES = 1_000
+"""Files in the results folder, and of a task."""
+
+MOST_SEEN = 20_000
+"""Files among which a transcript is looked for."""
+
+TRANSCRIPT_BYTES = 50_000_000
+TOLD = 300
+"""Characters of what a failing program said that are kept."""
+
+_Text = Annotated[str, Meta(min_length=1)]
+_Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a variable's name")]
+_Plain = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file's name")]
+
+
+class CommandSettings(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="command"):
+    """How to run an agent program; docs/agents.md says what it is handed and what may come back.
+
+    `argv` is a template; `environment` names the variables that are passed on, besides those that every
+    program gets; `sources` are globs of files in the repository that its answers depend on.
+    """
+
+    argv: Annotated[tuple[_Text, ...], Meta(min_length=1)]
+    output: Annotated[
+        str,
+        Meta(
+            pattern=r"^(stdout|results(/[A-Za-z0-9][A-Za-z0-9._-]*)*)$",
+            description="stdout, results, or a file such as results/answer.txt",
+        ),
+    ] = STDOUT
+    transcript: _Text | None = None
+    runbook_file: _Plain = "RUNBOOK.md"
+    environment: tuple[_Variable, ...] = ()
+    sources: tuple[_Text, ...] = ()
+    seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
+    output_bytes: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 10_000_000
+    processes: Annotated[int, Meta(ge=1, le=100_000)] = 128
+    memory_megabytes: Annotated[int, Meta(ge=1)] | None = None
+    isolate: Literal["bwrap"] | None = None
+    deterministic: bool = False
+
+
+class CommandAgent:
+    """Runs a program once for each rollout, and gives what it left.
+
+    `root` is the repository's; `environ` the variables that there are. Raises RunbookoptError, before any
+    rollout, where the program, a named variable or the isolation is not there.
+    """
+
+    def __init__(self, settings: CommandSettings, root: Path, environ: Mapping[str, str]) -> None:
+        self._settings, self._root, self._environ = settings, root.resolve(), environ
+        self._limits = Limits(
+            settings.seconds, settings.output_bytes, settings.processes, settings.memory_megabytes
+        )
+        missing = [name for name in settings.environment if name not in environ]
+        if missing:
+            raise NotStarted(f"agent.environment: {missing[0]} is not set: set it, or take it out")
+        path = clean_environ(environ, self._root)["PATH"]
+        try:
+            self._program = located(self._argv(self._root, "0")[0], self._root, path)
+        except NotStarted as fault:
+            raise NotStarted(f"agent.{fault}") from None
+        self._bubblewrap = isolation.bubblewrap(path) if settings.isolate else None
+        place = Path(self._program)
+        self._needed = [self._root, place.parent, place.resolve().parent, *map(Path, path.split(":"))]
+        self.name = f"command {plain(Path(self._program).name)}"
+        self.deterministic = settings.deterministic
+        about = msgspec.structs.asdict(settings)
+        del about["deterministic"]
+        self.key = digest_of({"kind": "command", "version": 1, **about, "digests": self._digests()})
+
+    @property
+    def promises(self) -> str:
+        """What holds of the program while it runs, in a sentence for the report."""
+        if self._bubblewrap is not None:
+            return (
+                "The agent program ran under bubblewrap: without network, and able to write nothing but the "
+                "folder of its rollout."
+            )
+        return (
+            "The agent program ran with the rights of the account that started it: nothing is promised about "
+            "what it read, wrote or reached over the network (agent.isolate: bwrap changes that)."
+        )
+
+    async def rollout(self, runbook: str, task_input: Any, repeat: str) -> Produced:  # noqa: ANN401 - any JSON
+        """Run the program on the task; what it fails to deliver is an answer, not a failure."""
+        try:
+            with fresh_folder() as folder:
+                self._hand_over(folder, runbook, task_input)
+                async with ended(folder, self._prepared(folder, repeat)) as how:
+                    return self._left(folder, how)
+        except OSError as error:
+            raise AgentFailure("system", plain(f"{type(error).__name__}: {error}")) from None
+
+    def _hand_over(self, folder: Path, runbook: str, task_input: object) -> None:
+        for path, text in _files(task_input):
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(text.encode(errors="replace"))
+        (folder / RESULTS).mkdir()
+        for name, data in (
+            (self._settings.runbook_file, runbook.encode(errors="replace")),
+            (TASK, canonical({"input": task_input})),
+        ):
+            if (folder / name).exists():
+                raise AgentFailure("task", f"the task brings a file of its own with the name {name}")
+            (folder / name).write_bytes(data)
+
+    def _prepared(self, folder: Path, repeat: str) -> Program:
+        argv = (self._program, *self._argv(folder, repeat)[1:])
+        if self._bubblewrap is not None:
+            argv = (*isolation.wrapped(self._bubblewrap, folder, self._needed), *argv)
+        environ = clean_environ(self._environ, folder, self._settings.environment)
+        return Program(argv, environ, folder / TASK, self._limits)
+
+    def _argv(self, folder: Path, repeat: str) -> tuple[str, ...]:
+        values = {
+            "runbook": str(folder / self._settings.runbook_file),
+            "task": str(folder / TASK),
+            "folder": str(folder),
+            "results": str(folder / RESULTS),
+            "repository": str(self._root),
+            "repeat": repeat,
+        }
+        return filled(self._settings.argv, values)
+
+    def _left(self, folder: Path, how: Ended) -> Produced:
+        files = _regular(folder / RESULTS, MOST_FILES + 1)
+        limit = how.limit
+        if len(files) > MOST_FILES:
+            limit, files = limit or f"more than {MOST_FILES:,} files in {RESULTS}", files[:MOST_FILES]
+        output = None if limit else self._output(folder, files, how)
+        return Produced(
+            output,
+            left=Left(
+                exit_code=how.exit_code,
+                seconds=how.seconds,
+                files=files,
+                steps=self._steps(folder, how.stdout),
+                reason=_reason(limit, how) if output is None else None,
+            ),
+        )
+
+    def _output(self, folder: Path, files: tuple[str, ...], how: Ended) -> str | None:
+        """Give what the settings say is the output; None is nothing, or more than is allowed."""
+        wanted, bound = self._settings.output, self._settings.output_bytes
+        if wanted == STDOUT:
+            return _text(how.stdout) if how.stdout.strip() or how.exit_code == 0 else None
+        if wanted != RESULTS:
+            found = wanted.removeprefix(f"{RESULTS}/")
+            data = _read(folder / wanted, bound) if found in files else None
+            return None if data is None else _text(data)
+        contents: dict[str, str | None] = {}
+        for name in files:
+            data = _read(folder / RESULTS / name, bound)
+            if data is None:
+                return None
+            bound -= len(data)
+            contents[name] = _decoded(data)
+        return canonical(contents).decode() if contents else None
+
+    def _steps(self, folder: Path, stdout: bytes) -> tuple[dict[str, Any], ...] | None:
+        wanted = self._settings.transcript
+        if wanted is None:
+            return None
+        if wanted == STDOUT:
+            return read_steps(stdout)
+        steps: list[dict[str, Any]] = []
+        pattern = path_pattern(wanted)
+        found = [name for name in _regular(folder, MOST_SEEN) if pattern.fullmatch(name)]
+        for name in found:
+            data = _read(folder / name, TRANSCRIPT_BYTES)
+            read = None if data is None else read_steps(data)
+            if read is None:
+                return None
+            steps += read
+        return tuple(steps) if found else None
+
+    def _digests(self) -> dict[str, str]:
+        """Give the digests of the files in the repository that the program is made of, as far as is known."""
+        here = "{repository}/"
+        named = [part.removeprefix(here) for part in self._settings.argv[1:] if part.startswith(here)]
+        program = Path(self._program)
+        if program.is_relative_to(self._root):
+            named.append(program.relative_to(self._root).as_posix())
+        found = {self._root / name for name in named}
+        found |= {path for glob in self._settings.sources for path in self._root.glob(glob)}
+        return {
+            path.relative_to(self._root).as_posix(): digest(path.read_bytes())
+            for path in sorted(found)
+            if path.is_file()
+        }
+
+
+def _files(task_input: object) -> Iterator[tuple[PurePosixPath, str]]:
+    """Give the files that a task brings: the mapping of relative paths to texts at `files` of its input."""
+    files = task_input.get("files") if isinstance(task_input, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        return  # a key of the task's own, which means something else
+    for name, text in files.items():
+        path = PurePosixPath(name)
+        strange = path.is_absolute() or {"", ".", ".."} & set(name.split("/")) or "\0" in name
+        if strange or path.parts[0] in {RESULTS, TEMPORARY} or len(files) > MOST_FILES:
+            raise AgentFailure("task", f"the task brings a file at {shown(name)}, where none may be")
+        yield path, text
+
+
+def _regular(folder: Path, most: int) -> tuple[str, ...]:
+    """Give the paths of the first `most` regular files below `folder`, sorted; links are not followed."""
+    found: list[str] = []
+    for above, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            place = Path(above, name)
+            with contextlib.suppress(OSError):  # a folder that the program closed
+                if stat.S_ISREG(place.lstat().st_mode) and _encodable(str(place)):
+                    found.append(place.relative_to(folder).as_posix())
+            if len(found) == most:
+                return tuple(sorted(found))
+    return tuple(sorted(found))
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _read(place: Path, bound: int) -> bytes | None:
+    """Give what is in a file; None where it is more than `bound` bytes, or nothing that can be read."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(bound + 1)
+    return data if len(data) <= bound else None
+
+
+def _text(data: bytes) -> str:
+    """Give text as a shell takes it from a command: without the line ends at its end."""
+    return data.decode(errors="replace").rstrip("\r\n")
+
+
+def _decoded(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _reason(limit: str | None, how: Ended) -> str:
+    if limit is not None:
+        return limit
+    said = plain(" ".join(how.stderr.split()))[-TOLD:]
+    code = "" if how.exit_code is None else f"exit code {how.exit_code}"
+    return ": ".join(part for part in (code, said) if part)
