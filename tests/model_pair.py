@@ -91,8 +91,7 @@ class Pair(Struct, frozen=True):
 
     def _reflect(self, system: str, user: str) -> str:
         asked = heard(system, user)
-        answer = _done(OfflineReflector().reflect(asked.ask))
-        said = getattr(answer, "said", answer)
+        said = _done(OfflineReflector().reflect(asked.ask)).said
         if isinstance(said, ReflectionFailure):
             part = next(part for part in asked.parts if part.editable)
             return reply(asked.code, said.message, ["F1"], part.id, [("none", "")])
