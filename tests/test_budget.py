@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import AgentFailure, Produced, Reflected
+from runbookopt.agents.agent import AgentFailure, Judged, Produced, Reflected
 from runbookopt.driver import Driver
 from runbookopt.evidence.trajectory import Task
 from runbookopt.journal import Journal, Spent
@@ -28,6 +28,8 @@ from runbookopt.search.asks import (
 )
 from runbookopt.search.loop import Found, search
 from runbookopt.search.problem import Options, Problem
+from runbookopt.usage import Usage
+from runbookopt.verifier.judge import Judgement, Question
 from runbookopt.verifier.rubric import Assessment, Verdict
 from runbookopt.world import Verdicts
 from runbookopt.world import World as Answering
@@ -332,3 +334,133 @@ def test_no_run_pays_more_than_it_may_nor_anything_twice_and_one_cut_anywhere_en
     assert rest.rollouts + rest.cached == spent.rollouts
     assert sorted(world.answered, key=repr) == sorted(uncut.answered, key=repr)
     assert world.calls <= uncut.calls + in_flight
+
+
+class Priced:
+    """As agent, reflector and judge answers at once, at a price in eighths of a dollar by what is asked."""
+
+    name = key = "priced"
+    deterministic = True
+
+    def __init__(self, temper: Temper) -> None:
+        self._temper = temper
+        self.paid = 0.0
+
+    async def rollout(self, runbook: str, task_input: str, _: str) -> Produced:
+        used = self._used("rollout", runbook)
+        if self.fails(runbook):
+            raise AgentFailure("truncated", "no end", used)
+        return Produced(f"{runbook} {task_input}", usage=used)
+
+    async def reflect(self, ask: Reflection) -> Reflected:
+        return Reflected(ReflectionFailure("refused", "no"), self._used("reflection", ask.length_budget))
+
+    async def judge(self, question: Question) -> Judged:
+        return Judged(Judgement("well", met=True), self._used("judgement", question.output))
+
+    def price(self, *what: object) -> float:
+        return int(self._temper.chance(*what) * 16) / 8
+
+    def fails(self, runbook: str) -> bool:
+        return self._temper.chance("fails", runbook) < self._temper.failing
+
+    def _used(self, *what: object) -> Usage:
+        self.paid += self.price(*what)
+        return Usage(calls=1, prompt=1, usd=self.price(*what))
+
+
+class Wanted(NamedTuple):
+    """An ask: of rollouts on one task, by the number of the candidate, and of reflections, by theirs."""
+
+    rollouts: list[int]
+    reflections: list[int]
+
+    @property
+    def ask(self) -> Ask:
+        rollouts = tuple(Rollout(Candidate(f"c{n}"), "v0") for n in self.rollouts)
+        return Ask(rollouts, tuple(Reflection(SEED, (), (), (), (), n) for n in self.reflections))
+
+
+class Dollars:
+    """What a run should charge, by the words of `Driver`: kept beside it, and simpler.
+
+    `misjudged` is what the last ask that was begun cost more than was expected.
+    """
+
+    def __init__(self, priced: Priced, usd: float, reserved: int) -> None:
+        self.misjudged = 0.0
+        self._priced, self._usd, self._reserved = priced, usd, reserved
+        self._costs: tuple[dict[int, float], dict[int, float]] = {}, {}
+
+    @property
+    def charged(self) -> float:
+        return sum(sum(costs.values()) for costs in self._costs)
+
+    def allows(self, wanted: Wanted) -> bool:
+        """Charge an ask, or tell that it is likely to cost too much; the proof is expected to be paid too."""
+        new = [set(numbers) - costs.keys() for numbers, costs in zip(wanted, self._costs, strict=True)]
+        more = [len(new[0]) + self._reserved, len(new[1])]
+        guess = sum(
+            count * sum(costs.values()) / max(1, len(costs))
+            for count, costs in zip(more, self._costs, strict=True)
+        )
+        if not any(new):
+            return True
+        if self.charged + guess > self._usd:
+            return False
+        before = self.charged
+        for numbers, costs, price in zip(new, self._costs, (self._rollout, self._reflection), strict=True):
+            costs.update({number: price(number) for number in numbers})
+        self.misjudged = max(0.0, self.charged - before - guess)
+        return True
+
+    def _rollout(self, number: int) -> float:
+        judged = 0.0 if self._priced.fails(f"c{number}") else self._priced.price("judgement", f"c{number} v0")
+        return self._priced.price("rollout", f"c{number}") + judged
+
+    def _reflection(self, number: int) -> float:
+        return self._priced.price("reflection", number)
+
+
+def asked_in_turn(asks: Sequence[Wanted]) -> Generator[Ask, Reply, tuple[bool, ...]]:
+    """Ask all that is wanted, and tell which of it was answered."""
+    answered = []
+    for wanted in asks:
+        reply = yield wanted.ask
+        answered.append(reply.stopped is None)
+    return tuple(answered)
+
+
+def asking_of_all(_: str, said: str | None) -> tuple[Question, ...]:
+    return () if said is None else (Question("good", "Is it good?", "", said),)
+
+
+NUMBERS = st.lists(st.integers(0, 9), max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    asks=st.lists(st.builds(Wanted, NUMBERS, NUMBERS), max_size=8),
+    temper=st.builds(Temper, st.integers(0, 1000), st.sampled_from([0.0, 0.4]), st.just(0.0), st.just(())),
+    usd=st.integers(0, 200).map(lambda eighths: eighths / 8),
+    reserved=st.integers(0, 5),
+    widths=st.tuples(WIDTHS, WIDTHS),
+)
+def test_a_run_charges_no_more_dollars_than_it_may_but_for_what_its_last_ask_was_misjudged_by(
+    asks: list[Wanted], temper: Temper, usd: float, reserved: int, widths: tuple[int, int]
+) -> None:
+    priced = Priced(temper)
+    should = Dollars(priced, usd, reserved)
+    expected: list[bool] = []
+    for wanted in asks:
+        expected.append(all(expected) and should.allows(wanted))
+    world = Answering(priced, priced, {"v0": Task("v0", "v0")}, assessed, priced, asking_of_all)
+    with tempfile.TemporaryDirectory() as name, Journal.open(Path(name) / "journal.sqlite3") as journal:
+        for run, width in zip(("paying", "cached"), widths, strict=True):
+            before = priced.paid
+            driver = Driver(
+                world, journal.run(run, {}), rollouts=100, reserved=reserved, usd=usd, width=width
+            )
+            assert driver.drive(asked_in_turn(asks)) == tuple(expected)
+            assert (driver.spent.usd or 0.0) == priced.paid - before
+    assert should.charged <= usd + should.misjudged
