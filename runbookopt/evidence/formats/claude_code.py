@@ -24,8 +24,9 @@ def steps(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
 
 
 def _is_message(record: dict[str, Any]) -> bool:
-    known = record.get("type") in {"user", "assistant"} and isinstance(record.get("message"), dict)
-    return known and bool({"uuid", "sessionId", "session_id"} & record.keys())
+    known = record.get("type") == "user" or record.get("type") == "assistant"
+    told = isinstance(record.get("message"), dict)
+    return known and told and bool({"uuid", "sessionId", "session_id"} & record.keys())
 
 
 class _Reading:
