@@ -19,7 +19,10 @@ SETTINGS = """[http]
 \treceivepack = true
 [receive]
 \thideRefs = refs/pull
+\thideRefs = refs/forks
 \tautogc = false
+[uploadpack]
+\thideRefs = refs/forks
 [gc]
 \tauto = 0
 """

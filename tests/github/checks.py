@@ -9,7 +9,7 @@ from tests.github.routing import Answer, Call, route
 from tests.github.state import Check, Status
 from tests.github.world import Refused, World
 
-INSTALLATION = 77
+INSTALLATION, LONGEST = 77, 65535
 
 
 @route("POST ~/check-runs")
@@ -28,6 +28,10 @@ def create_check(call: Call) -> Answer:
 
 
 def _told(check: Check, body: dict[str, Any]) -> None:
+    for text in (body.get("output", {}).get(key) or "" for key in ("summary", "text")):
+        if len(text) > LONGEST:
+            told = f"Only {LONGEST} characters are allowed; {len(text)} were supplied."
+            raise Refused(422, f"Invalid request.\n\n{told}")
     check.conclusion = body.get("conclusion", check.conclusion)
     check.status = "completed" if check.conclusion else body.get("status", check.status)
     output = body.get("output", {})

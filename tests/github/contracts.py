@@ -18,7 +18,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 
 HERE = Path(__file__).parents[1] / "contracts"
 WITH_SLASHES = frozenset({"basehead", "branch", "path", "ref"})
-ANYWHERE = frozenset({401, 403, 404, 429, 500, 502, 503})  # said by every operation, listed with few
+ANYWHERE = frozenset({401, 403, 404, 422, 429, 500, 502, 503})  # said by every operation, listed with few
 BASIC_ERROR = frozenset({"message", "documentation_url", "status", "errors", "url"})
 
 

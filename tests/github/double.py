@@ -29,28 +29,26 @@ next two lists; `unsettled_for=2` lets mergeability be unknown at first; `reques
 limit.
 
 **State.** `pull(n)`, `pulls`, `branches` are read live; `approve`, `request_changes`, `close`, `merge`,
-`check`, `status`, `commit`, `delete_branch` act as somebody else would. What protects a branch adds up:
-`protect` (classic) and `ruleset`. A person's public address is `LOGIN@users.noreply.github.com`.
+`check`, `status`, `commit`, `open`, `delete_branch` act as somebody else would, also from within `faults`, so
+that the world moves in between two requests. What protects a branch adds up: `protect` (classic) and
+`ruleset`. With `fork="dee"` a commit and a pull request come from a fork. A person's public address is
+`LOGIN@users.noreply.github.com`.
 """
 
 import base64
 import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.github import merging
 from tests.github.bare import Bare
 from tests.github.keys import Key
-from tests.github.pulls import reviewed
+from tests.github.others import Others
 from tests.github.server import API, Exchange, Fault, Faults, Heard, Server
 from tests.github.state import (
     Actor,
-    Check,
     Demand,
     Person,
     Protection,
@@ -58,7 +56,6 @@ from tests.github.state import (
     Role,
     Ruleset,
     Settings,
-    Status,
     Team,
     Token,
 )
@@ -90,7 +87,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Github:
+class Github(Others):
     """One repository at a GitHub of its own; use it with `with`."""
 
     def __init__(
@@ -110,9 +107,9 @@ class Github:
         self.world.web_url = self.server.url
         self.world.api_url = f"{self.server.url}{API}"
         self._key: Key | None = None
-        for login, kind in ((f"{APP}[bot]", "Bot"), (f"{ACTIONS}[bot]", "Bot"), (owner, "User")):
-            self.world.people[login] = Person(login, next(self.world.ids), "write", kind)
-        self.world.people[owner].role = "admin"
+        for login in (f"{APP}[bot]", f"{ACTIONS}[bot]"):
+            self.world.people[login] = Person(login, next(self.world.ids), "write", "Bot")
+        self.world.people[owner] = Person(owner, next(self.world.ids), "admin")
         self.app_id = self.world.app_id(APP)
         self.token = self.app_token()
         self.commit("main", files, "First")
@@ -282,101 +279,6 @@ class Github:
         self.world.rulesets[number] = rules
         self._guard()
         return number
-
-    # ---- what other people do
-
-    @property
-    def pulls(self) -> list[Pull]:
-        with self.world.lock:
-            merging.sync(self.world)
-            return list(self.world.pulls.values())
-
-    def pull(self, number: int) -> Pull:
-        return next(each for each in self.pulls if each.number == number)
-
-    def approve(self, number: int, by: str) -> None:
-        self._review(number, by, "APPROVE")
-
-    def request_changes(self, number: int, by: str, body: str = "Please change this.") -> None:
-        self._review(number, by, "REQUEST_CHANGES", body)
-
-    def _review(self, number: int, by: str, event: str, body: str = "") -> None:
-        with self.world.lock:
-            reviewed(self.world, self.pull(number), by, event, body)
-            merging.sync(self.world)
-
-    def close(self, number: int, by: str) -> None:
-        with self.world.lock:
-            merging.close(self.world, self.pull(number), by)
-
-    def merge(self, number: int, by: str, method: str = "merge") -> str:
-        with self.world.lock:
-            return merging.merge(self.world, self.pull(number), by, method, (None, None))
-
-    def add_label(self, name: str) -> None:
-        self.world.labels[name] = next(self.world.ids)
-
-    def check(self, sha: str, name: str, conclusion: str | None = "success", *, app: str = ACTIONS) -> None:
-        """Write a check run; without a conclusion it still runs."""
-        self.world.app_id(app)
-        status = "completed" if conclusion else "in_progress"
-        run = Check(next(self.world.ids), sha, name, app, status, conclusion, at=self.world.now())
-        with self.world.lock:
-            self.world.checks.append(run)
-            merging.sync(self.world)
-
-    def status(self, sha: str, context: str, state: str = "success", *, by: str = "octo") -> None:
-        told = Status(next(self.world.ids), sha, context, state, None, by, self.world.now())
-        with self.world.lock:
-            self.world.statuses.append(told)
-            merging.sync(self.world)
-
-    @property
-    def branches(self) -> dict[str, str]:
-        """Give all branches with their commits."""
-        refs = self.world.bare.refs("refs/heads/")
-        return {name.removeprefix("refs/heads/"): sha for name, sha in refs.items()}
-
-    def commit(
-        self, branch: str, files: Mapping[str, str | bytes | None], message: str = "Change", by: str = "octo"
-    ) -> str:
-        """Commit and push to `branch` as `by` would, from main where it is new; None removes a file."""
-        bare, start = self.world.bare, self.world.bare.sha(branch) or self.world.bare.sha("main")
-        with tempfile.TemporaryDirectory() as folder:
-            index = {"GIT_INDEX_FILE": f"{folder}/index"}
-            if start:
-                bare.git("read-tree", start, environ=index)
-            for path, text in files.items():
-                if text is None:
-                    bare.git("update-index", "--force-remove", path, environ=index)
-                    continue
-                data = text.encode() if isinstance(text, str) else text
-                blob = subprocess.run(
-                    ["git", "-C", str(bare.path), "hash-object", "-w", "--stdin"],
-                    input=data,
-                    check=True,
-                    capture_output=True,
-                ).stdout.decode()
-                bare.git(
-                    "update-index", "--add", "--cacheinfo", f"100644,{blob.strip()},{path}", environ=index
-                )
-            tree = bare.git("write-tree", environ=index).strip()
-        author = (by, f"{by}@users.noreply.github.com")
-        with self.world.lock:
-            new = bare.write(tree, [start] if start else [], f"{message}\n", author)
-            bare.move(f"refs/heads/{branch}", new)
-            merging.sync(self.world, by)
-        return new
-
-    def delete_branch(self, branch: str, by: str = "octo") -> None:
-        with self.world.lock:
-            self.world.bare.delete(f"refs/heads/{branch}")
-            merging.sync(self.world, by)
-
-    def refuse_pushes(self, why: str | None) -> None:
-        """Let each push be declined with these words, or no more."""
-        place = self.origin / "refuse-pushes"
-        place.write_text(f"{why}\n") if why else place.unlink(missing_ok=True)
 
 
 def _pinned(checks: Sequence[str | tuple[str, int | None]]) -> tuple[tuple[str, int | None], ...]:

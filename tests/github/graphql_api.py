@@ -142,6 +142,7 @@ def _pull(world: World, it: Pull) -> Json:
         "mergeStateStatus": state if it.state == "open" else "UNKNOWN",
         "reviewDecision": merging.review_decision(world, it),
         "mergeQueue": _queue(world, it.base),
+        "viewerCanEnableAutoMerge": world.settings.allow_auto_merge and state == "BLOCKED",
         "isInMergeQueue": it.queued,
         "mergeQueueEntry": entry if it.queued else None,
     }

@@ -148,8 +148,8 @@ def merge(world: World, pull: Pull, by: str, method: str, message: tuple[str | N
     pull.state, pull.merge_sha, pull.merged_at, pull.closed_by = "closed", new, world.now(), by
     pull.closed_at, pull.auto_merge, pull.queued = pull.merged_at, None, False
     world.record(pull, "merged", by, new)
-    if world.settings.delete_branch_on_merge:
-        world.bare.delete(f"refs/heads/{pull.head}")
+    if world.settings.delete_branch_on_merge and not pull.fork:
+        world.bare.delete(pull.head_ref)
     return new
 
 
@@ -179,7 +179,7 @@ def _merge_by_itself(world: World, pull: Pull) -> None:
 
 
 def _follow(world: World, pull: Pull, pusher: str) -> None:
-    head, base = world.bare.sha(f"refs/heads/{pull.head}"), world.bare.sha(pull.base)
+    head, base = world.bare.sha(pull.head_ref), world.bare.sha(pull.base)
     if head is None:
         close(world, pull, pusher or pull.author)
         return

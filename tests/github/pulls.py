@@ -35,7 +35,7 @@ def _listed(call: Call, pull: Pull) -> bool:
     state, head, base = (call.query.get(key) for key in ("state", "head", "base"))
     return (
         state in {pull.state, "all"} | ({None} if pull.state == "open" else set())
-        and head in {None, f"{call.world.owner}:{pull.head}"}
+        and (head is None or ":" not in head or head == f"{pull.fork or call.world.owner}:{pull.head}")
         and base in {None, pull.base}
     )
 
@@ -46,23 +46,24 @@ def create_pull(call: Call) -> Answer:
     world, body = call.world, call.body
     if call.token and call.token.kind == "actions" and not world.settings.actions_may_approve:
         raise Refused(403, NOT_ACTIONS)
-    head, base = body["head"].removeprefix(f"{world.owner}:"), body["base"]
+    head = body["head"].removeprefix(f"{world.owner}:")
     _check_text(body)
-    head_sha, base_sha = world.bare.sha(f"refs/heads/{head}"), world.bare.sha(f"refs/heads/{base}")
-    if head_sha is None or base_sha is None:
-        raise invalid("head" if head_sha is None else "base")
-    if any((each.head, each.base, each.state) == (head, base, "open") for each in world.pulls.values()):
-        raise invalid("", "custom", f"A pull request already exists for {world.owner}:{head}.")
-    if world.bare.holds(head_sha, base_sha):
-        raise invalid("", "custom", f"No commits between {base} and {head}")
-    pull = _opened(world, (head, head_sha), (base, base_sha), call)
+    pull = opened(world, call.who.login, {**body, "head": head})
     return 201, views.pull(world, pull)
 
 
-def _opened(world: World, head: tuple[str, str], base: tuple[str, str], call: Call) -> Pull:
-    number, who = len(world.pulls) + 1, call.who.login
-    body = call.body
-    pull = Pull(number, body["title"], body.get("body"), base[0], head[0], head[1], base[1], who, world.now())
+def opened(world: World, who: str, body: dict[str, Any], fork: str | None = None) -> Pull:
+    """Open a pull request, or refuse: no such branch, one is open already, nothing new."""
+    number, head, base = len(world.pulls) + 1, body["head"], body["base"]
+    pull = Pull(number, body["title"], body.get("body"), base, head, "", "", who, world.now(), fork=fork)
+    head_sha, base_sha = world.bare.sha(pull.head_ref), world.bare.sha(f"refs/heads/{base}")
+    if head_sha is None or base_sha is None:
+        raise invalid("head" if head_sha is None else "base")
+    if any(_same(each, pull) for each in world.pulls.values()):
+        raise invalid("", "custom", f"A pull request already exists for {fork or world.owner}:{head}.")
+    if world.bare.holds(head_sha, base_sha):
+        raise invalid("", "custom", f"No commits between {base} and {head}")
+    pull.head_sha, pull.base_sha = head_sha, base_sha
     pull.draft, pull.last_pusher = body.get("draft", False), who
     pull.unlisted_for, pull.unsettled_for = world.settings.unlisted_for, world.settings.unsettled_for
     world.pulls[number] = pull
@@ -76,6 +77,10 @@ def _opened(world: World, head: tuple[str, str], base: tuple[str, str], call: Ca
         elif name in world.people:
             pull.reviewers.append(name)
     return pull
+
+
+def _same(other: Pull, pull: Pull) -> bool:
+    return other.state == "open" and (other.head_ref, other.base) == (pull.head_ref, pull.base)
 
 
 def _check_text(body: dict[str, Any]) -> None:
@@ -115,12 +120,9 @@ def edit_pull(call: Call) -> Answer:
 
 
 def _reopen(world: World, pull: Pull, by: str) -> None:
-    head = world.bare.sha(f"refs/heads/{pull.head}")
-    if pull.merged_at or head is None:
+    if pull.merged_at or world.bare.sha(pull.head_ref) is None:
         raise invalid("state", "invalid", "state cannot be changed. The pull request cannot be reopened.")
-    if any(
-        (each.head, each.base, each.state) == (pull.head, pull.base, "open") for each in world.pulls.values()
-    ):
+    if any(_same(each, pull) for each in world.pulls.values()):
         told = f"A pull request already exists for {world.owner}:{pull.head}."
         raise invalid("state", "invalid", f"state cannot be changed. {told}")
     pull.state, pull.closed_at, pull.closed_by = "open", None, None

@@ -11,7 +11,7 @@ from tests.github.world import Refused, World, invalid
 @route("GET ~")
 def get_repository(call: Call) -> Answer:
     call.need("metadata")
-    return 200, views.full_repository(call.world, call.token.login if call.token else None)
+    return 200, views.full_repository(call.world, call.token)
 
 
 @route("GET ~/branches")

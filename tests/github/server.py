@@ -183,6 +183,7 @@ class Exchange:
             self._same_repository(parameters, token)
             status, said = handler(Call(self.world, token, parameters, heard.query, heard.body or {}))
             said, more = self._page(heard, operation, said)
+            more += [("X-OAuth-Scopes", "repo, read:org")] if token and token.kind == "user" else []
         except Refused as no:
             status, said = no.status, no.body
         return self._checked(operation, told, status, said, more)

@@ -111,6 +111,7 @@ class Pull:
     comments: list[Comment] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     auto_merge: AutoMerge | None = None
+    fork: str | None = None  # whose fork the head is in
     queued: bool = False
     last_pusher: str = ""
     unlisted_for: int = 0  # list calls that still do not show it
@@ -119,6 +120,11 @@ class Pull:
     @property
     def node(self) -> str:
         return f"PR_{self.number:08d}"
+
+    @property
+    def head_ref(self) -> str:
+        """Give where its commits come from: forks share the repository's objects, under a hidden name."""
+        return f"refs/forks/{self.fork}/{self.head}" if self.fork else f"refs/heads/{self.head}"
 
 
 @dataclass

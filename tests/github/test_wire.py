@@ -142,6 +142,42 @@ def test_long_lists_come_in_pages(double: Github) -> None:
     assert [each.query.get("page") for each in double.heard] == [None, "2"]
 
 
+def test_a_head_without_its_owner_is_no_filter(double: Github) -> None:
+    proposed(double)
+    assert len(list(client(double).get_pulls(head="other"))) == 1
+    assert not list(client(double).get_pulls(head="octo:other"))
+
+
+def test_the_world_moves_in_between_two_requests(double: Github) -> None:
+    def moves(method: str, _path: str, _nth: int) -> None:
+        if method == "POST":
+            double.commit(BRANCH, {"README.md": "newer\n"}, by="octo")
+
+    double.faults = moves
+    assert proposed(double).head.sha == double.branches[BRANCH]
+
+
+def test_a_fork_proposes_as_well(double: Github) -> None:
+    double.add_user("dee", "none")
+    head = double.commit("fix", {"README.md": "better\n"}, by="dee", fork="dee")
+    pull = client(double).get_pull(double.open("fix", "dee", fork="dee"))
+    assert (pull.head.sha, pull.head.repo.full_name, pull.head.label) == (head, "dee/runbooks", "dee:fix")
+    assert "fix" not in double.branches
+
+
+def test_contracts_hold_facts_and_no_prose() -> None:
+    def prose(node: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+        if isinstance(node, dict):
+            yield from (node[key] for key in ("description", "summary") if isinstance(node.get(key), str))
+        for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from prose(each)
+
+    assert set(prose(contracts().description)) == {""}
+    folder = Path(__file__).parents[1] / "contracts"
+    assert '"""' not in (folder / "github.graphql").read_text("utf-8")
+    assert sum(each.stat().st_size for each in folder.iterdir() if each.is_file()) < 600_000
+
+
 def test_what_was_heard_is_kept(double: Github) -> None:
     proposed(double)
     heard = double.writes[-1]

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.github.bare import Changed, Commit
 from tests.github.merging import merge_state
-from tests.github.state import Check, Comment, Person, Pull, Review, Status, Team
+from tests.github.state import Check, Comment, Person, Pull, Review, Status, Team, Token
 from tests.github.world import World
 
 Json = dict[str, Any]
@@ -65,7 +65,7 @@ def repository(world: World) -> Json:
     }
 
 
-def full_repository(world: World, login: str | None) -> Json:
+def full_repository(world: World, token: Token | None) -> Json:
     here = world.settings
     switches = {
         "allow_auto_merge": here.allow_auto_merge,
@@ -74,8 +74,8 @@ def full_repository(world: World, login: str | None) -> Json:
         "allow_rebase_merge": here.allow_rebase_merge,
         "delete_branch_on_merge": here.delete_branch_on_merge,
     }
-    role = world.people[login].role if login else "read"
-    may = {"admin": role == "admin", "push": role in {"admin", "write"}, "pull": True}
+    role = world.people[token.login].role if token and token.kind == "user" else "read"
+    may = {"admin": role == "admin", "push": world.allowed(token, "contents", "write"), "pull": True}
     shown = {**repository(world), "visibility": "private" if here.private else "public", "permissions": may}
     return {**shown, **(switches if may["push"] else {})}  # who may not push is not told
 
@@ -83,6 +83,16 @@ def full_repository(world: World, login: str | None) -> Json:
 def _end(world: World, ref: str, sha: str) -> Json:
     label = f"{world.owner}:{ref}"
     return {"label": label, "ref": ref, "sha": sha, "repo": repository(world), "user": organization(world)}
+
+
+def _head(world: World, it: Pull) -> Json:
+    here = _end(world, it.head, it.head_sha)
+    if it.fork is None:
+        return here
+    name = {"full_name": f"{it.fork}/{world.name}", "fork": True, "owner": user(world, it.fork), "id": 2}
+    url = {"url": f"{world.api_url}/repos/{it.fork}/{world.name}"}
+    fork = {**repository(world), **name, **url}
+    return {**here, "label": f"{it.fork}:{it.head}", "repo": fork, "user": user(world, it.fork)}
 
 
 def pull_simple(world: World, it: Pull) -> Json:
@@ -114,7 +124,7 @@ def pull_simple(world: World, it: Pull) -> Json:
         "labels": [label(world, name) for name in it.labels],
         "requested_reviewers": [user(world, each) for each in it.reviewers],
         "requested_teams": [team(world, world.teams[each]) for each in it.teams],
-        "head": _end(world, it.head, it.head_sha),
+        "head": _head(world, it),
         "base": _end(world, it.base, world.bare.sha(it.base) or it.base_sha),
         "created_at": it.at,
         "updated_at": it.at,
