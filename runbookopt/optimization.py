@@ -28,7 +28,7 @@ from runbookopt.landing.bundle import (
     seal,
     write_bundle,
 )
-from runbookopt.landing.held_out import group_digest, held_out_digest, pairs
+from runbookopt.landing.held_out import Tried, held_out_digest, pairs, put_out
 from runbookopt.preparation import Job, Ready, local_folder, prepare
 from runbookopt.proof.allowance import (
     Allowance,
@@ -282,12 +282,12 @@ class _Conclusion(Struct, frozen=True):
         wanted = [Rollout(side, task.id, name) for task in ready.held_out for side in sides for name in names]
         attempts = iter(self.driver.rollouts(wanted))
 
-        def outputs() -> tuple[str | None, ...]:
-            return tuple(next(attempts).output for _ in names)
+        def tried() -> list[Tried]:
+            found = [next(attempts) for _ in names]
+            return [Tried(attempt.output, attempt.verdicts, attempt.left) for attempt in found]
 
         return tuple(
-            HeldOutOutputs(task.id, group_digest(task), before=outputs(), after=outputs())
-            for task in ready.held_out
+            put_out(ready.dossier.rubric, task, before=tried(), after=tried()) for task in ready.held_out
         )
 
     # What is handed over --------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from runbookopt.evidence.trajectory import Left
 from runbookopt.records import digest, digest_of
+from runbookopt.verifier.finding import Finding
 
 
 class Candidate(Struct, frozen=True, dict=True):
@@ -36,6 +38,7 @@ class Attempt(Struct, frozen=True):
 
     `score` and `objectives` lie in 0..1; `feedback` is the reasons of the criteria that did not pass;
     `trajectory` is the id by which reports cite this attempt. `output` is None where the agent gave none.
+    `verdicts`, by criterion, and what it `left` are for a proof, which has to be judged again elsewhere.
     """
 
     trajectory: str
@@ -45,6 +48,8 @@ class Attempt(Struct, frozen=True):
     feedback: tuple[str, ...] = ()
     gates_failed: tuple[str, ...] = ()
     errors: int = 0
+    verdicts: dict[str, Finding] = {}
+    left: Left | None = None
 
     @property
     def passed(self) -> bool:

@@ -158,6 +158,11 @@ class Assessment(Struct, frozen=True):
     verdicts: tuple[Verdict, ...]
 
     @property
+    def findings(self) -> dict[str, Finding]:
+        """The verdicts by criterion."""
+        return {v.criterion: Finding(v.result, v.explanation) for v in self.verdicts}
+
+    @property
     def feedback(self) -> tuple[str, ...]:
         """Why each criterion that did not pass did not: "right-queue: expected card-arrival, got other"."""
         return tuple(f"{v.criterion}: {v.explanation}" for v in self.verdicts if v.result != "pass")
