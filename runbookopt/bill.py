@@ -11,7 +11,7 @@ _ROLES: dict[Kind, str] = {"rollout": "agent", "reflection": "reflector", "judge
 
 
 class Bill:
-    """The answers that were paid now, each once, and those that were paid earlier.
+    """The answers that were paid now, each once, and those that were paid earlier and are used now.
 
     Tokens and dollars of a role are known where each of its paid answers says what it used, and where
     none was paid, if the answers that were used say so.
@@ -33,8 +33,10 @@ class Bill:
                 self._note(answer, paid=True)
 
     def charge(self, answer: Answer) -> None:
-        """Note an answer that is used for the first time."""
-        if answer.key not in self._paid:
+        """Note an answer that is used for the first time; from now on it is not paid any more."""
+        if answer.key in self._paid:
+            self._paid.remove(answer.key)
+        else:
             self.cached += answer.kind == "rollout"
             self._note(answer, paid=False)
 

@@ -8,10 +8,11 @@ from typing import TypeVar, cast
 from msgspec import Struct
 
 from runbookopt.bill import Bill
+from runbookopt.database import JournalError
 from runbookopt.errors import RunbookoptError
 from runbookopt.event_loop import EventLoop
 from runbookopt.flight import Flight
-from runbookopt.journal import Answer, JournalError, Run, Spent, trajectory_id
+from runbookopt.journal import Answer, Run, Spent, trajectory_id
 from runbookopt.purse import Dollars, Purse, Short
 from runbookopt.search.asks import Ask, Attempt, Reply, Rollout
 from runbookopt.world import Call, World, judged, produced, reflected
@@ -243,6 +244,8 @@ class Driver:
             feedback=assessed.feedback,
             gates_failed=assessed.gates_failed,
             errors=assessed.errors,
+            verdicts=assessed.findings,
+            left=made.left,
         )
 
     def _tell(self, *, at_once: bool = False) -> None:

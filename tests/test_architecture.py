@@ -32,6 +32,7 @@ FLOORS = {
     "flight": 5,
     "world": 5,
     "journal": 5,
+    "database": 1,
     "event_loop": 0,
     "agents": 4,
     "search": 3,
@@ -61,7 +62,7 @@ FLOORS = {
 }
 KNOWN_TO_ONE = {
     "git": "repository",
-    "sqlite3": "journal",
+    "sqlite3": "database",
     "yaml": "records",
     "markdown_it": "markdown",
     "jsonschema": "explanation",

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from runbookopt.database import JournalError
 from runbookopt.errors import RunbookoptError
-from runbookopt.journal import Answer, Journal, JournalError, RunRecord, trajectory_id
+from runbookopt.journal import Answer, Journal, RunRecord, trajectory_id
 from runbookopt.records import canonical, digest_of
 from runbookopt.search.asks import Candidate, Reflection
 from runbookopt.usage import Usage
