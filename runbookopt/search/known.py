@@ -1,6 +1,7 @@
 """What a search knows so far: every attempt, every earlier edit, and the pool; it asks for nothing itself."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, zip_longest
 
@@ -9,6 +10,9 @@ from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Attempt, Candidate, Proposal, ReflectionFailure, Rollout, Tried
 from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Minibatch, Problem, limits
+
+GOT = ", got "
+"""Feedback says what was expected before these words, and what came instead behind them."""
 
 
 class Known:
@@ -95,14 +99,12 @@ class Known:
     def minibatches(self, attempts: Mapping[str, Attempt]) -> list[Minibatch]:
         """Divide the failures among train attempts into minibatches, the kinds with most failures first.
 
-        The kind is the failure mode that a person named, else the feedback of the first criterion failed.
         To each comes a sample of what passes.
         """
         kinds: dict[str, list[str]] = {}
         size = self.options.minibatch
-        for task, attempt in attempts.items():
-            if attempt.failed:
-                kinds.setdefault(self._kind(task, attempt), []).append(task)
+        for task, kind in self._kinds(attempts).items():
+            kinds.setdefault(kind, []).append(task)
         cut = []
         for tasks in sorted(kinds.values(), key=lambda tasks: (-len(tasks), tasks)):
             self.rng.shuffle(tasks)
@@ -115,5 +117,18 @@ class Known:
             for chunk in islice(chunks, self.options.wave)
         ]
 
-    def _kind(self, task: str, attempt: Attempt) -> str:
-        return self.problem.modes.get(task, attempt.feedback[0]) if self.options.grouped else ""
+    def _kinds(self, attempts: Mapping[str, Attempt]) -> dict[str, str]:
+        """Give the kind of each failure: its mode that a person named, else the first criterion's feedback.
+
+        Feedback that too few of them share joins what expected the same, whatever was got instead: chance
+        makes many such, and a kind of one teaches little.
+        """
+        failing = {task: attempt.feedback[0] for task, attempt in attempts.items() if attempt.failed}
+        if not self.options.grouped:
+            return dict.fromkeys(failing, "")
+        alike = Counter(failing.values())
+        return {
+            task: self.problem.modes.get(task)
+            or (told if alike[told] >= self.options.apart else told.partition(GOT)[0])
+            for task, told in failing.items()
+        }

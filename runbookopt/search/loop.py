@@ -13,7 +13,7 @@ from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
 
-VERSION = 2
+VERSION = 3
 """Part of a run's id: another version of the search takes another path."""
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def search(problem: Problem) -> Asking[Found]:
         yield from _validate(known, Draft(0, known.seed), wave)
         while barren < problem.options.patience:
             wave += 1
-            draft = yield from _evolve(known, _parent(known))
+            draft = yield from _evolve(known, known.pool.best)
             improved = yield from _validate(known, draft, wave)
             barren = 0 if improved else barren + 1
             _end_if_broken(known)
@@ -55,11 +55,6 @@ def search(problem: Problem) -> Asking[Found]:
         ended = str(end)
     choice = _choice(known)
     return Found(tuple(known.pool.members), choice.number, choice.expected, known.tried, ended)
-
-
-def _parent(known: Known) -> int:
-    """Draw a member by its places on the frontier, for what is best at something may teach the rest."""
-    return known.pool.draw(known.rng) if known.options.frontier else _choice(known).number
 
 
 def _evolve(known: Known, parent: int) -> Asking[Draft]:

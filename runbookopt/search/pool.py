@@ -1,6 +1,5 @@
 """The pool of candidates and its Pareto frontier, which is a fold over the members' scores."""
 
-import random
 import statistics as sample
 from collections.abc import Mapping, Sequence
 
@@ -55,6 +54,7 @@ class Pool:
     def __init__(self) -> None:
         self.members: list[Member] = []
         self.places: list[int] = []
+        self.best = 0  # the number of the member with the best validation score, the newest of several
         self._digests: set[str] = set()
         self._tops: dict[tuple[str, str], _Top] = {}
 
@@ -67,17 +67,13 @@ class Pool:
         self.members.append(member)
         self._digests.add(member.candidate.digest)
         self.places.append(0)
+        self.best = max(self.best, number, key=lambda one: (self.members[one].score, one))
         for task, attempt in member.validation.items():
             for objective, score in attempt.objectives.items():
                 top = self._tops.setdefault((task, objective), _Top(score, []))
                 better |= score > top.best
                 self._count(top, number, score)
         return better
-
-    def draw(self, rng: random.Random) -> int:
-        """Draw a member's number, with probability in proportion to the places that it holds."""
-        weights = self.places if any(self.places) else None
-        return rng.choices(range(len(self.members)), weights=weights)[0]
 
     def _count(self, top: _Top, number: int, score: float) -> None:
         if score == top.best:

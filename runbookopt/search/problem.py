@@ -23,9 +23,9 @@ class Options(Struct, frozen=True):
     reflections in a row before it ends; `share` and `characters`: the growth cap, the larger of that share of
     the seed's length and that many characters; `closeness` and `doubt`: see `choice.choose`.
 
-    `grouped`: a minibatch holds one kind of failure, else failures at random; `crossed`: all edits of a round
-    are combined, else the one from most failures is taken alone; `frontier`: parents are drawn by their
-    places, else what would be returned is taken.
+    `grouped`: a minibatch holds one kind of failure, else failures at random; `apart`: so many failures with
+    the same feedback make a kind of their own; `crossed`: all edits of a round are combined, else the one
+    from most failures is taken alone.
     """
 
     random_seed: int = 0
@@ -43,8 +43,8 @@ class Options(Struct, frozen=True):
     closeness: float = 0.5
     doubt: float = 0.1
     grouped: bool = True
+    apart: int = 2
     crossed: bool = True
-    frontier: bool = True
 
 
 class Problem(Struct, frozen=True):

@@ -97,7 +97,7 @@ def test_a_citation_counts_only_where_the_trajectory_was_shown(lessons: ModuleTy
 
 
 def test_an_edit_is_remembered_as_the_frontier_moved_or_not(lessons: ModuleType) -> None:
-    moved = lessons.run(problem=lessons.optioned(frontier=False)).outcomes
+    moved = lessons.run(problem=lessons.optioned()).outcomes
     assert set(moved) == {"kept: new best somewhere on validation"}
     elsewhere = lessons.run(problem=lessons.of_train(range(20, 40))).outcomes
     assert set(elsewhere) == {"kept: no better"}
@@ -143,7 +143,7 @@ def test_a_proposal_between_failures_lets_the_search_go_on(lessons: ModuleType) 
     numbers = count()
     heard = lessons.run(
         lambda asked: lessons.REFUSED if next(numbers) % 3 else lessons.teaching(asked),
-        lessons.optioned(max_failures=3, patience=50, frontier=False),
+        lessons.optioned(max_failures=3, patience=50),
     )
     assert heard.found.ended == "every task is solved"
 
@@ -159,7 +159,7 @@ def test_a_wave_that_moves_the_frontier_gives_new_patience(lessons: ModuleType) 
     numbers = count()
     heard = lessons.run(  # every second wave teaches
         lambda asked: lessons.teaching(asked) if next(numbers) % 2 else lessons.REFUSED,
-        lessons.optioned(wave=1, rounds=1, patience=2, frontier=False, doubt=1.0),
+        lessons.optioned(wave=1, rounds=1, patience=2, doubt=1.0),
     )
     assert heard.found.ended == "every task is solved"
 

@@ -62,31 +62,14 @@ def test_who_enters_is_told_whether_it_beats_all_before_it_somewhere(rows: list[
     assert not pool.enter(member(last))
 
 
-@given(ROWS, st.integers(0, 99))
-def test_only_members_with_places_are_drawn_where_some_have_any(rows: list[Row], seed: int) -> None:
-    rng = random.Random(seed)
+@given(ROWS)
+def test_the_best_member_has_the_best_score_and_is_the_newest_of_several(rows: list[Row]) -> None:
     pool = Pool()
     for row in rows:
         pool.enter(member(row))
-    drawn = {pool.draw(rng) for _ in range(20)}
-    assert drawn <= {number for number, held in enumerate(pool.places) if held or not any(pool.places)}
-
-
-def test_a_member_is_drawn_in_proportion_to_its_places() -> None:
-    pool = Pool()
-    for each in (single(1, 1, 1, 0), single(0, 0, 0, 0), single(0, 0, 0, 1)):
-        pool.enter(each)
-    drawn = [pool.draw(random.Random(seed)) for seed in range(2000)]
-    assert set(drawn) == {0, 2}
-    assert 0.71 < drawn.count(0) / 2000 < 0.79
-
-
-def test_where_nobody_is_told_apart_anybody_may_be_drawn() -> None:
-    pool = Pool()
-    for _ in range(3):
-        pool.enter(single(1, 0))
-    assert pool.places == [0, 0, 0]
-    assert {pool.draw(random.Random(seed)) for seed in range(50)} == {0, 1, 2}
+        scores = [one.score for one in pool.members]
+        assert scores[pool.best] == max(scores)
+        assert max(scores) not in scores[pool.best + 1 :]
 
 
 def test_the_lineage_of_a_member_is_nearest_first_and_names_nobody_twice() -> None:

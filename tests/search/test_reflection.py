@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
 from runbookopt.search.asks import Attempt
+from runbookopt.search.known import Known
 
 OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
 LONG = "my neighbour took the parcel in and has now gone on holiday"
@@ -65,6 +66,17 @@ def test_where_kinds_are_not_grouped_failures_come_as_they_fall(lessons: ModuleT
     assert {one.task for one in first.failing} == set(lessons.TRAIN)
 
 
+def failing(told: str) -> Attempt:
+    return Attempt("t", "", 0.0, {"accuracy": 0.0}, (f"right: expected {told}",))
+
+
+def test_feedback_that_nobody_shares_joins_what_expected_the_same(lessons: ModuleType) -> None:
+    told = ["a, got x", "a, got x", "a, got y", "a, got z", "b, got x"]
+    known = Known(lessons.optioned(minibatch=9))
+    batches = known.minibatches({f"t-{number}": failing(each) for number, each in enumerate(told)})
+    assert [sorted(batch.failing) for batch in batches] == [["t-0", "t-1"], ["t-2", "t-3"], ["t-4"]]
+
+
 def test_what_the_verifier_could_not_judge_is_not_reflected_on(lessons: ModuleType) -> None:
     unjudged = Attempt("t-7", "", 0.0, {"accuracy": 0.0}, ("right: no reference",), errors=1)
     assert (unjudged.passed, unjudged.failed) == (False, False)
@@ -98,7 +110,7 @@ def test_nothing_is_remembered_where_nothing_is_asked_for(lessons: ModuleType) -
 
 
 def test_a_later_wave_is_told_what_became_of_the_edits_of_its_lineage(lessons: ModuleType) -> None:
-    heard = lessons.run(problem=lessons.of_train(range(30), rounds=1, frontier=False, doubt=1.0))
+    heard = lessons.run(problem=lessons.of_train(range(30), rounds=1, doubt=1.0))
     child = heard.found.pool[2]
     (first, *_) = [asked for asked in heard.reflections if asked.candidate == child.candidate]
     made = [*heard.found.pool[1].edits, *child.edits]
