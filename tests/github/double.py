@@ -37,6 +37,7 @@ that the world moves in between two requests. What protects a branch adds up: `p
 
 import base64
 import os
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -229,6 +230,13 @@ class Github(Others):
             "GIT_CONFIG_KEY_0": f"http.{self.web_url}/.extraHeader",
             "GIT_CONFIG_VALUE_0": f"Authorization: Basic {secret}",
         }
+
+    def clone(self, folder: Path) -> Path:
+        """Make a clone whose origin is `remote_url`; no token is in it."""
+        for command in (["clone", "-q", str(self.origin), str(folder)], ["remote", "set-url", "origin", ""]):
+            where = [] if command[0] == "clone" else ["-C", str(folder)]
+            subprocess.run(["git", *where, *(word or self.remote_url for word in command)], check=True)
+        return folder
 
     # ---- what protects a branch
 

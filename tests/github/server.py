@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -106,23 +107,26 @@ class Exchange:
             self.heard.append(heard)
             fault = self.faults(method, path, len(self.heard))
         if fault is not None and not fault.happens:
-            reply = self._failing(fault)
+            reply = self._failing(fault, path)
         else:
             reply = (
                 self._git(told.path, told.query, heard, (headers, body)) if is_git else self._api(heard, body)
             )
-            reply = self._failing(fault) if fault else reply
+            reply = self._failing(fault, path) if fault else reply
         heard.status = reply.status if reply else 0
         heard.answer = _json(reply.body) if reply and not is_git else None
         return reply
 
-    def _failing(self, fault: Fault) -> Reply | None:
+    def _failing(self, fault: Fault, path: str) -> Reply | None:
         limited = {Fault.SECONDARY_LIMIT: 403, Fault.TOO_MANY: 429}
         if fault in {Fault.CUT, Fault.CUT_AFTER}:
             return None
         if fault in limited:
             wait = [("Retry-After", str(self.world.settings.retry_after))]
             return self._refusal(Refused(limited[fault], SECONDARY), wait)
+        if fault is Fault.PRIMARY_LIMIT and path == GRAPHQL:  # said with 200 there
+            told = {"errors": [{"type": "RATE_LIMITED", "message": PRIMARY}]}
+            return Reply(200, _bytes(told), self._limits(0))
         if fault is Fault.PRIMARY_LIMIT:
             return self._refusal(Refused(403, PRIMARY), left=0)
         status = 502 if fault in {Fault.BAD_GATEWAY, Fault.BAD_GATEWAY_AFTER} else 500
@@ -158,6 +162,9 @@ class Exchange:
                 return Reply(BROKEN, _bytes({"message": str(error)}), self._limits())
             except Refused as no:
                 return self._refusal(no)
+            except Exception:  # noqa: BLE001 - a slip of the double's own must fail the test as well
+                self.violations.append(f"{heard.line}: {traceback.format_exc()}")
+                return Reply(BROKEN, _bytes({"message": "the double failed"}), self._limits())
         return reply
 
     def _graphql(self, heard: Heard) -> Reply:

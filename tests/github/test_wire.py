@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def test_a_breach_of_the_contract_is_loud(tmp_path: Path) -> None:
             assert sent(double, "POST", path, {"title": "x", "base": "main"}).status_code == 599
             made_up = {"title": "x", "base": "main", "head": "x", "made_up": 1}
             assert sent(double, "POST", path, made_up).status_code == 599
+            assert sent(double, "GET", f"{path}?state=bogus").status_code == 599
             assert sent(double, "GET", f"/repos/{double.repository}/nowhere").status_code == 599
 
 
@@ -193,6 +195,32 @@ def test_a_wrong_token_and_none_are_told_apart(double: Github) -> None:
     assert requests.get(at, timeout=10).status_code == 404
     double.settings(private=False)
     assert requests.get(at, timeout=10).status_code == 200
+
+
+def test_graphql_says_the_primary_limit_in_its_own_way(double: Github) -> None:
+    made = proposed(double)
+    double.faults = lambda _method, _path, _nth: Fault.PRIMARY_LIMIT
+    with pytest.raises(GithubException) as error:
+        made.enable_automerge("SQUASH")
+    assert error.value.data["errors"][0]["type"] == "RATE_LIMITED"
+
+
+def test_a_slip_of_the_double_itself_is_loud(double: Github, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROUTES, "GET /repos/{owner}/{repo}/labels", lambda _: 1 // 0)
+    assert sent(double, "GET", f"/repos/{double.repository}/labels").status_code == 599
+    assert "ZeroDivisionError" in double.violations.pop()
+
+
+def test_a_clone_pushes_to_the_double(double: Github, tmp_path: Path) -> None:
+    clone = double.clone(tmp_path / "clone")
+    push = ["git", "-C", str(clone), "push", "-q", "origin", "HEAD:refs/runbookopt/ledger"]
+    subprocess.run(push, env=double.git_environ(), check=True)
+    assert "refs/runbookopt/ledger" in double.world.bare.refs()
+    double.faults = lambda _method, path, _nth: Fault.ERROR_AFTER if path.endswith("receive-pack") else None
+    done = subprocess.run(
+        [*push[:-1], "HEAD:refs/heads/new"], env=double.git_environ(), capture_output=True, check=False
+    )
+    assert (done.returncode, "new" in double.branches) == (1, True)
 
 
 def test_a_fault_reaches_git_as_well(double: Github) -> None:
