@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from runbookopt.dossier import read_dossier
 from runbookopt.journal import Spent
@@ -11,17 +11,17 @@ from runbookopt.landing.bundle import (
     Bundle,
     Change,
     Digests,
-    HeldOutOutputs,
     MemberSummary,
     ValidationSummary,
     seal,
 )
-from runbookopt.landing.held_out import group_digest, held_out_digest, pairs
+from runbookopt.landing.held_out import Tried, held_out_digest, pairs, put_out
 from runbookopt.proof.allowance import Look, group_digests, look_key, reference_digest
 from runbookopt.proof.comparison import compare
 from runbookopt.records import digest
 from runbookopt.repository import Repository
 from runbookopt.runbook import bump_version
+from runbookopt.verifier.finding import Finding
 
 RUNBOOK = """---
 name: triage
@@ -69,10 +69,12 @@ def files(policy: str | None = AUTO, **more: str) -> dict[str, str]:
 
 
 class FirstHalf:
-    """Makes a bundle without any search: `FirstHalf(repository)(candidate)`."""
+    """Makes a bundle without any search: `FirstHalf(repository)(candidate)`; a judge found `judged`."""
 
-    def __init__(self, repository: Repository, name: str = "triage") -> None:
-        self.repository, self.name = repository, name
+    def __init__(
+        self, repository: Repository, name: str = "triage", judged: Mapping[str, Finding] = {}
+    ) -> None:
+        self.repository, self.name, self.judged = repository, name, judged
 
     def __call__(
         self,
@@ -89,7 +91,12 @@ class FirstHalf:
         candidate = candidate or dossier.runbook.text.replace('"card"', '"card" or "atm"')
         tasks = [dossier.evidence.task(task) for task in dossier.split.held_out]
         outputs = tuple(
-            HeldOutOutputs(task.id, group_digest(task), (_queue(passed),), (_queue(passes),))
+            put_out(
+                dossier.rubric,
+                task,
+                [Tried(_queue(passed), self.judged)],
+                [Tried(_queue(passes), self.judged)],
+            )
             for task, passed, passes in zip(tasks, *_passes(len(tasks), wins, losses), strict=True)
         )
         found = pairs(outputs, {task.id: task for task in tasks}, dossier.rubric)
