@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Struct
@@ -140,48 +141,71 @@ async def ended(folder: Path, program: Program) -> AsyncIterator[Ended]:
 
     Cancelled, it leaves nothing either. Raises NotStarted.
     """
-    ours, theirs = socket.socketpair()
-    stdout, stderr = os.pipe(), os.pipe()
-    try:
-        with contextlib.ExitStack() as handed:
-            handed.callback(theirs.close)
-            for pipe in (stdout, stderr):
-                handed.callback(os.close, pipe[1])
-            process = _supervisor(folder, program.stdin, theirs, (stdout[1], stderr[1]))
+    import asyncio
+
+    with contextlib.ExitStack() as held:
+        async with _turn():
+            await asyncio.sleep(0)  # others wait for the turn, and the loop gets to its work in between
+            started = _started(folder, program.stdin, held)
         try:
-            yield await _outcome(ours, (stdout[0], stderr[0]), program)
+            yield await _outcome(started, program)
         finally:
-            ours.close()  # now it kills what lives, removes the folder, and ends
-            await _gone(process, folder)
-    finally:
-        ours.close()
-        for pipe in (stdout, stderr):
-            os.close(pipe[0])
+            started.ours.close()  # now it kills what lives, removes the folder, and ends
+            await _gone(started.process, folder)
 
 
-def _supervisor(
-    folder: Path, stdin: Path, theirs: socket.socket, outputs: tuple[int, int]
-) -> "subprocess.Popen[bytes]":
+class _Started(Struct, frozen=True):
+    """A supervisor, our end of its socket, and the ends of its program's pipes that we read."""
+
+    process: "subprocess.Popen[bytes]"
+    ours: socket.socket
+    stdout: int
+    stderr: int
+
+
+_TURNS: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]" = WeakKeyDictionary()
+
+
+def _turn() -> "asyncio.Lock":
+    """Give this loop's lock for starting programs: while one is started, nothing else in the loop runs."""
+    import asyncio
+
+    return _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
+def _started(folder: Path, stdin: Path, held: contextlib.ExitStack) -> _Started:
+    ours, theirs = socket.socketpair()
+    held.callback(ours.close)
     # A plain process: asyncio's own would be killed without its clean-up where a loop is closed under it.
     command = [sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno()), str(folder)]
     needed = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    with stdin.open("rb") as task:
-        return subprocess.Popen(
+    with contextlib.ExitStack() as handed:
+        handed.callback(theirs.close)
+        task = handed.enter_context(stdin.open("rb"))
+        pipes = []
+        for _ in range(2):
+            read, write = os.pipe()
+            held.callback(os.close, read)
+            handed.callback(os.close, write)
+            pipes.append((read, write))
+        (stdout, written), (stderr, complained) = pipes
+        process = subprocess.Popen(
             command,
             stdin=task,
-            stdout=outputs[0],
-            stderr=outputs[1],
+            stdout=written,
+            stderr=complained,
             cwd=folder,
             env=needed,  # whoever runs as us may read a process's environment
             pass_fds=(theirs.fileno(),),
             start_new_session=True,  # Ctrl-C is the parent's
         )
+    return _Started(process, ours, stdout, stderr)
 
 
-async def _outcome(ours: socket.socket, pipes: tuple[int, int], program: Program) -> Ended:
+async def _outcome(started: _Started, program: Program) -> Ended:
     import asyncio
 
-    loop = asyncio.get_running_loop()
+    loop, ours = asyncio.get_running_loop(), started.ours
     ours.setblocking(False)
 
     def stop() -> None:
@@ -189,8 +213,8 @@ async def _outcome(ours: socket.socket, pipes: tuple[int, int], program: Program
             ours.send(b"stop\n")
 
     limits = program.limits
-    stdout = _Heard(pipes[0], limits.output_bytes, stop, limits.output_bytes)
-    stderr = _Heard(pipes[1], limits.output_bytes, stop, STDERR_BYTES)
+    stdout = _Heard(started.stdout, limits.output_bytes, stop, limits.output_bytes)
+    stderr = _Heard(started.stderr, limits.output_bytes, stop, STDERR_BYTES)
     try:
         await loop.sock_sendall(ours, _order(program))
         report = await _report(loop, ours)
