@@ -256,6 +256,8 @@ def _compose(text: str, path: str) -> "yaml.Node | None":
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, reason = mark.line + 1 if mark else None, error.problem or str(error)
+        if reason.endswith("got '?'"):  # as in {judge: Is it so?}, which PyYAML takes for a key
+            reason += "; put text with a question mark in quotes"
     except yaml.reader.ReaderError as error:
         line, reason = text[: error.position].count("\n") + 1, "unprintable character"
     except RecursionError:

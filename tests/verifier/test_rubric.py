@@ -184,6 +184,13 @@ def test_what_a_judge_cannot_answer_is_named(text: str, complaint: str) -> None:
     assert f"r.yaml:{complaint}" in str(caught.value).splitlines()
 
 
+def test_a_question_mark_that_yaml_trips_over_is_explained() -> None:
+    with pytest.raises(
+        MalformedFile, match=r"r\.yaml:2: not YAML: .*; put text with a question mark in quotes"
+    ):
+        read_rubric(b"criteria:\n- {id: kind, judge: Is it kind?}", "r.yaml")
+
+
 @pytest.mark.parametrize(
     "criterion",
     [
