@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.trajectory import Left
-from runbookopt.journal import Spent
+from runbookopt.journal import Spent, Used
 from runbookopt.landing.bundle import (
     AgentUsed,
     Beside,
@@ -29,6 +29,7 @@ from runbookopt.landing.bundle import (
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison, ObjectiveChange
 from runbookopt.records import MalformedFile, digest
+from runbookopt.usage import Usage
 from runbookopt.verifier.finding import Finding
 
 A, B = digest(b"a"), digest(b"b")
@@ -66,6 +67,7 @@ EXAMPLE = Bundle(
 JUDGED = msgspec.structs.replace(
     EXAMPLE,
     models=("agent: openai/gpt-5", "judge: openai/gpt-5-mini"),
+    spent=Spent(10, 2, 1, usage=Used(judge=Usage(3, 900, 300, 20, None, {"timeout": 1}))),
     outputs=(
         HeldOutOutputs(
             B,
