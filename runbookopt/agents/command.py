@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,7 @@ from runbookopt.evidence.formats.transcript import read_steps
 from runbookopt.evidence.trajectory import Left
 from runbookopt.explanation import plain, shown
 from runbookopt.records import canonical, digest, digest_of
+from runbookopt.redaction import Redactor
 from runbookopt.verifier.trace_checks import path_pattern
 
 RESULTS = "results"
@@ -96,6 +97,7 @@ class CommandAgent:
             self._program = located(self._argv(self._root, "0")[0], self._root, path)
         except NotStarted as fault:
             raise NotStarted(f"agent.{fault}") from None
+        self._clean = Redactor(environ).clean
         self._bubblewrap = isolation.bubblewrap(path) if settings.isolate else None
         place = Path(self._program)
         self._needed = [self._root, place.parent, place.resolve().parent, *map(Path, path.split(":"))]
@@ -166,16 +168,14 @@ class CommandAgent:
         if len(files) > MOST_FILES:
             limit, files = limit or f"more than {MOST_FILES:,} files in {RESULTS}", files[:MOST_FILES]
         output = None if limit else self._output(folder, files, how)
-        return Produced(
-            output,
-            left=Left(
-                exit_code=how.exit_code,
-                seconds=how.seconds,
-                files=files,
-                steps=self._steps(folder, how.stdout),
-                reason=_reason(limit, how) if output is None else None,
-            ),
+        left = Left(
+            exit_code=how.exit_code,
+            seconds=how.seconds,
+            files=files,
+            steps=self._steps(folder, how.stdout),
+            reason=_reason(limit, how) if output is None else None,
         )
+        return _cleaned(Produced(output, left), self._clean)
 
     def _output(self, folder: Path, files: tuple[str, ...], how: Ended) -> str | None:
         """Give what the settings say is the output; None is nothing, or more than is allowed."""
@@ -202,8 +202,8 @@ class CommandAgent:
         if wanted == STDOUT:
             return read_steps(stdout)
         steps: list[dict[str, Any]] = []
-        pattern = path_pattern(wanted)
-        found = [name for name in _regular(folder, MOST_SEEN) if pattern.fullmatch(name)]
+        pattern, ours = path_pattern(wanted), {TASK, self._settings.runbook_file}
+        found = [name for name in _regular(folder, MOST_SEEN) if pattern.fullmatch(name) and name not in ours]
         for name in found:
             data = _read(folder / name, TRANSCRIPT_BYTES)
             read = None if data is None else read_steps(data)
@@ -269,6 +269,23 @@ def _read(place: Path, bound: int) -> bytes | None:
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(bound + 1)
     return data if len(data) <= bound else None
+
+
+def _cleaned(produced: Produced, clean: Callable[[str], str]) -> Produced:
+    """Give what was left without secrets: a program knows those of its environment, and may say them."""
+
+    def cleaned(value: Any) -> Any:  # noqa: ANN401 - JSON has any shape
+        match value:
+            case str():
+                return clean(value)
+            case dict():
+                return {clean(key): cleaned(inner) for key, inner in value.items()}
+            case list() | tuple():
+                return [cleaned(inner) for inner in value]
+            case _:
+                return value
+
+    return msgspec.convert(cleaned(msgspec.to_builtins(produced)), Produced)
 
 
 def _text(data: bytes) -> str:

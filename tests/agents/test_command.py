@@ -102,6 +102,35 @@ def test_a_program_sees_the_variables_on_the_list_and_no_others(monkeypatch: pyt
     assert seen["TMPDIR"] == seen["HOME"] + "/.tmp"
 
 
+def test_a_credential_that_a_program_says_is_taken_out_of_all_that_it_leaves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MODEL_API_KEY", "a-very-plain-word")
+    step = {"source": "agent", "message": "", "tool_calls": [{"function_name": "a-very-plain-word"}]}
+    script = tmp_path / "agent.sh"
+    trajectory = json.dumps({"schema_version": "ATIF-v1.7", "steps": [step]}).replace(
+        "a-very-plain-word", "'$MODEL_API_KEY'"
+    )
+    script.write_text(
+        "#!/bin/sh\n"
+        f"echo '{trajectory}' > steps.json\n"
+        "touch results/$MODEL_API_KEY\n"
+        'echo "$MODEL_API_KEY"; [ "$1" = well ] || { echo "$MODEL_API_KEY" >&2; kill -9 $$; }\n'
+    )
+    script.chmod(0o755)
+    for argument, output in (("well", "stdout"), ("badly", "results/none")):
+        chosen = CommandSettings(
+            argv=("{repository}/agent.sh", argument),
+            environment=("MODEL_API_KEY",),
+            transcript="*.json",
+            output=output,
+        )
+        produced = roll(CommandAgent(chosen, tmp_path, os.environ))
+        said = msgspec.json.encode(produced)
+        assert b"a-very-plain-word" not in said
+        assert said.count(b"[removed: credential]") == 3
+
+
 def test_children_and_daemons_end_with_the_program(folders: Path) -> None:
     produced = roll(agent("fork"))
     assert [pid for pid in json.loads(produced.output or "") if alive(pid)] == []

@@ -9,8 +9,11 @@ from runbookopt.evidence.formats import atif, claude_code, codex
 
 Steps = tuple[dict[str, Any], ...]
 
-LONGEST_TEXT = 4_000
-"""Characters of one text in a step; what is left out is said in its place."""
+LONGEST_TEXTS = (4_000, 1_000, 200, 40)
+"""Characters of one text in a step: the first of these at which a transcript is not too large."""
+
+LARGEST = 500_000
+"""Bytes of a transcript's steps as JSON: they are kept for each attempt."""
 
 MOST_STEPS = 5_000
 DEEPEST = 20
@@ -18,16 +21,27 @@ DEEPEST = 20
 
 
 def read_steps(data: bytes) -> Steps | None:
-    """Give the steps of a transcript; None where no format is recognised, or there are too many to keep.
+    """Give the steps of a transcript; None where no format is recognised, or they are too many to keep.
 
-    Lines that are no JSON are passed over: a program that was stopped leaves half a line.
+    Long texts in them are cut, and that is said in their place. Lines that are no JSON are passed over: a
+    program that was stopped leaves half a line.
     """
     document = _json(data)
     records = [document] if isinstance(document, dict) else _lines(data)
     for format_ in (atif, claude_code, codex):
         steps = format_.steps(records)
         if steps is not None:
-            return tuple(_shortened(step) for step in steps) if len(steps) <= MOST_STEPS else None
+            return _kept(steps)
+    return None
+
+
+def _kept(steps: Sequence[dict[str, Any]]) -> Steps | None:
+    if len(steps) > MOST_STEPS:
+        return None
+    for longest in LONGEST_TEXTS:
+        kept: Steps = tuple(_shortened(step, longest) for step in steps)
+        if len(msgspec.json.encode(kept)) <= LARGEST:
+            return kept
     return None
 
 
@@ -43,15 +57,15 @@ def _json(data: bytes) -> Any:  # noqa: ANN401 - JSON has any shape
         return None
 
 
-def _shortened(value: Any, level: int = 0) -> Any:  # noqa: ANN401 - JSON has any shape
+def _shortened(value: Any, longest: int, level: int = 0) -> Any:  # noqa: ANN401 - JSON has any shape
     match value:
-        case str() if len(value) > LONGEST_TEXT:
-            return f"{value[:LONGEST_TEXT]} [and {len(value) - LONGEST_TEXT:,} characters more]"
+        case str() if len(value) > longest:
+            return f"{value[:longest]} [and {len(value) - longest:,} characters more]"
         case dict() | list() if level > DEEPEST:
             return "[left out: too deep]"
         case dict():
-            return {key[:LONGEST_TEXT]: _shortened(inner, level + 1) for key, inner in value.items()}
+            return {key[:longest]: _shortened(inner, longest, level + 1) for key, inner in value.items()}
         case list():
-            return [_shortened(inner, level + 1) for inner in value]
+            return [_shortened(inner, longest, level + 1) for inner in value]
         case _:
             return value

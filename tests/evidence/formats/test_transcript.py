@@ -95,6 +95,9 @@ def test_long_texts_are_shortened_and_too_many_steps_are_not_cut_short() -> None
     assert long is not None
     assert long[0]["message"].endswith("x [and 6,000 characters more]")
     assert read_steps(lines(*[said("assistant", "y", f"m{n}") for n in range(MOST_STEPS + 1)])) is None
+    many = read_steps(lines(*[said("assistant", "z" * 3_000, f"m{n}") for n in range(500)]))
+    assert many is not None
+    assert (len(many), many[0]["message"]) == (500, "z" * 200 + " [and 2,800 characters more]")
 
 
 ANY = st.recursive(
