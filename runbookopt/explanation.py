@@ -263,6 +263,9 @@ def _unmatched(error: Complaint, place: Place) -> Fault:
 
 def _alternatives(error: Complaint) -> str:
     types = [branch.get("type") if isinstance(branch, dict) else None for branch in error.validator_value]
+    for cause in error.context or ():  # also of a branch that only refers to its type
+        if cause.validator == "type" and not cause.relative_path:
+            types[int(cause.relative_schema_path[0])] = cause.validator_value
     return " or ".join(_KINDS.get(str(name), "another form") for name in types)
 
 

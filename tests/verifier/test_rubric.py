@@ -169,6 +169,7 @@ def test_without_an_output_no_verdict_is_needed() -> None:
             '3: criteria[0].pass_if: expected it beside `judge` only, got "met"',
         ),
         ("- {id: a, judge: ''}", '3: criteria[0].judge: expected something here, got ""'),
+        ("judge: openai/gpt-5", '3: judge: expected a mapping or nothing, got "openai/gpt-5"'),
         ("judge: {votes: 3}", "3: judge: missing key 'model'"),
         ("judge: {model: m, votes: 2}", "3: judge.votes: expected an odd number, for a majority, got 2"),
         ("judge: {model: m, vote: 3}", "3: judge: unknown key 'vote' (did you mean 'votes'?)"),
