@@ -96,7 +96,7 @@ class Attempts:
         if failure.kind not in RETRIED:
             return True
         if failure.kind == "rate_limited":
-            return self._patience <= 0
+            return self._patience < 0  # the next wait is taken off already
         if failure.kind in DELIVERED and times >= _MOST_DELIVERED:
             return True
         if failure.kind == "connection" and times >= _MOST_REFUSED and not self._met():

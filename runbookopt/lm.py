@@ -9,6 +9,7 @@ takes seconds: `begin_import` starts that in the background. It fetches nothing,
 lies in a repository could send the key elsewhere), and says nothing in any log.
 """
 
+import gc
 import hashlib
 import json
 import logging
@@ -244,9 +245,11 @@ class Model:
         return self._barren >= _BARREN and (failure.kind in RETRIED or not self._answered)
 
 
-def begin_import() -> None:
+def begin_import() -> threading.Thread:
     """Begin to import litellm in the background; the first call waits for it."""
-    threading.Thread(target=_litellm, daemon=True).start()
+    thread = threading.Thread(target=_litellm, daemon=True)
+    thread.start()
+    return thread
 
 
 def priced(settings: ModelSettings) -> bool:
@@ -264,6 +267,7 @@ def _litellm() -> ModuleType:
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     litellm.redact_messages_in_exceptions = True
+    gc.freeze()  # its half a million objects stay: the collector need not look at them after every few calls
     for name in ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router"):
         logging.getLogger(name).disabled = True
     for name in ("openai", "httpx", "httpcore"):  # whatever OPENAI_LOG says: they log headers and addresses
