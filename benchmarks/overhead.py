@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -342,7 +343,7 @@ def _peak_memory() -> int:
 @lru_cache(maxsize=8)
 def _known(text: str) -> dict[int, int]:
     """Give the largest number of each remainder, and of all lines for each task of train."""
-    numbers = sorted(int(line[2:]) for line in text.splitlines() if line[2:].isdigit())
+    numbers = sorted(map(int, re.findall(r"^- (\d+)$", text, re.MULTILINE)))
     train = {-1 - number: max(numbers, default=0) for number in range(TRAIN)}
     return {number % VALIDATION: number for number in numbers} | train
 

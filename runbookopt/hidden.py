@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -37,6 +38,7 @@ class Hidden(Struct, frozen=True):
     description: str
 
 
+@lru_cache(maxsize=16)  # a search looks at the same few texts again and again
 def hidden(text: str) -> tuple[Hidden, ...]:
     """Find all that is hidden, in order; markup within code blocks is not, for there it is shown."""
     found = {run.start(): (run.group(), _characters(run.group())) for run in _invisible(text)}

@@ -25,10 +25,10 @@ _TITLE = re.compile(r"#{1,6}(?:[ \t\r\n]|\Z)")
 """A heading that stands at the very start of its line."""
 
 _PROSE = re.compile(
-    r" {0,3}(?:(?:[-+*]|[0-9]{1,9}[.)]) )?"
-    r"(?![#=<>-]|(?:[+*]|[0-9]{1,9}[.)])(?:\s|\Z)|```|~~~)\S|[ \t]*(?:[\r\n]|\Z)"
+    r"(?:(?> {0,3}(?:(?:[-+*]|[0-9]{1,9}[.)]) )?"
+    r"(?![#=<>-]|(?:[+*]|[0-9]{1,9}[.)])(?:\s|\Z)|```|~~~)\S[^\r\n]*|[ \t]*)(?:\r\n?|\n|\Z))*+\Z"
 )
-"""A line of a paragraph or of a list, or a blank one: no heading, code or HTML begins here, nor ends."""
+"""Lines of paragraphs and lists, and blank ones: no heading, code or HTML begins here, nor ends."""
 
 _KEY = re.compile(r"""[ \t]*(?:(?:"[^"]*"|'[^']*'|[^\s"'#:-][^:]*)[ \t]*:(?:\s|$)|\{)""")
 _MARKUP = re.compile(r"[*_`&\\<\[!]")
@@ -78,8 +78,8 @@ def outline(text: str) -> Outline:
     """
     lines = tuple(LINE.findall(text))
     start = front = len(LINE.findall(front_matter(text)))
-    titles = [number for number in range(front + 1, len(lines)) if _TITLE.match(lines[number])]
-    edges = [*titles, len(lines)]
+    titles = [number for number, line in enumerate(lines) if line.startswith("#") and _TITLE.match(line)]
+    edges = [*(number for number in titles if number > front), len(lines)]
     headings: list[Heading] = []
     code = set[int]()
     while start < len(lines):
@@ -105,12 +105,13 @@ def _next_piece(lines: Sequence[str], start: int, edges: Sequence[int]) -> tuple
 @lru_cache(maxsize=512)
 def _blocks(text: str, *, last: bool) -> _Blocks:
     """Read a piece of text, which a heading follows where it is not the last."""
-    lines = LINE.findall(text)
-    if all(_PROSE.match(line) for line in lines[1:]) and (_TITLE.match(text) or _PROSE.match(text)):
-        return _Blocks(tuple(_headings(_parser().parse(lines[0]))))
+    first = LINE.match(text) if _TITLE.match(text) else None
+    title = first.group() if first else ""
+    if _PROSE.match(text, len(title)):
+        return _Blocks(tuple(_headings(_parser().parse(title))))
     tokens = _parser().parse(text if last else text + "# Next\n")
     headings = _headings(tokens)
-    if not last and (not headings or headings.pop().line != len(lines)):
+    if not last and (not headings or headings.pop().line != len(LINE.findall(text))):
         return _Blocks((), closed=False)
     blocks = [token.map for token in tokens if token.type in {"fence", "code_block"} and token.map]
     return _Blocks(tuple(headings), frozenset(line for start, end in blocks for line in range(start, end)))

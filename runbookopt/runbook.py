@@ -156,12 +156,7 @@ def violations(before: Runbook, after: Runbook | str, *, bumped: bool = False) -
             after = reparse(before, after)
         except MalformedFile as error:
             return tuple(f"the runbook cannot be read: {problem.message}" for problem in error.problems)
-    return (
-        *_restructured(before, after),
-        *_rewritten(before, after, bumped=bumped),
-        *_retokened(before.text, after.text),
-        *_newly_hidden(before.text, after.text),
-    )
+    return _violations(before, after, bumped=bumped)
 
 
 def hidden_text(text: str) -> tuple[str, ...]:
@@ -190,6 +185,16 @@ _LOCKED_HEADING = re.compile(
 )
 _MEANT_AS_MARKER = re.compile(r"<!--\s*runbookopt\b", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"(`+)[^`\r\n]+\1")
+
+
+@lru_cache(maxsize=16)  # a search asks of a text twice
+def _violations(before: Runbook, after: Runbook, *, bumped: bool) -> tuple[str, ...]:
+    return (
+        *_restructured(before, after),
+        *_rewritten(before, after, bumped=bumped),
+        *_retokened(before.text, after.text),
+        *_newly_hidden(before.text, after.text),
+    )
 
 
 class _Span(Struct, frozen=True):

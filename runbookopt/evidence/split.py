@@ -101,7 +101,7 @@ def normalised(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
     """
     text = value if isinstance(value, str) else canonical(value).decode()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join("".join(map(_spaced, folded)).split()) or text
+    return " ".join(folded.translate(_SPACED).split()) or text
 
 
 def runs_of_words(value: Any, length: int) -> frozenset[tuple[str, ...]]:  # noqa: ANN401 - see above
@@ -110,8 +110,15 @@ def runs_of_words(value: Any, length: int) -> frozenset[tuple[str, ...]]:  # noq
     return frozenset(zip(*(words[start:] for start in range(length)), strict=False))
 
 
-def _spaced(character: str) -> str:
-    return " " if unicodedata.category(character)[0] in "PZC" else character
+class _Spaced(dict[int, int]):
+    """A table for `str.translate`: a space for each character that is no letter, mark, number or symbol."""
+
+    def __missing__(self, code: int) -> int:
+        self[code] = ord(" ") if unicodedata.category(chr(code))[0] in "PZC" else code
+        return self[code]
+
+
+_SPACED = _Spaced()
 
 
 def _drawn(part: Part, tasks: Iterable[Task]) -> tuple[str, ...]:
