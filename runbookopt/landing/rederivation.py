@@ -1,6 +1,5 @@
 """A bundle held against git: all that can be known without its word is derived anew, and must agree."""
 
-import math
 from collections.abc import Iterator
 from typing import get_args
 
@@ -12,8 +11,19 @@ from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.evidence.trajectory import Trust
 from runbookopt.gitwords import GitFailed
 from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle
+from runbookopt.landing.discrepancies import (
+    asked,
+    other_candidate,
+    other_digests,
+    other_look,
+    other_outcome,
+    other_outputs,
+    other_question,
+    other_scores,
+    question,
+)
 from runbookopt.landing.guard import GuardReport, guard
-from runbookopt.landing.held_out import group_digest, held_out_digest, pairs
+from runbookopt.landing.held_out import group_digest, pairs
 from runbookopt.landing.policy import Decision, Facts, decide
 from runbookopt.proof.allowance import (
     Allowance,
@@ -32,9 +42,9 @@ from runbookopt.proof.allowance import (
 )
 from runbookopt.proof.comparison import Comparison, Pair, Terms, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
-from runbookopt.records import MalformedFile, digest
+from runbookopt.records import MalformedFile
 from runbookopt.repository import Repository
-from runbookopt.runbook import Runbook, bump_version, reparse
+from runbookopt.runbook import Runbook, reparse
 from runbookopt.verifier.rubric import Rubric
 
 
@@ -92,18 +102,24 @@ def check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     looks = ledger.looks(bundle.runbook)
     earlier = looks_before(looks, bundle.look.key) if bundle.look else looks
     dossier = read_dossier(repository.revision(bundle.base), bundle.runbook, burnt=burnt(earlier))
-    _refuse(bundle, [*_other_digests(bundle, dossier), *_other_outcome(bundle)])
+    _refuse(bundle, [*other_digests(bundle, dossier), *other_outcome(bundle)])
     change = _change(repository, bundle, dossier)
     restated = _restated(ledger, bundle)
     if restated is not None:
-        _refuse(bundle, [*_other_candidate(bundle, change), *_other_question(bundle, dossier, restated)])
+        _refuse(
+            bundle,
+            [
+                *other_candidate(bundle, change.text, change.guard.violations),
+                *other_question(bundle, dossier, restated),
+            ],
+        )
         return Checked(bundle, dossier, change, restated, ())
     look = _look(bundle, dossier) if bundle.look else None
-    proof = (*_other_look(bundle, look), *_other_outputs(bundle, dossier))
-    _refuse(bundle, [*_other_candidate(bundle, change), *proof])
+    proof = (*other_look(bundle, look), *other_outputs(bundle, dossier))
+    _refuse(bundle, [*other_candidate(bundle, change.text, change.guard.violations), *proof])
     found = pairs(bundle.outputs, {task.id: task for task in dossier.evidence.tasks}, dossier.rubric)
     checked = Checked(bundle, dossier, change, look, tuple(found))
-    _refuse(bundle, [*_other_scores(checked)])
+    _refuse(bundle, [*other_scores(bundle, found, dossier.policy.proof)])
     return checked
 
 
@@ -258,13 +274,13 @@ def _change(repository: Repository, bundle: Bundle, dossier: Dossier) -> Change:
 
 
 def _look(bundle: Bundle, dossier: Dossier) -> Look:
-    asked = _question(bundle, dossier)
+    terms = question(bundle, dossier)
     groups = group_digests(dossier.held_out_groups)
     held_out = (dossier.evidence.task(task) for task in dossier.split.held_out)
     return Look(
-        key=look_key(bundle.runbook, **asked, groups=groups),
+        key=look_key(bundle.runbook, **terms, groups=groups),
         runbook=bundle.runbook,
-        **asked,
+        **terms,
         groups=groups,
         tasks={task.id: reference_digest(task) for task in held_out},
         searched=(*dossier.split.train, *dossier.split.validation),
@@ -281,24 +297,9 @@ def _restated(ledger: Ledger, bundle: Bundle) -> Look | None:
         return None
     record = recorded_bundle(ledger, own[0].bundle or "")
     said = [(b.outputs, b.comparison, b.digests.held_out, b.digests.candidate) for b in (bundle, record)]
-    if said[0] != said[1] or record.look is None or _asked(record.look) != _asked(bundle.look):
+    if said[0] != said[1] or record.look is None or asked(record.look) != asked(bundle.look):
         return None
     return replace(record.look, bundle=None, answer=None)
-
-
-def _asked(look: Look) -> Look:
-    """Give a look without its answer, and with its lists in one order."""
-    return replace(look, bundle=None, answer=None, at="", searched=tuple(sorted(look.searched)))
-
-
-def _question(bundle: Bundle, dossier: Dossier) -> dict[str, str]:
-    """Give what the held-out tasks are asked: whether this candidate is better than that seed."""
-    return {
-        "seed": dossier.digests.runbook,
-        "candidate": digest(bundle.candidate.encode()),
-        "rubric": dossier.digests.rubric,
-        "agent": bundle.agent.key,
-    }
 
 
 def _answered(ledger: Ledger, look: Look) -> Look | None:
@@ -315,10 +316,6 @@ def _proof(ledger: Ledger, source: Checked, look: Look, terms: Terms) -> Proof:
     may = allowance(earlier, look.groups, look.tasks, terms.allowance)
     compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.next_spend)
     return Proof(may, compared, source.pairs, source.bundle.digest)
-
-
-def _held_out(dossier: Dossier) -> str:
-    return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
 
 
 def _trust(dossier: Dossier) -> Trust | None:
@@ -339,93 +336,3 @@ def _refuse(bundle: Bundle, discrepancies: list[str]) -> None:
     if discrepancies:
         told = "".join(f"\n- {discrepancy}" for discrepancy in discrepancies)
         raise Refused(f"{bundle.runbook}: the bundle does not agree with git:{told}")
-
-
-def _other_digests(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
-    stated, found = bundle.digests, dossier.digests
-    for what, says, is_ in (
-        ("the runbook's file", bundle.path, dossier.path),
-        ("the runbook", stated.runbook, found.runbook),
-        ("the rubric", stated.rubric, found.rubric),
-        ("the policy", stated.policy, found.policy),
-        ("the candidate", stated.candidate, digest(bundle.candidate.encode())),
-        ("the chosen member", bundle.chosen, stated.candidate),
-    ):
-        if says != is_:
-            yield f"{what} is {is_}, not {says}"
-
-
-def _other_outcome(bundle: Bundle) -> Iterator[str]:
-    if bundle.comparison is not None and bundle.outcome != bundle.comparison.answer:
-        yield f"the outcome is {bundle.comparison.answer} by its own comparison, not {bundle.outcome}"
-
-
-def _other_candidate(bundle: Bundle, change: Change) -> Iterator[str]:
-    if change.text != bump_version(bundle.candidate):
-        yield "the patch does not make the candidate of the base"
-        yield from change.guard.violations
-
-
-def _other_look(bundle: Bundle, look: Look | None) -> Iterator[str]:
-    if bundle.look is None or look is None:
-        if bundle.outcome == "accepted" or bundle.outputs or bundle.comparison:
-            yield "a proof is stated, but no look"
-        return
-    if _asked(bundle.look) != _asked(look):
-        yield "the look is at another runbook, candidate, rubric, agent or held-out tasks than it states"
-
-
-def _other_question(bundle: Bundle, dossier: Dossier, look: Look) -> Iterator[str]:
-    for what, digest_ in _question(bundle, dossier).items():
-        if getattr(look, what) != digest_:
-            yield f"the record that the bundle rests on is of another {what}"
-
-
-def _other_outputs(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
-    if bundle.look is None:
-        return
-    if bundle.digests.held_out != _held_out(dossier):
-        yield f"the held-out set is {_held_out(dossier)}, not {bundle.digests.held_out}"
-    repeats = 1 if bundle.agent.deterministic else dossier.policy.proof.repeats
-    held_out = {task: group_digest(dossier.evidence.task(task)) for task in dossier.split.held_out}
-    if sorted((found.task, found.group) for found in bundle.outputs) != sorted(held_out.items()):
-        yield "the outputs are not those of each held-out task, once"
-    if any(len(found.before) != repeats or len(found.after) != repeats for found in bundle.outputs):
-        yield f"the outputs are not of {repeats} repeat(s) each"
-    yield from _other_judged(bundle, dossier)
-
-
-def _other_judged(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
-    """Say which verdicts are stated on criteria that are judged anew here, by a check or by nobody."""
-    judged = {criterion.id for criterion in dossier.rubric.judged}
-    stated = {
-        criterion
-        for found in bundle.outputs
-        for beside in (*found.beside_before, *found.beside_after)
-        for criterion in beside.judged
-    }
-    if stated - judged:
-        yield f"verdicts of a judge are stated on what no judge decides: {', '.join(sorted(stated - judged))}"
-
-
-def _other_scores(checked: Checked) -> Iterator[str]:
-    stated = checked.bundle.comparison
-    if checked.look is None or not checked.pairs:
-        return
-    if stated is None:
-        yield "a look is stated, but no comparison"
-        return
-    found = compare(checked.pairs, checked.dossier.policy.proof, spend=0.5, next_spend=0.5)
-    for what, says, is_ in _figures(stated, found):
-        if not math.isclose(says, is_, rel_tol=0, abs_tol=1e-9):
-            yield f"{what} is {is_:.6g} by the outputs, not {says:.6g}"
-
-
-def _figures(stated: Comparison, found: Comparison) -> Iterator[tuple[str, float, float]]:
-    """Give the figures that do not hang on the look's place in the ledger."""
-    for name in ("tasks", "groups", "before", "after", "gain", "p", "passing_today", "errors"):
-        yield name, getattr(stated, name), getattr(found, name)
-    for objective in sorted(stated.objectives.keys() | found.objectives.keys()):
-        says, is_ = stated.objectives.get(objective), found.objectives.get(objective)
-        for name in ("before", "after"):
-            yield f"{objective}, {name},", getattr(says, name, math.nan), getattr(is_, name, math.nan)
