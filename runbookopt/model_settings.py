@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+ModelName = Annotated[str, Meta(min_length=1)]
 _Dollars = Annotated[float, Meta(ge=0)]
 
 
@@ -21,17 +22,15 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
         return dollars / 1e6
 
 
-class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model, and how it is asked.
+class Asking(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a model is asked, whichever it is.
 
-    `model` is a name as litellm takes it ("openai/gpt-5-mini"), `api_base` the address of a server that
-    speaks as the provider does, `key_variable` the environment variable that holds its key where that is not
-    the provider's own. `timeout_seconds` is for one attempt; `attempts` are for failures on the way, and
-    refusals for being too many (429) are waited out for `patience_seconds` besides. Without a `price` the
-    list that litellm carries is asked.
+    `api_base` is the address of a server that speaks as the provider does, `key_variable` the environment
+    variable that holds its key where that is not the provider's own. `timeout_seconds` is for one attempt;
+    `attempts` are for failures on the way, and refusals for being too many (429) are waited out for
+    `patience_seconds` besides. Without a `price` the list that litellm carries is asked.
     """
 
-    model: Annotated[str, Meta(min_length=1)]
     api_base: str | None = None
     key_variable: str | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
@@ -41,3 +40,9 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     attempts: Annotated[int, Meta(ge=1)] = 8
     patience_seconds: Annotated[float, Meta(ge=0)] = 600.0
     price: Price | None = None
+
+
+class ModelSettings(Asking, frozen=True, forbid_unknown_fields=True):
+    """Which model is asked, a name as litellm takes it ("openai/gpt-5-mini"), and how."""
+
+    model: ModelName

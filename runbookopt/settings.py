@@ -5,13 +5,28 @@ What belongs to the verifier (rubric, policy, proof) is no setting and has neith
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from runbookopt.command_settings import (
+    Argv,
+    Bytes,
+    CommandSettings,
+    Isolation,
+    Megabytes,
+    Output,
+    PlainName,
+    Processes,
+    Seconds,
+    Text,
+    Variables,
+)
 from runbookopt.errors import WrongUsage
 from runbookopt.explanation import explain, nearest
+from runbookopt.model_settings import Asking, ModelName, ModelSettings
 from runbookopt.records import MalformedFile, Problem, read_plain_yaml, read_yaml
 
 FILE = "runbookopt.yaml"
@@ -23,10 +38,7 @@ NOT_SETTINGS = frozenset({"RUNBOOKOPT_TRACEBACK"})
 _HINTS = {
     "proof": "the terms of the proof stand in policy.yaml",
     "policy": "each runbook has its own policy.yaml",
-    "judge": "this version runs checks only, no judge",
-    "usd": "this version calls nothing that costs money",
-    "model": "this version knows the kind `offline` alone",
-    "repository": "this version knows the forge `local` alone",
+    "judge": "the judge stands in each runbook's rubric.yaml",
 }
 
 
@@ -34,29 +46,62 @@ class WrongFlags(WrongUsage, MalformedFile):
     """Flags, and nothing else, have values that do not fit."""
 
 
-class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which agent works on the tasks; `noise` in 0..1 is the share of the offline one's answers that err."""
+class AgentSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which agent works on the tasks; each kind has keys of its own, and the others say nothing to it.
 
-    kind: Literal["offline"] = "offline"
+    `offline`: `field` is the key of its output that holds the answer, `noise` in 0..1 the share of its
+    answers that err. `chat`: `model`, and how it is asked. `command`: see `CommandSettings`. `deterministic`
+    says that repeats of a rollout are alike.
+    """
+
+    kind: Literal["offline", "chat", "command"] = "offline"
     field: Annotated[str, Meta(min_length=1)] = "answer"
     noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    model: ModelName | None = None
+    deterministic: bool = False
+    argv: Argv | None = None
+    output: Output = "stdout"
+    transcript: Text | None = None
+    runbook_file: PlainName = "RUNBOOK.md"
+    environment: Variables = ()
+    sources: tuple[Text, ...] = ()
+    seconds: Seconds = 600.0
+    output_bytes: Bytes = 10_000_000
+    processes: Processes = 128
+    memory_megabytes: Megabytes | None = None
+    isolate: Isolation | None = None
 
 
-class ReflectorSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who reads the failures and proposes edits."""
+class ReflectorSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who reads the failures and proposes edits: the offline one, or `model`, and how it is asked."""
 
-    kind: Literal["offline"] = "offline"
+    kind: Literal["offline", "model"] = "offline"
+    model: ModelName | None = None
+
+
+_OF_A_KIND: Mapping[tuple[str, str], frozenset[str]] = {
+    ("agent", "offline"): frozenset({"field", "noise"}),
+    ("agent", "chat"): frozenset({*ModelSettings.__struct_fields__, "deterministic"}),
+    ("agent", "command"): frozenset(CommandSettings.__struct_fields__),
+    ("reflector", "offline"): frozenset(),
+    ("reflector", "model"): frozenset(ModelSettings.__struct_fields__),
+}
+"""The keys that each kind has besides `kind`."""
+
+_SAID_BY = {("agent", "model"): "chat", ("agent", "argv"): "command", ("reflector", "model"): "model"}
+"""The kind that a key says where nobody says it: it can do without it no more than it with another."""
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """What one run may use.
 
     Where `reflections` is None, it is one for 4 rollouts, and enough for a wave that improves and as many
-    that do not as `patience` has. No `minutes` are no limit.
+    that do not as `patience` has. No `minutes` and no `usd` (dollars) are no limit.
     """
 
     rollouts: Annotated[int, Meta(ge=1)] = 600
     reflections: Annotated[int, Meta(ge=1)] | None = None
+    usd: Annotated[float, Meta(gt=0)] | None = None
     minutes: Annotated[float, Meta(gt=0)] | None = None
 
 
@@ -129,7 +174,10 @@ def load_settings(
         raise (MalformedFile if else_wrong else WrongFlags)(problems)
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = _laid_over(merged, layer)
+        merged = _of_one_kind(merged, layer)
+    faults = [*_misplaced("agent", merged), *_misplaced("reflector", merged)]
+    if faults:
+        raise MalformedFile([Problem(f"the settings of {name}", None, fault) for fault in faults])
     return msgspec.convert(merged, Settings)
 
 
@@ -181,7 +229,7 @@ def _flags(flags: Mapping[str, str | int | float | None], problems: list[Problem
 def _one(key: str, value: str | float, origin: str, problems: list[Problem]) -> dict[str, Any]:
     """Give a layer with this one setting; a value that does not fit is a problem of its origin."""
     type_, number = setting_types()[key], _number(value)
-    for reading in (value, number):
+    for reading in (value, number, *_written_out(value)):
         try:
             layer: Any = msgspec.convert(reading, type_)
         except msgspec.ValidationError:
@@ -191,6 +239,41 @@ def _one(key: str, value: str | float, origin: str, problems: list[Problem]) -> 
         return dict(layer)
     problems += [Problem(origin, None, fault.words) for fault in explain(number, type_, {})]
     return {}
+
+
+def _written_out(value: object) -> Iterator[object]:
+    """Read what a list or a mapping is written as in a variable or a flag: JSON."""
+    with suppress(msgspec.DecodeError):
+        yield msgspec.json.decode(str(value))
+
+
+def _of_one_kind(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a layer over what is below it; another kind of agent or reflector begins from its own defaults."""
+    merged = dict(below)
+    for party in ("agent", "reflector"):
+        over = layer.get(party)
+        if not isinstance(over, dict):
+            continue
+        said = [kind for (whose, key), kind in _SAID_BY.items() if whose == party and over.get(key)]
+        kind = over.get("kind") or (said[0] if said else None)
+        under = dict(merged.get(party) or {})
+        if kind is not None and kind != under.get("kind", "offline"):
+            under = {key: value for key, value in under.items() if key in _OF_A_KIND[party, kind]}
+        merged[party] = under | ({} if kind is None else {"kind": kind})
+    return _laid_over(merged, layer)
+
+
+def _misplaced(party: str, merged: Mapping[str, Any]) -> Iterator[str]:
+    """Say which keys the kind of agent or reflector does not have, and which it cannot do without."""
+    written = merged.get(party) or {}
+    kind = written.get("kind", "offline")
+    for key in written:
+        if key != "kind" and key not in _OF_A_KIND[party, kind]:
+            homes = [k for (whose, k), keys in _OF_A_KIND.items() if whose == party and key in keys]
+            yield f"{party}.{key}: goes with kind {' or '.join(homes)}, and {party}.kind is {kind}"
+    for (whose, key), needs in _SAID_BY.items():
+        if whose == party and needs == kind and not written.get(key):
+            yield f"{party}.kind is {kind}: expected {party}.{key} beside it"
 
 
 def _number(value: str | float) -> str | float | None:

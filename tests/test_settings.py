@@ -82,12 +82,12 @@ runbooks:
   a/b:
     budget: {rollouts: 0}
   c:
-    agent: {kind: chat}
+    agent: {kind: 7}
 """
     assert complaints(data=data) == [
         "runbookopt.yaml:2: defaults: unknown key 'wdith' (did you mean 'width'?)",
         "runbookopt.yaml:5: runbooks.a/b.budget.rollouts: expected a number >= 1, got 0",
-        'runbookopt.yaml:7: runbooks.c.agent.kind: expected offline, got "chat"',
+        "runbookopt.yaml:7: runbooks.c.agent.kind: expected one of chat, command, offline, got 7",
     ]
 
 
@@ -107,3 +107,44 @@ def test_every_key_has_a_variable_and_a_flag() -> None:
 def test_our_own_settings_can_be_read() -> None:
     path = Path(__file__).parents[1] / "runbookopt.yaml"
     assert read_settings(path.read_bytes()).runbooks.keys() == {"support-triage", "refund-reply"}
+
+
+CHAT = b"""
+defaults:
+  agent: {model: openai/gpt-5-mini, temperature: 0.5}
+  reflector: {model: anthropic/claude-sonnet-4-5}
+runbooks:
+  offline: {agent: {kind: offline, field: queue}}
+  bot: {agent: {argv: [bot, "{runbook}"], seconds: 5}}
+  cool: {agent: {temperature: 0.1}}
+"""
+
+
+def test_a_model_or_a_program_says_the_kind_by_itself() -> None:
+    assert (load(CHAT, "any").agent.kind, load(CHAT, "any").reflector.kind) == ("chat", "model")
+    assert (load(CHAT, "bot").agent.kind, load(CHAT, "bot").agent.argv) == ("command", ("bot", "{runbook}"))
+    assert load(CHAT, "cool").agent.temperature == 0.1
+    assert load(FILE, agent__model="ollama/small").agent.kind == "chat"
+
+
+def test_another_kind_begins_from_its_own_defaults() -> None:
+    assert load(CHAT, "offline").agent.temperature is None
+    assert load(FILE, agent__model="ollama/small").agent.field == "answer"
+    assert load(CHAT, "any", agent__model="ollama/small").agent.temperature == 0.5  # the same kind
+
+
+def test_a_key_that_the_kind_does_not_have_is_named_with_the_kind_that_has_it() -> None:
+    assert complaints(data=b"defaults: {agent: {temperature: 1}}") == [
+        "the settings of support-triage: agent.temperature: goes with kind chat, and agent.kind is offline"
+    ]
+    assert complaints(data=None, agent__kind="chat") == [
+        "the settings of support-triage: agent.kind is chat: expected agent.model beside it"
+    ]
+
+
+def test_lists_and_mappings_are_json_in_variables_and_flags() -> None:
+    environ = {"RUNBOOKOPT_AGENT_ARGV": '["bot", "--fast"]'}
+    assert load(None, environ=environ).agent.argv == ("bot", "--fast")
+    price = load(CHAT, agent__price='{"prompt": 1, "completion": 2}').agent.price
+    assert price is not None
+    assert price.completion == 2
