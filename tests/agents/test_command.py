@@ -140,12 +140,12 @@ def test_children_and_daemons_end_with_the_program(folders: Path) -> None:
 @pytest.mark.slow
 def test_what_ignores_being_asked_is_killed_at_its_time_limit(folders: Path) -> None:
     started = time.monotonic()
-    produced = roll(agent("stubborn", seconds=0.5))
-    assert time.monotonic() - started < 10
+    produced = roll(agent("stubborn", seconds=3))
+    assert time.monotonic() - started < 20
     assert produced.output is None
-    assert left_of(produced).reason == "more than 0.5 seconds"
+    assert left_of(produced).reason == "more than 3 seconds"
     assert left_of(produced).exit_code == -signal.SIGKILL
-    assert 0.5 <= (left_of(produced).seconds or 0) < 8
+    assert 3 <= (left_of(produced).seconds or 0) < 15
     assert (living(folders), list(folders.iterdir())) == ([], [])
 
 
