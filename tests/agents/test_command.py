@@ -164,6 +164,12 @@ def test_more_processes_than_allowed_end_the_attempt(folders: Path) -> None:
     assert (living(folders), list(folders.iterdir())) == ([], [])
 
 
+def test_more_memory_than_allowed_is_not_given() -> None:
+    produced = roll(agent("fill", memory_megabytes=1_000))
+    assert produced.output is None
+    assert str(left_of(produced).reason).endswith("MemoryError")
+
+
 def test_a_program_that_kills_its_supervisor_takes_its_daemons_along(folders: Path, tmp_path: Path) -> None:
     produced = roll(agent("patricide", str(tmp_path / "pid")))
     assert produced.output is None

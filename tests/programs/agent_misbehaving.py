@@ -100,6 +100,8 @@ match sys.argv[1]:
         print(sys.argv[2], end="")
         print("Traceback: no such\x1b[2J model", file=sys.stderr)
         sys.exit(3)
+    case "fill":
+        print(len(bytearray(2_000_000_000)))
     case "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     case "try":
