@@ -15,6 +15,7 @@ PACKAGE = ROOT / "runbookopt"
 FLOORS = {
     "cli": 9,
     "optimization": 8,
+    "crew": 6,
     "plan": 8,
     "preparation": 7,
     "landing.proposal": 8,
