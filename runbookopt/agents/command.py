@@ -5,13 +5,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from runbookopt.agents import isolation
 from runbookopt.agents.agent import AgentFailure, Produced
+from runbookopt.command_settings import CommandSettings
 from runbookopt.confinement import (
     TEMPORARY,
     Ended,
@@ -44,37 +44,6 @@ MOST_SEEN = 20_000
 TRANSCRIPT_BYTES = 50_000_000
 TOLD = 300
 """Characters of what a failing program said that are kept."""
-
-_Text = Annotated[str, Meta(min_length=1)]
-_Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a variable's name")]
-_Plain = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file's name")]
-
-
-class CommandSettings(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="command"):
-    """How to run an agent program; docs/agents.md says what it is handed and what may come back.
-
-    `argv` is a template; `environment` names the variables that are passed on, besides those that every
-    program gets; `sources` are globs of files in the repository that its answers depend on.
-    """
-
-    argv: Annotated[tuple[_Text, ...], Meta(min_length=1)]
-    output: Annotated[
-        str,
-        Meta(
-            pattern=r"^(stdout|results(/[A-Za-z0-9][A-Za-z0-9._-]*)*)$",
-            description="stdout, results, or a file such as results/answer.txt",
-        ),
-    ] = STDOUT
-    transcript: _Text | None = None
-    runbook_file: _Plain = "RUNBOOK.md"
-    environment: tuple[_Variable, ...] = ()
-    sources: tuple[_Text, ...] = ()
-    seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
-    output_bytes: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 10_000_000
-    processes: Annotated[int, Meta(ge=1, le=100_000)] = 128
-    memory_megabytes: Annotated[int, Meta(ge=1)] | None = None
-    isolate: Literal["bwrap"] | None = None
-    deterministic: bool = False
 
 
 class CommandAgent:
