@@ -41,7 +41,7 @@ from runbookopt.proof.allowance import (
     reference_digest,
 )
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, compare, worth_a_look
-from runbookopt.records import Problem
+from runbookopt.records import Problem, canonical
 from runbookopt.repository import Repository
 from runbookopt.search.asks import Rollout
 from runbookopt.search.loop import Found, search
@@ -113,11 +113,12 @@ def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None)
         return judge.questions(dossier.rubric, tasks[task], output)
 
     return Driver(
-        World(ready.job.agent, ready.job.reflector, tasks, assessed, questions=questions),
+        World(ready.job.agent, ready.job.reflector, tasks, assessed, ready.judge, questions),
         run,
         rollouts=settings.budget.rollouts,
         reserved=ready.reserved,
         reflections=ready.reflections,
+        usd=settings.budget.usd,
         width=settings.width,
         deadline=None if minutes is None else time.monotonic() + 60 * minutes,
         progress=progress,
@@ -125,12 +126,16 @@ def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None)
 
 
 def _differing(settings: Settings) -> dict[str, str | int | float | None]:
-    """Give the settings that are not as built in, by dotted key; the random seed is none of them."""
+    """Give the settings that are not as built in, by dotted key; the random seed is none of them.
+
+    Lists and mappings are given as JSON.
+    """
     found: dict[str, str | int | float | None] = {}
     for key in setting_types():
         value, built_in = attrgetter(key)(settings), attrgetter(key)(Settings())
         if key != "random_seed" and value != built_in:
-            found[key] = value
+            plain = value is None or isinstance(value, str | int | float)
+            found[key] = value if plain else canonical(value).decode()
     return found
 
 
@@ -311,7 +316,7 @@ class _Conclusion(Struct, frozen=True):
                 held_out=held_out_digest(ready.held_out),
             ),
             agent=AgentUsed(job.agent.name, job.agent.key, job.agent.deterministic),
-            models=(),
+            models=self._models(),
             offline=offline,
             random_seed=job.settings.random_seed,
             changes=self._changes(),
@@ -327,6 +332,12 @@ class _Conclusion(Struct, frozen=True):
             spent=self.driver.spent,
             settings=_differing(job.settings),
         )
+
+    def _models(self) -> tuple[str, ...]:
+        """Give the models that were called, by role."""
+        judge = self.ready.dossier.rubric.judge
+        asked = dict(self.ready.job.models) | ({"judge": judge.model} if self.ready.judge and judge else {})
+        return tuple(f"{role}: {model}" for role, model in asked.items())
 
     def _patch(self) -> str:
         text = runbooks.bump_version(self.winner.candidate.text)

@@ -1,15 +1,15 @@
 """All that is read and settled before the first rollout: evidence, terms, and whether a proof can be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from runbookopt.agents.agent import Agent, Reflector
+from runbookopt.agents.agent import Agent, Judge, Reflector
 from runbookopt.dossier import Dossier, read_dossier
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.trajectory import Task
+from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.landing.held_out import held_out_digest
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.ledger import Ledger
@@ -20,7 +20,8 @@ from runbookopt.search.asks import Attempt
 from runbookopt.search.loop import VERSION
 from runbookopt.search.problem import Options, Problem
 from runbookopt.settings import Settings
-from runbookopt.verifier.rubric import assess
+from runbookopt.verifier.judge import stored_findings
+from runbookopt.verifier.rubric import Rubric, assess
 
 LOCAL = ".runbookopt"
 """The folder of local state, at the root of a repository; safe to delete: only what was paid for is lost."""
@@ -32,11 +33,20 @@ ROLLOUTS_A_REFLECTION = 4
 """A run may reflect once for so many rollouts of its budget, where the settings do not say how often."""
 
 
+def no_judge(rubric: Rubric) -> Judge | None:
+    """Give no judge; raises RunbookoptError where a criterion asks one."""
+    if rubric.judged:
+        raise RunbookoptError(f"{rubric.judged[0].id}: asks a judge, and there is none here")
+    return None
+
+
 class Job(Struct, frozen=True):
     """One runbook to optimize: how to run it, who attempts tasks, who reflects, and at what time (ISO 8601).
 
     `propose`: the result will be proposed at origin, so the working tree must equal the base there and a
-    look is registered there. `look`: whether the held-out tasks may be opened at all.
+    look is registered there. `look`: whether the held-out tasks may be opened at all. `hire` gives the judge
+    of a rubric, None where no criterion asks one. `models` names the model of each part that is one, and
+    `notes` say what is not promised of agent and reflector.
     """
 
     name: str
@@ -46,6 +56,9 @@ class Job(Struct, frozen=True):
     at: str
     propose: bool = True
     look: bool = True
+    hire: Callable[[Rubric], Judge | None] = no_judge
+    models: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
 
 
 class Ready(Struct, frozen=True):
@@ -61,6 +74,7 @@ class Ready(Struct, frozen=True):
     job: Job
     base: str
     dossier: Dossier
+    judge: Judge | None
     ledger: Ledger
     looks: tuple[Look, ...]
     held_out: tuple[Task, ...]
@@ -84,16 +98,22 @@ def prepare(repository: Repository, job: Job) -> Ready:
     base, dossier, notes = _read(repository, job, burnt(looks))
     held_out = tuple(dossier.evidence.task(task) for task in dossier.split.held_out)
     _must_be_provable(job, dossier, looks)
+    judge = job.hire(dossier.rubric)
     reflections = _reflections(job.settings)
     problem = _problem(job, dossier, _stored(dossier, job.agent), reflections)
     repeats = 1 if job.agent.deterministic else dossier.policy.proof.repeats
     reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
     _must_afford(job, problem, reserved)
     terms = _terms(job, dossier, problem) | {"reflections": reflections}
+    if judge is not None:
+        terms["judge"] = judge.key
+    if job.settings.budget.usd is not None:
+        terms["usd"] = job.settings.budget.usd
     return Ready(
         job=job,
         base=base,
         dossier=dossier,
+        judge=judge,
         ledger=ledger,
         looks=looks,
         held_out=held_out,
@@ -103,7 +123,7 @@ def prepare(repository: Repository, job: Job) -> Ready:
         reflections=reflections,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*notes, *_unjudged(dossier)),
+        notes=(*job.notes, *notes, *_unjudged(dossier)),
     )
 
 
@@ -220,14 +240,23 @@ def _reflections(settings: Settings) -> int:
 
 
 def _stored(dossier: Dossier, agent: Agent) -> dict[str, Attempt]:
-    """Give what today's runbook and agent put out, by task, judged by today's rubric."""
+    """Give what today's runbook and agent put out, by task, judged by today's rubric.
+
+    Where a judge decides, only outputs that it has judged count: those of others are rolled out again.
+    """
     found: dict[str, Attempt] = {}
     for stored in dossier.evidence.trajectories:
         key = stored.agent.key if stored.agent else None
         if stored.output is None or key != agent.key or stored.runbook_digest != dossier.runbook.digest:
             continue
         task = dossier.evidence.task_of(stored)
-        judged = assess(dossier.rubric, output=stored.output, reference=task.reference)
+        verdicts = stored_findings(dossier.rubric, stored)
+        if len(verdicts) < len(dossier.rubric.judged):
+            continue
+        left = Left(steps=stored.steps or None)
+        judged = assess(
+            dossier.rubric, output=stored.output, reference=task.reference, left=left, verdicts=verdicts
+        )
         attempt = Attempt(
             stored.id,
             stored.output,

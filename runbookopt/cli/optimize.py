@@ -42,14 +42,17 @@ NoPropose = Annotated[
     bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
-Agent = Annotated[str | None, typer.Option(help="Who works on the tasks: offline.")]
+Agent = Annotated[str | None, typer.Option(help="Who works on the tasks: offline, chat or command.")]
+Model = Annotated[str | None, typer.Option(help="The agent's model, such as openai/gpt-5-mini.")]
 Field = Annotated[str | None, typer.Option(help="The field of the output that holds the answer.")]
 Noise = Annotated[float | None, typer.Option(help="Share of the answers that err at random.")]
-Reflector = Annotated[str | None, typer.Option(help="Who reads the failures: offline.")]
+ReflectorKind = Annotated[str | None, typer.Option(help="Who reads the failures: offline or model.")]
+Reflector = Annotated[str | None, typer.Option(help="The reflector's model.")]
 Rollouts = Annotated[int | None, typer.Option(help="Rollouts a run may use, the proof's too.")]
 Reflections = Annotated[
     int | None, typer.Option(help="Reflections a run may use; by default one for 4 rollouts.")
 ]
+Usd = Annotated[float | None, typer.Option(help="Dollars that a run may use.")]
 Minutes = Annotated[float | None, typer.Option(help="Minutes that the search may take.")]
 Share = Annotated[float | None, typer.Option(help="How much longer the runbook may get, a share.")]
 Characters = Annotated[int | None, typer.Option(help="The same in characters; the larger holds.")]
@@ -57,6 +60,9 @@ Width = Annotated[int | None, typer.Option(help="Calls in flight at once.")]
 RandomSeed = Annotated[int | None, typer.Option(help="Another seed may find another runbook.")]
 Patience = Annotated[int | None, typer.Option(help="Waves without a better frontier until it ends.")]
 MaxFailures = Annotated[int | None, typer.Option(help="Failed reflections in a row until it ends.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key of runbookopt.yaml.")
+]
 Forge = Annotated[str | None, typer.Option(help="Where pull requests live: local.")]
 
 
@@ -69,11 +75,14 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     no_propose: NoPropose = False,
     json: Json = False,
     agent_kind: Agent = None,
+    model: Model = None,
     agent_field: Field = None,
     agent_noise: Noise = None,
-    reflector_kind: Reflector = None,
+    reflector_kind: ReflectorKind = None,
+    reflector: Reflector = None,
     budget_rollouts: Rollouts = None,
     budget_reflections: Reflections = None,
+    budget_usd: Usd = None,
     budget_minutes: Minutes = None,
     growth_share: Share = None,
     growth_characters: Characters = None,
@@ -82,6 +91,7 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     patience: Patience = None,
     max_failures: MaxFailures = None,
     forge_kind: Forge = None,
+    others: Set = None,
     version: Version = False,  # noqa: ARG001 - printed before this is called
 ) -> None:
     """Search for a better runbook, prove it on held-out tasks, and propose it under its merge policy.
@@ -94,12 +104,16 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     on, 2 wrong usage, 3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
     """
     flags: Flags = {
+        **_others(others or ()),
         "agent.kind": agent_kind,
+        "agent.model": model,
         "agent.field": agent_field,
         "agent.noise": agent_noise,
         "reflector.kind": reflector_kind,
+        "reflector.model": reflector,
         "budget.rollouts": budget_rollouts,
         "budget.reflections": budget_reflections,
+        "budget.usd": budget_usd,
         "budget.minutes": budget_minutes,
         "growth.share": growth_share,
         "growth.characters": growth_characters,
@@ -121,6 +135,21 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
         kind = _Planning if plan else _Run
         run = kind(repository, flags, propose=not no_propose and not dry_run, look=not dry_run, json=json)
         raise typer.Exit(max(run.safely(name) for name in _chosen(repository, names)))
+
+
+def _others(written: Sequence[str]) -> Flags:
+    """Read `--set KEY=VALUE`; raises WrongUsage."""
+    from runbookopt.explanation import nearest, plain
+    from runbookopt.settings import setting_types
+
+    found = {}
+    for each in written:
+        key, equals, value = each.partition("=")
+        if not equals or key not in setting_types():
+            what = f"{plain(key)!r} is no key" + nearest(key, setting_types()) if equals else "no '=' in it"
+            raise WrongUsage(f"--set: expected KEY=VALUE with a key of runbookopt.yaml, got {each!r}: {what}")
+        found[key] = value
+    return found
 
 
 def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
@@ -198,17 +227,20 @@ class _Run:
             return run(self._repository, job, tell)
 
     def _job(self, name: str) -> "Job":
-        from runbookopt.agents.offline import OfflineAgent
-        from runbookopt.agents.offline_reflector import OfflineReflector
+        from runbookopt.crew import crew
         from runbookopt.preparation import Job
 
         settings = self._settings(name)
+        hands = crew(settings, self._repository.root, os.environ)
         self._must_be_free(name)
         return Job(
             name=name,
             settings=settings,
-            agent=OfflineAgent(settings.agent.field, settings.agent.noise, settings.random_seed),
-            reflector=OfflineReflector(settings.random_seed),
+            agent=hands.agent,
+            reflector=hands.reflector,
+            hire=hands.judge,
+            models=hands.models,
+            notes=hands.notes,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             propose=self._propose,
             look=self._look,
