@@ -70,27 +70,36 @@ class Attempts:
         """Give what makes a call as often as needed, and raises its last LmFailure."""
         import asyncio
 
-        from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential  # noqa: PLC0415
+        from tenacity import AsyncRetrying, retry_if_exception_type  # noqa: PLC0415
 
-        backoff = wait_random_exponential(multiplier=_FIRST_BACKOFF, max=_LONGEST_BACKOFF)
         return AsyncRetrying(
             sleep=asyncio.sleep,
-            wait=lambda state: self._wait(_failure(state), backoff(state)),
-            stop=lambda state: self._is_over(_failure(state)),
+            wait=self._wait,
+            stop=self._is_over,
             retry=retry_if_exception_type(LmFailure),
             reraise=True,
         )
 
-    def _wait(self, failure: LmFailure, backoff: float) -> float:
+    def _wait(self, state: "RetryCallState") -> float:
+        failure = _failure(state)
         if failure.kind in DELIVERED:
             return 0.0
-        seconds = backoff if failure.wait is None else min(failure.wait, _LONGEST_WAIT)
-        seconds = max(seconds, _SHORTEST_WAIT)
+        seconds = self._backoff(state, failure.kind) if failure.wait is None else failure.wait
+        seconds = min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
         if failure.kind == "rate_limited":
             self._patience -= seconds
         return seconds
 
-    def _is_over(self, failure: LmFailure) -> bool:
+    def _backoff(self, state: "RetryCallState", kind: str) -> float:
+        """Give a random wait that doubles with each failure of this kind: one kind says little of another."""
+        from tenacity import RetryCallState, wait_random_exponential  # noqa: PLC0415
+
+        alike = RetryCallState(state.retry_object, None, (), {})
+        alike.attempt_number = self.usage.failures[kind]
+        return float(wait_random_exponential(multiplier=_FIRST_BACKOFF, max=_LONGEST_BACKOFF)(alike))
+
+    def _is_over(self, state: "RetryCallState") -> bool:
+        failure = _failure(state)
         failed = self.usage.failures
         times = failed[failure.kind]
         if failure.kind not in RETRIED:
