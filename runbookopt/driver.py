@@ -82,7 +82,7 @@ class Driver:
         self._progress = progress
         self._told = self._began = time.monotonic()
         self._asks = 0
-        self._charged: set[str] = set()
+        self._charged: set[bytes] = set()  # keys, shortened: a long run has many
         self._bill = Bill()
 
     @property
@@ -115,7 +115,7 @@ class Driver:
 
     def affords(self, wanted: Sequence[Rollout]) -> bool:
         """Tell whether the reservation covers these attempts of the proof, in rollouts and in dollars."""
-        keys = {self._world.rollout(rollout).key for rollout in wanted} - self._charged
+        keys = {_short(self._world.rollout(rollout).key) for rollout in wanted} - self._charged
         return len(keys) <= self._proof.left and self._proof.dollars.cover(len(keys), 0)
 
     def rollouts(self, wanted: Sequence[Rollout]) -> list[Attempt]:
@@ -147,7 +147,7 @@ class Driver:
         if purse.stopped is not None:
             return Reply(stopped=purse.stopped)
         attempts = (
-            self._attempt(answers, call, rollout)
+            self._attempt(answers, call, rollout, whole=purse is self._proof)
             for rollout, call in zip(ask.rollouts, rollouts, strict=True)
         )
         return Reply(tuple(attempts), tuple(reflected(answers[call.key]) for call in reflections))
@@ -157,7 +157,7 @@ class Driver:
     ) -> dict[str, Answer]:
         """Give an answer to every call and every judgement, or none and say in the purse why it ended."""
         if purse.stopped is None:
-            purse.cover(call for key, call in calls.items() if key not in self._charged)
+            purse.cover(call for key, call in calls.items() if _short(key) not in self._charged)
         if purse.stopped is not None:
             return {}
         place, self._asks = self._asks, self._asks + 1
@@ -173,9 +173,9 @@ class Driver:
             purse.stopped = "minutes"
             self._run.stop(place, "minutes")
             return {}
-        for key in dict.fromkeys(wanted):
-            if key not in self._charged:
-                self._charged.add(key)
+        for key in wanted:
+            if (charged := _short(key)) not in self._charged:
+                self._charged.add(charged)
                 self._bill.charge(answers[key])
                 purse.charge(answers[key])
         return answers
@@ -229,8 +229,13 @@ class Driver:
             for key, question in self._world.asked(ask.task, produced(answer))
         ]
 
-    def _attempt(self, answers: Mapping[str, Answer], call: Call, rollout: Rollout) -> Attempt:
-        """Judge an output: checks are recomputed, since the journal holds outputs and no scores."""
+    def _attempt(
+        self, answers: Mapping[str, Answer], call: Call, rollout: Rollout, *, whole: bool
+    ) -> Attempt:
+        """Judge an output: checks are recomputed, since the journal holds outputs and no scores.
+
+        Only a proof is told the `whole` of it, for a search keeps all attempts in memory.
+        """
         made = produced(answers[call.key])
         verdicts = [
             (question, judged(answers[key])) for key, question in self._world.asked(rollout.task, made)
@@ -244,8 +249,8 @@ class Driver:
             feedback=assessed.feedback,
             gates_failed=assessed.gates_failed,
             errors=assessed.errors,
-            verdicts=assessed.findings,
-            left=made.left,
+            verdicts=assessed.findings if whole else {},
+            left=made.left if whole else None,
         )
 
     def _tell(self, *, at_once: bool = False) -> None:
@@ -254,3 +259,8 @@ class Driver:
             self._told = now
             bill = self._bill
             self._progress(Progress(bill.rollouts, bill.cached, bill.reflections, self._asks, self._budget))
+
+
+def _short(key: str) -> bytes:
+    """Give half of a key's digest, which nothing else has."""
+    return bytes.fromhex(key[-32:])

@@ -240,7 +240,7 @@ OPTIONS = st.builds(
     characters=st.sampled_from([40, 200, 3000]),
     grouped=st.booleans(),
     crossed=st.booleans(),
-    frontier=st.booleans(),
+    apart=st.integers(1, 4),
 )
 CUTS = st.lists(
     st.builds(Cut, st.integers(0, 500), st.sampled_from([KeyboardInterrupt, CutError]), WIDTHS),
