@@ -1,0 +1,208 @@
+"""Classic protection and rulesets of GitHub, read into one record (pure; no PyGithub)."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from runbookopt.forge.protection import Protection, RequiredCheck
+
+
+class _Source(Struct, frozen=True, kw_only=True):
+    """What one source demands."""
+
+    name: str
+    checks: tuple[RequiredCheck, ...] = ()
+    strict: bool = False
+    pull_request: bool = False
+    approvals: int = 0
+    dismisses_stale: bool = False
+    code_owners: bool = False
+    last_push: bool = False
+    merge_queue: bool = False
+    methods: tuple[str, ...] | None = None
+    bypass: tuple[str, ...] | None = ()
+
+
+class _Check(Struct, frozen=True):
+    context: str
+    app_id: int | None = None
+    integration_id: int | None = None
+
+
+class _Login(Struct, frozen=True):
+    login: str = ""
+    slug: str = ""
+
+
+class _Allowances(Struct, frozen=True):
+    users: tuple[_Login, ...] = ()
+    teams: tuple[_Login, ...] = ()
+    apps: tuple[_Login, ...] = ()
+
+
+class _Reviews(Struct, frozen=True):
+    dismiss_stale_reviews: bool = False
+    require_code_owner_reviews: bool = False
+    require_last_push_approval: bool = False
+    required_approving_review_count: int = 0
+    bypass_pull_request_allowances: _Allowances = _Allowances()
+
+
+class _Checks(Struct, frozen=True):
+    strict: bool = False
+    contexts: tuple[str, ...] = ()
+    checks: tuple[_Check, ...] = ()
+
+
+class _Switch(Struct, frozen=True):
+    enabled: bool = False
+
+
+class _Classic(Struct, frozen=True):
+    required_status_checks: _Checks | None = None
+    required_pull_request_reviews: _Reviews | None = None
+    enforce_admins: _Switch = _Switch()
+
+
+class _Parameters(Struct, frozen=True):
+    required_approving_review_count: int = 0
+    dismiss_stale_reviews_on_push: bool = False
+    require_code_owner_review: bool = False
+    require_last_push_approval: bool = False
+    allowed_merge_methods: tuple[str, ...] | None = None
+    strict_required_status_checks_policy: bool = False
+    required_status_checks: tuple[_Check, ...] = ()
+
+
+class _Rule(Struct, frozen=True):
+    type: str
+    ruleset_id: int = 0
+    ruleset_source_type: str = "Repository"
+    parameters: _Parameters = _Parameters()
+
+
+class _Actor(Struct, frozen=True):
+    actor_type: str
+    actor_id: int | None = None
+    bypass_mode: str = "always"
+
+
+class _Ruleset(Struct, frozen=True):
+    """A ruleset; `bypass_actors` is left out for whoever may not change it."""
+
+    id: int
+    bypass_actors: tuple[_Actor, ...] | None = None
+
+
+def rulesets_of(rules: object) -> dict[int, str]:
+    """Give the ids of the rulesets behind the rules of a branch, with what owns each."""
+    return {rule.ruleset_id: rule.ruleset_source_type for rule in msgspec.convert(rules, list[_Rule])}
+
+
+def combined(
+    branch: str,
+    *,
+    classic: object,
+    rules: object,
+    rulesets: Iterable[object] = (),
+    unread: Sequence[str] = (),
+) -> Protection:
+    """Put together what `/branches/B/protection`, `/rules/branches/B` and `/rulesets/N` answered.
+
+    `classic` and `rules` are None where there is nothing; `unread` says which of them were not shown.
+    A ruleset that is not among `rulesets` does not tell who may pass by it.
+    """
+    shown = [msgspec.convert(each, _Ruleset) for each in rulesets]
+    told = {each.id: each.bypass_actors for each in shown if each.bypass_actors is not None}
+    sources = [*_classic(classic), *_rulesets(rules, told)]
+    known = dict.fromkeys(who for source in sources for who in source.bypass or ())
+    hidden = bool(unread) or any(source.bypass is None for source in sources)
+    limited = [set(source.methods) for source in sources if source.methods is not None]
+
+    def any_of(name: str) -> bool | None:
+        if any(getattr(source, name) for source in sources):
+            return True
+        return None if unread else False
+
+    return Protection(
+        branch=branch,
+        sources=tuple(source.name for source in sources),
+        unread=tuple(unread),
+        checks=tuple(dict.fromkeys(check for source in sources for check in source.checks)),
+        strict=any_of("strict"),
+        pull_request=any_of("pull_request"),
+        approvals=max((source.approvals for source in sources), default=0) or (None if unread else 0),
+        dismisses_stale=any_of("dismisses_stale"),
+        code_owners=any_of("code_owners"),
+        last_push=any_of("last_push"),
+        merge_queue=any_of("merge_queue"),
+        methods=tuple(sorted(set.intersection(*limited))) if limited else None,
+        bypass=None if hidden else tuple(known),
+        bypass_known=tuple(known),
+    )
+
+
+def _classic(answer: object) -> list[_Source]:
+    if answer is None:
+        return []
+    found = msgspec.convert(answer, _Classic)
+    checks, reviews = found.required_status_checks or _Checks(), found.required_pull_request_reviews
+    asked = reviews or _Reviews()
+    free = asked.bypass_pull_request_allowances
+    named = [f"@{each.login or each.slug}" for each in (*free.users, *free.teams, *free.apps)]
+    admins = [] if found.enforce_admins.enabled else ["administrators"]
+    pinned = {check.context for check in checks.checks}
+    return [
+        _Source(
+            name="classic",
+            checks=(
+                *(_required(check) for check in checks.checks),
+                *(RequiredCheck(name) for name in checks.contexts if name not in pinned),
+            ),
+            strict=checks.strict,
+            pull_request=reviews is not None,
+            approvals=asked.required_approving_review_count,
+            dismisses_stale=asked.dismiss_stale_reviews,
+            code_owners=asked.require_code_owner_reviews,
+            last_push=asked.require_last_push_approval,
+            bypass=(*named, *admins),
+        )
+    ]
+
+
+def _rulesets(answer: object, told: dict[int, tuple[_Actor, ...]]) -> list[_Source]:
+    rules = msgspec.convert(answer or [], list[_Rule])
+    return [
+        _ruleset(number, rules, told.get(number)) for number in dict.fromkeys(r.ruleset_id for r in rules)
+    ]
+
+
+def _ruleset(number: int, rules: list[_Rule], actors: tuple[_Actor, ...] | None) -> _Source:
+    mine = {rule.type: rule.parameters for rule in rules if rule.ruleset_id == number}
+    reviews = mine.get("pull_request", _Parameters())
+    checks = mine.get("required_status_checks", _Parameters())
+    return _Source(
+        name=f"ruleset {number}",
+        checks=tuple(_required(check) for check in checks.required_status_checks),
+        strict=checks.strict_required_status_checks_policy,
+        pull_request="pull_request" in mine,
+        approvals=reviews.required_approving_review_count,
+        dismisses_stale=reviews.dismiss_stale_reviews_on_push,
+        code_owners=reviews.require_code_owner_review,
+        last_push=reviews.require_last_push_approval,
+        merge_queue="merge_queue" in mine,
+        methods=reviews.allowed_merge_methods,
+        bypass=None if actors is None else tuple(_named(actor) for actor in actors),
+    )
+
+
+def _required(check: _Check) -> RequiredCheck:
+    app = check.app_id if check.app_id is not None else check.integration_id
+    return RequiredCheck(check.context, None if app == -1 else app)  # -1: GitHub's word for any
+
+
+def _named(actor: _Actor) -> str:
+    number = "" if actor.actor_id is None else f" {actor.actor_id}"
+    mode = "" if actor.bypass_mode == "always" else f" ({actor.bypass_mode})"
+    return f"{actor.actor_type}{number}{mode}"

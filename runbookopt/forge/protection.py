@@ -1,0 +1,64 @@
+"""What a forge demands before something is merged into a branch, of all its sources together (pure)."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+OUR_CHECK = "runbookopt verify"
+"""The status check that a pull request must pass: the name of the job in the workflow."""
+
+
+class RequiredCheck(Struct, frozen=True):
+    """A status check that must pass; `app` is the id of the app that must say so, None: whoever may write."""
+
+    name: str
+    app: int | None = None
+
+
+class Protection(Struct, frozen=True, kw_only=True):
+    """What must hold before a merge into `branch`: GitHub's classic protection and its rulesets add up.
+
+    `sources` are those that were read ("classic", "ruleset 12"), `unread` a sentence for each that could not
+    be. Where `unread` is not empty, what is known stands and the rest is None: unknown is neither yes nor no.
+    `approvals` is how many are needed, `methods` how a merge may be made (None: any that the repository
+    allows). `bypass` are those who may pass by and None where a source does not say; `bypass_known` are those
+    that are told in any case.
+    """
+
+    branch: str
+    sources: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    checks: tuple[RequiredCheck, ...] = ()
+    strict: bool | None = False
+    pull_request: bool | None = False
+    approvals: int | None = 0
+    dismisses_stale: bool | None = False
+    code_owners: bool | None = False
+    last_push: bool | None = False
+    merge_queue: bool | None = False
+    methods: tuple[str, ...] | None = None
+    bypass: tuple[str, ...] | None = ()
+    bypass_known: tuple[str, ...] = ()
+
+    def required(self, name: str = OUR_CHECK) -> bool | None:
+        """Whether a check of this name must pass; None where not all could be read."""
+        if any(check.name == name for check in self.checks):
+            return True
+        return None if self.unread else False
+
+
+def against_merging_by_itself(protection: Protection) -> Iterator[str]:
+    """Say why a change must not merge by itself into this branch; nothing where all is known to hold.
+
+    Auto-merge waits for what the branch demands and for nothing else, so that must be known, hold our check,
+    and not let an approval count for a commit that was pushed after it.
+    """
+    if protection.unread:
+        yield f"what protects {protection.branch} is not known: {'; '.join(protection.unread)}"
+        return
+    if not protection.checks:
+        yield f"{protection.branch} requires no status check, so nothing would hold a merge back"
+    elif not protection.required():
+        yield f"{protection.branch} does not require the status check `{OUR_CHECK}`"
+    if not protection.dismisses_stale:
+        yield f"{protection.branch} lets approvals stand when new commits are pushed"
