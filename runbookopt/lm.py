@@ -104,6 +104,7 @@ class Model:
         Secrets are taken out of what is sent and of what comes back.
         """
         call = Attempts(self.settings.attempts, self.settings.patience_seconds, met=lambda: self._answered)
+        await self._begin_in_this_loop()
         request = self._request(messages, repeat)
         try:
             text = await call.retrying()(self._attempt, request, call)
@@ -124,7 +125,6 @@ class Model:
         import asyncio
 
         litellm = _litellm()
-        await self._begin_in_this_loop()
         response, failure = None, None
         async with self.width.slot() as slot:
             try:
@@ -204,6 +204,9 @@ class Model:
         import asyncio
 
         loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        await asyncio.to_thread(_litellm)  # seconds, where nobody began it before
         if self._loop is not loop:
             self._loop, self._connections = loop, _connections()
             await anext(self._connections)
