@@ -204,7 +204,7 @@ def _majority(criterion: Criterion, said: Iterable[Judgement | JudgeFailure], vo
     for met in (True, False):
         led = [answer.critique for answer in said if isinstance(answer, Judgement) and answer.met == met]
         if len(led) * 2 > votes:
-            return Finding("pass") if met == wanted else Finding("fail", _told(led, votes))
+            return Finding("pass") if met == wanted else Finding("fail", _told(criterion, led, votes))
     failures = sorted(
         {f"{failed.kind}: {failed.message}" for failed in said if isinstance(failed, JudgeFailure)}
     )
@@ -213,9 +213,11 @@ def _majority(criterion: Criterion, said: Iterable[Judgement | JudgeFailure], vo
     return Finding("error", _short(f"{given} of {votes} verdicts of the judge, and no majority{why}"))
 
 
-def _told(critiques: list[str], votes: int) -> str:
+def _told(criterion: Criterion, critiques: list[str], votes: int) -> str:
+    """Say what was expected, then what came, as checks do: so failures of one criterion are of a kind."""
     count = f"{len(critiques)} of {votes} votes: " if votes > 1 else ""
-    return _short(f"{count}{critiques[0]}")
+    answer = "yes" if criterion.passes_if_met else "no"
+    return _short(f"expected {answer} to {shown(criterion.judge)}, got {count}{critiques[0]}")
 
 
 def _short(text: str) -> str:

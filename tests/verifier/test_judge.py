@@ -179,6 +179,8 @@ def test_one_more_try_shows_the_reply_and_what_was_wrong() -> None:
     assert messages[3].content.startswith('That is no answer: expected one JSON object, got "met!". Answer')
 
 
+NO_DATE = 'expected no to "Does it promise a date", got '
+IS_KIND = 'expected yes to "Is it kind", got '
 YES, NO, NONE = (
     Judgement("It is.", met=True),
     Judgement("It is not.", met=False),
@@ -189,9 +191,9 @@ YES, NO, NONE = (
 @pytest.mark.parametrize(
     ("said", "promise", "kind"),
     [
-        ((YES, YES, YES), Finding("fail", "3 of 3 votes: It is."), Finding("pass")),
-        ((NO, YES, NO), Finding("pass"), Finding("fail", "2 of 3 votes: It is not.")),
-        ((YES, NONE, YES), Finding("fail", "2 of 3 votes: It is."), Finding("pass")),
+        ((YES, YES, YES), Finding("fail", f"{NO_DATE}3 of 3 votes: It is."), Finding("pass")),
+        ((NO, YES, NO), Finding("pass"), Finding("fail", f"{IS_KIND}2 of 3 votes: It is not.")),
+        ((YES, NONE, YES), Finding("fail", f"{NO_DATE}2 of 3 votes: It is."), Finding("pass")),
     ],
 )
 def test_the_majority_of_all_votes_decides(
