@@ -15,11 +15,13 @@ from runbookopt.flight import Flight
 from runbookopt.journal import Answer, Run, Spent, trajectory_id
 from runbookopt.purse import Dollars, Purse, Short
 from runbookopt.search.asks import Ask, Attempt, Reply, Rollout
+from runbookopt.verifier.finding import Finding
 from runbookopt.world import Call, World, judged, produced, reflected
 
 T = TypeVar("T")
 
 _PROGRESS_SECONDS = 0.1
+_UNTOLD: dict[str, Finding] = {}  # one for all attempts of a search: each of its own would take 64 bytes
 
 
 class Progress(Struct, frozen=True):
@@ -249,7 +251,7 @@ class Driver:
             feedback=assessed.feedback,
             gates_failed=assessed.gates_failed,
             errors=assessed.errors,
-            verdicts=assessed.findings if whole else {},
+            verdicts=assessed.findings if whole else _UNTOLD,
             left=made.left if whole else None,
         )
 

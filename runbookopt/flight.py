@@ -51,9 +51,7 @@ class Flight:
         self._queue.extend(calls)
         workers: list[asyncio.Task[None]] = []
         try:
-            while len(workers) < min(self._width, len(calls)) and not any(
-                worker.done() for worker in workers[-1:]
-            ):
+            while self._queue and len(workers) < self._width:
                 workers.append(asyncio.create_task(self._work()))
                 await asyncio.sleep(0)
                 while self._kept is not None:  # it has answers already: perhaps it needs nobody else
@@ -88,9 +86,12 @@ class Flight:
         self._in_flight += 1
         before = self._turn()
         try:
-            self._pending.append(await self._answer(call))
-        finally:
-            self._in_flight -= 1
+            answer = await self._answer(call)
+        except BaseException:  # the end of all calls: begin no more, and count this one among those at risk
+            self._queue.clear()
+            raise
+        self._in_flight -= 1
+        self._pending.append(answer)
         if self._turns > before or self._follow:
             await self._until_kept()
         for following in self._follow(call) if self._follow else ():
