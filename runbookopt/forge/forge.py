@@ -5,6 +5,10 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from runbookopt.forge.protection import Protection
+
+Method = Literal["merge", "squash", "rebase"]
+
 
 class Approval(Struct, frozen=True):
     """Somebody's yes to one commit; `at` is ISO 8601, `email` the address it was given with, if known."""
@@ -18,8 +22,9 @@ class Approval(Struct, frozen=True):
 class Draft(Struct, frozen=True, kw_only=True):
     """A pull request as it should be: commit `head` on `branch`, to be merged into `base`.
 
-    `reviewers` are asked for; `auto_merge` marks it as one that the policy lets merge without a person;
-    `bundle` is the digest of the evidence.
+    `reviewers` and `teams` are asked for at once, `otherwise` and `teams_otherwise` where it cannot merge by
+    itself after all. `auto_merge` marks it as one that the policy lets merge without a person, by `method`
+    and with `message` (its first line is the title). `bundle` is the digest of the evidence.
     """
 
     branch: str
@@ -30,13 +35,23 @@ class Draft(Struct, frozen=True, kw_only=True):
     reviewers: tuple[str, ...]
     auto_merge: bool
     bundle: str
+    teams: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
+    teams_otherwise: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    method: Method = "squash"
+    message: str = ""
 
 
 class PullRequest(Struct, frozen=True, kw_only=True):
     """A pull request as it is.
 
     `head` is where its branch is now, `proposed` where runbookopt last put it: they differ where a person
-    has pushed. `makers` are the logins and addresses of all who made, committed or pushed any part of it.
+    has pushed. `makers` are the logins and addresses of all who made, committed or pushed any part of it,
+    as far as the forge knows; `objections` who asked for changes and did not take it back. These two and
+    `approvals` are told by `get` alone. `complete` is whether all that was asked for at its last proposal
+    was done or given up, `notes` what was given up then, and why. `opened_at` and `closed_at` (closed or
+    merged) are ISO 8601, empty where it is not known.
     """
 
     number: int
@@ -54,13 +69,19 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     auto_merge: bool
     approvals: tuple[Approval, ...]
     bundle: str
+    teams: tuple[str, ...] = ()
+    objections: tuple[str, ...] = ()
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+    opened_at: str = ""
+    closed_at: str = ""
 
 
 class Forge(Protocol):
     """Where pull requests live. Each method raises GitFailed where the forge cannot be reached or says no."""
 
-    def pull_requests(self) -> Sequence[PullRequest]:
-        """Give all of them, oldest first."""
+    def pull_requests(self, branch: str | None = None) -> Sequence[PullRequest]:
+        """Give all of them, or those of one branch, oldest first."""
         ...
 
     def get(self, number: int) -> PullRequest:
@@ -70,7 +91,8 @@ class Forge(Protocol):
     def open(self, draft: Draft, *, replaces: str | None) -> PullRequest:
         """Move the branch from `replaces` (None: absent) to the draft's head and open a pull request.
 
-        Raises PushRejected where the branch is no longer there or has an open pull request by now.
+        Raises PushRejected where the branch is no longer there. One that is open for the branch by now is
+        brought up to date, or PushRejected is raised.
         """
         ...
 
@@ -79,6 +101,18 @@ class Forge(Protocol):
 
         Raises PushRejected where the branch or the pull request has moved meanwhile.
         """
+        ...
+
+    def hold(self, number: int) -> None:
+        """See to it that the forge does not merge it by itself."""
+        ...
+
+    def protection(self, branch: str) -> Protection:
+        """Give what must hold before a merge into a branch."""
+        ...
+
+    def members(self, team: str) -> Sequence[str] | None:
+        """Give the logins of a team's members; None where they are not told."""
         ...
 
     def approve(self, number: int) -> PullRequest:

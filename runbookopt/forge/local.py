@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.forge import Approval, Draft, PullRequest
+from runbookopt.forge.protection import Protection, unknown_protection
 from runbookopt.gitwords import Commit, GitFailed, PushRejected, RefUpdate
 from runbookopt.origin import attempts
 from runbookopt.records import canonical
@@ -50,10 +51,11 @@ class LocalForge:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
-    def pull_requests(self) -> tuple[PullRequest, ...]:
-        """Give all of them, oldest first. Raises GitFailed."""
+    def pull_requests(self, branch: str | None = None) -> tuple[PullRequest, ...]:
+        """Give all of them, or those of one branch, oldest first. Raises GitFailed."""
         origin = self._fetch()
-        return tuple(self._fold(number, origin) for number in sorted(origin.pulls))
+        found = (self._fold(number, origin) for number in sorted(origin.pulls))
+        return tuple(pull for pull in found if branch in {None, pull.branch})
 
     def get(self, number: int) -> PullRequest:
         """Give one. Raises RunbookoptError where there is none of that number, GitFailed."""
@@ -94,6 +96,17 @@ class LocalForge:
     def close(self, number: int) -> PullRequest:
         """Close without merging; the branch stays. Raises RunbookoptError where it is not open."""
         return self._happens("closed", number)
+
+    def hold(self, number: int) -> None:
+        """Do nothing: here nothing merges by itself, and `pulls merge --auto` judges each head anew."""
+
+    def protection(self, branch: str) -> Protection:
+        """Say that nothing is known: whoever may push to origin may push anything there."""
+        return unknown_protection(branch, "a plain git server shows no rules of its own")
+
+    def members(self, team: str) -> None:  # noqa: ARG002 - as the protocol has it
+        """Say that it is not known: git knows no teams."""
+        return
 
     def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
         """Squash: one commit with the branch's changes on the default branch; then delete the branch.
@@ -160,6 +173,9 @@ class LocalForge:
             auto_merge=draft.auto_merge,
             approvals=tuple(Approval(e.by, e.head, c.at, e.email) for e, c in chain if e.kind == "approved"),
             bundle=draft.bundle,
+            teams=draft.teams,
+            opened_at=chain[0][1].at,
+            closed_at=chain[-1][1].at if _state(events[-1]) != "open" else "",
         )
 
     def _has_newer(self, number: int, draft: Draft, origin: "_Origin") -> bool:

@@ -47,6 +47,22 @@ class Protection(Struct, frozen=True, kw_only=True):
         return None if self.unread else False
 
 
+def unknown_protection(branch: str, why: str) -> Protection:
+    """Give a protection of which nothing is known."""
+    return Protection(
+        branch=branch,
+        unread=(why,),
+        strict=None,
+        pull_request=None,
+        approvals=None,
+        dismisses_stale=None,
+        code_owners=None,
+        last_push=None,
+        merge_queue=None,
+        bypass=None,
+    )
+
+
 def against_merging_by_itself(protection: Protection) -> Iterator[str]:
     """Say why a change must not merge by itself into this branch; nothing where all is known to hold.
 
