@@ -21,7 +21,7 @@ from runbookopt.search.loop import VERSION
 from runbookopt.search.problem import Options, Problem
 from runbookopt.settings import Settings
 from runbookopt.verifier.judge import stored_findings
-from runbookopt.verifier.rubric import Rubric, assess
+from runbookopt.verifier.rubric import Rubric, assess, programs
 
 LOCAL = ".runbookopt"
 """The folder of local state, at the root of a repository; safe to delete: only what was paid for is lost."""
@@ -155,14 +155,15 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
     base = repository.base() if job.propose else repository.resolve("HEAD")
     here = read_dossier(Folder(repository.root), job.name, burnt=used)
     evidence = f"trajectories/{job.name}"
-    differing = repository.working_tree_differs(base, [*here.files, evidence])
+    verifier = (*here.files, *programs(here.rubric, repository.root))
+    differing = repository.working_tree_differs(base, [*verifier, evidence])
     if differing and not job.propose:
         return (
             base,
             here,
             (f"differs from HEAD, so commit it before you propose the bundle: {_few(differing)}",),
         )
-    declared = [path for path in differing if path in here.files]
+    declared = [path for path in differing if path in verifier]
     if declared:
         raise RunbookoptError(_not_the_base(_few(declared), base))
     there = read_dossier(repository.revision(base), job.name, burnt=used)

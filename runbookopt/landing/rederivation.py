@@ -45,7 +45,7 @@ from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.records import MalformedFile
 from runbookopt.repository import Repository
 from runbookopt.runbook import Runbook, reparse
-from runbookopt.verifier.rubric import Rubric
+from runbookopt.verifier.rubric import Rubric, programs
 
 
 class Stale(RunbookoptError):
@@ -117,6 +117,7 @@ def check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     look = _look(bundle, dossier) if bundle.look else None
     proof = (*other_look(bundle, look), *other_outputs(bundle, dossier))
     _refuse(bundle, [*other_candidate(bundle, change.text, change.guard.violations), *proof])
+    _must_run_the_bases_programs(repository, bundle, dossier)
     found = pairs(bundle.outputs, {task.id: task for task in dossier.evidence.tasks}, dossier.rubric)
     checked = Checked(bundle, dossier, change, look, tuple(found))
     _refuse(bundle, [*other_scores(bundle, found, dossier.policy.proof)])
@@ -330,6 +331,17 @@ def _uncalibrated(rubric: Rubric) -> tuple[str, ...]:
     judged = {criterion.id for criterion in rubric.judged}
     by_judge = " (by a judge that nobody has held against labels)"
     return tuple(f"{name}{by_judge if name in judged else ''}" for name in rubric.uncalibrated)
+
+
+def _must_run_the_bases_programs(repository: Repository, bundle: Bundle, dossier: Dossier) -> None:
+    """Refuse to judge by programs that somebody has changed: they are run from the working tree."""
+    told = programs(dossier.rubric, repository.root)
+    differing = repository.working_tree_differs(bundle.base, told) if told else ()
+    if differing:
+        raise Refused(
+            f"{bundle.runbook}: {', '.join(differing)}: a program of the rubric, and other than at the"
+            f" bundle's base {bundle.base[:12]}: git checkout that commit's version, then run this again"
+        )
 
 
 def _refuse(bundle: Bundle, discrepancies: list[str]) -> None:

@@ -1,6 +1,7 @@
 """What is judged and how the judgements add up: the rubric, and the assessment of one output."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from runbookopt.model_settings import Price
 from runbookopt.records import read_yaml
 from runbookopt.verifier import bounded
 from runbookopt.verifier.checks import Check, Finding, JsonSchema, Text, looks_at_reference
+from runbookopt.verifier.program_checks import ProgramCheck, files
 
 Name = Annotated[
     str,
@@ -166,6 +168,16 @@ class Assessment(Struct, frozen=True):
     def feedback(self) -> tuple[str, ...]:
         """Why each criterion that did not pass did not: "right-queue: expected card-arrival, got other"."""
         return tuple(f"{v.criterion}: {v.explanation}" for v in self.verdicts if v.result != "pass")
+
+
+def programs(rubric: Rubric, root: Path) -> tuple[str, ...]:
+    """Give the paths below `root` of the programs that criteria are: part of the verifier as much as it is.
+
+    Raises RunbookoptError where one is not there.
+    """
+    checks = [criterion.check for criterion in rubric.criteria]
+    found = (path for check in checks if isinstance(check, ProgramCheck) for path in files(check, root))
+    return tuple(sorted(set(found)))
 
 
 def read_rubric(data: bytes, path: str) -> Rubric:
