@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from benchmarks import catalogue, ours
 from benchmarks.catalogue import Entry, Unusable
 from benchmarks.figures import ROUNDING, Mean, Run, geometric, mean_of, rollouts_to, run_of, side_by_side
-from benchmarks.pair import pair_digest
+from benchmarks.frozen import pair_digest
 from benchmarks.quality import count, options_of, share
 from benchmarks.work import Counted
 

@@ -1,11 +1,9 @@
 """The pair that every engine is measured with: the offline pair, frozen, and two reflectors that err."""
 
 import random
-from pathlib import Path
 
 from msgspec.structs import replace
 
-from runbookopt import agents, markdown
 from runbookopt.agents.agent import Reflected, Reflector
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.records import canonical, digest_of
@@ -68,14 +66,6 @@ def reflector_named(name: str, random_seed: int) -> Reflector:
         "lossy": LossyReflector(inner, random_seed),
     }
     return made[name]
-
-
-def pair_digest() -> str:
-    """Give the digest of all that decides what the pair answers: results of two pairs do not compare."""
-    rooms = [Path(agents.__file__).parent, Path(__file__).parent / "tasks"]
-    files = [path for room in rooms for path in sorted(room.glob("*.py"))]
-    files += [Path(markdown.__file__), Path(__file__)]
-    return digest_of([path.read_text(encoding="utf-8") for path in files])
 
 
 def _misread(ask: Reflection, chance: random.Random) -> Reflection:

@@ -24,7 +24,7 @@ from benchmarks.figures import (
     side_by_side,
     summary,
 )
-from benchmarks.pair import pair_digest
+from benchmarks.frozen import pair_digest
 from benchmarks.tasks.messages import Sizes
 from benchmarks.work import Counted, Work
 from runbookopt.search.problem import Options, limits

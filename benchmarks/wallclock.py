@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from benchmarks import loopback, peer
 from benchmarks.doors import WIDTH, Timed, most_characters, through, ways
+from benchmarks.frozen import pair_digest
 from benchmarks.loopback import Client, Delays, RemoteAgent, RemoteReflector
-from benchmarks.pair import pair_digest
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.messages import Sizes, messages
 from benchmarks.work import Case, Counted, Work

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from runbookopt import __version__
 from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Produced
 from runbookopt.driver import Driver, Progress
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
@@ -47,9 +46,7 @@ from runbookopt.search.asks import Rollout
 from runbookopt.search.loop import Found, search
 from runbookopt.search.pool import Member, lineage, places
 from runbookopt.settings import Settings, setting_types
-from runbookopt.verifier import judge
-from runbookopt.verifier.rubric import Assessment, assess
-from runbookopt.world import Verdicts, World
+from runbookopt.world import world
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
 
@@ -100,20 +97,10 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
 
 
 def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
-    dossier, settings = ready.dossier, ready.job.settings
-    tasks = {task.id: task for task in dossier.evidence.tasks}
+    job, dossier, settings = ready.job, ready.dossier, ready.job.settings
     minutes = settings.budget.minutes
-
-    def assessed(task: str, made: Produced, verdicts: Verdicts) -> Assessment:
-        found = judge.findings(dossier.rubric, verdicts)
-        reference = tasks[task].reference
-        return assess(dossier.rubric, output=made.output, reference=reference, left=made.left, verdicts=found)
-
-    def questions(task: str, output: str | None) -> tuple[judge.Question, ...]:
-        return judge.questions(dossier.rubric, tasks[task], output)
-
     return Driver(
-        World(ready.job.agent, ready.job.reflector, tasks, assessed, ready.judge, questions),
+        world(dossier.rubric, dossier.evidence.tasks, job.agent, job.reflector, ready.judge),
         run,
         rollouts=settings.budget.rollouts,
         reserved=ready.reserved,
@@ -125,12 +112,12 @@ def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None)
     )
 
 
-def _differing(settings: Settings) -> dict[str, str | int | float | None]:
+def _differing(settings: Settings) -> dict[str, bool | str | int | float | None]:
     """Give the settings that are not as built in, by dotted key; the random seed is none of them.
 
     Lists and mappings are given as JSON.
     """
-    found: dict[str, str | int | float | None] = {}
+    found: dict[str, bool | str | int | float | None] = {}
     for key in setting_types():
         value, built_in = attrgetter(key)(settings), attrgetter(key)(Settings())
         if key != "random_seed" and value != built_in:
@@ -159,6 +146,9 @@ class _Conclusion(Struct, frozen=True):
         known = recorded(self.ready.looks, look)
         if known is not None and known.bundle is not None:
             return self._from_record(known)
+        if not self.driver.affords(self._wanted(look)):
+            why = "what is left of budget.usd does not cover the proof, so no look was spent"
+            return self._without_look("inconclusive", why)
         return self._looked(look)
 
     # Before the look ------------------------------------------------------------------------------------
@@ -277,18 +267,21 @@ class _Conclusion(Struct, frozen=True):
         earlier = looks_before(self.ready.ledger.looks(look.runbook), look.key)
         return allowance(earlier, look.groups, look.tasks, self.ready.dossier.policy.proof.allowance)
 
-    def _outputs(self, look: Look) -> tuple[HeldOutOutputs, ...]:
-        """Roll out seed and winner on each held-out task, fresh for this look unless repeats are alike."""
-        ready = self.ready
-        names = (
-            [f"{look.key}/{n}" for n in range(ready.repeats)] if not ready.job.agent.deterministic else ["0"]
-        )
+    def _wanted(self, look: Look) -> list[Rollout]:
+        """Give the proof's rollouts: both sides on each held-out task, fresh unless repeats are alike."""
+        alike, repeats = self.ready.job.agent.deterministic, range(self.ready.repeats)
+        names = ["0" if alike else f"{look.key}/{number}" for number in repeats]
         sides = (self.seed.candidate, self.winner.candidate)
-        wanted = [Rollout(side, task.id, name) for task in ready.held_out for side in sides for name in names]
-        attempts = iter(self.driver.rollouts(wanted))
+        return [
+            Rollout(side, task.id, name) for task in self.ready.held_out for side in sides for name in names
+        ]
+
+    def _outputs(self, look: Look) -> tuple[HeldOutOutputs, ...]:
+        ready = self.ready
+        attempts = iter(self.driver.rollouts(self._wanted(look)))
 
         def tried() -> list[Tried]:
-            found = [next(attempts) for _ in names]
+            found = [next(attempts) for _ in range(ready.repeats)]
             return [Tried(attempt.output, attempt.verdicts, attempt.left) for attempt in found]
 
         return tuple(

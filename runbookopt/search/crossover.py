@@ -34,13 +34,19 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> str:
     lines = _lines(base)
     hunks = [hunk for edit in edits for hunk in _hunks(lines, edit)]
     changes = _without_conflicts([hunk for hunk in hunks if hunk.start < hunk.stop])
-    insertions = sorted((hunk for hunk in hunks if hunk.start == hunk.stop), key=lambda hunk: hunk.digest)
+    insertions = sorted(
+        (hunk for hunk in hunks if hunk.start == hunk.stop), key=lambda hunk: (hunk.start, hunk.digest)
+    )
     combined: list[str] = []
     position = 0
     for change in [*changes, _Hunk(len(lines), len(lines), (), 0, "")]:
-        for place in range(position, change.start + 1):
+        for place in dict.fromkeys(
+            hunk.start for hunk in insertions if position <= hunk.start <= change.start
+        ):
+            combined += lines[position:place]
             combined += _inserted([hunk for hunk in insertions if hunk.start == place])
-            combined += lines[place : place + 1] if place < change.start else []
+            position = place
+        combined += lines[position : change.start]
         combined += change.lines
         late = [hunk for hunk in insertions if change.start < hunk.start < change.stop]
         combined += _inserted(late)
@@ -49,14 +55,25 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> str:
 
 
 def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:
+    """Give what an edit changes; where it begins and ends as the base does, nothing is looked for."""
     new = _lines(edit.text)
-    matcher = SequenceMatcher(None, base, new, autojunk=False)
+    head = _alike(base, new)
+    tail = _alike(base[head:][::-1], new[head:][::-1])
+    matcher = SequenceMatcher(
+        None, base[head : len(base) - tail], new[head : len(new) - tail], autojunk=False
+    )
     mark = digest(edit.text.encode())
     return [
-        _Hunk(start, stop, tuple(new[first:last]), edit.failures, mark)
+        _Hunk(head + start, head + stop, tuple(new[head + first : head + last]), edit.failures, mark)
         for kind, start, stop, first, last in matcher.get_opcodes()
         if kind != "equal"
     ]
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """Count the lines that both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (mine, its) in pairs if mine != its), min(len(one), len(other)))
 
 
 def _without_conflicts(changes: Sequence[_Hunk]) -> list[_Hunk]:
