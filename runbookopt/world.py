@@ -12,8 +12,8 @@ from runbookopt.evidence.trajectory import Task
 from runbookopt.journal import Answer
 from runbookopt.records import canonical, digest, digest_of
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Rollout
-from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
-from runbookopt.verifier.rubric import Assessment
+from runbookopt.verifier.judge import JudgeFailure, Judgement, Question, findings, questions
+from runbookopt.verifier.rubric import Assessment, Rubric, assess
 
 Verdicts = Sequence[tuple[Question, Judgement | JudgeFailure]]
 
@@ -103,6 +103,23 @@ class World(Struct, frozen=True):
         usage = produced.usage
         body = produced if usage is None else replace(produced, usage=None)
         return Answer(call.key, "rollout", canonical(body), 1, usage=usage)
+
+
+def world(
+    rubric: Rubric, tasks: Sequence[Task], agent: Agent, reflector: Reflector, judge: Judge | None
+) -> World:
+    """Give the world in which attempts at these tasks are worth what the rubric says."""
+    by_id = {task.id: task for task in tasks}
+
+    def assessed(task: str, made: Produced, verdicts: Verdicts) -> Assessment:
+        found = findings(rubric, verdicts)
+        reference = by_id[task].reference
+        return assess(rubric, output=made.output, reference=reference, left=made.left, verdicts=found)
+
+    def wanted(task: str, output: str | None) -> tuple[Question, ...]:
+        return questions(rubric, by_id[task], output)
+
+    return World(agent, reflector, by_id, assessed, judge, wanted)
 
 
 async def _judgement(judge: Judge, call: Call, question: Question) -> Answer:
