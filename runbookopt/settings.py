@@ -192,8 +192,28 @@ def variable(key: str) -> str:
 
 
 def flag(key: str) -> str:
-    """Give the name of the flag of a dotted key."""
-    return "--" + key.replace(".", "-").replace("_", "-")
+    """Give the name of the flag of a dotted key; one without a flag of its own goes with `--set`."""
+    if key.startswith(("agent.", "reflector.")) and key not in _FLAGGED:
+        return f"--set {key}"
+    return _FLAGGED.get(key) or "--" + key.replace(".", "-").replace("_", "-")
+
+
+def as_flag(key: str, value: object) -> tuple[str, str]:
+    """Give the two arguments that set a key to a value, as a bundle states it."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    name = flag(key)
+    return (name, text) if " " not in name else ("--set", f"{key}={text}")
+
+
+_FLAGGED = {
+    "agent.kind": "--agent-kind",
+    "agent.model": "--model",
+    "agent.field": "--agent-field",
+    "agent.noise": "--agent-noise",
+    "reflector.kind": "--reflector-kind",
+    "reflector.model": "--reflector",
+}
+"""The flags of agents and reflectors; every other key of theirs goes with `--set`."""
 
 
 def _leaves(record: type[Struct], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+import typer
 
 from runbookopt import settings
+from runbookopt.cli.optimize import optimize
 from runbookopt.records import MalformedFile
 from runbookopt.settings import Budget, Settings, load_settings, read_settings
 
@@ -102,6 +104,21 @@ def test_every_key_has_a_variable_and_a_flag() -> None:
     assert settings.variable("budget.rollouts") == "RUNBOOKOPT_BUDGET_ROLLOUTS"
     assert settings.flag("random_seed") == "--random-seed"
     assert len({settings.variable(key) for key in settings.setting_types()}) == len(settings.setting_types())
+
+
+@pytest.mark.parametrize("key", settings.setting_types())
+def test_the_flag_that_is_named_for_a_key_is_one_of_the_command(key: str) -> None:
+    app = typer.Typer()
+    app.command()(optimize)
+    known = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+    assert settings.as_flag(key, True)[0] in known
+    assert settings.flag(key) in {settings.as_flag(key, True)[0], f"--set {key}"}
+
+
+def test_a_setting_goes_into_a_command_as_it_is_read_from_one() -> None:
+    assert settings.as_flag("agent.model", "openai/x") == ("--model", "openai/x")
+    assert settings.as_flag("agent.deterministic", True) == ("--set", "agent.deterministic=true")
+    assert settings.as_flag("agent.argv", '["run"]') == ("--set", 'agent.argv=["run"]')
 
 
 def test_our_own_settings_can_be_read() -> None:

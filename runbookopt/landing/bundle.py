@@ -117,8 +117,8 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `version` is the tool's; `patch` is the unified diff of the one file with its version bump; `candidate`
     is the full text before the bump; `reflected_on` are the ids of all trajectories that a reflector was
     shown for the winner's edits; `models` are those that were called, as "judge: openai/gpt-5-mini";
-    `settings` are those that differ from their defaults, by dotted key, but for
-    the random seed; `digest` is over all else.
+    `settings` are those that differ from their defaults, by dotted key, but for the random seed; `digest` is
+    over all else.
     """
 
     format: str = FORMAT
@@ -145,7 +145,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     outcome: Outcome
     comparison: Comparison | None
     spent: Spent
-    settings: dict[SettingKey, str | int | float | None]
+    settings: dict[SettingKey, bool | str | int | float | None]
     digest: str = ""
 
 

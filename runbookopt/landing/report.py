@@ -19,7 +19,7 @@ from runbookopt.landing.quoting import block, code, plain, prose
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
 from runbookopt.runbook import FRONT_MATTER, Runbook
-from runbookopt.settings import flag, setting_types
+from runbookopt.settings import as_flag, setting_types
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import Rubric
 
@@ -366,7 +366,7 @@ def _command(bundle: Bundle) -> str:
     words = ["optimize-runbook", bundle.runbook, "--random-seed", str(bundle.random_seed)]
     for key, value in sorted(bundle.settings.items()):
         if key in known and value is not None:
-            words += [flag(key), str(value)]
+            words += as_flag(key, value)
     return shlex.join(words)
 
 
