@@ -2,14 +2,15 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbookopt.cli.complaint import complain
+from runbookopt.cli.complaint import complain, warn
+from runbookopt.cli.flags import Agent, Flags, Model, Set, Usd, Width, settings_of, written_out
 from runbookopt.cli.version import Version
 from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
 
@@ -17,12 +18,7 @@ if TYPE_CHECKING:
     from runbookopt.landing.proposal import Proposed
     from runbookopt.optimization import Result
     from runbookopt.preparation import Job
-    from runbookopt.records import Problem
     from runbookopt.repository import Repository
-    from runbookopt.settings import Settings
-
-Flags = Mapping[str, str | int | float | None]
-
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/.")
@@ -42,8 +38,6 @@ NoPropose = Annotated[
     bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
-Agent = Annotated[str | None, typer.Option(help="Who works on the tasks: offline, chat or command.")]
-Model = Annotated[str | None, typer.Option(help="The agent's model, such as openai/gpt-5-mini.")]
 Field = Annotated[str | None, typer.Option(help="The field of the output that holds the answer.")]
 Noise = Annotated[float | None, typer.Option(help="Share of the answers that err at random.")]
 ReflectorKind = Annotated[str | None, typer.Option(help="Who reads the failures: offline or model.")]
@@ -52,17 +46,12 @@ Rollouts = Annotated[int | None, typer.Option(help="Rollouts a run may use, the 
 Reflections = Annotated[
     int | None, typer.Option(help="Reflections a run may use; by default one for 4 rollouts.")
 ]
-Usd = Annotated[float | None, typer.Option(help="Dollars that a run may use.")]
 Minutes = Annotated[float | None, typer.Option(help="Minutes that the search may take.")]
 Share = Annotated[float | None, typer.Option(help="How much longer the runbook may get, a share.")]
 Characters = Annotated[int | None, typer.Option(help="The same in characters; the larger holds.")]
-Width = Annotated[int | None, typer.Option(help="Calls in flight at once.")]
 RandomSeed = Annotated[int | None, typer.Option(help="Another seed may find another runbook.")]
 Patience = Annotated[int | None, typer.Option(help="Waves without a better frontier until it ends.")]
 MaxFailures = Annotated[int | None, typer.Option(help="Failed reflections in a row until it ends.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key of runbookopt.yaml.")
-]
 Forge = Annotated[str | None, typer.Option(help="Where pull requests live: local.")]
 
 
@@ -104,7 +93,7 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     on, 2 wrong usage, 3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
     """
     flags: Flags = {
-        **_others(others or ()),
+        **written_out(others or ()),
         "agent.kind": agent_kind,
         "agent.model": model,
         "agent.field": agent_field,
@@ -135,21 +124,6 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
         kind = _Planning if plan else _Run
         run = kind(repository, flags, propose=not no_propose and not dry_run, look=not dry_run, json=json)
         raise typer.Exit(max(run.safely(name) for name in _chosen(repository, names)))
-
-
-def _others(written: Sequence[str]) -> Flags:
-    """Read `--set KEY=VALUE`; raises WrongUsage."""
-    from runbookopt.explanation import nearest, plain
-    from runbookopt.settings import setting_types
-
-    found = {}
-    for each in written:
-        key, equals, value = each.partition("=")
-        if not equals or key not in setting_types():
-            what = f"{plain(key)!r} is no key" + nearest(key, setting_types()) if equals else "no '=' in it"
-            raise WrongUsage(f"--set: expected KEY=VALUE with a key of runbookopt.yaml, got {each!r}: {what}")
-        found[key] = value
-    return found
 
 
 def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
@@ -197,7 +171,7 @@ class _Run:
         from runbookopt.cli.result import as_json, show
 
         result = self._optimize(name)
-        _warn(result.warnings)
+        warn(result.warnings)
         proposed = self._proposed(result)
         if self._json:
             print(as_json(result, proposed, self._next(result, proposed)))
@@ -230,7 +204,7 @@ class _Run:
         from runbookopt.crew import crew
         from runbookopt.preparation import Job
 
-        settings = self._settings(name)
+        settings = settings_of(self._repository.root, name, self._flags)
         hands = crew(settings, self._repository.root, os.environ)
         self._must_be_free(name)
         return Job(
@@ -245,14 +219,6 @@ class _Run:
             propose=self._propose,
             look=self._look,
         )
-
-    def _settings(self, name: str) -> "Settings":
-        from runbookopt.evidence.library import Folder
-        from runbookopt.settings import FILE, load_settings
-
-        folder = Folder(self._repository.root)
-        data = folder.read(FILE) if folder.files(FILE) else None
-        return load_settings(data, FILE, name, environ=os.environ, flags=self._flags)
 
     def _must_be_free(self, name: str) -> None:
         """Refuse where a person holds the branch: no look is to be spent on what could not be proposed."""
@@ -280,7 +246,7 @@ class _Planning(_Run):
         from runbookopt.preparation import prepare
 
         ready = prepare(self._repository, self._job(name))
-        _warn(ready.dossier.warnings)
+        warn(ready.dossier.warnings)
         if self._json:
             print(plan_as_json(plan(ready)))
         else:
@@ -289,10 +255,3 @@ class _Planning(_Run):
 
     def _left(self) -> str:
         return "nothing was run"
-
-
-def _warn(warnings: "Sequence[Problem]") -> None:
-    """Say in one line what of the evidence was not read as it stands."""
-    if warnings:
-        more = f"; {len(warnings) - 1} more warnings: see `runbookopt check`"
-        complain(f"warning: {warnings[0]}{more if len(warnings) > 1 else ''}")
