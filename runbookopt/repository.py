@@ -9,10 +9,11 @@ their word is shown), and commits are not signed, whatever commit.gpgsign says: 
 passphrase.
 """
 
+import base64
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ from runbookopt.gitwords import (
     in_one_line,
     parse_changes,
     parse_tree,
+    without_credentials,
 )
 from runbookopt.origin import Origin
 
@@ -83,6 +85,7 @@ class Repository:
         self._repo = repo
         self.root = root
         self.origin = Origin(self._run)
+        self._credentials: tuple[str, Callable[[], str]] | None = None
         self._revisions: dict[str, Revision] = {}
 
     # Opening ------------------------------------------------------------------------------------------------
@@ -102,6 +105,13 @@ class Repository:
             repository.close()
             raise
         return repository
+
+    def authorize(self, url: str, token: Callable[[], str]) -> None:
+        """Show a token (asked for each time) to the server of origin at `url`, and to no other.
+
+        It goes in the environment of the git that talks to origin: it is in no argument, file or address.
+        """
+        self._credentials = (without_credentials(url), token)
 
     def close(self) -> None:
         """End the helper processes of GitPython."""
@@ -385,6 +395,7 @@ class Repository:
     ) -> tuple[int, bytes, str]:
         import git
 
+        shown, secrets = self._shown(arguments[0])
         command = [self._repo.git.GIT_PYTHON_GIT_EXECUTABLE, *_OPTIONS, *arguments]
         with _without_git_variables(), tempfile.TemporaryFile() as handed:
             handed.write(stdin)
@@ -393,7 +404,7 @@ class Repository:
                 status, out, message = self._repo.git.execute(
                     command,
                     istream=cast("BinaryIO", handed),
-                    env=dict(extra or {}),
+                    env={**shown, **(extra or {})},
                     with_extended_output=True,
                     with_exceptions=False,
                     stdout_as_string=False,
@@ -401,7 +412,26 @@ class Repository:
                 )
             except git.GitCommandNotFound as error:
                 raise GitFailed("git is not installed, or not on the PATH") from error
+        for secret in secrets:
+            message = message.replace(secret, "[secret]")
         return status, out, message
+
+    def _shown(self, command: str) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Give the environment in which git shows our token to origin, and what must not be told of it.
+
+        After the settings that are there by now: an empty header takes theirs away, or GitHub would refuse
+        two (actions/checkout leaves one in .git/config).
+        """
+        if self._credentials is None or command not in _TALKING:
+            return {}, ()
+        url, token = self._credentials[0], self._credentials[1]()
+        secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        before = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        shown = {**_QUIET, "GIT_CONFIG_COUNT": str(before + 2)}
+        for number, value in enumerate(("", f"Authorization: Basic {secret}"), start=before):
+            shown[f"GIT_CONFIG_KEY_{number}"] = f"http.{url}.extraHeader"
+            shown[f"GIT_CONFIG_VALUE_{number}"] = value
+        return shown, (token, secret)
 
 
 _SHA = re.compile("[0-9a-f]{40}")
@@ -411,6 +441,14 @@ _ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",  # reading must not refresh the user's index
     "GIT_LITERAL_PATHSPECS": "1",  # a file may be called ":(glob)*"
     "GIT_NO_REPLACE_OBJECTS": "1",  # what is judged is what is pushed
+}
+
+_TALKING = frozenset({"fetch", "push", "ls-remote"})
+
+_QUIET = {
+    "GIT_TRACE_REDACT": "1",  # a trace of the traffic shows no header of ours
+    "GIT_TRACE2_CONFIG_PARAMS": "",
+    "GIT_TRACE2_ENV_VARS": "",
 }
 
 _OPTIONS = tuple(

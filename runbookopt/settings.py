@@ -32,7 +32,9 @@ from runbookopt.records import MalformedFile, Problem, read_plain_yaml, read_yam
 FILE = "runbookopt.yaml"
 PREFIX = "RUNBOOKOPT_"
 
-NOT_SETTINGS = frozenset({"RUNBOOKOPT_TRACEBACK"})
+NOT_SETTINGS = frozenset(
+    {"RUNBOOKOPT_TRACEBACK", "RUNBOOKOPT_APP_ID", "RUNBOOKOPT_APP_PRIVATE_KEY_FILE", "RUNBOOKOPT_SPEC"}
+)
 """Variables that are read elsewhere."""
 
 _HINTS = {
@@ -113,9 +115,14 @@ class Growth(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where pull requests live."""
+    """Where pull requests live: in origin itself or at GitHub; without a `kind`, origin's address says.
 
-    kind: Literal["local"] = "local"
+    `repository` is "owner/name" where origin's address does not say it. Where GitHub's interface is, only
+    the environment says (GITHUB_API_URL): a token is sent there.
+    """
+
+    kind: Literal["local", "github"] | None = None
+    repository: Annotated[str, Meta(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name")] | None = None
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

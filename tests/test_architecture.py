@@ -22,6 +22,7 @@ FLOORS = {
     "landing.merging": 8,
     "landing.report": 7,
     "forge.local": 7,
+    "forge.choice": 7,
     "landing": 6,
     "forge": 6,
     "lint": 7,
