@@ -91,8 +91,11 @@ class Repository:
     # Opening ------------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open the repository that `path` lies in. Raises GitFailed: no repository, bare, no commits."""
+    def open(cls, path: Path, *, empty: bool = False) -> Self:
+        """Open the repository that `path` lies in; `empty` takes one without commits too.
+
+        Raises GitFailed: no repository, bare, no commits.
+        """
         repo = _open(path.absolute())
         if repo.working_tree_dir is None:
             repo.close()
@@ -100,7 +103,7 @@ class Repository:
         repo.git.update_environment(**_ENVIRONMENT)
         repository = cls(repo, Path(repo.working_tree_dir))
         try:
-            repository._must_be_readable()
+            repository._must_be_readable(empty=empty)
         except RunbookoptError:
             repository.close()
             raise
@@ -341,13 +344,13 @@ class Repository:
 
     # Git itself ---------------------------------------------------------------------------------------------
 
-    def _must_be_readable(self) -> None:
+    def _must_be_readable(self, *, empty: bool) -> None:
         status, out, message = self._run(
             "rev-parse", "--show-object-format", "--verify", "--quiet", "HEAD^{commit}"
         )
         if "dubious ownership" in message:
             raise GitFailed(in_one_line(message) + f": git config --global --add safe.directory {self.root}")
-        if status:
+        if status and not empty:
             raise GitFailed(f"{self.root} has no commits yet: commit your runbooks, then run this again")
         if out.startswith(b"sha256"):
             raise GitFailed(
