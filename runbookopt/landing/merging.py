@@ -7,8 +7,9 @@ from msgspec import Struct
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.forge import Forge, PullRequest
 from runbookopt.gitwords import OriginUnreachable, PushRejected
+from runbookopt.landing.approvals import Permission, may_merge, reviews_of
 from runbookopt.landing.guard import guard
-from runbookopt.landing.policy import Decision, Permission, Reason, may_merge
+from runbookopt.landing.policy import Decision, Reason
 from runbookopt.landing.proposal import branch_of, runbook_of
 from runbookopt.landing.rederivation import (
     Checked,
@@ -85,14 +86,9 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
         raise Refused(f"pull request {number}: the guard stops this change:{told}")
     moved = held_out_now(repository, ledger, checked, tip).moved
     decision = _asking_people(decided(ledger, checked, proof), edited, moved)
-    permission = may_merge(
-        checked.dossier.policy,
-        decision,
-        pull.approvals,
-        author=pull.author,
-        committers=pull.makers,
-        head=pull.head,
-    )
+    policy = checked.dossier.policy
+    members = {team: forge.members(team) for team in policy.teams}
+    permission = may_merge(policy, decision, reviews_of(pull, members))
     advised, message = _with_advice(permission, checked), _claim(checked, proof)
     return Judged(pull, tip, decision, advised, message, edited, moved)
 
@@ -186,7 +182,7 @@ def _asking_people(decision: Decision, edited: str | None, moved: tuple[str, ...
 def _with_advice(permission: Permission, checked: Checked) -> Permission:
     """Say what to do next where nobody could approve."""
     name, policy = checked.bundle.runbook, checked.dossier.files[2]
-    if permission.granted or checked.dossier.policy.reviewers:
+    if permission.granted or checked.dossier.policy.who:
         return permission
     told = f"declare reviewers in {policy} on the default branch, then run optimize-runbook {name} again"
     return Permission(False, (*permission.reasons, Reason("reviewers", False, told)))

@@ -1,18 +1,14 @@
 """Who must say yes to a change: the declared merge policy, and the decision with all its reasons (pure)."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from runbookopt.evidence.trajectory import Trust
 from runbookopt.proof.comparison import Comparison, Terms
 from runbookopt.records import MalformedFile, Problem, read_yaml
-
-if TYPE_CHECKING:
-    from runbookopt.forge.forge import Approval
 
 PASSING_TODAY_AT_LEAST = 20
 """Held-out tasks that must pass today: with fewer, a loss can hardly be seen; nothing merges by itself."""
@@ -22,12 +18,21 @@ Introduced = Literal["urls", "commands", "credentials", "hidden-text"]
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Login = Annotated[str, Meta(pattern=r"^[^@\s]\S*$", description="a login, without @")]
+Team = Annotated[
+    str, Meta(pattern=r"^[^@\s/]+$", description="a team's name in its address, without @ and organization")
+]
 
-_HINTS = {
-    "limits": "not in this version, which opens one pull request a runbook and counts no others",
-    "teams": "not in this version; name the people under `reviewers`",
-}
-_OTHER_METHOD = "method: not in this version: "
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often a new pull request of the runbook may be opened; `open_pull_requests: 0` pauses it.
+
+    `per_day` counts those opened within 24 hours, `cooldown_hours` are from when the last one was merged or
+    closed. An open one is brought up to date without being counted.
+    """
+
+    open_pull_requests: Annotated[int, Meta(ge=0)] = 1
+    per_day: Annotated[int, Meta(ge=0)] = 1
+    cooldown_hours: Annotated[float, Meta(ge=0.0)] = 24.0
 
 
 class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,20 +50,27 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """policy.yaml: the merge policy and the terms of the proof."""
+    """policy.yaml: the merge policy and the terms of the proof; without `limits` nothing is counted."""
 
     merge: Literal["auto", "review"] = "review"
     reviewers: tuple[Login, ...] = ()
     approvals: Annotated[int, Meta(ge=1)] = 1
+    teams: tuple[Team, ...] = ()
     auto_merge_if: AutoMergeIf = AutoMergeIf()
     proof: Terms = Terms()
-    method: Literal["squash"] = "squash"
+    method: Literal["merge", "squash", "rebase"] = "squash"
+    limits: Limits | None = None
     locked: tuple[str, ...] = ()
 
     @property
     def declared(self) -> bool:
         """Whether a policy.yaml stands behind this: one that asks for review must name its reviewers."""
-        return self.merge == "auto" or bool(self.reviewers)
+        return self.merge == "auto" or bool(self.who)
+
+    @property
+    def who(self) -> str:
+        """Name those whose approvals count, in one phrase; empty where there are none."""
+        return ", ".join((*self.reviewers, *(f"team {team}" for team in self.teams)))
 
 
 class Reason(Struct, frozen=True):
@@ -79,13 +91,6 @@ class Decision(Struct, frozen=True):
     """Which way a change goes, with every reason for and against."""
 
     merge: Literal["auto", "review", "none"]
-    reasons: tuple[Reason, ...]
-
-
-class Permission(Struct, frozen=True):
-    """Whether a pull request may be merged now, with every reason for and against."""
-
-    granted: bool
     reasons: tuple[Reason, ...]
 
 
@@ -115,26 +120,19 @@ def read_policy(data: bytes | None, path: str) -> Policy:
     """
     if data is None:
         return Policy()
-    try:
-        policy = read_yaml(data, Policy, path, hints=_HINTS)
-    except MalformedFile as error:
-        raise MalformedFile([_hinted(problem) for problem in error.problems]) from None
+    policy = read_yaml(data, Policy, path)
     problems = _nobody_can_say_yes(policy, data, path)
     if problems:
         raise MalformedFile(problems)
     return policy
 
 
-def _hinted(problem: Problem) -> Problem:
-    return replace(problem, message=re.sub("^method: (?=expected)", _OTHER_METHOD, problem.message))
-
-
 def _nobody_can_say_yes(policy: Policy, data: bytes, path: str) -> list[Problem]:
     people = {login.casefold() for login in policy.reviewers}
-    if policy.merge == "review" and not people:
-        message = "merge: review needs reviewers; expected `reviewers: [login, ...]`"
+    if policy.merge == "review" and not policy.who:
+        message = "merge: review needs reviewers; expected `reviewers: [login, ...]` or `teams: [team, ...]`"
         return [Problem(path, _line_of("merge", data), message)]
-    if people and policy.approvals > len(people):
+    if people and not policy.teams and policy.approvals > len(people):
         message = f"approvals: {policy.approvals} can never be met by {len(people)} reviewer(s)"
         return [Problem(path, _line_of("approvals", data), message)]
     return []
@@ -161,50 +159,6 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     return Decision("auto" if all(reason.holds for reason in reasons) else "review", reasons)
 
 
-def may_merge(
-    policy: Policy,
-    decision: Decision,
-    approvals: Sequence["Approval"],
-    *,
-    author: str,
-    committers: Collection[str],
-    head: str,
-) -> Permission:
-    """Say whether the policy lets a pull request be merged now; one more approval never turns yes to no.
-
-    `committers` are all who committed or pushed any part of it, `head` is the commit that would be merged.
-    An approval counts once for each of the policy's reviewers and once for each address it was given with,
-    in the order given, for this head only, and never from the author or a committer. What goes to review
-    needs `policy.approvals` of them.
-    """
-    if decision.merge == "none":
-        return Permission(
-            False, (*decision.reasons, Reason("decision", False, "the change is not to be merged"))
-        )
-    if decision.merge == "auto":
-        return Permission(
-            True, (*decision.reasons, Reason("decision", True, "the policy needs no person here"))
-        )
-    reviewers = {login.casefold() for login in policy.reviewers}
-    makers = {login.casefold() for login in committers}
-    counted: dict[str, Reason] = {}
-    addresses: dict[str, str] = {}
-    refused: list[Reason] = []
-    for approval in approvals:
-        who = approval.by.casefold()
-        why = _does_not_count(
-            approval, head, author=author, makers=makers, reviewers=reviewers
-        ) or _counts_already(approval, addresses)
-        if why is not None:
-            refused.append(Reason("approval", False, f"the approval of {approval.by} does not count: {why}"))
-        else:
-            counted[who] = Reason("approval", True, f"{approval.by} approved this commit")
-            if approval.email:
-                addresses[who] = approval.email.casefold()
-    enough = Reason("approvals", len(counted) >= policy.approvals, _how_many(policy, len(counted)))
-    return Permission(bool(enough.holds), (*decision.reasons, enough, *counted.values(), *refused))
-
-
 def _proved(comparison: Comparison | None) -> Reason:
     if comparison is None:
         return Reason("accepted", False, "nothing is proved: nobody looked at the held-out tasks")
@@ -223,10 +177,11 @@ def _declared(policy: Policy) -> Reason:
 def _automatic(policy: Policy) -> Reason:
     if policy.merge == "auto":
         return Reason("merge", True, "the policy lets a change merge by itself")
-    if not policy.reviewers:
+    if not policy.who:
         return Reason("merge", False, "without a policy every change goes to review")
-    who = ", ".join(policy.reviewers)
-    return Reason("merge", False, f"the policy asks for review: {policy.approvals} approval(s) of {who}")
+    return Reason(
+        "merge", False, f"the policy asks for review: {policy.approvals} approval(s) of {policy.who}"
+    )
 
 
 def _conditions(wanted: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
@@ -303,41 +258,3 @@ def _passing(comparison: Comparison | None) -> Reason:
 def _joined(items: Sequence[str], most: int = 5) -> str:
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
-
-
-def _does_not_count(
-    approval: "Approval", head: str, *, author: str, makers: Collection[str], reviewers: Collection[str]
-) -> str | None:
-    who = approval.by.casefold()
-    if who == author.casefold():
-        return "the author cannot approve"
-    if who in makers:
-        return "who committed or pushed to the branch cannot approve"
-    if approval.email and approval.email.casefold() in makers:
-        return (
-            f"it was given as {approval.email}, who committed or pushed to the branch: set your own"
-            " git config user.email and approve again"
-        )
-    if who not in reviewers:
-        return "the policy does not list this person as a reviewer"
-    if approval.head != head:
-        return f"it was given for {approval.head[:12]}, and the branch is at {head[:12]} now"
-    return None
-
-
-def _counts_already(approval: "Approval", addresses: Mapping[str, str]) -> str | None:
-    """Say why not where the address stands behind another login; `addresses` has that of each who counts."""
-    email, who = approval.email.casefold(), approval.by.casefold()
-    for other, address in addresses.items():
-        if email and address == email and other != who:
-            return (
-                f"it was given as {approval.email}, which counts once, for {other}: set your own"
-                " git config user.email and approve again"
-            )
-    return None
-
-
-def _how_many(policy: Policy, counted: int) -> str:
-    if not policy.reviewers:
-        return "the policy names no reviewers, so no approval counts"
-    return f"{counted} of {policy.approvals} approval(s) of {', '.join(policy.reviewers)}"
