@@ -122,6 +122,12 @@ def repo(tmp_path: Path) -> Callable[..., Clone]:
 
 
 @pytest.fixture(scope="session")
+def clones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Files], Clone]:
+    """Give a maker of repositories that last as long as the session: `clones({path: content})`."""
+    return lambda files: new_clone(tmp_path_factory.mktemp("clones"), files)
+
+
+@pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Clone]:
     """Give a maker of clones, by name, of a repository that holds our samples and how they are run."""
     folders = [PROJECT / "runbooks", PROJECT / "trajectories"]

@@ -1,0 +1,148 @@
+"""A repository whose agent, reflector and judge are models behind one scripted server."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from runbookopt.forge.local import LocalForge
+from runbookopt.landing.bundle import Bundle, read_bundle
+from runbookopt.repository import Repository
+
+if TYPE_CHECKING:
+    from tests.conftest import Clone, Files, Ran
+
+KEY = "sk-made-up-4f1c9e07d2b85a63"
+PRICES = {"agent": (1.0, 0.5, 2.0), "reflector": (2.0, 2.0, 4.0), "judge": (3.0, 1.0, 9.0)}
+"""Dollars for a million tokens of a prompt, of what of it is cached, and of a completion."""
+
+RUBRIC = """judge:
+  model: openai/judge
+  api_base: URL
+  price: {prompt: 3, cached: 1, completion: 9}
+criteria:
+  - id: right-desk
+    check: {kind: equals, path: $.answer, reference: $.answer}
+  - id: not-front
+    judge: Does the output send the ticket to the "front" desk?
+    pass_if: not_met
+"""
+SETTINGS = """defaults:
+  agent:
+    kind: chat
+    model: openai/agent
+    api_base: URL
+    deterministic: true
+    price: {prompt: 1, cached: 0.5, completion: 2}
+  reflector: {kind: model, model: openai/reflector, api_base: URL, price: {prompt: 2, completion: 4}}
+"""
+
+
+class Modelled:
+    """A clone of a repository with the runbook `desk`, and the server that its models are at."""
+
+    def __init__(self, clone: "Clone", server: Any) -> None:  # noqa: ANN401 - of tests/openai_server.py
+        self.clone = clone
+        self.server = server
+
+    def run(self, *flags: str, environ: Mapping[str, str] = {}) -> "Ran":
+        return self.clone.run("optimize-runbook", "desk", *flags, environ={"OPENAI_API_KEY": KEY, **environ})
+
+    def found(self, *flags: str, environ: Mapping[str, str] = {}) -> dict[str, Any]:
+        """Run it with `--json`, and give what came of it."""
+        ran = self.run("--json", *flags, environ=environ)
+        assert (ran.returncode, ran.stderr) == (0, ""), ran
+        told: dict[str, Any] = json.loads(ran.stdout)
+        return told
+
+    def bundle(self, found: Mapping[str, Any]) -> Bundle:
+        path = self.clone.root / found["bundle"]
+        return read_bundle(path.read_bytes(), str(path))
+
+    def body(self, number: int = 1) -> str:
+        """Give the body of a pull request, as origin holds it."""
+        with Repository.open(self.clone.root) as repository:
+            return LocalForge(repository).get(number).body
+
+    def heard(self, role: str) -> list[Any]:
+        """Give the requests that the model of a role got."""
+        return [each for each in self.server.heard if each.body["model"] == role]
+
+    def billed(self, role: str) -> dict[str, float]:
+        """Give what the server counted for a role, in tokens and dollars."""
+        paid = [each for each in self.heard(role) if each.status == 200]
+        prompt, cached, completion = PRICES[role]
+        return {
+            "calls": len(paid),
+            "prompt": sum(each.prompt for each in paid),
+            "cached": sum(each.cached for each in paid),
+            "completion": sum(each.completion for each in paid),
+            "usd": sum(
+                (each.prompt - each.cached) * prompt + each.cached * cached + each.completion * completion
+                for each in paid
+            )
+            / 1e6,
+        }
+
+    def asked_again(self) -> int:
+        """Give how many requests were made before."""
+        return sum(count - 1 for count in Counter(each.digest for each in self.server.heard).values())
+
+    def journaled(self) -> int:
+        """Give how many answers the journal holds."""
+        place = self.clone.root / ".runbookopt/journal.sqlite3"
+        with closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True)) as journal:
+            (count,) = journal.execute("SELECT count(*) FROM answers").fetchone()
+        return int(count)
+
+
+class Done(NamedTuple):
+    """A run with models, and what came of it; only to be looked at."""
+
+    modelled: Modelled
+    found: dict[str, Any]
+
+
+Modelling = Callable[..., Modelled]
+
+
+@pytest.fixture(scope="session")
+def modelling(
+    clones: Callable[["Files"], "Clone"],
+    planted: ModuleType,
+    model_pair: ModuleType,
+    openai_server: ModuleType,
+) -> Iterator[Modelling]:
+    """Give a maker of such repositories: `modelling(settings=..., rubric=..., more files by path)`.
+
+    `pair` is what answers; further words go to the server.
+    """
+    with ExitStack() as stack:
+
+        def make(
+            *,
+            pair: Any = None,  # noqa: ANN401 - of tests/model_pair.py
+            settings: str = SETTINGS,
+            rubric: str = RUBRIC,
+            files: "Files" = {},  # noqa: B006 - never changed
+            **words: Any,  # noqa: ANN401
+        ) -> Modelled:
+            answer = (pair or model_pair.Pair()).answer
+            server = stack.enter_context(openai_server.Server(answer, **words))
+            told = planted.files(rubric=rubric.replace("URL", server.url))
+            told["runbookopt.yaml"] = settings.replace("URL", server.url)
+            return Modelled(clones({**told, **files}), server)
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def faultless(modelling: Modelling) -> Done:
+    """Give a run without faults."""
+    modelled = modelling()
+    return Done(modelled, modelled.found())
