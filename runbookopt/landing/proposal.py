@@ -5,6 +5,7 @@ It calls no model, and believes of a bundle only what git cannot tell: that an a
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -16,7 +17,8 @@ from runbookopt.forge.forge import Draft, Forge, PullRequest
 from runbookopt.gitwords import GitFailed, PushRejected
 from runbookopt.landing.bundle import Bundle, Outcome, encode, read_bundle
 from runbookopt.landing.guard import GuardReport
-from runbookopt.landing.policy import Decision, Reason
+from runbookopt.landing.limits import limited
+from runbookopt.landing.policy import Decision, Limits, Reason
 from runbookopt.landing.rederivation import (
     Checked,
     Proof,
@@ -55,9 +57,14 @@ class Proposed(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def propose(repository: Repository, forge: Forge, bundle: Bundle) -> Proposed:
+LABEL = "runbookopt"
+"""The label of each pull request."""
+
+
+def propose(repository: Repository, forge: Forge, bundle: Bundle, *, now: datetime | None = None) -> Proposed:
     """Write down the look, and where the proof accepts the winner, propose it in one pull request.
 
+    `now`, with its time zone, is when: the policy's limits are held against it, and not asked without it.
     Doing it again changes nothing, or brings the pull request up to date. The user's checkout, index and HEAD
     stay as they are. Raises Refused where the bundle does not agree with git or the guard objects, naming
     everything; Stale where the default branch has moved away from what it was made from; LedgerBroken,
@@ -84,7 +91,7 @@ def propose(repository: Repository, forge: Forge, bundle: Bundle) -> Proposed:
     )
     if proof is None or proposed.decision.merge == "none":
         return proposed
-    publication = _Publication(repository, forge, ledger, checked, proof, proposed)
+    publication = _Publication(repository, forge, ledger, checked, proof, proposed, now)
     for attempt in attempts(PushRejected):
         with attempt:
             proposed = publication.publish()
@@ -114,25 +121,42 @@ def is_made_by_us(repository: Repository, ledger: Ledger, head: str) -> bool:
     )
 
 
-def must_be_free(repository: Repository, forge: Forge, runbook: str) -> None:
-    """Ask, before a search spends a look, whether what it finds could be proposed.
+def must_be_free(
+    repository: Repository,
+    forge: Forge,
+    runbook: str,
+    *,
+    limits: Limits | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Ask, before a search spends a look, whether what it finds could be proposed at `now`.
 
-    Raises RunbookoptError where a person edited the runbook's branch, since that is left alone.
+    Raises RunbookoptError where a person edited the runbook's branch, since that is left alone, and where
+    the policy's limits leave no room for a new pull request and none is open that could be brought up to
+    date.
     """
     branch = branch_of(runbook)
-    pulls = [pull for pull in forge.pull_requests() if pull.branch == branch]
     there = repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
-    if there and _is_edited(repository, Ledger.open(repository, push=True), there, pulls):
+    if there and _is_edited(repository, Ledger.open(repository, push=True), there):
         raise RunbookoptError(
             f"{runbook}: branch {branch} was edited by a person ({there[:12]}): merge or close its"
             " pull request and delete the branch, then run again, or use --no-propose"
         )
+    if limits is not None and now is not None:
+        against = _no_room(limits, forge.pull_requests(branch), now)
+        if against:
+            raise RunbookoptError(f"{runbook}: no room for a pull request: {against}; or use --no-propose")
 
 
-def _is_edited(repository: Repository, ledger: Ledger, there: str, pulls: Sequence[PullRequest]) -> bool:
-    """Whether the head of our branch is neither what we proposed nor made by us."""
-    if any(pull.proposed == there for pull in pulls):
-        return False
+def _no_room(limits: Limits | None, pulls: Sequence[PullRequest], now: datetime) -> str | None:
+    """Say which limits are reached, where a pull request would be a new one."""
+    if any(pull.state == "open" for pull in pulls):
+        return None
+    return "; ".join(reason.text for reason in limited(limits, pulls, now) if not reason.holds) or None
+
+
+def _is_edited(repository: Repository, ledger: Ledger, there: str) -> bool:
+    """Whether the head of our branch is not made by us: what a forge says of it is not believed."""
     repository.revision(there)
     return not is_made_by_us(repository, ledger, there)
 
@@ -149,30 +173,47 @@ class _Publication(Struct, frozen=True):
     checked: Checked
     proof: Proof
     proposed: Proposed
+    now: datetime | None
 
     def publish(self) -> Proposed:
         """Open a pull request or bring the open one up to date, unless a person has spoken."""
         branch, bundle = branch_of(self.checked.bundle.runbook), self.checked.bundle
-        pulls = [pull for pull in self.forge.pull_requests() if pull.branch == branch]
-        is_open = next((pull for pull in pulls if pull.state == "open"), None)
+        pulls = self.forge.pull_requests(branch)
+        is_open = next((pull for pull in pulls if pull.state == "open" and self._is_ours(pull)), None)
         there = self.repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
-        why_not = self._closed_before(pulls) or self._edited(branch, there, pulls)
-        if why_not:
+        if why_not := self._left(branch, there, pulls):
             return self._not_proposed(why_not)
         tip = self.repository.base()
         must_be_fresh(self.repository, self.checked, tip)
         must_have_the_held_out_tasks(self.repository, self.ledger, self.checked, tip)
-        if is_open and self._proposes_the_same(is_open):
+        if is_open and is_open.complete and self._proposes_the_same(is_open):
             return self._proposed(is_open, f"pull request {is_open.number} proposes this already")
         self.ledger.keep(bundle.digest, encode(bundle))
+        draft = self._draft(branch, there)
         if is_open and there:
-            updated = self.forge.update(is_open.number, self._draft(branch), replaces=there)
+            updated = self.forge.update(is_open.number, draft, replaces=there)
             return self._proposed(updated, f"pull request {updated.number} was brought up to date")
-        return self._proposed(self.forge.open(self._draft(branch), replaces=there))
+        return self._proposed(self.forge.open(draft, replaces=there))
+
+    def _is_ours(self, pull: PullRequest) -> bool:
+        return pull.base == self.repository.origin.default_branch()
+
+    def _left(self, branch: str, there: str | None, pulls: Sequence[PullRequest]) -> str | None:
+        """Say why nothing is proposed: a person has spoken, or the policy's limits are reached."""
+        edited = self._edited(branch, there)
+        for pull in pulls:
+            if edited and pull.state == "open" and pull.auto_merge:
+                self.forge.hold(pull.number)  # it was to merge by itself as it was before the edit
+        full = _no_room(self.checked.dossier.policy.limits, pulls, self.now) if self.now else None
+        return self._closed_before(pulls) or edited or full
 
     def _proposed(self, pull: PullRequest | None, *notes: str) -> Proposed:
-        branch = pull.branch if pull else None
-        return replace(self.proposed, branch=branch, pull_request=pull, notes=(*self.proposed.notes, *notes))
+        branch, decision = (pull.branch if pull else None), self.proposed.decision
+        if decision.merge == "auto" and pull and pull.state == "open" and not pull.auto_merge:
+            why = "the forge does not merge it by itself: the pull request says why"
+            decision = Decision("review", (*decision.reasons, Reason("auto_merge", False, why)))
+        told = (*self.proposed.notes, *notes, *(pull.notes if pull else ()))
+        return replace(self.proposed, branch=branch, pull_request=pull, decision=decision, notes=told)
 
     def _not_proposed(self, why: str) -> Proposed:
         """Say that this winner is in no pull request, whatever else is open for its runbook."""
@@ -180,18 +221,22 @@ class _Publication(Struct, frozen=True):
         reasons = (*decision.reasons, Reason("proposed", False, why))
         return replace(self.proposed, decision=Decision("none", reasons), notes=(*self.proposed.notes, why))
 
-    def _closed_before(self, pulls: list[PullRequest]) -> str | None:
+    def _closed_before(self, pulls: Sequence[PullRequest]) -> str | None:
         """Whether a closed one had this text: as we proposed it, or as a person left it."""
         text, path = self.checked.change.text.encode(), self.checked.dossier.path
         for pull in pulls:
-            if pull.state == "closed" and any(
-                file_at(self.repository, commit, path) == text for commit in (pull.proposed, pull.head)
+            if (
+                pull.state == "closed"
+                and self._is_ours(pull)
+                and any(
+                    file_at(self.repository, commit, path) == text for commit in (pull.proposed, pull.head)
+                )
             ):
                 return f"pull request {pull.number} proposed the same and was closed: it is not opened again"
         return None
 
-    def _edited(self, branch: str, there: str | None, pulls: list[PullRequest]) -> str | None:
-        if there is None or not _is_edited(self.repository, self.ledger, there, pulls):
+    def _edited(self, branch: str, there: str | None) -> str | None:
+        if there is None or not _is_edited(self.repository, self.ledger, there):
             return None
         return f"{branch} is at {there[:12]}, which somebody else pushed: it is left alone"
 
@@ -209,7 +254,7 @@ class _Publication(Struct, frozen=True):
         there = read_dossier(self.repository.revision(proposed.base), proposed.runbook)
         return moved_since_its_look(checked, there) == moved_since_its_look(checked, checked.dossier)
 
-    def _draft(self, branch: str) -> Draft:
+    def _draft(self, branch: str, there: str | None) -> Draft:
         checked, proof, decision = self.checked, self.proof, self.proposed.decision
         bundle, change = checked.bundle, checked.change
         if change.after is None:
@@ -229,17 +274,37 @@ class _Publication(Struct, frozen=True):
             },
             notes=self.proposed.notes,
         )
-        message = commit_message(bundle, proof.comparison)
+        message, policy = commit_message(bundle, proof.comparison), checked.dossier.policy
+        by_itself, nobody = decision.merge == "auto", ()
+        _, _, text = message.partition("\n")
         return Draft(
             branch=branch,
             base=self.repository.origin.default_branch(),
-            head=self.repository.write_commit(change.tree, [bundle.base], message),
+            head=self._commit(message, there),
             title=title(bundle, proof.comparison),
             body=render(findings),
-            reviewers=checked.dossier.policy.reviewers if decision.merge == "review" else (),
-            auto_merge=decision.merge == "auto",
+            reviewers=nobody if by_itself else policy.reviewers,
+            teams=nobody if by_itself else policy.teams,
+            otherwise=policy.reviewers if by_itself else nobody,
+            teams_otherwise=policy.teams if by_itself else nobody,
+            labels=(LABEL,),
+            auto_merge=by_itself,
+            method=policy.method,
+            message=f"{title(bundle, proof.comparison)}\n{text}",
             bundle=bundle.digest,
         )
+
+    def _commit(self, message: str, there: str | None) -> str:
+        """Give the one commit; that of a run which was cut is taken up again."""
+        base, tree = self.checked.bundle.base, self.checked.change.tree
+        before = self.repository.commit(there) if there else None
+        if before and (before.tree, before.parents, before.message.strip()) == (
+            tree,
+            (base,),
+            message.strip(),
+        ):
+            return before.id
+        return self.repository.write_commit(tree, [base], message)
 
 
 def _answered_before(bundle: Bundle, proof: Proof | None) -> tuple[str, ...]:
