@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterator, Sequence
 from msgspec import Struct
 
 from runbookopt.gitwords import FileChange
-from runbookopt.landing.introduced import introduced, secrets
+from runbookopt.landing.introduced import introduced
 from runbookopt.landing.policy import Introduced
 from runbookopt.landing.quoting import visible
+from runbookopt.landing.secret_shapes import secrets
 from runbookopt.runbook import Runbook, violations
 
 _KINDS = {"120000": "a symbolic link", "160000": "a submodule"}

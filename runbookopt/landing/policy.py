@@ -13,13 +13,28 @@ from runbookopt.records import MalformedFile, Problem, read_yaml
 PASSING_TODAY_AT_LEAST = 20
 """Held-out tasks that must pass today: with fewer, a loss can hardly be seen; nothing merges by itself."""
 
-Introduced = Literal["urls", "commands", "credentials", "hidden-text"]
+Introduced = Literal[
+    "urls",
+    "recipients",
+    "commands",
+    "tools",
+    "permissions",
+    "packages",
+    "credentials",
+    "paths",
+    "hidden-text",
+    "blobs",
+    "languages",
+    "imitations",
+    "verifier",
+    "weaker-rules",
+]
 """The classes of things that a diff may bring in; the guard finds them."""
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Login = Annotated[str, Meta(pattern=r"^[^@\s]\S*$", description="a login, without @")]
 Team = Annotated[
-    str, Meta(pattern=r"^[^@\s/]+$", description="a team's name in its address, without @ and organization")
+    str, Meta(pattern=r"^[^@\s/]+(?:/[^@\s/]+)?$", description="a team as in its address, TEAM or ORGANIZATION/TEAM, without @")
 ]
 
 

@@ -1,4 +1,5 @@
 import random
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from runbookopt.gitwords import FileChange
 from runbookopt.landing.guard import GuardReport, guard
+from runbookopt.landing.policy import Introduced
 from runbookopt.runbook import parse, reparse
 
 PATH = "runbooks/triage/RUNBOOK.md"
@@ -59,7 +61,7 @@ def test_an_edit_of_a_component_with_the_version_bump_is_free_of_violations() ->
     text = with_rule('- If the message mentions "machine", answer `card-swallowed`.').replace(
         "1.2.0", "1.2.1"
     )
-    assert judged(text) == GuardReport((), {"urls": (), "commands": (), "credentials": (), "hidden-text": ()})
+    assert judged(text) == GuardReport((), dict.fromkeys(get_args(Introduced), ()))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_a_new_address_is_introduced(rule: str, url: str) -> None:
 
 
 COMMANDS = {
-    "```sh\nls\n```": "code block: ls",
+    "```sh\nls\n```": "ls",
     "1. $ ls -la": "$ ls -la",
     "Then curl -s x and go on": "curl -s x and go on",
     "cu**rl** it": "curl it",
@@ -266,7 +268,7 @@ def test_what_a_reader_does_not_see_is_introduced(rule: str) -> None:
 PLAIN = [
     '- If the message mentions "ate my card", answer `card-swallowed`.',
     "Version 1.2.3, e.g. at 12:30:45 or 8.30 p.m., costs 3.5 kg; ratio 3:4:5; and/or.",
-    'See README.md, docs/setup.py and `$.queue`. Answer `{"queue": "x"}`.',
+    'See README.md, setup.py and `$.queue`. Answer `{"queue": "x"}`.',
     "[the rules](#rules) and std::vector, at 50 % | 60 %.",
 ]
 
