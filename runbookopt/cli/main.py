@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from runbookopt import __version__
-from runbookopt.cli import check, optimize, propose, pulls, schema, show
+from runbookopt.cli import check, init, optimize, propose, pulls, schema, show
 from runbookopt.cli.complaint import complain
 from runbookopt.cli.version import Version
 from runbookopt.errors import RunbookoptError
@@ -29,6 +29,7 @@ def runbookopt() -> None:
     """Run `runbookopt`."""
     app = _app("runbookopt")
     app.callback(context_settings=_CONTEXT)(_about)
+    app.command("init")(init.init)
     app.command("check")(check.check)
     app.command("show")(show.show)
     app.command("optimize")(optimize.optimize)
