@@ -26,6 +26,7 @@ FLOORS = {
     "landing": 6,
     "forge": 6,
     "lint": 7,
+    "scaffold": 7,
     "provability": 7,
     "dossier": 6,
     "driver": 5,
