@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from runbookopt.forge.protection import Protection
+from runbookopt.forge.surroundings import Surroundings
 
 Method = Literal["merge", "squash", "rebase"]
 
@@ -109,6 +110,10 @@ class Forge(Protocol):
 
     def protection(self, branch: str) -> Protection:
         """Give what must hold before a merge into a branch."""
+        ...
+
+    def surroundings(self) -> Surroundings:
+        """Give the switches around the protections, and what the token is worth."""
         ...
 
     def members(self, team: str) -> Sequence[str] | None:

@@ -10,7 +10,9 @@ from runbookopt.forge import github_words as words
 from runbookopt.forge.forge import Approval, PullRequest
 from runbookopt.forge.github import Client, Refusal
 from runbookopt.forge.github_protection import combined, rulesets_of
+from runbookopt.forge.github_surroundings import surroundings
 from runbookopt.forge.protection import Protection
+from runbookopt.forge.surroundings import Surroundings
 from runbookopt.gitwords import GitFailed
 from runbookopt.repository import Repository
 
@@ -69,6 +71,10 @@ class GithubPulls:
         except Refusal:
             return None
         return tuple(user.login for user in msgspec.convert(found, tuple[words.User, ...]))
+
+    def surroundings(self) -> Surroundings:
+        """Give the repository's switches and what the token is worth, as far as the token is shown it."""
+        return surroundings(self._client)
 
     # Below --------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.forge import Approval, Draft, PullRequest
 from runbookopt.forge.protection import Protection, unknown_protection
+from runbookopt.forge.surroundings import Surroundings
 from runbookopt.gitwords import Commit, GitFailed, PushRejected, RefUpdate
 from runbookopt.origin import attempts
 from runbookopt.records import canonical
@@ -103,6 +104,10 @@ class LocalForge:
     def protection(self, branch: str) -> Protection:
         """Say that nothing is known: whoever may push to origin may push anything there."""
         return unknown_protection(branch, "a plain git server shows no rules of its own")
+
+    def surroundings(self) -> Surroundings:
+        """Say that nothing stands around it: a plain git server has no switches."""
+        return Surroundings(enforces=False)
 
     def members(self, team: str) -> None:  # noqa: ARG002 - as the protocol has it
         """Say that it is not known: git knows no teams."""

@@ -34,7 +34,10 @@ Introduced = Literal[
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Login = Annotated[str, Meta(pattern=r"^[^@\s]\S*$", description="a login, without @")]
 Team = Annotated[
-    str, Meta(pattern=r"^[^@\s/]+(?:/[^@\s/]+)?$", description="a team as in its address, TEAM or ORGANIZATION/TEAM, without @")
+    str,
+    Meta(
+        pattern=r"^[^@\s/]+(?:/[^@\s/]+)?$", description="a team as in its address: TEAM or ORGANIZATION/TEAM"
+    ),
 ]
 
 
