@@ -1,0 +1,207 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Done, Modelled, Modelling
+
+ROLES = ("agent", "reflector", "judge")
+KINDS = {
+    "rate_limited": "rate_limited",
+    "server": "server",
+    "cut": "connection",
+    "truncated": "truncated",
+    "garbage": "unparsable",
+}
+"""What a scripted fault is called where it is counted."""
+
+
+class Storm:
+    """A plan of faults that remembers what it did; one answer in twenty takes twenty times as long."""
+
+    def __init__(self, server: ModuleType) -> None:
+        self._fault = server.Fault
+        self._plan = server.by_chance(
+            {"rate_limited": 0.3, "server": 0.1, "cut": 0.05, "slow": 0.05},
+            first_only={"truncated": 0.05, "garbage": 0.05},
+        )
+        self.done: Counter[str] = Counter()
+
+    def __call__(self, digest: str, times: int) -> Any:  # noqa: ANN401 - of tests/openai_server.py
+        fault = self._plan(digest, times)
+        if fault is not None:
+            self.done[fault.kind] += 1
+            self.done["silent"] += fault.kind == "rate_limited" and fault.seconds is None
+        return self._fault("slow", 0.2) if fault is not None and fault.kind == "slow" else fault
+
+
+@pytest.fixture(scope="session")
+def stormy(modelling: "Modelling", openai_server: ModuleType) -> "tuple[Storm, Modelled, dict[str, Any]]":
+    storm = Storm(openai_server)
+    modelled = modelling(faults=storm)
+    return storm, modelled, modelled.found("--width", "24")
+
+
+Stormy = tuple[Storm, "Modelled", dict[str, Any]]
+
+
+@pytest.mark.slow
+def test_faults_change_neither_the_winner_nor_any_output(faultless: "Done", stormy: Stormy) -> None:
+    _, modelled, found = stormy
+    for key in ("outcome", "held_out", "validation", "objectives", "candidates"):
+        assert found[key] == faultless.found[key]
+    bundle, other = modelled.bundle(found), faultless.modelled.bundle(faultless.found)
+    assert (bundle.digests.candidate, bundle.outputs) == (other.digests.candidate, other.outputs)
+    assert bundle.members == other.members
+
+
+@pytest.mark.slow
+def test_failed_attempts_are_counted_by_kind_as_the_server_made_them(stormy: Stormy) -> None:
+    storm, _, found = stormy
+    counted: Counter[str] = Counter()
+    for role in ROLES:
+        counted.update(found["spent"]["usage"][role].get("failures", {}))
+    assert counted == {name: storm.done[kind] for kind, name in KINDS.items()}
+    assert min(*(storm.done[kind] for kind in KINDS), storm.done["slow"]) > 5
+    assert 0.3 < storm.done["silent"] / storm.done["rate_limited"] < 0.7
+
+
+@pytest.mark.slow
+def test_a_call_that_failed_and_was_billed_is_paid_for(stormy: Stormy) -> None:
+    _, modelled, found = stormy
+    for role in ROLES:
+        used = {name: value for name, value in found["spent"]["usage"][role].items() if name != "failures"}
+        assert used == pytest.approx(modelled.billed(role))
+
+
+@pytest.mark.slow
+def test_the_pull_request_lists_the_failures_by_kind(stormy: Stormy) -> None:
+    _, modelled, found = stormy
+    body = modelled.body()
+    for role in ROLES:
+        (line,) = re.findall(rf"^- Calls of the {role} .*; failed attempts: (.*)$", body, re.MULTILINE)
+        told = {kind: int(count) for kind, count in re.findall(r"`(\w+)` (\d+)", line)}
+        assert told == found["spent"]["usage"][role]["failures"]
+
+
+# Where no call can succeed ---------------------------------------------------------------------------------
+
+
+def complaint(modelled: "Modelled", *flags: str, seconds: float = 30) -> str:
+    """Run it, and give the one line that it complains with; `seconds` are for a machine with much to do."""
+    began = time.monotonic()
+    ran = modelled.run("--json", *flags)
+    assert time.monotonic() - began < seconds
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1), ran
+    assert (modelled.clone.root / ".runbookopt/journal.sqlite3").exists()
+    return ran.stderr.strip().replace(modelled.server.url, "URL")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("unauthorized", "URL does not accept the key: set OPENAI_API_KEY (Incorrect API key provided: "),
+        ("unknown_model", "URL knows no such model: correct its name, or api_base (The model `agent` does"),
+        ("no_credit", "URL gives no credit any more: add some, or set another OPENAI_API_KEY (You exceed"),
+    ],
+)
+def test_what_a_person_must_set_right_ends_the_run_with_one_line(
+    modelling: "Modelling", openai_server: ModuleType, kind: str, told: str
+) -> None:
+    modelled = modelling(faults=openai_server.always(kind))
+    assert complaint(modelled).startswith(f"openai/agent: {told}")
+    assert len(modelled.server.heard) <= 8, "what was in flight, and nothing again"
+
+
+@pytest.mark.slow
+def test_a_context_that_is_too_small_for_every_task_ends_the_run(modelling: "Modelling") -> None:
+    assert complaint(modelling(context=20)) == (
+        "openai/agent: every prompt is too long for it: choose a model with a larger context"
+        " (This model's maximum context length is 20 tokens. Your messages have more.)"
+    )
+
+
+@pytest.mark.slow
+def test_a_name_without_a_provider_ends_the_run(modelling: "Modelling") -> None:
+    told = complaint(modelling(), "--model", "gpt-of-nobody")
+    assert told == (
+        "gpt-of-nobody: URL knows no such model: correct its name, or api_base"
+        " (a name is provider/model, as in openai/gpt-5-mini)"
+    )
+
+
+@pytest.mark.slow
+def test_a_server_that_is_down_ends_the_run(modelling: "Modelling") -> None:
+    modelled = modelling()
+    modelled.server.__exit__()
+    told = complaint(modelled)
+    assert re.fullmatch(
+        r"openai/agent: no connection to URL: start the server, or correct api_base \(.*\)", told
+    ), told
+
+
+@pytest.mark.slow
+def test_a_certificate_that_nobody_signed_ends_the_run(modelling: "Modelling") -> None:
+    told = complaint(modelling(tls=True))
+    start = "openai/agent: the certificate of URL is not trusted: correct api_base, or set SSL_CERT_FILE to"
+    assert told.startswith(start), told
+
+
+@pytest.mark.slow
+def test_a_key_that_is_taken_back_leaves_the_journal_and_the_same_command_goes_on(
+    modelling: "Modelling", openai_server: ModuleType, faultless: "Done"
+) -> None:
+    heard = Counter[str]()
+
+    def taken_back(digest: str, times: int) -> Any:  # noqa: ANN401, ARG001 - a plan's arguments
+        heard["all"] += 1
+        return openai_server.Fault("unauthorized") if heard["all"] > 100 else None
+
+    modelled = modelling(faults=taken_back)
+    assert "does not accept the key: set OPENAI_API_KEY" in complaint(modelled)
+    assert modelled.journaled() == modelled.server.billed().calls == 100
+    modelled.server.faults = None
+    found = modelled.found()
+    assert found["validation"] == faultless.found["validation"]
+    refused = sum(each.status == 401 for each in modelled.server.heard)
+    assert 0 < modelled.asked_again() == refused <= 8
+
+
+# Killed ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [60, 300])
+def test_a_killed_run_goes_on_and_asks_again_only_for_what_was_in_flight(
+    modelling: "Modelling", faultless: "Done", after: int
+) -> None:
+    modelled = modelling(latency=0.05)
+    program = Path(sys.executable).with_name("optimize-runbook")
+    with subprocess.Popen(
+        [program, "desk", "--json"],
+        cwd=modelled.clone.root,
+        env={**os.environ, "OPENAI_API_KEY": "made up"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        while len(modelled.server.heard) < after:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    journaled, heard = modelled.journaled(), len(modelled.server.heard)
+    found = modelled.found()
+    assert modelled.asked_again() == heard - journaled <= 8
+    bundle, other = modelled.bundle(found), faultless.modelled.bundle(faultless.found)
+    assert (bundle.digests.candidate, bundle.outputs) == (other.digests.candidate, other.outputs)
+    assert found["spent"]["rollouts"] + found["spent"]["cached"] == faultless.found["spent"]["rollouts"]
