@@ -190,14 +190,21 @@ class Client:
     def _manners(self, *, retries: int) -> dict[str, Any]:
         from github import GithubRetry
 
+        class Again(GithubRetry):
+            """Asks again where GitHub fails; its limits are left to `_patiently`, which has a bound."""
+
+            def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+                return status_code not in {403, 429} and super().is_retry(
+                    method, status_code, has_retry_after
+                )
+
         between, between_writes = self._patience.between
-        again = GithubRetry(
+        again = Again(
             total=retries,
             backoff_factor=self._patience.pauses[0] if self._patience.pauses else 0,
             backoff_max=max(self._patience.pauses, default=0),
             allowed_methods={"GET", "HEAD"},
-            status_forcelist=tuple(range(500, 600)),
-            respect_retry_after_header=False,  # it would be obeyed without bound; `_patiently` has one
+            respect_retry_after_header=False,
         )
         return {
             "retry": again if retries else None,
