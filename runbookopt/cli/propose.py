@@ -1,6 +1,8 @@
 """`runbookopt propose`: the second half, from bundles to the ledger, a branch and a pull request."""
 
+import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +31,8 @@ def propose(
     """Write the looks of bundles into the ledger, and propose those whose proof holds there.
 
     Nothing in a bundle is believed that git can tell: patch, guard, policy, split and statistics are
-    derived anew.
+    derived anew. Where origin is at GitHub, a token is needed: GITHUB_TOKEN or GH_TOKEN, or RUNBOOKOPT_APP_ID
+    and RUNBOOKOPT_APP_PRIVATE_KEY_FILE of a GitHub App; GITHUB_API_URL says where an Enterprise Server is.
     """
     from runbookopt.repository import Repository
 
@@ -78,10 +81,17 @@ def _safely(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
 
 def _one(repository: "Repository", bundle: "Bundle", *, json: bool) -> None:
     from runbookopt.cli import result
-    from runbookopt.forge.local import LocalForge
+    from runbookopt.cli.flags import settings_of
+    from runbookopt.forge.choice import chosen
+    from runbookopt.forge.github_access import NoToken
     from runbookopt.landing.proposal import propose as land
 
-    proposed = land(repository, LocalForge(repository), bundle)
+    settings = settings_of(repository.root, bundle.runbook, {})
+    try:
+        forge = chosen(settings.forge, repository, os.environ)
+    except NoToken as error:
+        raise NoToken(f"{bundle.runbook}: nothing is proposed: {error}; then run this again") from None
+    proposed = land(repository, forge, bundle, now=datetime.now(UTC))
     if json:
         print(result.proposal_as_json(bundle.runbook, proposed))
     else:
