@@ -224,10 +224,10 @@ class _Evaluating(Struct, frozen=True):
 
     def _declared(self) -> str:
         """Give the digest of the runbook that a winner would be measured against: the default branch's."""
-        source = self.repository.revision(self.repository.base())
-        if self.dossier.path not in source.files(self.dossier.path):
+        try:
+            return digest(self.repository.revision(self.repository.base()).read(self.dossier.path))
+        except FileNotFoundError:
             return self.version.digest
-        return digest(source.read(self.dossier.path))
 
     def _what_it_costs(self, known: Look | None) -> str:
         may = next_look(self.dossier, self.looks)
