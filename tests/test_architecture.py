@@ -15,6 +15,8 @@ PACKAGE = ROOT / "runbookopt"
 FLOORS = {
     "cli": 9,
     "optimization": 8,
+    "evaluation": 8,
+    "scorecard": 7,
     "crew": 6,
     "plan": 8,
     "preparation": 7,
