@@ -22,6 +22,7 @@ FLOORS = {
     "preparation": 7,
     "landing.proposal": 8,
     "landing.merging": 8,
+    "landing.explaining": 8,
     "landing.report": 7,
     "forge.local": 7,
     "forge.choice": 7,

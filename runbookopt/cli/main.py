@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from runbookopt import __version__
-from runbookopt.cli import check, evaluate, init, optimize, propose, pulls, schema, show
+from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show
 from runbookopt.cli.complaint import complain
 from runbookopt.cli.version import Version
 from runbookopt.errors import RunbookoptError
@@ -36,6 +36,7 @@ def runbookopt() -> None:
     app.command("propose")(propose.propose)
     app.command("evaluate")(evaluate.evaluate)
     app.add_typer(pulls.app, name="pulls")
+    app.add_typer(policy.app, name="policy")
     app.command("schema")(schema.schema)
     _run(app)
 

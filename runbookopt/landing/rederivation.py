@@ -167,8 +167,8 @@ def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
         changed_lines=sum(1 for _ in changed_lines(bundle.patch)),
         growth=(len(after) - len(before)) / len(before) if before else None,
         introduced=checked.change.guard.introduces,
-        uncalibrated=_uncalibrated(dossier.rubric),
-        trust=_trust(dossier),
+        uncalibrated=uncalibrated_in(dossier.rubric),
+        trust=trust_in(dossier),
         ledger_notes=notes,
     )
     return decide(dossier.policy, facts)
@@ -319,14 +319,14 @@ def _proof(ledger: Ledger, source: Checked, look: Look, terms: Terms) -> Proof:
     return Proof(may, compared, source.pairs, source.bundle.digest)
 
 
-def _trust(dossier: Dossier) -> Trust | None:
+def trust_in(dossier: Dossier) -> Trust | None:
     """Give the least trust of what may have been reflected on: which of it was is the word of a job."""
     order: tuple[Trust, ...] = get_args(Trust)
     found = (dossier.evidence.task(task).trust for task in dossier.split.train)
     return min(found, key=order.index, default=None)
 
 
-def _uncalibrated(rubric: Rubric) -> tuple[str, ...]:
+def uncalibrated_in(rubric: Rubric) -> tuple[str, ...]:
     """Name the criteria that decide without having earned it, and those that are a judge's."""
     judged = {criterion.id for criterion in rubric.judged}
     by_judge = " (by a judge that nobody has held against labels)"
