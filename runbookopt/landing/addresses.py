@@ -102,7 +102,8 @@ _RECIPIENT = re.compile(
     | (?<![\w+./-])\(?0\d{2,5}\)?[ /-]\d[\d -]{4,12}\d(?![\w-])    # and one country's
     | (?<![\w&/#])\#(?=[\w-]*[a-z])[a-z0-9][\w-]{2,79}             # a channel
     # a bank account
-    | (?<![\w.])(?P<account>(?:IBAN:?\s*)?[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){3,7}(?:[ ]?[A-Z0-9]{1,3})?)(?![\w-])
+    | (?<![\w.])(?P<account>(?:IBAN:?\s*)?[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){3,7}(?:[ ]?[A-Z0-9]{1,3})?)
+      (?![\w-])
     | (?<![\w])(?:bc1|0x)[a-z0-9]{25,62}(?![\w])                   # a wallet
     | \b(?:paste|snippet|file[ -]?sharing|upload|transfer)[ -]?(?:bin|site|service|page)s?\b
     | \b(?:public|shared|external|private|personal|outside|anonymous)[ ](?:paste|gist|drive|folder|bucket

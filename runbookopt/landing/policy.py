@@ -118,7 +118,8 @@ class Facts(Struct, frozen=True):
     `comparison` is None where nobody looked at the held-out tasks. `changed_lines` counts lines added and
     lines removed. `growth` is (characters after - before) / before. `introduced` is the guard's list, class
     by class. `uncalibrated` names the criteria that decide without having earned it. `trust` is the least
-    trust of the train tasks, all of which may be reflected on. `ledger_notes` are sentences on looked-at
+    trust of the train tasks, all of which may be reflected on; `leaning` says which sources carry more than
+    half of the gain alone. `ledger_notes` are sentences on looked-at
     tasks that vanished or changed.
     """
 
@@ -128,6 +129,7 @@ class Facts(Struct, frozen=True):
     introduced: dict[Introduced, tuple[str, ...]] | None = None
     uncalibrated: tuple[str, ...] | None = None
     trust: Trust | None = None
+    leaning: tuple[str, ...] = ()
     ledger_notes: tuple[str, ...] = ()
 
 
@@ -209,6 +211,11 @@ def _conditions(wanted: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield _at_most("growth_at_most", facts.growth, wanted.growth_at_most, "{:.1%}")
     yield _calibrated(wanted, facts.uncalibrated)
     yield _trusted(wanted, facts.trust)
+    yield Reason(
+        "leave_one_source_out",
+        not facts.leaning,
+        _joined(facts.leaning) or "without any one source at least half of the gain is left",
+    )
     yield _introduced(wanted, facts.introduced)
     yield _passing(facts.comparison)
     yield Reason(

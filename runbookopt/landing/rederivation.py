@@ -25,6 +25,7 @@ from runbookopt.landing.discrepancies import (
 from runbookopt.landing.guard import GuardReport, guard
 from runbookopt.landing.held_out import group_digest, pairs
 from runbookopt.landing.policy import Decision, Facts, decide
+from runbookopt.landing.sources import leaning
 from runbookopt.proof.allowance import (
     Allowance,
     Look,
@@ -169,6 +170,7 @@ def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
         introduced=checked.change.guard.introduces,
         uncalibrated=uncalibrated_in(dossier.rubric),
         trust=trust_in(dossier),
+        leaning=leaning(proof.pairs, bundle.changes, dossier.evidence) if proof else (),
         ledger_notes=notes,
     )
     return decide(dossier.policy, facts)

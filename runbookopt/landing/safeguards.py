@@ -16,7 +16,8 @@ _FORBIDS = re.compile(
       |may|leaves)\b | \bnobody\s(?:may|else)\b
     | ^\W*\w+\s+no(?:thing)?\s | \bthere\s(?:is|are)\sno\b | ,\s+not\s(?:by|from|to|in|on|via|through)\b
       | \bstays?\sout\b
-    | \bno\s(?:personal|other|more|further)\b | \b(?:forbidden|prohibited|not\sallowed|refuse|stop)\b
+    | \bno\s(?:personal|other|more|further)\b | \b(?:is|are)\snot\s\w+ed\b
+    | \b(?:forbidden|prohibited|not\sallowed|refuse|stop)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -96,7 +97,26 @@ _LOOSENS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_NUMBER = re.compile(r"[£$€]?\d[\d.,]*%?")
+_COUNTED = {
+    word: value
+    for value, word in enumerate(
+        (
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        )
+    )
+}
 _UPPER = re.compile(
     r"\b(?:up\sto|at\smost|above|over|more\sthan|under|below|no\smore\sthan|exceed\w*|limit\w*|from"
     r"|within|max\w*|by)\b",
@@ -152,7 +172,7 @@ def _loss(sentence: Sentence, fresh: Sequence[Sentence]) -> tuple[str, int]:
     if _wider(sentence, nearest):
         return "raised", nearest.line
     added, missing = _difference(sentence.words, nearest.words)
-    if missing:
+    if missing or _count(sentence.words) > _count(nearest.words):
         return "changed", nearest.line
     forbids = _FORBIDS.search(sentence.text) or not _ESCALATES.search(f"{sentence.lead} {sentence.text}")
     exception = (
@@ -175,7 +195,15 @@ _SMALL = frozenset(["a", "an", "the", "and", "or", "it", "is", "are"])
 
 
 def _is_small(word: str) -> bool:
-    return word in _SMALL or word[0].isdigit()  # numbers are compared by their size
+    return word in _SMALL or _is_number(word)  # numbers are compared by their size
+
+
+def _count(words: Sequence[str]) -> int:
+    return sum(_is_number(word) for word in words)
+
+
+def _is_number(word: str) -> bool:
+    return word[0].isdigit() or word in _COUNTED
 
 
 def _difference(one: Sequence[str], other: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -191,9 +219,14 @@ def _difference(one: Sequence[str], other: Sequence[str]) -> tuple[list[str], li
 
 def _wider(old: Sentence, new: Sentence) -> bool:
     """Tell whether a number changed to where more is let pass."""
-    before, after = ([_value(found) for found in _NUMBER.findall(text)] for text in (old.text, new.text))
-    risen = any(b > a for a, b in zip(before, after, strict=False))
-    fallen = any(b < a for a, b in zip(before, after, strict=False))
+    matcher = SequenceMatcher(None, old.words, new.words, autojunk=False)
+    changed = [
+        (_value(one), _value(other))
+        for kind, start, end, into, until in matcher.get_opcodes()
+        for one, other in zip(old.words[start:end], new.words[into:until], strict=False)
+        if kind == "replace" and _is_number(one) and _is_number(other)
+    ]
+    risen, fallen = any(b > a for a, b in changed), any(b < a for a, b in changed)
     return (
         (risen and not _LOWER.search(old.text))
         or (fallen and not _UPPER.search(old.text))
@@ -202,6 +235,8 @@ def _wider(old: Sentence, new: Sentence) -> bool:
 
 
 def _value(text: str) -> float:
+    if text.casefold() in _COUNTED:
+        return float(_COUNTED[text.casefold()])
     digits = re.sub(r"[^\d.]", "", text.replace(",", "")).strip(".")
     try:
         return float(digits)

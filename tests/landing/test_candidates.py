@@ -53,7 +53,7 @@ def after(case: Case) -> str:
     for edit in case.get("append", []):
         head, section, rest = text.partition(f"\n{edit['section']}\n")
         body, heading, more = rest.partition("\n## ")
-        text = f"{head}{section}{body.rstrip()}\n\n{edit['text'].rstrip()}\n{heading}{more}"
+        text = f"{head}\n{section}\n{body.rstrip()}\n\n{edit['text'].rstrip()}\n{heading}{more}"
     return text
 
 
