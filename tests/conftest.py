@@ -161,6 +161,18 @@ def openai_server() -> ModuleType:
     return _beside("openai_server")
 
 
+@pytest.fixture(scope="session")
+def new_repository() -> Callable[..., Clone]:
+    """Give a maker of repositories for more than one test: `new_repository(folder, {path: content})`."""
+    return new_clone
+
+
+@pytest.fixture(scope="session")
+def github_runner() -> ModuleType:
+    """Give tests/github_runner.py: a machine that runs the steps of our workflows."""
+    return _beside("github_runner")
+
+
 def _beside(name: str) -> ModuleType:
     found = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert found is not None

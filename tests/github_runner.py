@@ -1,0 +1,137 @@
+"""A runner of GitHub Actions as far as our workflows need one: expressions from a table, steps that run bash.
+
+What it does not know (an expression, an action) is an error, so a changed workflow cannot pass unseen.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+from runbookopt.records import read_plain_yaml
+
+PROJECT = Path(__file__).parents[1]
+OF_GITHUB = {"cache/restore", "cache/save", "create-github-app-token", "setup-python", "checkout"}
+"""Actions of GitHub's own that do nothing here: a checkout is what a runner begins with."""
+
+
+class Runner:
+    """One machine: a checkout, its temporary folder, and what the workflow knows of the world."""
+
+    def __init__(self, checkout: Path, folder: Path, known: Mapping[str, str]) -> None:
+        self.checkout = checkout
+        self.temp = folder / "temp"
+        self.temp.mkdir(parents=True)
+        self.artifacts = folder.parent / "artifacts"
+        self.summary = folder / "summary.md"
+        self.output = folder / "output"
+        self.known = dict(known)
+        self.log = ""
+        self.ran: list[str] = []
+
+    def job(self, workflow: str, name: str, *, but: str = "") -> None:
+        """Run the steps of a job, except the one named `but`."""
+        job = read(self.checkout, f".github/workflows/{workflow}.yml")["jobs"][name]
+        for step in job["steps"]:
+            if step.get("name", "") != but or not but:
+                self.step(step, {key: self.evaluated(each) for key, each in job.get("env", {}).items()})
+
+    def step(self, step: Mapping[str, Any], environment: Mapping[str, str] = {}) -> None:
+        """Run one step of a workflow, or of an action; raises CalledProcessError."""
+        more = {key: self.evaluated(each) for key, each in step.get("env", {}).items()}
+        if "run" in step:
+            self._run(step, {**environment, **more})
+        elif step["uses"].startswith("$/"):
+            self._composite(step)
+        else:
+            self._of_github(step["uses"].partition("@")[0].removeprefix("actions/"), step.get("with", {}))
+
+    def evaluated(self, text: object) -> str:
+        """Replace each expression by what is known of it; raises KeyError."""
+        return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: self.known[found[1]], str(text))
+
+    def _run(self, step: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        assert "${{" not in step["run"], "an expression in a script is an injection"
+        options = ["--noprofile", "--norc", "-eo", "pipefail"] if step.get("shell") == "bash" else ["-e"]
+        done = subprocess.run(
+            ["bash", *options, "-c", step["run"]],
+            cwd=self.checkout,
+            env={**self._environment(), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+        )
+        self.log += done.stdout
+        self.ran.append(step["name"])
+        assert done.returncode == 0, (step["name"], done.stdout, self._said())
+
+    def _composite(self, step: Mapping[str, Any]) -> None:
+        action = read(self.checkout, f"{step['uses'].removeprefix('$/')}/action.yml")
+        given = {name: each.get("default", "") for name, each in action["inputs"].items()}
+        given |= step.get("with", {})
+        self.known |= {f"inputs.{name}": self.evaluated(each) for name, each in given.items()}
+        for inner in action["runs"]["steps"]:
+            self.step(inner)
+
+    def _of_github(self, action: str, given: Mapping[str, Any]) -> None:
+        if action == "upload-artifact":
+            shutil.copytree((self.checkout / given["path"]).parent, self.artifacts / given["name"])
+        elif action == "download-artifact":
+            shutil.copytree(self.artifacts / given["name"], self.checkout / given["path"])
+        else:
+            assert action in OF_GITHUB, action
+
+    def _environment(self) -> dict[str, str]:
+        """Give the variables of a step; pip finds nothing but what it is pointed at, and no dependencies."""
+        here = Path(sys.executable).parent
+        return {
+            **os.environ,
+            "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": next(path for path in sys.path if path.endswith("site-packages")),
+            "PIP_NO_DEPS": "1",
+            "PIP_NO_INDEX": "1",
+            "RUNNER_TEMP": str(self.temp),
+            "GITHUB_OUTPUT": str(self.output),
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+        }
+
+    def _said(self) -> str:
+        return "\n".join(path.read_text() for path in self.temp.glob("*.txt"))
+
+
+def read(folder: Path, path: str) -> dict[str, Any]:
+    """Read a workflow or an action, whose key `on` YAML 1.1 takes for true."""
+    data = read_plain_yaml((folder / path).read_bytes(), path)
+    assert isinstance(data, dict)
+    return {("on" if key is True else key): each for key, each in data.items()}
+
+
+def steps(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give every step of a repository's workflows and actions, with its file."""
+    for file in sorted((folder / ".github").rglob("*.yml")):
+        path = file.relative_to(folder).as_posix()
+        data = read(folder, path)
+        for job in data.get("jobs", {"": data.get("runs")}).values():
+            yield from ((path, step) for step in job["steps"])
+
+
+def wheel(folder: Path) -> Path:
+    """Zip this checkout's package as a wheel: what a build makes, without its back end (which is fetched)."""
+    place = folder / "runbookopt-0.1.0-py3-none-any.whl"
+    info = "runbookopt-0.1.0.dist-info"
+    with ZipFile(place, "w") as archive:
+        for file in sorted((PROJECT / "runbookopt").rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(PROJECT))
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: runbookopt\nVersion: 0.1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        scripts = "runbookopt = runbookopt.cli.main:runbookopt"
+        archive.writestr(f"{info}/entry_points.txt", f"[console_scripts]\n{scripts}\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return place

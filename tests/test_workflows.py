@@ -1,0 +1,270 @@
+"""The workflows that `init` writes and that this repository uses: well-formed, safe, and run step by step."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runbookopt.scaffold import WORKFLOWS, Choices, rendered
+
+if TYPE_CHECKING:
+    from tests.conftest import Clone
+    from tests.github_runner import Runner
+
+PROJECT = Path(__file__).parents[1]
+OURS = Choices(("maria-okafor", "support-lead"), ".")
+TOKEN = "a-token-of-the-forge"  # noqa: S105 - made up
+NOT_HERE = {
+    "Install bubblewrap, so that the tests of isolation run": "it changes the machine",
+    "Lint, types, tests": "it is what runs this test",
+}
+PINNED = re.compile(r"uses: actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+
+
+def tool(name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(Path(sys.executable).with_name(name)), *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+def files(pattern: str) -> list[Path]:
+    return sorted((PROJECT / ".github").glob(pattern))
+
+
+def jobs(workflow: str, runner: ModuleType) -> dict[str, Any]:
+    found: dict[str, Any] = runner.read(PROJECT, f".github/workflows/{workflow}.yml")["jobs"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def team(
+    planted: ModuleType, new_repository: Callable[..., "Clone"], tmp_path_factory: pytest.TempPathFactory
+) -> "Clone":
+    """Give a repository with our workflows and one runbook that is easily made better."""
+    paths = [path for path in (PROJECT / ".github").rglob("*") if path.is_file()]
+    workflows = {path.relative_to(PROJECT).as_posix(): path.read_bytes() for path in paths}
+    return new_repository(tmp_path_factory.mktemp("workflows"), {**planted.files(), **workflows})
+
+
+@pytest.fixture(scope="module")
+def known(github_runner: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give what the expressions of the workflows say, where there is no secret and no app."""
+    return {
+        "vars.RUNBOOKOPT_SPEC || '.'": str(github_runner.wheel(tmp_path_factory.mktemp("wheel"))),
+        "github.token": TOKEN,
+        "github.event.repository.default_branch": "main",
+        "steps.app.outputs.token || github.token": TOKEN,
+        "secrets.ANTHROPIC_API_KEY": "",
+        "secrets.OPENAI_API_KEY": "",
+    }
+
+
+@pytest.fixture(scope="module")
+def searched(team: "Clone", known: dict[str, str], github_runner: ModuleType) -> "Runner":
+    """Give the machine of the first job after it has run, in a fresh clone."""
+    checkout = team.again("search", "actions").root
+    runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "search", known)
+    before = team.at_origin("for-each-ref")
+    runner.job("optimize-runbooks", "search")
+    assert team.at_origin("for-each-ref") == before, "the half with models leaves origin alone"
+    return runner
+
+
+@pytest.fixture(scope="module")
+def proposed(searched: "Runner", team: "Clone", known: dict[str, str], github_runner: ModuleType) -> "Runner":
+    """Give the machine of the second job, in a fresh clone of its own."""
+    assert searched.artifacts.is_dir()
+    checkout = team.again("propose", "actions").root
+    runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "propose", known)
+    runner.job("optimize-runbooks", "propose")
+    return runner
+
+
+@pytest.fixture(scope="module")
+def verifying(
+    proposed: "Runner", team: "Clone", known: dict[str, str], github_runner: ModuleType
+) -> "Runner":
+    """Give the machine of the status check of the proposal, about to say its word."""
+    assert proposed.ran
+    base = team.at_origin("rev-parse", "main")
+    commits = {"base": base, "head": team.at_origin("rev-parse", "runbookopt/desk")}
+    events = {
+        f"github.event.pull_request.{side}.sha || github.event.merge_group.{side}_sha": commit
+        for side, commit in commits.items()
+    }
+    checkout = team.again("verify", "actions").root
+    runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "verify", {**known, **events})
+    runner.job("verify-runbooks", "verify", but="Verify")
+    return runner
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"), [("github-workflows", "workflows/*.yml"), ("github-actions", "actions/*/*.yml")]
+)
+def test_workflows_and_actions_are_what_githubs_schema_asks_for(schema: str, pattern: str) -> None:
+    assert len(files(pattern)) > 1
+    checked = tool("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files(pattern)))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_security_linter_finds_nothing_to_object_to() -> None:
+    linted = tool(
+        "zizmor", "--offline", "--no-progress", "--persona=pedantic", "--strict-collection", ".github"
+    )
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+    assert "No findings to report" in linted.stdout + linted.stderr
+
+
+@pytest.mark.parametrize(("path", "template"), {**WORKFLOWS, ".github/CODEOWNERS": "CODEOWNERS"}.items())
+def test_this_repository_uses_the_files_that_init_writes(path: str, template: str) -> None:
+    assert (PROJECT / path).read_text() == rendered(template, OURS)
+
+
+def test_every_action_is_pinned_by_commit_or_our_own_of_the_same_commit() -> None:
+    lines = [line.strip(" -") for file in files("**/*.yml") for line in file.read_text().splitlines()]
+    used = [line for line in lines if line.startswith("uses:")]
+    assert [line for line in used if not line.startswith("uses: $/") and not PINNED.fullmatch(line)] == []
+
+
+def test_one_action_has_one_pin() -> None:
+    text = "".join(file.read_text() for file in files("**/*.yml"))
+    pins = set(re.findall(r"actions/([\w-]+)(?:/\w+)?@([0-9a-f]{40})", text))
+    assert len(pins) == len({name for name, _ in pins})
+
+
+def test_what_talks_to_models_may_not_write_and_what_may_write_has_no_models_key(
+    github_runner: ModuleType,
+) -> None:
+    both = jobs("optimize-runbooks", github_runner)
+    assert both["search"]["permissions"] == {"contents": "read"}
+    assert both["propose"]["permissions"] == {"contents": "write", "pull-requests": "write"}
+    assert "API_KEY" not in str(both["propose"])
+    holding = [step["name"] for step in both["search"]["steps"] if "token" in str(step.get("env", ""))]
+    assert holding == ["Fetch the ledger, and leave GitHub for a folder of this machine"]
+
+
+def test_the_status_check_serves_forks_and_runs_nothing_of_the_pull_request(
+    github_runner: ModuleType,
+) -> None:
+    workflow = github_runner.read(PROJECT, ".github/workflows/verify-runbooks.yml")
+    assert set(workflow["on"]) == {"pull_request", "merge_group"}
+    (job,) = workflow["jobs"].values()
+    assert job["permissions"] == {"contents": "read"}
+    assert "secrets." not in str(workflow)
+    assert job["steps"][0]["with"]["ref"] == "${{ env.BASE }}"
+    assert not any(step.get("uses", "").startswith("$/") for step in job["steps"])
+
+
+def test_no_workflow_may_do_anything_by_default(github_runner: ModuleType) -> None:
+    for file in files("workflows/*.yml"):
+        assert github_runner.read(PROJECT, file.relative_to(PROJECT).as_posix())["permissions"] == {}
+
+
+@pytest.mark.slow
+def test_the_first_job_leaves_a_bundle_for_each_look(searched: "Runner") -> None:
+    bundles = list((searched.artifacts / "runbookopt-bundles").iterdir())
+    assert searched.output.read_text() == f"bundles={len(bundles)}\n" == "bundles=1\n", searched.log
+    assert searched.summary.read_text().startswith("### Search and proof\n\n    ")
+
+
+@pytest.mark.slow
+def test_the_second_job_writes_down_the_looks_and_opens_the_pull_requests(
+    proposed: "Runner",
+    team: "Clone",
+) -> None:
+    branches = team.at_origin("for-each-ref", "--format=%(refname:short)", "refs/heads/runbookopt")
+    assert branches.split() == ["runbookopt/desk"]
+    assert (
+        len(team.at_origin("ls-tree", "-r", "--name-only", "refs/runbookopt/ledger", "looks/").split()) == 1
+    )
+    assert "### Proposals" in proposed.summary.read_text()
+
+
+@pytest.mark.slow
+def test_a_next_night_knows_the_looks_of_the_last_one(
+    proposed: "Runner",
+    team: "Clone",
+    known: dict[str, str],
+    github_runner: ModuleType,
+) -> None:
+    assert proposed.ran
+    checkout = team.again("next", "actions").root
+    runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "next", known)
+    fetch = jobs("optimize-runbooks", github_runner)["search"]["steps"][1]
+    runner.step(fetch)
+    ours = team.git("ls-remote", str(runner.temp / "origin.git"), "refs/runbookopt/ledger")
+    assert ours.split()[0] == team.at_origin("rev-parse", "refs/runbookopt/ledger")
+    assert str(runner.temp) in (checkout / ".git/config").read_text()
+
+
+@pytest.mark.slow
+def test_the_token_is_in_no_file_and_no_log_of_any_job(
+    searched: "Runner", proposed: "Runner", verifying: "Runner"
+) -> None:
+    for runner in (searched, proposed, verifying):
+        assert TOKEN not in runner.log
+        texts = [path.read_bytes() for path in runner.checkout.parent.rglob("*") if path.is_file()]
+        assert not [text for text in texts if TOKEN.encode() in text]
+
+
+@pytest.mark.slow
+def test_the_status_check_has_both_commits_at_hand_and_nobody_to_push_to(
+    verifying: "Runner", team: "Clone"
+) -> None:
+    for side in ("base", "head"):
+        commit = verifying.known[
+            f"github.event.pull_request.{side}.sha || github.event.merge_group.{side}_sha"
+        ]
+        assert team.git("cat-file", "-t", commit, at=verifying.checkout) == "commit"
+    assert team.git("remote", "get-url", "origin", at=verifying.checkout) == str(
+        verifying.temp / "origin.git"
+    )
+    assert team.git("ls-remote", "--symref", "origin", "HEAD", at=verifying.checkout).startswith(
+        "ref: refs/heads/main"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("runbookopt.cli.verify") is None, reason="`runbookopt verify` is not built yet")
+def test_the_status_check_says_its_word(verifying: "Runner", github_runner: ModuleType) -> None:
+    job = jobs("verify-runbooks", github_runner)["verify"]
+    (step,) = (step for step in job["steps"] if step.get("name") == "Verify")
+    verifying.step(step, {key: verifying.evaluated(each) for key, each in job["env"].items()})
+    assert (verifying.temp / "verify.txt").read_text()
+
+
+@pytest.mark.slow
+def test_no_run_line_is_left_untried(
+    searched: "Runner", proposed: "Runner", verifying: "Runner", github_runner: ModuleType
+) -> None:
+    tried = {*searched.ran, *proposed.ran, *verifying.ran, *NOT_HERE, "Verify"}
+    assert [
+        step["name"]
+        for _, step in github_runner.steps(PROJECT)
+        if "run" in step and step["name"] not in tried
+    ] == []
+
+
+@pytest.mark.slow
+def test_what_is_printed_gives_the_machine_no_commands(
+    searched: "Runner",
+) -> None:
+    hostile = "::add-mask::x\n```\n# A heading\n"
+    (searched.temp / "hostile.txt").write_text(hostile)
+    before, searched.log = searched.log, ""
+    action = "$/.github/actions/runbookopt-summary"
+    searched.step({"uses": action, "with": {"title": "Said", "file": "hostile.txt"}})
+    first, *said, last = searched.log.splitlines()
+    assert first.startswith("::stop-commands::")
+    assert (last, "\n".join(said).strip()) == (
+        f"::{first.removeprefix('::stop-commands::')}::",
+        hostile.strip(),
+    )
+    shown = searched.summary.read_text().partition("### Said\n\n")[2]
+    assert all(line.startswith("    ") for line in shown.splitlines())
+    searched.log += before
