@@ -106,7 +106,16 @@ def normalised(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
 
 def runs_of_words(value: Any, length: int) -> frozenset[tuple[str, ...]]:  # noqa: ANN401 - see above
     """Give every run of `length` words of a normalised input or text; none where it is shorter."""
-    words = normalised(value).split()
+    return runs(words_of(value), length)
+
+
+def words_of(value: Any) -> list[str]:  # noqa: ANN401 - see above
+    """Give the words of a normalised input or text."""
+    return normalised(value).split()
+
+
+def runs(words: Sequence[str], length: int) -> frozenset[tuple[str, ...]]:
+    """Give every run of `length` of these words; none where there are fewer."""
     return frozenset(zip(*(words[start:] for start in range(length)), strict=False))
 
 

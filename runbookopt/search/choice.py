@@ -4,6 +4,7 @@ import math
 import random
 import statistics as sample
 from collections.abc import Sequence
+from operator import getitem
 
 from msgspec import Struct
 
@@ -48,7 +49,8 @@ def choose(pool: Sequence[Member], *, closeness: float, doubt: float) -> Choice:
     best = max(range(len(pool)), key=lambda number: (pool[number].score, -number))
     close = [number for number in range(len(pool)) if _close(pool[number], pool[best], closeness)]
     chosen = min(close, key=lambda number: (len(pool[number].candidate.text), -number))
-    if chosen and by_chance(pool, chosen) > doubt * max(1, FEW / (len(pool) - 1)):
+    bar = doubt * max(1, FEW / max(1, len(pool) - 1))
+    if chosen and bar < 1 and by_chance(pool, chosen) > bar:
         chosen = 0
     return Choice(chosen, max(0.0, pool[chosen].score - (optimism(pool) if chosen else 0.0)))
 
@@ -66,37 +68,38 @@ def by_chance(pool: Sequence[Member], chosen: int) -> float:
     task by task, and the largest statistic counts (maxT: Westfall and Young, Resampling-Based Multiple
     Testing, 1993): members that are much alike cost no more than one.
     """
-    gains = {_gains(pool[0], member) for member in pool[1:]}
-    seen = _gains(pool[0], pool[chosen]).statistic(0) - ROUNDING
-    rng, tasks = random.Random(0), len(pool[0].validation)
-    flips = [rng.getrandbits(tasks) for _ in range(FLIPS)]
-    as_clear = sum(max(each.statistic(flip) for each in gains) >= seen for flip in flips)
-    return (1 + as_clear) / (1 + FLIPS)
+    seed = pool[0]
+    gains = {_gains(seed, member) for member in pool[1:]}
+    rng, tasks = random.Random(0), len(seed.validation)
+    flips = [rng.getrandbits(tasks).to_bytes(-(-tasks // 8), "little") for _ in range(FLIPS)]
+    seen = _statistic(_flipped_sums(_gains(seed, pool[chosen])), bytes(len(flips[0]))) - ROUNDING
+    less_clear = flips
+    for each in gains:
+        tables = _flipped_sums(each)
+        less_clear = [flip for flip in less_clear if _statistic(tables, flip) < seen]
+    return (1 + FLIPS - len(less_clear)) / (1 + FLIPS)
 
 
-class _Gains(Struct, frozen=True):
-    """A member's gains over the seed: of each size, the tasks won and the tasks lost, as sets of bits."""
-
-    sizes: tuple[tuple[float, int, int], ...]
-    norm: float
-
-    def statistic(self, flip: int) -> float:
-        """Give the sum of the gains by their norm, with the signs of the tasks in `flip` turned."""
-        total = 0.0
-        for size, won, lost in self.sizes:
-            turned = flip & (won | lost)
-            total += size * ((won ^ turned).bit_count() - (lost ^ turned).bit_count())
-        return total / self.norm if self.norm else 0.0
+def _gains(seed: Member, member: Member) -> tuple[float, ...]:
+    """Give a member's gains over the seed, task by task."""
+    return tuple(member.validation[task].score - before.score for task, before in seed.validation.items())
 
 
-def _gains(seed: Member, member: Member) -> _Gains:
-    found: dict[float, list[int]] = {}
-    for bit, (task, before) in enumerate(seed.validation.items()):
-        gain = member.validation[task].score - before.score
-        if gain:
-            found.setdefault(abs(gain), [0, 0])[gain < 0] |= 1 << bit
-    sizes = tuple((size, won, lost) for size, (won, lost) in sorted(found.items()))
-    return _Gains(sizes, math.sqrt(sum(size**2 * (won | lost).bit_count() for size, won, lost in sizes)))
+def _flipped_sums(gains: tuple[float, ...]) -> list[list[float]]:
+    """Give for each eight gains their sum by the norm of all, under each of the 256 ways to flip signs."""
+    norm = math.sqrt(math.fsum(gain**2 for gain in gains)) or 1.0
+    tables = []
+    for start in range(0, len(gains), 8):
+        sums = [0.0]
+        for gain in gains[start : start + 8]:
+            sums = [each + gain / norm for each in sums] + [each - gain / norm for each in sums]
+        tables.append(sums)
+    return tables
+
+
+def _statistic(tables: Sequence[Sequence[float]], flip: bytes) -> float:
+    """Give the sum of the gains by their norm, with the signs of the tasks in `flip` turned."""
+    return sum(map(getitem, tables, flip))
 
 
 def optimism(pool: Sequence[Member]) -> float:

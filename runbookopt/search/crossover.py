@@ -57,8 +57,8 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> str:
 def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:
     """Give what an edit changes; where it begins and ends as the base does, nothing is looked for."""
     new = _lines(edit.text)
-    head = _alike(base, new)
-    tail = _alike(base[head:][::-1], new[head:][::-1])
+    head = shared_start(base, new)
+    tail = shared_start(base[head:][::-1], new[head:][::-1])
     matcher = SequenceMatcher(
         None, base[head : len(base) - tail], new[head : len(new) - tail], autojunk=False
     )
@@ -70,8 +70,8 @@ def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:
     ]
 
 
-def _alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """Count the lines that both begin with."""
+def shared_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """Count the lines, or words, that both begin with."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (mine, its) in pairs if mine != its), min(len(one), len(other)))
 

@@ -1,11 +1,13 @@
 """Reflection, pure: what a reflector is shown, and which of its proposals may be tried at all."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from runbookopt import runbook as runbooks
-from runbookopt.evidence.split import runs_of_words
+from runbookopt.evidence.split import runs, words_of
 from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Tried
+from runbookopt.search.crossover import shared_start
 from runbookopt.search.known import Known
 from runbookopt.search.problem import COPIED_WORDS, Minibatch
 
@@ -58,5 +60,15 @@ def forbids(parent: Runbook, text: str) -> str | None:
 
 
 def _copies(known: Known, text: str, parent: str) -> bool:
-    new = runs_of_words(text, COPIED_WORDS) - runs_of_words(parent, COPIED_WORDS)
-    return any(0 < known.limits.copies.get(run, 0) < SHARED_BY for run in new)
+    """Tell whether a run of words is a task's and was not in the parent; only what is new is looked at."""
+    words, before = _words(text), _words(parent)
+    head = shared_start(words, before)
+    tail = shared_start(words[head:][::-1], before[head:][::-1])
+    new = words[max(0, head - COPIED_WORDS + 1) : len(words) - tail + COPIED_WORDS - 1]
+    copied = {run for run in runs(new, COPIED_WORDS) if 0 < known.limits.copies.get(run, 0) < SHARED_BY}
+    return bool(copied and copied - runs(before, COPIED_WORDS))
+
+
+@lru_cache(maxsize=4)  # today's proposal is tomorrow's parent
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(words_of(text))
