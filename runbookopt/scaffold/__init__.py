@@ -33,7 +33,7 @@ OWNERS_AT = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 """Where GitHub looks for it; the first that is there counts."""
 
 
-_LOGIN = re.compile(r"[\w.+-]+(?:/[\w.-]+|@[\w.-]+)?", re.ASCII)
+_LOGIN = re.compile(r"\w[\w.+-]*(?:/[\w.-]+|@[\w.-]+)?", re.ASCII)
 _SPEC = re.compile(r"(?! )[^\x00-\x1f\x7f'\"$\\{}]+")
 
 
