@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbookopt.forge.protection import OUR_CHECK
+from runbookopt.landing.protections import WORKFLOWS as WORKFLOW_OF_OUR_CHECK
 from runbookopt.scaffold import WORKFLOWS, Choices, rendered
 
 if TYPE_CHECKING:
@@ -158,6 +160,12 @@ def test_the_status_check_serves_forks_and_runs_nothing_of_the_pull_request(
     assert "secrets." not in str(workflow)
     assert job["steps"][0]["with"]["ref"] == "${{ env.BASE }}"
     assert not any(step.get("uses", "").startswith("$/") for step in job["steps"])
+
+
+def test_the_status_check_has_the_name_that_policies_ask_for(github_runner: ModuleType) -> None:
+    (job,) = jobs("verify-runbooks", github_runner).values()
+    assert job["name"] == OUR_CHECK
+    assert (PROJECT / WORKFLOW_OF_OUR_CHECK).is_file()
 
 
 def test_no_workflow_may_do_anything_by_default(github_runner: ModuleType) -> None:

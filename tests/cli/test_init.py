@@ -8,6 +8,7 @@ import pytest
 
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.library import Folder
+from runbookopt.landing.codeowners import owners_of, read_owners
 from runbookopt.landing.policy import read_policy
 from runbookopt.lint import lint
 from runbookopt.scaffold import Choices, pieces, put, rendered
@@ -127,6 +128,27 @@ def test_owners_go_where_github_reads_them_and_the_file_owns_itself(tmp_path: Pa
     assert "/runbooks/**/rubric.yaml @ana" in lines
     assert ("/.github/ @ana" if place.startswith(".github") else f"/{place} @ana") in lines
     assert done(tmp_path)[place] == "leave"
+
+
+@pytest.mark.parametrize("file", ["rubric.yaml", "policy.yaml"])
+@pytest.mark.parametrize("name", ["triage", "support/triage"])
+def test_rubric_and_policy_are_owned_however_deep_they_lie(file: str, name: str) -> None:
+    lines = read_owners(rendered("CODEOWNERS", CHOICES))
+    assert owners_of(lines, f"runbooks/{name}/{file}") == ("@ana",)
+    assert owners_of(lines, f"runbooks/{name}/RUNBOOK.md") == ()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "trajectories/triage/people.labels.jsonl",
+        "runbookopt.yaml",
+        ".github/CODEOWNERS",
+        ".github/workflows/verify-runbooks.yml",
+    ],
+)
+def test_what_else_decides_is_owned(path: str) -> None:
+    assert owners_of(read_owners(rendered("CODEOWNERS", CHOICES)), path) == ("@ana",)
 
 
 def test_an_owner_that_the_team_has_named_is_not_named_again(tmp_path: Path) -> None:
