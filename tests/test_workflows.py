@@ -276,3 +276,12 @@ def test_what_is_printed_gives_the_machine_no_commands(
     shown = searched.summary.read_text().partition("### Said\n\n")[2]
     assert all(line.startswith("    ") for line in shown.splitlines())
     searched.log += before
+
+
+def test_the_set_up_page_names_every_variable_and_secret_that_the_workflows_read() -> None:
+    page = (PROJECT / "docs/team-setup.md").read_text()
+    text = "".join(file.read_text() for file in files("**/*.yml"))
+    named = set(re.findall(r"\b(?:vars|secrets)\.(\w+)", text))
+    assert len(named) > 3
+    assert [name for name in sorted(named) if f"`{name}`" not in page] == []
+    assert [path for path in WORKFLOWS if path not in page and "actions/" not in path] == []
