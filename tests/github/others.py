@@ -97,7 +97,7 @@ class Others:
 
     def _tree(self, start: str | None, files: Mapping[str, str | bytes | None]) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            bare, index = self.world.bare, {"GIT_INDEX_FILE": f"{folder}/index"}
+            bare, index = self.world.bare, {"GIT_INDEX_FILE": f"{folder}/index", "GIT_WORK_TREE": folder}
             if start:
                 bare.git("read-tree", start, environ=index)
             for path, text in files.items():
