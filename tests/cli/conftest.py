@@ -1,7 +1,9 @@
 """A repository whose agent, reflector and judge are models behind one scripted server."""
 
+import base64
 import json
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -17,7 +19,10 @@ from runbookopt.repository import Repository
 if TYPE_CHECKING:
     from tests.conftest import Clone, Files, Ran
 
-KEY = "sk-made-up-4f1c9e07d2b85a63"
+KEY = "Made-Up.4f1c9e07d2b85a63"
+"""The key of all models: no pattern of a vendor knows it, so that it is found by its value or not at all."""
+
+TALKATIVE = {"LITELLM_LOG": "DEBUG", "OPENAI_LOG": "debug", "RUNBOOKOPT_TRACEBACK": "1"}
 PRICES = {"agent": (1.0, 0.5, 2.0), "reflector": (2.0, 2.0, 4.0), "judge": (3.0, 1.0, 9.0)}
 """Dollars for a million tokens of a prompt, of what of it is cached, and of a completion."""
 
@@ -51,7 +56,20 @@ class Modelled:
         self.server = server
 
     def run(self, *flags: str, environ: Mapping[str, str] = {}) -> "Ran":
-        return self.clone.run("optimize-runbook", "desk", *flags, environ={"OPENAI_API_KEY": KEY, **environ})
+        """Run it, with all that could make libraries say more than they should."""
+        told = {"OPENAI_API_KEY": KEY, **TALKATIVE, **environ}
+        return self.clone.run("optimize-runbook", "desk", *flags, environ=told)
+
+    def places_of_the_key(self, *printed: str) -> list[str]:
+        """Give where the key is, as it is or encoded: in what was printed, in a file, in an object of git."""
+        texts = {f"printed {number}": text.encode() for number, text in enumerate(printed)}
+        for root in (self.clone.root, self.clone.origin):
+            texts |= {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+            told = ["git", "-C", str(root), "cat-file", "--batch", "--batch-all-objects"]
+            texts[f"objects of {root}"] = subprocess.run(told, check=True, capture_output=True).stdout
+        core = KEY.partition(".")[2].encode()
+        forms = (core, core.hex().encode(), base64.b64encode(KEY.encode())[:-4], core[::-1])
+        return [place for place, text in texts.items() if any(form in text for form in forms)]
 
     def found(self, *flags: str, environ: Mapping[str, str] = {}) -> dict[str, Any]:
         """Run it with `--json`, and give what came of it."""

@@ -103,6 +103,7 @@ def complaint(modelled: "Modelled", *flags: str, seconds: float = 30) -> str:
     assert time.monotonic() - began < seconds
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1), ran
     assert (modelled.clone.root / ".runbookopt/journal.sqlite3").exists()
+    assert modelled.places_of_the_key(ran.stdout, ran.stderr) == []
     return ran.stderr.strip().replace(modelled.server.url, "URL")
 
 
@@ -110,9 +111,8 @@ def complaint(modelled: "Modelled", *flags: str, seconds: float = 30) -> str:
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("unauthorized", "URL does not accept the key: set OPENAI_API_KEY (Incorrect API key provided: "),
+        ("unauthorized", "URL does not accept the key: set OPENAI_API_KEY (Incorrect API key provided: ["),
         ("unknown_model", "URL knows no such model: correct its name, or api_base (The model `agent` does"),
-        ("no_credit", "URL gives no credit any more: add some, or set another OPENAI_API_KEY (You exceed"),
     ],
 )
 def test_what_a_person_must_set_right_ends_the_run_with_one_line(
@@ -181,9 +181,8 @@ def test_a_key_that_is_taken_back_leaves_the_journal_and_the_same_command_goes_o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [60, 300])
 def test_a_killed_run_goes_on_and_asks_again_only_for_what_was_in_flight(
-    modelling: "Modelling", faultless: "Done", after: int
+    modelling: "Modelling", faultless: "Done"
 ) -> None:
     modelled = modelling(latency=0.05)
     program = Path(sys.executable).with_name("optimize-runbook")
@@ -194,7 +193,7 @@ def test_a_killed_run_goes_on_and_asks_again_only_for_what_was_in_flight(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        while len(modelled.server.heard) < after:
+        while len(modelled.server.heard) < 300:
             assert process.poll() is None, process.communicate()
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
