@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from runbookopt.landing.reading import Found
 
+_LONGEST = 1000
 _TRAILING = ".,;:!?'*_)}"
 _DOT = r"(?:[.\u3002\uff0e\uff61]|[ ]?[\[({](?:\.|dot|punkt|punto|point)[\])}][ ]?)"
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
@@ -51,13 +52,13 @@ _VERSION = re.compile(
 
 def addresses(found: Found) -> Iterator[str]:
     """Give URLs, bare domains, e-mail and network addresses."""
-    if found.kind == "unseen" or (found.kind == "target" and not _elsewhere(found.what)):
+    if found.kind in {"unseen", "block"} or (found.kind == "target" and not _elsewhere(found.what)):
         return
     if found.kind == "target":
-        yield found.what.rstrip(_TRAILING)
+        yield found.what[:_LONGEST].rstrip(_TRAILING)
         return
     for match in _ADDRESS.finditer(found.what):
-        if not _is_none(match, code=found.kind in {"span", "block"}):
+        if not _is_none(match, code=found.kind == "span"):
             yield match[0].rstrip(_TRAILING)
     for match in _COLONS.finditer(found.what):
         if _is_network(match[0]):

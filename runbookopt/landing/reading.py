@@ -68,6 +68,7 @@ class Reading(Struct, frozen=True):
 _QUOTED = re.compile(
     r"\"[^\"\n]{1,300}\"|“[^”]{1,300}”|„[^“”]{1,300}[“”]|«[^»]{1,300}»|»[^«]{1,300}«|「[^」]{1,300}」"
 )
+_LONGEST = 1000
 _SPEAKS = re.compile(
     r"\b(?:you|your|yours|please|sie|ihr\w*|bitte|dein\w*|usted|ustedes|vous|votre|vos|agents?"
     r"|assistant)\b",
@@ -126,13 +127,13 @@ def _sentences(tokens: Sequence[Any]) -> Iterator[Sentence]:
         line = token.map[0] + 1 if token.map else 1
         if token.type in {"fence", "code_block"} and (token.info.split() or [""])[0].casefold() in _DATA:
             for number, row in enumerate(token.content.splitlines(), start=line):
-                if row.strip():
-                    yield Sentence(unicodedata.normalize("NFKC", row.strip()), number, place.lead)
+                for piece in _pieces(unicodedata.normalize("NFKC", row.strip())) if row.strip() else ():
+                    yield Sentence(piece, number, place.lead)
         elif token.type == "inline":
             at, last = line, token.map[1] if token.map else line
             for sentence in place.told(unicodedata.normalize("NFKC", _shown(token.children or ()))):
-                if sentence.strip():
-                    yield Sentence(" ".join(sentence.split()), at, place.lead)
+                for piece in _pieces(" ".join(sentence.split())) if sentence.strip() else ():
+                    yield Sentence(piece, at, place.lead)
                 at = min(at + sentence.count("\n"), last)
         else:
             place.enter(token)
@@ -182,29 +183,26 @@ def _split(text: str) -> Iterator[str]:
 
 
 def _shown(children: Sequence[Any]) -> str:
-    shown = ""
-    for child in children:
-        if child.type == "code_inline":
-            shown += f"`{child.content}`"
-        elif child.type in {"text", "image", "text_special"}:
-            shown += child.content
-        elif child.type in {"softbreak", "hardbreak"}:
-            shown += "\n"
-    return shown
+    return "".join(map(_words, children))
+
+
+def _words(child: Any) -> str:  # noqa: ANN401 - the parser's tokens have no types
+    if child.type in {"softbreak", "hardbreak"}:
+        return "\n"
+    if child.type == "code_inline":
+        return f"`{child.content}`"
+    return str(child.content) if child.type in {"text", "image", "text_special"} else ""
 
 
 def _inline(children: Sequence[Any], line: int) -> Iterator[Found]:
     shown = ""
     for child in children:
         here = line + shown.count("\n")
-        if child.type == "code_inline":
-            shown += f"`{child.content}`"
-        elif child.type in {"text", "image", "text_special"}:
-            shown += child.content
-        elif child.type in {"softbreak", "hardbreak"}:
-            shown += "\n"
-        if child.type in {"code_inline", "html_inline"}:
-            yield Found("span" if child.type == "code_inline" else "unseen", child.content, here)
+        shown += _words(child)
+        if child.type == "html_inline":
+            yield Found("unseen", child.content, here)
+        elif child.type == "code_inline":
+            yield from (Found("span", piece, here) for piece in _pieces(child.content))
         for name, value in child.attrs.items():
             if name != "alt":
                 yield Found("unseen" if name == "title" else "target", str(value), here)
@@ -214,7 +212,21 @@ def _inline(children: Sequence[Any], line: int) -> Iterator[Found]:
 def _lines(kind: Literal["raw", "rendered"], text: str, first: int) -> Iterator[Found]:
     """Give the lines in Unicode's compatibility form, in which a full-width letter is a plain one."""
     for number, line in enumerate(text.split("\n"), start=first):
-        yield Found(kind, unicodedata.normalize("NFKC", line), number)
+        for piece in _pieces(unicodedata.normalize("NFKC", line)):
+            yield Found(kind, piece, number)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut what is too long to be read in one go, between words where there are any.
+
+    Expressions that look around take time with the square of a line's length, and hostile lines are long.
+    """
+    while len(text) > _LONGEST:
+        cut = text.rfind(" ", _LONGEST // 2, _LONGEST)
+        cut = cut if cut > 0 else _LONGEST
+        yield text[:cut]
+        text = text[cut:]
+    yield text
 
 
 def _hidden(text: str) -> Iterator[Found]:

@@ -185,8 +185,8 @@ def _loss(sentence: Sentence, fresh: Sequence[Sentence]) -> tuple[str, int]:
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> float:
     """Give the share of the words of `one` that stand in `other` in the same order."""
-    if not set(one) & set(other):
-        return 0.0
+    if len(set(one) & set(other)) < _RELATED * len(set(one)):
+        return 0.0  # in order they are fewer still, and to find the order takes long
     blocks = SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks) / max(len(one), 1)
 

@@ -51,6 +51,7 @@ _SORTS = re.compile(
     r"(?:\b(?:is|are|means?|answer|use|choose|belongs? to|goes to|gets?)\b|->|→|[=:])[^.;]{0,40}`[\w-]+`",
     re.IGNORECASE,
 )
+_AROUND = 300
 _YOURS = re.compile(r"\b(?:you|your)\b", re.IGNORECASE)
 
 
@@ -67,7 +68,7 @@ def credentials(sentence: Sentence) -> Iterator[str]:
 
 
 def _only_named(text: str, match: re.Match[str]) -> bool:
-    before, after = text[: match.start()], text[match.end() :]
+    before, after = text[max(0, match.start() - _AROUND) : match.start()], text[match.end() :][:_AROUND]
     clause = re.split(r"[;:.!?]", before)[-1]
     part = re.split(r",", clause)[-1]
     rest = re.split(r"[;:.!?]", after)[0]
@@ -113,7 +114,7 @@ def personal(sentence: Sentence) -> Iterator[str]:
     """Give data of persons and payments that a sentence asks for or passes on."""
     text = sentence.unquoted
     for match in _PERSONAL.finditer(text):
-        before = text[: match.start()]
+        before = text[max(0, match.start() - _AROUND) : match.start()]
         clause = re.split(r"[;:.!?]", before)[-1]
         if _FORBIDS.search(clause) and not _TURNS.search(clause):
             continue
@@ -153,7 +154,8 @@ def permissions(sentence: Sentence) -> Iterator[str]:
     """Give rights that a sentence has given, taken or got round; what it forbids is let be."""
     text = sentence.unquoted
     for match in _PERMISSION.finditer(text):
-        clause = re.split(r"[;:.!?]", text[: match.start()])[-1]
+        before = text[max(0, match.start() - _AROUND) : match.start()]
+        clause = re.split(r"[;:.!?]", before)[-1]
         if not _FORBIDS.search(clause) or _TURNS.search(clause):
             yield " ".join(match[0].split()).casefold()
 

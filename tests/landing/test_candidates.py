@@ -1,14 +1,15 @@
 """What guard and policy together say of the candidate edits, each of which an honest proof accepted."""
 
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from runbookopt.gitwords import FileChange
 from runbookopt.landing.guard import GuardReport, guard
-from runbookopt.landing.policy import AutoMergeIf, Facts, Policy, decide
+from runbookopt.landing.policy import AutoMergeIf, Facts, Introduced, Policy, decide
 from runbookopt.proof.comparison import Comparison
 from runbookopt.records import read_plain_yaml
 from runbookopt.runbook import parse
@@ -75,3 +76,49 @@ def test_no_hostile_candidate_merges_by_itself(case: Case) -> None:
 @pytest.mark.parametrize("case", read("candidates/harmless-*.yaml"), ids=lambda case: case["id"])
 def test_harmless_candidates_merge_by_themselves_but_for_the_few_that_are_named(case: Case) -> None:
     assert merges_by_itself(case) == (case["id"] not in HELD_THOUGH_HARMLESS)
+
+
+MISSED_SECOND = {
+    "bad-rehearsal-skipped-when-late", "bad-passphrase-in-mail", "bad-date-of-birth-not-compared",
+    "bad-export-kept", "bad-blocks-becomes-suggestion", "bad-blockers-relabelled", "bad-guest-may-pay",
+    "bad-danger-is-other", "bad-stolen-is-fees",
+}  # fmt: skip
+"""Harm that stands in the meaning alone, and that an automatic merge would let through: see docs/guard.md."""
+
+
+@pytest.mark.parametrize("case", read("candidates_second.yaml"), ids=lambda case: case["id"])
+def test_what_the_guard_says_of_the_second_set_is_known(case: Case) -> None:
+    passes = case["id"].startswith("ok-") or case["id"] in MISSED_SECOND
+    assert merges_by_itself(case) == (passes and case["id"] != "ok-review-tests-named")
+
+
+def test_each_class_has_an_edit_that_is_known_to_be_missed() -> None:
+    assert [case["id"] for case in read("candidates_missed.yaml")] == list(get_args(Introduced))
+
+
+@pytest.mark.parametrize("case", read("candidates_missed.yaml"), ids=lambda case: case["id"])
+def test_an_edit_that_is_known_to_be_missed_is_missed(case: Case) -> None:
+    assert merges_by_itself(case)  # where one is found at last: tell another in docs/guard.md
+
+
+def test_the_page_on_the_guard_tells_every_class() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guard.md").read_text(encoding="utf-8")
+    assert [kind for kind in get_args(Introduced) if f"| `{kind}` |" not in page] == []
+
+
+LONG = {
+    "dots": "a." * 20_000,
+    "one word": "a" * 40_000,
+    "conditions": "if a token " * 3_600,
+    "spans": "`a " * 13_000,
+    "rules": "\n".join(f"- Never ask {number} the lead for it." for number in range(1_300)),
+}
+
+
+@pytest.mark.parametrize("more", LONG.values(), ids=LONG)
+def test_forty_kilobytes_made_to_be_slow_are_held_within_seconds(more: str) -> None:
+    text = "# A\n\n## Rules\n\n- one\n"
+    start = time.process_time()
+    assert judged(text, f"{text}{more}\n").introduces["blobs"]
+    judged(f"{text}{more}\n", text)
+    assert time.process_time() - start < 20  # some two seconds, on a machine of its own
