@@ -429,7 +429,8 @@ class Repository:
             return {}, ()
         url, token = self._credentials[0], self._credentials[1]()
         secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        before = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        count = os.environ.get("GIT_CONFIG_COUNT", "")
+        before = int(count) if count.isdecimal() else 0
         shown = {**_QUIET, "GIT_CONFIG_COUNT": str(before + 2)}
         for number, value in enumerate(("", f"Authorization: Basic {secret}"), start=before):
             shown[f"GIT_CONFIG_KEY_{number}"] = f"http.{url}.extraHeader"

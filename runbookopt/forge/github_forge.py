@@ -122,6 +122,7 @@ class GithubForge(GithubPulls):
 
     def _finished(self, there: words.Answer, draft: Draft) -> PullRequest:
         """Do what is still to be done, and then write so into the body."""
+        there = self._at_its_head(there, draft)
         notes = [*self._labelled(there, draft), *self._requested(there, draft.reviewers, draft.teams)]
         against = self._waits_for_itself(there, draft)
         notes += against
@@ -133,6 +134,18 @@ class GithubForge(GithubPulls):
         self._supersede(there, draft)
         now = self._answer(there.number)
         return replace(self._read(now, self._fetched([now])), notes=tuple(notes))
+
+    def _at_its_head(self, there: words.Answer, draft: Draft) -> words.Answer:
+        """Wait until the pull request is at what was pushed, which GitHub does not see at once."""
+
+        def look() -> words.Answer | None:
+            now = self._answer(there.number)
+            return now if now.head.sha == draft.head else None
+
+        found = there if there.head.sha == draft.head else self._client.awaited(look)
+        if found is None:
+            raise PushRejected(f"pull request {there.number} is not at {draft.head[:12]}, which was pushed")
+        return found
 
     def _labelled(self, there: words.Answer, draft: Draft) -> Iterator[str]:
         def missing(pull: words.Answer) -> list[str]:

@@ -3,7 +3,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,42 +11,41 @@ from runbookopt.landing.bundle import write_bundle
 from runbookopt.proof.allowance import allowance
 from runbookopt.proof.ledger import Ledger
 from runbookopt.repository import Repository
+from tests.conftest import Clone
+from tests.github.double import Github
 
-if TYPE_CHECKING:
-    from tests.conftest import Clone
-
-Make = Callable[..., "Clone"]
+Make = Callable[..., Clone]
 
 
 @pytest.fixture
-def desk(repo: Make, planted: ModuleType) -> "Clone":
+def desk(repo: Make, planted: ModuleType) -> Clone:
     return repo(planted.files())
 
 
-def refs(clone: "Clone") -> str:
+def refs(clone: Clone) -> str:
     return clone.at_origin("for-each-ref", "--format=%(refname) %(objectname)")
 
 
-def optimized(clone: "Clone", *flags: str) -> Path:
+def optimized(clone: Clone, *flags: str) -> Path:
     """Run the half with models alone, and give the bundle that it hands over."""
     ran = clone.run("optimize-runbook", "desk", "--no-propose", "--json", *flags)
     assert (ran.returncode, ran.stderr) == (0, "")
     return clone.root / str(json.loads(ran.stdout)["bundle"])
 
 
-def proposed(clone: "Clone", *bundles: Path) -> list[dict[str, Any]]:
+def proposed(clone: Clone, *bundles: Path) -> list[dict[str, Any]]:
     ran = clone.run("runbookopt", "propose", *map(str, bundles), "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def test_the_half_with_models_leaves_origin_alone(desk: "Clone") -> None:
+def test_the_half_with_models_leaves_origin_alone(desk: Clone) -> None:
     before = refs(desk)
     assert optimized(desk).is_file()
     assert refs(desk) == before
 
 
-def test_a_bundle_is_landed_in_another_clone(desk: "Clone") -> None:
+def test_a_bundle_is_landed_in_another_clone(desk: Clone) -> None:
     desk.git("remote", "remove", "origin")
     bundle, ci = optimized(desk), desk.again("ci", "ci")
     (found,) = proposed(ci, bundle)
@@ -57,7 +56,7 @@ def test_a_bundle_is_landed_in_another_clone(desk: "Clone") -> None:
     assert not (ci.root / ".runbookopt").exists()
 
 
-def test_the_same_bundle_again_changes_nothing(desk: "Clone") -> None:
+def test_the_same_bundle_again_changes_nothing(desk: Clone) -> None:
     bundle = optimized(desk)
     first, before = proposed(desk, bundle), refs(desk)
     (again,) = proposed(desk, bundle)
@@ -67,7 +66,7 @@ def test_the_same_bundle_again_changes_nothing(desk: "Clone") -> None:
 
 
 @pytest.mark.slow
-def test_two_bundles_of_two_clones_do_not_share_the_first_allowance(desk: "Clone") -> None:
+def test_two_bundles_of_two_clones_do_not_share_the_first_allowance(desk: Clone) -> None:
     first = optimized(desk.again("one", "one"))
     second = optimized(desk.again("two", "two"), "--random-seed", "1")
     assert [looks_of(bundle) for bundle in (first, second)] == [1, 1]
@@ -101,7 +100,7 @@ def looks_of(bundle: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_noisy_agent_is_proved_by_repeats_and_derived_anew_elsewhere(desk: "Clone") -> None:
+def test_a_noisy_agent_is_proved_by_repeats_and_derived_anew_elsewhere(desk: Clone) -> None:
     bundle, ci = optimized(desk, "--agent-noise", "0.1"), desk.again("ci", "ci")
     (found,) = proposed(ci, bundle)
     outputs = json.loads(bundle.read_bytes())["outputs"]
@@ -110,7 +109,7 @@ def test_a_noisy_agent_is_proved_by_repeats_and_derived_anew_elsewhere(desk: "Cl
     assert (found["outcome"], found["pull_request"]["number"]) == ("accepted", 1)
 
 
-def test_a_noisy_run_again_pays_nothing(desk: "Clone") -> None:
+def test_a_noisy_run_again_pays_nothing(desk: Clone) -> None:
     flags = ("optimize-runbook", "desk", "--agent-noise", "0.1", "--json")
     first = json.loads(desk.run(*flags).stdout)
     before = refs(desk)
@@ -119,7 +118,7 @@ def test_a_noisy_run_again_pays_nothing(desk: "Clone") -> None:
     assert (again["held_out"], refs(desk)) == (first["held_out"], before)
 
 
-def test_a_changed_bundle_is_one_clear_line_and_writes_nothing(desk: "Clone") -> None:
+def test_a_changed_bundle_is_one_clear_line_and_writes_nothing(desk: Clone) -> None:
     bundle, before = optimized(desk), refs(desk)
     bundle.write_text(bundle.read_text().replace("answer `post`", "answer `cards`"))
     ran = desk.run("runbookopt", "propose", str(bundle))
@@ -127,7 +126,7 @@ def test_a_changed_bundle_is_one_clear_line_and_writes_nothing(desk: "Clone") ->
     assert refs(desk) == before
 
 
-def test_what_is_no_bundle_does_not_stop_the_others(desk: "Clone") -> None:
+def test_what_is_no_bundle_does_not_stop_the_others(desk: Clone) -> None:
     bundle = optimized(desk)
     ran = desk.run("runbookopt", "propose", "nosuch.json", str(bundle), "--json")
     assert ran.returncode == 1
@@ -135,7 +134,7 @@ def test_what_is_no_bundle_does_not_stop_the_others(desk: "Clone") -> None:
     assert json.loads(ran.stdout)["outcome"] == "accepted"
 
 
-def test_a_bundle_of_commits_that_origin_never_had_is_refused(desk: "Clone") -> None:
+def test_a_bundle_of_commits_that_origin_never_had_is_refused(desk: Clone) -> None:
     desk.commit({"README.md": "not pushed\n"}, push=False)
     bundle, ci = optimized(desk), desk.again("ci", "ci")
     kept = shutil.copy(bundle, ci.root)
@@ -143,13 +142,41 @@ def test_a_bundle_of_commits_that_origin_never_had_is_refused(desk: "Clone") -> 
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
 
 
-def test_a_folder_without_bundles_is_nothing_to_complain_of(desk: "Clone") -> None:
+def test_a_folder_without_bundles_is_nothing_to_complain_of(desk: Clone) -> None:
     ran = desk.run("runbookopt", "propose", ".runbookopt/bundles")
     assert (ran.returncode, ran.stdout) == (0, "")
     assert ran.stderr == "no bundle in .runbookopt/bundles: no run has looked at held-out tasks\n"
 
 
-def test_a_folder_stands_for_its_bundles(desk: "Clone") -> None:
+def test_a_folder_stands_for_its_bundles(desk: Clone) -> None:
     optimized(desk)
     ran = desk.run("runbookopt", "propose", ".runbookopt/bundles", "--json")
     assert json.loads(ran.stdout)["outcome"] == "accepted"
+
+
+def test_without_a_token_for_github_the_run_stops_at_the_bundle_and_says_how_to_go_on(desk: Clone) -> None:
+    bundle = optimized(desk)
+    desk.git("remote", "set-url", "origin", "https://github.com/octo/runbooks.git")
+    ran = desk.run("runbookopt", "propose", str(bundle), environ={"GITHUB_TOKEN": "", "GH_TOKEN": ""})
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "desk: nothing is proposed: no token for GitHub: set GITHUB_TOKEN or GH_TOKEN, or RUNBOOKOPT_APP_ID"
+        " and RUNBOOKOPT_APP_PRIVATE_KEY_FILE of a GitHub App; then run this again\n"
+    )
+    assert bundle.is_file()
+
+
+def test_a_bundle_is_landed_at_github(planted: ModuleType, tmp_path: Path) -> None:
+    with Github(tmp_path, planted.files()) as github:
+        clone = Clone(github.clone(tmp_path / "clone"), github.origin)
+        clone.is_used_by("ana")
+        for login in ("bo", "cy"):
+            github.add_user(login)
+        told = {"GITHUB_API_URL": github.api_url, "GITHUB_TOKEN": github.token}
+        github.settings(private=False)
+        path = str(optimized(clone))
+        ran = clone.run("runbookopt", "propose", path, "--json", environ=told)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        found = json.loads(ran.stdout)
+        assert found["pull_request"]["url"] == f"{github.web_url}/octo/runbooks/pull/1"
+        assert (found["branch"], github.pull(1).labels) == ("runbookopt/desk", ["runbookopt"])

@@ -9,7 +9,7 @@ from runbookopt.forge.choice import chosen
 from runbookopt.forge.github_access import NoToken, address, read_access, web_host
 from runbookopt.forge.github_words import MOST_CHARACTERS, Body
 from runbookopt.forge.local import LocalForge
-from runbookopt.gitwords import GitFailed
+from runbookopt.gitwords import GitFailed, PushRefused
 from runbookopt.landing.proposal import propose
 from runbookopt.settings import ForgeSettings
 from tests.forge.bench import BRANCH, CHECK, PATH, QUICK, Bench
@@ -147,6 +147,15 @@ def test_a_pull_request_of_a_person_for_our_branch_is_taken_up(reviewed: Bench) 
     reviewed.github.open(BRANCH, "bo", "By hand")
     taken = reviewed.pull()
     assert (taken.number, taken.title) == (1, first.title)
+
+
+def test_a_branch_of_ours_that_is_protected_is_a_clear_error(reviewed: Bench) -> None:
+    reviewed.propose(reviewed.bundle(wins=14))
+    before = reviewed.github.branches[BRANCH]
+    reviewed.github.ruleset(branches=[BRANCH], checks=["build"])
+    with pytest.raises(PushRefused, match="GH013: Repository rule violations found"):
+        reviewed.propose(reviewed.bundle(reviewed.candidate("cash"), wins=22))
+    assert reviewed.github.branches[BRANCH] == before
 
 
 # ---- whom it asks

@@ -1,6 +1,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from runbookopt.forge.local import LocalForge
 from runbookopt.gitwords import GitFailed, PushRefused
 from runbookopt.landing.bundle import Bundle, encode, seal
 from runbookopt.landing.merging import merge_automatic
+from runbookopt.landing.policy import Limits
 from runbookopt.landing.proposal import Proposed, branch_of, must_be_free, propose
 from runbookopt.landing.rederivation import Stale
 from runbookopt.proof.allowance import burnt
@@ -533,3 +535,53 @@ def test_no_two_names_share_a_branch() -> None:
 def test_what_is_proposed_can_be_printed(bench: Bench) -> None:
     proposed = bench.propose(bench.bundle())
     assert msgspec.json.decode(msgspec.json.encode(proposed))["outcome"] == "accepted"
+
+
+NOW = datetime(2040, 1, 1, tzinfo=UTC)
+LIMITED = "limits: {open_pull_requests: 1, per_day: 1, cooldown_hours: 24}\n"
+
+
+def since(bench: Bench, hours: float) -> datetime:
+    """Give the time so many hours after the last pull request was opened or ended."""
+    last = bench.forge.pull_requests()[-1]
+    return datetime.fromisoformat(last.closed_at or last.opened_at) + timedelta(hours=hours)
+
+
+def test_a_new_pull_request_waits_for_the_limits_and_an_update_does_not(bench: Bench) -> None:
+    bench.clone.commit({"runbooks/triage/policy.yaml": bench.half.REVIEW + LIMITED})
+    propose(bench.repository, bench.forge, bench.bundle(wins=14), now=NOW)
+    better = bench.bundle(bench.candidate("cash"), wins=22)
+    soon = since(bench, 1)
+    updated = propose(bench.repository, bench.forge, better, now=soon)
+    assert updated.pull_request is not None
+    assert updated.pull_request.number == 1
+    bench.forge.close(1)
+    other = bench.bundle(bench.candidate("atm or cash"), wins=23)
+    held = propose(bench.repository, bench.forge, other, now=since(bench, 1))
+    assert (held.pull_request, held.decision.merge) == (None, "none")
+    assert "ended less than 24 hours ago" in held.notes[-1]
+    later = propose(bench.repository, bench.forge, other, now=since(bench, 25))
+    assert later.pull_request is not None
+    assert later.pull_request.number == 2
+
+
+def test_the_limits_are_told_before_a_search(bench: Bench) -> None:
+    def ask(now: datetime) -> None:
+        must_be_free(bench.repository, bench.forge, "triage", limits=Limits(), now=now)
+
+    ask(NOW)
+    bench.propose(bench.bundle())
+    ask(since(bench, 1))
+    bench.forge.close(1)
+    with pytest.raises(RunbookoptError, match=r"triage: no room for a pull request: .*; or use --no-propose"):
+        ask(since(bench, 1))
+    ask(since(bench, 25))
+
+
+def test_the_commit_of_a_run_that_was_cut_is_taken_up_again(bench: Bench) -> None:
+    bundle = bench.bundle()
+    bench.propose(bundle)
+    before = bench.branches(), bench.clone.at_origin("rev-parse", "runbookopt/triage")
+    bench.clone.at_origin("update-ref", "-d", "refs/runbookopt/pulls/1")
+    bench.propose(bundle)
+    assert (bench.branches(), bench.clone.at_origin("rev-parse", "runbookopt/triage")) == before
