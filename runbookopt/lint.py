@@ -166,8 +166,8 @@ def _on_merging(dossier: Dossier) -> Iterator[str]:
     policy = dossier.policy
     if dossier.digests.policy is None:
         yield "not found: every change goes to review, and can be approved by nobody: declare reviewers there"
-    elif not policy.reviewers:
-        yield "a change that goes to review can be approved by nobody: name reviewers"
+    elif not policy.who:
+        yield "a change that goes to review can be approved by nobody: name reviewers or teams"
     if policy.merge == "auto" and policy.auto_merge_if.calibrated and dossier.rubric.uncalibrated:
         which = ", ".join(dossier.rubric.uncalibrated)
         yield f"nothing will merge automatically: criteria that are not calibrated decide ({which})"

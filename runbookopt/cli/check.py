@@ -161,6 +161,7 @@ def _facts(dossier: "Dossier", looks: "tuple[Look, ...]") -> dict[str, Any]:
             "declared": dossier.digests.policy is not None,
             "merge": policy.merge,
             "reviewers": policy.reviewers,
+            "teams": policy.teams,
         },
         "look": len(looks) + 1,
         "provable_gain": provable(dossier, looks),

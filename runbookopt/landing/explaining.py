@@ -30,6 +30,8 @@ from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.ledger import Ledger
 from runbookopt.repository import Repository
 
+_BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least"})
+
 
 class Explained(Struct, frozen=True):
     """Which way something goes and why; `merge` is "none" where it is not, or not yet, to be merged.
@@ -56,9 +58,10 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     if is_open is not None:
         return explain_pull_request(repository, forge, is_open.number)
     facts = Facts(None, uncalibrated=uncalibrated_in(dossier.rubric), trust=trust_in(dossier))
-    decision = decide(dossier.policy, facts)
-    reasons = (*decision.reasons, *limited(dossier.policy.limits, pulls, now))
-    return Explained(f"{name}, of which nothing is proposed", decision.merge, reasons)
+    known = (each for each in decide(dossier.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
+    untold = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
+    reasons = (*known, untold, *limited(dossier.policy.limits, pulls, now))
+    return Explained(f"{name}, of which no change is proposed", "none", reasons)
 
 
 def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: datetime) -> Explained:
