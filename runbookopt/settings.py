@@ -200,7 +200,7 @@ def variable(key: str) -> str:
 
 def flag(key: str) -> str:
     """Give the name of the flag of a dotted key; one without a flag of its own goes with `--set`."""
-    if key.startswith(("agent.", "reflector.")) and key not in _FLAGGED:
+    if key.startswith(("agent.", "reflector.", "forge.")) and key not in _FLAGGED:
         return f"--set {key}"
     return _FLAGGED.get(key) or "--" + key.replace(".", "-").replace("_", "-")
 
@@ -219,8 +219,9 @@ _FLAGGED = {
     "agent.noise": "--agent-noise",
     "reflector.kind": "--reflector-kind",
     "reflector.model": "--reflector",
+    "forge.kind": "--forge-kind",
 }
-"""The flags of agents and reflectors; every other key of theirs goes with `--set`."""
+"""The flags of agents, reflectors and forges; every other key of theirs goes with `--set`."""
 
 
 def _leaves(record: type[Struct], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -79,15 +79,18 @@ def at_most_one(bench: Bench) -> None:
 
 
 def looked_before_sending_again(heard: list[Heard]) -> None:
-    """Hold that between two equal changes something was read."""
+    """Hold that between two equal changes something was read.
+
+    But for pushes, each of which says what it replaces and so is its own look: libcurl by itself sends one
+    again when its line was cut.
+    """
     last: dict[str, int] = {}
     for place, each in enumerate(heard):
-        if not each.writes:
+        if not each.writes or each.path.endswith("git-receive-pack"):
             continue
         same = f"{each.line} {json.dumps(each.body, sort_keys=True)}"
         between = heard[last[same] + 1 : place] if same in last else None
-        looks = [h for h in between or () if not h.writes and "service=git-receive-pack" not in str(h.query)]
-        assert between is None or looks, f"sent twice without looking: {each.line}"
+        assert between is None or not all(h.writes for h in between), f"not looked before: {each.line}"
         last[same] = place
 
 
