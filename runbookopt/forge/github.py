@@ -5,6 +5,7 @@ it, its sender looks before it is sent again (PyGithub by itself sends a failing
 are waited for, but not for long.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -75,6 +76,7 @@ class Client:
         self.repository = repository
         self._access, self._patience = access, patience or _USUAL
         self._rested = 0.0
+        logging.getLogger("urllib3").addHandler(logging.NullHandler())  # else it tells stderr of each retry
         self._auth = self._patiently(lambda: self._doing("sign in", self._signed_in))
         self._reads, self._writes = self._new(retries=len(self._patience.pauses)), self._new(retries=0)
 
