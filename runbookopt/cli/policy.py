@@ -43,7 +43,7 @@ def check(*, json: Json = False) -> None:
 
     with _forge("") as (repository, forge):
         revision, branch = repository.revision(repository.base()), repository.origin.default_branch()
-        policies = declared(revision)
+        policies = declared(revision, repository.root)
         if not policies:
             raise RunbookoptError(f"there is no runbook on {branch}: expected runbooks/NAME/RUNBOOK.md")
         found = enforced(forge, revision, branch, policies)

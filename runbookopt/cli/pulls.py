@@ -43,7 +43,8 @@ def list_(*, json: Json = False) -> None:
     for pull in pulls:
         proved = pull.state == "open" and pull.head == pull.proposed
         marked = ", merges by itself" if pull.auto_merge and proved else ""
-        asked = f", waits for {', '.join(pull.reviewers)}" if pull.reviewers and pull.state == "open" else ""
+        waits = (*pull.reviewers, *(f"team {team}" for team in pull.teams))
+        asked = f", waits for {', '.join(waits)}" if waits and pull.state == "open" else ""
         _print(f"{pull.number:>4}  {pull.state:<6}  {pull.title}{marked}{asked}")
     if not pulls:
         _print("no pull requests")

@@ -210,7 +210,8 @@ def _decision(proposed: "Proposed") -> "Iterator[str | Text]":
         yield f"    {marks[reason.holds]}  {reason.text}"
     pull = proposed.pull_request
     if pull is not None:
-        waits = f", waits for {', '.join(pull.reviewers)}" if pull.reviewers else ""
+        asked = (*pull.reviewers, *(f"team {team}" for team in pull.teams))
+        waits = f", waits for {', '.join(asked)}" if asked else ""
         yield f"  pull request {pull.number}: {pull.title}{waits}"
         yield f"  {pull.url}, branch {pull.branch}"
 

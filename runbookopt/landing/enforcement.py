@@ -1,16 +1,22 @@
 """What a repository declares and what its forge enforces, brought together."""
 
+from pathlib import Path
+
 from runbookopt.dossier import ROOT, runbook_names
+from runbookopt.errors import RunbookoptError
 from runbookopt.forge.forge import Forge
 from runbookopt.landing.codeowners import PLACES
 from runbookopt.landing.demand import Declared, Enforced
 from runbookopt.landing.policy import read_policy
 from runbookopt.records import MalformedFile, Problem
 from runbookopt.repository import Revision
+from runbookopt.verifier.rubric import programs, read_rubric
 
 
-def declared(revision: Revision) -> tuple[Declared, ...]:
+def declared(revision: Revision, root: Path) -> tuple[Declared, ...]:
     """Give the policy of each runbook of a commit, and the files that decide over it.
+
+    The programs that a rubric runs are looked up in the working tree at `root`, as when they are run.
 
     Raises MalformedFile with the problems of all policies.
     """
@@ -18,7 +24,7 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
     problems: list[Problem] = []
     for name in runbook_names(revision):
         try:
-            found.append(_declared(revision, name))
+            found.append(_declared(revision, root, name))
         except MalformedFile as error:
             problems += error.problems
     if problems:
@@ -40,7 +46,7 @@ def enforced(forge: Forge, revision: Revision, branch: str, policies: tuple[Decl
     )
 
 
-def _declared(revision: Revision, name: str) -> Declared:
+def _declared(revision: Revision, root: Path, name: str) -> Declared:
     policy, rubric = f"{ROOT}/{name}/policy.yaml", f"{ROOT}/{name}/rubric.yaml"
     there = set(revision.files(f"{ROOT}/{name}"))
     evidence = revision.files(f"trajectories/{name}")
@@ -48,5 +54,18 @@ def _declared(revision: Revision, name: str) -> Declared:
     return Declared(
         runbook=name,
         policy=read_policy(revision.read(policy) if policy in there else None, policy),
-        files=(rubric, policy, *(labels or [f"trajectories/{name}/people.labels.jsonl"])),
+        files=(
+            rubric,
+            policy,
+            *_programs(revision.read(rubric) if rubric in there else b"", rubric, root),
+            *(labels or [f"trajectories/{name}/people.labels.jsonl"]),
+        ),
     )
+
+
+def _programs(rubric: bytes, path: str, root: Path) -> tuple[str, ...]:
+    """Give what a rubric runs; a rubric that cannot be read or run is for `runbookopt check` to name."""
+    try:
+        return programs(read_rubric(rubric, path), root)
+    except RunbookoptError:
+        return ()

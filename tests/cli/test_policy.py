@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from runbookopt.cli.policy import app
+from runbookopt.cli.pulls import app as pulls
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.local import LocalForge
 from runbookopt.forge.protection import OUR_CHECK
@@ -151,6 +152,12 @@ def test_a_runbook_without_a_change_is_told_what_its_policy_would_ask(at: Make) 
     assert "  yes      the policy lets a change merge by itself" in shown
     assert "  unknown  what the next change gains and brings in is not known before a run" in shown
     assert "  yes      0 of at most 1 pull request(s) of this runbook are open" in shown
+
+
+def test_whom_a_pull_request_waits_for_names_teams_too(at: Make, first_half: ModuleType) -> None:
+    clone = at("ana", "merge: review\nreviewers: [bo]\nteams: [leads]\n")
+    proposed(clone, made(clone, first_half))
+    assert CliRunner().invoke(pulls, ["list"]).stdout.endswith(", waits for bo, team leads\n")
 
 
 def test_a_bundle_is_explained_and_nothing_is_written(

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, get_args
 
 import msgspec
@@ -91,8 +92,8 @@ def test_review_without_reviewers_is_an_error_with_its_line(text: str, line: int
         ("merge: auto\nlimits: {per_day: -1}\n", "policy.yaml:2: limits.per_day: expected"),
         ("merge: auto\nlimits: {per_week: 1}\n", "policy.yaml:2: limits: unknown key 'per_week'"),
         ("merge: always\n", "policy.yaml:1: merge"),
-        ("merge: auto\nteams: ['@leads']\n", "policy.yaml:2: teams[0]: expected a team's name"),
-        ("merge: auto\nteams: [octo/leads]\n", "policy.yaml:2: teams[0]: expected a team's name"),
+        ("merge: auto\nteams: ['@leads']\n", "policy.yaml:2: teams[0]: expected a team as in its"),
+        ("merge: auto\nteams: [a/b/c]\n", "policy.yaml:2: teams[0]: expected a team as in its"),
         ("merge: auto\nauto_merge_if:\n  introduces_none_of: [colours]\n", "policy.yaml:3: auto_merge_if"),
         ("merge: auto\nauto_merge_if: {growth_at_most: -1}\n", "policy.yaml:2: auto_merge_if"),
         ("reviewers: ['@ann']\n", "policy.yaml:1: reviewers[0]: expected a login, without @"),
@@ -221,6 +222,24 @@ def test_one_address_counts_once_whatever_the_logins() -> None:
 
 def test_what_merges_by_itself_needs_no_approval() -> None:
     assert asked(AUTO, decide(AUTO, GOOD), []).granted
+
+
+def test_what_is_granted_while_a_team_is_unknown_is_granted_whoever_they_turn_out_to_be() -> None:
+    for members, objects, approves in product(
+        ([], ["cy"], ["cy", "dee"]), *[[(), ("ann",), ("cy",), ("cy", "ann")]] * 2
+    ):
+        policy = Policy(reviewers=("ann",), teams=("leads",))
+        said = Reviews(
+            head=HEAD,
+            author="bot",
+            approvals=tuple(Approval(who, HEAD, "") for who in approves),
+            objections=objects,
+            members={"leads": None},
+        )
+        decision = decide(policy, GOOD)
+        unknown = may_merge(policy, decision, said)
+        known = may_merge(policy, decision, msgspec.structs.replace(said, members={"leads": members}))
+        assert known.granted or not unknown.granted
 
 
 PEOPLE = st.sampled_from(["ann", "bob", "cy", "bot", "eve"])

@@ -1,5 +1,6 @@
 """What is said of a repository at GitHub whose branch is protected in one way or another."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from runbookopt.landing.demand import Demand
 from runbookopt.landing.enforcement import declared, enforced
 from runbookopt.landing.protections import demands
 from runbookopt.repository import Repository
+from runbookopt.scaffold import Choices, rendered
 from runbookopt.settings import ForgeSettings
 from tests.github.double import PERMISSIONS, Actor, Github
 
@@ -57,7 +59,7 @@ class Setup:
         with Repository.open(self.root) as repository:
             forge = chosen(ForgeSettings(), repository, environ, QUICK)
             revision = repository.revision(repository.base())
-            policies = declared(revision)
+            policies = declared(revision, repository.root)
             asked = demands(policies, enforced(forge, revision, "main", policies))
         return Asked({demand.name: demand for demand in asked})
 
@@ -189,6 +191,21 @@ def test_labels_that_are_there_must_be_owned_by_name(make: Make) -> None:
     told = make(more={".github/CODEOWNERS": owners, label: line}).ask().found["CODEOWNERS"]
     assert told.found == f".github/CODEOWNERS owns no {label}"
     assert f"/{label} @OWNER" in told.setting
+
+
+def test_a_program_that_judges_must_be_owned_too(make: Make, first_half: ModuleType) -> None:
+    rubric = first_half.RUBRIC + "  - {id: paid, check: {kind: python, function: 'checks.refunds:paid'}}\n"
+    program = {"checks/refunds.py": "def paid(output, reference):\n    return True\n"}
+    setup = make(more={**OWNED, ".github/CODEOWNERS": OWNERS.removeprefix("* @octo\n"), **program})
+    setup.github.commit("main", {"runbooks/triage/rubric.yaml": rubric})
+    subprocess.run(["git", "-C", str(setup.root), "pull", "-q", str(setup.github.origin)], check=True)
+    assert setup.ask().found["CODEOWNERS"].found == ".github/CODEOWNERS owns no checks/refunds.py"
+
+
+def test_the_owners_that_init_writes_are_enough(make: Make) -> None:
+    owners = rendered("CODEOWNERS", Choices(spec="runbookopt", reviewers=("bo",)))
+    asked = make(more={".github/CODEOWNERS": owners}).ask()
+    assert asked.answers("CODEOWNERS", "owners exist") == ["yes", "yes"]
 
 
 def test_an_owner_whom_github_does_not_know_owns_nothing(make: Make) -> None:
@@ -327,7 +344,7 @@ def test_a_plain_git_server_is_said_to_enforce_nothing(
     repo(first_half.files("merge: auto\nmethod: merge\n"))
     with Repository.open(tmp_path / "clone") as repository:
         revision = repository.revision(repository.base())
-        policies = declared(revision)
+        policies = declared(revision, repository.root)
         asked = demands(policies, enforced(LocalForge(repository), revision, "main", policies))
     assert [(demand.name, demand.answer) for demand in asked] == [
         ("policies", "yes"),
