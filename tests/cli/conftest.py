@@ -47,6 +47,13 @@ SETTINGS = """defaults:
   reflector: {kind: model, model: openai/reflector, api_base: URL, price: {prompt: 2, completion: 4}}
 """
 
+_PRICED = {
+    "agent": "    price: {prompt: 1, cached: 0.5, completion: 2}\n",
+    "reflector": ", price: {prompt: 2, completion: 4}",
+    "judge": "  price: {prompt: 3, cached: 1, completion: 9}\n",
+}
+"""Where the prices stand."""
+
 
 class Modelled:
     """A clone of a repository with the runbook `desk`, and the server that its models are at."""
@@ -126,6 +133,7 @@ class Done(NamedTuple):
     found: dict[str, Any]
 
 
+Clones = Callable[["Files"], "Clone"]
 Modelling = Callable[..., Modelled]
 
 
@@ -138,7 +146,7 @@ def modelling(
 ) -> Iterator[Modelling]:
     """Give a maker of such repositories: `modelling(settings=..., rubric=..., more files by path)`.
 
-    `pair` is what answers; further words go to the server.
+    `pair` is what answers, `unpriced` the role whose price nobody states; further words go to the server.
     """
     with ExitStack() as stack:
 
@@ -147,11 +155,14 @@ def modelling(
             pair: Any = None,  # noqa: ANN401 - of tests/model_pair.py
             settings: str = SETTINGS,
             rubric: str = RUBRIC,
+            unpriced: str | None = None,
             files: "Files" = {},  # noqa: B006 - never changed
             **words: Any,  # noqa: ANN401
         ) -> Modelled:
             answer = (pair or model_pair.Pair()).answer
             server = stack.enter_context(openai_server.Server(answer, **words))
+            if unpriced is not None:
+                settings, rubric = (text.replace(_PRICED[unpriced], "") for text in (settings, rubric))
             told = planted.files(rubric=rubric.replace("URL", server.url))
             told["runbookopt.yaml"] = settings.replace("URL", server.url)
             return Modelled(clones({**told, **files}), server)
