@@ -195,7 +195,9 @@ def _passing_by(enforced: Enforced) -> Iterator[Demand]:
     named = f"may pass by what protects {protection.branch}: {few(known)}"
     holds = False if known else None if protection.bypass is None else True
     found = {
-        True: f"nobody may pass by what protects {protection.branch}",
+        True: f"nobody may pass by what protects {protection.branch}"
+        if protection.sources
+        else f"nothing protects {protection.branch}, so there is nothing to pass by",
         False: f"{named}{'; whether others may is not shown' if protection.bypass is None else ''}",
         None: f"who may pass by what protects {protection.branch} is not shown to this token",
     }

@@ -98,6 +98,16 @@ def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[De
             "leave it so, which is safe; or require no approvals, and rely on the required check and on"
             " code owners' review for all else",
         )
+    elif protection.approvals == 0:
+        yield Demand(
+            "approvals in review",
+            False,
+            f"{protection.branch} requires no approvals, also of what the policy of {names} sends to review",
+            "whoever may merge can merge a change that goes to review before anybody agreed; GitHub asks"
+            " for approvals of all changes or of none",
+            "let those alone write who may approve; or require approvals, after which nothing"
+            " merges by itself",
+        )
     if protection.merge_queue:
         yield Demand(
             "merge queue",

@@ -85,7 +85,7 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
         "           could happen: anybody with write access can write a status"
     )
     assert lines[where + 2].startswith("           to close it: Settings > Rules > Rulesets")
-    assert lines[-1] == "4 gap(s), 0 unknown, 12 hold"
+    assert lines[-1] == "5 gap(s), 0 unknown, 12 hold"
     assert github.token not in shown.output
     answers = {demand["name"]: demand["answer"] for demand in found["demands"]}
     assert (found["holds"], found["branch"], found["sources"]) == (False, "main", ["classic"])
@@ -94,6 +94,7 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
         "last push",
         "code owners' review",
         "CODEOWNERS",
+        "approvals in review",
     ]
     assert not github.writes
 
@@ -101,9 +102,11 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
 def test_what_is_known_to_hold_exits_with_zero(
     tmp_path: Path, first_half: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Github(tmp_path, {**first_half.files(), ".github/CODEOWNERS": "* @octo\n"}) as github:
+    with Github(
+        tmp_path, {**first_half.files(first_half.REVIEW), ".github/CODEOWNERS": "* @octo\n"}
+    ) as github:
         check = (OUR_CHECK, github.world.app_id("github-actions"))
-        github.protect(checks=[check], dismiss_stale=True, approvals=0, code_owners=True, last_push=True)
+        github.protect(checks=[check], dismiss_stale=True, approvals=1, code_owners=True, last_push=True)
         monkeypatch.setenv("GITHUB_API_URL", github.api_url)
         monkeypatch.setenv("GITHUB_TOKEN", github.token)
         monkeypatch.chdir(github.clone(tmp_path / "clone"))
