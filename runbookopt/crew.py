@@ -1,5 +1,6 @@
 """Who plays the parts of a run: agent, reflector and judge, made from settings and rubric."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -118,6 +119,11 @@ def _asked(chosen: AgentSettings | ReflectorSettings) -> ModelSettings:
 
 
 def _model(asked: ModelSettings, settings: Settings, environ: Mapping[str, str]) -> Model:
+    if re.search("//[^/?#]*@", asked.api_base or ""):
+        raise RunbookoptError(
+            f"api_base of {plain(asked.model)}: holds a user or a password, and every report shows it:"
+            " give the address alone, and the key in the environment variable that key_variable names"
+        )
     begin_import()  # takes seconds, while files are read
     return Model(asked, width=settings.width, environ=environ)
 

@@ -154,3 +154,19 @@ def test_the_key_would_be_found(modelling: "Modelling") -> None:
         "printed",
         "objects",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["settings", "rubric"])
+def test_an_address_that_holds_a_password_is_refused_and_not_shown(
+    modelling: "Modelling", place: str
+) -> None:
+    held = "api_base: http://ana:tulips-in-may@127.0.0.1:9/v1"
+    modelled = modelling()
+    texts = {"settings": "runbookopt.yaml", "rubric": "runbooks/desk/rubric.yaml"}
+    text = (modelled.clone.root / texts[place]).read_text()
+    modelled.clone.commit({texts[place]: text.replace(f"api_base: {modelled.server.url}", held)})
+    ran = modelled.run()
+    assert (ran.returncode, ran.stdout, modelled.server.heard) == (1, "", [])
+    assert "holds a user or a password, and every report shows it" in ran.stderr
+    assert "tulips-in-may" not in ran.stderr
