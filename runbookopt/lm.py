@@ -147,7 +147,8 @@ class Model:
         call.usage += self._billed(response)
         lack = _lack(response)
         if lack is None:
-            return self._clean(response.choices[0].message.content)
+            text = response.choices[0].message.content
+            return self._clean(text.encode(errors="replace").decode())  # half a character is none
         call.count(lack.kind)
         raise lack
 
@@ -156,8 +157,8 @@ class Model:
         if told is None or not told.total_tokens:
             return Usage(calls=1, usd=None)
         details = getattr(told, "prompt_tokens_details", None)
-        prompt, completion = told.prompt_tokens or 0, told.completion_tokens or 0
-        cached = min(prompt, (getattr(details, "cached_tokens", None) or 0) if details else 0)
+        prompt, completion = max(0, told.prompt_tokens or 0), max(0, told.completion_tokens or 0)
+        cached = max(0, min(prompt, (getattr(details, "cached_tokens", None) or 0) if details else 0))
         if self.settings.price is not None:
             usd: float | None = self.settings.price.of(prompt, cached, completion)
         else:
@@ -219,7 +220,7 @@ class Model:
         elif kind == "unknown_model" and not isinstance(error, _litellm().exceptions.NotFoundError):
             said = "a name is provider/model, as in openai/gpt-5-mini"
         elif kind == "unparsable":
-            said = "the server's reply is no JSON"
+            said = "the server's reply is no chat completion"
         elif kind in {"connection", "certificate"}:
             said = str(chain(error)[-1]) or "the connection was cut"
         else:
@@ -335,6 +336,8 @@ def _told_kind(error: BaseException, causes: Sequence[BaseException]) -> str:
             if kind == "bad_request" and "LLM Provider NOT provided" in str(error):
                 return "unknown_model"
             return kind
+    if isinstance(causes[-1], _MISREAD) or type(causes[-1]).__name__ == "ValidationError":
+        return "unparsable"
     lost = any(isinstance(each, OSError) or type(each).__name__ in _LOST for each in causes)
     return "connection" if lost else "server"
 
@@ -355,6 +358,10 @@ _KINDS = {
 
 _LOST = frozenset({"APIConnectionError", "ConnectError", "ReadError", "RemoteProtocolError", "WriteError"})
 """Errors of the libraries below litellm where a connection is not made or is cut."""
+
+
+_MISREAD = (AttributeError, LookupError, TypeError)
+"""Litellm stumbles so over a reply of another shape than was agreed, and calls it a lost connection."""
 
 
 def _mixed(seed: int | None, repeat: str) -> int | None:

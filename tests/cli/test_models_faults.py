@@ -124,10 +124,13 @@ def test_what_a_person_must_set_right_ends_the_run_with_one_line(
 
 
 @pytest.mark.slow
-def test_a_context_that_is_too_small_for_every_task_ends_the_run(modelling: "Modelling") -> None:
-    assert complaint(modelling(context=20)) == (
-        "openai/agent: every prompt is too long for it: choose a model with a larger context"
-        " (This model's maximum context length is 20 tokens. Your messages have more.)"
+@pytest.mark.parametrize(("context", "role"), [(20, "agent"), (600, "reflector")])
+def test_a_context_that_is_too_small_for_every_prompt_ends_the_run(
+    modelling: "Modelling", context: int, role: str
+) -> None:
+    assert complaint(modelling(context=context)) == (
+        f"openai/{role}: every prompt is too long for it: choose a model with a larger context"
+        f" (This model's maximum context length is {context} tokens. Your messages have more.)"
     )
 
 
