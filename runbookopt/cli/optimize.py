@@ -15,10 +15,12 @@ from runbookopt.cli.version import Version
 from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
+    from runbookopt.forge.forge import Forge
     from runbookopt.landing.proposal import Proposed
     from runbookopt.optimization import Result
     from runbookopt.preparation import Job
     from runbookopt.repository import Repository
+    from runbookopt.settings import Settings
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/.")
@@ -52,7 +54,9 @@ Characters = Annotated[int | None, typer.Option(help="The same in characters; th
 RandomSeed = Annotated[int | None, typer.Option(help="Another seed may find another runbook.")]
 Patience = Annotated[int | None, typer.Option(help="Waves without a better frontier until it ends.")]
 MaxFailures = Annotated[int | None, typer.Option(help="Failed reflections in a row until it ends.")]
-Forge = Annotated[str | None, typer.Option(help="Where pull requests live: local.")]
+ForgeKind = Annotated[
+    str | None, typer.Option(help="Where pull requests live: local or github; origin says it by itself.")
+]
 
 
 def optimize(  # noqa: PLR0913 - every setting has a flag
@@ -79,7 +83,7 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     random_seed: RandomSeed = None,
     patience: Patience = None,
     max_failures: MaxFailures = None,
-    forge_kind: Forge = None,
+    forge_kind: ForgeKind = None,
     others: Set = None,
     version: Version = False,  # noqa: ARG001 - printed before this is called
 ) -> None:
@@ -145,6 +149,7 @@ class _Run:
         self._repository = repository
         self._flags = flags
         self._propose = propose
+        self._forge: Forge | None = None
         self._look = look
         self._json = json
 
@@ -206,7 +211,7 @@ class _Run:
 
         settings = settings_of(self._repository.root, name, self._flags)
         hands = crew(settings, self._repository.root, os.environ)
-        self._must_be_free(name)
+        self._find_forge(name, settings)
         return Job(
             name=name,
             settings=settings,
@@ -216,25 +221,35 @@ class _Run:
             models=hands.models,
             notes=hands.notes,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            propose=self._propose,
+            propose=self._forge is not None,
             look=self._look,
         )
 
-    def _must_be_free(self, name: str) -> None:
-        """Refuse where a person holds the branch: no look is to be spent on what could not be proposed."""
-        if self._propose:
-            from runbookopt.forge.local import LocalForge
-            from runbookopt.landing.proposal import must_be_free
+    def _find_forge(self, name: str, settings: "Settings") -> None:
+        """Find where the runbook's pull request goes; without a token the run stops at the bundle.
 
-            must_be_free(self._repository, LocalForge(self._repository), name)
+        Refuses where a person holds the branch: no look is to be spent on what could not be proposed.
+        """
+        self._forge = None
+        if not self._propose:
+            return
+        from runbookopt.forge.choice import chosen
+        from runbookopt.forge.github_access import NoToken
+        from runbookopt.landing.proposal import must_be_free
+
+        try:
+            self._forge = chosen(settings.forge, self._repository, os.environ)
+        except NoToken as error:
+            complain(f"{name}: stops at the bundle, for `runbookopt propose`: {error}")
+            return
+        must_be_free(self._repository, self._forge, name)
 
     def _proposed(self, result: "Result") -> "Proposed | None":
-        if not self._propose or result.bundle is None:
+        if self._forge is None or result.bundle is None:
             return None
-        from runbookopt.forge.local import LocalForge
         from runbookopt.landing.proposal import propose
 
-        return propose(self._repository, LocalForge(self._repository), result.bundle)
+        return propose(self._repository, self._forge, result.bundle)
 
 
 class _Planning(_Run):
