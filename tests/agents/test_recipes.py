@@ -98,6 +98,8 @@ def test_a_script_of_ones_own_leaves_results_and_a_trajectory(
 ) -> None:
     settings = recipe("A script of your own")
     if isolated:
+        if any(PROJECT.is_relative_to(hidden) for hidden in isolation.HIDDEN):
+            pytest.skip(f"NOT TRIED, isolation by bubblewrap: it hides {PROJECT}, of which the stand-in is")
         try:
             isolation.bubblewrap(environ["PATH"])
         except NoIsolation as reason:
