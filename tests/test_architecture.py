@@ -156,6 +156,26 @@ def test_the_search_imports_nothing_of_the_world() -> None:
             )
 
 
+def reached_from(name: str) -> set[str]:
+    """Give the rooms that a file imports, and those that these import."""
+    found, left = {name}, [name]
+    while left:
+        new = inner(modules()[left.pop()]) - found
+        found |= new
+        left += new
+    return found
+
+
+@pytest.mark.parametrize("room", ["cli.propose", "cli.pulls", "landing.proposal", "landing.merging"])
+def test_the_second_half_imports_nothing_that_knows_a_model(room: str) -> None:
+    agents = {name for name in modules() if name.startswith("agents.") and name != "agents.agent"}
+    assert reached_from(room) & {"lm", "crew", *agents} == set()
+
+
+def test_landing_imports_nothing_that_runs_a_search() -> None:
+    assert reached_from("landing.proposal") & {"driver", "world", "optimization", "preparation"} == set()
+
+
 def loaded_by(arguments: list[str], folder: Path) -> set[str]:
     """Run a command of ours in a child process and give the modules that it loaded."""
     program = (
