@@ -241,9 +241,9 @@ class Run:
             )
         self._begun = None
         keys = [answer.key for answer in answers]
-        if new < len(answers):
+        if new < len(answers) or self._has_failures():
             return self.answers(keys)
-        return {answer.key: answer for answer in answers} | self._failures(_text(keys))  # all were the first
+        return {answer.key: answer for answer in answers}  # all were the first
 
     def hurry(self) -> None:
         """Wait for no other process any longer: this one is about to end."""
@@ -255,6 +255,10 @@ class Run:
             self._write_begun(execute)
             execute("UPDATE runs SET state = 'finished' WHERE number = ?", (self._number,))
         self._begun = None
+
+    def _has_failures(self) -> bool:
+        found = self._journal.read("SELECT EXISTS (SELECT 1 FROM failures WHERE run = ?)", self._number)
+        return bool(found[0][0])
 
     def _failures(self, wanted: str) -> dict[str, Answer]:
         """Give the failures of this run among a JSON list of keys."""

@@ -169,6 +169,16 @@ def hidden_text(text: str) -> tuple[str, ...]:
     return tuple(found.description for found in hidden(text))
 
 
+def newly_hidden(before: str, after: str) -> Iterator[str]:
+    """Say what of `after` a reader cannot see, and `before` does not hold."""
+    known = Counter(found.text for found in hidden(before))
+    for found in hidden(after):
+        if known[found.text]:
+            known[found.text] -= 1
+        else:
+            yield f"hidden text is brought in: {found.description}"
+
+
 def template_tokens(text: str) -> frozenset[str]:
     """Give the template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`."""
     return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(text))
@@ -193,7 +203,7 @@ def _violations(before: Runbook, after: Runbook, *, bumped: bool) -> tuple[str, 
         *_restructured(before, after),
         *_rewritten(before, after, bumped=bumped),
         *_retokened(before.text, after.text),
-        *_newly_hidden(before.text, after.text),
+        *newly_hidden(before.text, after.text),
     )
 
 
@@ -336,11 +346,19 @@ def _fitted(old: str, new: str, file: str) -> str:
     """Give new text between the old one's blank lines and with the file's line endings."""
     if new == old:
         return old
-    endings = set(_ENDING.findall(file))
-    if len(endings) == 1:
-        new = _ENDING.sub(endings.pop(), new)
+    ending = _only_ending(file)
+    if ending is not None and (ending != "\n" or "\r" in new):
+        new = _ENDING.sub(ending, new)
     lead, _, tail = _edges(old)
     return lead + _edges(new)[1] + tail
+
+
+def _only_ending(text: str) -> str | None:
+    """Give the line ending of a text where all are alike."""
+    pairs = text.count("\r\n")
+    counts = {"\r\n": pairs, "\r": text.count("\r") - pairs, "\n": text.count("\n") - pairs}
+    found = [ending for ending, count in counts.items() if count]
+    return found[0] if len(found) == 1 else None
 
 
 def _edges(text: str) -> tuple[str, str, str]:
@@ -412,12 +430,3 @@ def _retokened(before: str, after: str) -> Iterator[str]:
     old, new = template_tokens(before), template_tokens(after)
     yield from (f"template token {shown(token)} is lost" for token in sorted(old - new))
     yield from (f"template token {shown(token)} is new" for token in sorted(new - old))
-
-
-def _newly_hidden(before: str, after: str) -> Iterator[str]:
-    known = Counter(found.text for found in hidden(before))
-    for found in hidden(after):
-        if known[found.text]:
-            known[found.text] -= 1
-        else:
-            yield f"hidden text is brought in: {found.description}"

@@ -85,7 +85,7 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         return replace(shown, input=_ends(told, clean), output=output, feedback=feedback)
 
     def tell(tried: Tried) -> Tried:
-        said = (_ends(text, clean) for text in (tried.diagnosis, tried.text, tried.outcome))
+        said = (_ends(text, clean) for text in (tried.diagnosis, tried.change, tried.outcome))
         return Tried(tried.component, *said)
 
     text = clean(ask.candidate.text)

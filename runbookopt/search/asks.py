@@ -82,11 +82,14 @@ class Component(Struct, frozen=True):
 
 
 class Tried(Struct, frozen=True):
-    """An earlier edit in the lineage of the candidate and what became of it, rejections included."""
+    """An earlier edit in the lineage of the candidate and what became of it, rejections included.
+
+    `change` is the edit as a diff of the component that it was made in.
+    """
 
     component: str
     diagnosis: str
-    text: str
+    change: str
     outcome: str
 
 

@@ -1,6 +1,7 @@
 """A candidate on its way into the pool, and how a round's edits become one."""
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -10,14 +11,24 @@ from runbookopt.search.asks import Candidate, Proposal, Reflection, Tried
 from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.known import Known
 from runbookopt.search.pool import Edit
-from runbookopt.search.reflection import forbids
+from runbookopt.search.reflection import difference, forbids
 
 
-class Trial(Struct, frozen=True):
-    """A proposal that may be tried, and what its reflector was shown."""
+class Trial(Struct, frozen=True, dict=True):
+    """A proposal, and what its reflector was shown."""
 
     proposal: Proposal
     ask: Reflection
+
+    @cached_property
+    def change(self) -> str:
+        """What it changes of the component, as a diff."""
+        shown = {part.id: part.text for part in self.ask.components}
+        return difference(shown.get(self.proposal.component, ""), self.proposal.text)
+
+    def tried(self, outcome: str) -> Tried:
+        """Give it as later reflections are shown it."""
+        return Tried(self.proposal.component, self.proposal.diagnosis, self.change, outcome)
 
     @property
     def edit(self) -> Edit:
@@ -37,9 +48,7 @@ class Draft(Struct, frozen=True):
     @property
     def tried(self) -> tuple[Tried, ...]:
         """Its edits, as the next round's reflections are shown them."""
-        made = (trial.proposal for trial in self.trials)
-        said = "part of the text as it stands"
-        return tuple(Tried(each.component, each.diagnosis, each.text, said) for each in made)
+        return tuple(trial.tried("part of the text as it stands") for trial in self.trials)
 
 
 def crossed(known: Known, draft: Draft, trials: Sequence[Trial]) -> Draft:
@@ -54,7 +63,7 @@ def crossed(known: Known, draft: Draft, trials: Sequence[Trial]) -> Draft:
         too_much = len(text) > known.limits.characters or (len(kept) > 1 and not known.options.crossed)
         if not too_much and not forbids(runbook, text):
             return Draft(draft.parent, Candidate(text), (*draft.trials, *kept))
-        known.remember(draft.parent, kept.pop().proposal, "dropped: with the others it was too much")
+        known.remember(draft.parent, kept.pop().tried("dropped: with the others it was too much"))
     return draft
 
 

@@ -7,7 +7,7 @@ from itertools import islice, zip_longest
 
 from runbookopt import runbook as runbooks
 from runbookopt.runbook import Runbook
-from runbookopt.search.asks import Attempt, Candidate, Proposal, ReflectionFailure, Rollout, Tried
+from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, Tried
 from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Minibatch, Problem, limits
 
@@ -62,9 +62,8 @@ class Known:
 
     # Edits ----------------------------------------------------------------------------------------------
 
-    def remember(self, parent: int, proposal: Proposal, outcome: str) -> None:
+    def remember(self, parent: int, tried: Tried) -> None:
         """Remember an edit of the pool's member `parent` and what became of it."""
-        tried = Tried(proposal.component, proposal.diagnosis, proposal.text, outcome)
         self._tried.append(tried)
         self._tried_on.setdefault(parent, []).append(tried)
 

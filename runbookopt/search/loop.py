@@ -13,7 +13,7 @@ from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
 
-VERSION = 3
+VERSION = 4
 """Part of a run's id: another version of the search takes another path."""
 
 T = TypeVar("T")
@@ -101,11 +101,11 @@ def _reflect(known: Known, draft: Draft, tasks: Sequence[str]) -> Asking[list[Tr
             known.fail(answer)
             continue
         known.failures_in_a_row = 0
-        why = objection(known, runbook, answer)
+        trial, why = Trial(answer, ask), objection(known, runbook, answer)
         if why is None:
-            trials.append(Trial(answer, ask))
+            trials.append(trial)
         else:
-            known.remember(draft.parent, answer, f"rejected without a rollout: {why}")
+            known.remember(draft.parent, trial.tried(f"rejected without a rollout: {why}"))
         known.proposed.add((answer.component, answer.text))
     return trials
 
@@ -130,7 +130,7 @@ def _validate(known: Known, draft: Draft, wave: int) -> Asking[bool]:
 
 def _remember(known: Known, parent: int, trials: Iterable[Trial], outcome: str) -> None:
     for trial in trials:
-        known.remember(parent, trial.proposal, outcome)
+        known.remember(parent, trial.tried(outcome))
 
 
 def _choice(known: Known) -> Choice:

@@ -2,6 +2,7 @@
 
 import statistics as sample
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ class Edit(Struct, frozen=True):
     shown: tuple[str, ...]
 
 
-class Member(Struct, frozen=True):
+class Member(Struct, frozen=True, dict=True):
     """A candidate with all its validation scores; `parents` are places in the pool, the seed has none."""
 
     candidate: Candidate
@@ -29,7 +30,7 @@ class Member(Struct, frozen=True):
     validation: Mapping[str, Attempt]
     edits: tuple[Edit, ...] = ()
 
-    @property
+    @cached_property
     def score(self) -> float:
         """Mean validation score, 0..1."""
         return sample.fmean(attempt.score for attempt in self.validation.values())

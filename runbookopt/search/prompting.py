@@ -12,7 +12,7 @@ not meant stays byte for byte, so that edits of several reflections combine. Who
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches, unified_diff
+from difflib import get_close_matches
 from itertools import pairwise, zip_longest
 
 from msgspec import Struct
@@ -26,7 +26,7 @@ from runbookopt.records import canonical
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Shown, Tried
 from runbookopt.usage import Message
 
-VERSION = 1
+VERSION = 2
 """Of the prompt and of how a reply is read: raised with every change, for answers are remembered by it."""
 
 FAILING, PASSING = 6_000, 1_500
@@ -141,7 +141,7 @@ def prompt(ask: Reflection) -> tuple[Message, ...]:
         *(f"{block.label}\n{enclosed(block.name, block.text or '', blocks.wave)}" for block in blocks.parts),
     )
     request = (
-        "# Earlier edits\n\nThe oldest first; each as a diff from the part as it stands now.",
+        "# Earlier edits\n\nThe oldest first; each as a diff of the part that it was made in.",
         *(_rendered(blocks.lineage, blocks.wave) or ("There are none.",)),
         "# Trajectories\n\nF1, F2, ... fail, P1, P2, ... pass. Scores lie between 0 and 1.",
         *(_rendered(blocks.trajectories, blocks.own, blocks.wave)),
@@ -191,7 +191,7 @@ def _blocks(ask: Reflection) -> _Blocks:
         for id_, text in texts.items()
     )
     lineage = tuple(
-        _earlier(number, tried, texts.get(tried.component))
+        _earlier(number, tried, gone=tried.component not in texts)
         for number, tried in enumerate(ask.lineage, start=1)
     )
     trajectories = (
@@ -228,22 +228,17 @@ def _trajectory(name: str, shown: Shown, characters: int) -> Iterator[_Block]:
         yield _Block("What the verifier found:", "feedback", _cut(reason, FEEDBACK))
 
 
-def _earlier(number: int, tried: Tried, now: str | None) -> _Block:
+def _earlier(number: int, tried: Tried, *, gone: bool) -> _Block:
     """Show an edit within one fence, for a fence costs a model as much as a sentence of ours."""
-    part = "a part that is gone" if now is None else f"part {tried.component}"
+    part = "a part that is gone" if gone else f"part {tried.component}"
     said = f"Became of it: {_line(tried.outcome)}\nDiagnosis: {_line(tried.diagnosis)}\n"
-    edit = _cut(_difference(now or "", tried.text), EDIT)
+    edit = _cut(tried.change or "(none: it leaves the part as it is)", EDIT)
     return _Block(f"## Edit {number}, of {part}", "edit", said + edit)
 
 
 def _line(text: str) -> str:
     line = " ".join(visible(text[: 2 * DIAGNOSIS]).split())
     return line if len(line) <= DIAGNOSIS else f"{line[: DIAGNOSIS - 3]}..."
-
-
-def _difference(now: str, then: str) -> str:
-    lines = unified_diff(_unix(now).split("\n"), _unix(then).split("\n"), lineterm="", n=1)
-    return "\n".join(list(lines)[2:]) or "(none: the part stands so now)"
 
 
 def _cut(text: str, characters: int) -> str:

@@ -1,6 +1,8 @@
 """Reflection, pure: what a reflector is shown, and which of its proposals may be tried at all."""
 
+import re
 from collections.abc import Mapping
+from difflib import unified_diff
 from functools import lru_cache
 
 from runbookopt import runbook as runbooks
@@ -54,6 +56,15 @@ def objection(known: Known, parent: Runbook, proposal: Proposal) -> str | None:
     return forbids(parent, text)
 
 
+def difference(before: str, after: str) -> str:
+    """Give an edit as a diff, each change with a line around it; empty where there is none."""
+    old, new = _lines(before), _lines(after)
+    head = max(0, shared_start(old, new) - 1)
+    tail = max(0, shared_start(old[head:][::-1], new[head:][::-1]) - 1)
+    found = unified_diff(old[head : len(old) - tail], new[head : len(new) - tail], lineterm="", n=1)
+    return "\n".join("@@" if line.startswith("@@") else line for line in list(found)[2:])
+
+
 def forbids(parent: Runbook, text: str) -> str | None:
     """Say what an edit of `parent` may never do and `text` does, or None."""
     return "; ".join(runbooks.violations(parent, text)) or None
@@ -67,6 +78,10 @@ def _copies(known: Known, text: str, parent: str) -> bool:
     new = words[max(0, head - COPIED_WORDS + 1) : len(words) - tail + COPIED_WORDS - 1]
     copied = {run for run in runs(new, COPIED_WORDS) if 0 < known.limits.copies.get(run, 0) < SHARED_BY}
     return bool(copied and copied - runs(before, COPIED_WORDS))
+
+
+def _lines(text: str) -> list[str]:
+    return re.sub(r"\r\n?", "\n", text).split("\n")
 
 
 @lru_cache(maxsize=4)  # today's proposal is tomorrow's parent

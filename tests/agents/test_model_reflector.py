@@ -54,7 +54,7 @@ ASK = Reflection(
         Shown("r-2", "t2", {"text": "parcel not here"}, None, 0.0, ("right: expected post, got nothing",)),
     ),
     passing=(Shown("r-3", "t3", "a fee for my card", '{"answer": "card"}', 1.0, ()),),
-    lineage=(Tried("rules", "too much", PARTS[1].text, "kept: no better"),),
+    lineage=(Tried("rules", "too much", "@@\n+- Be kind.", "kept: no better"),),
     length_budget=1000,
 )
 SECRET = "sk-live-0123456789abcdefghij"  # noqa: S105 - nobody's
@@ -158,7 +158,7 @@ def test_the_key_covers_the_model_and_the_prompt() -> None:
 def test_no_secret_of_a_trajectory_reaches_a_prompt(model_pair: ModuleType) -> None:
     leak = f"my key is {SECRET}, ok?"
     shown = Shown("r-1", "t1", {"text": leak}, leak, 0.0, (f"right: expected post, got {leak}",))
-    tried = Tried("rules", leak, f"{PARTS[1].text}{leak}", leak)
+    tried = Tried("rules", leak, f"@@\n+{leak}", leak)
     asked = replace(ASK, failing=(shown,), passing=(shown,), lineage=(tried,))
     model = Scripted(f"garbage with {SECRET}"[:12], reply(model_pair, asked))
     assert isinstance(reflect(model, asked).said, Proposal)

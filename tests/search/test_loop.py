@@ -235,5 +235,5 @@ def test_all_that_is_proposed_is_remembered_once(lessons: ModuleType, options: d
     for seed in range(4):
         heard = lessons.run(problem=lessons.of_train(range(30), random_seed=seed, **options))
         proposed = [one for reply in heard.replies for one in reply.reflections]
-        remembered = sorted((one.diagnosis, one.text) for one in heard.found.tried)
-        assert remembered == sorted((one.diagnosis, one.text) for one in proposed)
+        remembered = sorted((one.component, one.diagnosis) for one in heard.found.tried)
+        assert remembered == sorted((one.component, one.diagnosis) for one in proposed)

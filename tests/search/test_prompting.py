@@ -20,6 +20,7 @@ from runbookopt.search.asks import (
     Tried,
 )
 from runbookopt.search.prompting import prompt, read
+from runbookopt.search.reflection import difference
 
 TEXT = """---
 name: parcels
@@ -114,18 +115,21 @@ def refused(text: str, asked: Reflection = ASK) -> str:
 
 def test_another_prompt_is_another_version() -> None:
     """Answers are remembered by the version: raise prompting.VERSION with every change of this digest."""
-    tried = Tried("lessons", "too slow", OWN + "- Hurry.\n", "kept: no better")
+    tried = Tried("lessons", "too slow", "@@\n - Be kind.\n+- Hurry.", "kept: no better")
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,)))]
-    assert (prompting.VERSION, digest_of(said)[7:19]) == (1, "569b51ea1c25")
+    assert (prompting.VERSION, digest_of(said)[7:19]) == (2, "38a0d244dae3")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:
     tried = (
         Tried(
-            "lessons", "too slow", OWN.replace("quick", "quicker"), "rejected without a rollout: it copies"
+            "lessons",
+            "too slow",
+            difference(OWN, OWN.replace("quick", "quicker")),
+            "rejected without a rollout: it copies",
         ),
-        Tried("gone", "not there", "## Gone\n", "kept: no better"),
-        Tried("lessons", "as it is", OWN, "kept: new best somewhere on validation"),
+        Tried("gone", "not there", difference("", "## Gone\n"), "kept: no better"),
+        Tried("lessons", "as it is", difference(OWN, OWN), "kept: new best somewhere on validation"),
     )
     system, user = prompt(replace(ASK, lineage=tried))
     assert "100 are left." in system.content
@@ -145,7 +149,7 @@ def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair
     first, gone, same = (one.difference for one in asked.lineage)
     assert "-- Be quick.\n+- Be quicker.\n" in first
     assert "+## Gone" in gone
-    assert same == "(none: the part stands so now)"
+    assert same == "(none: it leaves the part as it is)"
 
 
 def test_neither_ids_of_trajectories_nor_tasks_are_shown_for_others_chose_them() -> None:

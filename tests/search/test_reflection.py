@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from runbookopt import runbook as runbooks
 from runbookopt.search.asks import Attempt
 from runbookopt.search.known import Known
+from runbookopt.search.reflection import difference
 
 OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
 LONG = "my neighbour took the parcel in and has now gone on holiday"
@@ -196,3 +197,17 @@ def test_words_of_a_task_that_stand_in_the_runbook_already_are_no_copy(lessons: 
     heard = lessons.run(problem=replace(lessons.PROBLEM, seed=seed))
     assert "it copies" not in str(heard.outcomes)
     assert heard.found.ended == "every task is solved"
+
+
+# What an edit changes ---------------------------------------------------------------------------------------
+
+
+def test_an_edit_is_told_as_a_diff_with_a_line_around_each_change() -> None:
+    before = "".join(f"line {number}\n" for number in range(9))
+    after = before.replace("line 2\n", "").replace("line 7", "line seven")
+    assert difference(before, after) == (
+        "@@\n line 1\n-line 2\n line 3\n@@\n line 6\n-line 7\n+line seven\n line 8"
+    )
+    assert difference(before, before.replace("\n", "\r\n")) == difference(before, before) == ""
+    assert difference("a\na\n", "a\na\na\n") == "@@\n a\n+a"
+    assert difference("", "new\n") == "@@\n+new\n "

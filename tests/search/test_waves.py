@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
 from runbookopt.search.asks import Attempt, Proposal, Reflection, Rollout
+from runbookopt.search.reflection import difference
 
 BEST = "kept: new best somewhere on validation"
 
@@ -166,8 +167,8 @@ def test_edits_that_are_allowed_alone_and_not_together_are_not_tried_together(le
     heard = lessons.run(
         lambda asked: Proposal("x", "lessons", other if len(asked.failing) == 2 else moving), problem
     )
-    assert (heard.found.tried[0].text, heard.outcomes[0]) == (
-        moving,
+    assert (heard.found.tried[0].change, heard.outcomes[0]) == (
+        difference(before, moving),
         "dropped: with the others it was too much",
     )
     assert heard.found.pool[1].candidate.text == lessons.TEXT.replace(lessons.OWN, other)
