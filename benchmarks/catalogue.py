@@ -27,6 +27,9 @@ BANKING = Path(__file__).parents[2] / "shared" / "data" / "messages" / "banking7
 SIZES = (Sizes(labels=10), Sizes(labels=25))
 """Of the classification works of the whole catalogue."""
 
+BESIDE = ("lossy", "guessing")
+"""Reflectors whose works are reported and count in no mean."""
+
 Make = Callable[[int, float], Work]
 """Makes a work from a random seed and the agent's noise in 0..1."""
 
@@ -50,11 +53,11 @@ class Entry(Struct, frozen=True):
 def works(file: Path | None, sizes: Sequence[Sizes] = SIZES) -> tuple[Entry, ...]:
     """Give the whole catalogue: the classification works where there is a file, the samples, the generated.
 
-    The lossy reflector stands beside: it takes the first of the sizes. Raises Unusable.
+    The lossy and the guessing reflector stand beside: they take the first of the sizes. Raises Unusable.
     """
-    lossy = () if file is None else (_classified(file, sizes[0], "lossy"),)
+    beside = () if file is None else tuple(_classified(file, sizes[0], case) for case in BESIDE)
     cases = () if file is None else tuple(entry for each in sizes for entry in of_file(file, each))
-    return (*cases, *of_repository(), *lossy)
+    return (*cases, *of_repository(), *beside)
 
 
 def of_file(file: Path, sizes: Sizes) -> tuple[Entry, ...]:
@@ -115,11 +118,11 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _classified(file: Path, sizes: Sizes, case: str) -> Entry:
-    return Entry(f"{sizes.labels} {case}", partial(_messages, file, sizes, case), beside=case == "lossy")
+    return Entry(f"{sizes.labels} {case}", partial(_messages, file, sizes, case), beside=case in BESIDE)
 
 
 def _messages(file: Path, sizes: Sizes, case: str, random_seed: int, noise: float) -> Work:
-    reflector = case if case in ("wrong", "lossy") else "offline"
+    reflector = case if case in ("wrong", *BESIDE) else "offline"
     return messages(file, sizes, random_seed, warm=case != "cold", reflector=reflector, noise=noise)
 
 

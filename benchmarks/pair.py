@@ -1,6 +1,7 @@
-"""The pair that every engine is measured with: the offline pair, frozen, and two reflectors that err."""
+"""The pair that every engine is measured with: the offline pair, frozen, and three reflectors that err."""
 
 import random
+from collections import Counter
 
 from msgspec.structs import replace
 
@@ -14,6 +15,9 @@ WRONG = 0.3
 
 LOSSY = 0.1
 """How often the lossy reflector drops a line."""
+
+GUESSING = 0.5
+"""For how much of what is expected the guessing reflector begins with a guess."""
 
 
 class WrongReflector:
@@ -57,21 +61,48 @@ class LossyReflector:
         return replace(answer, said=replace(answer.said, text="".join(lines)))
 
 
+class GuessingReflector:
+    """Guesses another answer at first for half of what is expected, and learns from the earlier edits.
+
+    It is the only one that reads them: where the same guess is among them it makes no other.
+    """
+
+    name = "guessing"
+
+    def __init__(self, inner: Reflector, random_seed: int) -> None:
+        self._inner = inner
+        self._random_seed = random_seed
+        self.key = digest_of(["guessing", inner.key, random_seed])
+
+    async def reflect(self, ask: Reflection) -> Reflected:
+        """Answer one reflection."""
+        expected = Counter(_expected(ask)).most_common(1)
+        guess = f"a guess at {expected[0][0]}: " if expected else ""
+        chance = random.Random(canonical([self._random_seed, guess]))
+        if chance.random() >= GUESSING or any(one.diagnosis.startswith(guess) for one in ask.lineage):
+            return await self._inner.reflect(ask)
+        answer = await self._inner.reflect(_misread(ask, chance))
+        if isinstance(answer.said, ReflectionFailure):
+            return answer
+        return replace(answer, said=replace(answer.said, diagnosis=guess + answer.said.diagnosis))
+
+
 def reflector_named(name: str, random_seed: int) -> Reflector:
-    """Give the reflector "offline", "wrong" or "lossy"."""
+    """Give the reflector "offline", "wrong", "lossy" or "guessing"."""
     inner = OfflineReflector(random_seed)
     made: dict[str, Reflector] = {
         "offline": inner,
         "wrong": WrongReflector(inner, random_seed),
         "lossy": LossyReflector(inner, random_seed),
+        "guessing": GuessingReflector(inner, random_seed),
     }
     return made[name]
 
 
 def _misread(ask: Reflection, chance: random.Random) -> Reflection:
     """Put another answer in the place of the one that most failures expected."""
-    told = [line for shown in ask.failing for line in shown.feedback if "expected " in line]
-    expected = [line.split("expected ", 1)[1].split(", got ", 1)[0] for line in told]
+    told = _told(ask)
+    expected = _expected(ask)
     given = {line.split(", got ", 1)[1] for line in told if ", got " in line}
     others = sorted({*expected, *given})
     if not others:
@@ -82,6 +113,14 @@ def _misread(ask: Reflection, chance: random.Random) -> Reflection:
         for shown in ask.failing
     )
     return replace(ask, failing=failing)
+
+
+def _told(ask: Reflection) -> list[str]:
+    return [line for shown in ask.failing for line in shown.feedback if "expected " in line]
+
+
+def _expected(ask: Reflection) -> list[str]:
+    return [line.split("expected ", 1)[1].split(", got ", 1)[0] for line in _told(ask)]
 
 
 def _expecting(answer: str, line: str) -> str:

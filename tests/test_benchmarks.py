@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.course import Course, Step, reached
 from benchmarks.frozen import pair_digest
@@ -9,7 +10,8 @@ from benchmarks.pair import LOSSY, WRONG, reflector_named
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.extraction import extraction
 from benchmarks.work import Counted, Work, answer_of
-from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown
+from runbookopt.agents.agent import Reflector
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown, Tried
 from runbookopt.search.problem import Options
 
 WORKS = {"desks": desks, "extraction": extraction}
@@ -45,6 +47,18 @@ def test_the_wrong_reflector_errs_at_times_and_the_lossy_one_loses_a_line_in_one
     wrong, lossy = told("wrong"), told("lossy")
     assert 0.05 * wrong.asked < wrong.differing < (WRONG + 0.1) * wrong.asked
     assert 0.3 * LOSSY * lossy.asked < lossy.differing < 2 * LOSSY * lossy.asked
+
+
+def test_the_guessing_reflector_makes_no_guess_that_it_sees_among_the_earlier_edits() -> None:
+    def guesses(reflector: Reflector, ask: Reflection) -> bool:
+        said = answer_of(reflector.reflect(ask)).said
+        return isinstance(said, Proposal) and said.diagnosis.startswith(guess)
+
+    guess, ask = "a guess at damage: ", reflection(0)
+    reflectors = [reflector_named("guessing", seed) for seed in range(40)]
+    assert 10 < sum(guesses(reflector, ask) for reflector in reflectors) < 30
+    earlier = Tried("rules", f"{guess}so it was", "", "kept: no better")
+    assert not any(guesses(reflector, replace(ask, lineage=(earlier,))) for reflector in reflectors)
 
 
 @pytest.mark.parametrize("name", WORKS)
