@@ -57,13 +57,13 @@ def _declared(revision: Revision, root: Path, name: str) -> Declared:
         files=(
             rubric,
             policy,
-            *_programs(revision.read(rubric) if rubric in there else b"", rubric, root),
+            *programs_of(revision.read(rubric) if rubric in there else b"", rubric, root),
             *(labels or [f"trajectories/{name}/people.labels.jsonl"]),
         ),
     )
 
 
-def _programs(rubric: bytes, path: str, root: Path) -> tuple[str, ...]:
+def programs_of(rubric: bytes, path: str, root: Path) -> tuple[str, ...]:
     """Give what a rubric runs; a rubric that cannot be read or run is for `runbookopt check` to name."""
     try:
         return programs(read_rubric(rubric, path), root)

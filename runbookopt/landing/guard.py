@@ -1,6 +1,6 @@
 """What a diff may never do, and what it brings in that a person should see (pure)."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -9,9 +9,10 @@ from runbookopt.landing.introduced import introduced
 from runbookopt.landing.policy import Introduced
 from runbookopt.landing.quoting import visible
 from runbookopt.landing.secret_shapes import secrets
-from runbookopt.runbook import Runbook, violations
+from runbookopt.runbook import Runbook, newly_hidden, violations
 
-_KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
+NO_FILES = {"120000": "a symbolic link", "160000": "a submodule"}
+"""Modes of what is no file, and what that is."""
 
 
 class GuardReport(Struct, frozen=True):
@@ -35,12 +36,18 @@ def guard(
         *violations(before, after, bumped=bumped),
         *_leaks(before.text, text),
     )
-    kept = {secret for _, secret, _ in secrets(text)}
-    told = {
-        kind: tuple(_fit_to_tell(kept, thing) for thing in things)
-        for kind, things in introduced(before.text, text).items()
-    }
-    return GuardReport(tuple(dict.fromkeys(_fit_to_tell(kept, violation) for violation in found)), told)
+    return GuardReport(_fit(found, _kept(text)), news(before.text, text))
+
+
+def news(before: str, after: str) -> dict[Introduced, tuple[str, ...]]:
+    """Give what a text brings in that a person should see, class by class; no secret is repeated."""
+    kept = _kept(after)
+    return {kind: _fit(things, kept) for kind, things in introduced(before, after).items()}
+
+
+def dangers(before: str, after: str) -> tuple[str, ...]:
+    """Say what nobody may bring in, whoever they are: hidden text and secrets."""
+    return _fit((*newly_hidden(before, after), *_leaks(before, after)), _kept(after))
 
 
 def _misplaced(change: FileChange, path: str) -> Iterator[str]:
@@ -51,8 +58,8 @@ def _misplaced(change: FileChange, path: str) -> Iterator[str]:
         yield f"a file is {'copied' if change.status == 'C' else 'renamed'}: {old!r} to {new!r}"
     if new is None or change.status == "D":
         yield f"a file is deleted: {old!r}"
-    elif change.new_mode in _KINDS:
-        yield f"{new!r} becomes {_KINDS[change.new_mode]}"
+    elif change.new_mode in NO_FILES:
+        yield f"{new!r} becomes {NO_FILES[change.new_mode]}"
     elif old is None or change.status == "A":
         yield f"a file is added: {new!r}"
     elif change.old_mode != change.new_mode:
@@ -63,6 +70,16 @@ def _leaks(before: str, after: str) -> Iterator[str]:
     for kind, secret, line in secrets(after):
         if after.count(secret) > before.count(secret):
             yield f"{kind} is brought in at line {line}"
+
+
+def _kept(text: str) -> set[str]:
+    """Give the secrets of a text, of which nothing is told."""
+    return {secret for _, secret, _ in secrets(text)}
+
+
+def _fit(told: Iterable[str], kept: Collection[str]) -> tuple[str, ...]:
+    """Make sentences fit to be told, each once."""
+    return tuple(dict.fromkeys(_fit_to_tell(kept, sentence) for sentence in told))
 
 
 def _fit_to_tell(kept: Collection[str], told: str) -> str:

@@ -64,33 +64,67 @@ class Attempted(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class Head(Struct, frozen=True):
+    """A commit that would be merged, and the one of its history that cites a bundle; the branch, if known."""
+
+    commit: str
+    cites: str
+    branch: str | None = None
+
+
+class Derived(Struct, frozen=True):
+    """What git says of a head that is, or was, the change of a bundle; `edited` and `moved` as in Judged."""
+
+    checked: Checked
+    proof: Proof | None
+    decision: Decision
+    edited: str | None
+    moved: tuple[str, ...]
+
+
 def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     """Derive anew from git whether a pull request may be merged.
 
-    Raises Refused where its bundle does not agree with git or the guard objects to what is on the branch,
-    Stale where runbook, rubric or policy of the default branch are not those of the bundle any more, and
-    RunbookoptError where it is not open.
+    Raises what `derive` raises, and RunbookoptError where it is not open.
     """
     pull = forge.get(number)
     if pull.state != "open":
         raise RunbookoptError(f"pull request {number} is {pull.state}")
     tip = repository.base()
     ledger = Ledger.open(repository, push=True)
-    checked = check(repository, ledger, recorded_bundle(ledger, _bundle_of(repository, pull)))
+    try:
+        derived = derive(repository, ledger, Head(pull.head, pull.proposed, pull.branch), tip)
+    except Refused as error:
+        raise Refused(f"pull request {number}: {error}") from error
+    permission = allowed(forge, derived, pull)
+    message = _claim(derived.checked, derived.proof)
+    return Judged(pull, tip, derived.decision, permission, message, derived.edited, derived.moved)
+
+
+def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Derived:
+    """Derive anew from git what is to become of a head, as if it were merged onto `tip`.
+
+    Raises Refused where its bundle does not agree with git or the guard objects to what is there, and Stale
+    where runbook, rubric or policy of the default branch are not those of the bundle any more.
+    """
+    checked = check(repository, ledger, recorded_bundle(ledger, _bundle_of(repository, head.cites)))
     proof = prove(repository, ledger, checked)
     must_be_fresh(repository, checked, tip)
-    edited = _edited(repository, pull, checked)
-    violations = _violations(repository, pull, checked, tip) if edited else checked.change.guard.violations
+    edited = _edited(repository, head, checked)
+    violations = _violations(repository, head, checked, tip) if edited else checked.change.guard.violations
     if violations:
         told = "".join(f"\n- {violation}" for violation in violations)
-        raise Refused(f"pull request {number}: the guard stops this change:{told}")
+        raise Refused(f"the guard stops this change:{told}")
     moved = held_out_now(repository, ledger, checked, tip).moved
     decision = _asking_people(decided(ledger, checked, proof), edited, moved)
-    policy = checked.dossier.policy
+    return Derived(checked, proof, decision, edited, moved)
+
+
+def allowed(forge: Forge, derived: Derived, pull: PullRequest) -> Permission:
+    """Say whether the policy lets a derived change be merged, by what people did with its pull request."""
+    policy = derived.checked.dossier.policy
     members = {team: forge.members(team) for team in policy.teams}
-    permission = may_merge(policy, decision, reviews_of(pull, members))
-    advised, message = _with_advice(permission, checked), _claim(checked, proof)
-    return Judged(pull, tip, decision, advised, message, edited, moved)
+    return _with_advice(may_merge(policy, derived.decision, reviews_of(pull, members)), derived.checked)
 
 
 def merge(repository: Repository, forge: Forge, number: int) -> str:
@@ -149,23 +183,24 @@ def _claim(checked: Checked, proof: Proof | None) -> str:
     return f"{title_of(checked.bundle, proof.comparison)}\n{rest}"
 
 
-def _bundle_of(repository: Repository, pull: PullRequest) -> str:
+def _bundle_of(repository: Repository, commit: str) -> str:
     """Give the digest of the bundle that the commit which we made cites."""
-    trailers = read_trailers(repository.commit(pull.proposed).message)
+    trailers = read_trailers(repository.commit(commit).message)
     if trailers is None:
-        raise Refused(f"pull request {pull.number}: commit {pull.proposed[:12]} cites no bundle")
+        raise Refused(f"commit {commit[:12]} cites no bundle")
     return trailers.bundle
 
 
-def _edited(repository: Repository, pull: PullRequest, checked: Checked) -> str | None:
+def _edited(repository: Repository, head: Head, checked: Checked) -> str | None:
     """Say how a branch differs from the one commit that its bundle makes; None where it does not."""
-    commit, bundle = repository.commit(pull.head), checked.bundle
-    if pull.branch != branch_of(bundle.runbook):
-        return f"branch {pull.branch} is not that of {bundle.runbook}"
-    if pull.head != pull.proposed:
-        return f"somebody else pushed to {pull.branch}: {pull.head[:12]} is not what was evaluated"
+    commit, bundle = repository.commit(head.commit), checked.bundle
+    if head.branch not in {None, branch_of(bundle.runbook)}:
+        return f"branch {head.branch} is not that of {bundle.runbook}"
+    if head.commit != head.cites:
+        where = head.branch or "the branch"
+        return f"somebody else pushed to {where}: {head.commit[:12]} is not what was evaluated"
     if commit.parents != (bundle.base,) or commit.tree != checked.change.tree:
-        return f"commit {pull.head[:12]} is not the change of its bundle"
+        return f"commit {head.commit[:12]} is not the change of its bundle"
     return None
 
 
@@ -188,16 +223,17 @@ def _with_advice(permission: Permission, checked: Checked) -> Permission:
     return Permission(False, (*permission.reasons, Reason("reviewers", False, told)))
 
 
-def _violations(repository: Repository, pull: PullRequest, checked: Checked, tip: str) -> tuple[str, ...]:
+def _violations(repository: Repository, head: Head, checked: Checked, tip: str) -> tuple[str, ...]:
     """Guard what is on the branch, since it is not what the bundle holds."""
     path, before = checked.dossier.path, checked.change.before
-    since = repository.merge_base(tip, pull.head) or tip
-    text = (file_at(repository, pull.head, path) or b"").decode(errors="replace")
+    since = repository.merge_base(tip, head.commit) or tip
+    changes = repository.diff(since, head.commit)
+    text = (file_at(repository, head.commit, path) or b"").decode(errors="replace")
     try:
         after = reparse(before, text)
     except RunbookoptError:
-        return guard(repository.diff(since, pull.head), path=path, before=before, after=text).violations
-    return guard(repository.diff(since, pull.head), path=path, before=before, after=after).violations
+        return guard(changes, path=path, before=before, after=text).violations
+    return guard(changes, path=path, before=before, after=after).violations
 
 
 def _against(permission: Permission) -> Iterator[str]:
