@@ -23,6 +23,10 @@ FLOORS = {
     "landing.proposal": 8,
     "landing.merging": 8,
     "landing.explaining": 8,
+    "landing.verification": 8,
+    "landing.verification_by_hand": 7,
+    "landing.verification_case": 7,
+    "landing.verification_words": 8,
     "landing.report": 7,
     "forge.local": 7,
     "forge.choice": 7,
@@ -166,7 +170,9 @@ def reached_from(name: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("room", ["cli.propose", "cli.pulls", "landing.proposal", "landing.merging"])
+@pytest.mark.parametrize(
+    "room", ["cli.propose", "cli.pulls", "cli.verify", "landing.proposal", "landing.merging"]
+)
 def test_the_second_half_imports_nothing_that_knows_a_model(room: str) -> None:
     agents = {name for name in modules() if name.startswith("agents.") and name != "agents.agent"}
     assert reached_from(room) & {"lm", "crew", *agents} == set()

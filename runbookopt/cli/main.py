@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from runbookopt import __version__
-from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show
+from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show, verify
 from runbookopt.cli.complaint import complain
 from runbookopt.cli.version import Version
 from runbookopt.errors import RunbookoptError
@@ -34,6 +34,7 @@ def runbookopt() -> None:
     app.command("show")(show.show)
     app.command("optimize")(optimize.optimize)
     app.command("propose")(propose.propose)
+    app.command("verify")(verify.verify)
     app.command("evaluate")(evaluate.evaluate)
     app.add_typer(pulls.app, name="pulls")
     app.add_typer(policy.app, name="policy")

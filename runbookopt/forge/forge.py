@@ -78,6 +78,16 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     closed_at: str = ""
 
 
+class CheckRun(Struct, frozen=True):
+    """What a status check says of a commit; `summary` is Markdown."""
+
+    name: str
+    head: str
+    passes: bool
+    title: str
+    summary: str
+
+
 class Forge(Protocol):
     """Where pull requests live. Each method raises GitFailed where the forge cannot be reached or says no."""
 
@@ -118,6 +128,10 @@ class Forge(Protocol):
 
     def members(self, team: str) -> Sequence[str] | None:
         """Give the logins of a team's members; None where they are not told."""
+        ...
+
+    def report(self, check: CheckRun) -> None:
+        """Write a check run, or bring the one that was written for the commit up to date."""
         ...
 
     def approve(self, number: int) -> PullRequest:

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from runbookopt.errors import Refused
 from runbookopt.forge import github_words as words
-from runbookopt.forge.forge import Draft, PullRequest
+from runbookopt.forge.forge import CheckRun, Draft, PullRequest
 from runbookopt.forge.github import Refusal, Unclear
+from runbookopt.forge.github_checks import written
 from runbookopt.forge.github_pulls import GithubPulls
 from runbookopt.forge.protection import against_merging_by_itself
 from runbookopt.gitwords import OriginUnreachable, PushRefused, PushRejected, RefUpdate
@@ -66,6 +67,10 @@ class GithubForge(GithubPulls):
         del message, head, onto
         page = self._answer(number).html_url
         raise Refused(f"runbookopt merges nothing at GitHub: merge pull request {number} at {page}")
+
+    def report(self, check: CheckRun) -> None:
+        """Write a check run, or bring the one of ours for this commit up to date. Raises GitFailed."""
+        written(self._client, check)
 
     # The steps of a proposal --------------------------------------------------------------------------------
 

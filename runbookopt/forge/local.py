@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from runbookopt.errors import RunbookoptError
-from runbookopt.forge.forge import Approval, Draft, PullRequest
+from runbookopt.forge.forge import Approval, CheckRun, Draft, PullRequest
 from runbookopt.forge.protection import Protection, unknown_protection
 from runbookopt.forge.surroundings import Surroundings
 from runbookopt.gitwords import Commit, GitFailed, PushRejected, RefUpdate
@@ -112,6 +112,10 @@ class LocalForge:
     def members(self, team: str) -> None:  # noqa: ARG002 - as the protocol has it
         """Say that it is not known: git knows no teams."""
         return
+
+    def report(self, check: CheckRun) -> None:  # noqa: ARG002 - as the protocol has it
+        """Refuse: git knows no check runs."""
+        raise GitFailed("a plain git server has none")
 
     def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
         """Squash: one commit with the branch's changes on the default branch; then delete the branch.

@@ -1,0 +1,135 @@
+"""`runbookopt verify`: the status check of a pull request, whoever wrote it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from runbookopt.forge.forge import Forge
+    from runbookopt.landing.verification import Verified
+    from runbookopt.repository import Repository
+
+_WAYS = {
+    "auto": "may merge by itself",
+    "review": "needs people to agree",
+    "none": "is not what it says",
+    None: "is no matter of ours",
+}
+_MARKS = {True: "yes", False: "no", None: "unknown"}
+
+
+def verify(
+    *,
+    pull_request: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, show_default=False, help="The pull request, with its approvals."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="REV", show_default=False, help="What the head was made from: with --head."),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV",
+            show_default=False,
+            help="The commit to judge; with --pull-request, its head or what a merge queue made of it.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    post: Annotated[
+        bool, typer.Option("--post", help="Also write a check run with the reasons, where the token may.")
+    ] = False,
+) -> None:
+    """Judge a pull request: everything is derived anew from origin's default branch and the ledger.
+
+    Nothing of the head is run or believed. What runbookopt proposed must be the one change of its bundle;
+    guard, statistics, model-free verdicts and decision are derived again, and what goes to review waits for
+    the approvals of the policy. What people wrote is linted, and waits for those whom today's policy names:
+    for two of them where a runbook and what judges it are changed together. With --base and --head alone it
+    is not known who approved, and unknown is not yes.
+
+    Exit status: 0 where it may be merged, or touches no runbook; 3 where not; 1 where that cannot be said.
+    """
+    from runbookopt.gitwords import GitFailed
+    from runbookopt.repository import Repository
+
+    _must_name_one(pull_request, base, head)
+    with Repository.open(Path.cwd()) as repository:
+        if not repository.has_origin():
+            raise GitFailed("there is no origin, so nothing to judge by: git remote add origin URL")
+        forge = _forge(repository) if pull_request or post else None
+        verified = _verified(repository, forge, pull_request, (base or "", head or ""))
+        if json:
+            _print_json(verified)
+        else:
+            _show(verified)
+        if post and forge is not None:
+            _post(forge, verified)
+    raise typer.Exit(0 if verified.passes else 3)
+
+
+def _must_name_one(number: int | None, base: str | None, head: str | None) -> None:
+    from runbookopt.errors import WrongUsage
+
+    if (number is None) == (base is None) or (base is not None and head is None):
+        raise WrongUsage("expected --pull-request N, or --base REV and --head REV")
+
+
+def _forge(repository: "Repository") -> "Forge":
+    from runbookopt.cli.flags import settings_of
+    from runbookopt.forge.choice import chosen
+
+    return chosen(settings_of(repository.root, "", {}).forge, repository, os.environ)
+
+
+def _verified(
+    repository: "Repository", forge: "Forge | None", number: int | None, commits: tuple[str, str]
+) -> "Verified":
+    from runbookopt.landing.verification import verify_commits, verify_pull_request
+
+    if number is not None and forge is not None:
+        return verify_pull_request(repository, forge, number, commits[1] or None)
+    return verify_commits(repository, *commits)
+
+
+def _show(verified: "Verified") -> None:
+    word, by = "passes" if verified.passes else "does not pass", verified.written_by
+    _print(f"{word}: {verified.head[:12]}{f', by {by},' if by else ''} {_WAYS[verified.merge]}")
+    if verified.runbooks:
+        _print(f"touches {', '.join(verified.runbooks)}; judged by {verified.tip[:12]} of the default branch")
+    for reason in verified.reasons:
+        first, *more = reason.text.split("\n")
+        _print(f"  {_MARKS[reason.holds]:<8} {first}")
+        for line in more:
+            _print(f"           {line}")
+
+
+def _print(line: str) -> None:
+    """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
+    from runbookopt.explanation import plain
+
+    print(plain(line))
+
+
+def _print_json(verified: "Verified") -> None:
+    from msgspec import to_builtins
+    from msgspec.json import encode
+
+    told = {**to_builtins(verified), "reasons": [reason.told for reason in verified.reasons]}
+    sys.stdout.write(encode(told).decode() + "\n")
+
+
+def _post(forge: "Forge", verified: "Verified") -> None:
+    """Write the check run; that it cannot be written is said, and changes nothing."""
+    from runbookopt.cli.complaint import complain
+    from runbookopt.gitwords import GitFailed
+    from runbookopt.landing.verification_words import check_run
+
+    try:
+        forge.report(check_run(verified))
+    except GitFailed as error:
+        complain(f"no check run is written: {' '.join(str(error).split())}")

@@ -1,0 +1,165 @@
+"""The status check: whether a head may be merged, derived on the reviewer's side of the wall.
+
+Policies and rubrics are read from the default branch, bundle and looks from the ledger's ref at origin. The
+head is read as data and believed in nothing; what is not known is not yes.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt.errors import Refused, RunbookoptError
+from runbookopt.forge.forge import Forge
+from runbookopt.gitwords import OriginUnreachable
+from runbookopt.landing.merging import Derived, Head, allowed, derive
+from runbookopt.landing.policy import Reason
+from runbookopt.landing.report import read_trailers
+from runbookopt.landing.verification_by_hand import by_hand
+from runbookopt.landing.verification_case import Case
+from runbookopt.proof.allowance import Look
+from runbookopt.proof.ledger import Ledger
+from runbookopt.repository import Repository
+
+
+class Verified(Struct, frozen=True):
+    """Whether a head may be merged as far as runbooks go, with every reason for and against.
+
+    `head` is the commit that was judged, `tip` that of the default branch, on whose word. `runbooks` are
+    those that it touches. Where it touches none, `written_by` and `merge` are None.
+    """
+
+    head: str
+    tip: str
+    passes: bool
+    reasons: tuple[Reason, ...]
+    runbooks: tuple[str, ...] = ()
+    written_by: Literal["runbookopt", "people"] | None = None
+    merge: Literal["auto", "review", "none"] | None = None
+    pull_request: int | None = None
+
+
+def verify_commits(repository: Repository, base: str, head: str) -> Verified:
+    """Judge a head that left the default branch at `base`; who approved it is not known.
+
+    Raises GitFailed where a commit is not to be had, OriginUnreachable.
+    """
+    tip = repository.base()
+    found = repository.revision(base).commit
+    verified = _verified(Case(repository, tip, repository.revision(head).commit))
+    if repository.is_ancestor(found, tip):
+        return verified
+    told = f"the base {found[:12]} is not of {repository.origin.default_branch()}, whose word counts"
+    return replace(verified, passes=False, reasons=(Reason("base", False, told), *verified.reasons))
+
+
+def verify_pull_request(
+    repository: Repository, forge: Forge, number: int, head: str | None = None
+) -> Verified:
+    """Judge an open pull request, with the approvals that its head has now.
+
+    `head` is the commit that is asked about, where it need not be the pull request's own: one that a merge
+    queue made of it may hold the same of what is judged, and nothing more. Raises RunbookoptError where the
+    pull request is not open, GitFailed.
+    """
+    pull = forge.get(number)
+    if pull.state != "open":
+        raise RunbookoptError(f"pull request {number} is {pull.state}")
+    case = Case(repository, repository.base(), repository.revision(pull.head).commit, pull, forge)
+    verified = replace(_verified(case), pull_request=number)
+    asked = repository.revision(head).commit if head else pull.head
+    if asked == pull.head:
+        return verified
+    other = tuple(case.unlike(asked))
+    told = f"{asked[:12]} holds what pull request {number} holds at {pull.head[:12]}"
+    told = f"{told}, but for {', '.join(other)}" if other else told
+    reasons = (Reason("head", not other, told), *verified.reasons)
+    return replace(verified, head=asked, passes=verified.passes and not other, reasons=reasons)
+
+
+def _verified(case: Case) -> Verified:
+    effect = case.effect
+    names = tuple(each.runbook for each in effect.touches.runbooks)
+    verified = Verified(case.head, case.tip, passes=True, reasons=(), runbooks=names)
+    if effect.touches.nothing:
+        more = f"; it changes {', '.join(effect.touches.shared)}" if effect.touches.shared else ""
+        told = f"this touches no runbook, rubric, policy or labels{more}"
+        return replace(verified, reasons=(Reason("touches", True, told),))
+    against = [Reason("guard", False, told) for told in effect.touches.no_files]
+    if effect.conflict:
+        against.append(Reason("merge", False, effect.conflict))
+    cited = _cited(case)
+    judged = _by_people(case, verified) if cited is None else _by_us(case, verified, cited)
+    reasons = (*against, *judged.reasons)
+    return replace(judged, passes=judged.passes and not against, reasons=reasons)
+
+
+def _cited(case: Case) -> str | None:
+    """Give the last commit of the head's own that says of itself that it is ours, and cites a bundle."""
+    repository = case.repository
+    own = reversed(repository.history(case.head, without=case.tip))
+    return next((sha for sha in own if read_trailers(repository.commit(sha).message) is not None), None)
+
+
+def _by_people(case: Case, verified: Verified) -> Verified:
+    judged = [by_hand(case, touched) for touched in case.effect.touches.runbooks]
+    return replace(
+        verified,
+        passes=all(each.passes for each in judged),
+        reasons=tuple(reason for each in judged for reason in each.reasons),
+        written_by="people",
+        merge="review",
+    )
+
+
+def _by_us(case: Case, verified: Verified, cited: str) -> Verified:
+    """Judge what says that it is ours: it is so where all of it can be derived again."""
+    head = Head(case.head, cited, case.pull.branch if case.pull else None)
+    ours = replace(verified, written_by="runbookopt", merge="none", passes=False)
+    try:
+        ledger = _AtOrigin.open(case.repository, push=False, fetch=True)
+        derived = derive(case.repository, ledger, head, case.tip)
+    except OriginUnreachable:
+        raise
+    except RunbookoptError as error:
+        return replace(ours, reasons=tuple(_reasons(error)))
+    passes, reasons = _agreed(case, derived)
+    writer: Literal["runbookopt", "people"] = "people" if derived.edited else "runbookopt"
+    return replace(ours, passes=passes, reasons=reasons, written_by=writer, merge=derived.decision.merge)
+
+
+def _reasons(error: RunbookoptError) -> list[Reason]:
+    """Give one reason for each line of an error that lists them."""
+    first, *more = str(error).split("\n- ")
+    return [Reason("agreement", False, told) for told in ([first] if not more else [first, *more])]
+
+
+def _agreed(case: Case, derived: Derived) -> tuple[bool, tuple[Reason, ...]]:
+    """Say whether the policy lets it be merged, by what is known of what people say."""
+    decision = derived.decision
+    if case.pull is not None and case.forge is not None:
+        permission = allowed(case.forge, derived, case.pull)
+        return permission.granted, permission.reasons
+    if decision.merge == "review":
+        return False, case.asks(derived.checked.dossier.policy, decision).reasons
+    told = {
+        "auto": "whether anybody objects is not known here; the policy needs no person",
+        "none": "the change is not to be merged",
+    }[decision.merge]
+    passes = decision.merge == "auto"
+    return passes, (*decision.reasons, Reason("decision", passes, told))
+
+
+class _AtOrigin(Ledger):
+    """The ledger as origin has it: what this clone alone knows is no evidence, and nothing is written."""
+
+    def register(self, look: Look) -> None:
+        """Refuse a look that is not there, or that never came to an answer: it proves nothing."""
+        known = [found for found in self.looks(look.runbook) if found.key == look.key]
+        if not known or known[0].bundle is None:
+            told = "never came to an answer" if known else "is not there"
+            raise Refused(f"{look.runbook}: its look at the held-out tasks {told} in the ledger at origin")
+
+    def _catch_up(self) -> str | None:
+        self._head = self._at_origin()
+        return self._head
