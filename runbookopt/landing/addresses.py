@@ -110,7 +110,9 @@ _RECIPIENT = re.compile(
     | \b(?:public|shared|external|private|personal|outside|anonymous)[ ](?:paste|gist|drive|folder|bucket
       |channel
       |group|inbox|mailbox|chat|form|board|site|server|repository|repo|account|e-?mail)\b
-    | \b(?:whatsapp|telegram|signal|discord|wechat|pastebin|gist|dropbox|google[ ](?:drive|docs?|forms?)
+    | \b(?:(?-i:Signal)|(?:(?<=\bon[ ])|(?<=\bby[ ])|(?<=\bvia[ ])|(?<=\bover[ ])|(?<=\busing[ ])
+      |(?<=\bthrough[ ]))signal)\b                                # a word of every day else
+    | \b(?:whatsapp|telegram|discord|wechat|pastebin|gist|dropbox|google[ ](?:drive|docs?|forms?)
       |onedrive
       |wetransfer|web[ ]?hook)s?\b
     """,

@@ -270,7 +270,13 @@ PLAIN = [
     "Version 1.2.3, e.g. at 12:30:45 or 8.30 p.m., costs 3.5 kg; ratio 3:4:5; and/or.",
     'See README.md, setup.py and `$.queue`. Answer `{"queue": "x"}`.',
     "[the rules](#rules) and std::vector, at 50 % | 60 %.",
+    '- If the message mentions "signal" or "no service", answer `network`.',
 ]
+
+
+@pytest.mark.parametrize("how", ["over Signal", "via signal", "on WhatsApp"])
+def test_a_service_that_messages_go_through_is_a_recipient(how: str) -> None:
+    assert introduced(with_rule(f"- Send the summary {how} as well."))["recipients"]
 
 
 @pytest.mark.parametrize("rule", PLAIN, ids=range(len(PLAIN)))
