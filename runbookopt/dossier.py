@@ -101,13 +101,19 @@ def runbook_file(source: Source, name: str) -> str:
     return f"{ROOT}/{name}/{file}"
 
 
+def declared_policy(source: Source, name: str) -> Policy:
+    """Give what is declared of who must say yes, without reading the rest. Raises MalformedFile."""
+    path = _policy_file(name)
+    return read_policy(source.read(path) if path in source.files(f"{ROOT}/{name}") else None, path)
+
+
 def read_dossier(source: Source, name: str, *, burnt: Collection[str] = ()) -> Dossier:
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
     Raises RunbookoptError where there is no such runbook, MalformedFile with the problems of all its files.
     """
     path = runbook_file(source, name)
-    files = (path, f"{ROOT}/{name}/rubric.yaml", f"{ROOT}/{name}/policy.yaml")
+    files = (path, f"{ROOT}/{name}/rubric.yaml", _policy_file(name))
     there = set(source.files(f"{ROOT}/{name}"))
     text, judging, terms = (source.read(file) if file in there else None for file in files)
     problems: list[Problem] = []
@@ -131,6 +137,10 @@ def read_dossier(source: Source, name: str, *, burnt: Collection[str] = ()) -> D
         ),
         files=files,
     )
+
+
+def _policy_file(name: str) -> str:
+    return f"{ROOT}/{name}/policy.yaml"
 
 
 def _by_folder(source: Source) -> dict[str, set[str]]:

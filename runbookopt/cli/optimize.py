@@ -228,7 +228,8 @@ class _Run:
     def _find_forge(self, name: str, settings: "Settings") -> None:
         """Find where the runbook's pull request goes; without a token the run stops at the bundle.
 
-        Refuses where a person holds the branch: no look is to be spent on what could not be proposed.
+        Refuses where a person holds the branch or the policy's limits are reached: nothing is to be spent on
+        what could not be proposed.
         """
         self._forge = None
         if not self._propose:
@@ -242,14 +243,14 @@ class _Run:
         except NoToken as error:
             complain(f"{name}: stops at the bundle, for `runbookopt propose`: {error}")
             return
-        must_be_free(self._repository, self._forge, name)
+        must_be_free(self._repository, self._forge, name, now=datetime.now(UTC))
 
     def _proposed(self, result: "Result") -> "Proposed | None":
         if self._forge is None or result.bundle is None:
             return None
         from runbookopt.landing.proposal import propose
 
-        return propose(self._repository, self._forge, result.bundle)
+        return propose(self._repository, self._forge, result.bundle, now=datetime.now(UTC))
 
 
 class _Planning(_Run):

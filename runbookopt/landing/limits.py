@@ -12,14 +12,12 @@ if TYPE_CHECKING:
 _DAY = timedelta(hours=24)
 
 
-def limited(limits: Limits | None, pulls: "Iterable[PullRequest]", now: datetime) -> tuple[Reason, ...]:
+def limited(limits: Limits, pulls: "Iterable[PullRequest]", now: datetime) -> tuple[Reason, ...]:
     """Say of each limit whether it lets one more pull request be opened at `now` (with its time zone).
 
     `pulls` are those of the runbook's branch; one whose times are not told makes a limit unknown, and
-    unknown is not yes. Empty where the policy has no limits.
+    unknown is not yes.
     """
-    if limits is None:
-        return ()
     of_the_branch = tuple(pulls)
     return (
         _open(limits, of_the_branch),

@@ -68,7 +68,7 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """policy.yaml: the merge policy and the terms of the proof; without `limits` nothing is counted."""
+    """policy.yaml: the merge policy and the terms of the proof; without one its defaults are the terms."""
 
     merge: Literal["auto", "review"] = "review"
     reviewers: tuple[Login, ...] = ()
@@ -77,7 +77,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     auto_merge_if: AutoMergeIf = AutoMergeIf()
     proof: Terms = Terms()
     method: Literal["merge", "squash", "rebase"] = "squash"
-    limits: Limits | None = None
+    limits: Limits = Limits()
     locked: tuple[str, ...] = ()
 
     @property

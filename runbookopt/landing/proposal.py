@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.dossier import read_dossier
+from runbookopt.dossier import declared_policy, read_dossier
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.forge import Draft, Forge, PullRequest
 from runbookopt.gitwords import GitFailed, PushRejected
@@ -36,6 +36,7 @@ from runbookopt.origin import attempts
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.ledger import Ledger
+from runbookopt.records import MalformedFile
 from runbookopt.repository import Repository
 
 
@@ -121,19 +122,12 @@ def is_made_by_us(repository: Repository, ledger: Ledger, head: str) -> bool:
     )
 
 
-def must_be_free(
-    repository: Repository,
-    forge: Forge,
-    runbook: str,
-    *,
-    limits: Limits | None = None,
-    now: datetime | None = None,
-) -> None:
-    """Ask, before a search spends a look, whether what it finds could be proposed at `now`.
+def must_be_free(repository: Repository, forge: Forge, runbook: str, *, now: datetime) -> None:
+    """Ask, before a search spends anything, whether what it finds could be proposed at `now`.
 
     Raises RunbookoptError where a person edited the runbook's branch, since that is left alone, and where
-    the policy's limits leave no room for a new pull request and none is open that could be brought up to
-    date.
+    the limits of the policy on the default branch leave no room for a new pull request and none is open that
+    could be brought up to date. A policy that cannot be read is for the reader of all files to name.
     """
     branch = branch_of(runbook)
     there = repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
@@ -142,13 +136,23 @@ def must_be_free(
             f"{runbook}: branch {branch} was edited by a person ({there[:12]}): merge or close its"
             " pull request and delete the branch, then run again, or use --no-propose"
         )
-    if limits is not None and now is not None:
-        against = _no_room(limits, forge.pull_requests(branch), now)
-        if against:
-            raise RunbookoptError(f"{runbook}: no room for a pull request: {against}; or use --no-propose")
+    limits = _declared_limits(repository, runbook)
+    against = _no_room(limits, forge.pull_requests(branch), now) if limits else None
+    if against:
+        raise RunbookoptError(
+            f"{runbook}: no room for a pull request: {against}; policy.yaml's `limits` say how often,"
+            " or use --no-propose"
+        )
 
 
-def _no_room(limits: Limits | None, pulls: Sequence[PullRequest], now: datetime) -> str | None:
+def _declared_limits(repository: Repository, runbook: str) -> Limits | None:
+    try:
+        return declared_policy(repository.revision(repository.base()), runbook).limits
+    except MalformedFile:
+        return None
+
+
+def _no_room(limits: Limits, pulls: Sequence[PullRequest], now: datetime) -> str | None:
     """Say which limits are reached, where a pull request would be a new one."""
     if any(pull.state == "open" for pull in pulls):
         return None

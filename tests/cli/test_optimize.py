@@ -201,6 +201,18 @@ def test_again_with_nothing_new_pays_nothing_and_writes_nothing_to_origin(
         assert again[key] == first[key]
 
 
+@pytest.mark.parametrize("command", [(), ("--plan",)])
+def test_nothing_is_spent_on_what_the_limits_leave_no_room_for(
+    repo: Make, planted: ModuleType, command: tuple[str, ...]
+) -> None:
+    clone = repo(planted.files(policy=planted.POLICY + "limits: {open_pull_requests: 0}\n"))
+    ran = clone.run("optimize-runbook", "desk", "--json", *command)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "desk: no room for a pull request: 0 of at most 0 pull request(s)" in ran.stderr
+    assert ran.stderr.endswith("or use --no-propose\n")
+    assert not (clone.root / ".runbookopt").exists()
+
+
 @pytest.mark.slow
 def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
     repo: Make, planted: ModuleType

@@ -256,9 +256,8 @@ def test_the_limits_say_what_the_table_says(world: World, case: dict[str, Any]) 
             number = opened(world, branch)
         else:
             world.act("bo", {"closed": "closes", "merged": "merges"}[event], number)
-    limits = None if case["limits"] is None else convert(case["limits"], Limits)
     now = datetime.now(UTC) + timedelta(hours=case["hours"])
-    reasons = limited(limits, world.forge.pull_requests(branch), now)
+    reasons = limited(convert(case["limits"], Limits), world.forge.pull_requests(branch), now)
     told = {reason.condition.removeprefix("limits."): reason.holds for reason in reasons}
     assert told == {condition: WORDS[word] for condition, word in case["reasons"].items()}
 

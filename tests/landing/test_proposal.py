@@ -14,7 +14,6 @@ from runbookopt.forge.local import LocalForge
 from runbookopt.gitwords import GitFailed, PushRefused
 from runbookopt.landing.bundle import Bundle, encode, seal
 from runbookopt.landing.merging import merge_automatic
-from runbookopt.landing.policy import Limits
 from runbookopt.landing.proposal import Proposed, branch_of, must_be_free, propose
 from runbookopt.landing.rederivation import Stale
 from runbookopt.proof.allowance import burnt
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from tests.conftest import Clone
 
 PATH = "runbooks/triage/RUNBOOK.md"
+POLICY = "runbooks/triage/policy.yaml"
+NOW = datetime(2040, 1, 1, tzinfo=UTC)
 
 
 class Bench:
@@ -151,9 +152,9 @@ def test_a_branch_that_a_person_edited_is_left_alone(bench: Bench) -> None:
 
 
 def test_a_branch_that_a_person_edited_is_told_before_a_search(bench: Bench) -> None:
-    must_be_free(bench.repository, bench.forge, "triage")
+    must_be_free(bench.repository, bench.forge, "triage", now=NOW)
     bench.propose(bench.bundle())
-    must_be_free(bench.repository, bench.forge, "triage")
+    must_be_free(bench.repository, bench.forge, "triage", now=NOW)
     bo = bench.clone.again("bo", "bo")
     bo.git("checkout", "-q", "runbookopt/triage")
     edited = bo.commit({PATH: "by hand\n"}, push=False)
@@ -162,7 +163,7 @@ def test_a_branch_that_a_person_edited_is_told_before_a_search(bench: Bench) -> 
         RunbookoptError,
         match=rf"edited by a person \({edited[:12]}\): merge or close its pull request and delete the branch",
     ):
-        must_be_free(bench.repository, bench.forge, "triage")
+        must_be_free(bench.repository, bench.forge, "triage", now=NOW)
 
 
 def test_a_branch_of_that_name_that_is_not_ours_is_left_alone(bench: Bench) -> None:
@@ -537,7 +538,6 @@ def test_what_is_proposed_can_be_printed(bench: Bench) -> None:
     assert msgspec.json.decode(msgspec.json.encode(proposed))["outcome"] == "accepted"
 
 
-NOW = datetime(2040, 1, 1, tzinfo=UTC)
 LIMITED = "limits: {open_pull_requests: 1, per_day: 1, cooldown_hours: 24}\n"
 
 
@@ -565,17 +565,37 @@ def test_a_new_pull_request_waits_for_the_limits_and_an_update_does_not(bench: B
     assert later.pull_request.number == 2
 
 
-def test_the_limits_are_told_before_a_search(bench: Bench) -> None:
-    def ask(now: datetime) -> None:
-        must_be_free(bench.repository, bench.forge, "triage", limits=Limits(), now=now)
+def ask(bench: Bench, now: datetime) -> None:
+    must_be_free(bench.repository, bench.forge, "triage", now=now)
 
-    ask(NOW)
+
+@pytest.mark.parametrize("limits", ["", LIMITED])
+def test_the_limits_are_told_before_a_search_and_hold_where_the_policy_is_silent(
+    bench: Bench, limits: str
+) -> None:
+    bench.clone.commit({POLICY: bench.half.AUTO + limits})
+    ask(bench, NOW)
     bench.propose(bench.bundle())
-    ask(since(bench, 1))
+    ask(bench, since(bench, 1))  # an open one is brought up to date
     bench.forge.close(1)
-    with pytest.raises(RunbookoptError, match=r"triage: no room for a pull request: .*; or use --no-propose"):
-        ask(since(bench, 1))
-    ask(since(bench, 25))
+    told = "triage: no room for a pull request: 1 of at most 1 .* or use --no-propose"
+    with pytest.raises(RunbookoptError, match=told):
+        ask(bench, since(bench, 1))
+    ask(bench, since(bench, 25))
+
+
+def test_limits_before_a_search_are_those_of_the_default_branch(bench: Bench) -> None:
+    paused = bench.half.AUTO + "limits: {open_pull_requests: 0}\n"
+    bench.clone.write({POLICY: paused})
+    ask(bench, NOW)
+    bench.clone.commit({POLICY: paused})
+    with pytest.raises(RunbookoptError, match=r"0 of at most 0 pull request\(s\) of this runbook are open"):
+        ask(bench, NOW)
+
+
+def test_a_policy_that_cannot_be_read_is_left_to_the_reader_of_all_files(bench: Bench) -> None:
+    bench.clone.commit({POLICY: "merge: sometimes\n"})
+    ask(bench, NOW)
 
 
 def test_the_commit_of_a_run_that_was_cut_is_taken_up_again(bench: Bench) -> None:
