@@ -1,15 +1,17 @@
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.landing.codeowners import owners_of, read_owners
-from runbookopt.landing.policy import read_policy
+from runbookopt.landing.policy import Policy, read_policy
 from runbookopt.lint import lint
 from runbookopt.scaffold import Choices, pieces, put, rendered
 
@@ -49,6 +51,15 @@ def empty(repo: Make, tmp_path: Path) -> "Clone":
     clone.root = tmp_path / "empty"
     subprocess.run(["git", "init", "-q", str(clone.root)], check=True)
     return clone
+
+
+def test_what_the_first_policy_says_of_its_defaults_is_true() -> None:
+    told = rendered("runbook/policy.yaml", CHOICES).splitlines()
+    written_out = [line.removeprefix("# ") for line in told if re.match(r"# (?:  |[a-z_]+:)", line)]
+    here = [line for line in told if not line.startswith("#")]
+    policy = read_policy("\n".join([*here, *written_out]).encode(), "policy.yaml")
+    assert replace(policy, locked=()) == Policy(reviewers=("ana",))
+    assert policy.locked == ("## Escalation",)
 
 
 def test_an_empty_repository_gets_all_that_check_asks_for(empty: "Clone") -> None:
