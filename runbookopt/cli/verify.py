@@ -61,7 +61,7 @@ def verify(
     with Repository.open(Path.cwd()) as repository:
         if not repository.has_origin():
             raise GitFailed("there is no origin, so nothing to judge by: git remote add origin URL")
-        forge = _forge(repository) if pull_request or post else None
+        forge = _forge(repository, needed=bool(pull_request or post))
         verified = _verified(repository, forge, pull_request, (base or "", head or ""))
         if json:
             _print_json(verified)
@@ -79,11 +79,18 @@ def _must_name_one(number: int | None, base: str | None, head: str | None) -> No
         raise WrongUsage("expected --pull-request N, or --base REV and --head REV")
 
 
-def _forge(repository: "Repository") -> "Forge":
+def _forge(repository: "Repository", *, needed: bool) -> "Forge | None":
+    """Give the forge; its token is also what git shows to origin, so it is taken where there is one."""
     from runbookopt.cli.flags import settings_of
     from runbookopt.forge.choice import chosen
+    from runbookopt.forge.github_access import NoToken
 
-    return chosen(settings_of(repository.root, "", {}).forge, repository, os.environ)
+    try:
+        return chosen(settings_of(repository.root, "", {}).forge, repository, os.environ)
+    except NoToken:
+        if needed:
+            raise
+        return None
 
 
 def _verified(
