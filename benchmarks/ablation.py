@@ -79,12 +79,13 @@ class Row(Struct, frozen=True):
     """What a variation is worth: `differences` from the base by budget, `works` at the end by work.
 
     `rollouts_to_target` is the geometric mean over the works with a known target, where a work that never
-    gets there counts as the budget.
+    gets there counts as the budget. `length` is how much longer the texts returned are (+.1: a tenth).
     """
 
     rollouts_to_target: float | None
     never: int
     differences: dict[str, Mean]
+    length: Mean
     works: dict[str, Mean]
     better: list[str]
     worse: list[str]
@@ -138,6 +139,11 @@ def row(runs: Runs, base: Runs, targets: Mapping[str, float], budget: int) -> Ro
         differences={
             str(most): mean_of(gain for gains in by.values() for gain in gains) for most, by in at.items()
         },
+        length=mean_of(
+            run.characters / other.characters - 1
+            for name, made in runs.items()
+            for run, other in zip(made, base[name], strict=True)
+        ),
         works=works,
         better=[name for name, gain in works.items() if _clear(gain) > 0],
         worse=[name for name, gain in works.items() if _clear(gain) < 0],
@@ -216,15 +222,17 @@ def _table(rows: Mapping[str, Row], budget: int) -> list[str]:
         "variation",
         "rollouts to target",
         *(f"score at {most}" for most in budgets(budget)),
+        "length",
         "works better",
         "works worse",
     )
-    lines = [heads, ("---", *("---:" for _ in budgets(budget)), "---:", "---", "---")]
+    lines = [heads, ("---", *("---:" for _ in budgets(budget)), "---:", "---:", "---", "---")]
     for name, told in rows.items():
         needed = "" if told.rollouts_to_target is None else f"{told.rollouts_to_target:.0f}"
         never = f" ({told.never} never)" if told.never else ""
         differences = ["" if name == BASE.name else str(gain) for gain in told.differences.values()]
-        lines.append((name, needed + never, *differences, _named(told.better), _named(told.worse)))
+        length = "" if name == BASE.name else str(told.length)
+        lines.append((name, needed + never, *differences, length, _named(told.better), _named(told.worse)))
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
