@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tests.github import merging
 from tests.github.pulls import opened, reviewed
-from tests.github.state import Check, Pull, Status
+from tests.github.state import Check, Pull, Run, Status
 from tests.github.world import ACTIONS, World
 
 
@@ -62,6 +62,12 @@ class Others:
         with self.world.lock:
             self.world.checks.append(run)
             merging.sync(self.world)
+
+    def run(self, sha: str, workflow: str, status: str = "completed") -> Run:
+        """Let a workflow have run for a pull request's head."""
+        run = Run(next(self.world.ids), workflow, sha, status=status)
+        self.world.runs.append(run)
+        return run
 
     def status(self, sha: str, context: str, state: str = "success", *, by: str = "octo") -> None:
         told = Status(next(self.world.ids), sha, context, state, None, by, self.world.now())

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from tests.github import checks, protection, pulls, repository
+from tests.github import actions, checks, protection, pulls, repository
 from tests.github.contracts import Answered, Asked, ContractBroken, Operation, asked, contracts
 from tests.github.graphql_api import answer as answer_graphql
 from tests.github.merging import sync
@@ -21,7 +21,7 @@ from tests.github.smart_http import GitAsked, ask
 from tests.github.state import Token
 from tests.github.world import Refused, World
 
-ANSWERED_BY = (checks, protection, pulls, repository)  # imported so that their routes are known
+ANSWERED_BY = (actions, checks, protection, pulls, repository)  # imported so that their routes are known
 API, GRAPHQL = "/api/v3", "/api/graphql"
 PAGE = 30
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -145,6 +145,19 @@ class Check:
 
 
 @dataclass
+class Run:
+    """A run of a workflow, whose file is named `workflow`."""
+
+    id: int
+    workflow: str
+    sha: str
+    event: str = "pull_request"
+    status: str = "completed"
+    conclusion: str = "failure"
+    attempt: int = 1
+
+
+@dataclass
 class Status:
     """A commit status: anybody with write access can write one."""
 

@@ -19,6 +19,7 @@ from tests.github.state import (
     Protection,
     Pull,
     Ruleset,
+    Run,
     Settings,
     Status,
     Team,
@@ -83,6 +84,7 @@ class World:
         self.labels: dict[str, int] = {}
         self.checks: list[Check] = []
         self.statuses: list[Status] = []
+        self.runs: list[Run] = []
         self.protections: dict[str, Protection] = {}
         self.rulesets: dict[int, Ruleset] = {}
         self.reads_jwt: Callable[[str], Token | None] = lambda _text: None
