@@ -23,8 +23,11 @@ OF_GITHUB = {"cache/restore", "cache/save", "create-github-app-token", "setup-py
 class Runner:
     """One machine: a checkout, its temporary folder, and what the workflow knows of the world."""
 
-    def __init__(self, checkout: Path, folder: Path, known: Mapping[str, str]) -> None:
+    def __init__(
+        self, checkout: Path, folder: Path, known: Mapping[str, str], environ: Mapping[str, str] = {}
+    ) -> None:
         self.checkout = checkout
+        self.environ = dict(environ)
         self.temp = folder / "temp"
         self.temp.mkdir(parents=True)
         self.artifacts = folder.parent / "artifacts"
@@ -69,6 +72,9 @@ class Runner:
         )
         self.log += done.stdout
         self.ran.append(step["name"])
+        if "id" in step and self.output.exists():
+            told = (line.partition("=") for line in self.output.read_text().splitlines())
+            self.known |= {f"steps.{step['id']}.outputs.{name}": value for name, _, value in told}
         assert done.returncode == 0, (step["name"], done.stdout, self._said())
 
     def _composite(self, step: Mapping[str, Any]) -> None:
@@ -99,7 +105,18 @@ class Runner:
             "RUNNER_TEMP": str(self.temp),
             "GITHUB_OUTPUT": str(self.output),
             "GITHUB_STEP_SUMMARY": str(self.summary),
+            **self.environ,
         }
+
+    def stands_in(self, *programs: str) -> Path:
+        """Put programs in place of some, and give the file in which they write down what they are told."""
+        folder, told = self.temp / "stand-ins", self.temp / "told"
+        folder.mkdir()
+        for name in programs:
+            (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >> "{told}"\n')
+            (folder / name).chmod(0o755)
+        self.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        return told
 
     def _said(self) -> str:
         return "\n".join(path.read_text() for path in self.temp.glob("*.txt"))

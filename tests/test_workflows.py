@@ -3,8 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,18 +13,14 @@ import pytest
 from runbookopt.forge.protection import OUR_CHECK
 from runbookopt.landing.protections import WORKFLOWS as WORKFLOW_OF_OUR_CHECK
 from runbookopt.scaffold import WORKFLOWS, Choices, rendered
+from tests.conftest import Clone
+from tests.github.double import Github
 
 if TYPE_CHECKING:
-    from tests.conftest import Clone
     from tests.github_runner import Runner
 
 PROJECT = Path(__file__).parents[1]
 OURS = Choices(("maria-okafor", "support-lead"), ".")
-TOKEN = "a-token-of-the-forge"  # noqa: S105 - made up
-NOT_HERE = {
-    "Install bubblewrap, so that the tests of isolation run": "it changes the machine",
-    "Lint, types, tests": "it is what runs this test",
-}
 PINNED = re.compile(r"uses: actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
 
@@ -44,30 +39,49 @@ def jobs(workflow: str, runner: ModuleType) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def team(
-    planted: ModuleType, new_repository: Callable[..., "Clone"], tmp_path_factory: pytest.TempPathFactory
-) -> "Clone":
-    """Give a repository with our workflows and one runbook that is easily made better."""
-    paths = [path for path in (PROJECT / ".github").rglob("*") if path.is_file()]
+def github(planted: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Github]:
+    """Give a repository with our workflows and one runbook that is easily made better, at the double."""
+    folders = [PROJECT / ".github", PROJECT / ".ci"]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     workflows = {path.relative_to(PROJECT).as_posix(): path.read_bytes() for path in paths}
-    return new_repository(tmp_path_factory.mktemp("workflows"), {**planted.files(), **workflows})
+    files = {**planted.files(policy=f"{planted.POLICY}reviewers: [bo]\n"), **workflows}
+    with Github(tmp_path_factory.mktemp("workflows"), files) as github:
+        github.add_user("bo")
+        yield github
 
 
 @pytest.fixture(scope="module")
-def known(github_runner: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def team(github: Github) -> Clone:
+    """Give a clone of it, as of a folder: what git says to GitHub needs no server here."""
+    root = github.origin.parent / "team"
+    subprocess.run(["git", "clone", "-q", github.origin.as_uri(), str(root)], check=True)
+    return Clone(root, github.origin)
+
+
+@pytest.fixture(scope="module")
+def token(github: Github) -> str:
+    """Give the token that Actions gives the status check, also for a fork."""
+    return github.actions_token({"contents": "read", "pull_requests": "read"})
+
+
+@pytest.fixture(scope="module")
+def known(
+    github: Github, token: str, github_runner: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """Give what the expressions of the workflows say, where there is no secret and no app."""
     return {
         "vars.RUNBOOKOPT_SPEC || '.'": str(github_runner.wheel(tmp_path_factory.mktemp("wheel"))),
-        "github.token": TOKEN,
+        "github.token": token,
+        "github.repository": github.repository,
         "github.event.repository.default_branch": "main",
-        "steps.app.outputs.token || github.token": TOKEN,
+        "steps.app.outputs.token || github.token": token,
         "secrets.ANTHROPIC_API_KEY": "",
         "secrets.OPENAI_API_KEY": "",
     }
 
 
 @pytest.fixture(scope="module")
-def searched(team: "Clone", known: dict[str, str], github_runner: ModuleType) -> "Runner":
+def searched(team: Clone, known: dict[str, str], github_runner: ModuleType) -> "Runner":
     """Give the machine of the first job after it has run, in a fresh clone."""
     checkout = team.again("search", "actions").root
     runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "search", known)
@@ -78,7 +92,7 @@ def searched(team: "Clone", known: dict[str, str], github_runner: ModuleType) ->
 
 
 @pytest.fixture(scope="module")
-def proposed(searched: "Runner", team: "Clone", known: dict[str, str], github_runner: ModuleType) -> "Runner":
+def proposed(searched: "Runner", team: Clone, known: dict[str, str], github_runner: ModuleType) -> "Runner":
     """Give the machine of the second job, in a fresh clone of its own."""
     assert searched.artifacts.is_dir()
     checkout = team.again("propose", "actions").root
@@ -88,20 +102,73 @@ def proposed(searched: "Runner", team: "Clone", known: dict[str, str], github_ru
 
 
 @pytest.fixture(scope="module")
-def verifying(
-    proposed: "Runner", team: "Clone", known: dict[str, str], github_runner: ModuleType
-) -> "Runner":
-    """Give the machine of the status check of the proposal, about to say its word."""
+def pull(proposed: "Runner", github: Github, team: Clone) -> int:
+    """Give the number of the proposal's pull request at GitHub."""
     assert proposed.ran
-    base = team.at_origin("rev-parse", "main")
-    commits = {"base": base, "head": team.at_origin("rev-parse", "runbookopt/desk")}
-    events = {
-        f"github.event.pull_request.{side}.sha || github.event.merge_group.{side}_sha": commit
-        for side, commit in commits.items()
+    assert team.at_origin("rev-parse", "runbookopt/desk")
+    return github.open("runbookopt/desk", "runbookopt[bot]")
+
+
+Verifies = Callable[..., "Runner"]
+
+
+@pytest.fixture(scope="module")
+def verifies(
+    pull: int, team: Clone, known: dict[str, str], github: Github, github_runner: ModuleType
+) -> Verifies:
+    """Let the status check of a commit run on a machine of its own: `verifies("name", head, queued)`."""
+
+    def verify(name: str, head: str, queued: str = "") -> "Runner":
+        events = {
+            "github.event.pull_request.head.sha || github.event.merge_group.head_sha": head,
+            "github.event.pull_request.number": "" if queued else str(pull),
+            "github.event.merge_group.head_ref": queued,
+        }
+        checkout = team.again(name, "actions").root
+        environ = {"GITHUB_API_URL": github.api_url}
+        runner: Runner = github_runner.Runner(
+            checkout, checkout.parent / "jobs" / name, {**known, **events}, environ
+        )
+        runner.job("verify-runbooks", "verify")
+        return runner
+
+    return verify
+
+
+@pytest.fixture(scope="module")
+def verifying(verifies: Verifies, team: Clone, github: Github, pull: int) -> "Runner":
+    """Give the machine of the status check of the proposal, which goes to review, once bo approves."""
+    head = team.at_origin("rev-parse", "runbookopt/desk")
+    with pytest.raises(AssertionError, match=r"0 of 1 approval\(s\) of bo"):
+        verifies("waiting", head)
+    github.approve(pull, "bo")
+    return verifies("verify", head)
+
+
+@pytest.fixture(scope="module")
+def again(team: Clone, known: dict[str, str], github: Github, github_runner: ModuleType) -> "Runner":
+    """Give the machine of the job that has the status check run again, about to run."""
+    checkout = team.again("again", "actions").root
+    told = {
+        "github.token": github.actions_token({"actions": "write"}),
+        "github.event.pull_request.head.sha": team.at_origin("rev-parse", "main"),
     }
-    checkout = team.again("verify", "actions").root
-    runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "verify", {**known, **events})
-    runner.job("verify-runbooks", "verify", but="Verify")
+    environ = {"GITHUB_API_URL": github.api_url, "GITHUB_REPOSITORY": github.repository}
+    runner: Runner = github_runner.Runner(
+        checkout, checkout.parent / "jobs" / "again", {**known, **told}, environ
+    )
+    return runner
+
+
+@pytest.fixture(scope="module")
+def tested(team: Clone, known: dict[str, str], github_runner: ModuleType) -> "Runner":
+    """Give the machine of our own tests' job, on which nothing is installed and no test is run."""
+    checkout = team.again("ci", "actions").root
+    runner: Runner = github_runner.Runner(
+        checkout, checkout.parent / "jobs" / "ci", {**known, "matrix.python": "3.13"}
+    )
+    runner.stands_in("sudo", "make")
+    runner.job("ci", "test")
     return runner
 
 
@@ -156,10 +223,22 @@ def test_the_status_check_serves_forks_and_runs_nothing_of_the_pull_request(
     workflow = github_runner.read(PROJECT, ".github/workflows/verify-runbooks.yml")
     assert set(workflow["on"]) == {"pull_request", "merge_group"}
     (job,) = workflow["jobs"].values()
-    assert job["permissions"] == {"contents": "read"}
+    assert job["permissions"] == {"contents": "read", "pull-requests": "read"}
     assert "secrets." not in str(workflow)
-    assert job["steps"][0]["with"]["ref"] == "${{ env.BASE }}"
+    assert job["steps"][0]["with"]["ref"] == "${{ github.event.repository.default_branch }}"
     assert not any(step.get("uses", "").startswith("$/") for step in job["steps"])
+
+
+def test_what_has_the_check_run_again_may_do_nothing_else_and_has_another_name(
+    github_runner: ModuleType,
+) -> None:
+    workflow = github_runner.read(PROJECT, ".github/workflows/verify-runbooks-again.yml")
+    (job,) = workflow["jobs"].values()
+    assert set(workflow["on"]) == {"pull_request_review"}
+    assert job["permissions"] == {"actions": "write"}
+    assert job["name"] != OUR_CHECK, "a job that is skipped counts as one that passed"
+    assert [list(step) for step in job["steps"]] == [["name", "env", "run"]]
+    assert "secrets." not in str(workflow)
 
 
 def test_the_status_check_has_the_name_that_policies_ask_for(github_runner: ModuleType) -> None:
@@ -183,7 +262,7 @@ def test_the_first_job_leaves_a_bundle_for_each_look(searched: "Runner") -> None
 @pytest.mark.slow
 def test_the_second_job_writes_down_the_looks_and_opens_the_pull_requests(
     proposed: "Runner",
-    team: "Clone",
+    team: Clone,
 ) -> None:
     branches = team.at_origin("for-each-ref", "--format=%(refname:short)", "refs/heads/runbookopt")
     assert branches.split() == ["runbookopt/desk"]
@@ -196,7 +275,7 @@ def test_the_second_job_writes_down_the_looks_and_opens_the_pull_requests(
 @pytest.mark.slow
 def test_a_next_night_knows_the_looks_of_the_last_one(
     proposed: "Runner",
-    team: "Clone",
+    team: Clone,
     known: dict[str, str],
     github_runner: ModuleType,
 ) -> None:
@@ -212,23 +291,20 @@ def test_a_next_night_knows_the_looks_of_the_last_one(
 
 @pytest.mark.slow
 def test_the_token_is_in_no_file_and_no_log_of_any_job(
-    searched: "Runner", proposed: "Runner", verifying: "Runner"
+    searched: "Runner", proposed: "Runner", verifying: "Runner", token: str
 ) -> None:
     for runner in (searched, proposed, verifying):
-        assert TOKEN not in runner.log
+        assert token not in runner.log
         texts = [path.read_bytes() for path in runner.checkout.parent.rglob("*") if path.is_file()]
-        assert not [text for text in texts if TOKEN.encode() in text]
+        assert not [text for text in texts if token.encode() in text]
 
 
 @pytest.mark.slow
-def test_the_status_check_has_both_commits_at_hand_and_nobody_to_push_to(
-    verifying: "Runner", team: "Clone"
+def test_the_status_check_has_the_head_at_hand_and_nobody_to_push_to(
+    verifying: "Runner", team: Clone
 ) -> None:
-    for side in ("base", "head"):
-        commit = verifying.known[
-            f"github.event.pull_request.{side}.sha || github.event.merge_group.{side}_sha"
-        ]
-        assert team.git("cat-file", "-t", commit, at=verifying.checkout) == "commit"
+    commit = team.at_origin("rev-parse", "runbookopt/desk")
+    assert team.git("cat-file", "-t", commit, at=verifying.checkout) == "commit"
     assert team.git("remote", "get-url", "origin", at=verifying.checkout) == str(
         verifying.temp / "origin.git"
     )
@@ -238,19 +314,63 @@ def test_the_status_check_has_both_commits_at_hand_and_nobody_to_push_to(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("runbookopt.cli.verify") is None, reason="`runbookopt verify` is not built yet")
-def test_the_status_check_says_its_word(verifying: "Runner", github_runner: ModuleType) -> None:
-    job = jobs("verify-runbooks", github_runner)["verify"]
-    (step,) = (step for step in job["steps"] if step.get("name") == "Verify")
-    verifying.step(step, {key: verifying.evaluated(each) for key, each in job["env"].items()})
-    assert (verifying.temp / "verify.txt").read_text()
+def test_the_status_check_says_its_word(verifying: "Runner") -> None:
+    said = (verifying.temp / "verify.txt").read_text()
+    assert said.startswith("passes: ")
+    assert ", by runbookopt, needs people to agree\n" in said
+    assert "bo approved this commit as a reviewer" in said
+    assert "    passes: " in verifying.summary.read_text()
+
+
+@pytest.mark.slow
+def test_a_merge_queue_s_commit_is_judged_by_its_pull_request(
+    verifies: Verifies, verifying: "Runner", github: Github, team: Clone
+) -> None:
+    assert verifying.ran
+    text = team.at_origin("show", "runbookopt/desk:runbooks/desk/RUNBOOK.md") + "\n"
+    same = github.commit("queued", {"runbooks/desk/RUNBOOK.md": text})
+    more = github.commit("queued", {"runbooks/desk/policy.yaml": "merge: auto\n"})
+    passed = verifies("queue", same, f"refs/heads/gh-readonly-queue/main/pr-1-{same}")
+    assert "passes: " in (passed.temp / "verify.txt").read_text()
+    with pytest.raises(AssertionError, match=r"but for runbooks/desk/policy\.yaml"):
+        verifies("more", more, f"refs/heads/gh-readonly-queue/main/pr-1-{more}")
+    with pytest.raises(AssertionError, match="no pull request of a merge queue"):
+        verifies("none", more, "refs/heads/main")
+
+
+@pytest.mark.slow
+def test_after_a_review_the_last_run_of_the_check_runs_again(
+    again: "Runner", github: Github, team: Clone
+) -> None:
+    again.job("verify-runbooks-again", "again")
+    assert "the check has not run yet" in again.log
+    main = team.at_origin("rev-parse", "main")
+    old, new = (github.run(main, "verify-runbooks.yml") for _ in range(2))
+    github.run(main, "ci.yml")
+    again.job("verify-runbooks-again", "again")
+    assert (old.attempt, new.attempt, new.status) == (1, 2, "queued")
+    assert again.known["github.token"] not in again.log
+
+
+@pytest.mark.slow
+def test_our_own_tests_are_those_of_a_newcomer(tested: "Runner") -> None:
+    told = (tested.temp / "told").read_text().splitlines()
+    assert told[-1] == "make test"
+    assert "sudo apt-get install --quiet --yes bubblewrap" in told
 
 
 @pytest.mark.slow
 def test_no_run_line_is_left_untried(
-    searched: "Runner", proposed: "Runner", verifying: "Runner", github_runner: ModuleType
+    searched: "Runner",
+    proposed: "Runner",
+    verifying: "Runner",
+    again: "Runner",
+    tested: "Runner",
+    github_runner: ModuleType,
 ) -> None:
-    tried = {*searched.ran, *proposed.ran, *verifying.ran, *NOT_HERE, "Verify"}
+    if not again.ran:
+        again.job("verify-runbooks-again", "again")
+    tried = {name for runner in (searched, proposed, verifying, again, tested) for name in runner.ran}
     assert [
         step["name"]
         for _, step in github_runner.steps(PROJECT)

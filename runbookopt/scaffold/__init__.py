@@ -20,6 +20,7 @@ NAME = "ticket-triage"
 WORKFLOWS = {
     ".github/workflows/optimize-runbooks.yml": "workflows/optimize-runbooks.yml",
     ".github/workflows/verify-runbooks.yml": "workflows/verify-runbooks.yml",
+    ".github/workflows/verify-runbooks-again.yml": "workflows/verify-runbooks-again.yml",
     ".github/actions/setup-runbookopt/action.yml": "actions/setup-runbookopt/action.yml",
     ".github/actions/runbookopt-summary/action.yml": "actions/runbookopt-summary/action.yml",
 }
