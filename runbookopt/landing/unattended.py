@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from runbookopt.forge.protection import OUR_CHECK, Protection
 from runbookopt.landing.demand import Declared, Demand, Enforced, few
 
 
@@ -99,15 +100,7 @@ def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[De
             " code owners' review for all else",
         )
     elif protection.approvals == 0:
-        yield Demand(
-            "approvals in review",
-            False,
-            f"{protection.branch} requires no approvals, also of what the policy of {names} sends to review",
-            "whoever may merge can merge a change that goes to review before anybody agreed; GitHub asks"
-            " for approvals of all changes or of none",
-            "let those alone write who may approve; or require approvals, after which nothing"
-            " merges by itself",
-        )
+        yield _in_review(protection, names)
     if protection.merge_queue:
         yield Demand(
             "merge queue",
@@ -116,6 +109,25 @@ def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[De
             "what the policy lets merge by itself goes to review",
             "leave it so, or exempt this branch from the queue",
         )
+
+
+def _in_review(protection: Protection, names: str) -> Demand:
+    """Say what waits for approvals where GitHub, which asks for them of all changes or of none, does not."""
+    required = protection.required()
+    none = f"{protection.branch} requires no approvals, also of what the policy of {names} sends to review"
+    told = {
+        True: f"{none}: `{OUR_CHECK}` waits for those of the policy",
+        False: none,
+        None: f"{none}, and whether it requires `{OUR_CHECK}` is not known",
+    }
+    return Demand(
+        "approvals in review",
+        required,
+        told[required],
+        "whoever may merge can merge a change that goes to review before anybody agreed",
+        f"require the status check `{OUR_CHECK}`, which waits for the approvals of the policy; or require"
+        " approvals, after which nothing merges by itself",
+    )
 
 
 def _methods(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Demand]:
