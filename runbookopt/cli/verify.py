@@ -126,7 +126,10 @@ def _print_json(verified: "Verified") -> None:
     from msgspec import to_builtins
     from msgspec.json import encode
 
-    told = {**to_builtins(verified), "reasons": [reason.told for reason in verified.reasons]}
+    from runbookopt.explanation import plain
+
+    lines = (reason.told.split("\n") for reason in verified.reasons)  # names of files may be no Unicode
+    told = {**to_builtins(verified), "reasons": ["\n".join(map(plain, each)) for each in lines]}
     sys.stdout.write(encode(told).decode() + "\n")
 
 

@@ -46,9 +46,10 @@ def by_hand(case: Case, touched: Touched) -> ByHand:
 
 
 def _lint(effect: Effect, name: str) -> Iterator[Reason]:
-    """Say what is wrong by this change, and was not before."""
-    known = {(problem.path, problem.message) for problem in _problems(effect.before, name)}
-    for problem in _problems(effect.after, name):
+    """Say what is wrong by this change, and was not before; also of runbooks around which it puts another."""
+    names = [other for other in runbook_names(effect.after) if f"{other}/".startswith(f"{name}/")]
+    known = {(each.path, each.message) for other in names for each in _problems(effect.before, other)}
+    for problem in (each for other in names for each in _problems(effect.after, other)):
         if (problem.path, problem.message) not in known:
             yield Reason("lint", False, str(problem))
 

@@ -1,6 +1,7 @@
 """The command: what it asks for, says, prints safely, writes where it may, and its exit status."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -135,6 +136,18 @@ def test_what_cannot_be_answered_is_an_error_and_no_yes(
     assert isinstance(run("--base", "HEAD", "--head", "HEAD").exception, GitFailed)
     clone.git("remote", "remove", "origin")
     assert isinstance(run("--base", "HEAD", "--head", "HEAD").exception, GitFailed)
+
+
+def test_a_name_that_is_no_unicode_is_told_as_escapes(
+    repo: Callable[..., Clone], first_half: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = repo(first_half.files("merge: auto\n"))
+    monkeypatch.chdir(clone.root)
+    (clone.root / PATH).with_name(os.fsdecode(b"\xff.txt")).write_text("Hello\n")
+    head = clone.commit({PATH: first_half.RUNBOOK + "\nMore.\n"}, push=False)
+    told = found("--base", "origin/main", "--head", head)
+    assert any("triage/\\udcff.txt" in each for each in told["reasons"])
+    assert "\\udcff.txt" in run("--base", "origin/main", "--head", head).stdout
 
 
 @pytest.mark.slow

@@ -338,6 +338,15 @@ def test_a_new_runbook_is_linted_and_nobody_has_to_be_named_yet(team: Teams) -> 
     asked.fails(asked.head({**files, "runbooks/new/rubric.yaml": "criteria: 1\n"}), "criteria")
 
 
+def test_a_runbook_around_another_does_not_take_its_place(team: Teams) -> None:
+    asked = team("merge: auto\n")
+    asked.clone.commit({"runbooks/group/desk/RUNBOOK.md": half.RUNBOOK}, "Nested")
+    asked.clone.commit({"runbooks/group/desk/rubric.yaml": half.RUBRIC}, "Nested")
+    asked.base = asked.repository.base()
+    around = {"runbooks/group/RUNBOOK.md": half.RUNBOOK, "runbooks/group/rubric.yaml": half.RUBRIC}
+    asked.fails(asked.head({**around, "trajectories/group/all.jsonl": half.trajectories()}), "lies inside")
+
+
 @pytest.mark.parametrize(
     ("files", "told"),
     [
