@@ -49,10 +49,11 @@ def choose(pool: Sequence[Member], *, closeness: float, doubt: float) -> Choice:
     best = max(range(len(pool)), key=lambda number: (pool[number].score, -number))
     close = [number for number in range(len(pool)) if _close(pool[number], pool[best], closeness)]
     chosen = min(close, key=lambda number: (len(pool[number].candidate.text), -number))
-    bar = doubt * max(1, FEW / max(1, len(pool) - 1))
-    if chosen and bar < 1 and by_chance(pool, chosen) > bar:
+    bar = _bar(pool, doubt * max(1, FEW / max(1, len(pool) - 1)))
+    if chosen and clarity(gains(pool[0], pool[chosen])) <= bar:
         chosen = 0
-    return Choice(chosen, max(0.0, pool[chosen].score - (optimism(pool) if chosen else 0.0)))
+    luck = optimism(pool, bar=bar, of_seed=chosen == 0) if len(pool) > 1 else 0.0
+    return Choice(chosen, max(0.0, pool[chosen].score - luck))
 
 
 def _close(member: Member, best: Member, closeness: float) -> bool:
@@ -60,66 +61,78 @@ def _close(member: Member, best: Member, closeness: float) -> bool:
     return sample.fmean(gaps) <= (paired_standard_error(gaps) * closeness if closeness else 0.0)
 
 
-def by_chance(pool: Sequence[Member], chosen: int) -> float:
-    """Give how likely the best of so many members would be as clear a gain if all were the seed's equals.
+def _bar(pool: Sequence[Member], doubt: float) -> float:
+    """Give the clarity beyond which chance explains a gain with a probability of `doubt` at most."""
+    if doubt >= 1:
+        return -math.inf
+    allowed = math.floor(doubt * (1 + FLIPS)) - 1
+    return sorted(clearest_by_chance(pool), reverse=True)[allowed] + ROUNDING if allowed >= 0 else math.inf
 
-    The statistic is a member's sum of gains over the seed by the root of their sum of squares. Under the null
-    either of the two might have had either score, so the signs of all members' gains are flipped together,
-    task by task, and the largest statistic counts (maxT: Westfall and Young, Resampling-Based Multiple
-    Testing, 1993): members that are much alike cost no more than one.
+
+def clearest_by_chance(pool: Sequence[Member]) -> list[float]:
+    """Give how clear the clearest gain of a pool would be if all were the seed's equals, `FLIPS` times.
+
+    Under the null either of the two might have had either score, so the signs of all members' gains over
+    the seed are flipped together, task by task, and the clearest counts (maxT: Westfall and Young,
+    Resampling-Based Multiple Testing, 1993): members that are much alike cost no more than one.
     """
     seed = pool[0]
-    gains = {_gains(seed, member) for member in pool[1:]}
     rng, tasks = random.Random(0), len(seed.validation)
     flips = [rng.getrandbits(tasks).to_bytes(-(-tasks // 8), "little") for _ in range(FLIPS)]
-    seen = _statistic(_flipped_sums(_gains(seed, pool[chosen])), bytes(len(flips[0]))) - ROUNDING
-    less_clear = flips
-    for each in gains:
+    clearest = [-math.inf] * FLIPS
+    for each in {gains(seed, member) for member in pool[1:]}:
         tables = _flipped_sums(each)
-        less_clear = [flip for flip in less_clear if _statistic(tables, flip) < seen]
-    return (1 + FLIPS - len(less_clear)) / (1 + FLIPS)
+        clearest = [
+            max(known, sum(map(getitem, tables, flip))) for known, flip in zip(clearest, flips, strict=True)
+        ]
+    return clearest
 
 
-def _gains(seed: Member, member: Member) -> tuple[float, ...]:
+def clarity(gained: Sequence[float]) -> float:
+    """Give the sum of gains by the root of their sum of squares: how clear it is that they are no chance."""
+    return math.fsum(gained) / (math.hypot(*gained) or 1.0)
+
+
+def gains(seed: Member, member: Member) -> tuple[float, ...]:
     """Give a member's gains over the seed, task by task."""
     return tuple(member.validation[task].score - before.score for task, before in seed.validation.items())
 
 
-def _flipped_sums(gains: tuple[float, ...]) -> list[list[float]]:
+def _flipped_sums(gained: tuple[float, ...]) -> list[list[float]]:
     """Give for each eight gains their sum by the norm of all, under each of the 256 ways to flip signs."""
-    norm = math.sqrt(math.fsum(gain**2 for gain in gains)) or 1.0
+    norm = math.sqrt(math.fsum(gain**2 for gain in gained)) or 1.0
     tables = []
-    for start in range(0, len(gains), 8):
+    for start in range(0, len(gained), 8):
         sums = [0.0]
-        for gain in gains[start : start + 8]:
+        for gain in gained[start : start + 8]:
             sums = [each + gain / norm for each in sums] + [each - gain / norm for each in sums]
         tables.append(sums)
     return tables
 
 
-def _statistic(tables: Sequence[Sequence[float]], flip: bytes) -> float:
-    """Give the sum of the gains by their norm, with the signs of the tasks in `flip` turned."""
-    return sum(map(getitem, tables, flip))
-
-
-def optimism(pool: Sequence[Member]) -> float:
-    """Give how much better the best of a pool looks than it is, in mean score.
+def optimism(pool: Sequence[Member], *, bar: float = -math.inf, of_seed: bool = False) -> float:
+    """Give how much better what is returned of a pool looks than it is, in mean score.
 
     By the .632 bootstrap (Efron, Journal of the American Statistical Association 78, 1983): the best on a
     resample of the tasks, its score there less its score on all of them and on those left out, which weigh
     .368 and .632. (Against all of them alone two fifths of the luck would stay, against those left out alone
-    a quarter too much would go: `tests/search/test_choice.py`.)
+    a quarter too much would go: `tests/search/test_choice.py`.) Only resamples count in which the same would
+    be returned: the best where its gain over the seed is clearer than `bar`, else the seed. For what barely
+    passes did so with luck, and where nothing does the seed was lucky (the winner's curse).
     """
     contenders = sorted(pool, key=lambda member: -member.score)[:CONTENDERS]
     tasks = list(pool[0].validation)
-    scores = [[member.validation[task].score for task in tasks] for member in contenders]
+    scores = [[member.validation[task].score for task in tasks] for member in (pool[0], *contenders)]
     rng, gaps = random.Random(0), []
     for _ in range(RESAMPLES):
         drawn = rng.choices(range(len(tasks)), k=len(tasks))
         left = sorted(set(range(len(tasks))) - set(drawn)) or range(len(tasks))
         resampled = [sum(row[task] for task in drawn) for row in scores]
         best = max(range(len(scores)), key=resampled.__getitem__)
-        inside, whole = resampled[best] / len(tasks), sample.fmean(scores[best])
-        outside = sample.fmean(scores[best][task] for task in left)
-        gaps.append(inside - (1 - LEFT_OUT) * whole - LEFT_OUT * outside)
-    return max(0.0, sample.fmean(gaps))
+        if best and clarity([scores[best][task] - scores[0][task] for task in drawn]) <= bar:
+            best = 0
+        if of_seed == (best == 0):
+            inside, whole = resampled[best] / len(tasks), sample.fmean(scores[best])
+            outside = sample.fmean(scores[best][task] for task in left)
+            gaps.append(inside - (1 - LEFT_OUT) * whole - LEFT_OUT * outside)
+    return max(0.0, sample.fmean(gaps)) if gaps else 0.0
