@@ -29,10 +29,19 @@ class Origin:
     def __init__(self, git: Git) -> None:
         self._git = git
         self._default_branch: str | None = None
+        self._url: str | None = None
 
     @property
     def url(self) -> str | None:
-        """Where it is, without credentials; None where the clone has no remote of that name."""
+        """Where it is, without credentials, asked until it is there; None where there is no such remote."""
+        self._url = self._url or self._asked_url()
+        return self._url
+
+    def is_there(self) -> bool:
+        """Whether the clone has a remote of that name, asked anew each time."""
+        return self._asked_url() is not None
+
+    def _asked_url(self) -> str | None:
         url = os.fsdecode(self._git("config", "--get", "remote.origin.url")[1]).strip()
         return without_credentials(url) or None
 
@@ -98,7 +107,7 @@ class Origin:
         return os.fsdecode(out)
 
     def _must_exist(self) -> None:
-        if self.url is None:
+        if not self.is_there():
             raise GitFailed("this clone has no remote named origin: git remote add origin URL")
 
 

@@ -87,6 +87,7 @@ class Repository:
         self.origin = Origin(self._run)
         self._credentials: tuple[str, Callable[[], str]] | None = None
         self._revisions: dict[str, Revision] = {}
+        self._told: dict[tuple[str | bytes, ...], str] = {}  # of ids alone, and so the same for ever
 
     # Opening ------------------------------------------------------------------------------------------------
 
@@ -142,7 +143,7 @@ class Repository:
 
     def has_origin(self) -> bool:
         """Whether there is a remote `origin`."""
-        return self.origin.url is not None
+        return self.origin.is_there()
 
     def base(self, *also: str) -> str:
         """Give the commit to work from: origin's default branch, fetched now; without origin, HEAD.
@@ -175,9 +176,14 @@ class Repository:
 
     def find(self, name: str) -> str | None:
         """Give the id of the commit that a ref or id of this clone names, if there is one."""
+        if (name,) in self._told:
+            return self._told[name,]
         peeled = f"{name}^{{commit}}"
-        found = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", peeled, fails=(1, 128))
-        return found.strip() or None
+        told = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", peeled, fails=(1, 128))
+        found = told.strip() or None
+        if found is not None and _SHA.fullmatch(name):
+            self._told[name,] = found
+        return found
 
     def resolve(self, name: str) -> str:
         """Give the id of the commit that a ref or id names. Raises GitFailed."""
@@ -189,7 +195,7 @@ class Repository:
     def tree(self, commit: str, path: str = "") -> list[TreeEntry]:
         """List the files at or under `path` ("" for all), as git holds them."""
         where = ("--", path) if path else ()
-        return parse_tree(self._text("ls-tree", "-r", "-z", "--full-tree", commit, *where))
+        return parse_tree(self._of("ls-tree", "-r", "-z", "--full-tree", ids=(commit,), more=where))
 
     def blob(self, sha: str) -> bytes:
         """Give the bytes of an object."""
@@ -198,8 +204,8 @@ class Repository:
 
     def diff(self, base: str, head: str) -> list[FileChange]:
         """List every file that differs between two trees or commits; a rename is one change."""
-        raw = self._text("diff-tree", "-r", "-z", "-M", "--raw", "--no-abbrev", base, head, "--")
-        return parse_changes(raw)
+        how = ("-r", "-z", "-M", "--raw", "--no-abbrev")
+        return parse_changes(self._of("diff-tree", *how, ids=(base, head), more=("--",)))
 
     def patch(self, base: str, path: str, text: str) -> str:
         """Give the unified diff that makes `text` of one file of a commit, for `apply`; "" if it is that."""
@@ -209,8 +215,8 @@ class Repository:
         """Give the unified diff between two trees or commits, of the files at or under `path`."""
         where = ("--", path) if path else ("--",)
         exactly = ("--text", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
-        sides = ("--src-prefix=a/", "--dst-prefix=b/", base, head)
-        return self._text("diff-tree", "-r", "-p", *exactly, *sides, *where)
+        sides = ("--src-prefix=a/", "--dst-prefix=b/")
+        return self._of("diff-tree", "-r", "-p", *exactly, *sides, ids=(base, head), more=where)
 
     def working_tree_differs(self, base: str, paths: Sequence[str]) -> tuple[str, ...]:
         """Name the files at or under `paths` whose content in the working tree is not the base's, sorted.
@@ -296,10 +302,15 @@ class Repository:
 
     def apply(self, patch: bytes, *, onto: str) -> str:
         """Write the tree that a unified diff makes of `onto`'s. Raises GitFailed where it does not apply."""
-        with self._index(onto) as index:
-            exactly = ("--cached", "--whitespace=nowarn", "--no-ignore-whitespace", "-")
-            self._text("apply", *exactly, stdin=patch, extra=index)
-            return self._text("write-tree", extra=index).strip()
+        if (patch, onto) not in self._told:
+            with self._index(onto) as index:
+                exactly = ("--cached", "--whitespace=nowarn", "--no-ignore-whitespace", "-")
+                self._text("apply", *exactly, stdin=patch, extra=index)
+                tree = self._text("write-tree", extra=index).strip()
+            if not _SHA.fullmatch(onto):
+                return tree
+            self._told[patch, onto] = tree
+        return self._told[patch, onto]
 
     def write_commit(
         self, tree: str, parents: Sequence[str], message: str, author: Person | None = None
@@ -362,6 +373,8 @@ class Repository:
         return found.decode(errors="replace").strip() or None
 
     def _in_history(self, old: str, new: str) -> bool:
+        if old == new:
+            return True
         status, _, message = self._run("merge-base", "--is-ancestor", old, new)
         if status > 1:
             raise GitFailed(in_one_line(message))
@@ -380,6 +393,15 @@ class Repository:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self._text("read-tree", onto or "--empty", extra=index)
             yield index
+
+    def _of(self, *arguments: str, ids: tuple[str, ...], more: tuple[str, ...] = ()) -> str:
+        """Ask git about commits or trees; what it says of full ids is remembered."""
+        asked = (*arguments, *ids, *more)
+        if not all(_SHA.fullmatch(each) for each in ids):
+            return self._text(*asked)
+        if asked not in self._told:
+            self._told[asked] = self._text(*asked)
+        return self._told[asked]
 
     def _text(
         self,
