@@ -221,5 +221,5 @@ class Bare:
     def move(self, ref: str, new: str, old: str | None = None) -> None:
         self.git("update-ref", ref, new, *([old] if old else []))
 
-    def delete(self, ref: str) -> None:
-        self.git("update-ref", "-d", ref)
+    def delete(self, *refs: str) -> None:
+        self.git("update-ref", "--stdin", given="".join(f"delete {ref}\n" for ref in refs))

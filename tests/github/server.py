@@ -17,7 +17,7 @@ from tests.github.graphql_api import answer as answer_graphql
 from tests.github.merging import sync
 from tests.github.routing import ROUTES, Call
 from tests.github.shapes import filled
-from tests.github.smart_http import GitAsked, ask
+from tests.github.smart_http import Backend, GitAsked
 from tests.github.state import Token
 from tests.github.world import Refused, World
 
@@ -92,6 +92,7 @@ class Exchange:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.backend = Backend(world.bare.path)
         self.heard: list[Heard] = []
         self.violations: list[str] = []
         self.faults: Faults = lambda _method, _path, _nth: None
@@ -241,7 +242,7 @@ class Exchange:
         except Refused as no:
             challenge = [("WWW-Authenticate", 'Basic realm="GitHub"')] if no.status == 401 else []
             return Reply(no.status, no.message.encode(), [("Content-Type", "text/plain"), *challenge])
-        answered = ask(self.world.bare.path, git, login)
+        answered = self.backend.ask(git, login)
         if git.writes and heard.method == "POST":
             with self.world.lock:
                 sync(self.world, login)

@@ -1,4 +1,7 @@
-"""Real smart HTTP: the bridge from a request to `git http-backend` as a CGI program."""
+"""Real smart HTTP: the bridge from a request to `git http-backend` as a CGI program.
+
+What git answered to a question stands until a ref moves: asked the same again, it is not started again.
+"""
 
 import os
 import subprocess
@@ -30,8 +33,44 @@ class GitAnswered:
     body: bytes
 
 
-def ask(bare: Path, asked: GitAsked, login: str) -> GitAnswered:
-    """Let git answer for the bare repository, as somebody who was let in as `login`."""
+class Backend:
+    """git's side of a bare repository."""
+
+    def __init__(self, bare: Path) -> None:
+        self._bare = bare
+        self._told: dict[tuple[object, ...], GitAnswered] = {}
+
+    def ask(self, asked: GitAsked, login: str) -> GitAnswered:
+        """Let git answer, as somebody who was let in as `login`."""
+        if asked.path.endswith("/git-receive-pack"):
+            return _run(self._bare, asked, login)
+        refs, told = _refs(self._bare), (asked.headers.get(name, "") for name in _READ)
+        question = (asked.method, asked.path, asked.query, asked.body, *told, refs)
+        if question in self._told:
+            return self._told[question]
+        answered = _run(self._bare, asked, login)
+        if _refs(self._bare) == refs:
+            self._told[question] = answered
+        return answered
+
+
+_READ = ("content-type", "content-encoding", "git-protocol")
+
+
+def _refs(bare: Path) -> tuple[tuple[str, bytes], ...]:
+    """Give the files that say what the refs are, and what is hidden of them."""
+    files = (bare / "HEAD", bare / "config", bare / "packed-refs", *sorted((bare / "refs").rglob("*")))
+    return tuple((str(file), _content(file)) for file in files)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:  # a folder, or gone since
+        return b""
+
+
+def _run(bare: Path, asked: GitAsked, login: str) -> GitAnswered:
     service = asked.path.partition(".git/")[2]
     environ = {
         "PATH": os.environ["PATH"],
