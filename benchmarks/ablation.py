@@ -51,7 +51,6 @@ VARIATIONS = (
     Variation("lone kinds kept", {"apart": 1}),
     Variation("kinds by expectation", {"apart": UNBOUNDED}),
     Variation("not crossed", {"crossed": False}),
-    Variation("the best alone", {"closeness": 0.0}),
     Variation("no doubt", {"doubt": 1.0}),
     Variation("nothing remembered", {"remembered": 0}),
     Variation("no growth cap", {"characters": UNBOUNDED}),

@@ -64,7 +64,7 @@ def _steps(
     completed = _completed(problem, asks)
     for size, member in enumerate(found.pool, 1):
         pool, number = found.pool[:size], completed[member.candidate.text]
-        choice = choose(pool, closeness=problem.options.closeness, doubt=problem.options.doubt)
+        choice = choose(pool, doubt=problem.options.doubt)
         text, score = pool[choice.number].candidate.text, choice.expected
         rollouts, reflections = made[number] if number >= 0 else (0, 0)
         yield Step(rollouts, reflections, text, score)

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
-from statistics import NormalDist, stdev
+from statistics import NormalDist
 
 from msgspec import Struct
 
@@ -79,13 +79,6 @@ def paired_interval(differences: Sequence[float | Fraction], level: float) -> In
         low = _inverted_low([*values, -1], level)
         mirrored = _inverted_low([*(-value for value in values), -1], level)
     return Interval(low, 0.0 - mirrored)
-
-
-def paired_standard_error(differences: Sequence[float]) -> float:
-    """Give the standard error of the mean of paired differences; infinite where one or none is known."""
-    if len(differences) < 2:  # noqa: PLR2004  (a deviation takes two)
-        return math.inf
-    return stdev(differences) / math.sqrt(len(differences))
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,6 @@ from runbookopt.statistics import (
     paired_interval,
     paired_low,
     paired_p,
-    paired_standard_error,
     sign_flip_mid_p,
     tasks_needed,
 )
@@ -190,10 +189,3 @@ def test_more_groups_settle_a_gain_and_none_settle_a_loss() -> None:
     assert tasks_needed([1] * 25 + [0] * 5, level=0.05 / 6) == 1
     assert tasks_needed([-1] * 5 + [0] * 25, level=0.05 / 6) is None
     assert tasks_needed([0.2] * 25, level=0.05 / 6) is not None
-
-
-def test_the_standard_error_is_that_of_scipy() -> None:
-    assert paired_standard_error([0.5, 0.0, 1.0, -0.5]) == pytest.approx(
-        scipy.stats.sem([0.5, 0.0, 1.0, -0.5])
-    )
-    assert paired_standard_error([1.0]) == math.inf

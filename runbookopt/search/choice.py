@@ -9,7 +9,6 @@ from operator import getitem
 from msgspec import Struct
 
 from runbookopt.search.pool import Member
-from runbookopt.statistics import paired_standard_error
 
 FLIPS = 400
 """Sign flips by which chance is judged: p is known within .015 at .1."""
@@ -37,28 +36,24 @@ class Choice(Struct, frozen=True):
     expected: float
 
 
-def choose(pool: Sequence[Member], *, closeness: float, doubt: float) -> Choice:
+def choose(pool: Sequence[Member], *, doubt: float) -> Choice:
     """Choose the member to return.
 
-    Among those within `closeness` paired standard errors of the best validation score the shortest wins,
-    ties go to the newest: length is a cost to every later reader, and the best score of a pool is partly
-    luck. Where chance alone makes the best of so many members that much better than the seed, with a
-    probability above `doubt`, the seed is returned. While fewer than `FEW` were tried luck had few chances,
-    and the bar is lower in proportion: held-out tasks decide, and a seed returned in doubt never meets them.
+    That is the one with the best validation score; of equals the shortest, for length is a cost to every
+    later reader, then the newest. Where chance alone makes the best of so many members that much better than
+    the seed, with a probability above `doubt`, the seed is returned. While fewer than `FEW` were tried luck
+    had few chances, and the bar is lower in proportion: held-out tasks decide, and a seed returned in doubt
+    never meets them.
     """
-    best = max(range(len(pool)), key=lambda number: (pool[number].score, -number))
-    close = [number for number in range(len(pool)) if _close(pool[number], pool[best], closeness)]
-    chosen = min(close, key=lambda number: (len(pool[number].candidate.text), -number))
+    chosen = max(
+        range(len(pool)),
+        key=lambda number: (pool[number].score, -len(pool[number].candidate.text), number),
+    )
     bar = _bar(pool, doubt * max(1, FEW / max(1, len(pool) - 1)))
     if chosen and clarity(gains(pool[0], pool[chosen])) <= bar:
         chosen = 0
     luck = optimism(pool, bar=bar, of_seed=chosen == 0) if len(pool) > 1 else 0.0
     return Choice(chosen, max(0.0, pool[chosen].score - luck))
-
-
-def _close(member: Member, best: Member, closeness: float) -> bool:
-    gaps = [best.validation[task].score - attempt.score for task, attempt in member.validation.items()]
-    return sample.fmean(gaps) <= (paired_standard_error(gaps) * closeness if closeness else 0.0)
 
 
 def _bar(pool: Sequence[Member], doubt: float) -> float:

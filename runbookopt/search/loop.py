@@ -134,10 +134,8 @@ def _remember(known: Known, parent: int, trials: Iterable[Trial], outcome: str) 
 
 
 def _choice(known: Known) -> Choice:
-    options, members = known.options, known.pool.members
-    if not members:
-        return Choice(0, 0.0)
-    return choose(members, closeness=options.closeness, doubt=options.doubt)
+    members = known.pool.members
+    return choose(members, doubt=known.options.doubt) if members else Choice(0, 0.0)
 
 
 def _roll(known: Known, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:

@@ -21,7 +21,7 @@ class Options(Struct, frozen=True):
     each; `learned` and `sample`: train tasks that a parent and a draft are tried on; `remembered`: earlier
     edits shown; `patience`: waves without a better frontier before it ends; `max_failures`: failed
     reflections in a row before it ends; `share` and `characters`: the growth cap, the larger of that share of
-    the seed's length and that many characters; `closeness` and `doubt`: see `choice.choose`.
+    the seed's length and that many characters; `doubt`: see `choice.choose`.
 
     `grouped`: a minibatch holds one kind of failure, else failures at random; `apart`: so many failures with
     the same feedback make a kind of their own; `crossed`: all edits of a round are combined, else the one
@@ -40,7 +40,6 @@ class Options(Struct, frozen=True):
     max_failures: int = 5
     share: float = 0.5
     characters: int = 3000
-    closeness: float = 0.5
     doubt: float = 0.1
     grouped: bool = True
     apart: int = 2

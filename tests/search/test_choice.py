@@ -7,7 +7,6 @@ from statistics import fmean
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from runbookopt.search.asks import Attempt, Candidate
 from runbookopt.search.choice import FLIPS, ROUNDING, choose, clarity, clearest_by_chance, gains, optimism
@@ -54,38 +53,21 @@ def wins(*tasks: int, of: int = 12) -> Member:
 # Who is returned --------------------------------------------------------------------------------------------
 
 
-def test_the_shortest_of_those_close_to_the_best_is_chosen() -> None:
-    best, close = member([1] * 9 + [0.5], "a long text"), member([1] * 8 + [0.5, 1], "short")
-    pool = [member([0] * 10, "the seed"), best, close, member([0] * 9 + [1], "")]
-    assert choose(pool, closeness=0.5, doubt=0.1).number == 2
-    assert choose([pool[0], close, best], closeness=0.5, doubt=0.1).number == 1
+def test_the_shortest_of_the_best_is_chosen() -> None:
+    best, equal = member([1] * 9 + [0.5], "a long text"), member([1] * 8 + [0.5, 1], "short")
+    pool = [member([0] * 10, "the seed"), best, equal, member([0] * 9 + [1], "")]
+    assert choose(pool, doubt=0.1).number == 2
+    assert choose([pool[0], equal, best], doubt=0.1).number == 1
 
 
 def test_of_equals_of_one_length_the_newest_is_chosen() -> None:
     pool = [member([0] * 9, "seed"), member([1] * 9, "same"), member([1] * 9, "size")]
-    assert choose(pool, closeness=0.5, doubt=0.1).number == 2
+    assert choose(pool, doubt=0.1).number == 2
 
 
-def test_a_shorter_text_with_a_clearly_lower_score_is_not_chosen() -> None:
-    pool = [member([0] * 20, "seed"), member([1] * 20, "a long text"), member([1] * 12 + [0] * 8, "")]
-    assert choose(pool, closeness=0.5, doubt=0.1).number == 1
-
-
-@pytest.mark.parametrize(("closeness", "number"), [(0.0, 1), (0.69, 1), (0.71, 2), (9.0, 2)])
-def test_closeness_counts_in_paired_standard_errors(closeness: float, number: int) -> None:
-    best, shorter = wins(*range(10), of=20), wins(*range(5, 13), of=20)  # 5 lost and 3 won: .1 = .70 * .143
-    longer, shorter = (
-        replace(one, candidate=Candidate(text)) for one, text in ((best, "ab"), (shorter, "a"))
-    )
-    pool = [replace(wins(of=20), candidate=Candidate("the seed")), longer, shorter]
-    assert choose(pool, closeness=closeness, doubt=1).number == number
-
-
-@given(POOLS, st.floats(0.1, 3), st.floats(0.1, 3))
-def test_more_closeness_never_chooses_a_longer_text(rows: Rows, one: float, other: float) -> None:
-    pool = pool_of(rows)
-    narrow, wide = (choose(pool, closeness=each, doubt=1).number for each in sorted((one, other)))
-    assert len(pool[wide].candidate.text) <= len(pool[narrow].candidate.text)
+def test_a_shorter_text_with_a_lower_score_is_not_chosen() -> None:
+    pool = [member([0] * 20, "seed"), member([1] * 20, "a long text"), member([1] * 19 + [0], "")]
+    assert choose(pool, doubt=0.1).number == 1
 
 
 @given(POOLS, DOUBTS, DOUBTS)
@@ -93,29 +75,29 @@ def test_more_doubt_allowed_never_turns_another_choice_into_the_seed(
     rows: Rows, one: float, other: float
 ) -> None:
     pool = pool_of(rows)
-    less, more = (choose(pool, closeness=0.5, doubt=each).number for each in sorted((one, other)))
+    less, more = (choose(pool, doubt=each).number for each in sorted((one, other)))
     assert less in (0, more)
 
 
 def test_a_seed_alone_is_returned_with_its_score() -> None:
-    choice = choose([member([1, 0, 0.5, 0.5])], closeness=0.5, doubt=0.1)
+    choice = choose([member([1, 0, 0.5, 0.5])], doubt=0.1)
     assert (choice.number, choice.expected) == (0, 0.5)
 
 
 def test_a_clearly_better_member_is_returned_and_expected_to_score_as_it_does() -> None:
     better, rng = member([1.0] * 37 + [0.0] * 3), random.Random(5)
     pool = [drawn(rng, [0.4] * 40) for _ in range(20)]
-    choice = choose([*pool[:9], better, *pool[9:]], closeness=0.5, doubt=0.1)
+    choice = choose([*pool[:9], better, *pool[9:]], doubt=0.1)
     assert choice.number == 9
     assert better.score - 0.01 <= choice.expected <= better.score
 
 
 def test_few_candidates_meet_a_lower_bar_in_proportion() -> None:
     seed, winner, useless = wins(), wins(0, 1, 2), wins()  # chance wins three of three once in eight
-    assert choose([seed, winner], closeness=0, doubt=0.1).number == 1
-    assert choose([seed, *[useless] * 2, winner], closeness=0, doubt=0.1).number == 3
-    assert choose([seed, *[useless] * 4, winner], closeness=0, doubt=0.1).number == 0
-    assert choose([seed, *[useless] * 40, winner], closeness=0, doubt=0.2).number == 41
+    assert choose([seed, winner], doubt=0.1).number == 1
+    assert choose([seed, *[useless] * 2, winner], doubt=0.1).number == 3
+    assert choose([seed, *[useless] * 4, winner], doubt=0.1).number == 0
+    assert choose([seed, *[useless] * 40, winner], doubt=0.2).number == 41
 
 
 # Luck -------------------------------------------------------------------------------------------------------
@@ -166,9 +148,9 @@ def test_a_member_that_gains_nothing_is_surely_by_chance() -> None:
 
 @pytest.mark.slow
 def test_among_equals_the_seed_is_returned_but_for_the_doubt_allowed() -> None:
-    returned = sum(choose(equals(n)[1], closeness=0.5, doubt=0.1).number != 0 for n in range(NOISE))
+    returned = sum(choose(equals(n)[1], doubt=0.1).number != 0 for n in range(NOISE))
     assert returned / NOISE <= 0.1 + 2 * math.sqrt(0.1 * 0.9 / NOISE)
-    without = sum(choose(equals(n)[1], closeness=0.5, doubt=1).number != 0 for n in range(20))
+    without = sum(choose(equals(n)[1], doubt=1).number != 0 for n in range(20))
     assert without >= 15
 
 
@@ -178,7 +160,7 @@ def hopes() -> tuple[float, float]:
     hoped, lucky = [], []
     for number in range(100):
         true, pool = equals(number)
-        choice = choose(pool, closeness=0, doubt=1)
+        choice = choose(pool, doubt=1)
         hoped.append(choice.expected - true)
         lucky.append(pool[choice.number].score - true)
     return fmean(hoped), fmean(lucky)
@@ -212,7 +194,7 @@ def test_neither_what_barely_passes_nor_the_seed_that_nothing_passed_is_expected
         chances = [rng.random() * 0.8 for _ in range(TASKS)]
         better = [chance + 0.12 for chance in chances]
         pool = [drawn(rng, chances), *(drawn(rng, better) for _ in range(5))]
-        choice = choose(pool, closeness=0, doubt=0.1)
+        choice = choose(pool, doubt=0.1)
         true = fmean(better if choice.number else chances)
         hoped[choice.number > 0].append(choice.expected - true)
         lucky[choice.number > 0].append(pool[choice.number].score - true)
@@ -226,6 +208,6 @@ def test_neither_what_barely_passes_nor_the_seed_that_nothing_passed_is_expected
 @given(POOLS, DOUBTS)
 def test_no_more_is_expected_than_the_score(rows: Rows, doubt: float) -> None:
     pool = pool_of(rows)
-    choice = choose(pool, closeness=0.5, doubt=doubt)
+    choice = choose(pool, doubt=doubt)
     assert choice.expected <= pool[choice.number].score
-    assert choice == choose(pool, closeness=0.5, doubt=doubt)
+    assert choice == choose(pool, doubt=doubt)

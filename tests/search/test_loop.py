@@ -170,13 +170,13 @@ def test_without_train_failures_there_is_nothing_to_reflect_on(lessons: ModuleTy
     assert (solved.found.ended, solved.reflections) == ("every task is solved", [])
 
 
-def test_what_is_returned_is_what_the_pool_gives_at_that_closeness_and_doubt(lessons: ModuleType) -> None:
-    for closeness, doubt in ((0.5, 1.0), (0.5, 0.0), (99.0, 1.0), (0.0, 1.0)):
-        problem = lessons.optioned(closeness=closeness, doubt=doubt, patience=1)
+def test_what_is_returned_is_what_the_pool_gives_at_that_doubt(lessons: ModuleType) -> None:
+    for doubt in (0.0, 1.0):
+        problem = lessons.optioned(doubt=doubt, patience=1)
         found = lessons.run(problem=replace(problem, train={"t3": "where", "t21": "when"})).found
-        choice = choose(found.pool, closeness=closeness, doubt=doubt)
+        choice = choose(found.pool, doubt=doubt)
         assert (found.chosen, found.expected) == (choice.number, choice.expected)
-        assert bool(found.chosen) == (doubt > 0 and closeness < 1)
+        assert bool(found.chosen) == (doubt > 0)
 
 
 @given(st.integers(0, 40), st.sampled_from(["budget", "minutes"]), st.booleans())
@@ -192,7 +192,7 @@ def test_a_search_that_is_stopped_at_any_ask_returns_what_it_has(
     assert heard.found.ended == (why if cut < len(whole.asks) else whole.found.ended)
     assert bool(heard.found.pool) == (cut > 0)
     if heard.found.pool:
-        choice = choose(heard.found.pool, closeness=problem.options.closeness, doubt=problem.options.doubt)
+        choice = choose(heard.found.pool, doubt=problem.options.doubt)
         assert (heard.found.chosen, heard.found.expected) == (choice.number, choice.expected)
 
 
