@@ -127,13 +127,13 @@ def test_the_looks_that_were_taken_have_their_say(
     repo: Callable[..., "Clone"], first_half: ModuleType
 ) -> None:
     clone = repo(first_half.files())
-    assert "50 held-out tasks" in (before := clone.run("runbookopt", "check").stdout)
+    assert "50 held-out tasks" in (before := clone.ask("runbookopt", "check").stdout)
     assert "points, as look 1\n" in before
     with Repository.open(clone.root) as repository:
         look = first_half.FirstHalf(repository)().look
         searched = (*look.searched, *list(look.tasks)[:35])
         Ledger.open(repository, push=False).register(replace(look, searched=searched))
-    after = clone.run("runbookopt", "check").stdout
+    after = clone.ask("runbookopt", "check").stdout
     assert "15 held-out groups, not counting 35 tasks left out as used or nearly repeated: a proof" in after
     assert after.splitlines()[-2].endswith(
         "15 held-out tasks (35 left out), 60 trajectories; 1 criterion, "

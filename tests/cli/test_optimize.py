@@ -192,9 +192,9 @@ def test_again_with_nothing_new_pays_nothing_and_writes_nothing_to_origin(
     repo: Make, planted: ModuleType
 ) -> None:
     clone = repo(planted.files())
-    first = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    first = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
     before = refs(clone)
-    again = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    again = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
     assert refs(clone) == before
     assert (again["spent"]["rollouts"], again["spent"]["reflections"]) == (0, 0)
     for key in ("run", "outcome", "held_out", "validation", "objectives", "branch", "pull_request"):
@@ -206,7 +206,7 @@ def test_nothing_is_spent_on_what_the_limits_leave_no_room_for(
     repo: Make, planted: ModuleType, command: tuple[str, ...]
 ) -> None:
     clone = repo(planted.files(policy=planted.POLICY + "limits: {open_pull_requests: 0}\n"))
-    ran = clone.run("optimize-runbook", "desk", "--json", *command)
+    ran = clone.ask("optimize-runbook", "desk", "--json", *command)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "desk: no room for a pull request: 0 of at most 0 pull request(s)" in ran.stderr
     assert ran.stderr.endswith("or use --no-propose\n")
@@ -218,18 +218,18 @@ def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
     repo: Make, planted: ModuleType
 ) -> None:
     clone = repo(planted.files())
-    first = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    first = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
     tasks = planted.trajectories()
     tasks[60]["task"]["reference"] = {"answer": "post"}
     clone.commit({"trajectories/desk/all.jsonl": planted.lines(tasks)})
-    ran = clone.run("optimize-runbook", "desk", "--json")
+    ran = clone.ask("optimize-runbook", "desk", "--json")
     found = json.loads(ran.stdout)
     reasons = "; ".join(found["decision"]["reasons"])
     assert (ran.returncode, found["decision"]["merge"]) == (0, "review")
     assert "had another reference when they were looked at: " in reasons
     assert "pull request 1 was brought up to date" in reasons
     assert found["held_out"] == first["held_out"]
-    again = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    again = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
     assert "note: pull request 1 proposes this already" in again["decision"]["reasons"]
 
 
@@ -237,7 +237,7 @@ def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
 def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]) -> None:
     def found(width: int) -> tuple[object, ...]:
         clone = samples(f"width-{width}")
-        ran = clone.run("optimize-runbook", NAME, "--json", "--no-propose", "--width", str(width))
+        ran = clone.ask("optimize-runbook", NAME, "--json", "--no-propose", "--width", str(width))
         told = json.loads(ran.stdout)
         bundle = winner(clone, told)
         return bundle.candidate, bundle.members, told["held_out"], told["validation"], told["candidates"]
@@ -248,7 +248,7 @@ def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]
 def test_a_dry_run_writes_nothing_but_the_journal(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
     before = refs(clone), clone.git("for-each-ref")
-    found = json.loads(clone.run("optimize-runbook", "desk", "--dry-run", "--json").stdout)
+    found = json.loads(clone.ask("optimize-runbook", "desk", "--dry-run", "--json").stdout)
     assert (refs(clone), clone.git("for-each-ref")) == before
     assert {path.name for path in (clone.root / ".runbookopt").iterdir()} == {".gitignore", "journal.sqlite3"}
     assert (found["outcome"], found["decision"]["merge"]) == ("inconclusive", "none")
@@ -257,7 +257,7 @@ def test_a_dry_run_writes_nothing_but_the_journal(repo: Make, planted: ModuleTyp
 
 
 def test_a_dry_run_shows_diff_and_reasons_on_validation_alone(repo: Make, planted: ModuleType) -> None:
-    shown = repo(planted.files()).run("optimize-runbook", "desk", "--dry-run").stdout
+    shown = repo(planted.files()).ask("optimize-runbook", "desk", "--dry-run").stdout
     assert "validation  0.250 -> 1.000 on 24 tasks" in shown
     assert re.search(r"^\+- If the message mentions .*, answer `post`", shown, re.MULTILINE)
     assert "dry run: the held-out tasks were not opened" in shown
@@ -267,7 +267,7 @@ def test_a_dry_run_shows_diff_and_reasons_on_validation_alone(repo: Make, plante
 def test_without_origin_a_run_ends_in_a_bundle(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
     clone.git("remote", "remove", "origin")
-    ran = clone.run("optimize-runbook", "desk", "--no-propose", "--json")
+    ran = clone.ask("optimize-runbook", "desk", "--no-propose", "--json")
     found = json.loads(ran.stdout)
     assert (ran.returncode, found["outcome"], found["branch"]) == (0, "accepted", None)
     assert winner(clone, found).outcome == "accepted"
@@ -276,15 +276,15 @@ def test_without_origin_a_run_ends_in_a_bundle(repo: Make, planted: ModuleType) 
 
 def test_what_to_type_next_can_be_typed_where_one_is(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
-    shown = clone.run("optimize-runbook", "desk", "--no-propose", below="runbooks/desk").stdout
+    shown = clone.ask("optimize-runbook", "desk", "--no-propose", below="runbooks/desk").stdout
     (command,) = (line for line in shown.splitlines() if line.startswith("  next: runbookopt propose "))
-    proposed = clone.run(*command.removeprefix("  next: ").split(), below="runbooks/desk")
+    proposed = clone.ask(*command.removeprefix("  next: ").split(), below="runbooks/desk")
     assert (proposed.returncode, "pull request 1: desk" in proposed.stdout) == (0, True), proposed
 
 
 def test_people_read_scores_diff_reasons_and_what_waits_for_whom(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files(policy="reviewers: [bo]\n"))
-    shown = clone.run("optimize-runbook", "--all").stdout
+    shown = clone.ask("optimize-runbook", "--all").stdout
     for part in (
         "desk: a better runbook, proved on held-out tasks",
         "held-out (60 tasks, look 1)",
@@ -348,7 +348,7 @@ def test_stored_outputs_are_no_measure_of_a_winner(repo: Make, planted: ModuleTy
     found = []
     for lines in (planted.lines(planted.trajectories()), planted.lines(records)):
         clone = repo(planted.files(trajectories=lines), name=f"clone-{len(found)}")
-        ran = clone.run("optimize-runbook", "desk", "--no-propose", "--json")
+        ran = clone.ask("optimize-runbook", "desk", "--no-propose", "--json")
         assert ran.returncode == 0, ran.stderr
         found.append(json.loads(ran.stdout)["held_out"]["before"])
     assert found[0] == found[1] > 0
@@ -356,7 +356,7 @@ def test_stored_outputs_are_no_measure_of_a_winner(repo: Make, planted: ModuleTy
 
 def test_a_dry_run_walks_the_path_of_the_real_one(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
-    runs = [clone.run("optimize-runbook", "desk", *flags, "--json") for flags in (["--dry-run"], [])]
+    runs = [clone.ask("optimize-runbook", "desk", *flags, "--json") for flags in (["--dry-run"], [])]
     dry, real = (json.loads(ran.stdout) for ran in runs)
     assert (dry["run"], dry["validation"]) == (real["run"], real["validation"])
     assert real["spent"]["rollouts"] == 2 * real["held_out"]["tasks"]
@@ -365,7 +365,7 @@ def test_a_dry_run_walks_the_path_of_the_real_one(repo: Make, planted: ModuleTyp
 def test_the_half_without_a_right_to_push_knows_the_looks_at_origin(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
     other = clone.again("other", "other")
-    first = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
-    again = json.loads(other.run("optimize-runbook", "desk", "--no-propose", "--json").stdout)
+    first = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
+    again = json.loads(other.ask("optimize-runbook", "desk", "--no-propose", "--json").stdout)
     assert first["spent"]["rollouts"] > again["spent"]["rollouts"] > 0
     assert again["held_out"] == first["held_out"]

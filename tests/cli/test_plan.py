@@ -37,7 +37,7 @@ def test_a_plan_is_one_object_with_all_keys_and_leaves_nothing_behind(
 ) -> None:
     clone = repo(planted.files())
     before = everything(clone)
-    ran = clone.run(*command, "desk", "--plan", "--json", *flags)
+    ran = clone.ask(*command, "desk", "--plan", "--json", *flags)
     assert (ran.returncode, ran.stderr, ran.stdout.count("\n")) == (0, "", 1)
     assert everything(clone) == before
     found = json.loads(ran.stdout)
@@ -50,7 +50,7 @@ def test_the_plan_is_of_the_run_that_its_flags_describe(repo: Make, planted: Mod
     clone = repo(planted.files())
     flags = ["--budget-rollouts", "300", "--budget-reflections", "9", "--dry-run", "--json"]
     said, done = (
-        json.loads(clone.run("optimize-runbook", "desk", *flags, *more).stdout)
+        json.loads(clone.ask("optimize-runbook", "desk", *flags, *more).stdout)
         for more in (
             ["--plan", "--width", "3"],
             [],
@@ -63,7 +63,7 @@ def test_the_plan_is_of_the_run_that_its_flags_describe(repo: Make, planted: Mod
 
 
 def test_people_read_what_it_costs_and_what_it_can_prove(repo: Make, planted: ModuleType) -> None:
-    shown = repo(planted.files()).run("optimize-runbook", "--all", "--plan").stdout
+    shown = repo(planted.files()).ask("optimize-runbook", "--all", "--plan").stdout
     assert shown.splitlines() == [
         "desk: the plan; nothing was run",
         "  tasks        24 train, 24 validation, 60 held-out",
@@ -79,7 +79,7 @@ def test_people_read_what_it_costs_and_what_it_can_prove(repo: Make, planted: Mo
 
 def test_all_runbooks_are_planned_though_one_cannot_be(repo: Make, planted: ModuleType) -> None:
     broken = {path.replace("desk", "attic"): text for path, text in planted.files(rubric="- x\n").items()}
-    ran = repo({**planted.files(), **broken}).run("optimize-runbook", "--all", "--plan", "--json")
+    ran = repo({**planted.files(), **broken}).ask("optimize-runbook", "--all", "--plan", "--json")
     assert ran.returncode == 1
     assert [json.loads(line)["runbook"] for line in ran.stdout.splitlines()] == ["desk"]
     assert ran.stderr.startswith("runbooks/attic/rubric.yaml")
@@ -90,15 +90,15 @@ def test_what_can_prove_nothing_is_the_same_error_as_in_a_run(repo: Make, plante
         record for record in planted.trajectories() if record["id"] not in {f"t-{n}" for n in range(60, 108)}
     ]
     clone = repo(planted.files(trajectories=planted.lines(records)))
-    planned, ran = (clone.run("optimize-runbook", "desk", *flags) for flags in (["--plan"], []))
+    planned, ran = (clone.ask("optimize-runbook", "desk", *flags) for flags in (["--plan"], []))
     assert (planned.returncode, planned.stdout, planned.stderr) == (1, "", ran.stderr)
     assert "12 held-out groups: a proof needs at least 20" in planned.stderr
-    dry = clone.run("optimize-runbook", "desk", "--plan", "--dry-run").stdout
+    dry = clone.ask("optimize-runbook", "desk", "--plan", "--dry-run").stdout
     assert re.search(r"can prove +no gain \(look 1 at 12 groups", dry)
 
 
 def test_a_plan_without_origin_needs_no_propose(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
     clone.git("remote", "remove", "origin")
-    assert clone.run("optimize-runbook", "desk", "--plan").returncode == 1
-    assert clone.run("optimize-runbook", "desk", "--plan", "--no-propose").returncode == 0
+    assert clone.ask("optimize-runbook", "desk", "--plan").returncode == 1
+    assert clone.ask("optimize-runbook", "desk", "--plan", "--no-propose").returncode == 0

@@ -30,7 +30,7 @@ def working(make: "Callable[..., Clone]", planted: ModuleType) -> "Clone":
 def test_a_run_that_will_be_proposed_refuses_a_changed_program(
     repo: "Callable[..., Clone]", planted: ModuleType
 ) -> None:
-    ran = working(repo, planted).run("optimize-runbook", "desk")
+    ran = working(repo, planted).ask("optimize-runbook", "desk")
     assert ran.returncode == 1
     assert "checks/desk.py: other than on origin's default branch" in ran.stderr
 
@@ -41,12 +41,12 @@ def test_a_bundle_is_not_judged_again_by_a_changed_program(
 ) -> None:
     clone = working(repo, planted)
     clone.git("checkout", "checks")
-    made = clone.run("optimize-runbook", "desk", "--no-propose")
+    made = clone.ask("optimize-runbook", "desk", "--no-propose")
     assert made.returncode == 0, made.stderr
     clone.write({"checks/desk.py": "def answers(output, reference, left):\n    return True\n"})
     (bundle,) = (clone.root / ".runbookopt/bundles").iterdir()
-    refused = clone.run("runbookopt", "propose", str(bundle))
+    refused = clone.ask("runbookopt", "propose", str(bundle))
     assert refused.returncode != 0
     assert "checks/desk.py: a program of the rubric, and other than at the bundle's base" in refused.stderr
     clone.git("checkout", "checks")
-    assert clone.run("runbookopt", "propose", str(bundle)).returncode == 0
+    assert clone.ask("runbookopt", "propose", str(bundle)).returncode == 0

@@ -28,13 +28,13 @@ def refs(clone: Clone) -> str:
 
 def optimized(clone: Clone, *flags: str) -> Path:
     """Run the half with models alone, and give the bundle that it hands over."""
-    ran = clone.run("optimize-runbook", "desk", "--no-propose", "--json", *flags)
+    ran = clone.ask("optimize-runbook", "desk", "--no-propose", "--json", *flags)
     assert (ran.returncode, ran.stderr) == (0, "")
     return clone.root / str(json.loads(ran.stdout)["bundle"])
 
 
 def proposed(clone: Clone, *bundles: Path) -> list[dict[str, Any]]:
-    ran = clone.run("runbookopt", "propose", *map(str, bundles), "--json")
+    ran = clone.ask("runbookopt", "propose", *map(str, bundles), "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
@@ -111,9 +111,9 @@ def test_a_noisy_agent_is_proved_by_repeats_and_derived_anew_elsewhere(desk: Clo
 
 def test_a_noisy_run_again_pays_nothing(desk: Clone) -> None:
     flags = ("optimize-runbook", "desk", "--agent-noise", "0.1", "--json")
-    first = json.loads(desk.run(*flags).stdout)
+    first = json.loads(desk.ask(*flags).stdout)
     before = refs(desk)
-    again = json.loads(desk.run(*flags).stdout)
+    again = json.loads(desk.ask(*flags).stdout)
     assert (again["spent"]["rollouts"], again["spent"]["reflections"]) == (0, 0)
     assert (again["held_out"], refs(desk)) == (first["held_out"], before)
 
@@ -121,14 +121,14 @@ def test_a_noisy_run_again_pays_nothing(desk: Clone) -> None:
 def test_a_changed_bundle_is_one_clear_line_and_writes_nothing(desk: Clone) -> None:
     bundle, before = optimized(desk), refs(desk)
     bundle.write_text(bundle.read_text().replace("answer `post`", "answer `cards`"))
-    ran = desk.run("runbookopt", "propose", str(bundle))
+    ran = desk.ask("runbookopt", "propose", str(bundle))
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
     assert refs(desk) == before
 
 
 def test_what_is_no_bundle_does_not_stop_the_others(desk: Clone) -> None:
     bundle = optimized(desk)
-    ran = desk.run("runbookopt", "propose", "nosuch.json", str(bundle), "--json")
+    ran = desk.ask("runbookopt", "propose", "nosuch.json", str(bundle), "--json")
     assert ran.returncode == 1
     assert ran.stderr == "nosuch.json: No such file or directory; expected a file of .runbookopt/bundles/\n"
     assert json.loads(ran.stdout)["outcome"] == "accepted"
@@ -143,21 +143,21 @@ def test_a_bundle_of_commits_that_origin_never_had_is_refused(desk: Clone) -> No
 
 
 def test_a_folder_without_bundles_is_nothing_to_complain_of(desk: Clone) -> None:
-    ran = desk.run("runbookopt", "propose", ".runbookopt/bundles")
+    ran = desk.ask("runbookopt", "propose", ".runbookopt/bundles")
     assert (ran.returncode, ran.stdout) == (0, "")
     assert ran.stderr == "no bundle in .runbookopt/bundles: no run has looked at held-out tasks\n"
 
 
 def test_a_folder_stands_for_its_bundles(desk: Clone) -> None:
     optimized(desk)
-    ran = desk.run("runbookopt", "propose", ".runbookopt/bundles", "--json")
+    ran = desk.ask("runbookopt", "propose", ".runbookopt/bundles", "--json")
     assert json.loads(ran.stdout)["outcome"] == "accepted"
 
 
 def test_without_a_token_for_github_the_run_stops_at_the_bundle_and_says_how_to_go_on(desk: Clone) -> None:
     bundle = optimized(desk)
     desk.git("remote", "set-url", "origin", "https://github.com/octo/runbooks.git")
-    ran = desk.run("runbookopt", "propose", str(bundle), environ={"GITHUB_TOKEN": "", "GH_TOKEN": ""})
+    ran = desk.ask("runbookopt", "propose", str(bundle), environ={"GITHUB_TOKEN": "", "GH_TOKEN": ""})
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == (
         "desk: nothing is proposed: no token for GitHub: set GITHUB_TOKEN or GH_TOKEN, or RUNBOOKOPT_APP_ID"
