@@ -7,13 +7,13 @@ from msgspec import Struct
 from runbookopt import runbook as runbooks
 from runbookopt.agents.agent import Judge
 from runbookopt.dossier import Dossier, read_dossier, runbook_file
-from runbookopt.driver import Driver, Progress
+from runbookopt.driver import Progress
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Part, Task
-from runbookopt.journal import Journal, Run, Spent
+from runbookopt.journal import Spent
 from runbookopt.landing.bundle import Beside, Bundle, HeldOutOutputs, read_bundle
-from runbookopt.preparation import Job, local_folder
+from runbookopt.preparation import Job
 from runbookopt.proof.allowance import (
     ENOUGH_GROWTH,
     Allowance,
@@ -29,11 +29,11 @@ from runbookopt.proof.ledger import Ledger
 from runbookopt.provability import next_look, unjudged
 from runbookopt.records import Problem, digest, digest_of
 from runbookopt.repository import Repository
+from runbookopt.rollouts import Rollouts
 from runbookopt.runbook import Runbook
 from runbookopt.scorecard import Scorecard, Tried, judged_again, scorecard
-from runbookopt.search.asks import Attempt, Candidate, Rollout
+from runbookopt.search.asks import Candidate, Rollout
 from runbookopt.verifier.judge import self_judged
-from runbookopt.world import world
 
 VERSION = 1
 """Of what is asked: another one is another run in the journal."""
@@ -171,7 +171,7 @@ class _Evaluating(Struct, frozen=True):
         tasks = tuple(task for task in self.tasks if task.id in look.tasks)
         deterministic, repeats = self.job.agent.deterministic, self.dossier.policy.proof.repeats
         names = ["0"] if deterministic else [f"{look.key}/{n}" for n in range(repeats)]
-        self._must_afford(len(tasks) * len(names))
+        self._rollouts.must_afford(len(tasks) * len(names))
         self.ledger.register(look)  # before the first rollout, as a proof does; a known one is there already
         tried, spent = self._rolled_out(tasks, names)
         return self._evaluation(tried, spent, self._taken(look, known is not None))
@@ -267,52 +267,17 @@ class _Evaluating(Struct, frozen=True):
 
     # Rollouts -------------------------------------------------------------------------------------------
 
-    def _must_afford(self, rollouts: int) -> None:
-        budget = self.job.settings.budget.rollouts
-        if rollouts > budget:
-            raise RunbookoptError(
-                f"{self.dossier.name}: this takes {rollouts} rollouts, and the budget is {budget}:"
-                " raise budget.rollouts"
-            )
+    @property
+    def _rollouts(self) -> Rollouts:
+        return Rollouts(self.repository, self.job, self.dossier, self.judge, self.progress)
 
     def _rolled_out(self, tasks: Sequence[Task], names: Sequence[str]) -> tuple[list[Tried], Spent]:
         candidate = Candidate(self.version.text)
         wanted = [Rollout(candidate, task.id, name) for task in tasks for name in names]
-        self._must_afford(len(wanted))
-        with Journal.open(local_folder(self.repository.root) / "journal.sqlite3") as journal:
-            terms = self._terms(tasks, names)
-            run = journal.run(digest_of(terms).removeprefix("sha256:")[:12], terms)
-            driver = self._driver(run, len(wanted))
-            attempts = iter(self._answered(driver, wanted))
-            run.finish()
+        found = self._rollouts.answered(wanted, self._terms(tasks, names))
+        attempts = iter(found.attempts)
         tried = [Tried(task, tuple(next(attempts) for _ in names)) for task in tasks]
-        return tried, driver.spent
-
-    def _driver(self, run: Run, rollouts: int) -> Driver:
-        job, dossier = self.job, self.dossier
-        return Driver(
-            world(dossier.rubric, dossier.evidence.tasks, job.agent, job.reflector, self.judge),
-            run,
-            rollouts=rollouts,
-            reserved=rollouts,
-            usd=job.settings.budget.usd,
-            width=job.settings.width,
-            progress=self.progress,
-        )
-
-    def _answered(self, driver: Driver, wanted: Sequence[Rollout]) -> list[Attempt]:
-        """Roll out; where dollars are a limit, begin with a few, which say what the others will cost."""
-        first = len(wanted) if self.job.settings.budget.usd is None else self.job.settings.width
-        attempts = driver.rollouts(wanted[:first])
-        if wanted[first:]:
-            if not driver.affords(wanted[first:]):
-                raise RunbookoptError(
-                    f"{self.dossier.name}: by what the first {first} of {len(wanted)} rollouts cost, all of"
-                    f" them cost more than {self.job.settings.budget.usd:g} dollars: raise budget.usd; what"
-                    " was answered is kept"
-                )
-            attempts += driver.rollouts(wanted[first:])
-        return attempts
+        return tried, found.spent
 
     def _terms(self, tasks: Sequence[Task], names: Sequence[str]) -> dict[str, object]:
         return {

@@ -27,7 +27,7 @@ from runbookopt.landing.bundle import (
     seal,
     write_bundle,
 )
-from runbookopt.landing.held_out import Tried, held_out_digest, pairs, put_out
+from runbookopt.landing.held_out import held_out_digest, pairs
 from runbookopt.preparation import Job, Ready, local_folder, prepare
 from runbookopt.proof.allowance import (
     Allowance,
@@ -42,6 +42,7 @@ from runbookopt.proof.allowance import (
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, compare, worth_a_look
 from runbookopt.records import Problem, canonical
 from runbookopt.repository import Repository
+from runbookopt.rollouts import of_both, outputs_of
 from runbookopt.search.asks import Rollout
 from runbookopt.search.loop import Found, search
 from runbookopt.search.pool import Member, lineage, places
@@ -271,22 +272,11 @@ class _Conclusion(Struct, frozen=True):
         """Give the proof's rollouts: both sides on each held-out task, fresh unless repeats are alike."""
         alike, repeats = self.ready.job.agent.deterministic, range(self.ready.repeats)
         names = ["0" if alike else f"{look.key}/{number}" for number in repeats]
-        sides = (self.seed.candidate, self.winner.candidate)
-        return [
-            Rollout(side, task.id, name) for task in self.ready.held_out for side in sides for name in names
-        ]
+        return of_both(self.ready.held_out, (self.seed.candidate, self.winner.candidate), names)
 
     def _outputs(self, look: Look) -> tuple[HeldOutOutputs, ...]:
-        ready = self.ready
-        attempts = iter(self.driver.rollouts(self._wanted(look)))
-
-        def tried() -> list[Tried]:
-            found = [next(attempts) for _ in range(ready.repeats)]
-            return [Tried(attempt.output, attempt.verdicts, attempt.left) for attempt in found]
-
-        return tuple(
-            put_out(ready.dossier.rubric, task, before=tried(), after=tried()) for task in ready.held_out
-        )
+        ready, attempts = self.ready, self.driver.rollouts(self._wanted(look))
+        return outputs_of(ready.dossier.rubric, ready.held_out, attempts, ready.repeats)
 
     # What is handed over --------------------------------------------------------------------------------
 

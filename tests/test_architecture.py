@@ -16,6 +16,7 @@ FLOORS = {
     "cli": 9,
     "optimization": 8,
     "evaluation": 8,
+    "rollouts": 7,
     "scorecard": 7,
     "crew": 6,
     "plan": 8,
