@@ -2,7 +2,6 @@
 
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -10,7 +9,8 @@ import typer
 
 from runbookopt.cli.complaint import warn
 from runbookopt.cli.flags import Agent, Flags, Model, Set, Usd, Width, settings_of, written_out
-from runbookopt.errors import Interrupted, WrongUsage
+from runbookopt.cli.job import job_of, under_way
+from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,38 +98,15 @@ def _part(split: str, *, spend_look: bool) -> "Part":
 
 
 def _job(repository: "Repository", name: str, flags: Flags, *, look: bool) -> "Job":
-    from runbookopt.crew import crew
-    from runbookopt.preparation import Job
-
     settings = settings_of(repository.root, name, flags)
-    hands = crew(settings, repository.root, os.environ)
-    return Job(
-        name=name,
-        settings=settings,
-        agent=hands.agent,
-        reflector=hands.reflector,
-        hire=hands.judge,
-        models=hands.models,
-        notes=hands.notes,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        propose=repository.has_origin(),
-        look=look,
-    )
+    return job_of(name, settings, repository.root, propose=repository.has_origin(), look=look)
 
 
 def _evaluated(repository: "Repository", job: "Job", part: "Part", revision: str | None) -> "Evaluation":
-    from runbookopt.cli.progress import progress
     from runbookopt.evaluation import evaluate as run
-    from runbookopt.preparation import LOCAL
 
-    try:
-        with progress(job.name) as tell:
-            return run(repository, job, part=part, revision=revision, progress=tell)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"{job.name}: interrupted; all answers so far are in {LOCAL}/journal.sqlite3, and the same"
-            " command goes on from there"
-        ) from None
+    with under_way(job.name) as tell:
+        return run(repository, job, part=part, revision=revision, progress=tell)
 
 
 def _print(found: "Evaluation", *, json: bool) -> None:

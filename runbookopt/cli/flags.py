@@ -10,6 +10,7 @@ import typer
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
+    from runbookopt.evidence.library import Source
     from runbookopt.settings import Settings
 
 Flags = Mapping[str, str | int | float | None]
@@ -40,10 +41,18 @@ def written_out(others: Sequence[str]) -> Flags:
 
 
 def settings_of(root: Path, name: str, flags: Flags) -> "Settings":
-    """Give the settings of a runbook: flag before variable before file. Raises MalformedFile."""
+    """Give the settings of a runbook, by the file of the working tree. Raises MalformedFile."""
     from runbookopt.evidence.library import Folder
+
+    return settings_in(Folder(root), name, flags)
+
+
+def settings_in(source: "Source", name: str, flags: Flags) -> "Settings":
+    """Give the settings of a runbook: flag before variable before file. Raises MalformedFile."""
     from runbookopt.settings import FILE, load_settings
 
-    folder = Folder(root)
-    data = folder.read(FILE) if folder.files(FILE) else None
+    try:
+        data = source.read(FILE)
+    except FileNotFoundError:
+        data = None
     return load_settings(data, FILE, name, environ=os.environ, flags=flags)

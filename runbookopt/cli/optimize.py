@@ -11,6 +11,7 @@ import typer
 
 from runbookopt.cli.complaint import complain, warn
 from runbookopt.cli.flags import Agent, Flags, Model, Set, Usd, Width, settings_of, written_out
+from runbookopt.cli.job import job_of, left_behind
 from runbookopt.cli.version import Version
 from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
 
@@ -168,9 +169,7 @@ class _Run:
 
     def _left(self) -> str:
         """Say what an interrupted run leaves behind."""
-        from runbookopt.preparation import LOCAL
-
-        return f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
+        return left_behind()
 
     def _one(self, name: str) -> None:
         from runbookopt.cli.result import as_json, show
@@ -206,24 +205,12 @@ class _Run:
             return run(self._repository, job, tell)
 
     def _job(self, name: str) -> "Job":
-        from runbookopt.crew import crew
-        from runbookopt.preparation import Job
+        from msgspec.structs import replace
 
         settings = settings_of(self._repository.root, name, self._flags)
-        hands = crew(settings, self._repository.root, os.environ)
+        job = job_of(name, settings, self._repository.root, propose=False, look=self._look)
         self._find_forge(name, settings)
-        return Job(
-            name=name,
-            settings=settings,
-            agent=hands.agent,
-            reflector=hands.reflector,
-            hire=hands.judge,
-            models=hands.models,
-            notes=hands.notes,
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            propose=self._forge is not None,
-            look=self._look,
-        )
+        return replace(job, propose=self._forge is not None)
 
     def _find_forge(self, name: str, settings: "Settings") -> None:
         """Find where the runbook's pull request goes; without a token the run stops at the bundle.

@@ -1,0 +1,55 @@
+"""The job of a command: who plays its parts, and what is said where it is interrupted."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runbookopt.cli.progress import progress
+from runbookopt.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runbookopt.driver import Progress
+    from runbookopt.preparation import Job
+    from runbookopt.settings import Settings
+
+
+def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool) -> "Job":
+    """Make agent, reflector and judge as the settings say, with the keys of the environment."""
+    from runbookopt.crew import crew
+    from runbookopt.preparation import Job
+
+    hands = crew(settings, root, os.environ)
+    return Job(
+        name=name,
+        settings=settings,
+        agent=hands.agent,
+        reflector=hands.reflector,
+        hire=hands.judge,
+        models=hands.models,
+        notes=hands.notes,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        propose=propose,
+        look=look,
+    )
+
+
+def left_behind() -> str:
+    """Say what an interrupted run leaves behind."""
+    from runbookopt.preparation import LOCAL
+
+    return f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
+
+
+@contextmanager
+def under_way(name: str) -> Iterator["Callable[[Progress], None] | None"]:
+    """Lend what shows how far a run is. Raises Interrupted for Ctrl-C."""
+    try:
+        with progress(name) as tell:
+            yield tell
+    except KeyboardInterrupt:
+        raise Interrupted(f"{name}: interrupted; {left_behind()}") from None
