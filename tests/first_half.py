@@ -69,12 +69,19 @@ def files(policy: str | None = AUTO, **more: str) -> dict[str, str]:
 
 
 class FirstHalf:
-    """Makes a bundle without any search: `FirstHalf(repository)(candidate)`; a judge found `judged`."""
+    """Makes a bundle without any search: `FirstHalf(repository)(candidate)`; a judge found `judged`.
+
+    What it puts out no agent ever said; `agent` is the key of the one that is blamed for it.
+    """
 
     def __init__(
-        self, repository: Repository, name: str = "triage", judged: Mapping[str, Finding] = {}
+        self,
+        repository: Repository,
+        name: str = "triage",
+        judged: Mapping[str, Finding] = {},
+        agent: str = digest(b"agent"),
     ) -> None:
-        self.repository, self.name, self.judged = repository, name, judged
+        self.repository, self.name, self.judged, self.agent = repository, name, judged, agent
 
     def __call__(
         self,
@@ -101,7 +108,7 @@ class FirstHalf:
         )
         found = pairs(outputs, {task.id: task for task in tasks}, dossier.rubric)
         asked = {"seed": dossier.digests.runbook, "candidate": digest(candidate.encode())}
-        asked |= {"rubric": dossier.digests.rubric, "agent": digest(b"agent")}
+        asked |= {"rubric": dossier.digests.rubric, "agent": self.agent}
         groups = group_digests(dossier.held_out_groups)
         look = Look(
             key=look_key(self.name, **asked, groups=groups),

@@ -9,7 +9,10 @@ import typer
 
 if TYPE_CHECKING:
     from runbookopt.forge.forge import Forge
-    from runbookopt.landing.verification import Verified
+    from runbookopt.landing.merging import Derived
+    from runbookopt.landing.policy import Reason
+    from runbookopt.landing.verification import Rerun, Verified
+    from runbookopt.landing.verification_case import Case
     from runbookopt.repository import Repository
 
 _WAYS = {
@@ -39,6 +42,13 @@ def verify(
             help="The commit to judge; with --pull-request, its head or what a merge queue made of it.",
         ),
     ] = None,
+    rerun_proof: Annotated[
+        bool,
+        typer.Option(
+            "--rerun-proof",
+            help="Also run a proposal's proof again, which costs 2 x held-out tasks x repeats rollouts.",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     post: Annotated[
         bool, typer.Option("--post", help="Also write a check run with the reasons, where the token may.")
@@ -52,6 +62,13 @@ def verify(
     for two of them where a runbook and what judges it are changed together. With --base and --head alone it
     is not known who approved, and unknown is not yes.
 
+    With --rerun-proof both runbooks of a proposal to which nothing but an approval is missing are rolled out
+    again on the held-out tasks of its proof, and it passes only where the proof is accepted again. An agent
+    then follows the head's text, and that costs 2 x tasks x repeats rollouts (repeats: 1 for a deterministic
+    agent, else the policy's). Agent, budget and width are those of the default branch's runbookopt.yaml and
+    of the environment, which has the keys. No look is spent, since no search learns of it; the same head,
+    asked about again, is not paid again.
+
     Exit status: 0 where it may be merged, or touches no runbook; 3 where not; 1 where that cannot be said.
     """
     from runbookopt.gitwords import GitFailed
@@ -62,7 +79,9 @@ def verify(
         if not repository.has_origin():
             raise GitFailed("there is no origin, so nothing to judge by: git remote add origin URL")
         forge = _forge(repository, needed=bool(pull_request or post))
-        verified = _verified(repository, forge, pull_request, (base or "", head or ""))
+        verified = _verified(
+            repository, forge, pull_request, (base or "", head or ""), _rerun if rerun_proof else None
+        )
         if json:
             _print_json(verified)
         else:
@@ -94,13 +113,29 @@ def _forge(repository: "Repository", *, needed: bool) -> "Forge | None":
 
 
 def _verified(
-    repository: "Repository", forge: "Forge | None", number: int | None, commits: tuple[str, str]
+    repository: "Repository",
+    forge: "Forge | None",
+    number: int | None,
+    commits: tuple[str, str],
+    rerun: "Rerun | None",
 ) -> "Verified":
     from runbookopt.landing.verification import verify_commits, verify_pull_request
 
     if number is not None and forge is not None:
-        return verify_pull_request(repository, forge, number, commits[1] or None)
-    return verify_commits(repository, *commits)
+        return verify_pull_request(repository, forge, number, commits[1] or None, rerun)
+    return verify_commits(repository, *commits, rerun)
+
+
+def _rerun(case: "Case", derived: "Derived") -> "Reason":
+    """Run a proof again by the default branch's settings: the only place of this half that knows an agent."""
+    from runbookopt.cli.flags import settings_in
+    from runbookopt.cli.job import job_of, under_way
+    from runbookopt.rerun import rerun_proof
+
+    name, tip = derived.checked.bundle.runbook, case.repository.revision(case.tip)
+    job = job_of(name, settings_in(tip, name, {}), case.repository.root, propose=False, look=False)
+    with under_way(name) as tell:
+        return rerun_proof(case, derived, job, tell)
 
 
 def _show(verified: "Verified") -> None:

@@ -4,6 +4,7 @@ Policies and rubrics are read from the default branch, bundle and looks from the
 head is read as data and believed in nothing; what is not known is not yes.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -20,6 +21,12 @@ from runbookopt.landing.verification_case import Case
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.ledger import Ledger
 from runbookopt.repository import Repository
+
+AGAIN = "proof again"
+"""The condition that a proof which was run again is accepted again."""
+
+Rerun = Callable[[Case, Derived], Reason]
+"""Runs the proof of a proposal again: this side of the wall knows no agent, and is given one."""
 
 
 class Verified(Struct, frozen=True):
@@ -39,45 +46,47 @@ class Verified(Struct, frozen=True):
     pull_request: int | None = None
 
 
-def verify_commits(repository: Repository, base: str, head: str) -> Verified:
+def verify_commits(repository: Repository, base: str, head: str, rerun: Rerun | None = None) -> Verified:
     """Judge a head that left the default branch at `base`; who approved it is not known.
 
-    Raises GitFailed where a commit is not to be had, OriginUnreachable.
+    `rerun` is asked last, and only of a proposal to which nothing but a missing approval is opposed. Raises
+    GitFailed where a commit is not to be had, OriginUnreachable, what `rerun` raises.
     """
     tip = repository.base()
     found = repository.revision(base).commit
-    verified = _verified(Case(repository, tip, repository.revision(head).commit))
-    if repository.is_ancestor(found, tip):
+    case, known = Case(repository, tip, repository.revision(head).commit), repository.is_ancestor(found, tip)
+    verified = _verified(case, _unless(not known, rerun))
+    if known:
         return verified
     told = f"the base {found[:12]} is not of {repository.origin.default_branch()}, whose word counts"
     return replace(verified, passes=False, reasons=(Reason("base", False, told), *verified.reasons))
 
 
 def verify_pull_request(
-    repository: Repository, forge: Forge, number: int, head: str | None = None
+    repository: Repository, forge: Forge, number: int, head: str | None = None, rerun: Rerun | None = None
 ) -> Verified:
     """Judge an open pull request, with the approvals that its head has now.
 
     `head` is the commit that is asked about, where it need not be the pull request's own: one that a merge
-    queue made of it may hold the same of what is judged, and nothing more. Raises RunbookoptError where the
-    pull request is not open, GitFailed.
+    queue made of it may hold the same of what is judged, and nothing more. `rerun` as in `verify_commits`.
+    Raises RunbookoptError where the pull request is not open, GitFailed, what `rerun` raises.
     """
     pull = forge.get(number)
     if pull.state != "open":
         raise RunbookoptError(f"pull request {number} is {pull.state}")
     case = Case(repository, repository.base(), repository.revision(pull.head).commit, pull, forge)
-    verified = replace(_verified(case), pull_request=number)
     asked = repository.revision(head).commit if head else pull.head
+    other = tuple(case.unlike(asked)) if asked != pull.head else ()
+    verified = replace(_verified(case, _unless(bool(other), rerun)), pull_request=number)
     if asked == pull.head:
         return verified
-    other = tuple(case.unlike(asked))
     told = f"{asked[:12]} holds what pull request {number} holds at {pull.head[:12]}"
     told = f"{told}, but for {', '.join(other)}" if other else told
     reasons = (Reason("head", not other, told), *verified.reasons)
     return replace(verified, head=asked, passes=verified.passes and not other, reasons=reasons)
 
 
-def _verified(case: Case) -> Verified:
+def _verified(case: Case, rerun: Rerun | None) -> Verified:
     effect = case.effect
     names = tuple(each.runbook for each in effect.touches.runbooks)
     verified = Verified(case.head, case.tip, passes=True, reasons=(), runbooks=names)
@@ -89,8 +98,12 @@ def _verified(case: Case) -> Verified:
     if effect.conflict:
         against.append(Reason("merge", False, effect.conflict))
     cited = _cited(case)
-    judged = _by_people(case, verified) if cited is None else _by_us(case, verified, cited)
-    reasons = (*against, *judged.reasons)
+    if cited is None:
+        judged = _by_people(case, verified)
+        again = () if rerun is None else (Reason(AGAIN, True, f"people wrote this: {_NO_PROOF}"),)
+    else:
+        judged, again = _by_us(case, verified, cited, _unless(bool(against), rerun)), ()
+    reasons = (*against, *judged.reasons, *again)
     return replace(judged, passes=judged.passes and not against, reasons=reasons)
 
 
@@ -112,7 +125,7 @@ def _by_people(case: Case, verified: Verified) -> Verified:
     )
 
 
-def _by_us(case: Case, verified: Verified, cited: str) -> Verified:
+def _by_us(case: Case, verified: Verified, cited: str, rerun: Rerun | None) -> Verified:
     """Judge what says that it is ours: it is so where all of it can be derived again."""
     head = Head(case.head, cited, case.pull.branch if case.pull else None)
     ours = replace(verified, written_by="runbookopt", merge="none", passes=False)
@@ -124,8 +137,29 @@ def _by_us(case: Case, verified: Verified, cited: str) -> Verified:
     except RunbookoptError as error:
         return replace(ours, reasons=tuple(_reasons(error)))
     passes, reasons = _agreed(case, derived)
+    if rerun is not None:
+        again = _again(case, derived, rerun)
+        passes, reasons = passes and again.holds is True, (*reasons, again)
     writer: Literal["runbookopt", "people"] = "people" if derived.edited else "runbookopt"
     return replace(ours, passes=passes, reasons=reasons, written_by=writer, merge=derived.decision.merge)
+
+
+def _again(case: Case, derived: Derived, rerun: Rerun) -> Reason:
+    """Run the proof again where that can change the answer: it costs money."""
+    if derived.edited:
+        return Reason(AGAIN, True, f"people edited this, and nothing is proved of their text: {_NO_PROOF}")
+    return (_not_run if derived.decision.merge == "none" else rerun)(case, derived)
+
+
+def _unless(against: bool, rerun: Rerun | None) -> Rerun | None:
+    return _not_run if against and rerun is not None else rerun
+
+
+def _not_run(_case: Case, _derived: Derived) -> Reason:
+    return Reason(AGAIN, None, "the proof was not run again: this is not to be merged in any case")
+
+
+_NO_PROOF = "there is no proof to run again"
 
 
 def _reasons(error: RunbookoptError) -> list[Reason]:
