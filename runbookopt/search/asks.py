@@ -33,7 +33,7 @@ class Rollout(Struct, frozen=True):
     repeat: str = "0"
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):  # a long run has many, and none holds itself
     """What a rollout came to: the output, and what the verifier says of it.
 
     `score` and `objectives` lie in 0..1; `feedback` is the reasons of the criteria that did not pass;

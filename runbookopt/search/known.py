@@ -53,12 +53,14 @@ class Known:
     ) -> tuple[str, ...]:
         """Give more tasks to try a candidate on, drawn by chance; the same where there are no more.
 
-        The first are all that it is known on, filled up to `most`; then come `most` more each time.
+        The first are all that it is known on, filled up to `most`; then come `most` more each time. Where all
+        are taken no chance is drawn: so a run that has to pay for the seed's verdicts goes the way of one
+        that has them.
         """
         first = tuple(tasks) or tuple(self.attempts(candidate, among))
         rest = [task for task in among if task not in set(first)]
         wanted = most if tasks else max(0, most - len(first))
-        return (*first, *self.rng.sample(rest, min(len(rest), wanted)))
+        return (*first, *(rest if wanted >= len(rest) else self.rng.sample(rest, wanted)))
 
     # Edits ----------------------------------------------------------------------------------------------
 
