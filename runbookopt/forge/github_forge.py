@@ -45,12 +45,17 @@ class GithubForge(GithubPulls):
     def hold(self, number: int) -> None:
         """Switch GitHub's auto-merge off, where it is on. Raises GitFailed."""
         there = self._answer(number)
-        if there.state == "open" and there.auto_merge is not None:
+        if there.state != "open" or there.auto_merge is None:
+            return
+        try:
             self._client.change(
                 f"switch auto-merge of pull request {number} off",
                 lambda: self._sent("disablePullRequestAutoMerge", {"pullRequestId": there.node_id}),
                 lambda: True if self._answer(number).auto_merge is None else None,
             )
+        except Refusal:
+            if self._answer(number).auto_merge is not None:  # another run was faster
+                raise
 
     def close(self, number: int) -> PullRequest:
         """Close without merging; the branch stays. Raises GitFailed."""

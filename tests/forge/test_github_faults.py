@@ -327,6 +327,21 @@ def test_two_proposals_at_once_end_with_one_pull_request(bench: Bench) -> None:
     assert bench.looks() == ["accepted", "accepted"]
 
 
+def test_auto_merge_that_another_run_has_switched_off_in_between_is_off_all_the_same(bench: Bench) -> None:
+    bench.propose(bench.bundle())
+    assert bench.github.pull(1).auto_merge is not None
+    heard: list[str] = []
+
+    def hook(_: str, path: str, _nth: int) -> None:
+        if path.endswith("/graphql"):
+            heard.append(path)
+            bench.github.pull(1).auto_merge = None
+
+    bench.github.faults = hook
+    bench.forge.hold(1)
+    assert (len(heard), bench.github.pull(1).auto_merge) == (1, None)
+
+
 # ---- limits
 
 
