@@ -18,6 +18,8 @@ from benchmarks import loopback, peer
 from benchmarks.doors import WIDTH, Timed, most_characters, through, ways
 from benchmarks.frozen import pair_digest
 from benchmarks.loopback import Client, Delays, RemoteAgent, RemoteReflector
+from benchmarks.ours import problem_of
+from benchmarks.quality import options_of
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.messages import Sizes, messages
 from benchmarks.work import Case, Counted, Work
@@ -27,7 +29,7 @@ from runbookopt.evidence.trajectory import Task
 from runbookopt.journal import Journal
 from runbookopt.search.asks import Ask, Reply
 from runbookopt.search.loop import Found, search
-from runbookopt.search.problem import Options, Problem
+from runbookopt.search.problem import Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
 from runbookopt.world import Verdicts, World
 
@@ -105,12 +107,9 @@ def target_of(makings: Sequence[Making]) -> Target:
 
 def ours(work: Work, port: int, random_seed: int, free: bool) -> Timed:
     """Let our search run in the real driver, with a journal on disk."""
-    options, cases = Options(random_seed=random_seed), work.cases
-    counted = Counted(work)
+    counted, cases = Counted(work), work.cases
     stored = {id_: counted.attempt(work.seed.text, cases[id_]) for id_ in cases} if free else {}
-    train = {case.id: case.input for case in work.train}
-    validation = tuple(case.id for case in work.validation)
-    problem = Problem(work.seed, train, validation, free=stored, options=options)
+    problem = problem_of(work, options_of(work, random_seed), stored)
     heard: list[tuple[float, Reply]] = []
     before = loopback.counts(port)
     with tempfile.TemporaryDirectory() as folder, closing(Client(port, blocking=False)) as client:
