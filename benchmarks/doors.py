@@ -15,13 +15,11 @@ from gepa.strategies.proposal_sampling import PxNSampling
 from msgspec import Struct
 
 from benchmarks import loopback, peer
-from benchmarks.loopback import Client, Counts
+from benchmarks.clocked import WIDTH, Timed
+from benchmarks.loopback import Client
 from benchmarks.work import Case, Counted, Work
 from runbookopt.search.asks import Attempt, Proposal, Reflection, ReflectionFailure, Shown
 from runbookopt.search.problem import Options
-
-WIDTH = 32
-"""Calls in flight at most."""
 
 Texts = dict[str, str]
 Batch: TypeAlias = EvaluationBatch[Shown, str | None]
@@ -37,14 +35,6 @@ class Way(Struct, frozen=True):
     settings: dict[str, Any]
     parallel: bool = False
     wide: bool = False
-
-
-class Timed(Struct, frozen=True):
-    """A run on the clock: from which second on which text would be returned, and what it used."""
-
-    steps: tuple[tuple[float, str], ...]
-    seconds: float
-    used: Counts
 
 
 def ways(single: peer.Arm) -> tuple[Way, ...]:

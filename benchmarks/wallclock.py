@@ -3,9 +3,8 @@
 import argparse
 import json
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,24 +13,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from benchmarks import loopback, peer
-from benchmarks.doors import WIDTH, Timed, most_characters, through, ways
+from benchmarks import clocked, loopback, peer
+from benchmarks.clocked import WIDTH, Timed
+from benchmarks.doors import most_characters, through, ways
 from benchmarks.frozen import pair_digest
-from benchmarks.loopback import Client, Delays, RemoteAgent, RemoteReflector
-from benchmarks.ours import problem_of
+from benchmarks.loopback import Client, Delays, RemoteAgent
 from benchmarks.quality import options_of
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.messages import Sizes, messages
-from benchmarks.work import Case, Counted, Work
-from runbookopt.agents.agent import Produced
-from runbookopt.driver import Driver
-from runbookopt.evidence.trajectory import Task
-from runbookopt.journal import Journal
-from runbookopt.search.asks import Ask, Reply
-from runbookopt.search.loop import Found, search
-from runbookopt.search.problem import Problem
-from runbookopt.verifier.rubric import Assessment, Verdict
-from runbookopt.world import Verdicts, World
+from benchmarks.work import Counted, Work
 
 ROLLOUT_SECONDS, REFLECTION_SECONDS = 0.2, 1.0
 BUDGET = 2000
@@ -44,7 +34,6 @@ CROWD, ROUNDS = 64, 8
 """By so many calls in flight, so many times, the server is checked to be none of the bottleneck."""
 
 Making = Callable[[], Work]
-Asking = Generator[Ask, Reply, Found]
 
 
 class Line(Struct, frozen=True):
@@ -105,78 +94,9 @@ def target_of(makings: Sequence[Making]) -> Target:
     return Target(best, scores[best], single, scores)
 
 
-def ours(work: Work, port: int, random_seed: int, free: bool) -> Timed:
-    """Let our search run in the real driver, with a journal on disk."""
-    counted, cases = Counted(work), work.cases
-    stored = {id_: counted.attempt(work.seed.text, cases[id_]) for id_ in cases} if free else {}
-    problem = problem_of(work, options_of(work, random_seed), stored)
-    heard: list[tuple[float, Reply]] = []
-    before = loopback.counts(port)
-    with tempfile.TemporaryDirectory() as folder, closing(Client(port, blocking=False)) as client:
-        world = World(
-            RemoteAgent(client, work.agent),
-            RemoteReflector(client, work.reflector),
-            {case.id: Task(case.id, case.input, case.reference) for case in cases.values()},
-            partial(_assessed, work, cases),
-        )
-        began = time.monotonic()
-        with Journal.open(Path(folder) / "journal.sqlite3") as journal:
-            run = journal.run("wallclock", {})
-            driver = Driver(world, run, rollouts=BUDGET, reserved=0, width=WIDTH)
-            driver.drive(_noted(search(problem), began, heard))
-            run.finish()
-        seconds = time.monotonic() - began
-    return Timed(_steps(problem, heard), seconds, loopback.counts(port).since(before))
-
-
 def _arm_score(work: Work, arm: peer.Arm, random_seed: int) -> float:
     course = peer.run(work, arm, BUDGET, random_seed, most_characters(work))
     return Counted(work).true_score(course.at(BUDGET).text)
-
-
-def _assessed(
-    work: Work, cases: Mapping[str, Case], task: str, produced: Produced, _: Verdicts
-) -> Assessment:
-    """Judge as the work does, in the driver's words."""
-    judged = work.judge(produced.output, cases[task].reference)
-    told = [line.partition(": ") for line in judged.feedback]
-    verdicts = tuple(Verdict(criterion, "fail", 0.0, why) for criterion, _, why in told)
-    return Assessment(judged.score, judged.objectives, (), 0, verdicts)
-
-
-def _noted(asking: Asking, began: float, heard: list[tuple[float, Reply]]) -> Asking:
-    """Pass a search through, and note when each reply came."""
-    ask = next(asking)
-    while True:
-        reply = yield ask
-        heard.append((time.monotonic() - began, reply))
-        try:
-            ask = asking.send(reply)
-        except StopIteration as end:
-            found: Found = end.value
-            return found
-
-
-def _steps(problem: Problem, heard: Sequence[tuple[float, Reply]]) -> tuple[tuple[float, str], ...]:
-    """Give what the search would have returned after each reply, by searching again with those so far."""
-    steps = [(0.0, problem.seed.text)]
-    for known, (seconds, reply) in enumerate(heard, 1):
-        if reply.rollouts:
-            told = iter([*(one for _, one in heard[:known]), Reply(stopped="here")])
-            found = _driven(search(problem), told)
-            if found.pool and found.pool[found.chosen].candidate.text != steps[-1][1]:
-                steps.append((seconds, found.pool[found.chosen].candidate.text))
-    return tuple(steps)
-
-
-def _driven(asking: Asking, replies: Iterator[Reply]) -> Found:
-    try:
-        next(asking)
-        while True:
-            asking.send(next(replies))
-    except StopIteration as end:
-        found: Found = end.value
-        return found
 
 
 def measured(makings: Sequence[Making], target: Target, speed: float, heavy: bool) -> Result:
@@ -188,8 +108,9 @@ def measured(makings: Sequence[Making], target: Target, speed: float, heavy: boo
         delays = Delays(ROLLOUT_SECONDS / speed, REFLECTION_SECONDS / speed, heavy, seed)
         work = making()
         with loopback.serving(making, delays) as port:
-            runs[PAID].append(ours(work, port, seed, free=False))
-            runs[FREE].append(ours(work, port, seed, free=True))
+            options = options_of(work, seed)
+            runs[PAID].append(clocked.run(work, port, options, BUDGET, free=False))
+            runs[FREE].append(clocked.run(work, port, options, BUDGET, free=True))
             for way in doors:
                 runs[way.name].append(through(way, work, port, seed, BUDGET))
             late.append(crowded(work, port, delays))

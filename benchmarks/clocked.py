@@ -1,0 +1,106 @@
+"""Our search on the clock: the real driver with a journal on disk, and the pair behind HTTP."""
+
+import tempfile
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+
+from benchmarks import loopback
+from benchmarks.loopback import Client, Counts, RemoteAgent, RemoteReflector
+from benchmarks.ours import problem_of
+from benchmarks.work import Case, Counted, Work
+from runbookopt.agents.agent import Produced
+from runbookopt.driver import Driver
+from runbookopt.evidence.trajectory import Task
+from runbookopt.journal import Journal
+from runbookopt.search.asks import Ask, Reply
+from runbookopt.search.loop import Found, search
+from runbookopt.search.problem import Options, Problem
+from runbookopt.verifier.rubric import Assessment, Verdict
+from runbookopt.world import Verdicts, World
+
+WIDTH = 32
+"""Calls in flight at most."""
+
+Asking = Generator[Ask, Reply, Found]
+
+
+class Timed(Struct, frozen=True):
+    """A run on the clock: from which second on which text would be returned, and what it used."""
+
+    steps: tuple[tuple[float, str], ...]
+    seconds: float
+    used: Counts
+
+
+def run(work: Work, port: int, options: Options, budget: int, *, free: bool) -> Timed:
+    """Search within a budget of rollouts; with `free` the seed's verdicts on all cases are stored."""
+    counted, cases = Counted(work), work.cases
+    stored = {id_: counted.attempt(work.seed.text, cases[id_]) for id_ in cases} if free else {}
+    problem = problem_of(work, options, stored)
+    heard: list[tuple[float, Reply]] = []
+    before = loopback.counts(port)
+    with tempfile.TemporaryDirectory() as folder, closing(Client(port, blocking=False)) as client:
+        world = World(
+            RemoteAgent(client, work.agent),
+            RemoteReflector(client, work.reflector),
+            {case.id: Task(case.id, case.input, case.reference) for case in cases.values()},
+            partial(_assessed, work, cases),
+        )
+        began = time.monotonic()
+        with Journal.open(Path(folder) / "journal.sqlite3") as journal:
+            kept = journal.run("wallclock", {})
+            driver = Driver(world, kept, rollouts=budget, reserved=0, width=WIDTH)
+            driver.drive(_noted(search(problem), began, heard))
+            kept.finish()
+        seconds = time.monotonic() - began
+    return Timed(_steps(problem, heard), seconds, loopback.counts(port).since(before))
+
+
+def _assessed(
+    work: Work, cases: Mapping[str, Case], task: str, produced: Produced, _: Verdicts
+) -> Assessment:
+    """Judge as the work does, in the driver's words."""
+    judged = work.judge(produced.output, cases[task].reference)
+    told = [line.partition(": ") for line in judged.feedback]
+    verdicts = tuple(Verdict(criterion, "fail", 0.0, why) for criterion, _, why in told)
+    return Assessment(judged.score, judged.objectives, (), 0, verdicts)
+
+
+def _noted(asking: Asking, began: float, heard: list[tuple[float, Reply]]) -> Asking:
+    """Pass a search through, and note when each reply came."""
+    ask = next(asking)
+    while True:
+        reply = yield ask
+        heard.append((time.monotonic() - began, reply))
+        try:
+            ask = asking.send(reply)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
+
+def _steps(problem: Problem, heard: Sequence[tuple[float, Reply]]) -> tuple[tuple[float, str], ...]:
+    """Give what the search would have returned after each reply, by searching again with those so far."""
+    steps = [(0.0, problem.seed.text)]
+    for known, (seconds, reply) in enumerate(heard, 1):
+        if reply.rollouts:
+            told = iter([*(one for _, one in heard[:known]), Reply(stopped="here")])
+            found = _driven(search(problem), told)
+            if found.pool and found.pool[found.chosen].candidate.text != steps[-1][1]:
+                steps.append((seconds, found.pool[found.chosen].candidate.text))
+    return tuple(steps)
+
+
+def _driven(asking: Asking, replies: Iterator[Reply]) -> Found:
+    try:
+        next(asking)
+        while True:
+            asking.send(next(replies))
+    except StopIteration as end:
+        found: Found = end.value
+        return found
