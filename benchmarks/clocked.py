@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from benchmarks import loopback
 from benchmarks.loopback import Client, Counts, RemoteAgent, RemoteReflector
@@ -75,13 +76,24 @@ def _noted(asking: Asking, began: float, heard: list[tuple[float, Reply]]) -> As
     """Pass a search through, and note when each reply came."""
     ask = next(asking)
     while True:
-        reply = yield ask
+        reply = _named(ask, (yield ask))
         heard.append((time.monotonic() - began, reply))
         try:
             ask = asking.send(reply)
         except StopIteration as end:
             found: Found = end.value
             return found
+
+
+def _named(ask: Ask, reply: Reply) -> Reply:
+    """Name attempts as in process: the reflector draws by all that it is shown, their names included.
+
+    So a search on the clock goes the way of the one in process, and what it pays more is not luck; gepa's
+    doors name them so as well.
+    """
+    named = zip(ask.rollouts, reply.rollouts, strict=not reply.stopped)
+    attempts = tuple(replace(attempt, trajectory=f"{one.task}/{one.repeat}") for one, attempt in named)
+    return replace(reply, rollouts=attempts)
 
 
 def _steps(problem: Problem, heard: Sequence[tuple[float, Reply]]) -> tuple[tuple[float, str], ...]:
