@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from benchmarks.course import Course, reached
+from benchmarks.course import Course, mean_curve, reached, value_at
 
 T = TypeVar("T")
 Job = TypeVar("Job")
@@ -41,7 +41,7 @@ class Run(Struct, frozen=True):
 
     def at(self, rollouts: int) -> float:
         """Give the held-out score of what would be returned after so many rollouts."""
-        return [score for when, score in self.curve if when <= rollouts][-1]
+        return value_at(self.curve, rollouts)
 
     def reflections_by(self, rollouts: int) -> int:
         """Give how many reflections were made before so many rollouts were full."""
@@ -255,9 +255,8 @@ def geometric(values: Iterable[float]) -> float:
 
 def rollouts_to(runs: Sequence[Run], score: float, budget: int) -> int | None:
     """Give the first number of rollouts, up to the budget, at which the mean curve is at a score, or None."""
-    when = sorted({rollouts for run in runs for rollouts, _ in run.curve if rollouts <= budget})
-    curve = [(rollouts, statistics.fmean(run.at(rollouts) for run in runs)) for rollouts in when]
-    return reached(curve, score - ROUNDING)
+    curves = [[step for step in run.curve if step[0] <= budget] for run in runs]
+    return reached(mean_curve(curves), score - ROUNDING)
 
 
 def differences(runs: Sequence[Run], others: Sequence[Run], rollouts: int) -> list[float]:

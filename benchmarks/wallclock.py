@@ -15,7 +15,9 @@ from msgspec import Struct
 
 from benchmarks import clocked, loopback, peer
 from benchmarks.clocked import WIDTH, Timed
+from benchmarks.course import mean_curve, reached
 from benchmarks.doors import most_characters, through, ways
+from benchmarks.figures import ROUNDING
 from benchmarks.frozen import pair_digest
 from benchmarks.loopback import Client, Delays, RemoteAgent
 from benchmarks.quality import options_of
@@ -28,7 +30,6 @@ BUDGET = 2000
 PEER_TIMES, DOOR_TIMES = 10, 2
 """How much faster than gepa's plain adapter, and than its best door, we mean to be."""
 
-ROUNDING = 1e-9
 PAID, FREE = "ours, seed verdicts paid", "ours, seed verdicts free"
 CROWD, ROUNDS = 64, 8
 """By so many calls in flight, so many times, the server is checked to be none of the bottleneck."""
@@ -152,15 +153,14 @@ def _line(engine: str, runs: Sequence[Timed], works: Sequence[Work], target: flo
         [(seconds, judge.true_score(text)) for seconds, text in run.steps]
         for judge, run in zip(judges, runs, strict=True)
     ]
-    moments = sorted({seconds for curve in known for seconds, _ in curve})
-    curve = [(now, statistics.fmean(_at(one, now) for one in known)) for now in moments]
+    curve = mean_curve(known)
     seconds = sum(run.seconds for run in runs)
     below = max(
         (number for number, (_, score) in enumerate(curve, 1) if score < target - ROUNDING), default=0
     )
     return Line(
         engine=engine,
-        to_target=next((now for now, score in curve if score >= target - ROUNDING), None),
+        to_target=reached(curve, target - ROUNDING),
         for_good=curve[below][0] if below < len(curve) else None,
         seconds=seconds / len(runs),
         busy_share=sum(run.used.in_flight for run in runs) / seconds / WIDTH,
@@ -169,10 +169,6 @@ def _line(engine: str, runs: Sequence[Timed], works: Sequence[Work], target: flo
         score=curve[-1][1],
         curve=tuple(curve),
     )
-
-
-def _at(curve: Sequence[tuple[float, float]], now: float) -> float:
-    return [score for seconds, score in curve if seconds <= now][-1]
 
 
 def main() -> None:
