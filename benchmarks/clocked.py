@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -30,12 +31,36 @@ WIDTH = 32
 Asking = Generator[Ask, Reply, Found]
 
 
+class Calls(Struct, frozen=True):
+    """So many rollouts and reflections, of a run or on the mean of several."""
+
+    rollouts: float
+    reflections: float
+
+
 class Timed(Struct, frozen=True):
-    """A run on the clock: from which second on which text would be returned, and what it used."""
+    """A run on the clock: from which second on which text would be returned, and what it used.
+
+    `began` is the moment, as `used` tells moments, from which its seconds count.
+    """
 
     steps: tuple[tuple[float, str], ...]
+    began: float
     seconds: float
     used: Counts
+
+    def heard_by(self, seconds: float) -> Calls:
+        """Give how many calls the server had heard by a second."""
+        return Calls(self.rollouts_by(seconds), bisect_right(self.used.reflections, self.began + seconds))
+
+    def rollouts_by(self, seconds: float) -> int:
+        """Give how many rollouts the server had heard by a second."""
+        return bisect_right(self.used.rollouts, self.began + seconds)
+
+    def reflections_by(self, rollouts: int) -> int:
+        """Give how many reflections the server heard before it had heard so many rollouts."""
+        full = self.used.rollouts[rollouts - 1 : rollouts] if rollouts else [self.began]
+        return bisect_left(self.used.reflections, full[0]) if full else len(self.used.reflections)
 
 
 def run(work: Work, port: int, options: Options, budget: int, *, free: bool) -> Timed:
@@ -59,7 +84,7 @@ def run(work: Work, port: int, options: Options, budget: int, *, free: bool) -> 
             driver.drive(_noted(search(problem), began, heard))
             kept.finish()
         seconds = time.monotonic() - began
-    return Timed(_steps(problem, heard), seconds, loopback.counts(port).since(before))
+    return Timed(_steps(problem, heard), began, seconds, loopback.counts(port).since(before))
 
 
 def _assessed(

@@ -72,7 +72,7 @@ def through(way: Way, work: Work, port: int, random_seed: int, budget: int) -> T
             **way.settings,
         )
         seconds = time.monotonic() - door.began
-    return Timed(tuple(door.steps), seconds, loopback.counts(port).since(before))
+    return Timed(tuple(door.steps), door.began, seconds, loopback.counts(port).since(before))
 
 
 def most_characters(work: Work) -> int:

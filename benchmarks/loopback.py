@@ -59,18 +59,21 @@ class Delays(Struct, frozen=True):
 
 
 class Counts(Struct):
-    """Calls answered, and seconds: of all calls together on their way, and of the server's own work."""
+    """When each call came, and seconds: of all calls together on their way, and of the server's own work.
 
-    rollouts: int = 0
-    reflections: int = 0
+    Moments are those of `time.monotonic`, which asyncio's loops go by and all processes of a machine share.
+    """
+
+    rollouts: list[float] = []
+    reflections: list[float] = []
     in_flight: float = 0.0
     cpu: float = 0.0
 
     def since(self, before: "Counts") -> "Counts":
         """Give what came after `before`."""
         return Counts(
-            self.rollouts - before.rollouts,
-            self.reflections - before.reflections,
+            self.rollouts[len(before.rollouts) :],
+            self.reflections[len(before.reflections) :],
             self.in_flight - before.in_flight,
             self.cpu - before.cpu,
         )
@@ -132,7 +135,9 @@ class _Server:
             self._counts.cpu = time.process_time()
             transport.write(_message("HTTP/1.1 200 OK", canonical(self._counts)))
             return
-        self._waiting.append((path, body, transport, self._loop.time()))
+        came = self._loop.time()
+        (self._counts.rollouts if path == ROLLOUT else self._counts.reflections).append(came)
+        self._waiting.append((path, body, transport, came))
         if len(self._waiting) == 1:
             self._loop.call_soon(self._work_out)
 
@@ -150,12 +155,10 @@ class _Server:
         transport.write(reply)
 
     def _rolled(self, body: bytes) -> bytes:
-        self._counts.rollouts += 1
         wanted = msgspec.json.decode(body, type=_Wanted)
         return canonical(answer_of(self._work.agent.rollout(wanted.text, wanted.input, wanted.repeat)))
 
     def _reflected(self, body: bytes) -> bytes:
-        self._counts.reflections += 1
         said = answer_of(self._work.reflector.reflect(msgspec.json.decode(body, type=Reflection))).said
         if isinstance(said, ReflectionFailure):
             return canonical(_Reflected(failure=said))

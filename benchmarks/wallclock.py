@@ -4,7 +4,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from benchmarks import clocked, loopback, peer
-from benchmarks.clocked import WIDTH, Timed
+from benchmarks import clocked, loopback, ours, peer
+from benchmarks.clocked import WIDTH, Calls, Timed
 from benchmarks.course import mean_curve, reached
 from benchmarks.doors import most_characters, through, ways
-from benchmarks.figures import ROUNDING
+from benchmarks.figures import ROUNDING, Run, aligned, rollouts_to, run_of
 from benchmarks.frozen import pair_digest
 from benchmarks.loopback import Client, Delays, RemoteAgent
 from benchmarks.quality import options_of
@@ -30,11 +30,17 @@ BUDGET = 2000
 PEER_TIMES, DOOR_TIMES = 10, 2
 """How much faster than gepa's plain adapter, and than its best door, we mean to be."""
 
+CALLS_TIMES = 1.1
+"""So many times the rollouts that our search needs in process it may pay on the clock, to the same target."""
+
 PAID, FREE = "ours, seed verdicts paid", "ours, seed verdicts free"
 CROWD, ROUNDS = 64, 8
 """By so many calls in flight, so many times, the server is checked to be none of the bottleneck."""
 
 Making = Callable[[], Work]
+Curve = Sequence[tuple[float, float]]
+Needed = Mapping[str, Calls | None]
+"""What our search needs in process, by `PAID` and `FREE`."""
 
 
 class Line(Struct, frozen=True):
@@ -43,6 +49,10 @@ class Line(Struct, frozen=True):
     `for_good`: from when on it never fell below again. `busy_share` is the mean number of calls in flight
     over `WIDTH`; `score` is where it ended on held-out. `curve`: from which second on the mean score over the
     seeds is which.
+
+    `needed`: the rollouts, of each seed, from which on the mean score is at the target, and the reflections
+    before them, as quality.py tells them. `by_then`: what the server had heard by the second `to_target`,
+    where one seed may be further than its share of the score. `in_all`: of the whole run.
     """
 
     engine: str
@@ -50,8 +60,9 @@ class Line(Struct, frozen=True):
     for_good: float | None
     seconds: float
     busy_share: float
-    rollouts: float
-    reflections: float
+    needed: Calls | None
+    by_then: Calls | None
+    in_all: Calls
     score: float
     curve: tuple[tuple[float, float], ...]
 
@@ -100,6 +111,22 @@ def _arm_score(work: Work, arm: peer.Arm, random_seed: int) -> float:
     return Counted(work).true_score(course.at(BUDGET).text)
 
 
+def in_process(makings: Sequence[Making], target: float) -> Needed:
+    """Give what our search needs to the target where answers come at once, None where it never gets there."""
+    runs: dict[str, list[Run]] = {PAID: [], FREE: []}
+    for seed, making in enumerate(makings):
+        work = making()
+        truth = Counted(work).true_score
+        for engine, made in runs.items():
+            course = ours.run(work, options_of(work, seed), BUDGET, free=engine == FREE)
+            made.append(run_of(seed, course, truth))
+    needed = {engine: rollouts_to(made, target, BUDGET) for engine, made in runs.items()}
+    return {
+        engine: None if most is None else _mean(Calls(most, run.reflections_by(most)) for run in runs[engine])
+        for engine, most in needed.items()
+    }
+
+
 def measured(makings: Sequence[Making], target: Target, speed: float, heavy: bool) -> Result:
     """Run every engine on every seed, each seed with a server of its own, one run at a time."""
     doors = ways(target.single)
@@ -116,7 +143,7 @@ def measured(makings: Sequence[Making], target: Target, speed: float, heavy: boo
                 runs[way.name].append(through(way, work, port, seed, BUDGET))
             late.append(crowded(work, port, delays))
     used = [run.used for timed in runs.values() for run in timed]
-    calls = sum(one.rollouts + one.reflections for one in used)
+    calls = sum(len(one.rollouts) + len(one.reflections) for one in used)
     server = Server(1e3 * sum(one.cpu for one in used) / calls, CROWD, 1e3 * statistics.fmean(late))
     works = [making() for making in makings]
     lines = tuple(_line(name, timed, works, target.score) for name, timed in runs.items())
@@ -154,20 +181,39 @@ def _line(engine: str, runs: Sequence[Timed], works: Sequence[Work], target: flo
         for judge, run in zip(judges, runs, strict=True)
     ]
     curve = mean_curve(known)
+    to_target = reached(curve, target - ROUNDING)
     seconds = sum(run.seconds for run in runs)
     below = max(
         (number for number, (_, score) in enumerate(curve, 1) if score < target - ROUNDING), default=0
     )
     return Line(
         engine=engine,
-        to_target=reached(curve, target - ROUNDING),
+        to_target=to_target,
         for_good=curve[below][0] if below < len(curve) else None,
         seconds=seconds / len(runs),
         busy_share=sum(run.used.in_flight for run in runs) / seconds / WIDTH,
-        rollouts=statistics.fmean(run.used.rollouts for run in runs),
-        reflections=statistics.fmean(run.used.reflections for run in runs),
+        needed=_needed(runs, known, target),
+        by_then=None if to_target is None else _mean(run.heard_by(to_target) for run in runs),
+        in_all=_mean(run.heard_by(run.seconds) for run in runs),
         score=curve[-1][1],
         curve=tuple(curve),
+    )
+
+
+def _needed(runs: Sequence[Timed], known: Sequence[Curve], target: float) -> Calls | None:
+    """Give the calls of each run at which the mean score is at the target, however long each one took."""
+    curves = [
+        [(run.rollouts_by(seconds), score) for seconds, score in one]
+        for run, one in zip(runs, known, strict=True)
+    ]
+    most = reached(mean_curve(curves), target - ROUNDING)
+    return None if most is None else _mean(Calls(most, run.reflections_by(most)) for run in runs)
+
+
+def _mean(calls: Iterable[Calls]) -> Calls:
+    known = list(calls)
+    return Calls(
+        statistics.fmean(one.rollouts for one in known), statistics.fmean(one.reflections for one in known)
     )
 
 
@@ -182,16 +228,19 @@ def main() -> None:
     told = words.parse_args()
     makings = [_making(told.data, told.labels, seed) for seed in range(told.seeds)]
     target = target_of(makings)
+    needed = in_process(makings, target.score)
     results = [measured(makings, target, told.speed, heavy) for heavy in (False, True)]
     if told.json:
         terms = {"work": makings[0]().name, "seeds": told.seeds, "speed": told.speed, "width": WIDTH}
         terms |= {"budget": BUDGET, "pair": pair_digest(), "target": msgspec.to_builtins(target)}
-        print(json.dumps(terms | {"results": [_with_ratios(result) for result in results]}))
+        terms |= {"in_process": msgspec.to_builtins(needed)}
+        print(json.dumps(terms | {"results": [_with_ratios(result, needed) for result in results]}))
         return
     print(f"{makings[0]().name}; {told.seeds} seeds; width {WIDTH}; delays divided by {told.speed:g}")
     print(f"target: {target.score:.4f} on held-out, by gepa's arm {target.arm!r} in {BUDGET} rollouts")
+    print("rollouts, reflections: of each seed to the target; by then: heard by that second, mean a seed")
     for result in results:
-        print("\n".join(_table(result, told.speed)))
+        print("\n".join(_table(result, needed, told.speed)))
 
 
 def _making(data: Path | None, labels: int, random_seed: int) -> Making:
@@ -202,44 +251,54 @@ def _making(data: Path | None, labels: int, random_seed: int) -> Making:
 
 def ratio(line: Line, mine: Line) -> float | None:
     """Give how much longer an engine takes than ours: at least so much where it never reached the target."""
-    if mine.to_target is None:
+    if not mine.to_target:
         return None
     return (line.seconds if line.to_target is None else line.to_target) / mine.to_target
 
 
-def _with_ratios(result: Result) -> dict[str, Any]:
+def calls_ratio(line: Line, process: Calls | None) -> float | None:
+    """Give how many times the rollouts to the target that a search needs in process it paid on the clock."""
+    if line.needed is None or process is None or not process.rollouts:
+        return None
+    return line.needed.rollouts / process.rollouts
+
+
+def _with_ratios(result: Result, needed: Needed) -> dict[str, Any]:
     paid, free, *_ = result.lines
     told: dict[str, Any] = msgspec.to_builtins(result)
     for line, row in zip(result.lines, told["lines"], strict=True):
         row |= {"ratio_to_paid": ratio(line, paid), "ratio_to_free": ratio(line, free)}
         row |= {"ratio_is_at_least": line.to_target is None}
+        if line.engine in needed:
+            row |= {"rollouts_ratio_to_in_process": calls_ratio(line, needed[line.engine])}
     return told
 
 
-def _table(result: Result, speed: float) -> list[str]:
+def _table(result: Result, needed: Needed, speed: float) -> list[str]:
     paid, free, *peers = result.lines
     kind = "heavy-tailed delays" if result.heavy else "delays all alike"
     head = (
-        *("engine", "s to target", "for good", f"s x {speed:g}", "/ paid", "/ free"),
-        *("busy", "rollouts", "reflections", "score"),
+        *("engine", "s to target", "for good", f"s x {speed:g}", "/ paid", "/ free", "busy"),
+        *("rollouts", "by then", "in all", "reflections", "by then", "in all", "score"),
     )
-    rows = [head, *(_row(line, paid, free, speed) for line in result.lines)]
-    lines = [row[0].ljust(46) + "".join(word.rjust(12) for word in row[1:]) for row in rows]
     best = min(peers[1:], key=lambda line: (line.to_target is None, line.to_target or line.seconds))
     server = result.server
     late = f"with {server.crowd} calls in flight each comes {server.late_ms_in_crowd:.1f} ms late"
     return [
         "",
         f"{kind}: {PEER_TIMES} times gepa's plain adapter, {DOOR_TIMES} times its best door, wanted of ours",
-        *lines,
+        *aligned([head, *(_row(line, paid, free, speed) for line in result.lines)]),
         f"ours, paid: plain {_word(peers[0], paid)}, best door {_word(best, paid)} ({best.engine})",
         f"ours, free: plain {_word(peers[0], free)}, best door {_word(best, free)} ({best.engine})",
+        f"ours, paid: {_calls_words(paid, needed[PAID])}",
+        f"ours, free: {_calls_words(free, needed[FREE])}",
         f"server: {server.cpu_ms_a_call:.2f} ms of its own a call; {late}",
     ]
 
 
 def _row(line: Line, paid: Line, free: Line, speed: float) -> tuple[str, ...]:
     known = line.to_target
+    calls = (line.needed, line.by_then, line.in_all)
     return (
         line.engine,
         f"> {line.seconds:.2f}" if known is None else f"{known:.2f}",
@@ -248,9 +307,20 @@ def _row(line: Line, paid: Line, free: Line, speed: float) -> tuple[str, ...]:
         _word(line, paid),
         _word(line, free),
         f"{line.busy_share:.3f}",
-        f"{line.rollouts:.0f}",
-        f"{line.reflections:.0f}",
+        *("-" if told is None else f"{told.rollouts:.0f}" for told in calls),
+        *("-" if told is None else f"{told.reflections:.0f}" for told in calls),
         f"{line.score:.4f}",
+    )
+
+
+def _calls_words(line: Line, process: Calls | None) -> str:
+    """Say what the clock's width costs in calls; the wanted ratio is of rollouts alone."""
+    times = calls_ratio(line, process)
+    told = ["never" if one is None else f"{one.rollouts:.0f}" for one in (line.needed, process)]
+    reflections = ["-" if one is None else f"{one.reflections:.0f}" for one in (line.needed, process)]
+    return (
+        f"{told[0]} rollouts to target, {told[1]} in process: {'-' if times is None else f'{times:.2f}x'}"
+        f" (at most {CALLS_TIMES:g}, wanted); reflections {reflections[0]} and {reflections[1]}"
     )
 
 
