@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -13,16 +14,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from benchmarks import clocked, loopback, ours, peer
+from benchmarks import catalogue, clocked, loopback, ours, peer
+from benchmarks.catalogue import Entry, Unusable
 from benchmarks.clocked import WIDTH, Calls, Timed
 from benchmarks.course import mean_curve, reached
 from benchmarks.doors import most_characters, through, ways
 from benchmarks.figures import ROUNDING, Run, aligned, rollouts_to, run_of
 from benchmarks.frozen import pair_digest
 from benchmarks.loopback import Client, Delays, RemoteAgent
-from benchmarks.quality import options_of
-from benchmarks.tasks.desks import desks
-from benchmarks.tasks.messages import Sizes, messages
+from benchmarks.quality import count, options_of
+from benchmarks.tasks.messages import Sizes
 from benchmarks.work import Counted, Work
 
 ROLLOUT_SECONDS, REFLECTION_SECONDS = 0.2, 1.0
@@ -90,6 +91,15 @@ class Target(Struct, frozen=True):
     score: float
     single: peer.Arm
     arms: dict[str, float]
+
+
+class Outcome(Struct, frozen=True):
+    """What one work came to, with its own target and what our search needs to it in process."""
+
+    name: str
+    target: Target
+    in_process: Needed
+    results: tuple[Result, ...]
 
 
 def target_of(makings: Sequence[Making]) -> Target:
@@ -217,36 +227,52 @@ def _mean(calls: Iterable[Calls]) -> Calls:
     )
 
 
-def main() -> None:
-    """Time all engines and print how long each takes to the score of gepa's best arm."""
-    words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--seeds", type=int, default=3)
-    words.add_argument("--speed", type=float, default=10, help="all delays are divided by it")
-    words.add_argument("--data", type=Path, help="a CSV with the columns `text` and `label`")
-    words.add_argument("--labels", type=int, default=10, help="that are drawn of the CSV")
-    words.add_argument("--json", action="store_true", help="print one JSON object")
+def main() -> int:
+    """Time all engines and print how long each takes to the target; give the exit status."""
+    words = _words()
     told = words.parse_args()
-    makings = [_making(told.data, told.labels, seed) for seed in range(told.seeds)]
+    try:
+        entries = _entries(told)
+    except Unusable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        words.error(str(error))
+    outcomes = []
+    for entry in entries:
+        outcomes.append(timed(entry, told.seeds, told.speed))
+        if not told.json:
+            print("\n".join(_told(outcomes[-1], told.seeds, told.speed)), flush=True)
+    if told.json:
+        print(json.dumps(_report(outcomes, told.seeds, told.speed)))
+    return 0
+
+
+def timed(entry: Entry, seeds: int, speed: float) -> Outcome:
+    """Find a work's target, and run every engine to it, with either kind of delay."""
+    makings = [partial(entry.make, seed, 0.0) for seed in range(seeds)]
     target = target_of(makings)
     needed = in_process(makings, target.score)
-    results = [measured(makings, target, told.speed, heavy) for heavy in (False, True)]
-    if told.json:
-        terms = {"work": makings[0]().name, "seeds": told.seeds, "speed": told.speed, "width": WIDTH}
-        terms |= {"budget": BUDGET, "pair": pair_digest(), "target": msgspec.to_builtins(target)}
-        terms |= {"in_process": msgspec.to_builtins(needed)}
-        print(json.dumps(terms | {"results": [_with_ratios(result, needed) for result in results]}))
-        return
-    print(f"{makings[0]().name}; {told.seeds} seeds; width {WIDTH}; delays divided by {told.speed:g}")
-    print(f"target: {target.score:.4f} on held-out, by gepa's arm {target.arm!r} in {BUDGET} rollouts")
-    print("rollouts, reflections: of each seed to the target; by then: heard by that second, mean a seed")
-    for result in results:
-        print("\n".join(_table(result, needed, told.speed)))
+    results = tuple(measured(makings, target, speed, heavy) for heavy in (False, True))
+    return Outcome(entry.name, target, needed, results)
 
 
-def _making(data: Path | None, labels: int, random_seed: int) -> Making:
-    if data is None:
-        return partial(desks, random_seed)
-    return partial(messages, data, Sizes(labels=labels), random_seed)
+def _entries(told: argparse.Namespace) -> tuple[Entry, ...]:
+    alone = "desks" if told.data is None else f"{told.labels} cold"
+    return catalogue.picked(catalogue.works(told.data, (Sizes(told.labels),)), told.works or alone)
+
+
+def _words() -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--seeds", type=count, default=3)
+    words.add_argument("--speed", type=float, default=10, help="all delays are divided by it")
+    words.add_argument(
+        "--works", metavar="NAME,...", help="of the catalogue (desks; with --data, the cold one of the file)"
+    )
+    words.add_argument("--data", type=Path, help="a CSV with the columns text and label, for more works")
+    words.add_argument("--labels", type=count, default=Sizes().labels, help="with --data: labels drawn")
+    words.add_argument("--json", action="store_true", help="print one JSON object")
+    return words
 
 
 def ratio(line: Line, mine: Line) -> float | None:
@@ -263,6 +289,22 @@ def calls_ratio(line: Line, process: Calls | None) -> float | None:
     return line.needed.rollouts / process.rollouts
 
 
+def _report(outcomes: Sequence[Outcome], seeds: int, speed: float) -> dict[str, Any]:
+    """Give the object that is printed: a single work stands at the top."""
+    terms = {"seeds": seeds, "speed": speed, "width": WIDTH, "budget": BUDGET, "pair": pair_digest()}
+    works = {
+        one.name: {
+            "target": msgspec.to_builtins(one.target),
+            "in_process": msgspec.to_builtins(one.in_process),
+            "results": [_with_ratios(result, one.in_process) for result in one.results],
+        }
+        for one in outcomes
+    }
+    if len(outcomes) == 1:
+        return {"work": outcomes[0].name, **terms, **works[outcomes[0].name]}
+    return {**terms, "works": works}
+
+
 def _with_ratios(result: Result, needed: Needed) -> dict[str, Any]:
     paid, free, *_ = result.lines
     told: dict[str, Any] = msgspec.to_builtins(result)
@@ -272,6 +314,17 @@ def _with_ratios(result: Result, needed: Needed) -> dict[str, Any]:
         if line.engine in needed:
             row |= {"rollouts_ratio_to_in_process": calls_ratio(line, needed[line.engine])}
     return told
+
+
+def _told(outcome: Outcome, seeds: int, speed: float) -> list[str]:
+    target = outcome.target
+    return [
+        f"{outcome.name}; {seeds} seeds; width {WIDTH}; delays divided by {speed:g}",
+        f"target: {target.score:.4f} on held-out, by gepa's arm {target.arm!r} in {BUDGET} rollouts",
+        "rollouts, reflections: of each seed to the target; by then: heard by that second, mean a seed",
+        *(line for result in outcome.results for line in _table(result, outcome.in_process, speed)),
+        "",
+    ]
 
 
 def _table(result: Result, needed: Needed, speed: float) -> list[str]:
@@ -330,4 +383,4 @@ def _word(line: Line, mine: Line) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
