@@ -1,10 +1,14 @@
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.course import Course, Step, reached
+from benchmarks import clocked, loopback
+from benchmarks.clocked import Calls, Timed
+from benchmarks.course import Course, Step, mean_curve, reached
 from benchmarks.frozen import pair_digest
+from benchmarks.loopback import Counts, Delays
 from benchmarks.ours import run
 from benchmarks.pair import LOSSY, WRONG, reflector_named
 from benchmarks.tasks.desks import desks
@@ -111,6 +115,31 @@ def test_a_course_gives_what_was_returned_at_a_budget() -> None:
     made = Course((Step(0, 0, "seed", 0.1), Step(50, 4, "better", 0.5)), 60, 4)
     assert [made.at(budget).text for budget in (0, 49, 50, 99)] == ["seed", "seed", "better", "better"]
     assert (reached([(0, 0.1), (50, 0.5)], 0.5), reached([(0, 0.1)], 0.5)) == (50, None)
+
+
+def test_the_mean_of_curves_steps_wherever_one_of_them_does() -> None:
+    curves = [[(0, 0.0), (50, 1.0)], [(0, 0.5), (20, 0.25), (60, 0.5)]]
+    assert mean_curve(curves) == [(0, 0.25), (20, 0.125), (50, 0.625), (60, 0.75)]
+
+
+def test_a_run_on_the_clock_tells_what_the_server_had_heard_by_a_second_and_before_so_many_rollouts() -> None:
+    used = Counts(rollouts=[10.0, 10.2, 10.4], reflections=[10.1, 10.3, 10.5])
+    made = Timed(((0.0, "seed"),), began=10.0, seconds=0.6, used=used)
+    assert [made.heard_by(now) for now in (0.25, 0.6)] == [Calls(2, 1), Calls(3, 3)]
+    assert [made.reflections_by(rollouts) for rollouts in (0, 1, 2, 3, 4)] == [0, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_our_search_on_the_clock_goes_as_it_does_in_process_and_pays_the_same_calls(*, free: bool) -> None:
+    work, options = desks(1), Options(doubt=1.0)
+    course = run(work, options, 400, free=free)
+    with loopback.serving(partial(desks, 1), Delays(0.001, 0.005, heavy=True)) as port:
+        made = clocked.run(work, port, options, 400, free=free)
+    assert made.heard_by(made.seconds) == Calls(course.rollouts, course.reflections)
+    steps = {text: made.rollouts_by(seconds) for seconds, text in made.steps}
+    assert len(steps) > 1
+    assert all(course.at(rollouts).text == text for text, rollouts in steps.items())
+    assert all(course.at(rollouts - 1).text != text for text, rollouts in steps.items() if rollouts)
 
 
 def test_the_pair_answers_as_it_did_when_the_first_figures_were_measured() -> None:
