@@ -52,12 +52,12 @@ class Draft(Struct, frozen=True):
 
 
 def crossed(known: Known, draft: Draft, trials: Sequence[Trial]) -> Draft:
-    """Combine edits of a draft into one; those from the fewest failures go where all are too much.
+    """Combine edits of a draft into one; where all are too much, those go that are needed least.
 
     The same draft is given back where nothing is left.
     """
     runbook = known.runbook(draft.candidate)
-    kept = sorted(trials, key=lambda trial: (-len(trial.ask.failing), trial.proposal.text))
+    kept = _needed_first(trials)
     while kept:
         text = _combined(runbook, kept)
         too_much = len(text) > known.limits.characters or (len(kept) > 1 and not known.options.crossed)
@@ -65,6 +65,18 @@ def crossed(known: Known, draft: Draft, trials: Sequence[Trial]) -> Draft:
             return Draft(draft.parent, Candidate(text), (*draft.trials, *kept))
         known.remember(draft.parent, kept.pop().tried("dropped: with the others it was too much"))
     return draft
+
+
+def _needed_first(trials: Iterable[Trial]) -> list[Trial]:
+    """Order edits by how many failures each was made from that none before it was."""
+    left = sorted(trials, key=lambda trial: (-len(trial.ask.failing), trial.proposal.text))
+    ordered: list[Trial] = []
+    covered: set[str] = set()
+    while left:
+        fresh = [sum(shown.task not in covered for shown in trial.ask.failing) for trial in left]
+        ordered.append(left.pop(fresh.index(max(fresh))))
+        covered.update(shown.task for shown in ordered[-1].ask.failing)
+    return ordered
 
 
 def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice, zip_longest
+from itertools import zip_longest
 
 from runbookopt import runbook as runbooks
 from runbookopt.runbook import Runbook
@@ -97,11 +97,24 @@ class Known:
         """Give a candidate as a runbook."""
         return runbooks.reparse(self.problem.seed, candidate.text)
 
-    def minibatches(self, attempts: Mapping[str, Attempt]) -> list[Minibatch]:
+    def minibatches(self, attempts: Mapping[str, Attempt], *, twice: bool = False) -> list[Minibatch]:
         """Divide the failures among train attempts into minibatches, the kinds with most failures first.
 
-        To each comes a sample of what passes.
+        To each comes a sample of what passes. `twice` adds each once more, in another order and beside
+        others that pass, if all of that fits into a wave: a second opinion on the same evidence.
         """
+        chunks = self._chunks(attempts)
+        if twice and 2 * len(chunks) <= self.options.wave:
+            chunks += self._chunks(attempts)
+        passing = [task for task, attempt in attempts.items() if attempt.passed]
+        few = min(self.options.passing, len(passing))
+        batches = [
+            Minibatch(chunk, tuple(self.rng.sample(passing, few))) for chunk in chunks[: self.options.wave]
+        ]
+        return list(dict.fromkeys(batches))  # the same evidence once more is no second opinion
+
+    def _chunks(self, attempts: Mapping[str, Attempt]) -> list[tuple[str, ...]]:
+        """Cut each kind of failure, shuffled, into chunks; each kind has its turn."""
         kinds: dict[str, list[str]] = {}
         size = self.options.minibatch
         for task, kind in self._kinds(attempts).items():
@@ -110,13 +123,7 @@ class Known:
         for tasks in sorted(kinds.values(), key=lambda tasks: (-len(tasks), tasks)):
             self.rng.shuffle(tasks)
             cut.append([tuple(tasks[at : at + size]) for at in range(0, len(tasks), size)])
-        chunks = (chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk)
-        passing = [task for task, attempt in attempts.items() if attempt.passed]
-        few = min(self.options.passing, len(passing))
-        return [
-            Minibatch(chunk, tuple(self.rng.sample(passing, few)))
-            for chunk in islice(chunks, self.options.wave)
-        ]
+        return [chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk]
 
     def _kinds(self, attempts: Mapping[str, Attempt]) -> dict[str, str]:
         """Give the kind of each failure: its mode that a person named, else the first criterion's feedback.

@@ -13,7 +13,7 @@ from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
 
-VERSION = 4
+VERSION = 5
 """Part of a run's id: another version of the search takes another path."""
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ def _try(known: Known, candidate: Candidate, among: Sequence[str], most: int) ->
 def _reflect(known: Known, draft: Draft, tasks: Sequence[str]) -> Asking[list[Trial]]:
     """Reflect on the draft's failures; what may not be tried is remembered as rejected, at no rollout."""
     runbook, attempts = known.runbook(draft.candidate), known.attempts(draft.candidate, tasks)
-    batches = known.minibatches(attempts)
+    batches = known.minibatches(attempts, twice=known.options.twice and draft.candidate == known.seed)
     if not batches:
         _end_if_solved(known, draft)
         return []

@@ -24,14 +24,15 @@ class Options(Struct, frozen=True):
     the seed's length and that many characters; `doubt`: see `choice.choose`.
 
     `grouped`: a minibatch holds one kind of failure, else failures at random; `apart`: so many failures with
-    the same feedback make a kind of their own; `crossed`: all edits of a round are combined, else the one
+    the same feedback make a kind of their own; `twice`: the first round gets a second opinion on all of
+    today's failures where a wave has room for it; `crossed`: all edits of a round are combined, else the one
     from most failures is taken alone.
     """
 
     random_seed: int = 0
     rounds: int = 2
     wave: int = 24
-    minibatch: int = 6
+    minibatch: int = 12
     passing: int = 12
     learned: int = 100
     sample: int = 60
@@ -43,6 +44,7 @@ class Options(Struct, frozen=True):
     doubt: float = 0.1
     grouped: bool = True
     apart: int = 2
+    twice: bool = True
     crossed: bool = True
 
 

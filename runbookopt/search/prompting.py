@@ -26,11 +26,14 @@ from runbookopt.records import canonical
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Shown, Tried
 from runbookopt.usage import Message
 
-VERSION = 2
+VERSION = 3
 """Of the prompt and of how a reply is read: raised with every change, for answers are remembered by it."""
 
 FAILING, PASSING = 6_000, 1_500
 """So many characters are shown of each input and each output."""
+
+FEW = 6
+"""Of more failing trajectories less is shown of each, so that all of them take no more than so many."""
 
 FEEDBACK, DIAGNOSIS, EDIT = 1_500, 400, 1_200
 """So many characters are shown of each reason, of earlier diagnoses and outcomes, and of earlier edits."""
@@ -194,8 +197,9 @@ def _blocks(ask: Reflection) -> _Blocks:
         _earlier(number, tried, gone=tried.component not in texts)
         for number, tried in enumerate(ask.lineage, start=1)
     )
+    of_each = FAILING * FEW // max(FEW, len(ask.failing))
     trajectories = (
-        *(block for name, one in _named("F", ask.failing) for block in _trajectory(name, one, FAILING)),
+        *(block for name, one in _named("F", ask.failing) for block in _trajectory(name, one, of_each)),
         *(block for name, one in _named("P", ask.passing) for block in _trajectory(name, one, PASSING)),
     )
     shared = [block.text or "" for block in (*parts, *lineage)]

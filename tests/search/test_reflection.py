@@ -1,12 +1,17 @@
+from collections import Counter
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
-from runbookopt.search.asks import Attempt
+from runbookopt.search.asks import Attempt, Proposal, Reflection
 from runbookopt.search.known import Known
 from runbookopt.search.reflection import difference
+
+if TYPE_CHECKING:
+    from tests.search.lessons import Heard
 
 OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
 LONG = "my neighbour took the parcel in and has now gone on holiday"
@@ -40,10 +45,29 @@ def test_a_reflection_shows_what_this_candidate_did_and_all_that_may_be_rewritte
         assert {one.id for one in asked.components} == {"preamble", "lessons"}
 
 
-def test_no_failure_is_shown_to_two_reflectors_of_a_wave(lessons: ModuleType) -> None:
-    for ask in lessons.run(problem=lessons.of_train(range(20), wave=24)).asks:
-        failing = [one.task for asked in ask.reflections for one in asked.failing]
-        assert len(failing) == len(set(failing))
+def shown_in_waves(heard: "Heard") -> list[Counter[str]]:
+    """Give how many reflectors each failure is shown to, wave by wave."""
+    waves = (ask.reflections for ask in heard.asks if ask.reflections)
+    return [Counter(one.task for asked in wave for one in asked.failing) for wave in waves]
+
+
+def test_a_wave_with_room_has_a_second_opinion_on_all_of_todays_failures(lessons: ModuleType) -> None:
+    first, *later = shown_in_waves(lessons.run(problem=lessons.of_train(range(20), minibatch=10, wave=4)))
+    assert set(first.values()) == {2}
+    assert {count for shown in later for count in shown.values()} == {1}
+
+
+@pytest.mark.parametrize("options", [{"wave": 3}, {"wave": 4, "twice": False}])
+def test_no_failure_is_shown_twice_where_not_all_can_be(
+    lessons: ModuleType, options: dict[str, object]
+) -> None:
+    waves = shown_in_waves(lessons.run(problem=lessons.of_train(range(20), minibatch=10, **options)))
+    assert {count for shown in waves for count in shown.values()} == {1}
+
+
+def test_the_same_failures_beside_the_same_passes_are_shown_once(lessons: ModuleType) -> None:
+    first, *_ = shown_in_waves(lessons.run(problem=lessons.of_train((0, 1), wave=4)))
+    assert first == {"t0": 1, "t1": 1}
 
 
 def test_each_kind_has_its_turn_and_the_one_with_most_failures_comes_first(lessons: ModuleType) -> None:
@@ -76,6 +100,20 @@ def test_feedback_that_nobody_shares_joins_what_expected_the_same(lessons: Modul
     known = Known(lessons.optioned(minibatch=9))
     batches = known.minibatches({f"t-{number}": failing(each) for number, each in enumerate(told)})
     assert [sorted(batch.failing) for batch in batches] == [["t-0", "t-1"], ["t-2", "t-3"], ["t-4"]]
+
+
+def test_where_all_is_too_much_the_second_opinion_goes_before_the_only_edit_of_another_failure(
+    lessons: ModuleType,
+) -> None:
+    def reflect(asked: Reflection) -> Proposal:
+        numbers = [lessons.number(one.task) for one in asked.failing]
+        return lessons.teach(asked, *sorted(numbers), more=f" {numbers[0]}")
+
+    room = 4 * len("- This is lesson 0. 0\n")  # for three lessons of one kind and one of the other
+    told = lessons.of_train((0, 2, 4, 1), minibatch=3, rounds=1, wave=4, patience=1, characters=room, share=0)
+    heard = lessons.run(reflect, told)
+    assert [len(asked.failing) for asked in heard.asks[2].reflections] == [3, 1, 3]
+    assert sorted(len(edit.shown) for edit in heard.found.pool[1].edits) == [1, 3]
 
 
 def test_what_the_verifier_could_not_judge_is_not_reflected_on(lessons: ModuleType) -> None:
