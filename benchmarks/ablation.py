@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ VARIATIONS = (
     Variation("wave of 16", {"wave": 16}),
     Variation("minibatch of 1", {"minibatch": 1}),
     Variation("minibatch of 3", {"minibatch": 3}),
-    Variation("minibatch of 12", {"minibatch": 12}),
+    Variation("minibatch of 6", {"minibatch": 6}),
+    Variation("one opinion", {"twice": False}),
     Variation("no passing shown", {"passing": 0}),
     Variation("tried on 30", {"sample": 30}),
     Variation("tried on all", {"sample": UNBOUNDED}),
@@ -78,13 +79,15 @@ class Row(Struct, frozen=True):
     """What a variation is worth: `differences` from the base by budget, `works` at the end by work.
 
     `rollouts_to_target` is the geometric mean over the works with a known target, where a work that never
-    gets there counts as the budget. `length` is how much longer the texts returned are (+.1: a tenth).
+    gets there counts as the budget. `length` is how much longer the texts returned are (+.1: a tenth),
+    `reflections` how many more were made in a whole run.
     """
 
     rollouts_to_target: float | None
     never: int
     differences: dict[str, Mean]
     length: Mean
+    reflections: Mean
     works: dict[str, Mean]
     better: list[str]
     worse: list[str]
@@ -138,14 +141,20 @@ def row(runs: Runs, base: Runs, targets: Mapping[str, float], budget: int) -> Ro
         differences={
             str(most): mean_of(gain for gains in by.values() for gain in gains) for most, by in at.items()
         },
-        length=mean_of(
-            run.characters / other.characters - 1
-            for name, made in runs.items()
-            for run, other in zip(made, base[name], strict=True)
-        ),
+        length=_more(runs, base, lambda run: run.characters),
+        reflections=_more(runs, base, lambda run: max(1, run.reflections)),
         works=works,
         better=[name for name, gain in works.items() if _clear(gain) > 0],
         worse=[name for name, gain in works.items() if _clear(gain) < 0],
+    )
+
+
+def _more(runs: Runs, base: Runs, amount: Callable[[Run], int]) -> Mean:
+    """Give by what share an amount is more than the base's."""
+    return mean_of(
+        amount(run) / amount(other) - 1
+        for name, made in runs.items()
+        for run, other in zip(made, base[name], strict=True)
     )
 
 
@@ -222,16 +231,17 @@ def _table(rows: Mapping[str, Row], budget: int) -> list[str]:
         "rollouts to target",
         *(f"score at {most}" for most in budgets(budget)),
         "length",
+        "reflections",
         "works better",
         "works worse",
     )
-    lines = [heads, ("---", *("---:" for _ in budgets(budget)), "---:", "---:", "---", "---")]
+    lines = [heads, ("---", *("---:" for _ in budgets(budget)), "---:", "---:", "---:", "---", "---")]
     for name, told in rows.items():
         needed = "" if told.rollouts_to_target is None else f"{told.rollouts_to_target:.0f}"
         never = f" ({told.never} never)" if told.never else ""
         differences = ["" if name == BASE.name else str(gain) for gain in told.differences.values()]
-        length = "" if name == BASE.name else str(told.length)
-        lines.append((name, needed + never, *differences, length, _named(told.better), _named(told.worse)))
+        more = ("", "") if name == BASE.name else (str(told.length), str(told.reflections))
+        lines.append((name, needed + never, *differences, *more, _named(told.better), _named(told.worse)))
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
