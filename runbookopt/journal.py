@@ -1,6 +1,7 @@
 """Runs, asks and answers on disk, durable before they are used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.database import Database, Execute
-from runbookopt.records import canonical
+from runbookopt.records import canonical, digest
 from runbookopt.search.asks import Reflection
 from runbookopt.usage import Usage
 
@@ -27,6 +28,12 @@ CREATE TABLE failures (run INTEGER NOT NULL, key TEXT NOT NULL, ordinal INTEGER 
 _SINCE_VERSION_1 = """
 ALTER TABLE answers ADD COLUMN usage TEXT;
 ALTER TABLE failures ADD COLUMN usage TEXT
+"""
+_SINCE_VERSION_2 = """
+ALTER TABLE answers ADD COLUMN given_by INTEGER;
+ALTER TABLE answers ADD COLUMN seconds REAL;
+ALTER TABLE failures ADD COLUMN given_by INTEGER;
+ALTER TABLE failures ADD COLUMN seconds REAL
 """
 _ANY_EARLY_KEY = (
     "SELECT EXISTS (SELECT 1 FROM answers WHERE key BETWEEN 'sha256:' AND 'sha256;' AND kind = 'rollout')"
@@ -58,11 +65,29 @@ class Spent(Struct, frozen=True):
     usage: Used = Used()
 
 
+class Calls(Struct, frozen=True):
+    """What earlier calls to one agent, reflector or judge came to, failed ones included.
+
+    `timed` calls took `seconds` in all, whatever else was in flight. Of them `counted` say how many `tokens`
+    they used, and `priced` how many dollars (`usd`): where a provider billed nothing, or did not say what,
+    nothing is learned of what a call uses.
+    """
+
+    timed: int = 0
+    seconds: float = 0.0
+    counted: int = 0
+    tokens: int = 0
+    priced: int = 0
+    usd: float = 0.0
+
+
 class Answer(Struct, frozen=True):
     """What the world said to one call: canonical JSON, and what it costs the budget, in rollouts.
 
     `failed`: the world gave no answer, and `body` says why. Only the run that met a failure is told of it.
-    `usage` is what calls to models used for it; None where that is not known, or no model was called.
+    `usage` is what calls to models used for it; None where that is not known, or no model was called. `by` is
+    the key of who gave it and `seconds` how long that took, of an answer that was given now; the journal
+    tells both in sum only (`Journal.calls`).
     """
 
     key: str
@@ -71,6 +96,8 @@ class Answer(Struct, frozen=True):
     cost: int
     failed: bool = False
     usage: Usage | None = None
+    by: str | None = None
+    seconds: float | None = None
 
 
 class RunRecord(Struct, frozen=True):
@@ -110,7 +137,7 @@ class Journal(Database):
     is the one that both use.
     """
 
-    steps: ClassVar = (_TABLES, _SINCE_VERSION_1)
+    steps: ClassVar = (_TABLES, _SINCE_VERSION_1, _SINCE_VERSION_2)
 
     def run(self, run_id: str, settings: Mapping[str, object]) -> "Run":
         """Continue the unfinished run of this id, or begin one."""
@@ -150,6 +177,19 @@ class Journal(Database):
         found = (body for key, body in self.read(query, start) if trajectory_id(key) == trajectory)
         body = next(found, None)
         return None if body is None else msgspec.json.decode(body, type=_Body).output
+
+    def calls(self, kind: Kind, by: str) -> Calls:
+        """Give what all calls of a kind to whoever has the key `by` came to.
+
+        What a journal before version 3 was told is not among them: it did not say who gave it.
+        """
+        rows = self.read(
+            "SELECT usage, seconds FROM answers WHERE kind = ?1 AND given_by = ?2"
+            " UNION ALL SELECT usage, seconds FROM failures WHERE kind = ?1 AND given_by = ?2",
+            kind,
+            _number(by),
+        )
+        return _sum((_usage(usage), seconds) for usage, seconds in rows)
 
 
 class _Begun(Struct, frozen=True):
@@ -233,9 +273,9 @@ class Run:
         failed = [(*_row(a), self._number, ordinal) for a in answers if a.failed]
         with self._journal.writing() as execute:
             self._write_begun(execute)
-            new = self._journal.write_all("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", given)
+            new = self._journal.write_all("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", given)
             self._journal.write_all(
-                "INSERT OR IGNORE INTO failures SELECT ?6, ?1, ?7, ?2, ?3, ?4, ?5"
+                "INSERT OR IGNORE INTO failures SELECT ?8, ?1, ?9, ?2, ?3, ?4, ?5, ?6, ?7"
                 " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
                 failed,
             )
@@ -304,23 +344,47 @@ class Run:
             " WHERE run = ? AND ordinal < ?",
             taken,
         )
-        execute(
-            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage FROM failures"
+        execute(  # the copy of a failure is no call of its own
+            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage, NULL, NULL FROM failures"
             " WHERE run = ? AND ordinal < ?",
             taken,
         )
 
 
 def _row(answer: Answer) -> tuple[object, ...]:
-    """Give the columns that `_ANSWER` names."""
+    """Give the columns that `_ANSWER` names, then who gave it and how long that took."""
     usage = None if answer.usage is None else _text(answer.usage)
-    return answer.key, answer.kind, answer.body, answer.cost, usage
+    by = None if answer.by is None else _number(answer.by)
+    return answer.key, answer.kind, answer.body, answer.cost, usage, by, answer.seconds
 
 
 def _answer(row: tuple[str, Kind, bytes, int, str | None], *, failed: bool) -> Answer:
     key, kind, body, cost, usage = row
-    known = None if usage is None else msgspec.json.decode(usage, type=Usage)
-    return Answer(key, kind, body, cost, failed, known)
+    return Answer(key, kind, body, cost, failed, _usage(usage))
+
+
+def _usage(text: str | None) -> Usage | None:
+    return None if text is None else msgspec.json.decode(text, type=Usage)
+
+
+@lru_cache(maxsize=64)
+def _number(key: str) -> int:
+    """Give six bytes of the digest of a key, which no other agent has: they stand in each row."""
+    return int(digest(key.encode())[-12:], 16)
+
+
+def _sum(calls: Iterable[tuple[Usage | None, float]]) -> Calls:
+    timed = counted = tokens = priced = 0
+    seconds = usd = 0.0
+    for used, took in calls:
+        timed, seconds = timed + 1, seconds + took
+        if used is None or not used.calls:
+            continue
+        if used.prompt + used.completion:  # else the provider did not count
+            counted, tokens = counted + 1, tokens + used.prompt + used.completion
+        if used.usd is not None:
+            priced, usd = priced + 1, usd + used.usd
+    return Calls(timed, seconds, counted, tokens, priced, usd)
 
 
 def _text(value: object) -> str:

@@ -1,10 +1,12 @@
 """What a run may cost at most, and what gain it can prove, said before it (pure)."""
 
+import math
 from collections.abc import Iterable
 from statistics import fmean
 
 from msgspec import Struct
 
+from runbookopt.expectation import Earlier, KnownCalls, Planned, expected
 from runbookopt.preparation import Ready
 from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
 from runbookopt.provability import next_look, provable
@@ -55,9 +57,12 @@ class Plan(Struct, frozen=True):
     """What a run may use at most, and what for.
 
     `reflections` bounds the calls to the reflector. `tokens`, `usd` and `seconds` (of wall clock, at `width`
-    calls at once) are None where unknown: the offline pair has no tokens and no price, and neither
-    trajectories nor the journal tell how long a rollout takes. `notes` say what of the working tree counts,
-    and where the budget is too small for any result.
+    calls at once) are estimates of what all these rollouts and reflections come to, by `known_calls` earlier
+    calls of the same agent, reflector and judge; they are None where one of these was never called, or does
+    not tell what it uses, and tokens and dollars also where no model is called (`calls_models`: an agent that
+    is a program may call one). `usd` is never more than `budget.usd`, and is that where nothing is known;
+    `usd_proof` of it are for the proof, which uses all of that or nothing. `notes` say what of the working
+    tree counts, and where the budget is too small for any result.
     """
 
     runbook: str
@@ -68,13 +73,16 @@ class Plan(Struct, frozen=True):
     reflections: int
     tokens: int | None
     usd: float | None
+    usd_proof: float | None
     seconds: float | None
+    known_calls: KnownCalls
+    calls_models: bool
     width: int
     notes: tuple[str, ...]
 
 
-def plan(ready: Ready) -> Plan:
-    """Say what a run may use at most.
+def plan(ready: Ready, earlier: Earlier) -> Plan:
+    """Say what a run may use at most, and what that is likely to come to as `earlier` calls did.
 
     What it charges (`spent.rollouts` and `spent.cached`) is never more, since the driver begins no ask that
     the budget does not cover; neither is `spent.reflections`. Where the budget is what ends a run, what is
@@ -89,23 +97,33 @@ def plan(ready: Ready) -> Plan:
       here.
     - Reflections: a round asks for at most two thirds of all that a run may make (`preparation`), so that it
       has made a third where the next round does not fit.
+
+    Tokens, dollars and seconds are estimates, and as good as earlier calls are like those of the run
+    (`expected`). But whatever calls cost, a run charges at most `budget.usd` and what its last ask cost more
+    than was expected of it. Where that ends the search, all of `usd` that is not for the proof is less than
+    what the search has used and what the ask that did not fit was expected to cost.
     """
     problem, settings, look = ready.problem, ready.job.settings, ready.job.look
     begins = _beginning(ready) + ready.reserved <= settings.budget.rollouts
     search = settings.budget.rollouts - ready.reserved if begins else _unknown(problem, problem.validation)
     proof = ready.reserved if look and begins else 0
+    reflections = ready.reflections if begins else 0
+    costs = expected(ready, _planned(ready, search, proof, reflections), earlier)
     return Plan(
         runbook=ready.job.name,
         run=ready.run_id,
         tasks=Tasks(len(problem.train), len(problem.validation), len(ready.held_out)),
         provable=_provable(ready),
         rollouts=Rollouts(most=search + proof, search=search, proof=proof, free=len(problem.free)),
-        reflections=ready.reflections if begins else 0,
-        tokens=None,
-        usd=None,
-        seconds=None,
+        reflections=reflections,
+        tokens=costs.tokens,
+        usd=costs.usd,
+        usd_proof=costs.usd_proof,
+        seconds=costs.seconds,
+        known_calls=costs.known_calls,
+        calls_models=costs.calls_models,
         width=settings.width,
-        notes=(*ready.notes, *_too_few(ready)),
+        notes=(*ready.notes, *_too_few(ready), *_too_dear(ready, costs.usd_trying)),
     )
 
 
@@ -121,14 +139,33 @@ def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
     return sum(task not in problem.free for task in tasks)
 
 
+def _a_wave(problem: Problem) -> int:
+    """Give the rollouts that one candidate takes: on a sample of train, then on validation."""
+    return min(problem.options.sample, len(problem.train)) + len(problem.validation)
+
+
+def _planned(ready: Ready, search: int, proof: int, reflections: int) -> Planned:
+    a_wave, begins = _a_wave(ready.problem), _beginning(ready)
+    waves = max(1, math.ceil((search - begins) / a_wave))
+    rounds = waves * ready.problem.options.rounds
+    return Planned(search, proof, reflections, trying=begins + a_wave + ready.reserved, rounds=rounds)
+
+
 def _too_few(ready: Ready) -> tuple[str, ...]:
-    """Warn where no candidate can ever be better: it is tried on a train sample, then validated."""
-    problem = ready.problem
-    tried = min(problem.options.sample, len(problem.train))
-    needed = _beginning(ready) + tried + len(problem.validation) + ready.reserved
+    """Warn where no candidate can ever be better."""
+    needed = _beginning(ready) + _a_wave(ready.problem) + ready.reserved
     if needed <= ready.job.settings.budget.rollouts:
         return ()
     return (f"too few rollouts to try one candidate: raise budget.rollouts well above {needed}",)
+
+
+def _too_dear(ready: Ready, usd: float | None) -> tuple[str, ...]:
+    """Warn where one candidate is likely to cost more than there is."""
+    budget = ready.job.settings.budget.usd
+    if usd is None or budget is None or usd <= budget:
+        return ()
+    told = "too few dollars to try one candidate, as earlier calls came to: raise budget.usd well above"
+    return (f"{told} {usd:.2f}",)
 
 
 def _provable(ready: Ready) -> Provable:

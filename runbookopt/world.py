@@ -1,5 +1,6 @@
 """Who answers what a search asks, and one call to them: its key, and the answer as the journal keeps it."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -80,29 +81,29 @@ class World(Struct, frozen=True):
         return [(each.key(self.judge.key), each) for each in self.questions(task, produced.output)]
 
     async def answer(self, call: Call) -> Answer:
-        """Make a call, and give its answer."""
+        """Make a call, and give its answer; it took as long as all attempts at it, waits included."""
         match call.ask:
             case Rollout():
                 return await self._roll(call, call.ask)
             case Reflection():
-                told = await self.reflector.reflect(call.ask)
-                failed = isinstance(told.said, ReflectionFailure)
-                return Answer(call.key, call.kind, canonical(told.said), 0, failed, told.usage)
+                return await _reflection(self.reflector, call, call.ask)
             case Question() if self.judge is not None:
                 return await _judgement(self.judge, call, call.ask)
             case Question():
                 raise ValueError("a question, and no judge")
 
     async def _roll(self, call: Call, rollout: Rollout) -> Answer:
-        task_input = self.tasks[rollout.task].input
+        task_input, by, began = self.tasks[rollout.task].input, self.agent.key, time.monotonic()
         try:
             produced = await self.agent.rollout(rollout.candidate.text, task_input, rollout.repeat)
         except AgentFailure as failure:
             why = {"kind": failure.kind, "message": failure.message}
-            return Answer(call.key, "rollout", canonical(why), 1, failed=True, usage=failure.usage)
+            took = time.monotonic() - began
+            return Answer(call.key, "rollout", canonical(why), 1, True, failure.usage, by, took)
+        took = time.monotonic() - began
         usage = produced.usage
         body = produced if usage is None else replace(produced, usage=None)
-        return Answer(call.key, "rollout", canonical(body), 1, usage=usage)
+        return Answer(call.key, "rollout", canonical(body), 1, False, usage, by, took)
 
 
 def world(
@@ -122,15 +123,23 @@ def world(
     return World(agent, reflector, by_id, assessed, judge, wanted)
 
 
+async def _reflection(reflector: Reflector, call: Call, wanted: Reflection) -> Answer:
+    began = time.monotonic()
+    told = await reflector.reflect(wanted)
+    took, failed = time.monotonic() - began, isinstance(told.said, ReflectionFailure)
+    return Answer(call.key, "reflection", canonical(told.said), 0, failed, told.usage, reflector.key, took)
+
+
 async def _judgement(judge: Judge, call: Call, question: Question) -> Answer:
     """Ask a judge, and once more where it gives no verdict."""
+    began = time.monotonic()
     told = await judge.judge(question)
     if isinstance(told.said, JudgeFailure):
         first, told = told.usage, await judge.judge(question)
         both = None if first is None or told.usage is None else first + told.usage
         told = replace(told, usage=both)
-    failed = isinstance(told.said, JudgeFailure)
-    return Answer(call.key, "judgement", canonical(told.said), 0, failed, told.usage)
+    took, failed = time.monotonic() - began, isinstance(told.said, JudgeFailure)
+    return Answer(call.key, "judgement", canonical(told.said), 0, failed, told.usage, judge.key, took)
 
 
 def produced(answer: Answer) -> Produced:

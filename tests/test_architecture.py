@@ -21,6 +21,8 @@ FLOORS = {
     "scorecard": 7,
     "crew": 6,
     "plan": 8,
+    "expectation": 7,
+    "earlier_calls": 7,
     "preparation": 7,
     "landing.proposal": 8,
     "landing.merging": 8,

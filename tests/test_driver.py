@@ -481,6 +481,21 @@ def test_what_one_role_used_is_unknown_for_all_but_known_for_the_others(
     assert (paying.spent.tokens, paying.spent.usd) == (None, None)
 
 
+def test_the_journal_knows_of_each_role_how_long_its_calls_took_and_what_they_used(
+    tmp_path: Path, journal: Journal
+) -> None:
+    ask = Ask(asking(*toy.TASKS).rollouts, toy.reflecting("").reflections)
+    roles = [role(tmp_path / "calls", 0.02 * n) for n, role in enumerate((toy.Agent, toy.Reflector), 1)]
+    judge = toy.Judge(tmp_path / "calls", 0.01)
+    for run in ("paying", "cached"):
+        driver(journal, tmp_path, roles[0], reflector=roles[1], judge=judge, run=run).drive(once(ask))
+    for kind, count, seconds in (("rollout", 6, 0.02), ("reflection", 2, 0.04), ("judgement", 12, 0.01)):
+        known = journal.calls(kind, "sha256:toy")
+        assert known.timed == count
+        assert 0.9 * seconds <= known.seconds / count < seconds + 0.2
+        assert known.tokens == (12 * toy.USED.prompt + 12 * toy.USED.completion if kind == "judgement" else 0)
+
+
 class Unpriced(Counting):
     async def rollout(self, *_: object) -> Produced:
         return Produced("", usage=Usage(calls=1, usd=None))

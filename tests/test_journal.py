@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from runbookopt.database import JournalError
 from runbookopt.errors import RunbookoptError
-from runbookopt.journal import Answer, Journal, RunRecord, trajectory_id
+from runbookopt.journal import Answer, Calls, Journal, RunRecord, trajectory_id
 from runbookopt.records import canonical, digest_of
 from runbookopt.search.asks import Candidate, Reflection
 from runbookopt.usage import Usage
@@ -35,6 +35,15 @@ PRAGMA application_id = 1919053680;
 PRAGMA user_version = 1;
 PRAGMA journal_mode = WAL;
 """
+VERSION_2 = (
+    VERSION_1
+    + """
+ALTER TABLE answers ADD COLUMN usage TEXT;
+ALTER TABLE failures ADD COLUMN usage TEXT;
+UPDATE answers SET usage = '{"calls":1,"prompt":70}';
+PRAGMA user_version = 2;
+"""
+)
 
 
 def answer(output: str, key: str = KEY) -> Answer:
@@ -139,11 +148,53 @@ def test_what_was_used_is_kept_with_answers_and_failures(path: Path, journal: Jo
         assert list(other.run("a", {}).answers([each.key for each in told]).values()) == told
 
 
-def test_a_journal_of_version_1_is_brought_up_to_date_and_its_answers_are_not_paid_again(path: Path) -> None:
+def test_calls_are_summed_by_who_answered_failed_ones_included_and_unknown_use_counts_for_nothing(
+    path: Path, journal: Journal
+) -> None:
+    used = Usage(calls=2, prompt=70, completion=9, usd=0.25)
+    told = {
+        "answered": (used, False),
+        "failed": (used, True),
+        "without a price": (replace(used, usd=None), False),
+        "billed and not counted": (Usage(calls=1, usd=None), False),
+        "not billed": (Usage(failures={"timeout": 1}), True),
+        "no model": (None, False),
+    }
+    given = [
+        Answer(digest_of(what), "rollout", b"{}", 1, failed, usage, "sha256:agent", 0.5)
+        for what, (usage, failed) in told.items()
+    ]
+    another = Answer(digest_of("another"), "rollout", b"{}", 1, False, used, "sha256:another", 9.0)
+    judged = Answer(digest_of("judged"), "judgement", b"{}", 0, False, used, "sha256:agent", 9.0)
+    journal.run("a", {}).keep(0, [*given, another, judged, answer("by nobody")])
+    with Journal.open(path) as other:
+        assert other.calls("rollout", "sha256:agent") == Calls(6, 3.0, 3, 3 * 79, 2, 0.5)
+        assert other.calls("judgement", "sha256:agent") == Calls(1, 9.0, 1, 79, 1, 0.25)
+        assert other.calls("reflection", "sha256:agent") == Calls()
+
+
+def test_a_call_is_counted_once_though_another_answer_was_first_or_a_run_takes_over(journal: Journal) -> None:
+    first, second = (replace(answer(said), by="sha256:agent", seconds=1.0) for said in ("first", "second"))
+    journal.run("a", {}).keep(0, [first])
+    journal.run("b", {}).keep(0, [second])
+    old = journal.run("c", {})
+    for place in range(2):
+        old.begin(place, digest_of(place), {})
+        old.keep(place, [replace(failure(digest_of(f"key {place}")), by="sha256:agent", seconds=2.0)])
+    run = journal.run("c", {})
+    run.begin(0, digest_of(0), {})
+    run.begin(1, digest_of("of another version"), {})
+    assert list(run.answers([digest_of("key 0")])) == [digest_of("key 0")]
+    assert journal.calls("rollout", "sha256:agent") == Calls(3, 5.0)
+
+
+@pytest.mark.parametrize(("script", "usage"), [(VERSION_1, None), (VERSION_2, Usage(calls=1, prompt=70))])
+def test_an_early_journal_is_brought_up_to_date_and_its_answers_are_not_paid_again(
+    path: Path, script: str, usage: Usage | None
+) -> None:
     import sqlite3  # noqa: PLC0415 - slow libraries are imported where they are used
 
     words = {"'ASK'": digest_of("ask"), "'KEY'": KEY, "'FAILED'": digest_of("failed")}
-    script = VERSION_1
     for word, digest in words.items():
         script = script.replace(word, f"'{digest}'")
     path.parent.mkdir()
@@ -153,12 +204,13 @@ def test_a_journal_of_version_1_is_brought_up_to_date_and_its_answers_are_not_pa
     with Journal.open(path) as journal:
         run = journal.run("a", {})
         assert run.answers([neighbour, failed]) == {
-            neighbour: answer("yes", neighbour),
+            neighbour: replace(answer("yes", neighbour), usage=usage),
             failed: failure(failed),
         }
         assert run.begin(0, digest_of("ask"), {}) == "minutes"
         assert journal.output(trajectory_id(neighbour)) == "yes"
-        assert journal.read("PRAGMA user_version") == [(2,)]
+        assert journal.read("PRAGMA user_version") == [(3,)]
+        assert journal.calls("rollout", "sha256:agent") == Calls()
 
 
 def test_a_run_ends_again_where_a_clock_ended_it(journal: Journal) -> None:
@@ -203,7 +255,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     ("statement", "message"),
     [
         ("CREATE TABLE notes (text)", "another program's"),
-        ("PRAGMA user_version = 3", "a journal of version 3"),
+        ("PRAGMA user_version = 4", "a journal of version 4"),
     ],
 )
 def test_another_database_is_refused_and_left_alone(path: Path, statement: str, message: str) -> None:

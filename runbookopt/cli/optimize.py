@@ -35,7 +35,7 @@ DryRun = Annotated[
 ]
 Plan = Annotated[
     bool,
-    typer.Option("--plan", help="Say what it may cost at most and what gain it can prove; run nothing."),
+    typer.Option("--plan", help="Say what it may cost and take, and what gain it can prove; run nothing."),
 ]
 NoPropose = Annotated[
     bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
@@ -245,15 +245,17 @@ class _Planning(_Run):
 
     def _one(self, name: str) -> None:
         from runbookopt.cli.plan import plan_as_json, show_plan
+        from runbookopt.earlier_calls import earlier_calls
         from runbookopt.plan import plan
         from runbookopt.preparation import prepare
 
         ready = prepare(self._repository, self._job(name))
         warn(ready.dossier.warnings)
+        said = plan(ready, earlier_calls(self._repository.root, ready))
         if self._json:
-            print(plan_as_json(plan(ready)))
+            print(plan_as_json(said))
         else:
-            show_plan(plan(ready))
+            show_plan(said)
         sys.stdout.flush()
 
     def _left(self) -> str:

@@ -1,5 +1,6 @@
 """What a run may cost at most and what it can prove, for people and for programs."""
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def _page(plan: "Plan") -> "Iterator[str | Text]":
         f" {rollouts.free} more are known for free"
     )
     yield f"  reflections  at most {plan.reflections}"
-    yield f"  cost         {_known(plan.tokens, 'tokens')}, {_known(plan.usd, 'dollars')}"
-    yield f"  time         {_known(plan.seconds, 'seconds')}, with {plan.width} calls at once"
+    yield f"  cost         {_cost(plan)}"
+    yield f"  time         {_time(plan)}"
     yield from (f"  {note}" for note in plan.notes)
     yield ""
 
@@ -60,5 +61,38 @@ def _assumed(provable: "Provable") -> str:
     )
 
 
-def _known(amount: float | None, unit: str) -> str:
-    return f"{unit} unknown" if amount is None else f"{amount:g} {unit}"
+def _cost(plan: "Plan") -> str:
+    """Say what is known of tokens and dollars, and on what it rests."""
+    if not plan.calls_models:
+        return "no model is called"
+    known = plan.known_calls
+    estimates: dict[int, list[str]] = {}
+    others = []
+    for unit, amount, calls in (("tokens", plan.tokens, known.tokens), ("dollars", plan.usd, known.usd)):
+        proof = f" ({_about(plan.usd_proof)} to prove)" if unit == "dollars" and plan.usd_proof else ""
+        if amount is None:
+            others.append(f"{unit} unknown")
+        elif calls:
+            estimates.setdefault(calls, []).append(f"about {_about(amount)} {unit}{proof}")
+        else:
+            others.append(f"at most {amount:g} {unit}, by budget.usd{proof}")
+    told = [f"{', '.join(words)} at most, as {_earlier(calls)} came to" for calls, words in estimates.items()]
+    return "; ".join([*told, *([", ".join(others)] if others else [])])
+
+
+def _time(plan: "Plan") -> str:
+    at_once = f"with {plan.width} calls at once"
+    if plan.seconds is None:
+        return f"seconds unknown, {at_once}"
+    took = f"as {_earlier(plan.known_calls.seconds)} took"
+    return f"about {_about(plan.seconds)} seconds for all of it, {at_once}, {took}"
+
+
+def _earlier(calls: int) -> str:
+    return f"{calls:,} earlier call{'s' if calls > 1 else ''}"
+
+
+def _about(amount: float) -> str:
+    """Give an estimate with two digits that say something."""
+    places = 1 - math.floor(math.log10(amount)) if amount > 0 else 0
+    return f"{round(amount, places):,.{max(0, places)}f}"

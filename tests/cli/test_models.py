@@ -1,3 +1,4 @@
+import json
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,8 @@ def test_a_budget_in_dollars_ends_the_search_and_is_kept(modelling: "Modelling",
     budget = 0.1
     assert faultless.found["spent"]["usd"] > budget
     modelled = modelling()
+    said = json.loads(modelled.run("--plan", "--json", "--budget-usd", str(budget)).stdout)
+    assert (said["tokens"], said["usd"], modelled.server.heard) == (None, budget, [])
     found = modelled.found("--budget-usd", str(budget))
     assert "note: the search ended: its budget of usd is used up" in found["decision"]["reasons"]
     paid = sum(modelled.billed(role)["usd"] for role in ROLES)

@@ -1,21 +1,26 @@
 import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.cli.conftest import Done
     from tests.conftest import Clone
 
 Make = Callable[..., "Clone"]
 
 KEYS = {
-    "": "runbook run tasks provable rollouts reflections tokens usd seconds width notes",
+    "": "runbook run tasks provable rollouts reflections tokens usd usd_proof seconds known_calls"
+    " calls_models width notes",
     "tasks": "train validation held_out",
     "provable": "gain power look allowance groups base known broken",
     "rollouts": "most search proof free",
+    "known_calls": "tokens usd seconds",
 }
 
 
@@ -71,10 +76,38 @@ def test_people_read_what_it_costs_and_what_it_can_prove(repo: Make, planted: Mo
         "  assuming     today's runbook scores 0.500 (a guess), and a winner breaks 5 % of what passes",
         "  rollouts     at most 600: 480 to search, 120 to prove; 0 more are known for free",
         "  reflections  at most 150",
-        "  cost         tokens unknown, dollars unknown",
+        "  cost         no model is called",
         "  time         seconds unknown, with 8 calls at once",
         "",
     ]
+
+
+def test_after_a_run_people_read_how_long_another_is_likely_to_take(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    clone.ask("optimize-runbook", "desk", "--dry-run")
+    *_, cost, time = clone.ask("optimize-runbook", "desk", "--plan").stdout.split("\n")[:8]
+    assert cost == "  cost         no model is called"
+    took = r"about [.\d]+ seconds for all of it, with 8 calls at once, as \d+ earlier calls took"
+    assert re.fullmatch(f"  time         {took}", time)
+
+
+def test_a_journal_of_the_version_before_is_planned_with_and_knows_nothing(
+    repo: Make, planted: ModuleType
+) -> None:
+    clone = repo(planted.files())
+    clone.ask("optimize-runbook", "desk", "--dry-run")
+    with closing(sqlite3.connect(clone.root / ".runbookopt/journal.sqlite3")) as journal:
+        for table in ("answers", "failures"):
+            for column in ("given_by", "seconds"):
+                journal.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        journal.execute("PRAGMA user_version = 2")
+        journal.commit()
+    ran = clone.ask("optimize-runbook", "desk", "--plan", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    said = json.loads(ran.stdout)
+    assert (said["seconds"], said["known_calls"]["seconds"]) == (None, 0)
+    again = clone.ask("optimize-runbook", "desk", "--dry-run", "--json")
+    assert json.loads(again.stdout)["spent"]["rollouts"] == 0, "its answers are not paid again"
 
 
 def test_all_runbooks_are_planned_though_one_cannot_be(repo: Make, planted: ModuleType) -> None:
@@ -102,3 +135,76 @@ def test_a_plan_without_origin_needs_no_propose(repo: Make, planted: ModuleType)
     clone.git("remote", "remove", "origin")
     assert clone.ask("optimize-runbook", "desk", "--plan").returncode == 1
     assert clone.ask("optimize-runbook", "desk", "--plan", "--no-propose").returncode == 0
+
+
+# With models -----------------------------------------------------------------------------------------------
+
+
+def planned(done: "Done", *flags: str) -> dict[str, Any]:
+    """Give the plan of a run after the one that was done."""
+    said: dict[str, Any] = json.loads(done.modelled.run("--plan", "--json", *flags).stdout)
+    return said
+
+
+@pytest.mark.slow
+def test_calls_are_planned_to_cost_what_the_server_billed_for_earlier_ones_in_the_mean(
+    faultless: "Done",
+) -> None:
+    said, spent = planned(faultless), faultless.found["spent"]
+    heard = {role: len(faultless.modelled.heard(role)) for role in ("agent", "judge")}
+    answered = heard | {"reflector": spent["reflections"]}  # some of these were asked once more
+    most = dict.fromkeys(heard, said["rollouts"]["most"]) | {"reflector": said["reflections"]}
+    billed = {role: faultless.modelled.billed(role) for role in most}
+    each = {role: 1 / answered[role] for role in most}
+    tokens = {role: each[role] * (billed[role]["prompt"] + billed[role]["completion"]) for role in most}
+    assert said["tokens"] == pytest.approx(sum(most[role] * tokens[role] for role in most), abs=1)
+    assert said["usd"] == pytest.approx(sum(most[role] * each[role] * billed[role]["usd"] for role in most))
+    proof = sum(said["rollouts"]["proof"] * each[role] * billed[role]["usd"] for role in heard)
+    assert said["usd_proof"] == pytest.approx(proof)
+    assert set(said["known_calls"].values()) == {sum(answered.values())}
+    assert spent["tokens"] < said["tokens"]
+    assert spent["usd"] < said["usd"]
+    assert said["seconds"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["agent", "reflector"])
+def test_what_another_model_costs_is_not_known(faultless: "Done", role: str) -> None:
+    flag = {"agent": "--model", "reflector": "--reflector"}[role]
+    said = planned(faultless, flag, "openai/another")
+    assert [said[key] for key in ("tokens", "usd", "seconds")] == [None] * 3
+    assert said["known_calls"] == {"tokens": 0, "usd": 0, "seconds": 0}
+    bounded = planned(faultless, flag, "openai/another", "--budget-usd", "3")
+    assert (bounded["tokens"], bounded["usd"]) == (None, 3)
+
+
+@pytest.mark.slow
+def test_dollars_are_at_most_the_budget(faultless: "Done") -> None:
+    free = planned(faultless)
+    for usd in (free["usd"] / 2, free["usd"] * 2):
+        said = planned(faultless, "--budget-usd", str(usd))
+        assert said["usd"] == pytest.approx(min(usd, free["usd"]))
+        assert (said["known_calls"]["usd"] > 0) == (usd > free["usd"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "cost"),
+    [
+        ((), r"about [\d,]+ tokens, about [\d.]+ dollars \([\d.]+ to prove\) at most, as N came to"),
+        (
+            ("--budget-usd", "0.2"),
+            r"about [\d,]+ tokens at most, as N came to; at most 0\.2 dollars, by .* \([\d.]+ to prove\)",
+        ),
+        (
+            ("--budget-usd", "2", "--model", "openai/another"),
+            r"tokens unknown, at most 2 dollars, by budget\.usd",
+        ),
+        (("--model", "openai/another"), "tokens unknown, dollars unknown"),
+    ],
+)
+def test_people_read_what_models_cost_and_on_what_that_rests(
+    faultless: "Done", flags: tuple[str, ...], cost: str
+) -> None:
+    (line,) = re.findall("  cost         (.*)", faultless.modelled.run("--plan", *flags).stdout)
+    assert re.fullmatch(cost.replace("N", r"[\d,]+ earlier calls"), line)
