@@ -32,8 +32,8 @@ VERSION = 3
 FAILING, PASSING = 6_000, 1_500
 """So many characters are shown of each input and each output."""
 
-FEW = 6
-"""Of more failing trajectories less is shown of each, so that all of them take no more than so many."""
+FEW = 6, 12
+"""Of more failing, and of more passing, less is shown of each: all take no more than so many would."""
 
 FEEDBACK, DIAGNOSIS, EDIT = 1_500, 400, 1_200
 """So many characters are shown of each reason, of earlier diagnoses and outcomes, and of earlier edits."""
@@ -197,10 +197,9 @@ def _blocks(ask: Reflection) -> _Blocks:
         _earlier(number, tried, gone=tried.component not in texts)
         for number, tried in enumerate(ask.lineage, start=1)
     )
-    of_each = FAILING * FEW // max(FEW, len(ask.failing))
     trajectories = (
-        *(block for name, one in _named("F", ask.failing) for block in _trajectory(name, one, of_each)),
-        *(block for name, one in _named("P", ask.passing) for block in _trajectory(name, one, PASSING)),
+        *_trajectories("F", ask.failing, FAILING, FEW[0]),
+        *_trajectories("P", ask.passing, PASSING, FEW[1]),
     )
     shared = [block.text or "" for block in (*parts, *lineage)]
     return _Blocks(
@@ -214,6 +213,12 @@ def _blocks(ask: Reflection) -> _Blocks:
 
 def _texts(ask: Reflection) -> dict[str, str]:
     return {part.id: part.text for part in runbooks.parse(ask.candidate.text).parts}
+
+
+def _trajectories(letter: str, shown: Sequence[Shown], most: int, few: int) -> Iterator[_Block]:
+    of_each = most * few // max(few, len(shown))
+    for name, one in _named(letter, shown):
+        yield from _trajectory(name, one, of_each)
 
 
 def _named(letter: str, shown: Sequence[Shown]) -> Iterator[tuple[str, Shown]]:

@@ -222,14 +222,16 @@ def test_what_asks_of_a_wave_share_stands_before_what_differs(lessons: ModuleTyp
     assert starts == {f"{prompting.HEAD}\n\n"}
 
 
-def test_long_trajectories_lose_their_middle_and_prompts_stay_bounded() -> None:
+@pytest.mark.parametrize(("failing", "passing", "left_out"), [(6, 12, "994,000"), (12, 18, "997,000")])
+def test_long_trajectories_lose_their_middle_and_prompts_stay_bounded_however_many_there_are(
+    failing: int, passing: int, left_out: str
+) -> None:
     long = "word " * 200_000
     shown = Shown("r-1", "t1", long, long, 0.0, (long,))
-    asked = of(
-        TEXT, failing=(shown,) * 6, passing=(shown,) * 12, lineage=(Tried("lessons", long, long, long),) * 24
-    )
+    earlier = (Tried("lessons", long, long, long),) * 24
+    asked = of(TEXT, failing=(shown,) * failing, passing=(shown,) * passing, lineage=earlier)
     said = "".join(message.content for message in prompt(asked))
-    assert "\n[... 994,000 characters left out ...]\n" in said
+    assert f"\n[... {left_out} characters left out ...]\n" in said
     assert len(said) < 250_000
     assert max(len(line) for line in said.split("\n")) <= prompting.FAILING
 
