@@ -46,6 +46,8 @@ VARIATIONS = (
     Variation("minibatch of 6", {"minibatch": 6}),
     Variation("one opinion", {"twice": False}),
     Variation("no passing shown", {"passing": 0}),
+    Variation("12 passing shown", {"passing": 12}),
+    Variation("parents tried on 60", {"learned": 60}),
     Variation("tried on 30", {"sample": 30}),
     Variation("tried on all", {"sample": UNBOUNDED}),
     Variation("not grouped", {"grouped": False}),
@@ -54,6 +56,7 @@ VARIATIONS = (
     Variation("not crossed", {"crossed": False}),
     Variation("no doubt", {"doubt": 1.0}),
     Variation("nothing remembered", {"remembered": 0}),
+    Variation("patience of 1", {"patience": 1}),
     Variation("no growth cap", {"characters": UNBOUNDED}),
     Variation("verdicts paid", free=False),
 )
