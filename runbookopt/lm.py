@@ -15,6 +15,7 @@ import logging
 import os
 import ssl
 import threading
+import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -262,6 +263,8 @@ def _litellm() -> ModuleType:
     os.environ["EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER"] = "True"
     import litellm
 
+    # a call that is cancelled while litellm prepares it leaves a coroutine behind
+    warnings.filterwarnings("ignore", r"coroutine '[^']*completion' was never awaited", RuntimeWarning)
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     litellm.redact_messages_in_exceptions = True

@@ -451,3 +451,22 @@ def test_no_log_has_the_key_whatever_is_switched_on(openai_server: ModuleType, t
     assert "imported before False from the repository None" in ran.stdout
     assert KEY not in ran.stdout + ran.stderr
     assert KEY[3:] not in ran.stdout + ran.stderr
+
+
+LEFT = """
+from runbookopt import lm
+lm.begin_import().join()
+
+async def async_completion(): ...
+async def another(): ...
+
+async_completion()
+another()
+"""
+
+
+@pytest.mark.slow
+def test_what_a_cancelled_call_leaves_behind_is_told_to_nobody() -> None:
+    ran = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=True)
+    assert "async_completion" not in ran.stderr
+    assert "'another' was never awaited" in ran.stderr
