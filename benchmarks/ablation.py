@@ -37,20 +37,18 @@ class Variation(Struct, frozen=True):
 
 BASE = Variation("base")
 VARIATIONS = (
-    Variation("one round", {"rounds": 1}),
     Variation("wave of 1", {"wave": 1}),
     Variation("wave of 8", {"wave": 8}),
     Variation("wave of 16", {"wave": 16}),
     Variation("minibatch of 1", {"minibatch": 1}),
     Variation("minibatch of 3", {"minibatch": 3}),
     Variation("minibatch of 6", {"minibatch": 6}),
-    Variation("one opinion", {"twice": False}),
+    Variation("no contrast", {"contrast": 0}),
     Variation("no passing shown", {"passing": 0}),
     Variation("12 passing shown", {"passing": 12}),
-    Variation("parents tried on 60", {"learned": 60}),
-    Variation("tried on 30", {"sample": 30}),
-    Variation("tried on all", {"sample": UNBOUNDED}),
     Variation("not grouped", {"grouped": False}),
+    Variation("kinds by first criterion", {"every": False}),
+    Variation("small kinds do not wait", {"waits": 0.0}),
     Variation("lone kinds kept", {"apart": 1}),
     Variation("kinds by expectation", {"apart": UNBOUNDED}),
     Variation("not crossed", {"crossed": False}),

@@ -122,7 +122,7 @@ def ours(candidates: int, folder: Path, notes: Notes) -> None:
     tasks = {f"{part}-{number}": value for part, number, value in _tasks()}
     train = {id_: value for id_, value in tasks.items() if value < 0}
     options = Options(
-        random_seed=0, rounds=1, wave=1, minibatch=1, patience=sys.maxsize, share=0.0, characters=sys.maxsize
+        random_seed=0, wave=1, minibatch=1, patience=sys.maxsize, share=0.0, characters=sys.maxsize
     )
     validation = tuple(id_ for id_ in tasks if id_ not in train)
     problem = Problem(runbooks.parse(SEED), train, validation, options=options)

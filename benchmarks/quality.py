@@ -125,9 +125,7 @@ def _changed(random_seed: int, noise: float) -> bool:
     work = catalogue.pure_noise(random_seed, noise, CANDIDATES)
     options = Options(
         random_seed=random_seed,
-        rounds=1,
         wave=1,
-        sample=12,
         patience=1000,
         max_failures=1,
     )

@@ -21,14 +21,14 @@ class Planned(Struct, frozen=True):
     """How many calls a run makes at most: rollouts to `search` and to prove, and reflections.
 
     `trying` are the rollouts until one candidate is validated, and those that are kept for the proof (also in
-    a dry run); `rounds` are those of reflection for which the search's rollouts are enough.
+    a dry run); `waves` are those of reflection for which the search's rollouts are enough.
     """
 
     search: int
     proof: int
     reflections: int
     trying: int
-    rounds: int
+    waves: int
 
 
 class KnownCalls(Struct, frozen=True):
@@ -100,8 +100,8 @@ def expected(ready: Ready, planned: Planned, earlier: Earlier) -> Expected:
       more than it, and what its last ask cost more than was expected of it (`Driver`).
     - Seconds of wall clock: asks go one after the other, and `width` calls of an ask at once; those of the
       offline pair answer one by one, whatever the width. An ask of the search is of as many rollouts as there
-      are validation tasks, or train tasks in a sample; or of reflections, that are spread over all `rounds`
-      (`Options.wave` in each at most). The search takes at most `budget.minutes`. Start, checks and git are
+      are validation or train tasks; or of reflections, that are spread over all `waves` (`Options.wave` in
+      each at most). The search takes at most `budget.minutes`. Start, checks and git are
       not in it.
     """
     budget = ready.job.settings.budget
@@ -131,7 +131,7 @@ def _roles(ready: Ready, planned: Planned, earlier: Earlier) -> tuple[_Role, _Ro
     job, problem, rubric = ready.job, ready.problem, ready.dossier.rubric
     agent, reflector = (who.name != "offline" for who in (job.agent, job.reflector))
     width, rollouts = job.settings.width, planned.search + planned.proof
-    together = max(len(problem.validation), min(problem.options.sample, len(problem.train)))
+    together = max(len(problem.validation), len(problem.train))
 
     def rolling(calls: Calls, *, model: bool, times: int) -> _Role:
         at_once = width if model else 1
@@ -139,8 +139,8 @@ def _roles(ready: Ready, planned: Planned, earlier: Earlier) -> tuple[_Role, _Ro
         return _Role(calls, model, rollouts, turns, math.ceil(planned.proof / at_once), times)
 
     judged = len(rubric.judged) * rubric.judge.votes if ready.judge and rubric.judge else 0
-    a_round = min(problem.options.wave, math.ceil(planned.reflections / planned.rounds))
-    turns = _turns(min(planned.reflections, planned.rounds * a_round), a_round, width if reflector else 1)
+    a_wave = min(problem.options.wave, math.ceil(planned.reflections / planned.waves))
+    turns = _turns(min(planned.reflections, planned.waves * a_wave), a_wave, width if reflector else 1)
     return (
         rolling(earlier.agent, model=agent, times=1),
         rolling(earlier.judge, model=True, times=judged),

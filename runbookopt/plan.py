@@ -89,14 +89,13 @@ def plan(ready: Ready, earlier: Earlier) -> Plan:
     said here is at most three times what the run has used of what ended it:
 
     - Rollouts of the search: what ends it is one ask that did not fit, of at most as many rollouts as there
-      are validation tasks, or train tasks in a sample (`Options.sample`), whichever are more. Every run
-      begins with the seed on all of validation and such a sample, so that it has used (charged or free) as
-      many as that ask by then, and the search's part and the free ones together are less than twice what was
-      used. (Of what was charged alone, the search's part is at most three times as much where it is at least
-      1.5 times that many tasks.) Where even this beginning does not fit, only what is charged of it counts
-      here.
-    - Reflections: a round asks for at most two thirds of all that a run may make (`preparation`), so that it
-      has made a third where the next round does not fit.
+      are validation or train tasks, whichever are more. Every run begins with the seed on all of both, so
+      that it has used (charged or free) as many as that ask by then, and the search's part and the free ones
+      together are less than twice what was used. (Of what was charged alone, the search's part is at most
+      three times as much where it is at least 1.5 times that many tasks.) Where even this beginning does not
+      fit, only what is charged of it counts here.
+    - Reflections: a wave asks for at most two thirds of all that a run may make (`preparation`), so that it
+      has made a third where the next wave does not fit.
 
     Tokens, dollars and seconds are estimates, and as good as earlier calls are like those of the run
     (`expected`). But whatever calls cost, a run charges at most `budget.usd` and what its last ask cost more
@@ -130,30 +129,28 @@ def plan(ready: Ready, earlier: Earlier) -> Plan:
 def _beginning(ready: Ready) -> int:
     """Give the rollouts that every search begins with: today's runbook on validation, then on train."""
     problem = ready.problem
-    free = len(problem.train) - _unknown(problem, problem.train)
-    learned = min(problem.options.learned, len(problem.train))
-    return _unknown(problem, problem.validation) + max(0, learned - free)
+    return _unknown(problem, (*problem.validation, *problem.train))
 
 
 def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
     return sum(task not in problem.free for task in tasks)
 
 
-def _a_wave(problem: Problem) -> int:
-    """Give the rollouts that one candidate takes: on a sample of train, then on validation."""
-    return min(problem.options.sample, len(problem.train)) + len(problem.validation)
-
-
 def _planned(ready: Ready, search: int, proof: int, reflections: int) -> Planned:
-    a_wave, begins = _a_wave(ready.problem), _beginning(ready)
-    waves = max(1, math.ceil((search - begins) / a_wave))
-    rounds = waves * ready.problem.options.rounds
-    return Planned(search, proof, reflections, trying=begins + a_wave + ready.reserved, rounds=rounds)
+    """Count waves as long as each candidate is the best so far: on validation, and on train to learn from."""
+    problem, begins = ready.problem, _beginning(ready)
+    waves = max(1, math.ceil((search - begins) / (len(problem.validation) + len(problem.train))))
+    return Planned(search, proof, reflections, trying=_needed(ready), waves=waves)
+
+
+def _needed(ready: Ready) -> int:
+    """Give the rollouts until one candidate is validated, and those kept for the proof."""
+    return _beginning(ready) + len(ready.problem.validation) + ready.reserved
 
 
 def _too_few(ready: Ready) -> tuple[str, ...]:
     """Warn where no candidate can ever be better."""
-    needed = _beginning(ready) + _a_wave(ready.problem) + ready.reserved
+    needed = _needed(ready)
     if needed <= ready.job.settings.budget.rollouts:
         return ()
     return (f"too few rollouts to try one candidate: raise budget.rollouts well above {needed}",)

@@ -236,7 +236,7 @@ def _reflections(settings: Settings) -> int:
     rollout.
     """
     budget = settings.budget
-    least = Options().wave * (Options().rounds + settings.patience)
+    least = Options().wave * (1 + settings.patience)
     return budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
 
 

@@ -228,12 +228,10 @@ WAYS = ("teaches", "teaches", "teaches all", "repeats", "refuses")
 OPTIONS = st.builds(
     Options,
     random_seed=st.integers(0, 1000),
-    rounds=st.integers(1, 3),
     wave=st.integers(1, 6),
     minibatch=st.integers(1, 3),
     passing=st.integers(0, 3),
-    learned=st.integers(1, 8),
-    sample=st.integers(1, 8),
+    contrast=st.integers(0, 3),
     remembered=st.integers(0, 6),
     patience=st.integers(1, 4),
     max_failures=st.integers(1, 6),
@@ -241,6 +239,8 @@ OPTIONS = st.builds(
     grouped=st.booleans(),
     crossed=st.booleans(),
     apart=st.integers(1, 4),
+    every=st.booleans(),
+    waits=st.floats(0, 1),
 )
 CUTS = st.lists(
     st.builds(Cut, st.integers(0, 500), st.sampled_from([KeyboardInterrupt, CutError]), WIDTHS),

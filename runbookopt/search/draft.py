@@ -1,4 +1,4 @@
-"""A candidate on its way into the pool, and how a round's edits become one."""
+"""A candidate on its way into the pool, and how a wave's edits become one."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -11,14 +11,16 @@ from runbookopt.search.asks import Candidate, Proposal, Reflection, Tried
 from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.known import Known
 from runbookopt.search.pool import Edit
+from runbookopt.search.problem import Minibatch
 from runbookopt.search.reflection import difference, forbids
 
 
 class Trial(Struct, frozen=True, dict=True):
-    """A proposal, and what its reflector was shown."""
+    """A proposal, what its reflector was shown, and which failures it is for."""
 
     proposal: Proposal
     ask: Reflection
+    batch: Minibatch
 
     @cached_property
     def change(self) -> str:
@@ -45,44 +47,40 @@ class Draft(Struct, frozen=True):
     candidate: Candidate
     trials: tuple[Trial, ...] = ()
 
-    @property
-    def tried(self) -> tuple[Tried, ...]:
-        """Its edits, as the next round's reflections are shown them."""
-        return tuple(trial.tried("part of the text as it stands") for trial in self.trials)
 
+def crossed(known: Known, parent: int, trials: Sequence[Trial]) -> Draft:
+    """Combine edits of a member into one draft; where all are too much, those go that are needed least.
 
-def crossed(known: Known, draft: Draft, trials: Sequence[Trial]) -> Draft:
-    """Combine edits of a draft into one; where all are too much, those go that are needed least.
-
-    The same draft is given back where nothing is left.
+    It is the member itself where nothing is left.
     """
-    runbook = known.runbook(draft.candidate)
+    candidate = known.pool.members[parent].candidate
+    runbook = known.runbook(candidate)
     kept = _needed_first(trials)
     while kept:
         text = _combined(runbook, kept)
         too_much = len(text) > known.limits.characters or (len(kept) > 1 and not known.options.crossed)
         if not too_much and not forbids(runbook, text):
-            return Draft(draft.parent, Candidate(text), (*draft.trials, *kept))
-        known.remember(draft.parent, kept.pop().tried("dropped: with the others it was too much"))
-    return draft
+            return Draft(parent, Candidate(text), tuple(kept))
+        known.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
+    return Draft(parent, candidate)
 
 
 def _needed_first(trials: Iterable[Trial]) -> list[Trial]:
     """Order edits by how many failures each was made from that none before it was."""
-    left = sorted(trials, key=lambda trial: (-len(trial.ask.failing), trial.proposal.text))
+    left = sorted(trials, key=lambda trial: (-len(trial.batch.failing), trial.proposal.text))
     ordered: list[Trial] = []
     covered: set[str] = set()
     while left:
-        fresh = [sum(shown.task not in covered for shown in trial.ask.failing) for trial in left]
+        fresh = [sum(task not in covered for task in trial.batch.failing) for trial in left]
         ordered.append(left.pop(fresh.index(max(fresh))))
-        covered.update(shown.task for shown in ordered[-1].ask.failing)
+        covered.update(ordered[-1].batch.failing)
     return ordered
 
 
 def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
     rewrites: dict[str, list[Rewrite]] = {}
     for trial in trials:
-        rewrite = Rewrite(trial.proposal.text, len(trial.ask.failing))
+        rewrite = Rewrite(trial.proposal.text, len(trial.batch.failing))
         rewrites.setdefault(trial.proposal.component, []).append(rewrite)
     texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
     return runbooks.replace(runbook, texts)

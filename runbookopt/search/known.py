@@ -48,20 +48,6 @@ class Known:
         known = self._attempts.get(candidate.digest, {})
         return {task: known[task] for task in tasks if task in known}
 
-    def widened(
-        self, candidate: Candidate, tasks: Sequence[str], among: Sequence[str], most: int
-    ) -> tuple[str, ...]:
-        """Give more tasks to try a candidate on, drawn by chance; the same where there are no more.
-
-        The first are all that it is known on, filled up to `most`; then come `most` more each time. Where all
-        are taken no chance is drawn: so a run that has to pay for the seed's verdicts goes the way of one
-        that has them.
-        """
-        first = tuple(tasks) or tuple(self.attempts(candidate, among))
-        rest = [task for task in among if task not in set(first)]
-        wanted = most if tasks else max(0, most - len(first))
-        return (*first, *(rest if wanted >= len(rest) else self.rng.sample(rest, wanted)))
-
     # Edits ----------------------------------------------------------------------------------------------
 
     def remember(self, parent: int, tried: Tried) -> None:
@@ -81,7 +67,7 @@ class Known:
         return tuple(self._tried)
 
     def lately(self, parent: int) -> tuple[Tried, ...]:
-        """Give the last edits tried on a member and on what it was made from, no fewer than are shown."""
+        """Give the last edits tried on a member and on what it was made from, as many as are shown."""
         found: list[Tried] = []
         line = [parent]
         for number in line:
@@ -89,7 +75,7 @@ class Known:
             if len(found) >= self.options.remembered:
                 break
             line += self.pool.members[number].parents
-        return tuple(found)
+        return tuple(found[max(0, len(found) - self.options.remembered) :])
 
     # Texts and minibatches ------------------------------------------------------------------------------
 
@@ -97,46 +83,94 @@ class Known:
         """Give a candidate as a runbook."""
         return runbooks.reparse(self.problem.seed, candidate.text)
 
-    def minibatches(self, attempts: Mapping[str, Attempt], *, twice: bool = False) -> list[Minibatch]:
+    def minibatches(self, attempts: Mapping[str, Attempt]) -> list[Minibatch]:
         """Divide the failures among train attempts into minibatches, the kinds with most failures first.
 
-        To each comes a sample of what passes. `twice` adds each once more, in another order and beside
-        others that pass, if all of that fits into a wave: a second opinion on the same evidence.
+        To each come samples of what passes, and of what passes in this respect and fails in another.
         """
-        chunks = self._chunks(attempts)
-        if twice and 2 * len(chunks) <= self.options.wave:
-            chunks += self._chunks(attempts)
         passing = [task for task, attempt in attempts.items() if attempt.passed]
         few = min(self.options.passing, len(passing))
-        batches = [
-            Minibatch(chunk, tuple(self.rng.sample(passing, few))) for chunk in chunks[: self.options.wave]
-        ]
-        return list(dict.fromkeys(batches))  # the same evidence once more is no second opinion
+        batches = []
+        for failing in self._chunks(attempts)[: self.options.wave]:
+            shown = tuple(self.rng.sample(passing, few))
+            batches.append(Minibatch(failing, self._contrast(attempts, failing), shown))
+        return batches
 
     def _chunks(self, attempts: Mapping[str, Attempt]) -> list[tuple[str, ...]]:
         """Cut each kind of failure, shuffled, into chunks; each kind has its turn."""
-        kinds: dict[str, list[str]] = {}
         size = self.options.minibatch
-        for task, kind in self._kinds(attempts).items():
-            kinds.setdefault(kind, []).append(task)
         cut = []
-        for tasks in sorted(kinds.values(), key=lambda tasks: (-len(tasks), tasks)):
+        for tasks in self._pressing(self._kinds(attempts)):
             self.rng.shuffle(tasks)
             cut.append([tuple(tasks[at : at + size]) for at in range(0, len(tasks), size)])
         return [chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk]
 
-    def _kinds(self, attempts: Mapping[str, Attempt]) -> dict[str, str]:
-        """Give the kind of each failure: its mode that a person named, else the first criterion's feedback.
+    def _kinds(self, attempts: Mapping[str, Attempt]) -> dict[str, list[str]]:
+        """Give the failures by kind: the mode that a person named, else the feedback of a criterion.
 
-        Feedback that too few of them share joins what expected the same, whatever was got instead: chance
-        makes many such, and a kind of one teaches little.
+        What fails several criteria is of several kinds: those that are the first of some failure. (A
+        criterion that never fails but with one before it has no lesson of its own.) Feedback that too few of
+        them share joins what expected the same, whatever was got instead: chance makes many such, and a kind
+        of one teaches little.
         """
-        failing = {task: attempt.feedback[0] for task, attempt in attempts.items() if attempt.failed}
-        if not self.options.grouped:
-            return dict.fromkeys(failing, "")
-        alike = Counter(failing.values())
-        return {
-            task: self.problem.modes.get(task)
-            or (told if alike[told] >= self.options.apart else told.partition(GOT)[0])
-            for task, told in failing.items()
+        options, modes = self.options, self.problem.modes
+        failing = {task: attempt.feedback for task, attempt in attempts.items() if attempt.failed}
+        if not options.grouped:
+            return {"": list(failing)}
+        counted = {task: told if options.every else told[:1] for task, told in failing.items()}
+        alike = Counter(line for told in counted.values() for line in told)
+        kinds_of = {
+            task: [line if alike[line] >= options.apart else _expected(line) for line in told]
+            for task, told in counted.items()
         }
+        firsts = {kinds[0] for kinds in kinds_of.values()}
+        found: dict[str, list[str]] = {}
+        for task, kinds in kinds_of.items():
+            named = modes.get(task)
+            for kind in [named] if named else dict.fromkeys(kind for kind in kinds if kind in firsts):
+                found.setdefault(kind, []).append(task)
+        return found
+
+    def _pressing(self, kinds: Mapping[str, list[str]]) -> list[list[str]]:
+        """Give the kinds to reflect on now, largest first.
+
+        A small one waits where all of its failures are of larger ones too: mending these may mend it, and the
+        room in the runbook goes to what fails most.
+        """
+        largest = max(map(len, kinds.values()), default=0)
+        pressing, covered = [], set[str]()
+        for tasks in sorted(kinds.values(), key=lambda tasks: (-len(tasks), tasks)):
+            if len(tasks) >= self.options.waits * largest or not covered.issuperset(tasks):
+                pressing.append(tasks)
+                covered.update(tasks)
+        return pressing
+
+    def _contrast(self, attempts: Mapping[str, Attempt], failing: Sequence[str]) -> tuple[str, ...]:
+        """Draw failures that meet the criteria which all of a minibatch fail: a lesson may not reach there.
+
+        Nothing is expected as often among them as in the minibatch, for that is the lesson.
+        """
+        common = set[str].intersection(*(_criteria(attempts[task]) for task in failing))
+        other = [
+            task
+            for task, attempt in attempts.items()
+            if common and attempt.failed and not common & _criteria(attempt)
+        ]
+        self.rng.shuffle(other)
+        found: list[str] = []
+        expected: Counter[str] = Counter()
+        for task in other:
+            told = [_expected(line) for line in attempts[task].feedback]
+            if len(found) < self.options.contrast and all(expected[one] < len(failing) - 1 for one in told):
+                found.append(task)
+                expected.update(told)
+        return tuple(found)
+
+
+def _expected(line: str) -> str:
+    """Give a line of feedback without what came instead of the expected."""
+    return line.partition(GOT)[0]
+
+
+def _criteria(attempt: Attempt) -> set[str]:
+    return {line.partition(": ")[0] for line in attempt.feedback}

@@ -1,6 +1,6 @@
 """The search: reflective evolution of a runbook (GEPA, arXiv 2507.19457) as a generator of asks."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
 
-VERSION = 5
+VERSION = 6
 """Part of a run's id: another version of the search takes another path."""
 
 T = TypeVar("T")
@@ -58,54 +58,37 @@ def search(problem: Problem) -> Asking[Found]:
 
 
 def _evolve(known: Known, parent: int) -> Asking[Draft]:
-    """Make a candidate from a member of the pool, in rounds of reflection and crossover.
+    """Make a candidate from a member of the pool: reflect on what it fails on train, and cross the edits.
 
-    All of a round's edits go into one text untried: what the next round of reflection finds wrong with it
-    costs less than trying each of them. Between rounds it is tried on train, to learn from.
+    They go into one text untried: to validate that costs less than to try each of them.
     """
-    options, draft = known.options, Draft(parent, known.pool.members[parent].candidate)
-    tasks = yield from _try(known, draft.candidate, tuple(known.problem.train), options.learned)
-    for number in range(options.rounds):
-        trials = yield from _reflect(known, draft, tasks)
-        before, draft = draft, crossed(known, draft, trials)
-        if draft is before or number == options.rounds - 1 or known.broken:
-            break
-        tasks = yield from _try(known, draft.candidate, tasks, options.sample)
-    return draft
+    yield from _roll(known, known.pool.members[parent].candidate, known.problem.train)
+    trials = yield from _reflect(known, parent)
+    return crossed(known, parent, trials)
 
 
-def _try(known: Known, candidate: Candidate, among: Sequence[str], most: int) -> Asking[tuple[str, ...]]:
-    """Roll a candidate out on a sample of tasks, on more where none of it fails, and give the tasks."""
-    tasks: tuple[str, ...] = ()
-    while True:
-        before, tasks = tasks, known.widened(candidate, tasks, among, most)
-        yield from _roll(known, candidate, tasks)
-        if tasks == before or any(one.failed for one in known.attempts(candidate, tasks).values()):
-            return tasks
-
-
-def _reflect(known: Known, draft: Draft, tasks: Sequence[str]) -> Asking[list[Trial]]:
-    """Reflect on the draft's failures; what may not be tried is remembered as rejected, at no rollout."""
-    runbook, attempts = known.runbook(draft.candidate), known.attempts(draft.candidate, tasks)
-    batches = known.minibatches(attempts, twice=known.options.twice and draft.candidate == known.seed)
+def _reflect(known: Known, parent: int) -> Asking[list[Trial]]:
+    """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout."""
+    candidate = known.pool.members[parent].candidate
+    runbook, attempts = known.runbook(candidate), known.attempts(candidate, known.problem.train)
+    batches = known.minibatches(attempts)
     if not batches:
-        _end_if_solved(known, draft)
+        _end_if_solved(known, parent)
         return []
-    lineage = (*known.lately(draft.parent), *draft.tried)
-    lineage = lineage[max(0, len(lineage) - known.options.remembered) :]
+    lineage = known.lately(parent)
     asks = tuple(reflection(known, runbook, attempts, batch, lineage) for batch in batches)
     reply = yield from _ask(Ask(reflections=asks))
     trials: list[Trial] = []
-    for ask, answer in zip(asks, reply.reflections, strict=True):
+    for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):
         if isinstance(answer, ReflectionFailure):
             known.fail(answer)
             continue
         known.failures_in_a_row = 0
-        trial, why = Trial(answer, ask), objection(known, runbook, answer)
+        trial, why = Trial(answer, ask, batch), objection(known, runbook, answer)
         if why is None:
             trials.append(trial)
         else:
-            known.remember(draft.parent, trial.tried(f"rejected without a rollout: {why}"))
+            known.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
         known.proposed.add((answer.component, answer.text))
     return trials
 
@@ -153,10 +136,9 @@ def _ask(ask: Ask) -> Asking[Reply]:
     return reply
 
 
-def _end_if_solved(known: Known, draft: Draft) -> None:
-    """End where neither train nor validation has a failure left; the draft may still enter the pool."""
-    scored = known.pool.members[draft.parent].validation.values()
-    if not draft.trials and not any(attempt.failed for attempt in scored):
+def _end_if_solved(known: Known, parent: int) -> None:
+    """End where neither train nor validation has a failure left."""
+    if not any(attempt.failed for attempt in known.pool.members[parent].validation.values()):
         raise _Ended("every task is solved")
 
 

@@ -16,26 +16,24 @@ COPIED_WORDS = 8
 class Options(Struct, frozen=True):
     """How the search goes about it: every idea of it can be switched off here, to measure what it is worth.
 
-    `rounds`: of reflection and crossover before a candidate is validated, each but the last tried on train
-    alone; `wave`: reflections a round at most; `minibatch` and `passing`: failing and passing tasks shown to
-    each; `learned` and `sample`: train tasks that a parent and a draft are tried on; `remembered`: earlier
-    edits shown; `patience`: waves without a better frontier before it ends; `max_failures`: failed
-    reflections in a row before it ends; `share` and `characters`: the growth cap, the larger of that share of
-    the seed's length and that many characters; `doubt`: see `choice.choose`.
+    `wave`: reflections at once, at most; `minibatch`, `contrast`, `passing`: failures of one kind, failures
+    in another respect alone, and passing tasks shown to each, at most; `remembered`: earlier edits shown;
+    `patience`: waves without a better frontier before it ends; `max_failures`: failed reflections in a row
+    before it ends; `share` and `characters`: the growth cap, the larger of that share of the seed's length
+    and that many characters; `doubt`: see `choice.choose`.
 
-    `grouped`: a minibatch holds one kind of failure, else failures at random; `apart`: so many failures with
-    the same feedback make a kind of their own; `twice`: the first round gets a second opinion on all of
-    today's failures where a wave has room for it; `crossed`: all edits of a round are combined, else the one
+    `grouped`: a minibatch holds one kind of failure, else failures at random; `every`: what fails several
+    criteria is of a kind for each of them, else for the first; `apart`: so many failures with the same
+    feedback make a kind of their own; `waits`: a kind with less than this share of the largest one's failures
+    waits where all of them are of larger kinds too; `crossed`: all edits of a wave are combined, else the one
     from most failures is taken alone.
     """
 
     random_seed: int = 0
-    rounds: int = 2
     wave: int = 24
     minibatch: int = 12
+    contrast: int = 12
     passing: int = 18
-    learned: int = 100
-    sample: int = 60
     remembered: int = 24
     patience: int = 3
     max_failures: int = 5
@@ -43,8 +41,9 @@ class Options(Struct, frozen=True):
     characters: int = 3000
     doubt: float = 0.09  # at .1 something else than the seed came of pure noise in 66 of 600 runs
     grouped: bool = True
+    every: bool = True
     apart: int = 2
-    twice: bool = True
+    waits: float = 0.5
     crossed: bool = True
 
 
@@ -63,9 +62,10 @@ class Problem(Struct, frozen=True):
 
 
 class Minibatch(Struct, frozen=True):
-    """Train tasks of one kind of failure, and some that pass, by id."""
+    """Train tasks of one kind of failure, some that fail in another respect, and some that pass, by id."""
 
     failing: tuple[str, ...]
+    contrast: tuple[str, ...]
     passing: tuple[str, ...]
 
 

@@ -33,7 +33,7 @@ def reflection(
     return Reflection(
         candidate=Candidate(runbook.text),
         components=tuple(Component(part.id, part.heading, part.text) for part in runbook.components),
-        failing=tuple(show(task) for task in batch.failing),
+        failing=tuple(show(task) for task in (*batch.failing, *batch.contrast)),
         passing=tuple(show(task) for task in batch.passing),
         lineage=lineage,
         length_budget=known.limits.characters,

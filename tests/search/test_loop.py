@@ -52,12 +52,8 @@ def test_the_seed_is_scored_first_and_what_is_free_is_never_asked(lessons: Modul
     assert heard.found.ended == "every task is solved"
 
 
-@pytest.mark.parametrize("rounds", [1, 2])
-@pytest.mark.parametrize("sample", [3, 60])
-def test_nothing_is_asked_twice_and_no_ask_is_larger_than_a_split(
-    lessons: ModuleType, sample: int, rounds: int
-) -> None:
-    problem = lessons.of_train(range(20), sample=sample, rounds=rounds, wave=24)
+def test_nothing_is_asked_twice_and_no_ask_is_larger_than_a_split(lessons: ModuleType) -> None:
+    problem = lessons.of_train(range(20), wave=24)
     for seed in range(5):
         heard = lessons.run(lessons.teaching, lessons.optioned(problem, random_seed=seed))
         rollouts = [(rollout.candidate.digest, rollout.task) for rollout in heard.rollouts]
@@ -122,7 +118,7 @@ def test_of_failures_that_are_too_many_the_first_is_named(lessons: ModuleType) -
         turn = next(numbers)
         return lessons.teaching(asked) if turn == 1 else ReflectionFailure("refused", f"number {turn}")
 
-    heard = lessons.run(reflect, lessons.optioned(max_failures=1, rounds=1))
+    heard = lessons.run(reflect, lessons.optioned(max_failures=1))
     assert heard.found.ended == "1 reflections failed in a row; the last one, refused: number 0"
 
 
@@ -159,7 +155,7 @@ def test_a_wave_that_moves_the_frontier_gives_new_patience(lessons: ModuleType) 
     numbers = count()
     heard = lessons.run(  # every second wave teaches
         lambda asked: lessons.teaching(asked) if next(numbers) % 2 else lessons.REFUSED,
-        lessons.optioned(wave=1, rounds=1, patience=2, doubt=1.0),
+        lessons.optioned(wave=1, patience=2, doubt=1.0),
     )
     assert heard.found.ended == "every task is solved"
 
@@ -173,7 +169,7 @@ def test_without_train_failures_there_is_nothing_to_reflect_on(lessons: ModuleTy
 def test_what_is_returned_is_what_the_pool_gives_at_that_doubt(lessons: ModuleType) -> None:
     for doubt in (0.0, 1.0):
         problem = lessons.optioned(doubt=doubt, patience=1)
-        found = lessons.run(problem=replace(problem, train={"t3": "where", "t21": "when"})).found
+        found = lessons.run(problem=replace(problem, train={"t3": "where"})).found
         choice = choose(found.pool, doubt=doubt)
         assert (found.chosen, found.expected) == (choice.number, choice.expected)
         assert bool(found.chosen) == (doubt > 0)
@@ -184,7 +180,7 @@ def test_what_is_returned_is_what_the_pool_gives_at_that_doubt(lessons: ModuleTy
 def test_a_search_that_is_stopped_at_any_ask_returns_what_it_has(
     lessons: ModuleType, cut: int, why: str, small: bool
 ) -> None:
-    problem = lessons.optioned(sample=4, doubt=1.0) if small else lessons.PROBLEM
+    problem = lessons.optioned(wave=1, doubt=1.0) if small else lessons.PROBLEM
     whole, heard = lessons.run(problem=problem), lessons.run(problem=problem, cut=cut, why=why)
     assert heard.asks == whole.asks[: cut + 1]
     assert heard.found.pool == whole.found.pool[: len(heard.found.pool)]
@@ -230,7 +226,7 @@ def test_whatever_is_proposed_only_what_an_edit_may_do_is_ever_tried(
         assert len(candidate.text) <= len(lessons.TEXT) + 3000
 
 
-@pytest.mark.parametrize("options", [{}, {"rounds": 1}, {"characters": 60, "share": 0.0}])
+@pytest.mark.parametrize("options", [{}, {"characters": 60, "share": 0.0}])
 def test_all_that_is_proposed_is_remembered_once(lessons: ModuleType, options: dict[str, object]) -> None:
     for seed in range(4):
         heard = lessons.run(problem=lessons.of_train(range(30), random_seed=seed, **options))

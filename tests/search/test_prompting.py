@@ -210,7 +210,7 @@ def test_an_earlier_guess_of_the_fence_gives_another_fence() -> None:
 
 
 def test_what_asks_of_a_wave_share_stands_before_what_differs(lessons: ModuleType) -> None:
-    heard = lessons.run(problem=lessons.of_train(range(30), rounds=2, wave=6))
+    heard = lessons.run(problem=lessons.of_train(range(30), wave=6))
     waves = [ask.reflections for ask in heard.asks if len(ask.reflections) > 1]
     assert any(one.lineage for wave in waves for one in wave)
     for wave in waves:

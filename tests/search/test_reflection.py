@@ -1,17 +1,12 @@
-from collections import Counter
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
-from runbookopt.search.asks import Attempt, Proposal, Reflection
+from runbookopt.search.asks import Attempt, Rollout
 from runbookopt.search.known import Known
 from runbookopt.search.reflection import difference
-
-if TYPE_CHECKING:
-    from tests.search.lessons import Heard
 
 OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
 LONG = "my neighbour took the parcel in and has now gone on holiday"
@@ -43,31 +38,6 @@ def test_a_reflection_shows_what_this_candidate_did_and_all_that_may_be_rewritte
         parts = runbooks.reparse(lessons.PROBLEM.seed, asked.candidate.text).components
         assert [one.text for one in asked.components] == [part.text for part in parts]
         assert {one.id for one in asked.components} == {"preamble", "lessons"}
-
-
-def shown_in_waves(heard: "Heard") -> list[Counter[str]]:
-    """Give how many reflectors each failure is shown to, wave by wave."""
-    waves = (ask.reflections for ask in heard.asks if ask.reflections)
-    return [Counter(one.task for asked in wave for one in asked.failing) for wave in waves]
-
-
-def test_a_wave_with_room_has_a_second_opinion_on_all_of_todays_failures(lessons: ModuleType) -> None:
-    first, *later = shown_in_waves(lessons.run(problem=lessons.of_train(range(20), minibatch=10, wave=4)))
-    assert set(first.values()) == {2}
-    assert {count for shown in later for count in shown.values()} == {1}
-
-
-@pytest.mark.parametrize("options", [{"wave": 3}, {"wave": 4, "twice": False}])
-def test_no_failure_is_shown_twice_where_not_all_can_be(
-    lessons: ModuleType, options: dict[str, object]
-) -> None:
-    waves = shown_in_waves(lessons.run(problem=lessons.of_train(range(20), minibatch=10, **options)))
-    assert {count for shown in waves for count in shown.values()} == {1}
-
-
-def test_the_same_failures_beside_the_same_passes_are_shown_once(lessons: ModuleType) -> None:
-    first, *_ = shown_in_waves(lessons.run(problem=lessons.of_train((0, 1), wave=4)))
-    assert first == {"t0": 1, "t1": 1}
 
 
 def test_each_kind_has_its_turn_and_the_one_with_most_failures_comes_first(lessons: ModuleType) -> None:
@@ -102,18 +72,82 @@ def test_feedback_that_nobody_shares_joins_what_expected_the_same(lessons: Modul
     assert [sorted(batch.failing) for batch in batches] == [["t-0", "t-1"], ["t-2", "t-3"], ["t-4"]]
 
 
-def test_where_all_is_too_much_the_second_opinion_goes_before_the_only_edit_of_another_failure(
-    lessons: ModuleType,
-) -> None:
-    def reflect(asked: Reflection) -> Proposal:
-        numbers = [lessons.number(one.task) for one in asked.failing]
-        return lessons.teach(asked, *sorted(numbers), more=f" {numbers[0]}")
+def test_what_fails_several_criteria_is_of_several_kinds(lessons: ModuleType) -> None:
+    told = {"t-0": ("a", "b"), "t-1": ("a", "c"), "t-2": ("b",), "t-3": ("b", "a"), "t-4": ("b",)}
+    for every, kinds in ((True, ["0123"[:2] + "3", "0234"]), (False, ["01", "234"])):
+        known = Known(lessons.optioned(minibatch=9, every=every, apart=1))
+        batches = known.minibatches({task: failing_in(*of) for task, of in told.items()})
+        assert sorted("".join(sorted(one[-1] for one in batch.failing)) for batch in batches) == kinds
 
-    room = 4 * len("- This is lesson 0. 0\n")  # for three lessons of one kind and one of the other
-    told = lessons.of_train((0, 2, 4, 1), minibatch=3, rounds=1, wave=4, patience=1, characters=room, share=0)
-    heard = lessons.run(reflect, told)
-    assert [len(asked.failing) for asked in heard.asks[2].reflections] == [3, 1, 3]
-    assert sorted(len(edit.shown) for edit in heard.found.pool[1].edits) == [1, 3]
+
+def test_a_criterion_that_fails_only_behind_another_makes_no_kind(lessons: ModuleType) -> None:
+    known = Known(lessons.optioned(minibatch=9))
+    batches = known.minibatches({f"t-{number}": failing_in("a", "b") for number in range(4)})
+    assert [sorted(batch.failing) for batch in batches] == [["t-0", "t-1", "t-2", "t-3"]]
+
+
+@pytest.mark.parametrize(("waits", "small"), [(0.0, True), (0.5, False)])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_small_kind_waits_where_larger_ones_have_all_of_its_failures(
+    lessons: ModuleType, waits: float, *, small: bool, alone: bool
+) -> None:
+    attempts = {f"t-{number}": failing_in("a") for number in range(6)} | {"t-6": failing_in("b", "a")}
+    if alone:
+        attempts["t-7"] = failing_in("b")
+    known = Known(lessons.optioned(minibatch=9, waits=waits, apart=1))
+    first, *rest = known.minibatches(attempts)
+    assert len(first.failing) == 7
+    assert [len(batch.failing) for batch in rest] == ([1 + alone] if small or alone else [])
+
+
+@pytest.mark.parametrize("contrast", [0, 1, 4])
+def test_beside_a_kind_stand_failures_that_meet_its_criterion(lessons: ModuleType, contrast: int) -> None:
+    attempts = {f"a-{number}": failing_in("a") for number in range(3)}
+    attempts |= {f"b-{number}": failing_in("b") for number in range(5)}
+    attempts |= {f"c-{number}": failing_in("c", "a") for number in range(5)}
+    known = Known(lessons.optioned(minibatch=9, contrast=contrast))
+    (drawn,) = (batch.contrast for batch in known.minibatches(attempts) if "a-0" in batch.failing)
+    assert {task[0] for task in drawn} <= {"b"}  # c fails it too
+    assert len(set(drawn)) == contrast
+
+
+def test_nothing_is_expected_as_often_in_contrast_as_in_the_kind(lessons: ModuleType) -> None:
+    attempts = {f"a-{number}": failing_in("a") for number in range(3)}
+    attempts |= {f"b-{number}": failing_in("b") for number in range(5)}
+    batches = Known(lessons.optioned(minibatch=9, contrast=12)).minibatches(attempts)
+    assert [len(batch.contrast) for batch in batches] == [3, 2]
+
+
+def test_a_reflector_is_shown_the_contrast_behind_the_failures_of_its_kind(lessons: ModuleType) -> None:
+    def judge(rollout: Rollout) -> Attempt:
+        criterion = "ab"[lessons.number(rollout.task) % 2]
+        return replace(lessons.scored(rollout, 0.0), feedback=(f"{criterion}: expected x, got y",))
+
+    heard = lessons.run(problem=lessons.optioned(contrast=1), judge=judge)
+    for asked in heard.asks[2].reflections:
+        *own, other = (one.feedback for one in asked.failing)
+        assert len(own) == 2
+        assert set(own) != {other}
+    assert heard.asks[2].reflections
+
+
+def failing_in(*criteria: str) -> Attempt:
+    return Attempt("t", "", 0.0, {"accuracy": 0.0}, tuple(f"{one}: expected x, got y" for one in criteria))
+
+
+def test_where_all_is_too_much_the_edits_that_are_needed_least_go(lessons: ModuleType) -> None:
+    """Of three kinds the second has no failure of its own."""
+
+    def judge(rollout: Rollout) -> Attempt:
+        criteria = {"t0": "a", "t1": "ab", "t2": "ba", "t3": "a", "t4": "c", "v0": "a"}[rollout.task]
+        lines = tuple(f"{one}: expected x, got y" for one in criteria)
+        return replace(lessons.scored(rollout, 0.0), feedback=lines)
+
+    room = 2 * len("- This is lesson 0.\n")
+    told = lessons.of_train(range(5), minibatch=9, wave=4, patience=1, characters=room, share=0, contrast=0)
+    heard = lessons.run(problem=replace(told, validation=("v0",)), judge=judge)
+    assert [len(asked.failing) for asked in heard.asks[2].reflections] == [4, 2, 1]
+    assert sorted(len(edit.shown) for edit in heard.found.pool[1].edits) == [1, 4]
 
 
 def test_what_the_verifier_could_not_judge_is_not_reflected_on(lessons: ModuleType) -> None:
@@ -139,7 +173,7 @@ def test_a_reflector_is_told_how_long_the_whole_may_grow(
 def test_of_a_lineage_no_more_is_shown_than_is_asked_for(lessons: ModuleType) -> None:
     heard = lessons.run(lessons.saying("lessons", OWN), lessons.optioned(remembered=4, patience=5))
     assert max(len(asked.lineage) for asked in heard.reflections) == 4
-    learning = lessons.run(problem=lessons.of_train(range(30), remembered=4, rounds=3))
+    learning = lessons.run(problem=lessons.of_train(range(30), remembered=4))
     assert max(len(asked.lineage) for asked in learning.reflections) == 4
 
 
@@ -149,7 +183,7 @@ def test_nothing_is_remembered_where_nothing_is_asked_for(lessons: ModuleType) -
 
 
 def test_a_later_wave_is_told_what_became_of_the_edits_of_its_lineage(lessons: ModuleType) -> None:
-    heard = lessons.run(problem=lessons.of_train(range(30), rounds=1, doubt=1.0, random_seed=2))
+    heard = lessons.run(problem=lessons.of_train(range(30), doubt=1.0, random_seed=2))
     child = heard.found.pool[2]
     (first, *_) = [asked for asked in heard.reflections if asked.candidate == child.candidate]
     made = [*heard.found.pool[1].edits, *child.edits]
@@ -159,7 +193,7 @@ def test_a_later_wave_is_told_what_became_of_the_edits_of_its_lineage(lessons: M
 
 def test_edits_of_another_line_are_not_shown(lessons: ModuleType) -> None:
     for seed in range(5):
-        heard = lessons.run(problem=lessons.of_train(range(30), rounds=1, random_seed=seed))
+        heard = lessons.run(problem=lessons.of_train(range(30), random_seed=seed))
         pool = heard.found.pool
         for asked in heard.reflections:
             line = [next(n for n, one in enumerate(pool) if one.candidate == asked.candidate)]
