@@ -232,8 +232,7 @@ def _reflections(settings: Settings) -> int:
     """Give how many reflections a run may use, by default far more than its rollouts let it.
 
     (With the offline pair a search used 1 for 8 to 30 of its rollouts, over the works of the benchmarks.)
-    They have a budget of their own since a wave whose proposals all fail costs no
-    rollout.
+    They have a budget of their own since a wave whose proposals all fail costs no rollout.
     """
     budget = settings.budget
     least = Options().wave * (1 + settings.patience)
