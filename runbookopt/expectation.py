@@ -101,8 +101,7 @@ def expected(ready: Ready, planned: Planned, earlier: Earlier) -> Expected:
     - Seconds of wall clock: asks go one after the other, and `width` calls of an ask at once; those of the
       offline pair answer one by one, whatever the width. An ask of the search is of as many rollouts as there
       are validation or train tasks; or of reflections, that are spread over all `waves` (`Options.wave` in
-      each at most). The search takes at most `budget.minutes`. Start, checks and git are
-      not in it.
+      each at most). The search takes at most `budget.minutes`. Start, checks and git are not in it.
     """
     budget = ready.job.settings.budget
     *rolling, reflecting = _roles(ready, planned, earlier)

@@ -10,8 +10,8 @@ from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Candidate, Proposal, Reflection, Tried
 from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.known import Known
+from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.pool import Edit
-from runbookopt.search.problem import Minibatch
 from runbookopt.search.reflection import difference, forbids
 
 

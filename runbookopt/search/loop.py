@@ -9,6 +9,7 @@ from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Tri
 from runbookopt.search.choice import Choice, choose
 from runbookopt.search.draft import Draft, Trial, crossed
 from runbookopt.search.known import Known
+from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
@@ -71,7 +72,7 @@ def _reflect(known: Known, parent: int) -> Asking[list[Trial]]:
     """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout."""
     candidate = known.pool.members[parent].candidate
     runbook, attempts = known.runbook(candidate), known.attempts(candidate, known.problem.train)
-    batches = known.minibatches(attempts)
+    batches = minibatches(known.problem, attempts, known.rng)
     if not batches:
         _end_if_solved(known, parent)
         return []

@@ -61,14 +61,6 @@ class Problem(Struct, frozen=True):
     options: Options = Options()
 
 
-class Minibatch(Struct, frozen=True):
-    """Train tasks of one kind of failure, some that fail in another respect, and some that pass, by id."""
-
-    failing: tuple[str, ...]
-    contrast: tuple[str, ...]
-    passing: tuple[str, ...]
-
-
 class Limits(Struct, frozen=True):
     """What no proposal may do: grow the runbook beyond `characters`, or copy runs of words of one task.
 

@@ -26,7 +26,7 @@ from runbookopt.records import canonical
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Shown, Tried
 from runbookopt.usage import Message
 
-VERSION = 3
+VERSION = 4
 """Of the prompt and of how a reply is read: raised with every change, for answers are remembered by it."""
 
 FAILING, PASSING = 6_000, 1_500
@@ -49,8 +49,9 @@ like the failing ones come out right, also those that you have not seen.
 
 # How to go about it
 
-1. Find the one cause that explains most of the failing trajectories, and where the runbook gives rise to \
-it: a sentence that misleads, is vague, is missing, or contradicts another.
+1. Find the one cause that explains the first failing trajectory and as many others as it can, and where the \
+runbook gives rise to it (the last ones may fail for other reasons: leave those alone, they tell what this \
+cause is not): a sentence that misleads, is vague, is missing, or contradicts another.
 2. Make the smallest edit that removes this cause, in the part where the agent would look for it. Correct, \
 sharpen or delete a sentence rather than add one that works against it.
 3. Keep what works. The passing trajectories show what the runbook gets right today; go through them and \

@@ -11,7 +11,8 @@ from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Tried
 from runbookopt.search.crossover import shared_start
 from runbookopt.search.known import Known
-from runbookopt.search.problem import COPIED_WORDS, Minibatch
+from runbookopt.search.minibatches import Minibatch
+from runbookopt.search.problem import COPIED_WORDS
 
 SHARED_BY = 3
 """Words that so many train tasks share are the language of the field, not a copy."""

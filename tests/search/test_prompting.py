@@ -117,7 +117,7 @@ def test_another_prompt_is_another_version() -> None:
     """Answers are remembered by the version: raise prompting.VERSION with every change of this digest."""
     tried = Tried("lessons", "too slow", "@@\n - Be kind.\n+- Hurry.", "kept: no better")
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,)))]
-    assert (prompting.VERSION, digest_of(said)[7:19]) == (3, "38a0d244dae3")
+    assert (prompting.VERSION, digest_of(said)[7:19]) == (4, "0e2cbbded02a")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+from random import Random
 from types import ModuleType
 
 import pytest
@@ -5,7 +7,8 @@ from msgspec.structs import replace
 
 from runbookopt import runbook as runbooks
 from runbookopt.search.asks import Attempt, Rollout
-from runbookopt.search.known import Known
+from runbookopt.search.minibatches import Minibatch, minibatches
+from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import difference
 
 OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
@@ -61,28 +64,32 @@ def test_where_kinds_are_not_grouped_failures_come_as_they_fall(lessons: ModuleT
     assert {one.task for one in first.failing} == set(lessons.TRAIN)
 
 
+def batches_of(problem: Problem, attempts: Mapping[str, Attempt]) -> list[Minibatch]:
+    return minibatches(problem, attempts, Random(0))
+
+
 def failing(told: str) -> Attempt:
     return Attempt("t", "", 0.0, {"accuracy": 0.0}, (f"right: expected {told}",))
 
 
 def test_feedback_that_nobody_shares_joins_what_expected_the_same(lessons: ModuleType) -> None:
     told = ["a, got x", "a, got x", "a, got y", "a, got z", "b, got x"]
-    known = Known(lessons.optioned(minibatch=9))
-    batches = known.minibatches({f"t-{number}": failing(each) for number, each in enumerate(told)})
+    problem = lessons.optioned(minibatch=9)
+    batches = batches_of(problem, {f"t-{number}": failing(each) for number, each in enumerate(told)})
     assert [sorted(batch.failing) for batch in batches] == [["t-0", "t-1"], ["t-2", "t-3"], ["t-4"]]
 
 
 def test_what_fails_several_criteria_is_of_several_kinds(lessons: ModuleType) -> None:
     told = {"t-0": ("a", "b"), "t-1": ("a", "c"), "t-2": ("b",), "t-3": ("b", "a"), "t-4": ("b",)}
     for every, kinds in ((True, ["0123"[:2] + "3", "0234"]), (False, ["01", "234"])):
-        known = Known(lessons.optioned(minibatch=9, every=every, apart=1))
-        batches = known.minibatches({task: failing_in(*of) for task, of in told.items()})
+        problem = lessons.optioned(minibatch=9, every=every, apart=1)
+        batches = batches_of(problem, {task: failing_in(*of) for task, of in told.items()})
         assert sorted("".join(sorted(one[-1] for one in batch.failing)) for batch in batches) == kinds
 
 
 def test_a_criterion_that_fails_only_behind_another_makes_no_kind(lessons: ModuleType) -> None:
-    known = Known(lessons.optioned(minibatch=9))
-    batches = known.minibatches({f"t-{number}": failing_in("a", "b") for number in range(4)})
+    problem = lessons.optioned(minibatch=9)
+    batches = batches_of(problem, {f"t-{number}": failing_in("a", "b") for number in range(4)})
     assert [sorted(batch.failing) for batch in batches] == [["t-0", "t-1", "t-2", "t-3"]]
 
 
@@ -94,8 +101,8 @@ def test_a_small_kind_waits_where_larger_ones_have_all_of_its_failures(
     attempts = {f"t-{number}": failing_in("a") for number in range(6)} | {"t-6": failing_in("b", "a")}
     if alone:
         attempts["t-7"] = failing_in("b")
-    known = Known(lessons.optioned(minibatch=9, waits=waits, apart=1))
-    first, *rest = known.minibatches(attempts)
+    problem = lessons.optioned(minibatch=9, waits=waits, apart=1)
+    first, *rest = batches_of(problem, attempts)
     assert len(first.failing) == 7
     assert [len(batch.failing) for batch in rest] == ([1 + alone] if small or alone else [])
 
@@ -105,8 +112,8 @@ def test_beside_a_kind_stand_failures_that_meet_its_criterion(lessons: ModuleTyp
     attempts = {f"a-{number}": failing_in("a") for number in range(3)}
     attempts |= {f"b-{number}": failing_in("b") for number in range(5)}
     attempts |= {f"c-{number}": failing_in("c", "a") for number in range(5)}
-    known = Known(lessons.optioned(minibatch=9, contrast=contrast))
-    (drawn,) = (batch.contrast for batch in known.minibatches(attempts) if "a-0" in batch.failing)
+    problem = lessons.optioned(minibatch=9, contrast=contrast)
+    (drawn,) = (batch.contrast for batch in batches_of(problem, attempts) if "a-0" in batch.failing)
     assert {task[0] for task in drawn} <= {"b"}  # c fails it too
     assert len(set(drawn)) == contrast
 
@@ -114,8 +121,22 @@ def test_beside_a_kind_stand_failures_that_meet_its_criterion(lessons: ModuleTyp
 def test_nothing_is_expected_as_often_in_contrast_as_in_the_kind(lessons: ModuleType) -> None:
     attempts = {f"a-{number}": failing_in("a") for number in range(3)}
     attempts |= {f"b-{number}": failing_in("b") for number in range(5)}
-    batches = Known(lessons.optioned(minibatch=9, contrast=12)).minibatches(attempts)
+    batches = batches_of(lessons.optioned(minibatch=9, contrast=12), attempts)
     assert [len(batch.contrast) for batch in batches] == [3, 2]
+
+
+def test_of_reasons_in_other_words_no_criterion_stands_as_often_in_contrast(lessons: ModuleType) -> None:
+    def judged(criterion: str, number: int) -> Attempt:
+        return Attempt("t", "", 0.0, {"accuracy": 0.0}, (f"{criterion}: reason {number}",))
+
+    attempts = {f"a-{number}": failing_in("a") for number in range(3)}
+    attempts |= {f"b-{number}": judged("b", number) for number in range(8)}
+    (drawn,) = (
+        batch.contrast
+        for batch in batches_of(lessons.optioned(minibatch=9), attempts)
+        if "a-0" in batch.failing
+    )
+    assert len(drawn) == 2
 
 
 def test_a_reflector_is_shown_the_contrast_behind_the_failures_of_its_kind(lessons: ModuleType) -> None:

@@ -1,0 +1,132 @@
+"""Which failures of a candidate are reflected on together, and beside which others."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+
+from msgspec import Struct
+
+from runbookopt.search.asks import Attempt
+from runbookopt.search.problem import Options, Problem
+
+GOT = ", got "
+"""Feedback says what was expected before these words, and what came instead behind them."""
+
+Attempts = Mapping[str, Attempt]
+"""Attempts of one candidate at train tasks, by task."""
+
+
+class Minibatch(Struct, frozen=True):
+    """Train tasks of one kind of failure, some that fail in another respect, and some that pass, by id."""
+
+    failing: tuple[str, ...]
+    contrast: tuple[str, ...]
+    passing: tuple[str, ...]
+
+
+def minibatches(problem: Problem, attempts: Attempts, rng: random.Random) -> list[Minibatch]:
+    """Divide the failures among attempts into minibatches, the kinds with most failures first.
+
+    To each come samples of what passes, and of what passes in this respect and fails in another.
+    """
+    options = problem.options
+    passing = [task for task, attempt in attempts.items() if attempt.passed]
+    few = min(options.passing, len(passing))
+    batches = []
+    for failing in _chunks(_pressing(_kinds(problem, attempts), options.waits), options, rng)[: options.wave]:
+        shown = tuple(rng.sample(passing, few))
+        batches.append(Minibatch(failing, _contrast(attempts, failing, options.contrast, rng), shown))
+    return batches
+
+
+def _kinds(problem: Problem, attempts: Attempts) -> dict[str, list[str]]:
+    """Give the failures by kind: the mode that a person named, else the feedback of a criterion.
+
+    What fails several criteria is of several kinds: those that are the first of some failure. (A
+    criterion that never fails but with one before it has no lesson of its own.) Feedback that too few of
+    them share joins what expected the same, whatever was got instead: chance makes many such, and a kind
+    of one teaches little.
+    """
+    options, modes = problem.options, problem.modes
+    failing = {task: attempt.feedback for task, attempt in attempts.items() if attempt.failed}
+    if not options.grouped:
+        return {"": list(failing)}
+    counted = {task: told if options.every else told[:1] for task, told in failing.items()}
+    alike = Counter(line for told in counted.values() for line in told)
+    kinds_of = {
+        task: [line if alike[line] >= options.apart else _expected(line) for line in told]
+        for task, told in counted.items()
+    }
+    firsts = {kinds[0] for kinds in kinds_of.values()}
+    found: dict[str, list[str]] = {}
+    for task, kinds in kinds_of.items():
+        named = modes.get(task)
+        for kind in [named] if named else dict.fromkeys(kind for kind in kinds if kind in firsts):
+            found.setdefault(kind, []).append(task)
+    return found
+
+
+def _pressing(kinds: Mapping[str, list[str]], waits: float) -> list[list[str]]:
+    """Give the kinds to reflect on now, largest first.
+
+    A small one waits where all of its failures are of larger ones too: mending these may mend it, and the
+    room in the runbook goes to what fails most.
+    """
+    largest = max(map(len, kinds.values()), default=0)
+    pressing, covered = [], set[str]()
+    for tasks in sorted(kinds.values(), key=lambda tasks: (-len(tasks), tasks)):
+        if len(tasks) >= waits * largest or not covered.issuperset(tasks):
+            pressing.append(tasks)
+            covered.update(tasks)
+    return pressing
+
+
+def _chunks(kinds: Sequence[list[str]], options: Options, rng: random.Random) -> list[tuple[str, ...]]:
+    """Cut each kind of failure, shuffled, into chunks; each kind has its turn."""
+    cut = []
+    for tasks in kinds:
+        rng.shuffle(tasks)
+        starts = range(0, len(tasks), options.minibatch)
+        cut.append([tuple(tasks[at : at + options.minibatch]) for at in starts])
+    return [chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk]
+
+
+def _contrast(attempts: Attempts, failing: Sequence[str], most: int, rng: random.Random) -> tuple[str, ...]:
+    """Draw failures that meet the criteria which all of a minibatch fail: a lesson may not reach there.
+
+    Nothing is expected as often among them as in the minibatch, for that is the lesson.
+    """
+    common = set[str].intersection(*(_criteria(attempts[task]) for task in failing))
+    other = [
+        task
+        for task, attempt in attempts.items()
+        if common and attempt.failed and not common & _criteria(attempt)
+    ]
+    rng.shuffle(other)
+    found: list[str] = []
+    expected: Counter[str] = Counter()
+    for task in other:
+        told = [_lesson(line) for line in attempts[task].feedback]
+        if len(found) < most and all(expected[one] < len(failing) - 1 for one in told):
+            found.append(task)
+            expected.update(told)
+    return tuple(found)
+
+
+def _expected(line: str) -> str:
+    """Give a line of feedback without what came instead of the expected."""
+    return line.partition(GOT)[0]
+
+
+def _lesson(line: str) -> str:
+    """Give what a line teaches: what was expected, or its criterion where it does not say that."""
+    return _expected(line) if GOT in line else _criterion(line)
+
+
+def _criterion(line: str) -> str:
+    return line.partition(": ")[0]
+
+
+def _criteria(attempt: Attempt) -> set[str]:
+    return {_criterion(line) for line in attempt.feedback}
