@@ -14,11 +14,11 @@ from benchmarks.tasks.extraction import extraction
 from benchmarks.tasks.messages import Sizes, messages
 from benchmarks.tasks.samples import FIELDS, sample
 from benchmarks.work import Case, Judgement, Work
-from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Reflected
-from runbookopt.agents.offline import OfflineAgent
+from runbookopt.agents.offline_agent import OfflineAgent
+from runbookopt.agents.protocol import Reflected
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.digest import digest_of
 from runbookopt.evidence.split import normalised
-from runbookopt.records import digest_of
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 
 BANKING = Path(__file__).parents[2] / "shared" / "data" / "messages" / "banking77.csv"

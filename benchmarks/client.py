@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from runbookopt.lm import Message, Model, ModelSettings, begin_import
+from runbookopt.agents.model.client import Message, Model, ModelSettings, begin_import
 
 SERVER = Path(__file__).parents[1] / "tests" / "openai_server.py"
 MODEL = "openai/gpt-5-mini"

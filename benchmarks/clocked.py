@@ -15,15 +15,15 @@ from benchmarks import loopback
 from benchmarks.loopback import Client, Counts, RemoteAgent, RemoteReflector
 from benchmarks.ours import problem_of
 from benchmarks.work import Case, Counted, Work
-from runbookopt.agents.agent import Produced
-from runbookopt.driver import Driver
+from runbookopt.agents.protocol import Produced
+from runbookopt.engine.calls import Verdicts, World
+from runbookopt.engine.driver import Driver
+from runbookopt.engine.journal import Journal
 from runbookopt.evidence.trajectory import Task
-from runbookopt.journal import Journal
 from runbookopt.search.asks import Ask, Reply
 from runbookopt.search.loop import Found, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
-from runbookopt.world import Verdicts, World
 
 WIDTH = 32
 """Calls in flight at most."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from benchmarks.catalogue import of_repository
 from benchmarks.pair import reflector_named
 from benchmarks.work import Case, Counted, Work
-from runbookopt.records import digest_of
+from runbookopt.documents.digest import digest_of
 from runbookopt.search.asks import Candidate, Component, Reflection, Shown
 
 CASES = 60

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.work import Work, answer_of
-from runbookopt.agents.agent import Agent, Produced, Reflected, Reflector
-from runbookopt.records import canonical, digest_of
+from runbookopt.agents.protocol import Agent, Produced, Reflected, Reflector
+from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from benchmarks.course import Course, Step
 from benchmarks.work import Counted, Work
 from runbookopt.search.asks import Ask, Attempt, Reply
-from runbookopt.search.choice import choose
 from runbookopt.search.loop import Found, search
 from runbookopt.search.problem import Options, Problem
+from runbookopt.search.selection import choose
 
 
 def problem_of(work: Work, options: Options, free: Mapping[str, Attempt]) -> Problem:

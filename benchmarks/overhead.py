@@ -18,16 +18,16 @@ from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
 from msgspec import Struct
 
-from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Produced, Reflected
-from runbookopt.driver import Driver
+from runbookopt.agents.protocol import Produced, Reflected
+from runbookopt.documents import runbook as runbooks
+from runbookopt.engine.calls import Verdicts, World
+from runbookopt.engine.driver import Driver
+from runbookopt.engine.journal import Journal
 from runbookopt.evidence.trajectory import Task
-from runbookopt.journal import Journal
 from runbookopt.search.asks import Ask, Proposal, Reflection, Reply
 from runbookopt.search.loop import Found, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
-from runbookopt.world import Verdicts, World
 
 TRAIN, VALIDATION = 3, 100
 """How many tasks: few of train, so that the figures speak of candidates scored on validation."""

@@ -5,9 +5,9 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from runbookopt.agents.agent import Reflected, Reflector
 from runbookopt.agents.offline_reflector import OfflineReflector
-from runbookopt.records import canonical, digest_of
+from runbookopt.agents.protocol import Reflected, Reflector
+from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.search.asks import Reflection, ReflectionFailure
 
 WRONG = 0.3

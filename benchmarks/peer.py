@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from benchmarks.course import Course, Step
 from benchmarks.work import Case, Counted, Work
-from runbookopt import runbook as runbooks
+from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown
 
 PARENTS, PROPOSALS = 4, 4

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from runbookopt.agents.agent import Agent, Reflector
-from runbookopt.runbook import Runbook
+from runbookopt.agents.protocol import Agent, Reflector
+from runbookopt.documents.runbook import Runbook
 from runbookopt.search.asks import Attempt, Proposal, Reflection, ReflectionFailure
 
 T = TypeVar("T")

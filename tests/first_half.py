@@ -4,8 +4,11 @@ import json
 import subprocess
 from collections.abc import Collection, Mapping
 
-from runbookopt.dossier import read_dossier
-from runbookopt.journal import Spent
+from runbookopt.documents.digest import digest
+from runbookopt.documents.finding import Finding
+from runbookopt.documents.runbook import bump_version
+from runbookopt.documents.usage import Spent
+from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.bundle import (
     AgentUsed,
     Bundle,
@@ -15,13 +18,10 @@ from runbookopt.landing.bundle import (
     ValidationSummary,
     seal,
 )
-from runbookopt.landing.held_out import Tried, held_out_digest, pairs, put_out
+from runbookopt.landing.paired_outputs import Tried, held_out_digest, pairs, put_out
+from runbookopt.project.project import read_dossier
 from runbookopt.proof.allowance import Look, group_digests, look_key, reference_digest
 from runbookopt.proof.comparison import compare
-from runbookopt.records import digest
-from runbookopt.repository import Repository
-from runbookopt.runbook import bump_version
-from runbookopt.verifier.finding import Finding
 
 RUNBOOK = """---
 name: triage

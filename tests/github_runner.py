@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from runbookopt.records import read_plain_yaml
+from runbookopt.documents.parse import read_plain_yaml
 
 PROJECT = Path(__file__).parents[1]
 OF_GITHUB = {"cache/restore", "cache/save", "create-github-app-token", "setup-python", "checkout"}

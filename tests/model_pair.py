@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from runbookopt.agents.offline import OfflineAgent
+from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.ledger import Ledger
-from runbookopt.repository import Repository
 
 if TYPE_CHECKING:
     from tests.conftest import Clone, Ran

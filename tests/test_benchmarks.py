@@ -14,7 +14,7 @@ from benchmarks.pair import LOSSY, WRONG, reflector_named
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.extraction import extraction
 from benchmarks.work import Counted, Work, answer_of
-from runbookopt.agents.agent import Reflector
+from runbookopt.agents.protocol import Reflector
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown, Tried
 from runbookopt.search.problem import Options
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbookopt.forge.protection import OUR_CHECK
-from runbookopt.landing.protections import WORKFLOWS as WORKFLOW_OF_OUR_CHECK
-from runbookopt.scaffold import WORKFLOWS, Choices, rendered
+from runbookopt.jobs.scaffold import WORKFLOWS, Choices, rendered
+from runbookopt.landing.protection_audit import WORKFLOWS as WORKFLOW_OF_OUR_CHECK
 from tests.conftest import Clone
 from tests.github.double import Github
 

@@ -24,11 +24,11 @@ from benchmarks.tasks.wording import (
     some,
 )
 from benchmarks.work import Judgement, Work
-from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Produced, Reflected, Reflector
 from runbookopt.agents.offline_reflector import OfflineReflector
+from runbookopt.agents.protocol import Produced, Reflected, Reflector
 from runbookopt.agents.rules import Rule, decide
-from runbookopt.records import canonical, digest, digest_of
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.digest import canonical, digest, digest_of
 from runbookopt.search.asks import Reflection, ReflectionFailure
 
 OTHERWISE = {"queue": "general", "priority": "normal", "tone": "neutral", "follow-up": "none"}

@@ -28,12 +28,12 @@ from benchmarks.tasks.wording import (
     spoken,
 )
 from benchmarks.work import Judgement, Work
-from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Produced, Reflected
 from runbookopt.agents.offline_reflector import OfflineReflector
+from runbookopt.agents.protocol import Produced, Reflected
 from runbookopt.agents.rules import Rule, decide, occurs, rules
-from runbookopt.markdown import LINE
-from runbookopt.records import canonical, digest, digest_of
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.digest import canonical, digest, digest_of
+from runbookopt.documents.markdown import LINE
 from runbookopt.search.asks import Component, Proposal, Reflection, ReflectionFailure, Shown
 
 FACTS: Mapping[str, str] = {

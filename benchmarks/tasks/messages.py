@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from benchmarks.pair import reflector_named
 from benchmarks.work import Case, Judgement, Work
-from runbookopt import runbook as runbooks
-from runbookopt.agents.offline import OfflineAgent
+from runbookopt.agents.offline_agent import OfflineAgent
+from runbookopt.documents import runbook as runbooks
 from runbookopt.evidence.split import normalised
 from runbookopt.verifier.checks import Equals
 from runbookopt.verifier.rubric import Criterion, Rubric, assess

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from benchmarks.pair import reflector_named
 from benchmarks.work import Case, Judgement, Work
-from runbookopt.agents.offline import OfflineAgent
-from runbookopt.dossier import read_dossier
+from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.evidence.library import Folder
+from runbookopt.project.project import read_dossier
 from runbookopt.verifier.rubric import assess
 
 FIELDS = {"support-triage": "queue", "refund-reply": "reply"}

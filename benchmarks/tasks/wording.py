@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from benchmarks.pair import LossyReflector, WrongReflector
 from benchmarks.work import Case
-from runbookopt.agents.agent import Reflector
+from runbookopt.agents.protocol import Reflector
 from runbookopt.agents.rules import Rule, rules
+from runbookopt.documents.digest import canonical
 from runbookopt.evidence.split import normalised
-from runbookopt.records import canonical
 from runbookopt.search.asks import Reflection, Shown
 
 _CHOICE = re.compile(r"\(([^()]*)\)")

@@ -1,8 +1,8 @@
 """The chat agent: a model that is given the runbook, then the task, and whose reply is the output."""
 
-from runbookopt.agents.agent import AgentFailure, Produced
-from runbookopt.lm import LmFailure, Message, Model
-from runbookopt.records import canonical, digest_of
+from runbookopt.agents.model.client import LmFailure, Message, Model
+from runbookopt.agents.protocol import AgentFailure, Produced
+from runbookopt.documents.digest import canonical, digest_of
 
 OWN_FAILINGS = frozenset({"refused", "truncated", "empty", "context"})
 """Kinds of failures by which the model, given this runbook and this task, delivers nothing."""

@@ -9,10 +9,15 @@ from typing import Any
 
 import msgspec
 
-from runbookopt.agents import isolation
-from runbookopt.agents.agent import AgentFailure, Produced
-from runbookopt.command_settings import CommandSettings
-from runbookopt.confinement import (
+from runbookopt.agents.protocol import AgentFailure, Produced
+from runbookopt.documents.digest import canonical, digest, digest_of
+from runbookopt.documents.redaction import Redactor
+from runbookopt.documents.schema_errors import plain, shown
+from runbookopt.documents.settings import CommandSettings
+from runbookopt.evidence.formats.transcript import read_steps
+from runbookopt.evidence.trajectory import Left
+from runbookopt.sandbox import bubblewrap
+from runbookopt.sandbox.run import (
     TEMPORARY,
     Ended,
     Limits,
@@ -23,13 +28,8 @@ from runbookopt.confinement import (
     filled,
     fresh_folder,
     located,
+    path_pattern,
 )
-from runbookopt.evidence.formats.transcript import read_steps
-from runbookopt.evidence.trajectory import Left
-from runbookopt.explanation import plain, shown
-from runbookopt.records import canonical, digest, digest_of
-from runbookopt.redaction import Redactor
-from runbookopt.verifier.trace_checks import path_pattern
 
 RESULTS = "results"
 TASK = "task.json"
@@ -67,7 +67,7 @@ class CommandAgent:
         except NotStarted as fault:
             raise NotStarted(f"agent.{fault}") from None
         self._clean = Redactor(environ).clean
-        self._bubblewrap = isolation.bubblewrap(path) if settings.isolate else None
+        self._bubblewrap = bubblewrap.bubblewrap(path) if settings.isolate else None
         place = Path(self._program)
         self._needed = [self._root, place.parent, place.resolve().parent, *map(Path, path.split(":"))]
         self.name = f"command {plain(Path(self._program).name)}"
@@ -116,7 +116,7 @@ class CommandAgent:
     def _prepared(self, folder: Path, repeat: str) -> Program:
         argv = (self._program, *self._argv(folder, repeat)[1:])
         if self._bubblewrap is not None:
-            argv = (*isolation.wrapped(self._bubblewrap, folder, self._needed), *argv)
+            argv = (*bubblewrap.wrapped(self._bubblewrap, folder, self._needed), *argv)
         environ = clean_environ(self._environ, folder, self._settings.environment)
         return Program(argv, environ, folder / TASK, self._limits)
 

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from runbookopt.agents.agent import Judged
-from runbookopt.attempts import LmBroken, LmFailure
-from runbookopt.model_settings import ModelSettings
-from runbookopt.records import canonical
-from runbookopt.usage import Message, Usage
+from runbookopt.agents.model.retry import LmBroken, LmFailure
+from runbookopt.agents.protocol import Judged
+from runbookopt.documents.digest import canonical
+from runbookopt.documents.settings import ModelSettings
+from runbookopt.documents.usage import Message, Usage
 from runbookopt.verifier import judge as judging
 from runbookopt.verifier.judge import JudgeFailure, Question, judge_key
 from runbookopt.verifier.rubric import JudgeSettings
 
 if TYPE_CHECKING:
-    from runbookopt.lm import Completion
+    from runbookopt.agents.model.client import Completion
 
 Clean = Callable[[str], str]
 

@@ -5,21 +5,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Reflected
-from runbookopt.attempts import LmBroken, LmFailure
-from runbookopt.records import MalformedFile, canonical, digest_of
-from runbookopt.search import prompting
+from runbookopt.agents.model.retry import LmBroken, LmFailure
+from runbookopt.agents.protocol import Reflected
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.parse import MalformedFile
+from runbookopt.documents.usage import Message, Usage
+from runbookopt.search import prompt
 from runbookopt.search.asks import Candidate, Proposal, Reflection, ReflectionFailure, Shown, Tried
-from runbookopt.usage import Message, Usage
 
 if TYPE_CHECKING:
-    from runbookopt.lm import Completion
+    from runbookopt.agents.model.client import Completion
 
 Clean = Callable[[str], str]
 
 
-END = 10 * prompting.FAILING
+END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
 
 _LOOKS = "something looks like a secret"
@@ -43,7 +44,7 @@ class ModelReflector:
         self._model = model
         self._clean = clean
         self.name = model.name
-        self.key = digest_of({"kind": "model", "model": model.key, "prompt": prompting.VERSION})
+        self.key = digest_of({"kind": "model", "model": model.key, "prompt": prompt.VERSION})
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection; a reply that cannot be read is shown to the model once, with its fault.
@@ -55,14 +56,14 @@ class ModelReflector:
             return Reflected(ReflectionFailure("secret", f"{_LOOKS} in every part that may be edited"))
         usage = Usage()
         try:
-            text = (first := await self._model.complete(prompting.prompt(told))).text
+            text = (first := await self._model.complete(prompt.prompt(told))).text
             usage += first.usage
-            said = prompting.read(told, text)
+            said = prompt.read(told, text)
             if isinstance(said, ReflectionFailure):
                 usage += Usage(failures={said.kind: 1})
-                second = await self._model.complete(prompting.repair(told, text, said))
+                second = await self._model.complete(prompt.repair(told, text, said))
                 usage += second.usage
-                said = prompting.read(told, second.text)
+                said = prompt.read(told, second.text)
                 usage += Usage(failures={said.kind: 1} if isinstance(said, ReflectionFailure) else {})
         except LmFailure as failure:
             return Reflected(ReflectionFailure(failure.kind, failure.message), usage + failure.usage)

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from runbookopt.agents.agent import Reflected
+from runbookopt.agents.protocol import Reflected
 from runbookopt.agents.rules import Rule, decide, occurs, rules, words
-from runbookopt.markdown import LINE
-from runbookopt.records import canonical, digest_of
+from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.markdown import LINE
 from runbookopt.search.asks import Component, Proposal, Reflection, ReflectionFailure, Shown
 
 _FEEDBACK = re.compile(r"expected (?P<expected>.+?), got (?P<got>.*)$")

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from runbookopt.markdown import tokens_of
+from runbookopt.documents.markdown import tokens_of
 
 _WORD = re.compile(r"\w+(?:'\w+)*")
 _QUOTED = re.compile(r'"([^"]+)"')

@@ -9,10 +9,10 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runbookopt.dossier import Dossier
-    from runbookopt.lint import Lint
+    from runbookopt.documents.parse import Problem
+    from runbookopt.jobs.lint import Lint
+    from runbookopt.project.project import Dossier
     from runbookopt.proof.allowance import Look
-    from runbookopt.records import Problem
 
 
 def check(
@@ -32,7 +32,7 @@ def check(
     Exit status: 0 where there is nothing but advice, 1 on any error or warning.
     """
     from runbookopt.evidence.library import Folder
-    from runbookopt.lint import lint
+    from runbookopt.jobs.lint import lint
 
     folder = Path(root) if root else _around(Path.cwd())
     with _looks(folder) as looked:
@@ -58,9 +58,9 @@ def _around(folder: Path) -> Path:
 @contextmanager
 def _looks(folder: Path) -> "Iterator[Callable[[str], tuple[Look, ...]]]":
     """Lend what this clone knows of looks at held-out tasks: nobody is asked; a mere folder knows none."""
-    from runbookopt.gitwords import GitFailed
+    from runbookopt.forge.git.output import GitFailed
+    from runbookopt.forge.git.repository import Repository
     from runbookopt.proof.ledger import Ledger
-    from runbookopt.repository import Repository
 
     try:
         repository = Repository.open(folder)
@@ -73,7 +73,7 @@ def _looks(folder: Path) -> "Iterator[Callable[[str], tuple[Look, ...]]]":
 
 
 def _print(found: "Lint") -> None:
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     for line in _report(found):
         print(plain(line))
@@ -103,7 +103,7 @@ def _line(problem: "Problem", severity: str) -> str:
 
 
 def _summary(dossier: "Dossier", looks: "tuple[Look, ...]") -> str:
-    from runbookopt.provability import provable
+    from runbookopt.jobs.feasibility import provable
 
     split, policy, gain = dossier.split, dossier.policy, provable(dossier, looks)
     tasks = (
@@ -136,7 +136,7 @@ def _as_json(found: "Lint") -> dict[str, Any]:
 
 
 def _facts(dossier: "Dossier", looks: "tuple[Look, ...]") -> dict[str, Any]:
-    from runbookopt.provability import provable
+    from runbookopt.jobs.feasibility import provable
 
     split, policy = dossier.split, dossier.policy
     return {

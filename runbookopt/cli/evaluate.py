@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from runbookopt.cli.complaint import warn
 from runbookopt.cli.flags import Agent, Flags, Model, Set, Usd, Width, settings_of, written_out
 from runbookopt.cli.job import job_of, under_way
+from runbookopt.cli.terminal import warn
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from runbookopt.evaluation import Evaluation
     from runbookopt.evidence.trajectory import Part
-    from runbookopt.preparation import Job
-    from runbookopt.repository import Repository
-    from runbookopt.scorecard import Failing, Scorecard
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.jobs.evaluate import Evaluation
+    from runbookopt.jobs.prepare import Job
+    from runbookopt.jobs.scorecard import Failing, Scorecard
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A runbook, by its folder under runbooks/.", show_default=False)
@@ -73,7 +73,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag
         "width": width,
     }
     part = _part(split, spend_look=spend_look)
-    from runbookopt.repository import Repository
+    from runbookopt.forge.git.repository import Repository
 
     with Repository.open(Path.cwd()) as repository:
         job = _job(repository, name, flags, look=spend_look)
@@ -84,8 +84,8 @@ def evaluate(  # noqa: PLR0913 - each is a flag
 
 def _part(split: str, *, spend_look: bool) -> "Part":
     """Give the part that `--split` names; raises WrongUsage."""
+    from runbookopt.documents.schema_errors import nearest, plain
     from runbookopt.evidence.trajectory import Part
-    from runbookopt.explanation import nearest, plain
 
     known: dict[str, Part] = {part: part for part in get_args(Part)}
     if split not in known:
@@ -103,7 +103,7 @@ def _job(repository: "Repository", name: str, flags: Flags, *, look: bool) -> "J
 
 
 def _evaluated(repository: "Repository", job: "Job", part: "Part", revision: str | None) -> "Evaluation":
-    from runbookopt.evaluation import evaluate as run
+    from runbookopt.jobs.evaluate import evaluate as run
 
     with under_way(job.name) as tell:
         return run(repository, job, part=part, revision=revision, progress=tell)
@@ -111,7 +111,7 @@ def _evaluated(repository: "Repository", job: "Job", part: "Part", revision: str
 
 def _print(found: "Evaluation", *, json: bool) -> None:
     from runbookopt.cli.result import print_lines
-    from runbookopt.redaction import Redactor
+    from runbookopt.documents.redaction import Redactor
 
     clean = Redactor(os.environ).clean
     if json:
@@ -151,7 +151,7 @@ def _as_json(found: "Evaluation", clean: "Callable[[str], str]") -> str:
 def _page(found: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[str | Text]":
     from rich.text import Text
 
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     scores = found.scores
     source = "the working tree" if found.revision is None else f"commit {found.revision[:12]}"
@@ -215,7 +215,7 @@ def _failing(failing: "tuple[Failing, ...]", clean: "Callable[[str], str]") -> "
 
 def _told(feedback: str, clean: "Callable[[str], str]", most: int) -> str:
     """Give feedback, which quotes outputs, without secrets, in characters that print, and not too long."""
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     text = plain(clean(feedback))
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -10,8 +10,8 @@ import typer
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
+    from runbookopt.documents.settings import Settings
     from runbookopt.evidence.library import Source
-    from runbookopt.settings import Settings
 
 Flags = Mapping[str, str | int | float | None]
 """What was given, by dotted key of runbookopt.yaml; None is not given."""
@@ -27,8 +27,8 @@ Set = Annotated[
 
 def written_out(others: Sequence[str]) -> Flags:
     """Read `--set KEY=VALUE`; raises WrongUsage."""
-    from runbookopt.explanation import nearest, plain
-    from runbookopt.settings import setting_types
+    from runbookopt.documents.schema_errors import nearest, plain
+    from runbookopt.documents.settings import setting_types
 
     found = {}
     for each in others:
@@ -49,7 +49,7 @@ def settings_of(root: Path, name: str, flags: Flags) -> "Settings":
 
 def settings_in(source: "Source", name: str, flags: Flags) -> "Settings":
     """Give the settings of a runbook: flag before variable before file. Raises MalformedFile."""
-    from runbookopt.settings import FILE, load_settings
+    from runbookopt.documents.settings import FILE, load_settings
 
     try:
         data = source.read(FILE)

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runbookopt.scaffold import Piece
+    from runbookopt.jobs.scaffold import Piece
 
 
 def init(
@@ -34,8 +34,8 @@ def init(
     lack. Doing it again changes nothing. Nothing is committed.
     """
     from runbookopt import __version__
-    from runbookopt.repository import Repository
-    from runbookopt.scaffold import Choices, pieces, put
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.jobs.scaffold import Choices, pieces, put
 
     with Repository.open(Path.cwd(), empty=True) as repository:
         root = repository.root
@@ -77,7 +77,7 @@ def _as_json(found: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -
 
 
 def _print(found: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> None:
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     words = {"write": "would write" if dry_run else "wrote", "add": "would add to" if dry_run else "added to"}
     for piece in found:

@@ -6,22 +6,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbookopt.cli.progress import progress
+from runbookopt.cli.terminal import progress
 from runbookopt.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runbookopt.driver import Progress
-    from runbookopt.preparation import Job
-    from runbookopt.settings import Settings
+    from runbookopt.documents.settings import Settings
+    from runbookopt.engine.driver import Progress
+    from runbookopt.jobs.prepare import Job
 
 
 def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool) -> "Job":
     """Make agent, reflector and judge as the settings say, with the keys of the environment."""
-    from runbookopt.crew import crew
-    from runbookopt.preparation import Job
+    from runbookopt.agents.roles import crew
+    from runbookopt.jobs.prepare import Job
 
     hands = crew(settings, root, os.environ)
     return Job(
@@ -40,7 +40,7 @@ def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look
 
 def left_behind() -> str:
     """Say what an interrupted run leaves behind."""
-    from runbookopt.preparation import LOCAL
+    from runbookopt.jobs.prepare import LOCAL
 
     return f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
 

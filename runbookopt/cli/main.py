@@ -10,8 +10,7 @@ import typer
 
 from runbookopt import __version__
 from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show, verify
-from runbookopt.cli.complaint import complain
-from runbookopt.cli.version import Version
+from runbookopt.cli.terminal import Version, complain
 from runbookopt.errors import RunbookoptError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbookopt.cli.complaint import complain, warn
 from runbookopt.cli.flags import Agent, Flags, Model, Set, Usd, Width, settings_of, written_out
 from runbookopt.cli.job import job_of, left_behind
-from runbookopt.cli.version import Version
+from runbookopt.cli.terminal import Version, complain, warn
 from runbookopt.errors import Interrupted, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
-    from runbookopt.forge.forge import Forge
-    from runbookopt.landing.proposal import Proposed
-    from runbookopt.optimization import Result
-    from runbookopt.preparation import Job
-    from runbookopt.repository import Repository
-    from runbookopt.settings import Settings
+    from runbookopt.documents.settings import Settings
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.forge.protocol import Forge
+    from runbookopt.jobs.optimize import Result
+    from runbookopt.jobs.prepare import Job
+    from runbookopt.landing.propose import Proposed
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/.")
@@ -119,7 +118,7 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
     }
     if bool(names) == everything:
         raise WrongUsage("expected the names of runbooks, or --all (`runbookopt check` lists them)")
-    from runbookopt.repository import Repository
+    from runbookopt.forge.git.repository import Repository
 
     with Repository.open(Path.cwd()) as repository:
         if not (repository.has_origin() or no_propose or dry_run):
@@ -132,8 +131,8 @@ def optimize(  # noqa: PLR0913 - every setting has a flag
 
 
 def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
-    from runbookopt.dossier import runbook_names
     from runbookopt.evidence.library import Folder
+    from runbookopt.project.project import runbook_names
 
     found = list(dict.fromkeys(names or runbook_names(Folder(repository.root))))
     if not found:
@@ -197,8 +196,8 @@ class _Run:
         return None
 
     def _optimize(self, name: str) -> "Result":
-        from runbookopt.cli.progress import progress
-        from runbookopt.optimization import optimize as run
+        from runbookopt.cli.terminal import progress
+        from runbookopt.jobs.optimize import optimize as run
 
         job = self._job(name)
         with progress(name) as tell:
@@ -221,9 +220,9 @@ class _Run:
         self._forge = None
         if not self._propose:
             return
-        from runbookopt.forge.choice import chosen
-        from runbookopt.forge.github_access import NoToken
-        from runbookopt.landing.proposal import must_be_free
+        from runbookopt.forge.github.credentials import NoToken
+        from runbookopt.forge.select import chosen
+        from runbookopt.landing.propose import must_be_free
 
         try:
             self._forge = chosen(settings.forge, self._repository, os.environ)
@@ -235,7 +234,7 @@ class _Run:
     def _proposed(self, result: "Result") -> "Proposed | None":
         if self._forge is None or result.bundle is None:
             return None
-        from runbookopt.landing.proposal import propose
+        from runbookopt.landing.propose import propose
 
         return propose(self._repository, self._forge, result.bundle, now=datetime.now(UTC))
 
@@ -245,9 +244,9 @@ class _Planning(_Run):
 
     def _one(self, name: str) -> None:
         from runbookopt.cli.plan import plan_as_json, show_plan
-        from runbookopt.earlier_calls import earlier_calls
-        from runbookopt.plan import plan
-        from runbookopt.preparation import prepare
+        from runbookopt.jobs.forecast import earlier_calls
+        from runbookopt.jobs.plan import plan
+        from runbookopt.jobs.prepare import prepare
 
         ready = prepare(self._repository, self._job(name))
         warn(ready.dossier.warnings)

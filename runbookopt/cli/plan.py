@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from runbookopt.plan import Plan, Provable
+    from runbookopt.jobs.plan import Plan, Provable
 
 
 def plan_as_json(plan: "Plan") -> str:
@@ -28,7 +28,7 @@ def show_plan(plan: "Plan") -> None:
 def _page(plan: "Plan") -> "Iterator[str | Text]":
     from rich.text import Text
 
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     tasks, rollouts = plan.tasks, plan.rollouts
     yield Text.assemble((plain(plan.runbook), "bold"), ": the plan; nothing was run")

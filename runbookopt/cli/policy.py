@@ -12,11 +12,11 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runbookopt.forge.forge import Forge
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.forge.protocol import Forge
     from runbookopt.landing.bundle import Bundle
-    from runbookopt.landing.demand import Declared, Demand, Enforced
-    from runbookopt.landing.explaining import Explained
-    from runbookopt.repository import Repository
+    from runbookopt.landing.explain import Explained
+    from runbookopt.landing.requirements import Declared, Demand, Enforced
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -38,8 +38,8 @@ def check(*, json: Json = False) -> None:
     Exit status: 0 where everything is known to hold, 1 where something does not or is unknown.
     """
     from runbookopt.errors import RunbookoptError
-    from runbookopt.landing.enforcement import declared, enforced
-    from runbookopt.landing.protections import demands
+    from runbookopt.landing.protection_audit import demands
+    from runbookopt.landing.requirements import declared, enforced
 
     with _forge("") as (repository, forge):
         revision, branch = repository.revision(repository.base()), repository.origin.default_branch()
@@ -83,14 +83,14 @@ def explain(
 
 
 def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -> "Explained":
-    from runbookopt.landing import explaining
+    from runbookopt.landing import explain
 
     now = datetime.now(UTC)
     if not isinstance(what, str):
-        return explaining.explain_bundle(repository, forge, what, now)
+        return explain.explain_bundle(repository, forge, what, now)
     if what.isdecimal():
-        return explaining.explain_pull_request(repository, forge, int(what))
-    return explaining.explain_runbook(repository, forge, what, now)
+        return explain.explain_pull_request(repository, forge, int(what))
+    return explain.explain_runbook(repository, forge, what, now)
 
 
 def _bundle(what: str) -> "Bundle | None":
@@ -157,9 +157,9 @@ def _as_json(
 @contextmanager
 def _forge(name: str) -> "Iterator[tuple[Repository, Forge]]":
     from runbookopt.cli.flags import settings_of
-    from runbookopt.forge.choice import chosen
-    from runbookopt.gitwords import GitFailed
-    from runbookopt.repository import Repository
+    from runbookopt.forge.git.output import GitFailed
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.forge.select import chosen
 
     with Repository.open(Path.cwd()) as repository:
         if not repository.has_origin():
@@ -170,7 +170,7 @@ def _forge(name: str) -> "Iterator[tuple[Repository, Forge]]":
 
 def _print(line: str) -> None:
     """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     print(plain(line))
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbookopt.cli.complaint import complain
+from runbookopt.cli.terminal import complain
 from runbookopt.errors import RunbookoptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runbookopt.forge.git.repository import Repository
     from runbookopt.landing.bundle import Bundle
-    from runbookopt.repository import Repository
 
 
 def propose(
@@ -34,7 +34,7 @@ def propose(
     derived anew. Where origin is at GitHub, a token is needed: GITHUB_TOKEN or GH_TOKEN, or RUNBOOKOPT_APP_ID
     and RUNBOOKOPT_APP_PRIVATE_KEY_FILE of a GitHub App; GITHUB_API_URL says where an Enterprise Server is.
     """
-    from runbookopt.repository import Repository
+    from runbookopt.forge.git.repository import Repository
 
     with Repository.open(Path.cwd()) as repository:
         read, worst = _read([file for name in bundles for file in _files(Path(name))])
@@ -82,9 +82,9 @@ def _safely(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
 def _one(repository: "Repository", bundle: "Bundle", *, json: bool) -> None:
     from runbookopt.cli import result
     from runbookopt.cli.flags import settings_of
-    from runbookopt.forge.choice import chosen
-    from runbookopt.forge.github_access import NoToken
-    from runbookopt.landing.proposal import propose as land
+    from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.forge.select import chosen
+    from runbookopt.landing.propose import propose as land
 
     settings = settings_of(repository.root, bundle.runbook, {})
     try:

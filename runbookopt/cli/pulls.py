@@ -11,10 +11,10 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runbookopt.forge.forge import PullRequest
+    from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.local import LocalForge
-    from runbookopt.landing.merging import Attempted
-    from runbookopt.repository import Repository
+    from runbookopt.forge.protocol import PullRequest
+    from runbookopt.landing.merge import Attempted
 
 CONVENTION = (
     "Who somebody is comes from git config runbookopt.login, else user.email: "
@@ -137,7 +137,7 @@ def merge(
     if number is None:
         _merge_automatic(json=json)
         return
-    from runbookopt.landing.merging import merge as merge_one
+    from runbookopt.landing.merge import merge as merge_one
 
     with _forge() as (repository, forge):
         merged = merge_one(repository, forge, number)
@@ -148,7 +148,7 @@ def merge(
 
 
 def _merge_automatic(*, json: bool) -> None:
-    from runbookopt.landing.merging import merge_automatic
+    from runbookopt.landing.merge import merge_automatic
 
     with _forge() as (repository, forge):
         if json:
@@ -198,7 +198,7 @@ def _print_missing(missing: list[str] | None) -> None:
 def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest") -> list[str] | None:
     """Say what speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
-    from runbookopt.landing.merging import judge
+    from runbookopt.landing.merge import judge
 
     if pull.state != "open":
         return None
@@ -211,8 +211,8 @@ def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest")
 
 @contextmanager
 def _forge() -> "Iterator[tuple[Repository, LocalForge]]":
+    from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.local import LocalForge
-    from runbookopt.repository import Repository
 
     with Repository.open(Path.cwd()) as repository:
         yield repository, LocalForge(repository)
@@ -227,7 +227,7 @@ def _as_json(pull: "PullRequest") -> dict[str, Any]:
 
 def _print(line: str) -> None:
     """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     print(plain(line))
 

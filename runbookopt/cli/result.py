@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from runbookopt.landing.proposal import Proposed
-    from runbookopt.optimization import Result
+    from runbookopt.jobs.optimize import Result
+    from runbookopt.landing.propose import Proposed
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
 
 _HELD_OUT = ("tasks", "before", "after", "gain", "low", "high", "p")
@@ -92,7 +92,7 @@ def print_lines(pieces: "Iterable[str | Text]") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     console = Console(highlight=False, soft_wrap=True)
     for piece in pieces:
@@ -107,7 +107,7 @@ def _indented(lines: "Iterable[str]") -> "Iterator[str]":
 def _page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[str | Text]":
     from rich.text import Text
 
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     outcome = proposed.outcome if proposed else result.outcome
     words = _headline(outcome, _comparison(result, proposed))
@@ -180,7 +180,7 @@ def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[str | Te
 def _diff(result: "Result") -> "Iterator[str | Text]":
     from rich.text import Text
 
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     if not result.patch:
         return
@@ -218,7 +218,7 @@ def _decision(proposed: "Proposed") -> "Iterator[str | Text]":
 
 def bundle_path(result: "Result") -> str | None:
     """Give where the bundle of a run is, from the root of the repository; None where there is none."""
+    from runbookopt.jobs.prepare import LOCAL
     from runbookopt.landing.bundle import file_name
-    from runbookopt.preparation import LOCAL
 
     return str(Path(LOCAL) / "bundles" / file_name(result.bundle)) if result.bundle else None

@@ -19,8 +19,8 @@ def schema(
 
     Editors complete and check the YAML files with it.
     """
+    from runbookopt.documents.schema_errors import json_schema, nearest, plain
     from runbookopt.errors import WrongUsage
-    from runbookopt.explanation import json_schema, nearest, plain
 
     if name not in KNOWN:
         raise WrongUsage(
@@ -33,9 +33,9 @@ def schema(
 
 
 def _record(name: str) -> type:
+    from runbookopt.documents.settings import SettingsFile
     from runbookopt.evidence.trajectory import Trajectory
-    from runbookopt.landing.policy import Policy
-    from runbookopt.settings import SettingsFile
+    from runbookopt.project.policy import Policy
     from runbookopt.verifier.rubric import Rubric
 
     return {"rubric": Rubric, "policy": Policy, "settings": SettingsFile, "trajectory": Trajectory}[name]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from runbookopt.runbook import Part, Runbook
+    from runbookopt.documents.runbook import Part, Runbook
 
 
 def show(
@@ -34,8 +34,8 @@ def show(
 
 
 def _read(target: str) -> "Runbook":
-    from runbookopt.landing.policy import read_policy
-    from runbookopt.runbook import decode
+    from runbookopt.documents.runbook import decode
+    from runbookopt.project.policy import read_policy
 
     path = _file(target)
     policy = path.with_name("policy.yaml")
@@ -45,10 +45,10 @@ def _read(target: str) -> "Runbook":
 
 def _file(target: str) -> Path:
     """Give the file that a name or a path means; raises RunbookoptError."""
-    from runbookopt.dossier import runbook_file, runbook_names
+    from runbookopt.documents.schema_errors import plain
     from runbookopt.errors import RunbookoptError
     from runbookopt.evidence.library import Folder
-    from runbookopt.explanation import plain
+    from runbookopt.project.project import runbook_file, runbook_names
 
     root = _root(Path.cwd())
     if Path(target).is_file() and (root is None or target not in runbook_names(Folder(root))):
@@ -78,7 +78,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _print(runbook: "Runbook") -> None:
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     typer.echo(f"digest   {runbook.digest}")
     typer.echo(f"version  {plain(runbook.version or 'none')}")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from runbookopt.forge.forge import Forge
-    from runbookopt.landing.merging import Derived
-    from runbookopt.landing.policy import Reason
-    from runbookopt.landing.verification import Rerun, Verified
-    from runbookopt.landing.verification_case import Case
-    from runbookopt.repository import Repository
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.forge.protocol import Forge
+    from runbookopt.landing.merge import Derived
+    from runbookopt.landing.trial_merge import Case
+    from runbookopt.landing.verify import Rerun, Verified
+    from runbookopt.project.policy import Reason
 
 _WAYS = {
     "auto": "may merge by itself",
@@ -71,8 +71,8 @@ def verify(
 
     Exit status: 0 where it may be merged, or touches no runbook; 3 where not; 1 where that cannot be said.
     """
-    from runbookopt.gitwords import GitFailed
-    from runbookopt.repository import Repository
+    from runbookopt.forge.git.output import GitFailed
+    from runbookopt.forge.git.repository import Repository
 
     _must_name_one(pull_request, base, head)
     with Repository.open(Path.cwd()) as repository:
@@ -101,8 +101,8 @@ def _must_name_one(number: int | None, base: str | None, head: str | None) -> No
 def _forge(repository: "Repository", *, needed: bool) -> "Forge | None":
     """Give the forge; its token is also what git shows to origin, so it is taken where there is one."""
     from runbookopt.cli.flags import settings_of
-    from runbookopt.forge.choice import chosen
-    from runbookopt.forge.github_access import NoToken
+    from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.forge.select import chosen
 
     try:
         return chosen(settings_of(repository.root, "", {}).forge, repository, os.environ)
@@ -119,7 +119,7 @@ def _verified(
     commits: tuple[str, str],
     rerun: "Rerun | None",
 ) -> "Verified":
-    from runbookopt.landing.verification import verify_commits, verify_pull_request
+    from runbookopt.landing.verify import verify_commits, verify_pull_request
 
     if number is not None and forge is not None:
         return verify_pull_request(repository, forge, number, commits[1] or None, rerun)
@@ -130,7 +130,7 @@ def _rerun(case: "Case", derived: "Derived") -> "Reason":
     """Run a proof again by the default branch's settings: the only place of this half that knows an agent."""
     from runbookopt.cli.flags import settings_in
     from runbookopt.cli.job import job_of, under_way
-    from runbookopt.rerun import rerun_proof
+    from runbookopt.jobs.rerun_proof import rerun_proof
 
     name, tip = derived.checked.bundle.runbook, case.repository.revision(case.tip)
     job = job_of(name, settings_in(tip, name, {}), case.repository.root, propose=False, look=False)
@@ -152,7 +152,7 @@ def _show(verified: "Verified") -> None:
 
 def _print(line: str) -> None:
     """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     print(plain(line))
 
@@ -161,7 +161,7 @@ def _print_json(verified: "Verified") -> None:
     from msgspec import to_builtins
     from msgspec.json import encode
 
-    from runbookopt.explanation import plain
+    from runbookopt.documents.schema_errors import plain
 
     lines = (reason.told.split("\n") for reason in verified.reasons)  # names of files may be no Unicode
     told = {**to_builtins(verified), "reasons": ["\n".join(map(plain, each)) for each in lines]}
@@ -170,9 +170,9 @@ def _print_json(verified: "Verified") -> None:
 
 def _post(forge: "Forge", verified: "Verified") -> None:
     """Write the check run; that it cannot be written is said, and changes nothing."""
-    from runbookopt.cli.complaint import complain
-    from runbookopt.gitwords import GitFailed
-    from runbookopt.landing.verification_words import check_run
+    from runbookopt.cli.terminal import complain
+    from runbookopt.forge.git.output import GitFailed
+    from runbookopt.landing.verify import check_run
 
     try:
         forge.report(check_run(verified))

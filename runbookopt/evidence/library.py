@@ -8,12 +8,13 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 from msgspec import Struct
 
+from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats import native
 from runbookopt.evidence.formats.native import Reading
 from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust
-from runbookopt.explanation import plain, shown
-from runbookopt.records import MalformedFile, Problem, canonical, digest_of
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, get_args
 
 from msgspec import Meta, Struct
 
+from runbookopt.documents.digest import canonical
 from runbookopt.evidence.trajectory import Part, Task
-from runbookopt.records import canonical
 
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 

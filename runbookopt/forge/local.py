@@ -10,14 +10,13 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from runbookopt.documents.digest import canonical
 from runbookopt.errors import RunbookoptError
-from runbookopt.forge.forge import Approval, CheckRun, Draft, PullRequest
-from runbookopt.forge.protection import Protection, unknown_protection
-from runbookopt.forge.surroundings import Surroundings
-from runbookopt.gitwords import Commit, GitFailed, PushRejected, RefUpdate
-from runbookopt.origin import attempts
-from runbookopt.records import canonical
-from runbookopt.repository import Repository
+from runbookopt.forge.git.origin import attempts
+from runbookopt.forge.git.output import Commit, GitFailed, PushRejected, RefUpdate
+from runbookopt.forge.git.repository import Repository
+from runbookopt.forge.protection import Protection, Surroundings, unknown_protection
+from runbookopt.forge.protocol import Approval, CheckRun, Draft, PullRequest
 
 PULLS = "refs/runbookopt/pulls/"
 _PULLS_COPIED = "refs/runbookopt/origin/pulls/"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from runbookopt.landing.policy import Decision, Policy, Reason
+from runbookopt.project.policy import Decision, Policy, Reason
 
 if TYPE_CHECKING:
-    from runbookopt.forge.forge import Approval, PullRequest
+    from runbookopt.forge.protocol import Approval, PullRequest
 
 
 class Permission(Struct, frozen=True):

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.usage import Spent
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.trajectory import Left
-from runbookopt.journal import Spent
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
-from runbookopt.records import MalformedFile, Problem, canonical, digest_of
 from runbookopt.verifier.checks import Finding
 
 FORMAT = "runbookopt-bundle/1"

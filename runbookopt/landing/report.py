@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from runbookopt.landing.bundle import Bundle, Change, changed_lines, models_by_role
-from runbookopt.landing.calls import calls, dollars
-from runbookopt.landing.chart import chart, short
-from runbookopt.landing.guard import GuardReport
-from runbookopt.landing.policy import PASSING_TODAY_AT_LEAST, Decision
-from runbookopt.landing.quoting import block, code, plain, prose
+from runbookopt.documents.runbook import FRONT_MATTER, Runbook
+from runbookopt.documents.settings import as_flag, setting_types
+from runbookopt.documents.untrusted import block, code, label, plain, prose
+from runbookopt.documents.usage import Usage
+from runbookopt.guard.guard import GuardReport
+from runbookopt.landing.bundle import Bundle, Change, MemberSummary, changed_lines, models_by_role
+from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
-from runbookopt.runbook import FRONT_MATTER, Runbook
-from runbookopt.settings import as_flag, setting_types
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import Rubric
 
@@ -386,3 +385,63 @@ def _few(items: Sequence[str], rows: int, show: Callable[[str], str] = code) -> 
 
 def _more(count: int, rows: int) -> Sequence[str]:
     return [f"- and {count - rows} more in the bundle"] if count > rows else []
+
+
+ROLES = ("agent", "reflector", "judge")
+_KINDS = 12  # of failures that are named
+
+
+def calls(bundle: Bundle) -> Iterator[str]:
+    """Give a line for each role that called a model: calls, tokens, dollars, and failures by kind."""
+    models = models_by_role(bundle)
+    for role in ROLES:
+        usage: Usage | None = getattr(bundle.spent.usage, role)
+        if usage is None and role not in models:
+            continue
+        model = f" ({code(models[role], 80)})" if role in models else ""
+        yield f"- Calls of the {role}{model}: {'unknown' if usage is None else _told(usage)}"
+
+
+def _told(usage: Usage) -> str:
+    cached = f" ({usage.cached / usage.prompt:.0%} cached)" if usage.prompt else ""
+    tokens = f"tokens: {usage.prompt:,} in{cached}, {usage.completion:,} out"
+    return f"{usage.calls:,}; {tokens}; {dollars(usage.usd)}; {_failed(usage.failures)}"
+
+
+def dollars(usd: float | None) -> str:
+    """Give an amount, a small one to its second digit: what it costs must not read as nothing."""
+    if usd is None:
+        return "dollars: unknown"
+    return f"dollars: {usd:.2f}" if usd >= 0.01 or not usd else f"dollars: {usd:.2g}"  # noqa: PLR2004 - a cent
+
+
+def _failed(failures: dict[str, int]) -> str:
+    if not failures:
+        return "no attempt failed"
+    most = sorted(failures.items(), key=lambda found: (-found[1], found[0]))
+    told = ", ".join(f"{code(kind, 40)} {count:,}" for kind, count in most[:_KINDS])
+    more = f" and {len(most) - _KINDS} more kinds" if len(most) > _KINDS else ""
+    return f"failed attempts: {told}{more}"
+
+
+_SHORT = 12
+
+
+def chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
+    """Draw who was made from whom, with digests and numbers alone: a label is no place for other words."""
+    names = {member.digest: f"m{place}" for place, member in enumerate(members)}
+    for member in members:
+        made = f"wave {member.wave}" if member.parents else "seed"
+        text = label(f"{short(member.digest)}, {made}, {member.validation:.3f}")
+        yield f'  {names[member.digest]}["{text}"]'
+    for member in members:
+        for parent in dict.fromkeys(member.parents):
+            if parent in names:
+                yield f"  {names[parent]} --> {names[member.digest]}"
+    if chosen in names:
+        yield f"  style {names[chosen]} stroke-width:4px"
+
+
+def short(digest: str) -> str:
+    """Give as much of a digest as people compare."""
+    return digest.removeprefix("sha256:")[:_SHORT]

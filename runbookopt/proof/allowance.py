@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from runbookopt.documents.digest import digest_of
 from runbookopt.evidence.trajectory import Task
-from runbookopt.records import digest_of
 
 ENOUGH_GROWTH = 0.25
 """A candidate gets another look where its held-out groups have grown by this share."""

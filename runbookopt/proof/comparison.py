@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Struct
 
 from runbookopt.evidence.split import Shares
-from runbookopt.statistics import (
+from runbookopt.proof.statistics import (
     Exact,
     binary_low,
     exact,

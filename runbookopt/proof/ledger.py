@@ -6,12 +6,12 @@ from typing import Self
 
 import msgspec
 
+from runbookopt.documents.digest import canonical
 from runbookopt.errors import RunbookoptError
-from runbookopt.gitwords import PushRejected, RefUpdate
-from runbookopt.origin import attempts
+from runbookopt.forge.git.origin import attempts
+from runbookopt.forge.git.output import PushRejected, RefUpdate
+from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.allowance import Look, look_key
-from runbookopt.records import canonical
-from runbookopt.repository import Repository
 
 REF = "refs/runbookopt/ledger"
 """At origin the ledger; in a clone the same, with what has not been pushed yet on top of it."""

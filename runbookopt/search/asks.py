@@ -5,9 +5,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from runbookopt.documents.digest import digest, digest_of
+from runbookopt.documents.finding import Finding
 from runbookopt.evidence.trajectory import Left
-from runbookopt.records import digest, digest_of
-from runbookopt.verifier.finding import Finding
 
 
 class Candidate(Struct, frozen=True, dict=True):

@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 
 from msgspec import Struct
 
-from runbookopt.records import digest
+from runbookopt.documents.digest import digest
 
 
 class Rewrite(Struct, frozen=True):

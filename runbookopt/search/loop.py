@@ -6,13 +6,13 @@ from typing import TypeVar
 from msgspec import Struct
 
 from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Tried
-from runbookopt.search.choice import Choice, choose
-from runbookopt.search.draft import Draft, Trial, crossed
-from runbookopt.search.known import Known
+from runbookopt.search.edits import Draft, Trial, crossed
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
+from runbookopt.search.selection import Choice, choose
+from runbookopt.search.state import Known
 
 VERSION = 6
 """Part of a run's id: another version of the search takes another path."""

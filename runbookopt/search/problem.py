@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.split import runs_of_words
-from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Attempt
 
 COPIED_WORDS = 8

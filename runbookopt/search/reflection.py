@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from difflib import unified_diff
 from functools import lru_cache
 
-from runbookopt import runbook as runbooks
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.split import runs, words_of
-from runbookopt.runbook import Runbook
 from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Tried
 from runbookopt.search.crossover import shared_start
-from runbookopt.search.known import Known
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.problem import COPIED_WORDS
+from runbookopt.search.state import Known
 
 SHARED_BY = 3
 """Words that so many train tasks share are the language of the field, not a copy."""

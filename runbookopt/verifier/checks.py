@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from runbookopt.documents.finding import TOLD, Finding, Undelivered, Unjudgeable, enumerated, told
+from runbookopt.documents.schema_errors import Misfit, against_schema, schema_fault, shown
 from runbookopt.evidence.trajectory import Left
-from runbookopt.explanation import Misfit, against_schema, schema_fault, shown
 from runbookopt.verifier import trace_checks
-from runbookopt.verifier.finding import TOLD, Finding, Undelivered, Unjudgeable, enumerated, told
 from runbookopt.verifier.program_checks import Command, ProgramCheck, Python
 from runbookopt.verifier.trace_checks import TraceCheck
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from runbookopt import fencing
+from runbookopt.documents import untrusted
+from runbookopt.documents.digest import canonical, digest, digest_of
+from runbookopt.documents.schema_errors import plain, shown
+from runbookopt.documents.usage import Message
 from runbookopt.evidence.trajectory import Author, Task, Trajectory
-from runbookopt.explanation import plain, shown
-from runbookopt.records import canonical, digest, digest_of
-from runbookopt.usage import Message
 from runbookopt.verifier.checks import Finding
 from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 
@@ -97,11 +97,11 @@ def questions(rubric: Rubric, task: Task, output: str | None) -> tuple[Question,
 def prompt(question: Question) -> tuple[Message, ...]:
     """Give what a judge is told: what stays the same first, then the question, then the data in fences."""
     task, output = _text(question.input), question.output
-    fence = fencing.fence(question.judge, task, output)
+    fence = untrusted.fence(question.judge, task, output)
     asked = (
         f"Question: {question.judge}\n\n"
         f"The task that the agent was given, and its output, stand between tags that carry {fence}.\n\n"
-        f"{fencing.fenced('task', task, fence)}\n\n{fencing.fenced('output', output, fence)}\n\n"
+        f"{untrusted.fenced('task', task, fence)}\n\n{untrusted.fenced('output', output, fence)}\n\n"
         "Answer the question about the output with the one JSON object."
     )
     return Message("system", _SYSTEM), Message("user", asked)
@@ -110,7 +110,7 @@ def prompt(question: Question) -> tuple[Message, ...]:
 def repair(question: Question, reply: str, failure: JudgeFailure) -> tuple[Message, ...]:
     """Give what a judge is told, once, after a reply that was no verdict."""
     again = f"That is no answer: {failure.message}. Answer again, with nothing but the one JSON object."
-    said = Message("assistant", fencing.shortened(reply, MOST_REPLY) or "(nothing)")
+    said = Message("assistant", untrusted.shortened(reply, MOST_REPLY) or "(nothing)")
     return *prompt(question), said, Message("user", again)
 
 

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from runbookopt.confinement import (
+from runbookopt.documents.digest import canonical
+from runbookopt.documents.finding import Finding
+from runbookopt.documents.schema_errors import plain
+from runbookopt.evidence.trajectory import Left
+from runbookopt.sandbox.run import (
     Ended,
     Limits,
     NotStarted,
@@ -25,10 +29,6 @@ from runbookopt.confinement import (
     fresh_folder,
     located,
 )
-from runbookopt.evidence.trajectory import Left
-from runbookopt.explanation import plain
-from runbookopt.records import canonical
-from runbookopt.verifier.finding import Finding
 
 if TYPE_CHECKING:
     from types import ModuleType

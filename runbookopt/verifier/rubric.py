@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from runbookopt.documents.parse import read_yaml
+from runbookopt.documents.schema_errors import Misfit, shown
+from runbookopt.documents.settings import Price
 from runbookopt.evidence.trajectory import Left
-from runbookopt.explanation import Misfit, shown
-from runbookopt.model_settings import Price
-from runbookopt.records import read_yaml
-from runbookopt.verifier import bounded
+from runbookopt.verifier import isolated_checks
 from runbookopt.verifier.checks import Check, Finding, JsonSchema, Text, looks_at_reference
 from runbookopt.verifier.program_checks import ProgramCheck, files
 
@@ -227,9 +227,9 @@ def assess(
 
 
 def _checked(check: Check, output: str | None, reference: Any, left: Left | None) -> Finding:  # noqa: ANN401
-    finding = bounded.examine(check, output=output, reference=reference, left=left)
+    finding = isolated_checks.examine(check, output=output, reference=reference, left=left)
     if finding.result == "error":
-        finding = bounded.examine(check, output=output, reference=reference, left=left)
+        finding = isolated_checks.examine(check, output=output, reference=reference, left=left)
     return finding
 
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
+from runbookopt.documents.finding import Finding, enumerated, told
+from runbookopt.documents.schema_errors import plain
 from runbookopt.evidence.trajectory import Left
-from runbookopt.explanation import plain
-from runbookopt.verifier.finding import Finding, enumerated, told
+from runbookopt.sandbox.run import path_pattern
 
 Name = Annotated[str, Meta(min_length=1)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1)]
@@ -187,14 +188,6 @@ def examine(check: TraceCheck, output: str | None, left: Left | None) -> Finding
 def no_output(left: Left | None) -> str:
     """Say that there is no output, and why where that is known."""
     return f"no output: {plain(left.reason)}" if left is not None and left.reason else "no output"
-
-
-@cache
-def path_pattern(glob: str) -> re.Pattern[str]:
-    """Give what a path matches: `*` and `?` stay within one folder, `**/` is any number of folders."""
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
 
 
 @cache

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from runbookopt.agents.agent import AgentFailure, Produced
 from runbookopt.agents.chat import ChatAgent
-from runbookopt.lm import Model, ModelSettings, Price
-from runbookopt.usage import Usage
+from runbookopt.agents.model.client import Model, ModelSettings, Price
+from runbookopt.agents.protocol import AgentFailure, Produced
+from runbookopt.documents.usage import Usage
 
 RUNBOOK = "---\nname: desk\n---\n# Desk\nAnswer in one word.\n"
 

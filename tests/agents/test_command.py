@@ -15,12 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from runbookopt.agents import isolation
-from runbookopt.agents.agent import AgentFailure, Produced
 from runbookopt.agents.command import CommandAgent, CommandSettings
-from runbookopt.agents.isolation import NoIsolation
-from runbookopt.confinement import NotStarted
+from runbookopt.agents.protocol import AgentFailure, Produced
 from runbookopt.evidence.trajectory import Left
+from runbookopt.sandbox.bubblewrap import NoIsolation, bubblewrap
+from runbookopt.sandbox.run import NotStarted
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 RUNBOOK = '# Triage\n\n- "card" means `card`\n'
@@ -357,9 +356,9 @@ def test_isolation_that_is_not_permitted_says_what_to_do(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def bubblewrap() -> None:
+def _isolated() -> None:
     try:
-        isolation.bubblewrap(os.environ["PATH"])
+        bubblewrap(os.environ["PATH"])
     except NoIsolation as reason:
         pytest.skip(f"NOT TRIED, isolation by bubblewrap: {reason}")
 
@@ -381,7 +380,7 @@ def test_without_isolation_all_of_it_can_be_done(attempts: tuple[str, ...]) -> N
     assert json.loads(produced.output or "") == ["done"] * 6
 
 
-@pytest.mark.usefixtures("bubblewrap")
+@pytest.mark.usefixtures("_isolated")
 def test_in_isolation_nothing_but_its_folder_can_be_written_and_no_network_reached(
     attempts: tuple[str, ...], tmp_path: Path, folders: Path
 ) -> None:
@@ -397,7 +396,7 @@ def test_in_isolation_nothing_but_its_folder_can_be_written_and_no_network_reach
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("bubblewrap")
+@pytest.mark.usefixtures("_isolated")
 @pytest.mark.parametrize("what", ["fork", "stubborn", "flood", "many", "lock", "patricide"])
 def test_isolation_contains_the_same_programs(what: str, folders: Path) -> None:
     arguments = ("/dev/null",) if what == "patricide" else ()

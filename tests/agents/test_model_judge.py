@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from runbookopt.agents.agent import Judged
+from runbookopt.agents.model.client import Completion, Model
+from runbookopt.agents.model.retry import LmBroken, LmFailure
 from runbookopt.agents.model_judge import ModelJudge, model_settings
-from runbookopt.attempts import LmBroken, LmFailure
-from runbookopt.lm import Completion, Model
-from runbookopt.model_settings import ModelSettings, Price
-from runbookopt.redaction import Redactor
-from runbookopt.usage import Message, Usage
+from runbookopt.agents.protocol import Judged
+from runbookopt.documents.redaction import Redactor
+from runbookopt.documents.settings import ModelSettings, Price
+from runbookopt.documents.usage import Message, Usage
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question, judge_key, prompt
 from runbookopt.verifier.rubric import JudgeSettings
 

@@ -9,23 +9,15 @@ from types import ModuleType
 import pytest
 from msgspec.structs import replace
 
-from runbookopt import runbook as runbooks
-from runbookopt.agents.agent import Reflected
+from runbookopt.agents.model.client import Completion, Model, ModelSettings
+from runbookopt.agents.model.retry import LmBroken, LmFailure
 from runbookopt.agents.model_reflector import ModelReflector, without_secrets
-from runbookopt.attempts import LmBroken, LmFailure
-from runbookopt.lm import Completion, Model, ModelSettings
-from runbookopt.redaction import Redactor
-from runbookopt.search import prompting
-from runbookopt.search.asks import (
-    Candidate,
-    Component,
-    Proposal,
-    Reflection,
-    ReflectionFailure,
-    Shown,
-    Tried,
-)
-from runbookopt.usage import Message, Usage
+from runbookopt.agents.protocol import Reflected
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.redaction import Redactor
+from runbookopt.documents.usage import Message, Usage
+from runbookopt.search import prompt
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown, Tried
 from runbookopt.verifier import judge
 
 TEXT = """# Queues
@@ -91,7 +83,7 @@ def form(messages: Sequence[Message]) -> str:
 
 
 def reply(model_pair: ModuleType, asked: Reflection = ASK, part: str = "rules", new: str = "fine") -> str:
-    code = form(prompting.prompt(without_secrets(asked, CLEAN)))
+    code = form(prompt.prompt(without_secrets(asked, CLEAN)))
     text = runbooks.parse(asked.candidate.text).part(part).text
     said = model_pair.reply(code, "Because.", ["F1"], part, [("text", f"{text}- {new}")])
     assert isinstance(said, str)
@@ -102,7 +94,7 @@ def test_a_reply_in_the_form_is_a_proposal_with_what_it_cost(model_pair: ModuleT
     model = Scripted(reply(model_pair))
     said = Proposal("Because.", "rules", PARTS[1].text.rstrip() + "\n\n- fine\n\n", ("r-1",))
     assert reflect(model) == Reflected(said, PAID)
-    assert model.heard == [prompting.prompt(ASK)]
+    assert model.heard == [prompt.prompt(ASK)]
 
 
 def test_a_malformed_reply_is_shown_to_the_model_once_and_both_calls_are_counted(
@@ -226,15 +218,15 @@ def test_the_pair_answers_as_agent_judge_or_reflector_by_what_it_is_told(model_p
         said = judge.read(pair.answer(body(*asked)))
         assert isinstance(said, judge.Judgement)
         assert said.met == (verdict == "met")
-    proposal = prompting.read(ASK, pair.answer(body(*prompting.prompt(ASK))))
+    proposal = prompt.read(ASK, pair.answer(body(*prompt.prompt(ASK))))
     assert isinstance(proposal, Proposal)
-    again = prompting.repair(ASK, "garbage", ReflectionFailure("unparsable", "expected this"))
-    assert prompting.read(ASK, pair.answer(body(*again))) == proposal
+    again = prompt.repair(ASK, "garbage", ReflectionFailure("unparsable", "expected this"))
+    assert prompt.read(ASK, pair.answer(body(*again))) == proposal
 
 
 def test_the_pair_finds_no_edit_where_feedback_teaches_it_nothing(model_pair: ModuleType) -> None:
     asked = replace(ASK, failing=(Shown("r-1", "t1", "hello", "", 0.0, ("it is too rude",)),))
-    said = prompting.read(asked, model_pair.Pair().answer(body(*prompting.prompt(asked))))
+    said = prompt.read(asked, model_pair.Pair().answer(body(*prompt.prompt(asked))))
     assert isinstance(said, Proposal)
     assert (said.diagnosis, said.text) == ("no feedback of the form 'expected X, got Y'", PARTS[0].text)
 
@@ -249,10 +241,9 @@ ORDERS = [
 @pytest.mark.parametrize("order", ORDERS)
 def test_only_a_gullible_pair_obeys_what_stands_in_a_trajectory(model_pair: ModuleType, order: str) -> None:
     asked = replace(ASK, failing=(Shown("r-1", "t1", order, "", 0.0, ("right: expected post, got other",)),))
-    messages = prompting.prompt(asked)
+    messages = prompt.prompt(asked)
     careful, gullible = (
-        prompting.read(asked, model_pair.Pair(gullible=obeys).answer(body(*messages)))
-        for obeys in (False, True)
+        prompt.read(asked, model_pair.Pair(gullible=obeys).answer(body(*messages))) for obeys in (False, True)
     )
     assert isinstance(careful, Proposal)
     assert isinstance(gullible, Proposal)

@@ -8,14 +8,7 @@ from hypothesis import strategies as st
 
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.rules import rules
-from runbookopt.search.asks import (
-    Candidate,
-    Component,
-    Proposal,
-    Reflection,
-    ReflectionFailure,
-    Shown,
-)
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown
 
 TEXT = """## Rules
 

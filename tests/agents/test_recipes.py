@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runbookopt.agents import isolation
-from runbookopt.agents.agent import Produced
 from runbookopt.agents.command import CommandAgent, CommandSettings
-from runbookopt.agents.isolation import NoIsolation
+from runbookopt.agents.protocol import Produced
+from runbookopt.documents.parse import read_plain_yaml
 from runbookopt.evidence.trajectory import Left
-from runbookopt.records import read_plain_yaml
+from runbookopt.sandbox import bubblewrap
+from runbookopt.sandbox.bubblewrap import NoIsolation
 from runbookopt.verifier.checks import Check, examine
 
 PROJECT = Path(__file__).parents[2]
@@ -98,10 +98,10 @@ def test_a_script_of_ones_own_leaves_results_and_a_trajectory(
 ) -> None:
     settings = recipe("A script of your own")
     if isolated:
-        if any(PROJECT.is_relative_to(hidden) for hidden in isolation.HIDDEN):
+        if any(PROJECT.is_relative_to(hidden) for hidden in bubblewrap.HIDDEN):
             pytest.skip(f"NOT TRIED, isolation by bubblewrap: it hides {PROJECT}, of which the stand-in is")
         try:
-            isolation.bubblewrap(environ["PATH"])
+            bubblewrap.bubblewrap(environ["PATH"])
         except NoIsolation as reason:
             pytest.skip(f"NOT TRIED, isolation by bubblewrap: {reason}")
     else:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
 from runbookopt.landing.bundle import Bundle, read_bundle
-from runbookopt.repository import Repository
 
 if TYPE_CHECKING:
     from tests.conftest import Clone, Files, Ran

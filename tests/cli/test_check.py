@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from runbookopt.cli.check import check
 from runbookopt.errors import RunbookoptError
+from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.ledger import Ledger
-from runbookopt.repository import Repository
 
 if TYPE_CHECKING:
     from tests.conftest import Clone

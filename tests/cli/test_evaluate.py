@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.ledger import Ledger
-from runbookopt.repository import Repository
 from tests.conftest import script
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.library import Folder
-from runbookopt.landing.codeowners import owners_of, read_owners
-from runbookopt.landing.policy import Policy, read_policy
-from runbookopt.lint import lint
-from runbookopt.scaffold import Choices, pieces, put, rendered
+from runbookopt.jobs.lint import lint
+from runbookopt.jobs.scaffold import Choices, pieces, put, rendered
+from runbookopt.project.codeowners import owners_of, read_owners
+from runbookopt.project.policy import Policy, read_policy
 
 if TYPE_CHECKING:
     from tests.conftest import Clone

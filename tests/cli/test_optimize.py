@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from runbookopt.agents.offline import OfflineAgent
-from runbookopt.dossier import Dossier, read_dossier
+from runbookopt.agents.offline_agent import OfflineAgent
+from runbookopt.engine.journal import Journal
 from runbookopt.evidence.library import Folder
-from runbookopt.journal import Journal
 from runbookopt.landing.bundle import Bundle, read_bundle
+from runbookopt.project.project import Dossier, read_dossier
 from runbookopt.search.asks import Reflection
 
 if TYPE_CHECKING:

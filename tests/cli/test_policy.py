@@ -9,14 +9,14 @@ from typer.testing import CliRunner, Result
 
 from runbookopt.cli.policy import app
 from runbookopt.cli.pulls import app as pulls
+from runbookopt.documents.parse import MalformedFile
 from runbookopt.errors import RunbookoptError
+from runbookopt.forge.git.output import GitFailed
+from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
 from runbookopt.forge.protection import OUR_CHECK
-from runbookopt.gitwords import GitFailed
 from runbookopt.landing.bundle import encode
-from runbookopt.landing.proposal import propose
-from runbookopt.records import MalformedFile
-from runbookopt.repository import Repository
+from runbookopt.landing.propose import propose
 from tests.conftest import Clone
 from tests.github.double import Github
 

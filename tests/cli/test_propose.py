@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.bundle import write_bundle
 from runbookopt.proof.allowance import allowance
 from runbookopt.proof.ledger import Ledger
-from runbookopt.repository import Repository
 from tests.conftest import Clone
 from tests.github.double import Github
 

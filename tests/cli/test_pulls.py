@@ -8,10 +8,10 @@ from typer.testing import CliRunner, Result
 
 from runbookopt.cli.pulls import app
 from runbookopt.errors import Refused, RunbookoptError, WrongUsage
-from runbookopt.forge.forge import Draft
+from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
-from runbookopt.landing.proposal import propose
-from runbookopt.repository import Repository
+from runbookopt.forge.protocol import Draft
+from runbookopt.landing.propose import propose
 
 if TYPE_CHECKING:
     from tests.conftest import Clone

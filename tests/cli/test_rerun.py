@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from runbookopt.crew import crew
+from runbookopt.agents.roles import crew
+from runbookopt.documents.settings import load_settings
+from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
-from runbookopt.landing.proposal import propose
-from runbookopt.repository import Repository
-from runbookopt.settings import load_settings
+from runbookopt.landing.propose import propose
 from tests import first_half as half
 from tests.conftest import Clone
 from tests.test_architecture import loaded_by
@@ -22,7 +22,12 @@ TRUE = half.RUNBOOK.replace('"card"', '"card" or "ticket"')
 """Every message is of a ticket, and goes to `card`: better indeed."""
 FORGED = half.RUNBOOK.replace('"card"', '"card" or "atm"')
 """No message is of an atm: no agent ever put out what its bundle says."""
-AGENTS = {"runbookopt.crew", "runbookopt.lm", "runbookopt.rerun", "runbookopt.agents.offline"}
+AGENTS = {
+    "runbookopt.agents.roles",
+    "runbookopt.agents.model.client",
+    "runbookopt.jobs.rerun_proof",
+    "runbookopt.agents.offline_agent",
+}
 
 Make = Callable[..., Clone]
 

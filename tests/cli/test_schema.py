@@ -7,8 +7,8 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from runbookopt.cli.schema import KNOWN, schema
+from runbookopt.documents.parse import read_plain_yaml
 from runbookopt.errors import WrongUsage
-from runbookopt.records import read_plain_yaml
 
 ROOT = Path(__file__).parents[2]
 

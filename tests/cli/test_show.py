@@ -6,8 +6,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from runbookopt.cli.show import show
+from runbookopt.documents.digest import digest
 from runbookopt.errors import RunbookoptError
-from runbookopt.records import digest
 
 RUNBOOK = (
     "---\nversion: 1.2.3\n---\n# Triage\n\n## Steps\n- a \x1b[31m\u2028b\r\n\n## Escalation\n## Rubric\nlast"

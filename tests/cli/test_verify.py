@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from runbookopt.cli.verify import verify
 from runbookopt.errors import WrongUsage
+from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.protection import OUR_CHECK
-from runbookopt.gitwords import GitFailed
 from tests.conftest import Clone
 from tests.forge.bench import PATH, Bench
 from tests.github.double import PERMISSIONS

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbookopt.documents.parse import MalformedFile
 from runbookopt.evidence.library import Evidence, Folder, read_evidence, task_id
-from runbookopt.records import MalformedFile
-from runbookopt.repository import Repository
+from runbookopt.forge.git.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable

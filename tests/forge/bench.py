@@ -5,14 +5,14 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
 
-from runbookopt.forge.choice import chosen
-from runbookopt.forge.forge import Forge, PullRequest
-from runbookopt.forge.github import Patience
+from runbookopt.documents.settings import ForgeSettings
+from runbookopt.forge.git.repository import Repository
+from runbookopt.forge.github.client import Patience
+from runbookopt.forge.protocol import Forge, PullRequest
+from runbookopt.forge.select import chosen
 from runbookopt.landing.bundle import Bundle
-from runbookopt.landing.proposal import Proposed, propose
+from runbookopt.landing.propose import Proposed, propose
 from runbookopt.proof.ledger import Ledger
-from runbookopt.repository import Repository
-from runbookopt.settings import ForgeSettings
 from tests.github.double import Github
 
 PATH = "runbooks/triage/RUNBOOK.md"

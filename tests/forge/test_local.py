@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from runbookopt.errors import RunbookoptError
-from runbookopt.forge.forge import Draft, Forge, PullRequest
+from runbookopt.forge.git.output import GitFailed, MergeConflict, PushRefused, PushRejected, RefUpdate
+from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
-from runbookopt.gitwords import GitFailed, MergeConflict, PushRefused, PushRejected, RefUpdate
-from runbookopt.repository import Repository
+from runbookopt.forge.protocol import Draft, Forge, PullRequest
 
 if TYPE_CHECKING:
     from tests.conftest import Clone
@@ -251,9 +251,9 @@ OPEN = """
 import sys
 from pathlib import Path
 import msgspec
-from runbookopt.forge.forge import Draft
+from runbookopt.forge.protocol import Draft
 from runbookopt.forge.local import LocalForge
-from runbookopt.repository import Repository
+from runbookopt.forge.git.repository import Repository
 with Repository.open(Path(sys.argv[1])) as repository:
     print(LocalForge(repository).open(msgspec.json.decode(sys.argv[2], type=Draft), replaces=None).number)
 """

@@ -1,6 +1,5 @@
 """The double of GitHub: a loopback server that answers as GitHub does, held to GitHub's own contracts.
 
-    from tests.github.double import Fault, Github
 
     with Github(tmp_path) as github:                       # octo/runbooks, private, branch main, one commit
         github.add_user("bo")                              # role="write"; none, read, write, admin

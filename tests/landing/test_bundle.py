@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runbookopt.documents.digest import digest
+from runbookopt.documents.finding import Finding
+from runbookopt.documents.parse import MalformedFile
+from runbookopt.documents.usage import Spent, Usage, Used
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.trajectory import Left
-from runbookopt.journal import Spent, Used
 from runbookopt.landing.bundle import (
     AgentUsed,
     Beside,
@@ -28,9 +31,6 @@ from runbookopt.landing.bundle import (
 )
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison, ObjectiveChange
-from runbookopt.records import MalformedFile, digest
-from runbookopt.usage import Usage
-from runbookopt.verifier.finding import Finding
 
 A, B = digest(b"a"), digest(b"b")
 

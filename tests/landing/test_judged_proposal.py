@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from runbookopt.documents.finding import Finding
 from runbookopt.errors import Refused
+from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
 from runbookopt.landing.bundle import Beside, Bundle, seal
-from runbookopt.landing.proposal import Proposed, propose
-from runbookopt.repository import Repository
-from runbookopt.verifier.finding import Finding
+from runbookopt.landing.propose import Proposed, propose
 
 if TYPE_CHECKING:
     from tests.conftest import Clone

@@ -15,20 +15,20 @@ import yaml
 from msgspec import convert
 from msgspec.structs import replace
 
+from runbookopt.documents.settings import ForgeSettings
 from runbookopt.errors import Refused
-from runbookopt.forge.choice import chosen
-from runbookopt.forge.forge import Draft, Forge
-from runbookopt.forge.github import Patience
+from runbookopt.forge.git.output import RefUpdate
+from runbookopt.forge.git.repository import Repository
+from runbookopt.forge.github.client import Patience
 from runbookopt.forge.local import LocalForge
-from runbookopt.gitwords import RefUpdate
+from runbookopt.forge.protocol import Draft, Forge
+from runbookopt.forge.select import chosen
 from runbookopt.landing.approvals import may_merge, reviews_of
-from runbookopt.landing.limits import limited
-from runbookopt.landing.merging import judge
-from runbookopt.landing.policy import AutoMergeIf, Facts, Limits, Reason, decide, read_policy
-from runbookopt.landing.proposal import propose
+from runbookopt.landing.merge import judge
+from runbookopt.landing.propose import propose
+from runbookopt.landing.rate_limits import limited
+from runbookopt.project.policy import AutoMergeIf, Facts, Limits, Reason, decide, read_policy
 from runbookopt.proof.comparison import Comparison
-from runbookopt.repository import Repository
-from runbookopt.settings import ForgeSettings
 from tests import first_half as half
 from tests.conftest import Clone, new_clone
 from tests.github.double import Github

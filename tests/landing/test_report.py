@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from runbookopt.documents.digest import digest
+from runbookopt.documents.runbook import parse
+from runbookopt.documents.untrusted import code, plain
+from runbookopt.documents.usage import Spent, Usage, Used
 from runbookopt.evidence.trajectory import Left
-from runbookopt.journal import Spent, Used
+from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import (
     AgentUsed,
     Beside,
@@ -22,9 +26,6 @@ from runbookopt.landing.bundle import (
     ValidationSummary,
     seal,
 )
-from runbookopt.landing.guard import GuardReport
-from runbookopt.landing.policy import Decision, Reason
-from runbookopt.landing.quoting import code, plain
 from runbookopt.landing.report import (
     MOST_CHARACTERS,
     Findings,
@@ -34,11 +35,9 @@ from runbookopt.landing.report import (
     render,
     title,
 )
+from runbookopt.project.policy import Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison, ObjectiveChange, Outcome, Pair
-from runbookopt.records import digest
-from runbookopt.runbook import parse
-from runbookopt.usage import Usage
 from runbookopt.verifier.checks import MaxChars
 from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from runbookopt.agents.agent import Produced, Reflected
-from runbookopt.agents.offline import OfflineAgent
+from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
-from runbookopt.optimization import Result, optimize
-from runbookopt.preparation import Job
-from runbookopt.repository import Repository
+from runbookopt.agents.protocol import Produced, Reflected
+from runbookopt.documents.settings import Settings
+from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.optimize import Result, optimize
+from runbookopt.jobs.prepare import Job
 from runbookopt.search.asks import Reflection
-from runbookopt.settings import Settings
 
 repository, calls, seconds, width = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
 

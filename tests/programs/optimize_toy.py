@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import toy
 
-from runbookopt.driver import Driver
+from runbookopt.engine.driver import Driver
+from runbookopt.engine.journal import Journal
 from runbookopt.errors import RunbookoptError
-from runbookopt.journal import Journal
 
 folder, seconds, width, how = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 slow_after = int(sys.argv[5]) if len(sys.argv) > 5 else 0

@@ -8,22 +8,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from runbookopt.agents.agent import AgentFailure, Judged, Produced, Reflected
+from runbookopt.agents.protocol import AgentFailure, Judged, Produced, Reflected
+from runbookopt.documents.digest import digest_of
+from runbookopt.documents.usage import Usage
+from runbookopt.engine.calls import Verdicts, World
 from runbookopt.evidence.trajectory import Task
-from runbookopt.records import digest_of
-from runbookopt.search.asks import (
-    Ask,
-    Candidate,
-    Component,
-    Proposal,
-    Reflection,
-    Reply,
-    Rollout,
-)
-from runbookopt.usage import Usage
+from runbookopt.search.asks import Ask, Candidate, Component, Proposal, Reflection, Reply, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
 from runbookopt.verifier.rubric import Assessment, Verdict
-from runbookopt.world import Verdicts, World
 
 TASKS = {digest_of(f"input {n}"): Task(digest_of(f"input {n}"), f"input {n}") for n in range(6)}
 

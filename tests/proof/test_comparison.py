@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbookopt.proof.comparison import (
-    Comparison,
-    Outcome,
-    Pair,
-    Terms,
-    can_pass,
-    compare,
-    worth_a_look,
-)
-from runbookopt.statistics import mcnemar_mid_p
+from runbookopt.proof.comparison import Comparison, Outcome, Pair, Terms, can_pass, compare, worth_a_look
+from runbookopt.proof.statistics import mcnemar_mid_p
 
 FIRST, SECOND = 0.025, 0.05 / 6
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from runbookopt.gitwords import PushRefused, RefUpdate
+from runbookopt.documents.digest import digest
+from runbookopt.forge.git.output import PushRefused, RefUpdate
+from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.allowance import Look, look_key
 from runbookopt.proof.ledger import REF, SEEN, Ledger, LedgerBroken
-from runbookopt.records import digest
-from runbookopt.repository import Repository
 
 if TYPE_CHECKING:
     from tests.conftest import Clone
@@ -94,7 +94,7 @@ from pathlib import Path
 import msgspec
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.ledger import Ledger
-from runbookopt.repository import Repository
+from runbookopt.forge.git.repository import Repository
 with Repository.open(Path(sys.argv[1])) as repository:
     ledger = Ledger.open(repository, push=True)
     print("open", flush=True)

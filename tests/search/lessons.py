@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt import runbook as runbooks
+from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import (
     Ask,
     Attempt,

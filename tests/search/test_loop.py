@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from runbookopt import runbook as runbooks
+from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Rollout
-from runbookopt.search.choice import choose
 from runbookopt.search.pool import places
+from runbookopt.search.selection import choose
 
 # The path ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from msgspec.structs import replace
 
-from runbookopt import runbook as runbooks
+from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Attempt, Rollout
 from runbookopt.search.minibatches import Minibatch, minibatches
 from runbookopt.search.problem import Problem

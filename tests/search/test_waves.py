@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from msgspec.structs import replace
 
-from runbookopt import runbook as runbooks
+from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Proposal, Reflection, Rollout
 from runbookopt.search.reflection import difference
 

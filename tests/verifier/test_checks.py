@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbookopt.explanation import Misfit
+from runbookopt.documents.schema_errors import Misfit
 from runbookopt.verifier.checks import Check, Equals, Finding, JsonSchema, Regex, examine, may_run_away
 
 QUEUE = {"kind": "equals", "path": "$.queue", "reference": "$.queue"}

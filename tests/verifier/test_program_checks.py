@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runbookopt.evidence.trajectory import Left
-from runbookopt.verifier.bounded import examine
 from runbookopt.verifier.checks import Command, Finding, Python
+from runbookopt.verifier.isolated_checks import examine
 from runbookopt.verifier.program_checks import files
 
 PROGRAMS = Path(__file__).parents[1] / "programs"

@@ -1,9 +1,9 @@
 import pytest
 from jsonschema import Draft202012Validator
 
-from runbookopt.explanation import json_schema
-from runbookopt.model_settings import Price
-from runbookopt.records import MalformedFile, read_plain_yaml
+from runbookopt.documents.parse import MalformedFile, read_plain_yaml
+from runbookopt.documents.schema_errors import json_schema
+from runbookopt.documents.settings import Price
 from runbookopt.verifier.checks import Finding
 from runbookopt.verifier.rubric import JudgeSettings, Rubric, assess, read_rubric
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.evidence.trajectory import Left
+from runbookopt.sandbox.run import path_pattern
 from runbookopt.verifier.checks import Check, Finding, examine, looks_at_reference, runs_programs
-from runbookopt.verifier.trace_checks import path_pattern
 
 STEPS = (
     {"step_id": 1, "source": "user", "message": "Refund order 17"},

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import StructType, Type, UnionType, VarTupleType, type_info
 
+from runbookopt.documents.parse import MalformedFile, Problem, read_json
 from runbookopt.evidence.trajectory import Label, Trajectory
-from runbookopt.records import MalformedFile, Problem, read_json
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbookopt.documents.parse import MalformedFile
 from runbookopt.evidence.formats.native import LONGEST_LINE, read_labels, read_trajectories
-from runbookopt.records import MalformedFile
 
 GOOD = b'{"id": "good", "task": {"input": "hello"}}'
 

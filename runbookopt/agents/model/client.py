@@ -1,0 +1,374 @@
+"""The only file that knows litellm: one model, asked over the network as gently and as often as needed.
+
+    model = Model(ModelSettings("openai/gpt-5-mini"), width=8, environ=os.environ)
+    completion = await model.complete([Message("system", runbook), Message("user", task)])
+
+A request that fails is made again or not by the kind of its failure; what is left is a LmFailure (this call
+came to nothing, others may) or a LmBroken (no call will come to anything: the run ends). Importing litellm
+takes seconds: `begin_import` starts that in the background. It fetches nothing, loads no .env file (one that
+lies in a repository could send the key elsewhere), and says nothing in any log.
+"""
+
+import gc
+import hashlib
+import logging
+import os
+import ssl
+import threading
+import warnings
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from runbookopt.agents.model.concurrency import Width
+from runbookopt.agents.model.provider_errors import chain, has_no_credit, is_no_json, wait, words
+from runbookopt.agents.model.retry import BROKEN, DELIVERED, RETRIED, Attempts, LmBroken, LmFailure, advice
+from runbookopt.documents.digest import digest_of
+from runbookopt.documents.redaction import Redactor
+from runbookopt.documents.settings import ModelSettings, Price
+from runbookopt.documents.usage import Message, Usage
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = [
+    "Completion",
+    "LmBroken",
+    "LmFailure",
+    "Message",
+    "Model",
+    "ModelSettings",
+    "Price",
+    "Usage",
+    "begin_import",
+    "priced",
+]
+
+_BARREN = 3  # calls in a row that came to nothing
+_LINE = 240  # characters of what a server said that are shown
+
+_VARIABLES = {
+    "bedrock": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "huggingface": ("HF_TOKEN",),
+    "sagemaker": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "together_ai": ("TOGETHERAI_API_KEY",),
+    "vertex_ai": ("GOOGLE_APPLICATION_CREDENTIALS",),
+}
+"""Which variables hold a provider's key, where that is not <PROVIDER>_API_KEY."""
+
+
+class Completion(Struct, frozen=True):
+    """What the model said, never empty; `usage` is that of all attempts."""
+
+    text: str
+    usage: Usage
+
+
+class Model:
+    """One model: its settings, how many calls it stands at once, and what they used."""
+
+    def __init__(self, settings: ModelSettings, *, width: int, environ: Mapping[str, str]) -> None:
+        self.settings = settings
+        self.name = settings.model
+        self.key = digest_of(
+            {
+                "kind": "model",
+                "version": 1,
+                "model": settings.model,
+                "api_base": settings.api_base,
+                "temperature": settings.temperature,
+                "seed": settings.seed,
+                "max_tokens": settings.max_tokens,
+            }
+        )
+        self.width = Width(width)
+        self.usage = Usage()
+        self._environ = environ
+        self._redactor = Redactor(environ)
+        self._clean = lru_cache(maxsize=64)(self._redactor.clean)  # a runbook goes with each of its tasks
+        self._answered = False
+        self._barren = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: AsyncGenerator[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r})"
+
+    async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> Completion:
+        """Ask until there is an answer; raises LmFailure, and LmBroken where asking on makes no sense.
+
+        The same messages with another `repeat` are another sample: a seed in the settings is mixed with it.
+        Secrets are taken out of what is sent and of what comes back.
+        """
+        call = Attempts(self.settings.attempts, self.settings.patience_seconds, met=lambda: self._answered)
+        await self._begin_in_this_loop()
+        request = self._request(messages, repeat)
+        try:
+            text = await call.retrying()(self._attempt, request, call)
+        except LmFailure as failure:
+            broken = self._is_broken(failure)
+            failure.usage = call.usage
+            if not broken:
+                raise
+            place, variables = self.settings.api_base or "its provider", " or ".join(self._variables())
+            message = self._redactor.clean(f"{self.name}: {advice(failure, place, variables)}")
+        else:
+            return Completion(text, call.usage)
+        finally:
+            self.usage += call.usage
+        raise LmBroken(message, call.usage)
+
+    async def _attempt(self, request: Mapping[str, Any], call: Attempts) -> str:
+        import asyncio
+
+        litellm = _litellm()
+        response, failure = None, None
+        async with self.width.slot() as slot:
+            try:
+                async with asyncio.timeout(self.settings.timeout_seconds):
+                    response = await litellm.acompletion(**request)
+            except Exception as error:  # noqa: BLE001 - litellm raises whatever a provider's code raises
+                failure = self._failure(error)
+            # raised outside of `except`: the foreign error, which may hold the key, goes with nothing of ours
+            if failure is not None:
+                call.count(failure.kind)
+                if failure.kind == "rate_limited":
+                    slot.was_refused()
+                raise failure
+            slot.went_well()
+        self._answered, self._barren = True, 0
+        return self._text(response, call)
+
+    def _text(self, response: Any, call: Attempts) -> str:  # noqa: ANN401 - litellm's own record
+        """Count what was billed, and give the text; raises LmFailure where there is none."""
+        call.usage += self._billed(response)
+        lack = _lack(response)
+        if lack is None:
+            text = response.choices[0].message.content
+            return self._clean(text.encode(errors="replace").decode())  # half a character is none
+        call.count(lack.kind)
+        raise lack
+
+    def _billed(self, response: Any) -> Usage:  # noqa: ANN401 - litellm's own record
+        told = getattr(response, "usage", None)
+        if told is None or not told.total_tokens:
+            return Usage(calls=1, usd=None)
+        details = getattr(told, "prompt_tokens_details", None)
+        prompt, completion = max(0, told.prompt_tokens or 0), max(0, told.completion_tokens or 0)
+        cached = max(0, min(prompt, (getattr(details, "cached_tokens", None) or 0) if details else 0))
+        if self.settings.price is not None:
+            usd: float | None = self.settings.price.of(prompt, cached, completion)
+        else:
+            usd = response._hidden_params.get("response_cost") if _is_listed(self.name) else None  # noqa: SLF001 - where litellm puts it
+        return Usage(calls=1, prompt=prompt, cached=cached, completion=completion, usd=usd)
+
+    def _request(self, messages: Sequence[Message], repeat: str) -> dict[str, Any]:
+        settings = self.settings
+        wanted = {
+            "model": settings.model,
+            "messages": [
+                {"role": message.role, "content": self._clean(message.content)} for message in messages
+            ],
+            "api_base": settings.api_base,
+            "api_key": self._api_key(),
+            "temperature": settings.temperature,
+            "seed": _mixed(settings.seed, repeat),
+            "max_tokens": settings.max_tokens,
+            "timeout": settings.timeout_seconds,
+            "num_retries": 0,  # its retries would not be counted, nor go by kind
+            "max_retries": 0,
+            "drop_params": True,  # some providers take no seed, some models no temperature
+        }
+        if "claude" in settings.model:  # it caches up to a mark; others find the common start themselves
+            wanted["cache_control_injection_points"] = [{"location": "message", "role": "system"}]
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    def _api_key(self) -> str | None:
+        if self.settings.key_variable is not None:
+            return self._environ.get(self.settings.key_variable) or "none"
+        known = [name for name in self._variables() if self._environ.get(name)]
+        if known and known[0].endswith("_API_KEY"):
+            return self._environ[known[0]]
+        return None if known or self.settings.api_base is None else "none"  # many local servers want no key
+
+    def _variables(self) -> tuple[str, ...]:
+        """Give the environment variables that may hold the key."""
+        if self.settings.key_variable is not None:
+            return (self.settings.key_variable,)
+        provider = _provider(self.settings.model)
+        return _VARIABLES.get(provider, (f"{provider.upper()}_API_KEY",))
+
+    async def _begin_in_this_loop(self) -> None:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        await asyncio.to_thread(_litellm)  # seconds, where nobody began it before
+        if self._loop is not loop:
+            self._loop, self._connections = loop, _connections()
+            await anext(self._connections)
+
+    def _failure(self, error: BaseException) -> LmFailure:
+        """Translate a foreign error; nothing of the key is left in it."""
+        kind = _kind(error)
+        if kind == "timeout":
+            said = f"no answer within {self.settings.timeout_seconds:g} s"
+        elif kind == "unknown_model" and not isinstance(error, _litellm().exceptions.NotFoundError):
+            said = "a name is provider/model, as in openai/gpt-5-mini"
+        elif kind == "unparsable":
+            said = "the server's reply is no chat completion"
+        elif kind in {"connection", "certificate"}:
+            said = str(chain(error)[-1]) or "the connection was cut"
+        else:
+            said = words(error)
+        line = " ".join(self._redactor.clean(said).split())
+        shown = line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
+        return LmFailure(kind, shown, Usage(), wait=wait(error))
+
+    def _is_broken(self, failure: LmFailure) -> bool:
+        """Say whether no call can succeed; counts the calls that came to nothing."""
+        if failure.kind in BROKEN:
+            return True
+        if failure.kind in DELIVERED:
+            return False
+        self._barren += 1
+        if not self._answered and failure.kind in {"bad_request", "connection"}:
+            return True
+        return self._barren >= _BARREN and (failure.kind in RETRIED or not self._answered)
+
+
+def begin_import() -> threading.Thread:
+    """Begin to import litellm in the background; the first call waits for it."""
+    thread = threading.Thread(target=_litellm, daemon=True)
+    thread.start()
+    return thread
+
+
+def priced(settings: ModelSettings) -> bool:
+    """Say whether the dollars of this model's calls are known: by its settings, or by litellm's list."""
+    return settings.price is not None or _is_listed(settings.model)
+
+
+@lru_cache(maxsize=1)
+def _litellm() -> ModuleType:
+    """Import litellm, and switch off all that it would fetch, load, tell and log."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["LITELLM_MODE"] = "PRODUCTION"
+    # its own way to OpenAI, the one to most providers, takes a third less time than the one through OpenAI's
+    os.environ["EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER"] = "True"
+    import litellm
+
+    # a call that is cancelled while litellm prepares it leaves a coroutine behind
+    warnings.filterwarnings("ignore", r"coroutine '[^']*completion' was never awaited", RuntimeWarning)
+    litellm.suppress_debug_info = True
+    litellm.telemetry = False
+    litellm.redact_messages_in_exceptions = True
+    gc.freeze()  # its half a million objects stay: the collector need not look at them after every few calls
+    for name in ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router"):
+        logging.getLogger(name).disabled = True
+    for name in ("openai", "httpx", "httpcore"):  # whatever OPENAI_LOG says: they log headers and addresses
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return litellm
+
+
+@lru_cache(maxsize=64)
+def _is_listed(model: str) -> bool:
+    """Say whether the list has a price; asks no server, as litellm does for some that run locally."""
+    prices, provider = _litellm().model_cost, _provider(model)
+    listed = prices.get(model) or prices.get(model.removeprefix(f"{provider}/")) or {}
+    return "input_cost_per_token" in listed and "output_cost_per_token" in listed
+
+
+@lru_cache(maxsize=64)
+def _provider(model: str) -> str:
+    litellm = _litellm()
+    try:
+        return str(litellm.get_llm_provider(model)[1])
+    except litellm.exceptions.BadRequestError:
+        return model.split("/", 1)[0]
+
+
+async def _connections() -> AsyncGenerator[None]:
+    """Close the connections of this event loop when it closes its generators."""
+    litellm = _litellm()
+    try:
+        yield
+    finally:
+        await litellm.close_litellm_async_clients()
+        litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _lack(response: Any) -> LmFailure | None:  # noqa: ANN401 - litellm's own record
+    """Say what a reply lacks to be an answer."""
+    choice = response.choices[0] if response.choices else None
+    finish = choice.finish_reason if choice else None
+    if finish == "content_filter" or getattr(choice and choice.message, "refusal", None):
+        return LmFailure("refused", "the provider took the reply out: its content filter", Usage())
+    if finish == "length":
+        return LmFailure("truncated", "the reply was cut at its most tokens: raise max_tokens", Usage())
+    if not choice or not (choice.message.content or "").strip():
+        return LmFailure("empty", "the reply has no text", Usage())
+    return None
+
+
+def _kind(error: BaseException) -> str:
+    """Give the kind of a foreign error: what happened on the wire before what a provider's code says."""
+    causes = chain(error)
+    if any(isinstance(each, ImportError) for each in causes):
+        return "package"
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
+        return "certificate"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if is_no_json(error):
+        return "unparsable"
+    return _told_kind(error, causes)
+
+
+def _told_kind(error: BaseException, causes: Sequence[BaseException]) -> str:
+    litellm = _litellm()
+    for name, kind in _KINDS.items():
+        if isinstance(error, getattr(litellm.exceptions, name)):
+            if kind == "rate_limited" and has_no_credit(error):
+                return "no_credit"
+            if kind == "bad_request" and "LLM Provider NOT provided" in str(error):
+                return "unknown_model"
+            return kind
+    if isinstance(causes[-1], _MISREAD) or type(causes[-1]).__name__ == "ValidationError":
+        return "unparsable"
+    lost = any(isinstance(each, OSError) or type(each).__name__ in _LOST for each in causes)
+    return "connection" if lost else "server"
+
+
+_KINDS = {
+    "ContextWindowExceededError": "context",
+    "ContentPolicyViolationError": "refused",
+    "AuthenticationError": "authentication",
+    "PermissionDeniedError": "authentication",
+    "PaymentRequiredError": "no_credit",
+    "RateLimitError": "rate_limited",
+    "NotFoundError": "unknown_model",
+    "Timeout": "timeout",
+    "UnprocessableEntityError": "bad_request",
+    "BadRequestError": "bad_request",
+}
+"""Kinds by litellm's errors, the narrower first."""
+
+_LOST = frozenset({"APIConnectionError", "ConnectError", "ReadError", "RemoteProtocolError", "WriteError"})
+"""Errors of the libraries below litellm where a connection is not made or is cut."""
+
+
+_MISREAD = (AttributeError, LookupError, TypeError)
+"""Litellm stumbles so over a reply of another shape than was agreed, and calls it a lost connection."""
+
+
+def _mixed(seed: int | None, repeat: str) -> int | None:
+    """Give each repeat a seed of its own, of 31 bits: some providers take no more."""
+    if seed is None:
+        return None
+    return int.from_bytes(hashlib.sha256(f"{seed}/{repeat}".encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,88 @@
+"""What the driver needs of an agent, a reflector and a judge: three small protocols, and what they leave."""
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from runbookopt.documents.usage import Usage
+from runbookopt.evidence.trajectory import Left
+from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
+from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
+
+
+class Produced(Struct, frozen=True, omit_defaults=True):
+    """What one attempt left: the raw output, what else there is to look at, and what calls to models used.
+
+    `output` is None where the agent ran and delivered nothing: an answer like any other, and a bad one.
+    `usage` is None where nothing is known of it: here, and in all that an agent, a reflector or a judge says.
+    """
+
+    output: str | None
+    left: Left | None = None
+    usage: Usage | None = None
+
+
+class AgentFailure(Exception):
+    """The agent could not be run at all (`kind`: "timeout", "refused", ...): the world failed, not the agent.
+
+    Counted as an attempt without output in the run that met it, and asked again in every other. `usage` is
+    what was billed all the same.
+    """
+
+    def __init__(self, kind: str, message: str, usage: Usage | None = None) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.usage = usage
+
+
+class Reflected(Struct, frozen=True):
+    """What a reflector said, and what its calls used, failed ones included."""
+
+    said: Proposal | ReflectionFailure
+    usage: Usage | None = None
+
+
+class Judged(Struct, frozen=True):
+    """What a judge said, and what its calls used, failed ones included."""
+
+    said: Judgement | JudgeFailure
+    usage: Usage | None = None
+
+
+class Agent(Protocol):
+    """A candidate and a task's input in, an output out.
+
+    `key` is the digest of all settings that change an answer ("sha256:..."); `deterministic` says that
+    repeats are alike. `rollout` is cancelled on Ctrl-C, and must not block the event loop.
+    """
+
+    name: str
+    key: str
+    deterministic: bool
+
+    async def rollout(self, runbook: str, task_input: Any, repeat: str) -> Produced:  # noqa: ANN401 - any JSON
+        """Attempt the task once; raises AgentFailure where no attempt came about."""
+        ...
+
+
+class Reflector(Protocol):
+    """Failing trajectories in, one component's new text out; `key` is the digest of all its settings."""
+
+    name: str
+    key: str
+
+    async def reflect(self, ask: Reflection) -> Reflected:
+        """Say what went wrong and propose one edit."""
+        ...
+
+
+class Judge(Protocol):
+    """A question about one output in, a verdict out; `key` is the digest of all that changes a verdict."""
+
+    name: str
+    key: str
+
+    async def judge(self, question: Question) -> Judged:
+        """Answer the question."""
+        ...

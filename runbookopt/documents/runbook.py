@@ -1,0 +1,433 @@
+"""A runbook as its parts, byte for byte: what search may rewrite, and what an edit may never do (pure)."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace as with_fields
+
+from runbookopt.documents.digest import digest
+from runbookopt.documents.hidden_text import LOCK_MARKER, hidden
+from runbookopt.documents.markdown import BOM, Heading, Outline, front_data, front_matter, line_of, outline
+from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.schema_errors import nearest, shown
+
+FRONT_MATTER, PREAMBLE = "front-matter", "preamble"
+
+
+class Part(Struct, frozen=True):
+    """A run of whole lines, its heading line included; `locked` says why search may not rewrite it.
+
+    Lines count from 1, both ends included. `heading` is that of the section, as written, without its marks.
+    """
+
+    id: str
+    heading: str | None
+    text: str
+    first_line: int
+    last_line: int
+    locked: str | None = None
+
+
+class Runbook(Struct, frozen=True, dict=True):
+    """All parts of a runbook in their order: their texts joined are the file. `locks` are the policy's."""
+
+    parts: tuple[Part, ...]
+    locks: tuple[str, ...] = ()
+
+    @cached_property
+    def text(self) -> str:
+        """The whole file."""
+        return "".join(part.text for part in self.parts)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the file's bytes."""
+        return digest(self.text.encode())
+
+    @cached_property
+    def version(self) -> str | None:
+        """`version` of the front matter, else `metadata.version`."""
+        data = front_data(front_matter(self.text))
+        return next((str(value) for _, value in _versions(data) if value is not None), None)
+
+    @cached_property
+    def components(self) -> tuple[Part, ...]:
+        """The parts that search may rewrite."""
+        return tuple(part for part in self.parts if part.locked is None)
+
+    def part(self, id: str) -> Part:  # noqa: A002 - the word of the file
+        """Give the part with this id; raises KeyError."""
+        for part in self.parts:
+            if part.id == id:
+                return part
+        raise KeyError(id)
+
+
+def decode(data: bytes, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
+    """Read a runbook's bytes; raises MalformedFile where they are not UTF-8, and as `parse` does."""
+    try:
+        return parse(data.decode(), locked=locked, path=path)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        line = line_of(before, len(before))
+        raise MalformedFile([Problem(path, line, "expected a text in UTF-8")]) from None
+
+
+def parse(text: str, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
+    r"""Divide a runbook into front matter, preamble, and one part for each `##` section.
+
+    A heading is what CommonMark takes for one outside lists, quotes, code and HTML, underlined headings
+    (`Title` over `-----`) included. A `#` heading after the first `##` ends the section before it and is
+    one itself; with no `##` at all the sections are those of `#`. Lines end at `\n`, `\r\n` or `\r`
+    only. Lock markers stand alone on their lines and split a section; inside code they are text.
+    `locked` lists further sections, by heading or id. Raises MalformedFile for a lock marker that is not
+    understood and for an entry of `locked` that names no section.
+    """
+    runbook = _read(text, tuple(locked), path)
+    names = [name for part in runbook.parts for name in (part.id, f"## {part.heading}") if name != "## None"]
+    unmet = [entry for entry in locked if not any(_names(entry, part) for part in runbook.parts)]
+    if unmet:
+        raise MalformedFile(
+            [Problem(path, None, f"no section for the lock {shown(e)}{nearest(e, names)}") for e in unmet]
+        )
+    return runbook
+
+
+def reparse(runbook: Runbook, text: str) -> Runbook:
+    """Read an edit of `runbook` under the same locks; a locked section that has gone is no error here.
+
+    Raises MalformedFile for a lock marker that is not understood.
+    """
+    return _read(text, runbook.locks)
+
+
+def replace(runbook: Runbook, edits: Mapping[str, str]) -> str:
+    """Give the file with new texts for some components, all else byte for byte.
+
+    The blank lines around a component stay, and new text takes the line endings of the file where they are
+    all alike. Raises ValueError where a part is locked or there is none.
+    """
+    parts = {part.id: part for part in runbook.parts}
+    for name in edits:
+        if name not in parts:
+            raise ValueError(f"no part {name!r}")
+        if parts[name].locked is not None:
+            raise ValueError(f"part {name!r} is locked: {parts[name].locked}")
+    return "".join(
+        _fitted(part.text, edits[part.id], runbook.text) if part.id in edits else part.text
+        for part in runbook.parts
+    )
+
+
+def bump_version(text: str) -> str:
+    """Raise the patch number of `version`, else `metadata.version`, where it is X.Y.Z; all else stays.
+
+    The place is found by trying: the one occurrence whose change gives just that change in the parsed data.
+    """
+    front = front_matter(text)
+    data = front_data(front)
+    for keys, value in _versions(data):
+        if not (isinstance(value, str) and _SEMANTIC.fullmatch(value)):
+            continue
+        start, _, patch = value.rpartition(".")
+        bumped = f"{start}.{int(patch) + 1}"
+        wanted = _with(data, keys, bumped)
+        for match in re.finditer(re.escape(value), front):
+            tried = f"{front[: match.start()]}{bumped}{front[match.end() :]}"
+            if front_data(tried) == wanted:
+                return tried + text[len(front) :]
+    return text
+
+
+def violations(before: Runbook, after: Runbook | str, *, bumped: bool = False) -> tuple[str, ...]:
+    """Say all that an edit may never do and this one does, each as one sentence; empty when it may be.
+
+    That is: a part added, removed, renamed, moved, locked or unlocked; a locked part changed, the front
+    matter included (with `bumped`, save for the bump of its version); a template token lost or new; hidden
+    or bidirectional text brought in. An edit given as text that cannot be read at all says why.
+    """
+    if isinstance(after, str):
+        try:
+            after = reparse(before, after)
+        except MalformedFile as error:
+            return tuple(f"the runbook cannot be read: {problem.message}" for problem in error.problems)
+    return _violations(before, after, bumped=bumped)
+
+
+def hidden_text(text: str) -> tuple[str, ...]:
+    """Describe what a reader of the file or of its rendering cannot see, each with its line.
+
+    That is: invisible, control and bidirectional characters (`U+200B ZERO WIDTH SPACE at line 3`), HTML
+    comments other than lock markers, link definitions that serve as comments, hidden HTML elements; all but
+    characters only outside code blocks. Joiners are let pass where emoji and scripts need them.
+    """
+    return tuple(found.description for found in hidden(text))
+
+
+def newly_hidden(before: str, after: str) -> Iterator[str]:
+    """Say what of `after` a reader cannot see, and `before` does not hold."""
+    known = Counter(found.text for found in hidden(before))
+    for found in hidden(after):
+        if known[found.text]:
+            known[found.text] -= 1
+        else:
+            yield f"hidden text is brought in: {found.description}"
+
+
+def template_tokens(text: str) -> frozenset[str]:
+    """Give the template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`."""
+    return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(text))
+
+
+_ENDING = re.compile(r"\r\n?|\n")
+_BLANK_LINES = re.compile(BOM + r"?(?:[ \t]*(?:\r\n?|\n))*")
+_SEMANTIC = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
+_TOKEN = re.compile(r"\{\{[^{}\r\n]*\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$ARGUMENTS\b")
+_LOCKED_HEADING = re.compile(
+    r"\b(rubric|eval(uat\w*)?|judge|grad(er|ing)|(acceptance|pass) criteria|validation report|checklist"
+    r"|required output files|parameters|secrets)\b",
+    re.IGNORECASE,
+)
+_MEANT_AS_MARKER = re.compile(r"<!--\s*runbookopt\b", re.IGNORECASE)
+_CODE_SPAN = re.compile(r"(`+)[^`\r\n]+\1")
+
+
+@lru_cache(maxsize=16)  # a search asks of a text twice
+def _violations(before: Runbook, after: Runbook, *, bumped: bool) -> tuple[str, ...]:
+    return (
+        *_restructured(before, after),
+        *_rewritten(before, after, bumped=bumped),
+        *_retokened(before.text, after.text),
+        *newly_hidden(before.text, after.text),
+    )
+
+
+class _Span(Struct, frozen=True):
+    """Lines from `start` up to `end`, counted from 0, and why they are locked."""
+
+    start: int
+    end: int
+    locked: str | None = None
+
+
+@lru_cache(maxsize=64)  # a search asks for the same few texts again and again
+def _read(text: str, locks: tuple[str, ...], path: str = "RUNBOOK.md") -> Runbook:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        message = f"U+{ord(text[error.start]):04X} is half a character"
+        raise MalformedFile([Problem(path, line_of(text, error.start), message)]) from None
+    read = outline(text)
+    marked = _marked(text, read, path)
+    front = "".join(read.lines[: read.front])
+    parts = [Part(FRONT_MATTER, None, front, 1, read.front, "front matter")] if front else []
+    taken = {FRONT_MATTER: 1}
+    for heading, section in _sections(read):
+        reason = _reason(heading) if heading else None
+        for piece in _pieces(section, marked, read.lines):
+            part = Part(
+                id=_unused(_slug(heading.plain) if heading else PREAMBLE, taken),
+                heading=heading.text if heading else None,
+                text="".join(read.lines[piece.start : piece.end]),
+                first_line=piece.start + 1,
+                last_line=piece.end,
+                locked=piece.locked or reason,
+            )
+            parts.append(_under(locks, part))
+    return Runbook(tuple(parts), locks)
+
+
+def _marked(text: str, read: Outline, path: str) -> list[_Span]:
+    """Give the lines between lock markers, the markers included; raises MalformedFile."""
+    spans: list[_Span] = []
+    faults: list[Problem] = []
+    opened: int | None = None
+    for number in _marker_lines(text, read):
+        match = LOCK_MARKER.fullmatch(read.lines[number].strip(" \t\r\n" + BOM))
+        word = match.group(1).lower() if match else None
+        if word == "lock" and opened is None:
+            opened = number
+        elif word == "unlock" and opened is not None:
+            reason = f"between the lock markers of lines {opened + 1} and {number + 1}"
+            spans.append(_Span(opened, number + 1, reason))
+            opened = None
+        else:
+            faults.append(Problem(path, number + 1, _misplaced(word, opened)))
+    if opened is not None:
+        reason = f"after the lock marker of line {opened + 1}, which is never unlocked"
+        spans.append(_Span(opened, len(read.lines), reason))
+    if faults:
+        raise MalformedFile(faults)
+    return spans
+
+
+def _misplaced(word: str | None, opened: int | None) -> str:
+    if word == "lock":
+        return f"a lock within the lock of line {(opened or 0) + 1}: expected an unlock first"
+    if word == "unlock":
+        return "an unlock without a lock before it"
+    return "expected <!-- runbookopt: lock --> or <!-- runbookopt: unlock -->, alone on its line"
+
+
+def _marker_lines(text: str, read: Outline) -> list[int]:
+    """Give the lines, from 0, that hold a lock marker or what was meant as one, outside code."""
+    numbers = sorted({read.line_at(match.start()) for match in _MEANT_AS_MARKER.finditer(text)})
+    body = [number for number in numbers if number >= read.front and number not in read.code]
+    return [number for number in body if "<!--" in _CODE_SPAN.sub("", read.lines[number])]
+
+
+def _sections(read: Outline) -> Iterator[tuple[Heading | None, _Span]]:
+    """Divide the body at `##`, or at `#` where there is no `##`."""
+    headings, end = read.headings, len(read.lines)
+    level = 2 if any(heading.level == 2 for heading in headings) else 1  # noqa: PLR2004 - `##`
+    first = next((heading.line for heading in headings if heading.level == level), end)
+    starts = [heading for heading in headings if heading.line >= first and heading.level <= level]
+    if read.front < first:
+        yield None, _Span(read.front, first)
+    for heading, until in zip(starts, [*(heading.line for heading in starts[1:]), end], strict=False):
+        yield heading, _Span(heading.line, until)
+
+
+def _pieces(section: _Span, marked: Sequence[_Span], lines: Sequence[str]) -> list[_Span]:
+    """Cut a section at lock markers; blank lines beside locked ones are locked with them."""
+    edges = {edge for span in marked for edge in (span.start, span.end) if section.start < edge < section.end}
+    pieces: list[_Span] = []
+    blank = False
+    for start, end in pairwise(sorted({section.start, section.end} | edges)):
+        locked = next((span.locked for span in marked if span.start <= start < span.end), None)
+        was_blank, blank = blank, not "".join(lines[start:end]).strip()
+        if pieces and (blank or was_blank):
+            before = pieces.pop()
+            pieces.append(_Span(before.start, end, before.locked or locked))
+        else:
+            pieces.append(_Span(start, end, locked))
+    return pieces
+
+
+def _slug(heading: str) -> str:
+    lowered = unicodedata.normalize("NFKC", heading).lower()
+    kept = (c if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" else " " for c in lowered)
+    return "-".join("".join(kept).split())[:64].strip("-") or "section"
+
+
+def _unused(slug: str, taken: dict[str, int]) -> str:
+    """Give the slug, with -2, -3, ... where it is taken; `taken` remembers the last number of each."""
+    name = slug
+    while name in taken:
+        taken[slug] += 1
+        name = f"{slug}-{taken[slug]}"
+    taken[name] = 1
+    return name
+
+
+def _reason(heading: Heading) -> str | None:
+    match = _LOCKED_HEADING.search(heading.plain) or _LOCKED_HEADING.search(heading.text)
+    return f"its heading says {match.group().lower()!r}" if match else None
+
+
+def _under(locks: Sequence[str], part: Part) -> Part:
+    entry = next((entry for entry in locks if part.locked is None and _names(entry, part)), None)
+    return part if entry is None else with_fields(part, locked=f"the policy locks {shown(entry)}")
+
+
+def _names(entry: str, part: Part) -> bool:
+    """Tell whether an entry of the policy's `locked` means this part: `## Heading`, `Heading` or an id."""
+    words = " ".join(entry.split()).casefold()
+    heading = None if part.heading is None else part.heading.casefold()
+    return words.lstrip("#").strip() == heading if words.startswith("#") else words in {part.id, heading}
+
+
+def _fitted(old: str, new: str, file: str) -> str:
+    """Give new text between the old one's blank lines and with the file's line endings."""
+    if new == old:
+        return old
+    ending = _only_ending(file)
+    if ending is not None and (ending != "\n" or "\r" in new):
+        new = _ENDING.sub(ending, new)
+    lead, _, tail = _edges(old)
+    return lead + _edges(new)[1] + tail
+
+
+def _only_ending(text: str) -> str | None:
+    """Give the line ending of a text where all are alike."""
+    pairs = text.count("\r\n")
+    counts = {"\r\n": pairs, "\r": text.count("\r") - pairs, "\n": text.count("\n") - pairs}
+    found = [ending for ending, count in counts.items() if count]
+    return found[0] if len(found) == 1 else None
+
+
+def _edges(text: str) -> tuple[str, str, str]:
+    """Divide text into its first blank lines, what is between, and from the line ending after that on."""
+    lead = _BLANK_LINES.match(text)
+    start = lead.end() if lead else 0
+    end = len(text.rstrip(" \t\r\n"))
+    if end <= start:
+        start = end = len(BOM) if text.startswith(BOM) else 0
+    tail = re.search(r"[\r\n]", text[end:])
+    end = end + tail.start() if tail else len(text)
+    return text[:start], text[start:end], text[end:]
+
+
+def _versions(data: object) -> list[tuple[tuple[str, ...], object]]:
+    """Give the places where a version may stand, with what stands there."""
+    top: dict[str, Any] = data if isinstance(data, dict) else {}
+    inner = top.get("metadata")
+    return [
+        (("version",), top.get("version")),
+        (("metadata", "version"), inner.get("version") if isinstance(inner, dict) else None),
+    ]
+
+
+def _with(data: dict[str, Any], keys: tuple[str, ...], value: str) -> dict[str, Any]:
+    first, *rest = keys
+    return {**data, first: _with(data[first], tuple(rest), value) if rest else value}
+
+
+def _restructured(before: Runbook, after: Runbook) -> Iterator[str]:
+    old, new = ({part.id: part for part in runbook.parts} for runbook in (before, after))
+    gone = [name for name in old if name not in new]
+    come = [name for name in new if name not in old]
+    if [name if name in new else None for name in old] == [name if name in old else None for name in new]:
+        yield from (f"part {a!r} is renamed {b!r}" for a, b in zip(gone, come, strict=True))
+    else:
+        yield from (f"part {name!r} is gone" for name in gone)
+        yield from (f"part {name!r} is new" for name in come)
+        if [name for name in old if name in new] != [name for name in new if name in old]:
+            yield "the parts are in another order"
+    for name in [name for name in old if name in new]:
+        if old[name].heading != new[name].heading:
+            yield f"part {name!r} has another heading: {shown(new[name].heading)}"
+        if (old[name].locked is None) != (new[name].locked is None):
+            yield f"part {name!r} is {'locked' if new[name].locked else 'unlocked'} by the edit"
+
+
+def _rewritten(before: Runbook, after: Runbook, *, bumped: bool) -> Iterator[str]:
+    texts = {part.id: part.text for part in after.parts}
+    for part in before.parts:
+        new = texts.get(part.id, part.text)
+        if part.locked is None or new == part.text:
+            continue
+        if part.id != FRONT_MATTER:
+            yield f"locked part {part.id!r} is changed ({part.locked})"
+        elif not (bumped and new == bump_version(part.text)):
+            yield f"the front matter is changed: {_changed_keys(part.text, new)}"
+
+
+def _changed_keys(before: str, after: str) -> str:
+    old, new = front_data(before), front_data(after)
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return "its text"
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return ", ".join(shown(key) for key in keys) or "its comments or form"
+
+
+def _retokened(before: str, after: str) -> Iterator[str]:
+    old, new = template_tokens(before), template_tokens(after)
+    yield from (f"template token {shown(token)} is lost" for token in sorted(old - new))
+    yield from (f"template token {shown(token)} is new" for token in sorted(new - old))

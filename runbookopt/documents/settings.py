@@ -1,0 +1,394 @@
+"""How to run things: runbookopt.yaml, variables and flags, laid over each other into one record.
+
+What belongs to the verifier (rubric, policy, proof) is no setting and has neither variable nor flag.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from runbookopt.documents.parse import MalformedFile, Problem, read_plain_yaml, read_yaml
+from runbookopt.documents.schema_errors import explain, nearest
+from runbookopt.errors import WrongUsage
+
+ModelName = Annotated[str, Meta(min_length=1)]
+_Dollars = Annotated[float, Meta(ge=0)]
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """Dollars for a million tokens; `cached` is for those of a prompt that come from the provider's cache."""
+
+    prompt: _Dollars
+    completion: _Dollars
+    cached: _Dollars | None = None
+
+    def of(self, prompt: int, cached: int, completion: int) -> float:
+        """Give the dollars of a call from its tokens."""
+        cached_price = self.prompt if self.cached is None else self.cached
+        dollars = (prompt - cached) * self.prompt + cached * cached_price + completion * self.completion
+        return dollars / 1e6
+
+
+class Asking(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a model is asked, whichever it is.
+
+    `api_base` is the address of a server that speaks as the provider does, `key_variable` the environment
+    variable that holds its key where that is not the provider's own. `timeout_seconds` is for one attempt;
+    `attempts` are for failures on the way, and refusals for being too many (429) are waited out for
+    `patience_seconds` besides. Without a `price` the list that litellm carries is asked.
+    """
+
+    api_base: str | None = None
+    key_variable: str | None = None
+    temperature: Annotated[float, Meta(ge=0)] | None = None
+    seed: Annotated[int, Meta(ge=0)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 120.0
+    attempts: Annotated[int, Meta(ge=1)] = 8
+    patience_seconds: Annotated[float, Meta(ge=0)] = 600.0
+    price: Price | None = None
+
+
+class ModelSettings(Asking, frozen=True, forbid_unknown_fields=True):
+    """Which model is asked, a name as litellm takes it ("openai/gpt-5-mini"), and how."""
+
+    model: ModelName
+
+
+Text = Annotated[str, Meta(min_length=1)]
+Argv = Annotated[tuple[Text, ...], Meta(min_length=1)]
+Variables = tuple[
+    Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a variable's name")], ...
+]
+PlainName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file's name")]
+Output = Annotated[
+    str,
+    Meta(
+        pattern=r"^(stdout|results(/[A-Za-z0-9][A-Za-z0-9._-]*)*)$",
+        description="stdout, results, or a file such as results/answer.txt",
+    ),
+]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Bytes = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Processes = Annotated[int, Meta(ge=1, le=100_000)]
+Megabytes = Annotated[int, Meta(ge=1)]
+Isolation = Literal["bwrap"]
+
+
+class CommandSettings(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="command"):
+    """How to run an agent program; docs/agents.md says what it is handed and what may come back.
+
+    `argv` is a template; `environment` names the variables that are passed on, besides those that every
+    program gets; `sources` are globs of files in the repository that its answers depend on.
+    """
+
+    argv: Argv
+    output: Output = "stdout"
+    transcript: Text | None = None
+    runbook_file: PlainName = "RUNBOOK.md"
+    environment: Variables = ()
+    sources: tuple[Text, ...] = ()
+    seconds: Seconds = 600.0
+    output_bytes: Bytes = 10_000_000
+    processes: Processes = 128
+    memory_megabytes: Megabytes | None = None
+    isolate: Isolation | None = None
+    deterministic: bool = False
+
+
+FILE = "runbookopt.yaml"
+PREFIX = "RUNBOOKOPT_"
+
+NOT_SETTINGS = frozenset(
+    {"RUNBOOKOPT_TRACEBACK", "RUNBOOKOPT_APP_ID", "RUNBOOKOPT_APP_PRIVATE_KEY_FILE", "RUNBOOKOPT_SPEC"}
+)
+"""Variables that are read elsewhere."""
+
+_HINTS = {
+    "proof": "the terms of the proof stand in policy.yaml",
+    "policy": "each runbook has its own policy.yaml",
+    "judge": "the judge stands in each runbook's rubric.yaml",
+}
+
+
+class WrongFlags(WrongUsage, MalformedFile):
+    """Flags, and nothing else, have values that do not fit."""
+
+
+class AgentSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which agent works on the tasks; each kind has keys of its own, and the others say nothing to it.
+
+    `offline`: `field` is the key of its output that holds the answer, `noise` in 0..1 the share of its
+    answers that err. `chat`: `model`, and how it is asked. `command`: see `CommandSettings`. `deterministic`
+    says that repeats of a rollout are alike.
+    """
+
+    kind: Literal["offline", "chat", "command"] = "offline"
+    field: Annotated[str, Meta(min_length=1)] = "answer"
+    noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    model: ModelName | None = None
+    deterministic: bool = False
+    argv: Argv | None = None
+    output: Output = "stdout"
+    transcript: Text | None = None
+    runbook_file: PlainName = "RUNBOOK.md"
+    environment: Variables = ()
+    sources: tuple[Text, ...] = ()
+    seconds: Seconds = 600.0
+    output_bytes: Bytes = 10_000_000
+    processes: Processes = 128
+    memory_megabytes: Megabytes | None = None
+    isolate: Isolation | None = None
+
+
+class ReflectorSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who reads the failures and proposes edits: the offline one, or `model`, and how it is asked."""
+
+    kind: Literal["offline", "model"] = "offline"
+    model: ModelName | None = None
+
+
+_OF_A_KIND: Mapping[tuple[str, str], frozenset[str]] = {
+    ("agent", "offline"): frozenset({"field", "noise"}),
+    ("agent", "chat"): frozenset({*ModelSettings.__struct_fields__, "deterministic"}),
+    ("agent", "command"): frozenset(CommandSettings.__struct_fields__),
+    ("reflector", "offline"): frozenset(),
+    ("reflector", "model"): frozenset(ModelSettings.__struct_fields__),
+}
+"""The keys that each kind has besides `kind`."""
+
+_SAID_BY = {("agent", "model"): "chat", ("agent", "argv"): "command", ("reflector", "model"): "model"}
+"""The kind that a key says where nobody says it: it can do without it no more than it with another."""
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one run may use.
+
+    Where `reflections` is None, it is one for 4 rollouts, and enough for a wave that improves and as many
+    that do not as `patience` has. No `minutes` and no `usd` (dollars) are no limit.
+    """
+
+    rollouts: Annotated[int, Meta(ge=1)] = 600
+    reflections: Annotated[int, Meta(ge=1)] | None = None
+    usd: Annotated[float, Meta(gt=0)] | None = None
+    minutes: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Growth(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much longer than the seed a candidate may be: by a share of it or by so many characters."""
+
+    share: Annotated[float, Meta(ge=0)] = 0.5
+    characters: Annotated[int, Meta(ge=0)] = 3000
+
+
+class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where pull requests live: in origin itself or at GitHub; without a `kind`, origin's address says.
+
+    `repository` is "owner/name" where origin's address does not say it. Where GitHub's interface is, only
+    the environment says (GITHUB_API_URL): a token is sent there.
+    """
+
+    kind: Literal["local", "github"] | None = None
+    repository: Annotated[str, Meta(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name")] | None = None
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to run one runbook's optimization; every key has a default.
+
+    `width` is how many calls are in flight at once, `patience` how many waves may leave the frontier as it
+    is, `max_failures` how many reflections in a row may fail.
+    """
+
+    agent: AgentSettings = AgentSettings()
+    reflector: ReflectorSettings = ReflectorSettings()
+    budget: Budget = Budget()
+    growth: Growth = Growth()
+    width: Annotated[int, Meta(ge=1, le=1024)] = 8
+    random_seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    patience: Annotated[int, Meta(ge=1)] = 3
+    max_failures: Annotated[int, Meta(ge=1)] = 5
+    forge: ForgeSettings = ForgeSettings()
+
+
+class SettingsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """runbookopt.yaml: settings for all runbooks, and for single ones by name."""
+
+    defaults: Settings = Settings()
+    runbooks: dict[str, Settings] = {}
+
+
+def read_settings(data: bytes, path: str = FILE) -> SettingsFile:
+    """Read the whole file, each part as if it stood alone; raises MalformedFile with all that is wrong."""
+    return read_yaml(data, SettingsFile, path, hints=_HINTS)
+
+
+def load_settings(
+    data: bytes | None,
+    path: str,
+    name: str,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str | int | float | None],
+) -> Settings:
+    """Give the settings of the runbook `name`: flag before variable before its own before the defaults.
+
+    `data` is None where there is no file; `flags` go by dotted key ("budget.rollouts"), None is not given.
+    Raises MalformedFile with every bad value and where it comes from; WrongFlags where all are flags.
+    """
+    layers: list[Mapping[str, Any]] = []
+    if data is not None:
+        read_settings(data, path)
+        written = read_plain_yaml(data, path) or {}
+        layers += [written.get("defaults", {}), written.get("runbooks", {}).get(name, {})]
+    problems: list[Problem] = []
+    layers.append(_variables(environ, problems))
+    else_wrong = bool(problems)
+    layers.append(_flags(flags, problems))
+    if problems:
+        raise (MalformedFile if else_wrong else WrongFlags)(problems)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _of_one_kind(merged, layer)
+    faults = [*_misplaced("agent", merged), *_misplaced("reflector", merged)]
+    if faults:
+        raise MalformedFile([Problem(f"the settings of {name}", None, fault) for fault in faults])
+    return msgspec.convert(merged, Settings)
+
+
+def setting_types() -> dict[str, Any]:
+    """Give the type of each setting by its dotted key, in the order of the record."""
+    return dict(_leaves(Settings))
+
+
+def variable(key: str) -> str:
+    """Give the name of the environment variable of a dotted key."""
+    return PREFIX + key.upper().replace(".", "_")
+
+
+def flag(key: str) -> str:
+    """Give the name of the flag of a dotted key; one without a flag of its own goes with `--set`."""
+    if key.startswith(("agent.", "reflector.", "forge.")) and key not in _FLAGGED:
+        return f"--set {key}"
+    return _FLAGGED.get(key) or "--" + key.replace(".", "-").replace("_", "-")
+
+
+def as_flag(key: str, value: object) -> tuple[str, str]:
+    """Give the two arguments that set a key to a value, as a bundle states it."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    name = flag(key)
+    return (name, text) if " " not in name else ("--set", f"{key}={text}")
+
+
+_FLAGGED = {
+    "agent.kind": "--agent-kind",
+    "agent.model": "--model",
+    "agent.field": "--agent-field",
+    "agent.noise": "--agent-noise",
+    "reflector.kind": "--reflector-kind",
+    "reflector.model": "--reflector",
+    "forge.kind": "--forge-kind",
+}
+"""The flags of agents, reflectors and forges; every other key of theirs goes with `--set`."""
+
+
+def _leaves(record: type[Struct], above: str = "") -> Iterator[tuple[str, Any]]:
+    for field in msgspec.structs.fields(record):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            yield from _leaves(field.type, f"{above}{field.name}.")
+        else:
+            yield above + field.name, field.type
+
+
+def _variables(environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Any]:
+    known = {variable(key): key for key in setting_types()}
+    given = {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text}
+    layer: dict[str, Any] = {}
+    for name, text in given.items():
+        if name in known:
+            layer = _laid_over(layer, _one(known[name], text, name, problems))
+        elif name not in NOT_SETTINGS:
+            hint = _HINTS.get(name.removeprefix(PREFIX).split("_")[0].lower())
+            why = f": {hint}" if hint else nearest(name, known)
+            problems.append(Problem(name, None, f"unknown variable{why}"))
+    return layer
+
+
+def _flags(flags: Mapping[str, str | int | float | None], problems: list[Problem]) -> dict[str, Any]:
+    layer: dict[str, Any] = {}
+    for key, value in flags.items():
+        if value is not None:
+            layer = _laid_over(layer, _one(key, value, flag(key), problems))
+    return layer
+
+
+def _one(key: str, value: str | float, origin: str, problems: list[Problem]) -> dict[str, Any]:
+    """Give a layer with this one setting; a value that does not fit is a problem of its origin."""
+    type_, number = setting_types()[key], _number(value)
+    for reading in (value, number, *_written_out(value)):
+        try:
+            layer: Any = msgspec.convert(reading, type_)
+        except msgspec.ValidationError:
+            continue
+        for part in reversed(key.split(".")):
+            layer = {part: layer}
+        return dict(layer)
+    problems += [Problem(origin, None, fault.words) for fault in explain(number, type_, {})]
+    return {}
+
+
+def _written_out(value: object) -> Iterator[object]:
+    """Read what a list or a mapping is written as in a variable or a flag: JSON."""
+    with suppress(msgspec.DecodeError):
+        yield msgspec.json.decode(str(value))
+
+
+def _of_one_kind(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a layer over what is below it; another kind of agent or reflector begins from its own defaults."""
+    merged = dict(below)
+    for party in ("agent", "reflector"):
+        over = layer.get(party)
+        if not isinstance(over, dict):
+            continue
+        said = [kind for (whose, key), kind in _SAID_BY.items() if whose == party and over.get(key)]
+        kind = over.get("kind") or (said[0] if said else None)
+        under = dict(merged.get(party) or {})
+        if kind is not None and kind != under.get("kind", "offline"):
+            under = {key: value for key, value in under.items() if key in _OF_A_KIND[party, kind]}
+        merged[party] = under | ({} if kind is None else {"kind": kind})
+    return _laid_over(merged, layer)
+
+
+def _misplaced(party: str, merged: Mapping[str, Any]) -> Iterator[str]:
+    """Say which keys the kind of agent or reflector does not have, and which it cannot do without."""
+    written = merged.get(party) or {}
+    kind = written.get("kind", "offline")
+    for key in written:
+        if key != "kind" and key not in _OF_A_KIND[party, kind]:
+            homes = [k for (whose, k), keys in _OF_A_KIND.items() if whose == party and key in keys]
+            yield f"{party}.{key}: goes with kind {' or '.join(homes)}, and {party}.kind is {kind}"
+    for (whose, key), needs in _SAID_BY.items():
+        if whose == party and needs == kind and not written.get(key):
+            yield f"{party}.kind is {kind}: expected {party}.{key} beside it"
+
+
+def _number(value: str | float) -> str | float | None:
+    """Read text as a number or nothing, where it is one; what is not finite stays text."""
+    for reading in (int, float):
+        try:
+            number = reading(str(value))
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else str(value)
+    return None if str(value).lower() in {"null", "none"} else value
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _laid_over(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,150 @@
+"""What a run may still use: rollouts, reflections, dollars and time (pure but for the clock)."""
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
+from typing import Literal
+
+from msgspec import Struct
+
+from runbookopt.documents.usage import Spent, Usage, Used
+from runbookopt.engine.calls import Call
+from runbookopt.engine.journal import Answer, Kind
+from runbookopt.errors import RunbookoptError
+
+Short = Literal["rollouts", "reflections", "usd"]
+
+
+class Dollars(Struct):
+    """What a run has charged in dollars, and the mean of it by which the next calls are estimated.
+
+    A rollout's judgements belong to it. `limit` None is no limit.
+    """
+
+    limit: float | None = None
+    rollouts: int = 0
+    reflections: int = 0
+    on_rollouts: float = 0.0
+    on_reflections: float = 0.0
+
+    def cover(self, rollouts: int, reflections: int) -> bool:
+        """Tell whether so many more calls are likely to stay within the limit."""
+        if self.limit is None:
+            return True
+        expected = rollouts * self.on_rollouts / max(1, self.rollouts)
+        expected += reflections * self.on_reflections / max(1, self.reflections)
+        return self.on_rollouts + self.on_reflections + expected <= self.limit
+
+    def charge(self, answer: Answer) -> None:
+        """Charge an answer at what it cost whoever paid it; raises RunbookoptError where nobody knows."""
+        usd = 0.0 if answer.usage is None or not answer.usage.calls else answer.usage.usd
+        if usd is None and self.limit is not None:
+            raise RunbookoptError(
+                f"budget.usd is {self.limit:g}, and what a {answer.kind} cost is not known:"
+                " give the model's price in its settings, or take budget.usd away"
+            )
+        self.rollouts += answer.kind == "rollout"
+        self.reflections += answer.kind == "reflection"
+        if answer.kind == "reflection":
+            self.on_reflections += usd or 0.0
+        else:
+            self.on_rollouts += usd or 0.0
+
+
+class Purse(Struct):
+    """What one part of the run may still use, when its time is up (monotonic clock), and why it ended.
+
+    `left` counts rollouts; no `reflections` are no limit. `later` rollouts are still to be paid from the same
+    `dollars` when this part has ended.
+    """
+
+    left: int
+    dollars: Dollars
+    reflections: int | None = None
+    deadline: float | None = None
+    later: int = 0
+    stopped: str | None = None
+    short_of: Short | None = None
+
+    def cover(self, calls: Iterable[Call]) -> None:
+        """Stop where these calls, none of them charged yet, are more than what is left."""
+        costs = [call.cost for call in calls]
+        rollouts, reflections = sum(costs), costs.count(0)
+        if rollouts > self.left:
+            self.short_of = "rollouts"
+        elif self.reflections is not None and reflections > self.reflections:
+            self.short_of = "reflections"
+        elif costs and not self.dollars.cover(rollouts + self.later, reflections):
+            self.short_of = "usd"
+        self.stopped = "budget" if self.short_of else self.stopped
+
+    def charge(self, answer: Answer) -> None:
+        """Take off what one new answer costs."""
+        self.left -= answer.cost
+        if answer.kind == "reflection" and self.reflections is not None:
+            self.reflections -= 1
+        self.dollars.charge(answer)
+
+    def is_late(self) -> bool:
+        """Tell whether time is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+_ROLES: dict[Kind, str] = {"rollout": "agent", "reflection": "reflector", "judgement": "judge"}
+
+
+class Bill:
+    """The answers that were paid now, each once, and those that were paid earlier and are used now.
+
+    Tokens and dollars of a role are known where each of its paid answers says what it used, and where
+    none was paid, if the answers that were used say so.
+    """
+
+    def __init__(self) -> None:
+        self.rollouts = self.reflections = self.cached = 0
+        self._paid: set[str] = set()
+        self._used: dict[Kind, Usage] = {}
+        self._unknown: set[Kind] = set()
+
+    def pay(self, answers: Iterable[Answer]) -> None:
+        """Note answers that were paid now; one that is noted already is not paid twice."""
+        for answer in answers:
+            if answer.key not in self._paid:
+                self._paid.add(answer.key)
+                self.rollouts += answer.kind == "rollout"
+                self.reflections += answer.kind == "reflection"
+                self._note(answer, paid=True)
+
+    def charge(self, answer: Answer) -> None:
+        """Note an answer that is used for the first time; from now on it is not paid any more."""
+        if answer.key in self._paid:
+            self._paid.remove(answer.key)
+        else:
+            self.cached += answer.kind == "rollout"
+            self._note(answer, paid=False)
+
+    def spent(self, seconds: float) -> Spent:
+        """Give it all."""
+        known = {_ROLES[kind]: usage for kind, usage in self._used.items() if kind not in self._unknown}
+        total = None if self._unknown else _total(list(known.values()))
+        return Spent(
+            rollouts=self.rollouts,
+            cached=self.cached,
+            reflections=self.reflections,
+            tokens=None if total is None else total.prompt + total.completion,
+            usd=None if total is None else total.usd,
+            seconds=seconds,
+            usage=Used(**known),
+        )
+
+    def _note(self, answer: Answer, *, paid: bool) -> None:
+        if answer.usage is None:
+            self._unknown |= {answer.kind} if paid else set()
+        else:
+            paid_now = answer.usage if paid else Usage()
+            self._used[answer.kind] = self._used.get(answer.kind, Usage()) + paid_now
+
+
+def _total(used: Sequence[Usage]) -> Usage | None:
+    return reduce(add, used) if used else None

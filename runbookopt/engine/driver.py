@@ -1,0 +1,268 @@
+"""Answers what a search asks, from the journal first and the world second, within the budget."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from typing import TypeVar, cast
+
+from msgspec import Struct
+
+from runbookopt.documents.finding import Finding
+from runbookopt.documents.usage import Spent
+from runbookopt.engine.budget import Bill, Dollars, Purse, Short
+from runbookopt.engine.calls import Call, World, judged, produced, reflected
+from runbookopt.engine.database import JournalError
+from runbookopt.engine.event_loop import EventLoop
+from runbookopt.engine.journal import Answer, Run, trajectory_id
+from runbookopt.engine.workers import Flight
+from runbookopt.errors import RunbookoptError
+from runbookopt.search.asks import Ask, Attempt, Reply, Rollout
+
+T = TypeVar("T")
+
+_PROGRESS_SECONDS = 0.1
+_UNTOLD: dict[str, Finding] = {}  # one for all attempts of a search: each of its own would take 64 bytes
+
+
+class Progress(Struct, frozen=True):
+    """How far a run is: rollouts paid now, those the journal had, reflections paid now, asks answered.
+
+    `budget` is how many rollouts the run may use in all, the proof's included.
+    """
+
+    rollouts: int
+    cached: int
+    reflections: int
+    asks: int
+    budget: int
+
+
+class Driver:
+    """Answers asks so that neither width, nor completion order, nor a kill changes the path of the run.
+
+    - Budget: each distinct rollout is charged once, at its first use in the run, whether the journal had it
+      or not, and so is each distinct reflection. Of all `rollouts`, `reserved` are kept for the proof
+      (`Driver.rollouts`). An ask that the rest does not cover is not begun: it and all later ones are
+      answered `stopped="budget"`. No `reflections` are no limit. Judgements cost no rollouts.
+    - Dollars: each distinct answer is charged at its recorded cost, whoever paid it, a rollout's judgements
+      and failed calls included. What an ask will cost nobody knows before: an ask is not begun where what is
+      charged, and for each of its new calls the mean so far of what one such call came to (for the rollouts
+      kept for the proof too), is more than `usd`. So a run charges at most `usd` and what its last ask cost
+      more than was expected of it; the first ask of a kind is expected to cost nothing.
+    - Time: once the clock has passed `deadline`, no call begins; calls in flight finish and are kept. An ask
+      that the journal then holds whole is answered, the first that it does not is answered
+      `stopped="minutes"`, and the journal remembers that: a resumed run ends at the same ask. The proof is
+      not cut short, since its look is spent when it begins.
+    - At most `width` calls, rollouts, reflections and judgements together, are in flight.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one term of the run
+        self,
+        world: World,
+        run: Run,
+        *,
+        rollouts: int,
+        reserved: int,
+        reflections: int | None = None,
+        usd: float | None = None,
+        width: int,
+        deadline: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        if reserved > rollouts:
+            raise RunbookoptError(
+                f"the proof needs {reserved} rollouts, and the whole budget is {rollouts}:"
+                " raise budget.rollouts"
+            )
+        self._world = world
+        self._run = run
+        self._budget = rollouts
+        dollars = Dollars(usd)
+        self._search = Purse(rollouts - reserved, dollars, reflections, deadline, later=reserved)
+        self._proof = Purse(reserved, dollars)
+        self._width = width
+        self._progress = progress
+        self._told = self._began = time.monotonic()
+        self._asks = 0
+        self._charged: set[bytes] = set()  # keys, shortened: a long run has many
+        self._bill = Bill()
+
+    @property
+    def spent(self) -> Spent:
+        """What this process has paid so far, and what the journal gave."""
+        return self._bill.spent(time.monotonic() - self._began)
+
+    @property
+    def short_of(self) -> Short | None:
+        """What the budget did not cover, where it ended the search."""
+        return self._search.short_of
+
+    def drive(self, search: Generator[Ask, Reply, T]) -> T:
+        """Answer the search until it returns, and give what it returns.
+
+        Raises JournalError, KeyboardInterrupt, RunbookoptError where `usd` is a limit and an answer's cost is
+        not known, and what search, agent, reflector or judge raise: all that was answered is then in the
+        journal, and driving the same search again goes on from there.
+        """
+        reply: Reply | None = None
+        with closing(search), EventLoop() as loop:
+            while True:
+                try:
+                    ask = next(search) if reply is None else search.send(reply)
+                except StopIteration as end:
+                    self._run.settle()
+                    self._tell(at_once=True)
+                    return cast("T", end.value)
+                reply = self._answer(loop, ask, self._search)
+
+    def affords(self, wanted: Sequence[Rollout]) -> bool:
+        """Tell whether the reservation covers these attempts of the proof, in rollouts and in dollars."""
+        keys = {_short(self._world.rollout(rollout).key) for rollout in wanted} - self._charged
+        return len(keys) <= self._proof.left and self._proof.dollars.cover(len(keys), 0)
+
+    def rollouts(self, wanted: Sequence[Rollout]) -> list[Attempt]:
+        """Give the proof's attempts, in the order wanted, out of the reservation.
+
+        Raises RunbookoptError, before the first call, where the reservation does not cover them
+        (`affords`).
+        """
+        with EventLoop() as loop:
+            reply = self._answer(loop, Ask(rollouts=tuple(wanted)), self._proof)
+            self._run.settle()
+            self._tell(at_once=True)
+        if reply.stopped:
+            short = self._proof.short_of
+            left = "dollars that are left" if short == "usd" else f"{self._proof.left} kept for it"
+            raise RunbookoptError(
+                f"the proof wants {len(wanted)} rollouts, more than the {left}: raise budget.{short}"
+            )
+        return list(reply.rollouts)
+
+    def _answer(self, loop: EventLoop, ask: Ask, purse: Purse) -> Reply:
+        loop.check()
+        rollouts = [self._world.rollout(rollout) for rollout in ask.rollouts]
+        reflections = [self._world.reflection(reflection) for reflection in ask.reflections]
+        # reflections begin first: they take longer
+        calls = {call.key: call for call in (*reflections, *rollouts)}
+        answers = self._answers(loop, ask, calls, purse)
+        self._tell()
+        if purse.stopped is not None:
+            return Reply(stopped=purse.stopped)
+        attempts = (
+            self._attempt(answers, call, rollout, whole=purse is self._proof)
+            for rollout, call in zip(ask.rollouts, rollouts, strict=True)
+        )
+        return Reply(tuple(attempts), tuple(reflected(answers[call.key]) for call in reflections))
+
+    def _answers(
+        self, loop: EventLoop, ask: Ask, calls: Mapping[str, Call], purse: Purse
+    ) -> dict[str, Answer]:
+        """Give an answer to every call and every judgement, or none and say in the purse why it ended."""
+        if purse.stopped is None:
+            purse.cover(call for key, call in calls.items() if _short(key) not in self._charged)
+        if purse.stopped is not None:
+            return {}
+        place, self._asks = self._asks, self._asks + 1
+        shown = {key: call.shown for key, call in calls.items() if call.shown}
+        purse.stopped = self._run.begin(place, ask.digest, shown)
+        if purse.stopped is not None:
+            return {}
+        answers = self._run.answers(list(calls))
+        answers |= self._run.answers([call.key for call in self._judgements(calls.values(), answers)])
+        self._ask_world(loop, calls.values(), answers, place, purse)
+        wanted = [*calls, *(call.key for call in self._judgements(calls.values(), answers))]
+        if any(key not in answers for key in wanted):
+            purse.stopped = "minutes"
+            self._run.stop(place, "minutes")
+            return {}
+        for key in wanted:
+            if (charged := _short(key)) not in self._charged:
+                self._charged.add(charged)
+                self._bill.charge(answers[key])
+                purse.charge(answers[key])
+        return answers
+
+    def _ask_world(
+        self, loop: EventLoop, calls: Iterable[Call], answers: dict[str, Answer], place: int, purse: Purse
+    ) -> None:
+        """Make the calls that have no answer yet, while there is time, and add what the journal then has."""
+        wanted = {call.key: call for call in (*calls, *self._judgements(calls, answers))}
+        missing = {key: call for key, call in wanted.items() if key not in answers}
+        if not missing:
+            return
+        claimed = set(missing)
+
+        def keep(fresh: Sequence[Answer]) -> None:
+            answers.update(self._run.keep(place, fresh))
+            self._bill.pay(fresh)
+            self._tell()
+
+        def follow(call: Call) -> Iterator[Call]:
+            """Give the judgements that an output needs and that nobody has been asked for."""
+            new = {each.key: each for each in self._judgements([call], answers) if each.key not in claimed}
+            claimed.update(new)
+            answers.update(self._run.answers([key for key in new if key not in answers]))
+            return (each for key, each in new.items() if key not in answers)
+
+        flight = Flight(
+            self._world.answer,
+            keep,
+            follow=follow if self._world.judge else None,
+            is_late=purse.is_late,
+            width=self._width,
+        )
+        try:
+            loop.run(flight.make(list(missing.values())))
+        except BaseException:  # also Ctrl-C: what was answered is kept all the same
+            self._run.hurry()
+            with suppress(JournalError):
+                flight.keep_pending()
+            raise
+
+    def _judgements(self, calls: Iterable[Call], answers: Mapping[str, Answer]) -> list[Call]:
+        """Give the calls by which the outputs that there are so far are judged."""
+        if self._world.judge is None:
+            return []
+        made = ((call.ask, answers[call.key]) for call in calls if call.key in answers)
+        return [
+            Call(key, question)
+            for ask, answer in made
+            if isinstance(ask, Rollout)
+            for key, question in self._world.asked(ask.task, produced(answer))
+        ]
+
+    def _attempt(
+        self, answers: Mapping[str, Answer], call: Call, rollout: Rollout, *, whole: bool
+    ) -> Attempt:
+        """Judge an output: checks are recomputed, since the journal holds outputs and no scores.
+
+        Only a proof is told the `whole` of it, for a search keeps all attempts in memory.
+        """
+        made = produced(answers[call.key])
+        verdicts = [
+            (question, judged(answers[key])) for key, question in self._world.asked(rollout.task, made)
+        ]
+        assessed = self._world.assess(rollout.task, made, verdicts)
+        return Attempt(
+            trajectory=trajectory_id(call.key),
+            output=made.output,
+            score=assessed.score,
+            objectives=assessed.objectives,
+            feedback=assessed.feedback,
+            gates_failed=assessed.gates_failed,
+            errors=assessed.errors,
+            verdicts=assessed.findings if whole else _UNTOLD,
+            left=made.left if whole else None,
+        )
+
+    def _tell(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if self._progress is not None and (at_once or now - self._told >= _PROGRESS_SECONDS):
+            self._told = now
+            bill = self._bill
+            self._progress(Progress(bill.rollouts, bill.cached, bill.reflections, self._asks, self._budget))
+
+
+def _short(key: str) -> bytes:
+    """Give half of a key's digest, which nothing else has."""
+    return bytes.fromhex(key[-32:])

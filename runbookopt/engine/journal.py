@@ -1,0 +1,368 @@
+"""Runs, asks and answers on disk, durable before they are used."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt.documents.digest import canonical, digest
+from runbookopt.documents.usage import Usage
+from runbookopt.engine.database import Database, Execute
+from runbookopt.search.asks import Reflection
+
+Kind = Literal["rollout", "reflection", "judgement"]
+
+_TABLES = """
+CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL, asked_for TEXT NOT NULL,
+    settings TEXT NOT NULL, state TEXT NOT NULL, continues TEXT);
+CREATE TABLE asks (run INTEGER NOT NULL, ordinal INTEGER NOT NULL, digest TEXT NOT NULL,
+    reflections TEXT NOT NULL, stopped TEXT, PRIMARY KEY (run, ordinal));
+CREATE TABLE reflections (key TEXT PRIMARY KEY, ask BLOB NOT NULL);
+CREATE TABLE answers (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, cost INTEGER NOT NULL);
+CREATE TABLE failures (run INTEGER NOT NULL, key TEXT NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL,
+    body BLOB NOT NULL, cost INTEGER NOT NULL, PRIMARY KEY (run, key));
+"""
+_SINCE_VERSION_1 = """
+ALTER TABLE answers ADD COLUMN usage TEXT;
+ALTER TABLE failures ADD COLUMN usage TEXT
+"""
+_SINCE_VERSION_2 = """
+ALTER TABLE answers ADD COLUMN given_by INTEGER;
+ALTER TABLE answers ADD COLUMN seconds REAL;
+ALTER TABLE failures ADD COLUMN given_by INTEGER;
+ALTER TABLE failures ADD COLUMN seconds REAL
+"""
+_ANY_EARLY_KEY = (
+    "SELECT EXISTS (SELECT 1 FROM answers WHERE key BETWEEN 'sha256:' AND 'sha256;' AND kind = 'rollout')"
+)
+_ANSWER = "key, kind, body, cost, usage"
+
+
+class Calls(Struct, frozen=True):
+    """What earlier calls to one agent, reflector or judge came to, failed ones included.
+
+    `timed` calls took `seconds` in all, whatever else was in flight. Of them `counted` say how many `tokens`
+    they used, and `priced` how many dollars (`usd`): where a provider billed nothing, or did not say what,
+    nothing is learned of what a call uses.
+    """
+
+    timed: int = 0
+    seconds: float = 0.0
+    counted: int = 0
+    tokens: int = 0
+    priced: int = 0
+    usd: float = 0.0
+
+
+class Answer(Struct, frozen=True):
+    """What the world said to one call: canonical JSON, and what it costs the budget, in rollouts.
+
+    `failed`: the world gave no answer, and `body` says why. Only the run that met a failure is told of it.
+    `usage` is what calls to models used for it; None where that is not known, or no model was called. `by` is
+    the key of who gave it and `seconds` how long that took, of an answer that was given now; the journal
+    tells both in sum only (`Journal.calls`).
+    """
+
+    key: str
+    kind: Kind
+    body: bytes
+    cost: int
+    failed: bool = False
+    usage: Usage | None = None
+    by: str | None = None
+    seconds: float | None = None
+
+
+class RunRecord(Struct, frozen=True):
+    """A run as the journal names it; `asks` is how many it has made.
+
+    `state` is "left" where another version of the search met the run unfinished; the run that took over
+    names it in `continues`.
+    """
+
+    id: str
+    settings: dict[str, Any]
+    state: Literal["open", "finished", "left"]
+    continues: str | None
+    asks: int
+
+
+def trajectory_id(key: str) -> str:
+    """Give the short id by which reports cite the rollout with this key."""
+    return "r-" + _plain(key).removeprefix("sha256:")[:12]
+
+
+def _plain(key: str) -> str:
+    """Give a key without the part before the slash, by which it has neighbours."""
+    return key.rpartition("/")[2]
+
+
+class _Body(Struct, frozen=True):
+    """The part of a rollout's answer that reports cite."""
+
+    output: str | None
+
+
+class Journal(Database):
+    """The answers of all runs, by key, and the runs.
+
+    Several processes may write at once: of two answers to one key the first that is written stays, and it
+    is the one that both use.
+    """
+
+    steps: ClassVar = (_TABLES, _SINCE_VERSION_1, _SINCE_VERSION_2)
+
+    def run(self, run_id: str, settings: Mapping[str, object]) -> "Run":
+        """Continue the unfinished run of this id, or begin one."""
+        with self.writing() as execute:
+            found = execute(
+                "SELECT number, id FROM runs WHERE asked_for = ? AND state = 'open' ORDER BY number DESC",
+                (run_id,),
+            ).fetchone()
+            if found is None:
+                values = (run_id, run_id, _text(settings))
+                made = execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, 'open', NULL)", values)
+                found = (made.lastrowid, run_id)
+        return Run(self, *found)
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Give all runs, oldest first."""
+        rows = self.read(
+            "SELECT id, settings, state, continues, (SELECT count(*) FROM asks WHERE run = number) FROM runs"
+            " ORDER BY number"
+        )
+        return tuple(RunRecord(row[0], msgspec.json.decode(row[1]), *row[2:]) for row in rows)
+
+    def reflection_asks(self, run_id: str) -> tuple[Reflection, ...]:
+        """Give what the runs of this id asked of reflectors, each ask once, in the order of asking."""
+        rows = self.read(
+            "SELECT reflections.ask FROM runs JOIN asks ON asks.run = runs.number"
+            " JOIN json_each(asks.reflections) AS shown JOIN reflections ON reflections.key = shown.value"
+            " WHERE runs.id = ?1 OR runs.asked_for = ?1 ORDER BY runs.number, asks.ordinal, shown.id",
+            run_id,
+        )
+        return tuple(msgspec.json.decode(ask, type=Reflection) for (ask,) in dict.fromkeys(rows))
+
+    def output(self, trajectory: str) -> str | None:
+        """Give the output of the rollout that reports cite by this id; None where there is none."""
+        start = "sha256:" + trajectory.removeprefix("r-")
+        query = "SELECT key, body FROM answers WHERE kind = 'rollout' AND instr(key, ?)"
+        found = (body for key, body in self.read(query, start) if trajectory_id(key) == trajectory)
+        body = next(found, None)
+        return None if body is None else msgspec.json.decode(body, type=_Body).output
+
+    def calls(self, kind: Kind, by: str) -> Calls:
+        """Give what all calls of a kind to whoever has the key `by` came to.
+
+        What a journal before version 3 was told is not among them: it did not say who gave it.
+        """
+        rows = self.read(
+            "SELECT usage, seconds FROM answers WHERE kind = ?1 AND given_by = ?2"
+            " UNION ALL SELECT usage, seconds FROM failures WHERE kind = ?1 AND given_by = ?2",
+            kind,
+            _number(by),
+        )
+        return _sum((_usage(usage), seconds) for usage, seconds in rows)
+
+
+class _Begun(Struct, frozen=True):
+    """An ask that is not written down yet."""
+
+    ordinal: int
+    digest: str
+    shown: Mapping[str, bytes]
+
+
+class Run:
+    """One run: the digests of its asks in order, and the failures that it met.
+
+    A run is open from its first `Journal.run` to `finish`, over any number of kills. While it is open it is
+    told its own failures again, so that it takes the path of the run that was not cut; no other run, nor a
+    later one of the same id, is ever told them. `id` changes when `begin` finds the asks of another version.
+    """
+
+    def __init__(self, journal: Journal, number: int, run_id: str) -> None:
+        self.id = run_id
+        self._journal = journal
+        self._number = number
+        self._begun: _Begun | None = None
+        self._early = journal.read(_ANY_EARLY_KEY)[0][0] > 0
+
+    def begin(self, ordinal: int, digest: str, shown: Mapping[str, bytes]) -> str | None:
+        """Begin the ask at this place, with what reflectors will be `shown` (JSON by key).
+
+        It is written down with its first answers, or by `settle`: until then nothing came of it. Gives the
+        reason why the run stopped here the first time, or None. Where another ask stands at this place,
+        another version of the search made it: the run gets a new id, takes over the asks and failures so far,
+        and goes on.
+        """
+        self.settle()
+        earlier = self._asked(ordinal)
+        if earlier is None or earlier[0] != digest:
+            self._begun = _Begun(ordinal, digest, shown)
+        if earlier is not None and earlier[0] != digest:
+            self.settle()
+            return None
+        return earlier[1] if earlier else None
+
+    def settle(self) -> None:
+        """Write down the ask that was begun, where nothing was kept since."""
+        if self._begun is not None:
+            with self._journal.writing() as execute:
+                self._write_begun(execute)
+            self._begun = None
+
+    def stop(self, ordinal: int, reason: str) -> None:
+        """Write down that a clock ended the run at this ask, so that a resumed run ends there too."""
+        with self._journal.writing() as execute:
+            self._write_begun(execute)
+            values = (reason, self._number, ordinal)
+            execute("UPDATE asks SET stopped = ? WHERE run = ? AND ordinal = ?", values)
+        self._begun = None
+
+    def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """Give what the journal has for these keys: the run's own failures, else anybody's answers."""
+        if not keys:
+            return {}
+        # a journal of version 1 has the same keys without what stands before the slash
+        names = {_plain(key): key for key in keys if "/" in key} if self._early else {}
+        wanted = _text([*keys, *names])
+        answered = self._journal.read(
+            f"SELECT {_ANSWER} FROM answers WHERE key IN (SELECT value FROM json_each(?))",  # noqa: S608
+            wanted,
+        )
+        found = {row[0]: _answer(row, failed=False) for row in answered} | self._failures(wanted)
+        for early in names.keys() & found.keys():
+            found.setdefault(names[early], replace(found.pop(early), key=names[early]))
+        return found
+
+    def keep(self, ordinal: int, answers: Sequence[Answer]) -> dict[str, Answer]:
+        """Make answers durable in one transaction, and give those to use: for each key the first written.
+
+        A failure is kept only where there is no answer yet, and one that is kept goes before a later answer:
+        so what this run is told of a key never changes, whatever other runs write.
+        """
+        given = [_row(a) for a in answers if not a.failed]
+        failed = [(*_row(a), self._number, ordinal) for a in answers if a.failed]
+        with self._journal.writing() as execute:
+            self._write_begun(execute)
+            new = self._journal.write_all("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", given)
+            self._journal.write_all(
+                "INSERT OR IGNORE INTO failures SELECT ?8, ?1, ?9, ?2, ?3, ?4, ?5, ?6, ?7"
+                " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
+                failed,
+            )
+        self._begun = None
+        keys = [answer.key for answer in answers]
+        if new < len(answers) or self._has_failures():
+            return self.answers(keys)
+        return {answer.key: answer for answer in answers}  # all were the first
+
+    def hurry(self) -> None:
+        """Wait for no other process any longer: this one is about to end."""
+        self._journal.hurry()
+
+    def finish(self) -> None:
+        """Close the run: its failures are never told again, and the next run of this id begins anew."""
+        with self._journal.writing() as execute:
+            self._write_begun(execute)
+            execute("UPDATE runs SET state = 'finished' WHERE number = ?", (self._number,))
+        self._begun = None
+
+    def _has_failures(self) -> bool:
+        found = self._journal.read("SELECT EXISTS (SELECT 1 FROM failures WHERE run = ?)", self._number)
+        return bool(found[0][0])
+
+    def _failures(self, wanted: str) -> dict[str, Answer]:
+        """Give the failures of this run among a JSON list of keys."""
+        rows = self._journal.read(
+            f"SELECT {_ANSWER} FROM failures"  # noqa: S608
+            " WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
+            self._number,
+            wanted,
+        )
+        return {row[0]: _answer(row, failed=True) for row in rows}
+
+    def _write_begun(self, execute: Execute) -> None:
+        begun = self._begun
+        if begun is None:
+            return
+        earlier = self._asked(begun.ordinal)
+        if earlier is not None and earlier[0] != begun.digest:
+            self._leave(execute, begun.ordinal)
+        for key, ask in begun.shown.items():
+            execute("INSERT OR IGNORE INTO reflections VALUES (?, ?)", (key, ask))
+        values = (self._number, begun.ordinal, begun.digest, _text(list(begun.shown)))
+        execute("INSERT OR IGNORE INTO asks VALUES (?, ?, ?, ?, NULL)", values)
+
+    def _asked(self, ordinal: int) -> tuple[str, str | None] | None:
+        query = "SELECT digest, stopped FROM asks WHERE run = ? AND ordinal = ?"
+        rows = self._journal.read(query, self._number, ordinal)
+        return rows[0] if rows else None
+
+    def _leave(self, execute: Execute, ordinal: int) -> None:
+        old = self._number
+        execute("UPDATE runs SET state = 'left' WHERE number = ?", (old,))
+        made = execute(
+            "INSERT INTO runs SELECT NULL, asked_for || '.'"
+            " || (SELECT count(*) + 1 FROM runs AS same WHERE same.asked_for = runs.asked_for),"
+            " asked_for, settings, 'open', id FROM runs WHERE number = ?",
+            (old,),
+        )
+        self._number = made.lastrowid or 0
+        self.id = execute("SELECT id FROM runs WHERE number = ?", (self._number,)).fetchone()[0]
+        taken = (self._number, old, ordinal)
+        execute(
+            "INSERT INTO asks SELECT ?, ordinal, digest, reflections, stopped FROM asks"
+            " WHERE run = ? AND ordinal < ?",
+            taken,
+        )
+        execute(  # the copy of a failure is no call of its own
+            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage, NULL, NULL FROM failures"
+            " WHERE run = ? AND ordinal < ?",
+            taken,
+        )
+
+
+def _row(answer: Answer) -> tuple[object, ...]:
+    """Give the columns that `_ANSWER` names, then who gave it and how long that took."""
+    usage = None if answer.usage is None else _text(answer.usage)
+    by = None if answer.by is None else _number(answer.by)
+    return answer.key, answer.kind, answer.body, answer.cost, usage, by, answer.seconds
+
+
+def _answer(row: tuple[str, Kind, bytes, int, str | None], *, failed: bool) -> Answer:
+    key, kind, body, cost, usage = row
+    return Answer(key, kind, body, cost, failed, _usage(usage))
+
+
+def _usage(text: str | None) -> Usage | None:
+    return None if text is None else msgspec.json.decode(text, type=Usage)
+
+
+@lru_cache(maxsize=64)
+def _number(key: str) -> int:
+    """Give six bytes of the digest of a key, which no other agent has: they stand in each row."""
+    return int(digest(key.encode())[-12:], 16)
+
+
+def _sum(calls: Iterable[tuple[Usage | None, float]]) -> Calls:
+    timed = counted = tokens = priced = 0
+    seconds = usd = 0.0
+    for used, took in calls:
+        timed, seconds = timed + 1, seconds + took
+        if used is None or not used.calls:
+            continue
+        if used.prompt + used.completion:  # else the provider did not count
+            counted, tokens = counted + 1, tokens + used.prompt + used.completion
+        if used.usd is not None:
+            priced, usd = priced + 1, usd + used.usd
+    return Calls(timed, seconds, counted, tokens, priced, usd)
+
+
+def _text(value: object) -> str:
+    """Give canonical JSON as SQLite's own functions read it."""
+    return canonical(value).decode()

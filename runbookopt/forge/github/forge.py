@@ -1,0 +1,333 @@
+"""Pull requests at GitHub: proposed step by step, each step looked at first, so that any can be the last.
+
+The body's last line is written when all is done, so a run that was cut is known by it and repaired by the
+next one. Nothing here approves, passes by a protection, approves runs or edits a protection.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from runbookopt.errors import Refused
+from runbookopt.forge.git.output import OriginUnreachable, PushRefused, PushRejected, RefUpdate
+from runbookopt.forge.github import translate as words
+from runbookopt.forge.github.checks import written
+from runbookopt.forge.github.client import Refusal, Unclear
+from runbookopt.forge.github.pulls import GithubPulls
+from runbookopt.forge.protection import against_merging_by_itself
+from runbookopt.forge.protocol import CheckRun, Draft, PullRequest
+
+
+class GithubForge(GithubPulls):
+    """A `Forge` at GitHub."""
+
+    def open(self, draft: Draft, *, replaces: str | None) -> PullRequest:
+        """Push the branch and open a pull request, or take up the one that is open for it by now.
+
+        Raises PushRejected where the branch is no longer at `replaces`, GitFailed.
+        """
+        self._push(draft, replaces)
+        return self._finished(self._created(draft), draft)
+
+    def update(self, number: int, draft: Draft, *, replaces: str) -> PullRequest:
+        """Push the branch and bring the pull request up to date.
+
+        Raises PushRejected where the branch has moved or the pull request is not open any more, GitFailed.
+        """
+        there = self._must_be_open(number)
+        if there.auto_merge is not None and draft.head != replaces:
+            self.hold(number)  # or the new commit would be merged on the old one's word
+        self._push(draft, replaces)
+        return self._finished(self._must_be_open(number), draft)
+
+    def hold(self, number: int) -> None:
+        """Switch GitHub's auto-merge off, where it is on. Raises GitFailed."""
+        there = self._answer(number)
+        if there.state != "open" or there.auto_merge is None:
+            return
+        try:
+            self._client.change(
+                f"switch auto-merge of pull request {number} off",
+                lambda: self._sent("disablePullRequestAutoMerge", {"pullRequestId": there.node_id}),
+                lambda: True if self._answer(number).auto_merge is None else None,
+            )
+        except Refusal:
+            if self._answer(number).auto_merge is not None:  # another run was faster
+                raise
+
+    def close(self, number: int) -> PullRequest:
+        """Close without merging; the branch stays. Raises GitFailed."""
+        self._edit(number, {"state": "closed"}, lambda there: there.state == "closed")
+        return self.get(number)
+
+    def approve(self, number: int) -> PullRequest:
+        """Refuse: a person approves, at GitHub."""
+        page = self._answer(number).html_url
+        raise Refused(f"runbookopt approves nothing at GitHub: approve pull request {number} at {page}")
+
+    def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
+        """Refuse: GitHub merges, by itself or by a person's hand. `message`, `head`, `onto` are not used."""
+        del message, head, onto
+        page = self._answer(number).html_url
+        raise Refused(f"runbookopt merges nothing at GitHub: merge pull request {number} at {page}")
+
+    def report(self, check: CheckRun) -> None:
+        """Write a check run, or bring the one of ours for this commit up to date. Raises GitFailed."""
+        written(self._client, check)
+
+    # The steps of a proposal --------------------------------------------------------------------------------
+
+    def _push(self, draft: Draft, replaces: str | None) -> None:
+        ref, origin = f"refs/heads/{draft.branch}", self._repository.origin
+        if draft.head == replaces:
+            return
+
+        def look() -> Literal[True] | None:
+            there = origin.refs(ref).get(ref)
+            if there not in {draft.head, replaces}:
+                raise PushRejected(f"{draft.branch} is at {there or 'nothing'} by now")
+            return True if there == draft.head else None
+
+        def send() -> Literal[True]:
+            try:
+                origin.push(RefUpdate(ref, replaces, draft.head))
+            except OriginUnreachable as error:
+                if any(no in str(error) for no in ("error: 403", "error: 401", "could not read Username")):
+                    advice = "the token needs contents: write"
+                    raise PushRefused(f"GitHub does not take the push ({advice}): {error}") from None
+                raise
+            return True
+
+        self._client.change(f"take {draft.branch}", send, look)
+
+    def _created(self, draft: Draft) -> words.Answer:
+        def look() -> words.Answer | None:
+            listed = self._listed(draft.branch, state="open")
+            return next((pull for pull in listed if pull.base.ref == draft.base), None)
+
+        def send() -> words.Answer | None:
+            body = words.Body(draft.body).text()
+            given = {"head": draft.branch, "base": draft.base, "title": draft.title, "body": body}
+            return words.read_pull(self._client.send("POST", "~/pulls", given))
+
+        found = look()
+        if found is not None:
+            return found
+        try:
+            created = self._client.change("open a pull request", send, look)
+        except Refusal as error:
+            if "No commits between" in error.words:
+                raise PushRejected(f"the default branch has moved: {error.words}") from None
+            if "already exists" not in error.words:
+                raise
+            created = self._client.awaited(look)
+        if created is None:
+            raise Unclear(
+                f"GitHub says that {draft.branch} has an open pull request, and does not list it yet:"
+                " run this again in a minute"
+            )
+        return created
+
+    def _finished(self, there: words.Answer, draft: Draft) -> PullRequest:
+        """Do what is still to be done, and then write so into the body."""
+        there = self._at_its_head(there, draft)
+        notes = [*self._labelled(there, draft), *self._requested(there, draft.reviewers, draft.teams)]
+        against = self._waits_for_itself(there, draft)
+        notes += against
+        if against and draft.auto_merge:
+            notes += self._requested(there, draft.otherwise, draft.teams_otherwise)
+        if self._viewer().removesuffix("[bot]") == words.ACTIONS:
+            notes.append(words.NOT_STARTED)
+        self._describe(there, draft, words.Body(draft.body, tuple(notes)))
+        self._supersede(there, draft)
+        now = self._answer(there.number)
+        return replace(self._read(now, self._fetched([now])), notes=tuple(notes))
+
+    def _at_its_head(self, there: words.Answer, draft: Draft) -> words.Answer:
+        """Wait until the pull request is at what was pushed, which GitHub does not see at once."""
+
+        def look() -> words.Answer | None:
+            now = self._answer(there.number)
+            return now if now.head.sha == draft.head else None
+
+        found = there if there.head.sha == draft.head else self._client.awaited(look)
+        if found is None:
+            raise PushRejected(f"pull request {there.number} is not at {draft.head[:12]}, which was pushed")
+        return found
+
+    def _labelled(self, there: words.Answer, draft: Draft) -> Iterator[str]:
+        def missing(pull: words.Answer) -> list[str]:
+            return [name for name in draft.labels if name not in {label.name for label in pull.labels}]
+
+        wanted = missing(there)
+        if not wanted:
+            return
+        path = f"~/issues/{there.number}/labels"
+        try:
+            self._client.change(
+                "put a label on",
+                lambda: [self._client.send("POST", path, {"labels": wanted})],
+                lambda: None if missing(self._answer(there.number)) else [],
+            )
+        except Refusal as error:
+            yield f"the label {', '.join(wanted)} was not put on: {error.words}"
+
+    def _requested(self, there: words.Answer, people: Sequence[str], teams: Sequence[str]) -> Iterator[str]:
+        """Ask whom the policy names, besides the code owners whom GitHub asks by itself.
+
+        Who is asked already, or has spoken of this commit, is not asked again. One that GitHub does not know
+        keeps no other from being asked.
+        """
+        spoken = set(self._spoken(there)) if people else set()
+        named = [login for login in people if login.casefold() not in spoken]
+        if there.author.casefold() in {login.casefold() for login in named}:
+            yield f"{there.author} opened this pull request, so cannot be asked to review it"
+            named = [login for login in named if login.casefold() != there.author.casefold()]
+        everybody = [("reviewers", login) for login in named]
+        everybody += [("team_reviewers", team.rpartition("/")[2]) for team in teams]
+        try:
+            self._ask_for(there, everybody)
+        except Refusal as error:
+            for kind, name in everybody:
+                yield from self._asked_alone(there, kind, name, error if len(everybody) == 1 else None)
+
+    def _spoken(self, there: words.Answer) -> Iterator[str]:
+        """Give who has reviewed this commit."""
+        for each in self._reviews(there.number):
+            if each.user and each.commit_id == there.head.sha:
+                yield each.user.login.casefold()
+
+    def _asked_alone(self, there: words.Answer, kind: str, name: str, known: Refusal | None) -> Iterator[str]:
+        try:
+            if known is not None:
+                raise known
+            self._ask_for(there, [(kind, name)])
+        except Refusal as error:
+            what = "reviewer" if kind == "reviewers" else "team"
+            node = "Could not resolve to a node" in error.words
+            why = " (the token may need members: read to ask a team)" if node else ""
+            yield f"the {what} {name} could not be asked: {error.words}{why}"
+
+    def _ask_for(self, there: words.Answer, wanted: Sequence[tuple[str, str]]) -> None:
+        def missing() -> dict[str, list[str]]:
+            now = self._answer(there.number)
+            asked = {("reviewers", user.login.casefold()) for user in now.requested_reviewers}
+            asked |= {("team_reviewers", team.slug.casefold()) for team in now.requested_teams}
+            still = [(kind, name) for kind, name in wanted if (kind, name.casefold()) not in asked]
+            kinds = dict.fromkeys(kind for kind, _ in still)
+            return {kind: [name for other, name in still if other == kind] for kind in kinds}
+
+        given = missing() if wanted else {}
+        if not given:
+            return
+        path = f"~/pulls/{there.number}/requested_reviewers"
+        self._client.change(
+            "ask for a review",
+            lambda: [self._client.send("POST", path, given)],
+            lambda: None if missing() else [],
+        )
+
+    def _waits_for_itself(self, there: words.Answer, draft: Draft) -> list[str]:
+        """See to it that it merges by itself just where it should; say why not where the policy lets it."""
+        against = self._against(there, draft)
+        if against or not draft.auto_merge:
+            self.hold(there.number)
+            return [f"this does not merge by itself and waits for review: {why}" for why in against]
+        return []
+
+    def _against(self, there: words.Answer, draft: Draft) -> list[str]:
+        if not draft.auto_merge:
+            return []
+        protection = self.protection(draft.base)
+        against = list(against_merging_by_itself(protection))
+        if not against and protection.merge_queue:
+            against.append(_refused("merge queue"))
+        if against or there.auto_merge is not None:
+            return against
+        title, _, text = draft.message.partition("\n")
+        wish = {
+            "pullRequestId": there.node_id,
+            "mergeMethod": draft.method.upper(),
+            "expectedHeadOid": draft.head,
+            "commitHeadline": f"{title} (#{there.number})",
+            "commitBody": text.strip(),
+        }
+        if draft.method == "rebase":
+            wish = {key: value for key, value in wish.items() if not key.startswith("commit")}
+        try:
+            self._client.change(
+                "switch auto-merge on",
+                lambda: self._sent("enablePullRequestAutoMerge", wish),
+                lambda: True if self._is_on(there.number) else None,
+            )
+        except Refusal as error:
+            return [_refused(error.words)]
+        return []
+
+    def _is_on(self, number: int) -> bool:
+        there = self._answer(number)
+        return there.auto_merge is not None or there.merged_at is not None
+
+    def _describe(self, there: words.Answer, draft: Draft, body: words.Body) -> None:
+        """Write title and body, unless just this was written before."""
+        ours = (draft.head, words.fingerprint(draft, body))
+        if words.done(there.body) == ours:
+            return
+        text = {"title": draft.title, "body": body.text(words.marker(draft, body))}
+        self._edit(there.number, text, lambda now: words.done(now.body) == ours)
+
+    def _supersede(self, there: words.Answer, draft: Draft) -> None:
+        """Close what else we have open for the branch: of an earlier default branch, say."""
+        for other in self._listed(draft.branch, state="open"):
+            if other.number == there.number or other.author != there.author:
+                continue
+            self._point(other.number, there.number)
+            self._edit(other.number, {"state": "closed"}, lambda now: now.state == "closed")
+
+    def _point(self, number: int, to: int) -> None:
+        path = f"~/issues/{number}/comments"
+
+        def said() -> Literal[True] | None:
+            comments = msgspec.convert(self._client.ask_all(path), list[words.Comment])
+            return True if any(words.SUPERSEDED in (each.body or "") for each in comments) else None
+
+        def send() -> Literal[True]:
+            self._client.send("POST", path, {"body": words.superseded(to)})
+            return True
+
+        if not said():
+            self._client.change("comment", send, said)
+
+    # Below --------------------------------------------------------------------------------------------------
+
+    def _sent(self, mutation: str, given: dict[str, str]) -> Literal[True]:
+        self._client.mutate(mutation, given)
+        return True
+
+    def _edit(self, number: int, given: dict[str, str], is_so: Callable[[words.Answer], bool]) -> None:
+        def look() -> words.Answer | None:
+            now = self._answer(number)
+            return now if is_so(now) else None
+
+        def send() -> words.Answer:
+            return words.read_pull(self._client.send("PATCH", f"~/pulls/{number}", given))
+
+        self._client.change(f"edit pull request {number}", send, look)
+
+    def _must_be_open(self, number: int) -> words.Answer:
+        there = self._answer(number)
+        if there.state != "open":
+            raise PushRejected(f"pull request {number} is {'merged' if there.merged_at else 'closed'} by now")
+        return there
+
+    def _viewer(self) -> str:
+        found: str = self._client.query("{ viewer { login } }")["viewer"]["login"]
+        return found
+
+
+def _refused(told: str) -> str:
+    """Give GitHub's refusal by its name and with what it means."""
+    outcome, meaning = words.outcome_of(told)
+    return f"{outcome.replace('_', ' ')}: {meaning}"

@@ -1,0 +1,177 @@
+"""Pull requests, protections and teams as GitHub tells them; nothing here changes anything."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import msgspec
+from msgspec.structs import replace
+
+from runbookopt.forge.git.output import GitFailed
+from runbookopt.forge.git.repository import Repository
+from runbookopt.forge.github import translate as words
+from runbookopt.forge.github.client import Client, Refusal
+from runbookopt.forge.github.rules import combined, rulesets_of
+from runbookopt.forge.github.settings import surroundings
+from runbookopt.forge.protection import Protection, Surroundings
+from runbookopt.forge.protocol import Approval, PullRequest
+
+_COPIED = "refs/runbookopt/origin/github/"
+_MOST_COMMITS = 250
+_DECIDING = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
+
+
+class GithubPulls:
+    """What can be read at GitHub of the repository that `repository`'s origin is a remote of."""
+
+    def __init__(self, repository: Repository, client: Client) -> None:
+        self._repository, self._client = repository, client
+        self._owner = client.repository.partition("/")[0]
+
+    def pull_requests(self, branch: str | None = None) -> tuple[PullRequest, ...]:
+        """Give those of one branch, else of all branches of ours, oldest first. Raises GitFailed."""
+        found = self._listed(branch)
+        tip = self._fetched(found)
+        return tuple(self._read(answer, tip) for answer in found)
+
+    def get(self, number: int) -> PullRequest:
+        """Give one, with its approvals and who had a hand in it. Raises GitFailed."""
+        answer = self._answer(number)
+        pull = self._read(answer, self._fetched([answer]))
+        reviews = self._reviews(number)
+        last = {each.user.login: each for each in reviews if each.user and each.state in _DECIDING}
+        return replace(
+            pull,
+            makers=self._makers(number),
+            approvals=tuple(
+                Approval(login, each.commit_id or "", each.submitted_at)
+                for login, each in last.items()
+                if each.state == "APPROVED"
+            ),
+            objections=tuple(login for login, each in last.items() if each.state == "CHANGES_REQUESTED"),
+        )
+
+    def protection(self, branch: str) -> Protection:
+        """Give classic protection and rulesets together; what a token is not shown is said to be unread."""
+        unread: list[str] = []
+        classic = self._classic(branch, unread)
+        rules: object = None
+        try:
+            rules = self._client.ask_all(f"~/rules/branches/{quote(branch, safe='')}")
+        except Refusal as error:
+            unread.append(f"rulesets are not shown to this token ({error.words})")
+        shown = [found for number in rulesets_of(rules or []) if (found := self._ruleset(number))]
+        return combined(branch, classic=classic, rules=rules, rulesets=shown, unread=unread)
+
+    def members(self, team: str) -> tuple[str, ...] | None:
+        """Give the members of a team, "slug" or "organization/slug"; None where they are not shown."""
+        owner, _, slug = team.rpartition("/")
+        try:
+            found = self._client.ask_all(f"/orgs/{owner or self._owner}/teams/{quote(slug, safe='')}/members")
+        except Refusal:
+            return None
+        return tuple(user.login for user in msgspec.convert(found, tuple[words.User, ...]))
+
+    def surroundings(self) -> Surroundings:
+        """Give the repository's switches and what the token is worth, as far as the token is shown it."""
+        return surroundings(self._client)
+
+    # Below --------------------------------------------------------------------------------------------------
+
+    def _answer(self, number: int) -> words.Answer:
+        return words.read_pull(self._client.ask(f"~/pulls/{number}"))
+
+    def _listed(self, branch: str | None, state: str = "all") -> list[words.Answer]:
+        """Give the pull requests from our branches, oldest first; a fork's are not ours."""
+        head = {} if branch is None else {"head": f"{self._owner}:{branch}"}
+        found = self._client.ask_all("~/pulls", state=state, sort="created", direction="asc", **head)
+        here = self._client.repository.casefold()
+        ours = (
+            pull
+            for pull in msgspec.convert(found, list[words.Answer])
+            if pull.head.repo is not None
+            and pull.head.repo.full_name.casefold() == here
+            and (pull.head.ref == branch if branch else pull.head.ref.startswith("runbookopt/"))
+        )
+        return sorted(ours, key=lambda pull: pull.number)
+
+    def _fetched(self, answers: Sequence[words.Answer]) -> str:
+        """Bring the commits of pull requests here, whose branch may be gone; give the default branch's."""
+        absent = [each for each in answers if self._repository.find(each.head.sha) is None]
+        if absent:
+            numbers = [each.number for each in absent]
+            self._repository.origin.fetch(*(f"+refs/pull/{n}/head:{_COPIED}{n}" for n in numbers))
+        return self._repository.base()
+
+    def _read(self, answer: words.Answer, tip: str) -> PullRequest:
+        proposed, bundle = self._proposed(answer.head.sha, tip)
+        finished = words.done(answer.body)
+        return PullRequest(
+            number=answer.number,
+            url=answer.html_url,
+            title=answer.title,
+            body=answer.body or "",
+            branch=answer.head.ref,
+            base=answer.base.ref,
+            head=answer.head.sha,
+            proposed=proposed,
+            author=answer.author,
+            makers=(),
+            state="merged" if answer.merged_at else answer.state,
+            reviewers=tuple(user.login for user in answer.requested_reviewers),
+            auto_merge=answer.auto_merge is not None,
+            approvals=(),
+            bundle=bundle,
+            teams=tuple(team.slug for team in answer.requested_teams),
+            complete=finished is not None and finished[0] == answer.head.sha,
+            opened_at=answer.created_at,
+            closed_at=answer.closed_at or "",
+        )
+
+    def _proposed(self, head: str, tip: str) -> tuple[str, str]:
+        """Give the last commit that cites a bundle, and that bundle; the head where none does.
+
+        Whoever writes a commit can cite one: the ledger tells what is ours.
+        """
+        for sha in reversed(self._repository.history(head, without=tip)[-_MOST_COMMITS:]):
+            bundle = words.bundle_of(self._repository.commit(sha).message)
+            if bundle is not None:
+                return sha, bundle
+        return head, words.bundle_of(self._repository.commit(head).message) or ""
+
+    def _makers(self, number: int) -> tuple[str, ...]:
+        """Give the accounts and addresses on all commits, and who pushed with force.
+
+        GitHub does not tell who else pushed.
+        """
+        commits = msgspec.convert(self._client.ask_all(f"~/pulls/{number}/commits"), list[words.Made])
+        if len(commits) >= _MOST_COMMITS:
+            raise GitFailed(
+                f"pull request {number} has {_MOST_COMMITS} commits or more, and GitHub shows no more:"
+                " who made them is not known"
+            )
+        signed = [name for each in commits for name in (each.commit.author, each.commit.committer) if name]
+        users = [user for each in commits for user in (each.author, each.committer) if user]
+        events = msgspec.convert(self._client.ask_all(f"~/issues/{number}/events"), list[words.Happened])
+        users += [each.actor for each in events if each.event == "head_ref_force_pushed" and each.actor]
+        found = {name.email for name in signed} | {user.login for user in users}
+        return tuple(sorted(found - {""}))
+
+    def _reviews(self, number: int) -> list[words.Review]:
+        return msgspec.convert(self._client.ask_all(f"~/pulls/{number}/reviews"), list[words.Review])
+
+    def _classic(self, branch: str, unread: list[str]) -> object:
+        try:
+            return self._client.ask(f"~/branches/{quote(branch, safe='')}/protection")
+        except Refusal as error:
+            if "Branch not protected" not in error.words:
+                unread.append(
+                    "classic branch protection is not shown to this token, which needs"
+                    f" administration: read ({error.words})"
+                )
+            return None
+
+    def _ruleset(self, number: int) -> object:
+        try:
+            return self._client.ask(f"~/rulesets/{number}")
+        except Refusal:
+            return None

@@ -1,0 +1,90 @@
+"""What stands around a repository's protections, as GitHub shows it to a token; nothing is changed here."""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from runbookopt.forge.github.client import Client, Refusal
+from runbookopt.forge.protection import Surroundings
+
+T = TypeVar("T")
+
+_ACTIONS = "github-actions[bot]"
+
+
+class _May(Struct, frozen=True):
+    admin: bool | None = None
+    push: bool | None = None
+
+
+class _Repository(Struct, frozen=True):
+    permissions: _May = _May()
+    allow_auto_merge: bool | None = None
+    allow_merge_commit: bool | None = None
+    allow_squash_merge: bool | None = None
+    allow_rebase_merge: bool | None = None
+
+    @property
+    def methods(self) -> tuple[str, ...] | None:
+        """The ways to merge; None where the switches are not shown, which takes the right to push."""
+        switches = {
+            "merge": self.allow_merge_commit,
+            "squash": self.allow_squash_merge,
+            "rebase": self.allow_rebase_merge,
+        }
+        if None in switches.values():
+            return None
+        return tuple(method for method, allowed in switches.items() if allowed)
+
+
+class _Actions(Struct, frozen=True):
+    can_approve_pull_request_reviews: bool | None = None
+
+
+class _Line(Struct, frozen=True):
+    path: str
+    line: int
+    kind: str
+
+
+class _Errors(Struct, frozen=True):
+    errors: tuple[_Line, ...] = ()
+
+
+def surroundings(client: Client) -> Surroundings:
+    """Ask for all that a token is shown; what it is not shown stays unknown. Raises GitFailed."""
+    here = _asked(client, "~", _Repository) or _Repository()
+    actions = _asked(client, "~/actions/permissions/workflow", _Actions) or _Actions()
+    owners = _asked(client, "~/codeowners/errors", _Errors)
+    who = _viewer(client)
+    return Surroundings(
+        owners_refused=None if owners is None else tuple(_told(line) for line in owners.errors),
+        actions_may_approve=actions.can_approve_pull_request_reviews,
+        auto_merge_allowed=here.allow_auto_merge,
+        methods=here.methods,
+        who=who,
+        actions=None if who is None else who == _ACTIONS,
+        may_push=here.permissions.push,
+        may_administrate=here.permissions.admin,
+    )
+
+
+def _asked(client: Client, path: str, type_: type[T]) -> T | None:
+    """Give an answer; None where the token is not shown it."""
+    try:
+        return msgspec.convert(client.ask(path), type_)
+    except Refusal:
+        return None
+
+
+def _viewer(client: Client) -> str | None:
+    try:
+        found: str = client.query("{ viewer { login } }")["viewer"]["login"]
+    except Refusal:
+        return None
+    return found
+
+
+def _told(line: _Line) -> str:
+    return f"{line.path}:{line.line}: {line.kind}"

@@ -1,0 +1,149 @@
+"""What a forge can do for a proposal, whichever forge it is."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from runbookopt.forge.protection import Protection, Surroundings
+
+Method = Literal["merge", "squash", "rebase"]
+
+
+class Approval(Struct, frozen=True):
+    """Somebody's yes to one commit; `at` is ISO 8601, `email` the address it was given with, if known."""
+
+    by: str
+    head: str
+    at: str
+    email: str = ""
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """A pull request as it should be: commit `head` on `branch`, to be merged into `base`.
+
+    `reviewers` and `teams` are asked for at once, `otherwise` and `teams_otherwise` where it cannot merge by
+    itself after all. `auto_merge` marks it as one that the policy lets merge without a person, by `method`
+    and with `message` (its first line is the title). `bundle` is the digest of the evidence.
+    """
+
+    branch: str
+    base: str
+    head: str
+    title: str
+    body: str
+    reviewers: tuple[str, ...]
+    auto_merge: bool
+    bundle: str
+    teams: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
+    teams_otherwise: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    method: Method = "squash"
+    message: str = ""
+
+
+class PullRequest(Struct, frozen=True, kw_only=True):
+    """A pull request as it is.
+
+    `head` is where its branch is now, `proposed` where runbookopt last put it: they differ where a person
+    has pushed. `makers` are the logins and addresses of all who made, committed or pushed any part of it,
+    as far as the forge knows; `objections` who asked for changes and did not take it back. These two and
+    `approvals` are told by `get` alone. `complete` is whether all that was asked for at its last proposal
+    was done or given up, `notes` what was given up then, and why. `opened_at` and `closed_at` (closed or
+    merged) are ISO 8601, empty where it is not known.
+    """
+
+    number: int
+    url: str
+    title: str
+    body: str
+    branch: str
+    base: str
+    head: str
+    proposed: str
+    author: str
+    makers: tuple[str, ...]
+    state: Literal["open", "closed", "merged"]
+    reviewers: tuple[str, ...]
+    auto_merge: bool
+    approvals: tuple[Approval, ...]
+    bundle: str
+    teams: tuple[str, ...] = ()
+    objections: tuple[str, ...] = ()
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+    opened_at: str = ""
+    closed_at: str = ""
+
+
+class CheckRun(Struct, frozen=True):
+    """What a status check says of a commit; `summary` is Markdown."""
+
+    name: str
+    head: str
+    passes: bool
+    title: str
+    summary: str
+
+
+class Forge(Protocol):
+    """Where pull requests live. Each method raises GitFailed where the forge cannot be reached or says no."""
+
+    def pull_requests(self, branch: str | None = None) -> Sequence[PullRequest]:
+        """Give all of them, or those of one branch, oldest first."""
+        ...
+
+    def get(self, number: int) -> PullRequest:
+        """Give one. Raises RunbookoptError where there is none of that number."""
+        ...
+
+    def open(self, draft: Draft, *, replaces: str | None) -> PullRequest:
+        """Move the branch from `replaces` (None: absent) to the draft's head and open a pull request.
+
+        Raises PushRejected where the branch is no longer there. One that is open for the branch by now is
+        brought up to date, or PushRejected is raised.
+        """
+        ...
+
+    def update(self, number: int, draft: Draft, *, replaces: str) -> PullRequest:
+        """Move the branch from `replaces` to the draft's head, and bring the pull request up to date.
+
+        Raises PushRejected where the branch or the pull request has moved meanwhile.
+        """
+        ...
+
+    def hold(self, number: int) -> None:
+        """See to it that the forge does not merge it by itself."""
+        ...
+
+    def protection(self, branch: str) -> Protection:
+        """Give what must hold before a merge into a branch."""
+        ...
+
+    def surroundings(self) -> Surroundings:
+        """Give the switches around the protections, and what the token is worth."""
+        ...
+
+    def members(self, team: str) -> Sequence[str] | None:
+        """Give the logins of a team's members; None where they are not told."""
+        ...
+
+    def report(self, check: CheckRun) -> None:
+        """Write a check run, or bring the one that was written for the commit up to date."""
+        ...
+
+    def approve(self, number: int) -> PullRequest:
+        """Say yes to the present head, in the name of whoever runs this."""
+        ...
+
+    def close(self, number: int) -> PullRequest:
+        """Close it without merging."""
+        ...
+
+    def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
+        """Merge `head` as one commit onto `onto`, the default branch as it was judged; give that commit.
+
+        Raises PushRejected where either is no longer there, MergeConflict.
+        """
+        ...

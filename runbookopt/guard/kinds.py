@@ -1,0 +1,21 @@
+"""Kinds of things that a diff may introduce."""
+
+from typing import Literal
+
+Introduced = Literal[
+    "urls",
+    "recipients",
+    "commands",
+    "tools",
+    "permissions",
+    "packages",
+    "credentials",
+    "paths",
+    "hidden-text",
+    "blobs",
+    "languages",
+    "imitations",
+    "verifier",
+    "weaker-rules",
+]
+"""The classes of things that a diff may bring in; the guard finds them."""

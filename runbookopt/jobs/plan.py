@@ -1,0 +1,182 @@
+"""What a run may cost at most, and what gain it can prove, said before it (pure)."""
+
+import math
+from collections.abc import Iterable
+from statistics import fmean
+
+from msgspec import Struct
+
+from runbookopt.jobs.feasibility import next_look, provable
+from runbookopt.jobs.forecast import Earlier, KnownCalls, Planned, expected
+from runbookopt.jobs.prepare import Ready
+from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
+from runbookopt.search.problem import Problem
+
+
+class Tasks(Struct, frozen=True):
+    """How many tasks each part of the split has."""
+
+    train: int
+    validation: int
+    held_out: int
+
+
+class Provable(Struct, frozen=True):
+    """The smallest true gain that the held-out set can prove at its next look.
+
+    `gain` is of the mean score, in 0..1, proved with a chance of `power`; None where no gain can be proved.
+    The look is the `look`-th, at `groups` groups, and may spend `allowance`. Assumed are scores of 0 or 1, a
+    seed that scores `base` in the mean (`known` from that many stored verdicts on train and validation tasks;
+    of none, a guess), and a winner that breaks `broken` of the passes. See `proof.power.provable_gain`.
+    """
+
+    gain: float | None
+    power: float
+    look: int
+    allowance: float
+    groups: int
+    base: float
+    known: int
+    broken: float
+
+
+class Rollouts(Struct, frozen=True):
+    """How many rollouts are charged at most: `most` in all, in `search` and in `proof`.
+
+    The proof uses all of its part, or nothing where no winner is worth a look. `free` stored verdicts of the
+    seed are used besides, and cost nothing.
+    """
+
+    most: int
+    search: int
+    proof: int
+    free: int
+
+
+class Plan(Struct, frozen=True):
+    """What a run may use at most, and what for.
+
+    `reflections` bounds the calls to the reflector. `tokens`, `usd` and `seconds` (of wall clock, at `width`
+    calls at once) are estimates of what all these rollouts and reflections come to, by `known_calls` earlier
+    calls of the same agent, reflector and judge; they are None where one of these was never called, or does
+    not tell what it uses, and tokens and dollars also where no model is called (`calls_models`: an agent that
+    is a program may call one). `usd` is never more than `budget.usd`, and is that where nothing is known;
+    `usd_proof` of it are for the proof, which uses all of that or nothing. `notes` say what of the working
+    tree counts, and where the budget is too small for any result.
+    """
+
+    runbook: str
+    run: str
+    tasks: Tasks
+    provable: Provable
+    rollouts: Rollouts
+    reflections: int
+    tokens: int | None
+    usd: float | None
+    usd_proof: float | None
+    seconds: float | None
+    known_calls: KnownCalls
+    calls_models: bool
+    width: int
+    notes: tuple[str, ...]
+
+
+def plan(ready: Ready, earlier: Earlier) -> Plan:
+    """Say what a run may use at most, and what that is likely to come to as `earlier` calls did.
+
+    What it charges (`spent.rollouts` and `spent.cached`) is never more, since the driver begins no ask that
+    the budget does not cover; neither is `spent.reflections`. Where the budget is what ends a run, what is
+    said here is at most three times what the run has used of what ended it:
+
+    - Rollouts of the search: what ends it is one ask that did not fit, of at most as many rollouts as there
+      are validation or train tasks, whichever are more. Every run begins with the seed on all of both, so
+      that it has used (charged or free) as many as that ask by then, and the search's part and the free ones
+      together are less than twice what was used. (Of what was charged alone, the search's part is at most
+      three times as much where it is at least 1.5 times that many tasks.) Where even this beginning does not
+      fit, only what is charged of it counts here.
+    - Reflections: a wave asks for at most two thirds of all that a run may make (`preparation`), so that it
+      has made a third where the next wave does not fit.
+
+    Tokens, dollars and seconds are estimates, and as good as earlier calls are like those of the run
+    (`expected`). But whatever calls cost, a run charges at most `budget.usd` and what its last ask cost more
+    than was expected of it. Where that ends the search, all of `usd` that is not for the proof is less than
+    what the search has used and what the ask that did not fit was expected to cost.
+    """
+    problem, settings, look = ready.problem, ready.job.settings, ready.job.look
+    begins = _beginning(ready) + ready.reserved <= settings.budget.rollouts
+    search = settings.budget.rollouts - ready.reserved if begins else _unknown(problem, problem.validation)
+    proof = ready.reserved if look and begins else 0
+    reflections = ready.reflections if begins else 0
+    costs = expected(ready, _planned(ready, search, proof, reflections), earlier)
+    return Plan(
+        runbook=ready.job.name,
+        run=ready.run_id,
+        tasks=Tasks(len(problem.train), len(problem.validation), len(ready.held_out)),
+        provable=_provable(ready),
+        rollouts=Rollouts(most=search + proof, search=search, proof=proof, free=len(problem.free)),
+        reflections=reflections,
+        tokens=costs.tokens,
+        usd=costs.usd,
+        usd_proof=costs.usd_proof,
+        seconds=costs.seconds,
+        known_calls=costs.known_calls,
+        calls_models=costs.calls_models,
+        width=settings.width,
+        notes=(*ready.notes, *_too_few(ready), *_too_dear(ready, costs.usd_trying)),
+    )
+
+
+def _beginning(ready: Ready) -> int:
+    """Give the rollouts that every search begins with: today's runbook on validation, then on train."""
+    problem = ready.problem
+    return _unknown(problem, (*problem.validation, *problem.train))
+
+
+def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
+    return sum(task not in problem.free for task in tasks)
+
+
+def _planned(ready: Ready, search: int, proof: int, reflections: int) -> Planned:
+    """Count waves as long as each candidate is the best so far: on validation, and on train to learn from."""
+    problem, begins = ready.problem, _beginning(ready)
+    waves = max(1, math.ceil((search - begins) / (len(problem.validation) + len(problem.train))))
+    return Planned(search, proof, reflections, trying=_needed(ready), waves=waves)
+
+
+def _needed(ready: Ready) -> int:
+    """Give the rollouts until one candidate is validated, and those kept for the proof."""
+    return _beginning(ready) + len(ready.problem.validation) + ready.reserved
+
+
+def _too_few(ready: Ready) -> tuple[str, ...]:
+    """Warn where no candidate can ever be better."""
+    needed = _needed(ready)
+    if needed <= ready.job.settings.budget.rollouts:
+        return ()
+    return (f"too few rollouts to try one candidate: raise budget.rollouts well above {needed}",)
+
+
+def _too_dear(ready: Ready, usd: float | None) -> tuple[str, ...]:
+    """Warn where one candidate is likely to cost more than there is."""
+    budget = ready.job.settings.budget.usd
+    if usd is None or budget is None or usd <= budget:
+        return ()
+    told = "too few dollars to try one candidate, as earlier calls came to: raise budget.usd well above"
+    return (f"{told} {usd:.2f}",)
+
+
+def _provable(ready: Ready) -> Provable:
+    dossier = ready.dossier
+    scores = [attempt.score for attempt in ready.problem.free.values()]
+    base = fmean(scores) if scores else UNKNOWN_SCORE
+    may = next_look(dossier, ready.looks)
+    return Provable(
+        gain=provable(dossier, ready.looks, base=base),
+        power=POWER,
+        look=may.look,
+        allowance=may.spend,
+        groups=len(dossier.held_out_groups),
+        base=base,
+        known=len(scores),
+        broken=BROKEN,
+    )

@@ -1,0 +1,329 @@
+"""All that is read and settled before the first rollout: evidence, terms, and whether a proof can be."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from runbookopt.agents.protocol import Agent, Judge, Reflector
+from runbookopt.documents.digest import digest_of
+from runbookopt.documents.settings import Settings
+from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.library import Folder
+from runbookopt.evidence.trajectory import Left, Task
+from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
+from runbookopt.landing.paired_outputs import held_out_digest
+from runbookopt.project.project import Dossier, read_dossier
+from runbookopt.proof.allowance import Look, burnt
+from runbookopt.proof.ledger import Ledger
+from runbookopt.search.asks import Attempt
+from runbookopt.search.loop import VERSION
+from runbookopt.search.problem import Options, Problem
+from runbookopt.verifier.judge import stored_findings
+from runbookopt.verifier.rubric import Rubric, assess, programs
+
+LOCAL = ".runbookopt"
+"""The folder of local state, at the root of a repository; safe to delete: only what was paid for is lost."""
+
+SURE = 1.0
+"""A `doubt` at which any best candidate may be returned."""
+
+ROLLOUTS_A_REFLECTION = 4
+"""A run may reflect once for so many rollouts of its budget, where the settings do not say how often."""
+
+
+def no_judge(rubric: Rubric) -> Judge | None:
+    """Give no judge; raises RunbookoptError where a criterion asks one."""
+    if rubric.judged:
+        raise RunbookoptError(f"{rubric.judged[0].id}: asks a judge, and there is none here")
+    return None
+
+
+class Job(Struct, frozen=True):
+    """One runbook to optimize: how to run it, who attempts tasks, who reflects, and at what time (ISO 8601).
+
+    `propose`: the result will be proposed at origin, so the working tree must equal the base there and a
+    look is registered there. `look`: whether the held-out tasks may be opened at all. `hire` gives the judge
+    of a rubric, None where no criterion asks one. `models` names the model of each part that is one, and
+    `notes` say what is not promised of agent and reflector.
+    """
+
+    name: str
+    settings: Settings
+    agent: Agent
+    reflector: Reflector
+    at: str
+    propose: bool = True
+    look: bool = True
+    hire: Callable[[Rubric], Judge | None] = no_judge
+    models: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Ready(Struct, frozen=True):
+    """A job with all that it rests on.
+
+    `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
+    output is anybody's word, and must not be what a winner is measured against. `reserved` rollouts are kept
+    for that; the search may use the rest of the budget, and so many `reflections`. `terms` is what decides
+    the path of the run, and `run_id` its digest; `notes` say what of the working tree counts, and which
+    tasks cannot be judged.
+    """
+
+    job: Job
+    base: str
+    dossier: Dossier
+    judge: Judge | None
+    ledger: Ledger
+    looks: tuple[Look, ...]
+    held_out: tuple[Task, ...]
+    problem: Problem
+    repeats: int
+    reserved: int
+    reflections: int
+    terms: Mapping[str, object]
+    run_id: str
+    notes: tuple[str, ...]
+
+
+def prepare(repository: Repository, job: Job) -> Ready:
+    """Read everything, and refuse what cannot end well.
+
+    Raises RunbookoptError: a working tree that is not the base, no evidence, too few tasks to ever prove
+    anything, a budget that does not cover the proof.
+    """
+    ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
+    looks = ledger.looks(job.name)
+    base, dossier, notes = _read(repository, job, burnt(looks))
+    held_out = tuple(dossier.evidence.task(task) for task in dossier.split.held_out)
+    _must_be_provable(job, dossier, looks)
+    judge = job.hire(dossier.rubric)
+    reflections = _reflections(job.settings)
+    problem = _problem(job, dossier, _stored(dossier, job.agent), reflections)
+    repeats = 1 if job.agent.deterministic else dossier.policy.proof.repeats
+    reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
+    _must_afford(job, problem, reserved)
+    terms = _terms(job, dossier, problem) | {"reflections": reflections}
+    if judge is not None:
+        terms["judge"] = judge.key
+    if job.settings.budget.usd is not None:
+        terms["usd"] = job.settings.budget.usd
+    return Ready(
+        job=job,
+        base=base,
+        dossier=dossier,
+        judge=judge,
+        ledger=ledger,
+        looks=looks,
+        held_out=held_out,
+        problem=problem,
+        repeats=repeats,
+        reserved=reserved,
+        reflections=reflections,
+        terms=terms,
+        run_id=digest_of(terms).removeprefix("sha256:")[:12],
+        notes=(*job.notes, *notes, *_unjudged(dossier)),
+    )
+
+
+def local_folder(root: Path) -> Path:
+    """Give the folder of local state, made and ignored by git where it is new."""
+    folder = root / LOCAL
+    try:
+        folder.mkdir(exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        if not folder.is_dir() and folder.exists():
+            raise RunbookoptError(
+                f"{folder} is a file, and local state needs a folder of that name: move it away"
+            ) from error
+        raise RunbookoptError(
+            f"{folder}: cannot be written ({error.strerror}); let this user write there"
+        ) from error
+    return folder
+
+
+def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, Dossier, tuple[str, ...]]:
+    """Give the base, what is declared there, and what differs in the working tree and does no harm.
+
+    What is proved must be what the pull request will be made against, so a proposal is made from the base:
+    origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
+    """
+    base = repository.base() if job.propose else repository.resolve("HEAD")
+    here = read_dossier(Folder(repository.root), job.name, burnt=used)
+    evidence = f"trajectories/{job.name}"
+    verifier = (*here.files, *programs(here.rubric, repository.root))
+    differing = repository.working_tree_differs(base, [*verifier, evidence])
+    if differing and not job.propose:
+        return (
+            base,
+            here,
+            (f"differs from HEAD, so commit it before you propose the bundle: {_few(differing)}",),
+        )
+    declared = [path for path in differing if path in verifier]
+    if declared:
+        raise RunbookoptError(_not_the_base(_few(declared), base))
+    there = read_dossier(repository.revision(base), job.name, burnt=used)
+    if differing and _held_out(there) != _held_out(here):
+        raise RunbookoptError(_not_the_base(f"held-out tasks in {_few(differing)}", base))
+    notes = (
+        (f"not read, since origin's default branch has it otherwise: {_few(differing)}",) if differing else ()
+    )
+    return base, there, notes
+
+
+def _not_the_base(what: str, base: str) -> str:
+    return (
+        f"{what}: other than on origin's default branch ({base[:12]}); git pull, or commit and push what"
+        " you changed, or use --no-propose"
+    )
+
+
+def _few(paths: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(paths[:most]) + more
+
+
+def _held_out(dossier: Dossier) -> str:
+    return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
+
+
+def _must_be_provable(job: Job, dossier: Dossier, looks: tuple[Look, ...]) -> None:
+    """Refuse what no search could make good: everything paid for it would be paid for nothing."""
+    split, shares = dossier.split, dossier.policy.proof.split
+    if not split.train or not split.validation:
+        share = shares.validation if split.train else shares.train
+        raise RunbookoptError(
+            f"trajectories/{dossier.name}: {len(split.train)} train and {len(split.validation)} validation"
+            f" tasks: both are needed to search; {more_tasks(dossier, 1, share)}"
+        )
+    against = obstacles(dossier, looks) if job.look else ()
+    if against:
+        raise RunbookoptError(
+            f"{dossier.name}: {'; '.join(against)}; or use --dry-run to search without a proof"
+        )
+
+
+def _unjudged(dossier: Dossier) -> tuple[str, ...]:
+    """Say which tasks teach and select nothing: the verifier fails on them whatever the output is."""
+    found = {"train": dossier.split.train, "validation": dossier.split.validation}
+    told = {part: unjudged(dossier, tasks) for part, tasks in found.items()}
+    return tuple(f"{part} tasks that the rubric cannot judge are {why}" for part, why in told.items() if why)
+
+
+def _must_afford(job: Job, problem: Problem, reserved: int) -> None:
+    budget = job.settings.budget.rollouts
+    if reserved > budget:
+        raise RunbookoptError(
+            f"{job.name}: the proof alone needs {reserved} rollouts, and the whole budget is {budget}:"
+            " raise budget.rollouts"
+        )
+    if reserved + sum(task not in problem.free for task in problem.validation) > budget:
+        raise RunbookoptError(
+            f"{job.name}: {budget} rollouts, {reserved} of them kept for the proof, do not cover today's"
+            f" runbook on {len(problem.validation)} validation tasks: raise budget.rollouts"
+        )
+
+
+def _reflections(settings: Settings) -> int:
+    """Give how many reflections a run may use, by default far more than its rollouts let it.
+
+    (With the offline pair a search used 1 for 8 to 30 of its rollouts, over the works of the benchmarks.)
+    They have a budget of their own since a wave whose proposals all fail costs no rollout.
+    """
+    budget = settings.budget
+    least = Options().wave * (1 + settings.patience)
+    return budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
+
+
+def _stored(dossier: Dossier, agent: Agent) -> dict[str, Attempt]:
+    """Give what today's runbook and agent put out, by task, judged by today's rubric.
+
+    Where a judge decides, only outputs that it has judged count: those of others are rolled out again.
+    """
+    found: dict[str, Attempt] = {}
+    for stored in dossier.evidence.trajectories:
+        key = stored.agent.key if stored.agent else None
+        if stored.output is None or key != agent.key or stored.runbook_digest != dossier.runbook.digest:
+            continue
+        task = dossier.evidence.task_of(stored)
+        verdicts = stored_findings(dossier.rubric, stored)
+        if len(verdicts) < len(dossier.rubric.judged):
+            continue
+        left = Left(steps=stored.steps or None)
+        judged = assess(
+            dossier.rubric, output=stored.output, reference=task.reference, left=left, verdicts=verdicts
+        )
+        attempt = Attempt(
+            stored.id,
+            stored.output,
+            judged.score,
+            judged.objectives,
+            judged.feedback,
+            judged.gates_failed,
+            judged.errors,
+        )
+        found.setdefault(task.id, attempt)
+    return found
+
+
+def _problem(job: Job, dossier: Dossier, known: Mapping[str, Attempt], reflections: int) -> Problem:
+    """State the search's problem.
+
+    A random agent's stored attempts are free on train alone: on validation they may be a selection of
+    failures, and a candidate would look better than it is by regression to the mean. What a deterministic
+    agent scores is no luck of one attempt, so that the best may be returned in any case. A round asks for at
+    most two thirds of all reflections, so that a run which they end has used a third of them.
+    """
+    split, settings = dossier.split, job.settings
+    free = (*split.train, *split.validation) if job.agent.deterministic else split.train
+    modes = {
+        dossier.evidence.trajectory(label.trajectory).id: label.failure_mode
+        for label in dossier.evidence.labels
+        if label.failure_mode
+    }
+    by_task = {
+        task: modes[trajectory]
+        for task in split.train
+        for trajectory in dossier.evidence.task(task).trajectories
+        if trajectory in modes
+    }
+    return Problem(
+        seed=dossier.runbook,
+        train={task: dossier.evidence.task(task).input for task in split.train},
+        validation=split.validation,
+        free={task: known[task] for task in free if task in known},
+        modes=by_task,
+        options=Options(
+            random_seed=settings.random_seed,
+            wave=min(Options().wave, max(1, 2 * reflections // 3)),
+            patience=settings.patience,
+            max_failures=settings.max_failures,
+            doubt=SURE if job.agent.deterministic else Options().doubt,
+            share=settings.growth.share,
+            characters=settings.growth.characters,
+        ),
+    )
+
+
+def _terms(job: Job, dossier: Dossier, problem: Problem) -> dict[str, object]:
+    """Give what decides the path of a run; width and time do not."""
+    return {
+        "runbook": job.name,
+        "version": VERSION,
+        "seed": dossier.runbook.digest,
+        "rubric": dossier.digests.rubric,
+        "train": digest_of([problem.train, problem.modes]),
+        "validation": digest_of(problem.validation),
+        "free": digest_of(problem.free),
+        "held_out": _held_out(dossier),
+        "locked": dossier.policy.locked,
+        "proof": dossier.policy.proof,
+        "options": problem.options,
+        "rollouts": job.settings.budget.rollouts,
+        "agent": job.agent.key,
+        "reflector": job.reflector.key,
+    }

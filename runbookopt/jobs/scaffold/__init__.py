@@ -1,0 +1,161 @@
+"""What `runbookopt init` puts into a repository: the files and lines that are not there yet."""
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from json import dumps
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from runbookopt.documents.schema_errors import plain
+from runbookopt.errors import RunbookoptError, WrongUsage
+from runbookopt.evidence.library import Folder
+from runbookopt.project.project import ROOT, runbook_names
+
+NAME = "ticket-triage"
+"""The first runbook, where a repository has none."""
+
+WORKFLOWS = {
+    ".github/workflows/optimize-runbooks.yml": "workflows/optimize-runbooks.yml",
+    ".github/workflows/verify-runbooks.yml": "workflows/verify-runbooks.yml",
+    ".github/workflows/verify-runbooks-again.yml": "workflows/verify-runbooks-again.yml",
+    ".github/actions/setup-runbookopt/action.yml": "actions/setup-runbookopt/action.yml",
+    ".github/actions/runbookopt-summary/action.yml": "actions/runbookopt-summary/action.yml",
+}
+FIRST_RUNBOOK = {
+    f"{ROOT}/{NAME}/RUNBOOK.md": "runbook/RUNBOOK.md",
+    f"{ROOT}/{NAME}/rubric.yaml": "runbook/rubric.yaml",
+    f"{ROOT}/{NAME}/policy.yaml": "runbook/policy.yaml",
+    f"trajectories/{NAME}/example.jsonl": "runbook/example.jsonl",
+}
+OWNERS_AT = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+"""Where GitHub looks for it; the first that is there counts."""
+
+
+_LOGIN = re.compile(r"\w[\w.+-]*(?:/[\w.-]+|@[\w.-]+)?", re.ASCII)
+_SPEC = re.compile(r"(?! )[^\x00-\x1f\x7f'\"$\\{}]+")
+
+
+class Choices(Struct, frozen=True):
+    """What a team says of itself, without @: the logins of who reviews, or "organization/team".
+
+    `spec` is what pip is to install in CI. Raises WrongUsage where one cannot be written into the files.
+    """
+
+    reviewers: tuple[str, ...]
+    spec: str
+
+    def __post_init__(self) -> None:
+        """Refuse what would be read as something else than a name."""
+        for login in self.reviewers:
+            if not _LOGIN.fullmatch(login):
+                raise WrongUsage(
+                    f"--reviewer {plain(login)}: expected a login, organization/team or an address"
+                )
+        if not _SPEC.fullmatch(self.spec):
+            raise WrongUsage(
+                f"--spec {plain(self.spec)}: expected what pip installs, without quotes, $, {{ and \\"
+            )
+
+
+class Piece(Struct, frozen=True):
+    """A file to `write`, lines to `add` to one that is there, or one to `leave` alone, and why."""
+
+    path: str
+    action: Literal["write", "add", "leave"]
+    text: str = ""
+    why: str = ""
+
+
+def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
+    """Say what is to be done in a repository, in the order of paths; nothing that is there is replaced."""
+    found = [_file(root, path, rendered(name, choices)) for path, name in WORKFLOWS.items()]
+    found.append(_file(root, "runbookopt.yaml", rendered("runbookopt.yaml", choices)))
+    found.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
+    owners = next((path for path in OWNERS_AT if _is_there(root / path)), OWNERS_AT[0])
+    wanted = rendered("CODEOWNERS", choices)
+    if not owners.startswith(".github/"):
+        wanted += f"/{owners} {_mentions(choices.reviewers)}\n"
+    found.append(_lines(root, owners, wanted))
+    if set(runbook_names(Folder(root))) <= {NAME}:
+        found += [_file(root, path, rendered(name, choices)) for path, name in FIRST_RUNBOOK.items()]
+    else:
+        found.append(Piece(f"{ROOT}/", "leave", why="there are runbooks already"))
+    return tuple(sorted(found, key=lambda piece: piece.path))
+
+
+def rendered(name: str, choices: Choices) -> str:
+    """Give a template with the team's choices in it."""
+    text = (files(__name__) / "files" / name).read_text(encoding="utf-8")
+    values = {
+        "@SPEC@": choices.spec,
+        "@WHO@": _who(choices.reviewers),
+        "@OWNERS@": _mentions(choices.reviewers),
+    }
+    for token, value in values.items():
+        text = text.replace(token, value)
+    return text
+
+
+def put(root: Path, piece: Piece) -> None:
+    """Do what a piece says. A file that came to be meanwhile is not replaced: RunbookoptError says so."""
+    place = root / piece.path
+    try:
+        if piece.action == "write":
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("x", encoding="utf-8", newline="") as file:
+                file.write(piece.text)
+        elif piece.action == "add":
+            with place.open("a", encoding="utf-8", newline="") as file:
+                file.write(piece.text)
+    except OSError as error:
+        raise RunbookoptError(
+            f"{piece.path}: cannot be written: {error.strerror}; make room for it, then run this again"
+        ) from error
+
+
+def _file(root: Path, path: str, text: str) -> Piece:
+    if not _is_there(root / path):
+        return Piece(path, "write", text)
+    same = (root / path).is_file() and (root / path).read_bytes() == text.encode()
+    return Piece(path, "leave", why="it is as it would be written" if same else "it is there already")
+
+
+def _lines(root: Path, path: str, text: str) -> Piece:
+    """Add the lines whose first word no line of the file has yet, with what was said above them."""
+    place = root / path
+    if not _is_there(place):
+        return Piece(path, "write", text)
+    if place.is_symlink() or not place.is_file():
+        return Piece(path, "leave", why="it is a link or no file; its lines would be:\n" + text)
+    there = place.read_text(encoding="utf-8", errors="replace")
+    known = {words[0].strip("/") for words in map(str.split, there.splitlines()) if words}
+    wanted = text.splitlines(keepends=True)
+    lacking = [line for line in wanted if line[0] != "#" and line.split()[0].strip("/") not in known]
+    if not lacking:
+        return Piece(path, "leave", why="it has these lines already")
+    above = [line for line in wanted if line[0] == "#" and line not in there]
+    return Piece(path, "add", "".join((_ending(there), *above, *lacking)))
+
+
+def _ending(there: str) -> str:
+    return "" if not there or there.endswith("\n") else "\n"
+
+
+def _is_there(place: Path) -> bool:
+    return place.exists() or place.is_symlink()
+
+
+def _who(logins: Sequence[str]) -> str:
+    """Give the lines of a policy that say whose approval counts; quoted, since a login may be a number."""
+    people = [dumps(login) for login in logins if "/" not in login]
+    teams = [dumps(login.rpartition("/")[2]) for login in logins if "/" in login]
+    named = {"reviewers": people, "teams": teams}
+    return "\n".join(f"{key}: [{', '.join(names)}]" for key, names in named.items() if names)
+
+
+def _mentions(logins: Sequence[str]) -> str:
+    """Give owners as CODEOWNERS names them: @login, or an address as it is."""
+    return " ".join(login if "@" in login else f"@{login}" for login in logins)

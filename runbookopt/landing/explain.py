@@ -1,0 +1,119 @@
+"""Why a change goes the way it goes: every reason for and against, of a policy, a bundle or a pull request.
+
+Nothing is written: a look that the ledger does not have is taken as if it came next.
+"""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from msgspec import Struct
+
+from runbookopt.errors import Refused
+from runbookopt.forge.git.repository import Repository
+from runbookopt.forge.protection import against_merging_by_itself
+from runbookopt.forge.protocol import Forge
+from runbookopt.landing.bundle import Bundle
+from runbookopt.landing.merge import judge
+from runbookopt.landing.propose import branch_of
+from runbookopt.landing.rate_limits import limited
+from runbookopt.landing.rederive import Stale, check, decided, must_be_fresh, prove, trust_in, uncalibrated_in
+from runbookopt.project.policy import Facts, Reason, decide
+from runbookopt.project.project import read_dossier
+from runbookopt.proof.allowance import Look, burnt
+from runbookopt.proof.ledger import Ledger
+
+_BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least"})
+
+
+class Explained(Struct, frozen=True):
+    """Which way something goes and why; `merge` is "none" where it is not, or not yet, to be merged.
+
+    `granted` is whether a pull request may be merged now, None where there is none.
+    """
+
+    about: str
+    merge: Literal["auto", "review", "none"]
+    reasons: tuple[Reason, ...]
+    granted: bool | None = None
+
+
+def explain_runbook(repository: Repository, forge: Forge, name: str, now: datetime) -> Explained:
+    """Explain the open pull request of a runbook, else what its policy would ask of the next change.
+
+    Raises RunbookoptError where there is no such runbook, MalformedFile, GitFailed.
+    """
+    ledger = _Supposing.open(repository, push=False, fetch=repository.has_origin())
+    revision = repository.revision(repository.base())
+    dossier = read_dossier(revision, name, burnt=burnt(ledger.looks(name)))
+    pulls = forge.pull_requests(branch_of(name))
+    is_open = next((pull for pull in pulls if pull.state == "open"), None)
+    if is_open is not None:
+        return explain_pull_request(repository, forge, is_open.number)
+    facts = Facts(None, uncalibrated=uncalibrated_in(dossier.rubric), trust=trust_in(dossier))
+    known = (each for each in decide(dossier.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
+    untold = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
+    reasons = (*known, untold, *limited(dossier.policy.limits, pulls, now))
+    return Explained(f"{name}, of which no change is proposed", "none", reasons)
+
+
+def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: datetime) -> Explained:
+    """Explain what `propose` would make of a bundle."""
+    about = f"the bundle of run {bundle.run} of {bundle.runbook}"
+    ledger = _Supposing.open(repository, push=False, fetch=True)
+    try:
+        checked = check(repository, ledger, bundle)
+        decision = decided(ledger, checked, prove(repository, ledger, checked))
+        must_be_fresh(repository, checked, repository.base())
+    except (Refused, Stale) as error:
+        return Explained(about, "none", (Reason("agreement", False, str(error)),))
+    violations = [Reason("guard", False, told) for told in checked.change.guard.violations]
+    pulls = forge.pull_requests(branch_of(bundle.runbook))
+    is_open = any(pull.state == "open" for pull in pulls)
+    room = () if is_open else limited(checked.dossier.policy.limits, pulls, now)
+    merge: Literal["auto", "review", "none"] = "none" if violations else decision.merge
+    reasons = (*violations, *decision.reasons, *room, *_protected(forge, repository, merge))
+    return Explained(about, merge, reasons)
+
+
+def explain_pull_request(repository: Repository, forge: Forge, number: int) -> Explained:
+    """Explain whether an open pull request may be merged now. Raises RunbookoptError where it is not open."""
+    about = f"pull request {number}"
+    try:
+        judged = judge(repository, forge, number)
+    except (Refused, Stale) as error:
+        return Explained(about, "none", (Reason("agreement", False, str(error)),), granted=False)
+    merge = judged.decision.merge
+    reasons = (*judged.permission.reasons, *_protected(forge, repository, merge))
+    return Explained(about, merge, reasons, judged.permission.granted)
+
+
+def _protected(forge: Forge, repository: Repository, merge: str) -> tuple[Reason, ...]:
+    """Say whether the forge would hold what merges by itself back until it may."""
+    if merge != "auto" or not forge.surroundings().enforces:
+        return ()
+    protection = forge.protection(repository.origin.default_branch())
+    unknown = None if protection.unread else False
+    against = tuple(Reason("protection", unknown, told) for told in against_merging_by_itself(protection))
+    held = f"{protection.branch} requires our check and dismisses stale approvals"
+    return against or (Reason("protection", True, held),)
+
+
+class _Supposing(Ledger):
+    """A ledger to which nothing is written: a look is registered in mind alone."""
+
+    _supposed: tuple[Look, ...] = ()
+
+    @classmethod
+    def open(cls, repository: Repository, *, push: bool, fetch: bool = False) -> Self:
+        """Open it for reading; `push` is not used."""
+        del push
+        return super().open(repository, push=False, fetch=fetch)
+
+    def looks(self, runbook: str) -> tuple[Look, ...]:
+        """Give what was looked at, and what is supposed to be, which comes last."""
+        return (*super().looks(runbook), *(look for look in self._supposed if look.runbook == runbook))
+
+    def register(self, look: Look) -> None:
+        """Suppose a look that is not written down."""
+        if all(look.key != known.key for known in self.looks(look.runbook)):
+            self._supposed = (*self._supposed, look)

@@ -1,0 +1,124 @@
+"""From a bundle's outputs to what the proof compares: one derivation for both halves (pure)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt.documents.digest import digest_of
+from runbookopt.documents.finding import Finding
+from runbookopt.evidence.split import group_of
+from runbookopt.evidence.trajectory import Left, Task
+from runbookopt.landing.bundle import Beside, HeldOutOutputs
+from runbookopt.proof.allowance import group_digests, reference_digest
+from runbookopt.proof.comparison import Outcome, Pair
+from runbookopt.sandbox.run import path_pattern
+from runbookopt.verifier.program_checks import ProgramCheck
+from runbookopt.verifier.rubric import Rubric, assess
+from runbookopt.verifier.trace_checks import FileExists, TraceCheck
+
+CRITIQUE = 200
+"""Characters of a critique that a bundle keeps."""
+
+
+def held_out_digest(tasks: Sequence[Task]) -> str:
+    """Give the digest of the held-out tasks: their ids, groups and references."""
+    held_out = sorted((task.id, group_digest(task), reference_digest(task)) for task in tasks)
+    return digest_of(held_out)
+
+
+def group_digest(task: Task) -> str:
+    """Give the digest of a task's group: the group's key may be the task's text, which no bundle holds."""
+    return group_digests([group_of(task)])[0]
+
+
+class Tried(Struct, frozen=True):
+    """One attempt at a held-out task, as the first half knows it; `judged` is by criterion."""
+
+    output: str | None
+    judged: Mapping[str, Finding] = {}
+    left: Left | None = None
+
+
+def put_out(rubric: Rubric, task: Task, before: Sequence[Tried], after: Sequence[Tried]) -> HeldOutOutputs:
+    """Give what a bundle holds of one held-out task: the outputs, and what else the rubric looks at."""
+    sides = [[_beside(rubric, tried) for tried in side] for side in (before, after)]
+    is_needed = any(each != Beside() for side in sides for each in side)
+    return HeldOutOutputs(
+        task.id,
+        group_digest(task),
+        before=tuple(tried.output for tried in before),
+        after=tuple(tried.output for tried in after),
+        beside_before=tuple(sides[0]) if is_needed else (),
+        beside_after=tuple(sides[1]) if is_needed else (),
+    )
+
+
+def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: Rubric) -> list[Pair]:
+    """Judge the stored outputs again, and pair them for the comparison.
+
+    What a judge found is taken from beside the output, all else is judged anew. A verdict that the verifier
+    fails to give, or that is not there, counts for the seed and against the winner. Raises KeyError for a
+    task that is not among `tasks`.
+    """
+    return [
+        Pair(
+            found.task,
+            group_digest(tasks[found.task]),
+            tuple(_outcomes(rubric, tasks[found.task], found.before, found.beside_before, 1.0)),
+            tuple(_outcomes(rubric, tasks[found.task], found.after, found.beside_after, 0.0)),
+        )
+        for found in outputs
+    ]
+
+
+def _outcomes(
+    rubric: Rubric, task: Task, outputs: Sequence[str | None], beside: Sequence[Beside], errors_as: float
+) -> Iterator[Outcome]:
+    for output, more in zip(outputs, beside or [Beside()] * len(outputs), strict=True):
+        judged = assess(
+            rubric,
+            output=output,
+            reference=task.reference,
+            left=more.left,
+            verdicts=more.judged,
+            errors_as=errors_as,
+        )
+        yield Outcome(judged.score, judged.objectives, judged.gates_failed, judged.errors)
+
+
+def _beside(rubric: Rubric, tried: Tried) -> Beside:
+    judged = {
+        criterion.id: Finding(found.result, _short(found.explanation))
+        for criterion in rubric.judged
+        if (found := tried.judged.get(criterion.id)) is not None
+    }
+    return Beside(judged, None if tried.left is None else _looked_at(rubric, tried.left))
+
+
+def _looked_at(rubric: Rubric, left: Left) -> Left | None:
+    """Give what the rubric's checks see: of steps the tools alone, but for a program, which may see all."""
+    checks = [criterion.check for criterion in rubric.criteria]
+    if any(isinstance(check, ProgramCheck) for check in checks):
+        return left
+    if not any(isinstance(check, TraceCheck) for check in checks):
+        return None
+    globs = [path_pattern(name) for check in checks if isinstance(check, FileExists) for name in check.names]
+    files = left.files and tuple(file for file in left.files if any(glob.fullmatch(file) for glob in globs))
+    steps = left.steps and tuple(_tools_of(step) for step in left.steps)
+    return replace(left, files=files, steps=steps, reason=None)
+
+
+def _tools_of(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a step with who took it and which tools it called, without a word of what was said."""
+    said = step.get("tool_calls")
+    calls = [call for call in said if isinstance(call, dict)] if isinstance(said, list | tuple) else []
+    names = [call.get("function_name") for call in calls]
+    who = "agent" if step.get("source") == "agent" else "other"
+    tools = [{"function_name": name} for name in names if isinstance(name, str)]
+    return {"source": who, "tool_calls": tools}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."

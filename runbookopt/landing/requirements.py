@@ -1,0 +1,120 @@
+"""One thing that a forge should see to, and what it is held against (pure)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.errors import RunbookoptError
+from runbookopt.forge.git.repository import Revision
+from runbookopt.forge.protection import Protection, Surroundings
+from runbookopt.forge.protocol import Forge
+from runbookopt.project.codeowners import PLACES
+from runbookopt.project.policy import Policy, read_policy
+from runbookopt.project.project import ROOT, runbook_names
+from runbookopt.verifier.rubric import programs, read_rubric
+
+
+class Demand(Struct, frozen=True):
+    """One thing that the forge should see to; None is unknown, and unknown is not yes.
+
+    `found` is how it is; where it does not hold, `danger` is what could happen and `setting` what closes it.
+    """
+
+    name: str
+    holds: bool | None
+    found: str
+    danger: str
+    setting: str
+
+    @property
+    def answer(self) -> Literal["yes", "no", "unknown"]:
+        """Whether it holds, in a word."""
+        return "unknown" if self.holds is None else "yes" if self.holds else "no"
+
+
+class Declared(Struct, frozen=True):
+    """A runbook's policy; `files` are what decides over it: rubric, policy and people's labels."""
+
+    runbook: str
+    policy: Policy
+    files: tuple[str, ...]
+
+
+class Enforced(Struct, frozen=True, kw_only=True):
+    """What a forge enforces for the default branch.
+
+    `codeowners` are the texts of its files of that name, by path. `members` are the logins of each team that
+    a policy names, None where they are not told.
+    """
+
+    protection: Protection
+    surroundings: Surroundings
+    codeowners: Mapping[str, str] = {}
+    members: Mapping[str, Sequence[str] | None] = {}
+
+
+def few(items: Iterable[str], most: int = 5) -> str:
+    """Name the first of them, and say how many more there are."""
+    found = list(items)
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
+def declared(revision: Revision, root: Path) -> tuple[Declared, ...]:
+    """Give the policy of each runbook of a commit, and the files that decide over it.
+
+    The programs that a rubric runs are looked up in the working tree at `root`, as when they are run.
+
+    Raises MalformedFile with the problems of all policies.
+    """
+    found: list[Declared] = []
+    problems: list[Problem] = []
+    for name in runbook_names(revision):
+        try:
+            found.append(_declared(revision, root, name))
+        except MalformedFile as error:
+            problems += error.problems
+    if problems:
+        raise MalformedFile(problems)
+    return tuple(found)
+
+
+def enforced(forge: Forge, revision: Revision, branch: str, policies: tuple[Declared, ...]) -> Enforced:
+    """Ask a forge what it enforces for its default branch, which is at `revision`. Raises GitFailed."""
+    there = set(revision.files(""))
+    teams = dict.fromkeys(team for each in policies for team in each.policy.teams)
+    return Enforced(
+        protection=forge.protection(branch),
+        surroundings=forge.surroundings(),
+        codeowners={
+            place: revision.read(place).decode(errors="replace") for place in PLACES if place in there
+        },
+        members={team: forge.members(team) for team in teams},
+    )
+
+
+def _declared(revision: Revision, root: Path, name: str) -> Declared:
+    policy, rubric = f"{ROOT}/{name}/policy.yaml", f"{ROOT}/{name}/rubric.yaml"
+    there = set(revision.files(f"{ROOT}/{name}"))
+    evidence = revision.files(f"trajectories/{name}")
+    labels = [path for path in evidence if path.endswith(".labels.jsonl")]
+    return Declared(
+        runbook=name,
+        policy=read_policy(revision.read(policy) if policy in there else None, policy),
+        files=(
+            rubric,
+            policy,
+            *programs_of(revision.read(rubric) if rubric in there else b"", rubric, root),
+            *(labels or [f"trajectories/{name}/people.labels.jsonl"]),
+        ),
+    )
+
+
+def programs_of(rubric: bytes, path: str, root: Path) -> tuple[str, ...]:
+    """Give what a rubric runs; a rubric that cannot be read or run is for `runbookopt check` to name."""
+    try:
+        return programs(read_rubric(rubric, path), root)
+    except RunbookoptError:
+        return ()

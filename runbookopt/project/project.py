@@ -1,0 +1,238 @@
+"""Everything that a repository declares about one runbook: where each file is, and all of it read."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace as with_fields
+
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.digest import digest
+from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.runbook import Runbook
+from runbookopt.documents.schema_errors import nearest, plain
+from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.library import Evidence, Source, read_evidence
+from runbookopt.evidence.split import Split, group_of, split
+from runbookopt.project.policy import Policy, read_policy
+from runbookopt.verifier.rubric import Rubric, read_rubric
+
+T = TypeVar("T")
+
+ROOT = "runbooks"
+NAMES = ("RUNBOOK.md", "SKILL.md", "AGENTS.md", "CLAUDE.md")
+"""A runbook's file, the first that is there; else the only *.md of its folder."""
+
+LONGEST = 200
+"""Bytes of one part of a runbook's name: git keeps a branch as a file, and adds to its name."""
+
+
+class Digests(Struct, frozen=True):
+    """Digests of the bytes of the three files; `policy` is None where none is declared."""
+
+    runbook: str
+    rubric: str
+    policy: str | None
+
+
+class Dossier(Struct, frozen=True):
+    """What stands in the repository about one runbook.
+
+    `path` is the runbook's file; `files` are runbook, rubric and policy, the last one also where there is
+    none. The warnings of the evidence include verdicts on criteria that the rubric does not know.
+    """
+
+    name: str
+    path: str
+    runbook: Runbook
+    rubric: Rubric
+    policy: Policy
+    evidence: Evidence
+    split: Split
+    digests: Digests
+    files: tuple[str, str, str]
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is wrong with single records and is no reason to stop."""
+        return self.evidence.warnings
+
+    @property
+    def held_out_groups(self) -> tuple[str, ...]:
+        """The keys of the groups that the proof may look at, sorted."""
+        return tuple(sorted({group_of(self.evidence.task(task)) for task in self.split.held_out}))
+
+
+def runbook_names(source: Source) -> list[str]:
+    """Give the names of all runbooks: the paths of their folders under runbooks/, sorted.
+
+    A folder is one if RUNBOOK.md (or SKILL.md, ...) or a rubric.yaml stands in it, or else if it holds one
+    *.md alone and no runbook lies above or below it: so a README beside runbooks is none.
+    """
+    files = _by_folder(source)
+    named = {
+        folder for folder, names in files.items() if folder and not names.isdisjoint({*NAMES, "rubric.yaml"})
+    }
+    lone = sorted(folder for folder in files if folder and folder not in named and _lone(files[folder]))
+    found = set(named)
+    for folder in lone:
+        if not any(_inside(folder, other) or _inside(other, folder) for other in found):
+            found.add(folder)
+    return sorted(found)
+
+
+def runbook_file(source: Source, name: str) -> str:
+    """Give the path of a runbook's file; raises RunbookoptError where there is no such runbook or file."""
+    names = runbook_names(source)
+    if name not in names:
+        raise RunbookoptError(_unknown(name, names))
+    unsafe = _unsafe(name)
+    if unsafe:
+        raise _unusable(name, f"{unsafe}, and a runbook's name becomes a branch's: rename the folder")
+    around = [other for other in names if _inside(name, other)]
+    if around:
+        raise _unusable(name, f"lies inside {ROOT}/{around[0]}, which is a runbook itself")
+    here = _by_folder(source)[name]
+    file = next((file for file in NAMES if file in here), None) or _lone(here)
+    if file is None:
+        expected = f"expected a file {', '.join(NAMES[:-1])} or {NAMES[-1]}, or one other *.md alone"
+        folder = next((file for file in NAMES if source.files(f"{ROOT}/{name}/{file}")), None)
+        raise _unusable(name, f"{expected}; {folder} is a folder" if folder else expected)
+    return f"{ROOT}/{name}/{file}"
+
+
+def declared_policy(source: Source, name: str) -> Policy:
+    """Give what is declared of who must say yes, without reading the rest. Raises MalformedFile."""
+    path = _policy_file(name)
+    return read_policy(source.read(path) if path in source.files(f"{ROOT}/{name}") else None, path)
+
+
+def read_dossier(source: Source, name: str, *, burnt: Collection[str] = ()) -> Dossier:
+    """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
+
+    Raises RunbookoptError where there is no such runbook, MalformedFile with the problems of all its files.
+    """
+    path = runbook_file(source, name)
+    files = (path, f"{ROOT}/{name}/rubric.yaml", _policy_file(name))
+    there = set(source.files(f"{ROOT}/{name}"))
+    text, judging, terms = (source.read(file) if file in there else None for file in files)
+    problems: list[Problem] = []
+    policy = _tried(lambda: read_policy(terms, files[2]), problems)
+    rubric = _tried(lambda: _rubric(judging, files[1]), problems)
+    locked = policy.locked if policy else ()
+    runbook = _tried(lambda: _rewritable(text or b"", locked, path), problems)
+    evidence = _tried(lambda: read_evidence(source, name), problems)
+    if policy is None or rubric is None or runbook is None or evidence is None:
+        raise MalformedFile(problems)
+    return Dossier(
+        name=name,
+        path=path,
+        runbook=runbook,
+        rubric=rubric,
+        policy=policy,
+        evidence=with_fields(evidence, warnings=(*evidence.warnings, *_unknown_criteria(rubric, evidence))),
+        split=split(evidence.tasks, policy.proof.split, burnt=burnt),
+        digests=Digests(
+            digest(text or b""), digest(judging or b""), None if terms is None else digest(terms)
+        ),
+        files=files,
+    )
+
+
+def _policy_file(name: str) -> str:
+    return f"{ROOT}/{name}/policy.yaml"
+
+
+def _by_folder(source: Source) -> dict[str, set[str]]:
+    folders: dict[str, set[str]] = {}
+    for path in source.files(ROOT):
+        folder, _, file = path.removeprefix(f"{ROOT}/").rpartition("/")
+        folders.setdefault(folder, set()).add(file)
+    return folders
+
+
+def _lone(files: Collection[str]) -> str | None:
+    found = [file for file in files if file.endswith(".md")]
+    return found[0] if len(found) == 1 else None
+
+
+def _inside(folder: str, other: str) -> bool:
+    return folder.startswith(f"{other}/")
+
+
+def _unusable(name: str, message: str) -> MalformedFile:
+    return MalformedFile([Problem(f"{ROOT}/{name}", None, message)])
+
+
+def _unknown(name: str, names: Collection[str]) -> str:
+    bare = str(PurePosixPath(name)).removeprefix(f"{ROOT}/")
+    within = [known for known in names if _inside(known, bare)]
+    shown = f"'{plain(name)}'"
+    if bare in names:
+        return f"no runbook {shown} (did you mean '{bare}'?)"
+    if within:
+        return f"{shown} is a folder of runbooks, not one: {', '.join(within)}"
+    if not names:
+        return f"no runbook {shown}: there is none in {ROOT}/; expected {ROOT}/{plain(bare)}/{NAMES[0]}"
+    return f"no runbook {shown} in {ROOT}/{nearest(bare, names) or ': ' + ', '.join(names)}"
+
+
+def _tried(read: Callable[[], T], problems: list[Problem]) -> T | None:
+    try:
+        return read()
+    except MalformedFile as error:
+        problems += error.problems
+        return None
+
+
+def _unsafe(name: str) -> str | None:
+    """Say what keeps a name from being an argument, a path and a branch alike; None is nothing."""
+    for part in name.split("/"):
+        if not part.isprintable():
+            return f"'{plain(part)}' holds control characters or others that cannot be seen"
+        if part.startswith(("-", " ")):
+            return f"'{part}' begins with '{part[0]}'"
+        if part.endswith((".", " ", ".lock")):
+            return f"'{part}' ends with '{'.lock' if part.endswith('.lock') else part[-1]}'"
+        if ".." in part or "\\" in part:
+            return f"'{part}' holds '..' or a backslash"
+        if len(part.encode()) > LONGEST:
+            return f"'{part[:20]}...' is longer than {LONGEST} bytes"
+    return None
+
+
+def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
+    runbook = runbooks.decode(data, locked=locked, path=path)
+    if not any(part.text.strip() for part in runbook.components):
+        what = "every part is locked" if data.strip() else "the file is empty"
+        message = f"{what}: nothing may be rewritten (see `runbookopt show {path}`)"
+        raise MalformedFile([Problem(path, None, message)])
+    return runbook
+
+
+def _rubric(data: bytes | None, path: str) -> Rubric:
+    if data is None:
+        message = "not found: a rubric says how outputs are judged (see `runbookopt schema rubric`)"
+        raise MalformedFile([Problem(path, None, message)])
+    return read_rubric(data, path)
+
+
+def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
+    """Warn once of each criterion that verdicts know and the rubric does not; an agent's own are let be."""
+    known = {criterion.id for criterion in rubric.criteria}
+    named: dict[tuple[str, str], list[str]] = {}
+    for trajectory in evidence.trajectories:
+        for verdict in trajectory.verdicts:
+            if verdict.by is None or verdict.by.kind != "agent":
+                named.setdefault(("verdict", verdict.criterion), []).append(evidence.where(trajectory.id))
+    for label in evidence.labels:
+        named.setdefault(("label", label.criterion), []).append(evidence.where(label.trajectory))
+    for (what, criterion), places in named.items():
+        if criterion not in known:
+            path, _, line = places[0].rpartition(":")
+            more = f", and {len(places) - 1} more" if len(places) > 1 else ""
+            unknown = f"'{plain(criterion)}'{nearest(criterion, known)}"
+            yield Problem(
+                path, int(line), f"{what} on an unknown criterion {unknown}{more}; ignored", "warning"
+            )

@@ -1,0 +1,86 @@
+"""A candidate on its way into the pool, and how a wave's edits become one."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from msgspec import Struct
+
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.runbook import Runbook
+from runbookopt.search.asks import Candidate, Proposal, Reflection, Tried
+from runbookopt.search.crossover import Rewrite, crossover
+from runbookopt.search.minibatches import Minibatch
+from runbookopt.search.pool import Edit
+from runbookopt.search.reflection import difference, forbids
+from runbookopt.search.state import Known
+
+
+class Trial(Struct, frozen=True, dict=True):
+    """A proposal, what its reflector was shown, and which failures it is for."""
+
+    proposal: Proposal
+    ask: Reflection
+    batch: Minibatch
+
+    @cached_property
+    def change(self) -> str:
+        """What it changes of the component, as a diff."""
+        shown = {part.id: part.text for part in self.ask.components}
+        return difference(shown.get(self.proposal.component, ""), self.proposal.text)
+
+    def tried(self, outcome: str) -> Tried:
+        """Give it as later reflections are shown it."""
+        return Tried(self.proposal.component, self.proposal.diagnosis, self.change, outcome)
+
+    @property
+    def edit(self) -> Edit:
+        """What the pool keeps of it; a citation counts only where the trajectory was shown."""
+        shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
+        cites = tuple(one for one in shown if one in self.proposal.cites)
+        return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown)
+
+
+class Draft(Struct, frozen=True):
+    """A candidate, made from the member `parent` of the pool by these trials."""
+
+    parent: int
+    candidate: Candidate
+    trials: tuple[Trial, ...] = ()
+
+
+def crossed(known: Known, parent: int, trials: Sequence[Trial]) -> Draft:
+    """Combine edits of a member into one draft; where all are too much, those go that are needed least.
+
+    It is the member itself where nothing is left.
+    """
+    candidate = known.pool.members[parent].candidate
+    runbook = known.runbook(candidate)
+    kept = _needed_first(trials)
+    while kept:
+        text = _combined(runbook, kept)
+        too_much = len(text) > known.limits.characters or (len(kept) > 1 and not known.options.crossed)
+        if not too_much and not forbids(runbook, text):
+            return Draft(parent, Candidate(text), tuple(kept))
+        known.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
+    return Draft(parent, candidate)
+
+
+def _needed_first(trials: Iterable[Trial]) -> list[Trial]:
+    """Order edits by how many failures each was made from that none before it was."""
+    left = sorted(trials, key=lambda trial: (-len(trial.batch.failing), trial.proposal.text))
+    ordered: list[Trial] = []
+    covered: set[str] = set()
+    while left:
+        fresh = [sum(task not in covered for task in trial.batch.failing) for trial in left]
+        ordered.append(left.pop(fresh.index(max(fresh))))
+        covered.update(ordered[-1].batch.failing)
+    return ordered
+
+
+def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
+    rewrites: dict[str, list[Rewrite]] = {}
+    for trial in trials:
+        rewrite = Rewrite(trial.proposal.text, len(trial.batch.failing))
+        rewrites.setdefault(trial.proposal.component, []).append(rewrite)
+    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
+    return runbooks.replace(runbook, texts)

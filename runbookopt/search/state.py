@@ -1,0 +1,79 @@
+"""What a search knows so far: every attempt, every earlier edit, and the pool; it asks for nothing itself."""
+
+import random
+from collections.abc import Iterable
+
+from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.runbook import Runbook
+from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, Tried
+from runbookopt.search.pool import Pool
+from runbookopt.search.problem import Problem, limits
+
+
+class Known:
+    """A search's memory; all chance of the search is drawn here."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.options = problem.options
+        self.limits = limits(problem)
+        self.rng = random.Random(problem.options.random_seed)
+        self.pool = Pool()
+        self.seed = Candidate(problem.seed.text)
+        self.failures_in_a_row = 0
+        self.broken: ReflectionFailure | None = None  # the failure that was one too many
+        self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
+        self._attempts = {self.seed.digest: dict(problem.free)}
+        self._tried: list[Tried] = []
+        self._tried_on: dict[int, list[Tried]] = {}
+
+    # Attempts -------------------------------------------------------------------------------------------
+
+    def missing(self, candidate: Candidate, tasks: Iterable[str]) -> tuple[Rollout, ...]:
+        """Give the rollouts of a candidate that are not known yet, each once, in the order of `tasks`."""
+        known = self._attempts.get(candidate.digest, {})
+        return tuple(Rollout(candidate, task) for task in dict.fromkeys(tasks) if task not in known)
+
+    def learn(self, rollout: Rollout, attempt: Attempt) -> None:
+        """Remember what a rollout came to."""
+        self._attempts.setdefault(rollout.candidate.digest, {})[rollout.task] = attempt
+
+    def attempts(self, candidate: Candidate, tasks: Iterable[str]) -> dict[str, Attempt]:
+        """Give a candidate's attempts at those of the tasks that it has been rolled out on."""
+        known = self._attempts.get(candidate.digest, {})
+        return {task: known[task] for task in tasks if task in known}
+
+    # Edits ----------------------------------------------------------------------------------------------
+
+    def remember(self, parent: int, tried: Tried) -> None:
+        """Remember an edit of the pool's member `parent` and what became of it."""
+        self._tried.append(tried)
+        self._tried_on.setdefault(parent, []).append(tried)
+
+    def fail(self, failure: ReflectionFailure) -> None:
+        """Count a reflection that gave no proposal."""
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row == self.options.max_failures:
+            self.broken = self.broken or failure
+
+    @property
+    def tried(self) -> tuple[Tried, ...]:
+        """All earlier edits, oldest first."""
+        return tuple(self._tried)
+
+    def lately(self, parent: int) -> tuple[Tried, ...]:
+        """Give the last edits tried on a member and on what it was made from, as many as are shown."""
+        found: list[Tried] = []
+        line = [parent]
+        for number in line:
+            found = [*self._tried_on.get(number, []), *found]
+            if len(found) >= self.options.remembered:
+                break
+            line += self.pool.members[number].parents
+        return tuple(found[max(0, len(found) - self.options.remembered) :])
+
+    # Texts ----------------------------------------------------------------------------------------------
+
+    def runbook(self, candidate: Candidate) -> Runbook:
+        """Give a candidate as a runbook."""
+        return runbooks.reparse(self.problem.seed, candidate.text)

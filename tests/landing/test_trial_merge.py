@@ -1,0 +1,62 @@
+import pytest
+
+from runbookopt.forge.git.output import FileChange
+from runbookopt.landing.trial_merge import Touched, touches
+
+NAMES = ("triage", "group/desk", "group/desk-two")
+PROGRAMS = {"triage": ("checks/queue.py",)}
+
+
+def changed(*paths: str, mode: str = "100644") -> list[FileChange]:
+    return [FileChange("M", path, path, "100644", mode) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("path", "touched"),
+    [
+        ("runbooks/triage/RUNBOOK.md", Touched("triage", texts=("runbooks/triage/RUNBOOK.md",))),
+        ("runbooks/triage/scripts/run.sh", Touched("triage", texts=("runbooks/triage/scripts/run.sh",))),
+        ("runbooks/triage/rubric.yaml", Touched("triage", verifier=("runbooks/triage/rubric.yaml",))),
+        ("runbooks/triage/a/rubric.yaml", Touched("triage", texts=("runbooks/triage/a/rubric.yaml",))),
+        (
+            "runbooks/group/desk/policy.yaml",
+            Touched("group/desk", verifier=("runbooks/group/desk/policy.yaml",)),
+        ),
+        ("runbooks/group/desk-two/a.md", Touched("group/desk-two", texts=("runbooks/group/desk-two/a.md",))),
+        (
+            "trajectories/triage/x.labels.jsonl",
+            Touched("triage", verifier=("trajectories/triage/x.labels.jsonl",)),
+        ),
+        ("checks/queue.py", Touched("triage", verifier=("checks/queue.py",))),
+        ("runbooks/triage/\udcff.md", Touched("triage", texts=("runbooks/triage/\udcff.md",))),
+    ],
+)
+def test_each_path_is_of_one_runbook_and_is_its_text_or_judges_it(path: str, touched: Touched) -> None:
+    assert touches(changed(path), NAMES, PROGRAMS).runbooks == (touched,)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["README.md", "runbooks/README.md", "trajectories/triage/all.jsonl", "runbooksx/triage/RUNBOOK.md"],
+)
+def test_what_is_no_text_and_judges_nothing_is_nothing(path: str) -> None:
+    assert touches(changed(path), NAMES, PROGRAMS).nothing
+
+
+def test_both_ends_of_a_rename_count() -> None:
+    moved = FileChange("R", "runbooks/triage/RUNBOOK.md", "docs/old.md", "100644", "100644")
+    assert touches([moved], NAMES, PROGRAMS).runbooks[0].texts == ("runbooks/triage/RUNBOOK.md",)
+
+
+@pytest.mark.parametrize("path", ["runbooks", "runbooks/triage", "trajectories/triage/x", "runbooks/new/a"])
+def test_a_link_or_a_submodule_where_runbooks_are_is_named(path: str) -> None:
+    assert touches(changed(path, mode="120000"), NAMES, PROGRAMS).no_files == (
+        f"{path!r} becomes a symbolic link",
+    )
+    assert not touches(changed(path, mode="160000"), NAMES, PROGRAMS).nothing
+
+
+def test_owners_and_the_check_itself_judge_every_runbook() -> None:
+    paths = (".github/CODEOWNERS", ".github/workflows/verify-runbooks.yml")
+    found = touches(changed(*paths), NAMES, PROGRAMS)
+    assert (found.nothing, found.shared) == (True, paths)
