@@ -16,19 +16,19 @@ from benchmarks.loopback import Client, Counts, RemoteAgent, RemoteReflector
 from benchmarks.ours import problem_of
 from benchmarks.work import Case, Counted, Work
 from runbookopt.agents.protocol import Produced
-from runbookopt.engine.calls import Verdicts, World
+from runbookopt.engine.calls import Caller, Verdicts
 from runbookopt.engine.driver import Driver
 from runbookopt.engine.journal import Journal
 from runbookopt.evidence.trajectory import Task
 from runbookopt.search.asks import Ask, Reply
-from runbookopt.search.loop import Found, search
+from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
 
 WIDTH = 32
 """Calls in flight at most."""
 
-Asking = Generator[Ask, Reply, Found]
+Asking = Generator[Ask, Reply, SearchResult]
 
 
 class Calls(Struct, frozen=True):
@@ -71,7 +71,7 @@ def run(work: Work, port: int, options: Options, budget: int, *, free: bool) -> 
     heard: list[tuple[float, Reply]] = []
     before = loopback.counts(port)
     with tempfile.TemporaryDirectory() as folder, closing(Client(port, blocking=False)) as client:
-        world = World(
+        world = Caller(
             RemoteAgent(client, work.agent),
             RemoteReflector(client, work.reflector),
             {case.id: Task(case.id, case.input, case.reference) for case in cases.values()},
@@ -106,7 +106,7 @@ def _noted(asking: Asking, began: float, heard: list[tuple[float, Reply]]) -> As
         try:
             ask = asking.send(reply)
         except StopIteration as end:
-            found: Found = end.value
+            found: SearchResult = end.value
             return found
 
 
@@ -133,11 +133,11 @@ def _steps(problem: Problem, heard: Sequence[tuple[float, Reply]]) -> tuple[tupl
     return tuple(steps)
 
 
-def _driven(asking: Asking, replies: Iterator[Reply]) -> Found:
+def _driven(asking: Asking, replies: Iterator[Reply]) -> SearchResult:
     try:
         next(asking)
         while True:
             asking.send(next(replies))
     except StopIteration as end:
-        found: Found = end.value
+        found: SearchResult = end.value
         return found

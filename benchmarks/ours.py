@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from benchmarks.course import Course, Step
 from benchmarks.work import Counted, Work
 from runbookopt.search.asks import Ask, Attempt, Reply
-from runbookopt.search.loop import Found, search
+from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.search.selection import choose
 
@@ -52,7 +52,7 @@ def run(work: Work, options: Options, budget: int, *, free: bool) -> Course:
 
 
 def _steps(
-    problem: Problem, found: Found, asks: Sequence[Ask], made: Sequence[tuple[int, int]]
+    problem: Problem, found: SearchResult, asks: Sequence[Ask], made: Sequence[tuple[int, int]]
 ) -> Iterator[Step]:
     """Tell what would have been returned from each ask on that completed a member of the pool.
 
@@ -81,11 +81,11 @@ def _completed(problem: Problem, asks: Sequence[Ask]) -> dict[str, int]:
     return found
 
 
-def _driven(asking: Generator[Ask, Reply, Found], answer: Callable[[Ask], Reply]) -> Found:
+def _driven(asking: Generator[Ask, Reply, SearchResult], answer: Callable[[Ask], Reply]) -> SearchResult:
     try:
         ask = next(asking)
         while True:
             ask = asking.send(answer(ask))
     except StopIteration as done:
-        found: Found = done.value
+        found: SearchResult = done.value
         return found

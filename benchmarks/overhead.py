@@ -20,12 +20,12 @@ from msgspec import Struct
 
 from runbookopt.agents.protocol import Produced, Reflected
 from runbookopt.documents import runbook as runbooks
-from runbookopt.engine.calls import Verdicts, World
+from runbookopt.engine.calls import Caller, Verdicts
 from runbookopt.engine.driver import Driver
 from runbookopt.engine.journal import Journal
 from runbookopt.evidence.trajectory import Task
 from runbookopt.search.asks import Ask, Proposal, Reflection, Reply
-from runbookopt.search.loop import Found, search
+from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.rubric import Assessment, Verdict
 
@@ -43,7 +43,7 @@ SEED = "## Notes\n\n- Begin.\n"
 COMPONENT = "notes"
 OURS, DISK, MEMORY = "ours, journal on disk", "gepa, run_dir on disk", "gepa, without run_dir"
 
-Asking = Generator[Ask, Reply, Found]
+Asking = Generator[Ask, Reply, SearchResult]
 Texts = Mapping[str, str]
 Batch: TypeAlias = EvaluationBatch[str, str]
 
@@ -126,7 +126,7 @@ def ours(candidates: int, folder: Path, notes: Notes) -> None:
     )
     validation = tuple(id_ for id_ in tasks if id_ not in train)
     problem = Problem(runbooks.parse(SEED), train, validation, options=options)
-    world = World(notes, notes, {id_: Task(id_, value) for id_, value in tasks.items()}, _assess)
+    world = Caller(notes, notes, {id_: Task(id_, value) for id_, value in tasks.items()}, _assess)
     with Journal.open(folder / "journal.sqlite3") as journal:
         run = journal.run("overhead", {})
         Driver(world, run, rollouts=sys.maxsize, reserved=0, width=32).drive(
@@ -147,7 +147,7 @@ def _noted(asking: Asking, candidates: int, notes: Notes) -> Asking:
         try:
             ask = asking.send(reply)
         except StopIteration as end:
-            found: Found = end.value
+            found: SearchResult = end.value
             return found
 
 

@@ -19,7 +19,7 @@ from runbookopt.landing.bundle import (
     seal,
 )
 from runbookopt.landing.paired_outputs import Tried, held_out_digest, pairs, put_out
-from runbookopt.project.project import read_dossier
+from runbookopt.project.project import read_project
 from runbookopt.proof.allowance import Look, group_digests, look_key, reference_digest
 from runbookopt.proof.comparison import compare
 
@@ -94,50 +94,50 @@ class FirstHalf:
     ) -> Bundle:
         """Of 50 held-out tasks the seed passes every other one; the winner some more, and some no more."""
         base = self.repository.base()
-        dossier = read_dossier(self.repository.revision(base), self.name, burnt=burnt)
-        candidate = candidate or dossier.runbook.text.replace('"card"', '"card" or "atm"')
-        tasks = [dossier.evidence.task(task) for task in dossier.split.held_out]
+        project = read_project(self.repository.revision(base), self.name, burnt=burnt)
+        candidate = candidate or project.runbook.text.replace('"card"', '"card" or "atm"')
+        tasks = [project.evidence.task(task) for task in project.split.held_out]
         outputs = tuple(
             put_out(
-                dossier.rubric,
+                project.rubric,
                 task,
                 [Tried(_queue(passed), self.judged)],
                 [Tried(_queue(passes), self.judged)],
             )
             for task, passed, passes in zip(tasks, *_passes(len(tasks), wins, losses), strict=True)
         )
-        found = pairs(outputs, {task.id: task for task in tasks}, dossier.rubric)
-        asked = {"seed": dossier.digests.runbook, "candidate": digest(candidate.encode())}
-        asked |= {"rubric": dossier.digests.rubric, "agent": self.agent}
-        groups = group_digests(dossier.held_out_groups)
+        found = pairs(outputs, {task.id: task for task in tasks}, project.rubric)
+        asked = {"seed": project.digests.runbook, "candidate": digest(candidate.encode())}
+        asked |= {"rubric": project.digests.rubric, "agent": self.agent}
+        groups = group_digests(project.held_out_groups)
         look = Look(
             key=look_key(self.name, **asked, groups=groups),
             runbook=self.name,
             **asked,
             groups=groups,
             tasks={task.id: reference_digest(task) for task in tasks},
-            searched=(*dossier.split.train, *dossier.split.validation),
+            searched=(*project.split.train, *project.split.validation),
             at=at,
         )
         text = bump_version(candidate).encode()
-        tree = self.repository.write_tree({dossier.path: text}, onto=base)
+        tree = self.repository.write_tree({project.path: text}, onto=base)
         patch = subprocess.run(
             ["git", "diff", base, tree], cwd=self.repository.root, check=True, capture_output=True
         ).stdout.decode()
-        comparison = compare(found, dossier.policy.proof, spend=0.025, next_spend=0.01)
+        comparison = compare(found, project.policy.proof, spend=0.025, next_spend=0.01)
         bundle = Bundle(
             run=f"run-{at}",
             version="0.1.0",
             runbook=self.name,
-            path=dossier.path,
+            path=project.path,
             base=base,
             patch=patch,
             candidate=candidate,
             digests=Digests(
-                dossier.digests.runbook,
+                project.digests.runbook,
                 asked["candidate"],
-                dossier.digests.rubric,
-                dossier.digests.policy,
+                project.digests.rubric,
+                project.digests.policy,
                 held_out_digest(tasks),
             ),
             agent=AgentUsed("offline", asked["agent"], deterministic=True),

@@ -6,7 +6,7 @@ from benchmarks.pair import reflector_named
 from benchmarks.work import Case, Judgement, Work
 from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.evidence.library import Folder
-from runbookopt.project.project import read_dossier
+from runbookopt.project.project import read_project
 from runbookopt.verifier.rubric import assess
 
 FIELDS = {"support-triage": "queue", "refund-reply": "reply"}
@@ -14,22 +14,22 @@ FIELDS = {"support-triage": "queue", "refund-reply": "reply"}
 
 def sample(name: str, random_seed: int, *, reflector: str = "offline", noise: float = 0) -> Work:
     """Give a sample runbook with the tasks and the parts that a run of the tool has; all seeds share them."""
-    dossier = read_dossier(Folder(Path(__file__).parents[2]), name)
+    project = read_project(Folder(Path(__file__).parents[2]), name)
 
     def cases(ids: tuple[str, ...]) -> tuple[Case, ...]:
-        tasks = [dossier.evidence.task(id_) for id_ in ids]
+        tasks = [project.evidence.task(id_) for id_ in ids]
         return tuple(Case(task.id, task.input, task.reference) for task in tasks)
 
     def judge(output: str | None, reference: object) -> Judgement:
-        found = assess(dossier.rubric, output=output, reference=reference)
+        found = assess(project.rubric, output=output, reference=reference)
         return Judgement(found.score, found.objectives, found.feedback)
 
     return Work(
         name=f"sample {name}, {reflector}",
-        seed=dossier.runbook,
-        train=cases(dossier.split.train),
-        validation=cases(dossier.split.validation),
-        held_out=cases(dossier.split.held_out),
+        seed=project.runbook,
+        train=cases(project.split.train),
+        validation=cases(project.split.validation),
+        held_out=cases(project.split.held_out),
         agent=OfflineAgent(FIELDS[name], noise, random_seed),
         reflector=reflector_named(reflector, random_seed),
         judge=judge,

@@ -1,6 +1,6 @@
 """The chat agent: a model that is given the runbook, then the task, and whose reply is the output."""
 
-from runbookopt.agents.model.client import LmFailure, Message, Model
+from runbookopt.agents.model.client import Message, Model, ModelFailure
 from runbookopt.agents.protocol import AgentFailure, Produced
 from runbookopt.documents.digest import canonical, digest_of
 
@@ -32,7 +32,7 @@ class ChatAgent:
         messages = [Message("system", runbook), Message("user", task)]
         try:
             completion = await self._model.complete(messages, repeat=repeat)
-        except LmFailure as failure:
+        except ModelFailure as failure:
             if failure.kind in OWN_FAILINGS:
                 return Produced(output=None, usage=failure.usage)
             raise AgentFailure(failure.kind, failure.message, failure.usage) from None

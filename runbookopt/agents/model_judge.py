@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from runbookopt.agents.model.retry import LmBroken, LmFailure
+from runbookopt.agents.model.retry import ModelBroken, ModelFailure
 from runbookopt.agents.protocol import Judged
 from runbookopt.documents.digest import canonical
 from runbookopt.documents.settings import ModelSettings
@@ -26,7 +26,7 @@ class LanguageModel(Protocol):
     name: str
 
     async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> "Completion":
-        """Answer a chat; raises LmFailure where there is no answer, LmBroken where there will be none."""
+        """Answer a chat; raises ModelFailure for this call, ModelBroken where none will be answered."""
         ...
 
 
@@ -42,7 +42,7 @@ class ModelJudge:
     async def judge(self, question: Question) -> Judged:
         """Answer one question; a reply that is no verdict is shown to the model once, with its fault.
 
-        Raises LmBroken where the model answers nobody.
+        Raises ModelBroken where the model answers nobody.
         """
         told, vote = without_secrets(question, self._clean), str(question.vote)
         usage = Usage()
@@ -56,9 +56,9 @@ class ModelJudge:
                 usage += second.usage
                 said = judging.read(second.text)
                 usage += Usage(failures={said.kind: 1} if isinstance(said, JudgeFailure) else {})
-        except LmFailure as failure:
+        except ModelFailure as failure:
             return Judged(JudgeFailure(failure.kind, failure.message), usage + failure.usage)
-        except LmBroken as broken:
+        except ModelBroken as broken:
             broken.usage = usage + broken.usage
             raise
         return Judged(said, usage)

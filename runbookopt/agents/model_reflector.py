@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from runbookopt.agents.model.retry import LmBroken, LmFailure
+from runbookopt.agents.model.retry import ModelBroken, ModelFailure
 from runbookopt.agents.protocol import Reflected
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical, digest_of
@@ -33,7 +33,7 @@ class LanguageModel(Protocol):
     key: str
 
     async def complete(self, messages: Sequence[Message]) -> "Completion":
-        """Answer a chat; raises LmFailure where there is no answer, LmBroken where there will be none."""
+        """Answer a chat; raises ModelFailure for this call, ModelBroken where none will be answered."""
         ...
 
 
@@ -49,7 +49,7 @@ class ModelReflector:
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection; a reply that cannot be read is shown to the model once, with its fault.
 
-        Raises LmBroken where the model answers nobody.
+        Raises ModelBroken where the model answers nobody.
         """
         told = without_secrets(ask, self._clean)
         if not told.components:
@@ -65,9 +65,9 @@ class ModelReflector:
                 usage += second.usage
                 said = prompt.read(told, second.text)
                 usage += Usage(failures={said.kind: 1} if isinstance(said, ReflectionFailure) else {})
-        except LmFailure as failure:
+        except ModelFailure as failure:
             return Reflected(ReflectionFailure(failure.kind, failure.message), usage + failure.usage)
-        except LmBroken as broken:
+        except ModelBroken as broken:
             broken.usage = usage + broken.usage
             raise
         return Reflected(_allowed(ask, told, said), usage)

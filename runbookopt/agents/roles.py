@@ -29,7 +29,7 @@ from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import JudgeSettings, Rubric
 
 
-class Crew(Struct, frozen=True):
+class Roles(Struct, frozen=True):
     """Agent and reflector of a run, and where its judge comes from.
 
     `models` names the model of each part that is one; `notes` say what is not promised of them. `settings`
@@ -44,7 +44,7 @@ class Crew(Struct, frozen=True):
     environ: Mapping[str, str]
 
     def __repr__(self) -> str:
-        return f"Crew({self.agent.name!r}, {self.reflector.name!r})"
+        return f"Roles({self.agent.name!r}, {self.reflector.name!r})"
 
     def judge(self, rubric: Rubric) -> Judge | None:
         """Make the judge of a rubric, None where no criterion asks one.
@@ -72,7 +72,7 @@ class Crew(Struct, frozen=True):
         return self_judged(judge.model, self.models.get("agent"), self.models.get("reflector"))
 
 
-def crew(settings: Settings, root: Path, environ: Mapping[str, str]) -> Crew:
+def roles_of(settings: Settings, root: Path, environ: Mapping[str, str]) -> Roles:
     """Make agent and reflector as the settings say; `root` is the repository's.
 
     Raises RunbookoptError before any call: a program that is not there, an isolation that is not installed, a
@@ -84,7 +84,7 @@ def crew(settings: Settings, root: Path, environ: Mapping[str, str]) -> Crew:
     if settings.reflector.kind == "model":
         models["reflector"] = settings.reflector.model or ""
     agent, notes = _agent(settings, root, environ)
-    return Crew(agent, _reflector(settings, environ), settings, models, notes, environ)
+    return Roles(agent, _reflector(settings, environ), settings, models, notes, environ)
 
 
 def _agent(settings: Settings, root: Path, environ: Mapping[str, str]) -> tuple[Agent, tuple[str, ...]]:

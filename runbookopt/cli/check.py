@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from runbookopt.documents.parse import Problem
     from runbookopt.jobs.lint import Lint
-    from runbookopt.project.project import Dossier
+    from runbookopt.project.project import Project
     from runbookopt.proof.allowance import Look
 
 
@@ -84,9 +84,9 @@ def _report(found: "Lint") -> "Iterator[str]":
         yield _line(problem, problem.severity)
     for piece in found.advice:
         yield _line(piece, "advice")
-    for dossier in found.dossiers:
-        yield _summary(dossier, found.looks[dossier.name])
-    unusable = sorted(set(found.names) - {dossier.name for dossier in found.dossiers})
+    for project in found.projects:
+        yield _summary(project, found.looks[project.name])
+    unusable = sorted(set(found.names) - {project.name for project in found.projects})
     if unusable:
         yield f"cannot be used as they are: {', '.join(unusable)}"
     errors = sum(problem.severity == "error" for problem in found.problems)
@@ -102,19 +102,19 @@ def _line(problem: "Problem", severity: str) -> str:
     return f"{where}{severity}: {problem.message}"
 
 
-def _summary(dossier: "Dossier", looks: "tuple[Look, ...]") -> str:
+def _summary(project: "Project", looks: "tuple[Look, ...]") -> str:
     from runbookopt.jobs.feasibility import provable
 
-    split, policy, gain = dossier.split, dossier.policy, provable(dossier, looks)
+    split, policy, gain = project.split, project.policy, provable(project, looks)
     tasks = (
         f"{len(split.train)} train, {len(split.validation)} validation, {len(split.held_out)} held-out tasks"
     )
     left_out = f" ({len(split.left_out)} left out)" if split.left_out else ""
-    merging = f"merge: {policy.merge}" if dossier.digests.policy else "no policy"
+    merging = f"merge: {policy.merge}" if project.digests.policy else "no policy"
     proving = f"can prove a gain of {100 * gain:.1f} points" if gain is not None else "can prove no gain"
     return (
-        f"{dossier.name}: {tasks}{left_out}, {_count(len(dossier.evidence.trajectories), 'trajectory')}; "
-        f"{_count(len(dossier.rubric.criteria), 'criterion')}, {merging}; {proving}, as look {len(looks) + 1}"
+        f"{project.name}: {tasks}{left_out}, {_count(len(project.evidence.trajectories), 'trajectory')}; "
+        f"{_count(len(project.rubric.criteria), 'criterion')}, {merging}; {proving}, as look {len(looks) + 1}"
     )
 
 
@@ -130,39 +130,39 @@ def _as_json(found: "Lint") -> dict[str, Any]:
     return {
         "ok": not found.problems,
         "problems": [asdict(problem) for problem in found.problems] + advice,
-        "runbooks": [_facts(dossier, found.looks[dossier.name]) for dossier in found.dossiers],
-        "unusable": sorted(set(found.names) - {dossier.name for dossier in found.dossiers}),
+        "runbooks": [_facts(project, found.looks[project.name]) for project in found.projects],
+        "unusable": sorted(set(found.names) - {project.name for project in found.projects}),
     }
 
 
-def _facts(dossier: "Dossier", looks: "tuple[Look, ...]") -> dict[str, Any]:
+def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
     from runbookopt.jobs.feasibility import provable
 
-    split, policy = dossier.split, dossier.policy
+    split, policy = project.split, project.policy
     return {
-        "runbook": dossier.name,
-        "path": dossier.path,
-        "digest": dossier.digests.runbook,
-        "version": dossier.runbook.version,
-        "components": [part.id for part in dossier.runbook.components],
-        "locked": [part.id for part in dossier.runbook.parts if part.locked],
+        "runbook": project.name,
+        "path": project.path,
+        "digest": project.digests.runbook,
+        "version": project.runbook.version,
+        "components": [part.id for part in project.runbook.components],
+        "locked": [part.id for part in project.runbook.parts if part.locked],
         "tasks": {
             "train": len(split.train),
             "validation": len(split.validation),
             "held_out": len(split.held_out),
             "left_out": len(split.left_out),
         },
-        "held_out_groups": len(dossier.held_out_groups),
-        "trajectories": len(dossier.evidence.trajectories),
-        "labels": len(dossier.evidence.labels),
-        "criteria": [criterion.id for criterion in dossier.rubric.criteria],
-        "objectives": dossier.rubric.objectives,
+        "held_out_groups": len(project.held_out_groups),
+        "trajectories": len(project.evidence.trajectories),
+        "labels": len(project.evidence.labels),
+        "criteria": [criterion.id for criterion in project.rubric.criteria],
+        "objectives": project.rubric.objectives,
         "policy": {
-            "declared": dossier.digests.policy is not None,
+            "declared": project.digests.policy is not None,
             "merge": policy.merge,
             "reviewers": policy.reviewers,
             "teams": policy.teams,
         },
         "look": len(looks) + 1,
-        "provable_gain": provable(dossier, looks),
+        "provable_gain": provable(project, looks),
     }

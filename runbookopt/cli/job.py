@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool) -> "Job":
     """Make agent, reflector and judge as the settings say, with the keys of the environment."""
-    from runbookopt.agents.roles import crew
+    from runbookopt.agents.roles import roles_of
     from runbookopt.jobs.prepare import Job
 
-    hands = crew(settings, root, os.environ)
+    hands = roles_of(settings, root, os.environ)
     return Job(
         name=name,
         settings=settings,

@@ -249,7 +249,7 @@ class _Planning(_Run):
         from runbookopt.jobs.prepare import prepare
 
         ready = prepare(self._repository, self._job(name))
-        warn(ready.dossier.warnings)
+        warn(ready.project.warnings)
         said = plan(ready, earlier_calls(self._repository.root, ready))
         if self._json:
             print(plan_as_json(said))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runbookopt.forge.protocol import Forge
     from runbookopt.landing.bundle import Bundle
     from runbookopt.landing.explain import Explained
-    from runbookopt.landing.requirements import Declared, Demand, Enforced
+    from runbookopt.landing.requirements import Declared, Enforced, Requirement
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -38,7 +38,7 @@ def check(*, json: Json = False) -> None:
     Exit status: 0 where everything is known to hold, 1 where something does not or is unknown.
     """
     from runbookopt.errors import RunbookoptError
-    from runbookopt.landing.protection_audit import demands
+    from runbookopt.landing.protection_audit import requirements
     from runbookopt.landing.requirements import declared, enforced
 
     with _forge("") as (repository, forge):
@@ -47,12 +47,12 @@ def check(*, json: Json = False) -> None:
         if not policies:
             raise RunbookoptError(f"there is no runbook on {branch}: expected runbooks/NAME/RUNBOOK.md")
         found = enforced(forge, revision, branch, policies)
-        asked = demands(policies, found)
+        asked = requirements(policies, found)
     if json:
         _print_json(_as_json(policies, found, asked))
     else:
         _show(policies, found, asked)
-    raise typer.Exit(0 if all(demand.holds for demand in asked) else 1)
+    raise typer.Exit(0 if all(requirement.holds for requirement in asked) else 1)
 
 
 @app.command()
@@ -123,23 +123,23 @@ def _tell(explained: "Explained") -> None:
 _MARKS = {True: "yes", False: "no", None: "unknown"}
 
 
-def _show(policies: "Sequence[Declared]", found: "Enforced", asked: "Sequence[Demand]") -> None:
+def _show(policies: "Sequence[Declared]", found: "Enforced", asked: "Sequence[Requirement]") -> None:
     for each in policies:
         who = f", {each.policy.approvals} approval(s) of {each.policy.who}" if each.policy.who else ""
         _print(f"{each.runbook}: merge: {each.policy.merge}{who}")
     sources = ", ".join(found.protection.sources) or "nothing that this token is shown"
     _print(f"{found.protection.branch} is protected by {sources}")
-    for demand in asked:
-        _print(f"  {demand.answer:<8} {demand.name}: {demand.found}")
-        if not demand.holds:
-            _print(f"           could happen: {demand.danger}")
-            _print(f"           to close it: {demand.setting}")
-    gaps, unknown = (sum(demand.holds is holds for demand in asked) for holds in (False, None))
+    for requirement in asked:
+        _print(f"  {requirement.answer:<8} {requirement.name}: {requirement.found}")
+        if not requirement.holds:
+            _print(f"           could happen: {requirement.danger}")
+            _print(f"           to close it: {requirement.setting}")
+    gaps, unknown = (sum(requirement.holds is holds for requirement in asked) for holds in (False, None))
     _print(f"{gaps} gap(s), {unknown} unknown, {len(asked) - gaps - unknown} hold")
 
 
 def _as_json(
-    policies: "Sequence[Declared]", found: "Enforced", asked: "Sequence[Demand]"
+    policies: "Sequence[Declared]", found: "Enforced", asked: "Sequence[Requirement]"
 ) -> dict[str, object]:
     from msgspec import to_builtins
 
@@ -149,8 +149,8 @@ def _as_json(
         "sources": protection.sources,
         "unread": protection.unread,
         "policies": {each.runbook: to_builtins(each.policy) for each in policies},
-        "holds": all(demand.holds for demand in asked),
-        "demands": [{**to_builtins(demand), "answer": demand.answer} for demand in asked],
+        "holds": all(requirement.holds for requirement in asked),
+        "demands": [{**to_builtins(requirement), "answer": requirement.answer} for requirement in asked],
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from runbookopt.documents.schema_errors import Fault, Place, explain, plain, shown
+from runbookopt.documents.schema_errors import Place, SchemaProblem, explain, plain, shown
 from runbookopt.errors import RunbookoptError
 
 if TYPE_CHECKING:
@@ -91,16 +91,16 @@ def read_json(data: bytes, type_: type[T], *, path: str, line: int) -> T:
     return record
 
 
-def _against(value: object, type_: type, hints: Mapping[str, str], refusal: Exception) -> list[Fault]:
+def _against(value: object, type_: type, hints: Mapping[str, str], refusal: Exception) -> list[SchemaProblem]:
     """Give all faults; where the schema has nothing to say, what msgspec said."""
-    return explain(value, type_, hints) or [Fault((), str(refusal))]
+    return explain(value, type_, hints) or [SchemaProblem((), str(refusal))]
 
 
-def _malformed(faults: Sequence[Fault], path: str, lines: Mapping[Place, int]) -> MalformedFile:
+def _malformed(faults: Sequence[SchemaProblem], path: str, lines: Mapping[Place, int]) -> MalformedFile:
     return MalformedFile(list(dict.fromkeys(_problem(fault, path, lines) for fault in faults)))
 
 
-def _problem(fault: Fault, path: str, lines: Mapping[Place, int]) -> Problem:
+def _problem(fault: SchemaProblem, path: str, lines: Mapping[Place, int]) -> Problem:
     """Give the complaint with the line of its place, or of the nearest place around it."""
     at = fault.place if fault.line_of is None else fault.line_of
     while at not in lines:
@@ -139,7 +139,7 @@ class _Yaml:
 
     def __init__(self, data: bytes, path: str) -> None:
         self.lines: dict[Place, int] = {(): 1}
-        self.faults: list[Fault] = []
+        self.faults: list[SchemaProblem] = []
         node = _compose(_decoded(data, path), path)
         self.value: Any = None if node is None else self._value(node, ())
 
@@ -149,7 +149,7 @@ class _Yaml:
         self.lines.setdefault(place, node.start_mark.line + 1)
         if len(place) > MAX_DEPTH or len(self.lines) > MAX_NODES:
             if not any(fault.message == TOO_DEEP for fault in self.faults):
-                self.faults.append(Fault(place[:1], TOO_DEEP))
+                self.faults.append(SchemaProblem(place[:1], TOO_DEEP))
         elif isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         elif isinstance(node, yaml.SequenceNode):
@@ -166,11 +166,11 @@ class _Yaml:
             name = key.value if key.id == "scalar" else None
             line = key.start_mark.line + 1
             if not isinstance(name, str) or not _encodable(name):
-                self.faults.append(Fault(place, f"expected text as the key in line {line}"))
+                self.faults.append(SchemaProblem(place, f"expected text as the key in line {line}"))
             elif name in mapping:
                 message = f"key {shown(name)} is there twice, first in line {self.lines[*place, name]}"
                 self.lines[*place, name, ""] = line
-                self.faults.append(Fault(place, message, line_of=(*place, name, "")))
+                self.faults.append(SchemaProblem(place, message, line_of=(*place, name, "")))
             else:
                 self.lines[*place, name] = line
                 mapping[name] = self._value(value, (*place, name))
@@ -180,7 +180,7 @@ class _Yaml:
         try:
             return _scalar(node.tag.removeprefix(_TAG), node.value)
         except ValueError as error:
-            self.faults.append(Fault(place, str(error)))
+            self.faults.append(SchemaProblem(place, str(error)))
             return None
 
 

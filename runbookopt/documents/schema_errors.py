@@ -22,7 +22,7 @@ SHOWN = 60
 """Characters of a bad value that a message quotes."""
 
 
-class Fault(Struct, frozen=True):
+class SchemaProblem(Struct, frozen=True):
     """One thing wrong at one place; `line_of` is the place whose line is named, where that is another one."""
 
     place: Place
@@ -36,7 +36,7 @@ class Fault(Struct, frozen=True):
         return f"{label.removeprefix('.')}: {self.message}" if label else self.message
 
 
-class Misfit(ValueError):
+class InconsistentValues(ValueError):
     """What a record's `__post_init__` raises when its values do not fit together; `key` is to be named."""
 
     def __init__(self, key: str, message: str) -> None:
@@ -44,7 +44,7 @@ class Misfit(ValueError):
         super().__init__(message)
 
 
-def explain(value: object, type_: type, hints: Mapping[str, str]) -> list[Fault]:
+def explain(value: object, type_: type, hints: Mapping[str, str]) -> list[SchemaProblem]:
     """Give all that speaks against `value` as a record of type `type_`, in the order of places.
 
     `hints` says of keys that are not known here why they are not.
@@ -173,7 +173,7 @@ def _record_rule(
         msgspec.convert(value, record)
     except msgspec.ValidationError as error:
         own = " - at `$" not in str(error)
-        if own and isinstance(error.__cause__, Misfit):
+        if own and isinstance(error.__cause__, InconsistentValues):
             yield jsonschema.ValidationError(
                 str(error.__cause__), validator="x-record", path=[error.__cause__.key]
             )
@@ -225,40 +225,42 @@ def _elsewhere(cause: Complaint, tag: str | None) -> bool:
     return tag is not None and list(cause.relative_path) == [tag]
 
 
-def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[Fault]:
+def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[SchemaProblem]:
     place, value = tuple(error.absolute_path), error.instance
     match error.validator:
         case "required":
             missing = [key for key in error.validator_value if key not in value]
-            yield from (Fault(place, f"missing key {key!r}") for key in missing)
+            yield from (SchemaProblem(place, f"missing key {key!r}") for key in missing)
         case "additionalProperties" if not error.schema.get("patternProperties"):
             known = error.schema.get("properties", {})
             for key in [key for key in value if key not in known]:
                 why = f": {hints[key]}" if key in hints else nearest(key, known)
-                yield Fault(place, f"unknown key '{plain(key)[:SHOWN]}'{why}", line_of=(*place, key))
+                yield SchemaProblem(place, f"unknown key '{plain(key)[:SHOWN]}'{why}", line_of=(*place, key))
         case "anyOf":
             yield _unmatched(error, place)
         case "x-record" | "x-unique-by":
-            yield Fault(place, error.message)
+            yield SchemaProblem(place, error.message)
         case bound if (
             bound in _SIGNS and error.schema.get("type") == "integer" and not isinstance(value, int)
         ):
             return  # its type is already complained of
         case _:
-            yield Fault(place, f"expected {_expected(error)}, got {shown(value)}{_near(value, error)}")
+            yield SchemaProblem(
+                place, f"expected {_expected(error)}, got {shown(value)}{_near(value, error)}"
+            )
 
 
-def _unmatched(error: Complaint, place: Place) -> Fault:
+def _unmatched(error: Complaint, place: Place) -> SchemaProblem:
     value, discriminator = error.instance, error.schema.get("discriminator")
     if discriminator is None:
-        return Fault(place, f"expected {_alternatives(error)}, got {shown(value)}")
+        return SchemaProblem(place, f"expected {_alternatives(error)}, got {shown(value)}")
     tag, names = discriminator["propertyName"], discriminator["mapping"]
     if not isinstance(value, dict):
-        return Fault(place, f"expected a mapping with the key {tag!r}, got {shown(value)}")
+        return SchemaProblem(place, f"expected a mapping with the key {tag!r}, got {shown(value)}")
     if tag not in value:
-        return Fault(place, f"missing key {tag!r}: one of {', '.join(names)}")
+        return SchemaProblem(place, f"missing key {tag!r}: one of {', '.join(names)}")
     near = nearest(str(value[tag]), names)
-    return Fault((*place, tag), f"expected one of {', '.join(names)}, got {shown(value[tag])}{near}")
+    return SchemaProblem((*place, tag), f"expected one of {', '.join(names)}, got {shown(value[tag])}{near}")
 
 
 def _alternatives(error: Complaint) -> str:

@@ -13,7 +13,7 @@ from runbookopt.engine.calls import Call
 from runbookopt.engine.journal import Answer, Kind
 from runbookopt.errors import RunbookoptError
 
-Short = Literal["rollouts", "reflections", "usd"]
+ShortOf = Literal["rollouts", "reflections", "usd"]
 
 
 class Dollars(Struct):
@@ -52,7 +52,7 @@ class Dollars(Struct):
             self.on_rollouts += usd or 0.0
 
 
-class Purse(Struct):
+class Budget(Struct):
     """What one part of the run may still use, when its time is up (monotonic clock), and why it ended.
 
     `left` counts rollouts; no `reflections` are no limit. `later` rollouts are still to be paid from the same
@@ -65,7 +65,7 @@ class Purse(Struct):
     deadline: float | None = None
     later: int = 0
     stopped: str | None = None
-    short_of: Short | None = None
+    short_of: ShortOf | None = None
 
     def cover(self, calls: Iterable[Call]) -> None:
         """Stop where these calls, none of them charged yet, are more than what is left."""
@@ -94,7 +94,7 @@ class Purse(Struct):
 _ROLES: dict[Kind, str] = {"rollout": "agent", "reflection": "reflector", "judgement": "judge"}
 
 
-class Bill:
+class Spending:
     """The answers that were paid now, each once, and those that were paid earlier and are used now.
 
     Tokens and dollars of a role are known where each of its paid answers says what it used, and where

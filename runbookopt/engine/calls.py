@@ -47,7 +47,7 @@ def _nothing(_: str, __: str | None) -> tuple[Question, ...]:
     return ()
 
 
-class World(Struct, frozen=True):
+class Caller(Struct, frozen=True):
     """Who answers: an agent on `tasks` (by id), a reflector, and a judge.
 
     `questions(task id, output)` are those that the judge has to answer before `assess(task id, produced,
@@ -106,9 +106,9 @@ class World(Struct, frozen=True):
         return Answer(call.key, "rollout", canonical(body), 1, False, usage, by, took)
 
 
-def world(
+def caller_of(
     rubric: Rubric, tasks: Sequence[Task], agent: Agent, reflector: Reflector, judge: Judge | None
-) -> World:
+) -> Caller:
     """Give the world in which attempts at these tasks are worth what the rubric says."""
     by_id = {task.id: task for task in tasks}
 
@@ -120,7 +120,7 @@ def world(
     def wanted(task: str, output: str | None) -> tuple[Question, ...]:
         return questions(rubric, by_id[task], output)
 
-    return World(agent, reflector, by_id, assessed, judge, wanted)
+    return Caller(agent, reflector, by_id, assessed, judge, wanted)
 
 
 async def _reflection(reflector: Reflector, call: Call, wanted: Reflection) -> Answer:

@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Spent
-from runbookopt.engine.budget import Bill, Dollars, Purse, Short
-from runbookopt.engine.calls import Call, World, judged, produced, reflected
+from runbookopt.engine.budget import Budget, Dollars, ShortOf, Spending
+from runbookopt.engine.calls import Call, Caller, judged, produced, reflected
 from runbookopt.engine.database import JournalError
 from runbookopt.engine.event_loop import EventLoop
 from runbookopt.engine.journal import Answer, Run, trajectory_id
-from runbookopt.engine.workers import Flight
+from runbookopt.engine.workers import WorkerPool
 from runbookopt.errors import RunbookoptError
 from runbookopt.search.asks import Ask, Attempt, Reply, Rollout
 
@@ -58,7 +58,7 @@ class Driver:
 
     def __init__(  # noqa: PLR0913 - each is one term of the run
         self,
-        world: World,
+        world: Caller,
         run: Run,
         *,
         rollouts: int,
@@ -78,14 +78,14 @@ class Driver:
         self._run = run
         self._budget = rollouts
         dollars = Dollars(usd)
-        self._search = Purse(rollouts - reserved, dollars, reflections, deadline, later=reserved)
-        self._proof = Purse(reserved, dollars)
+        self._search = Budget(rollouts - reserved, dollars, reflections, deadline, later=reserved)
+        self._proof = Budget(reserved, dollars)
         self._width = width
         self._progress = progress
         self._told = self._began = time.monotonic()
         self._asks = 0
         self._charged: set[bytes] = set()  # keys, shortened: a long run has many
-        self._bill = Bill()
+        self._bill = Spending()
 
     @property
     def spent(self) -> Spent:
@@ -93,7 +93,7 @@ class Driver:
         return self._bill.spent(time.monotonic() - self._began)
 
     @property
-    def short_of(self) -> Short | None:
+    def short_of(self) -> ShortOf | None:
         """What the budget did not cover, where it ended the search."""
         return self._search.short_of
 
@@ -138,52 +138,52 @@ class Driver:
             )
         return list(reply.rollouts)
 
-    def _answer(self, loop: EventLoop, ask: Ask, purse: Purse) -> Reply:
+    def _answer(self, loop: EventLoop, ask: Ask, budget: Budget) -> Reply:
         loop.check()
         rollouts = [self._world.rollout(rollout) for rollout in ask.rollouts]
         reflections = [self._world.reflection(reflection) for reflection in ask.reflections]
         # reflections begin first: they take longer
         calls = {call.key: call for call in (*reflections, *rollouts)}
-        answers = self._answers(loop, ask, calls, purse)
+        answers = self._answers(loop, ask, calls, budget)
         self._tell()
-        if purse.stopped is not None:
-            return Reply(stopped=purse.stopped)
+        if budget.stopped is not None:
+            return Reply(stopped=budget.stopped)
         attempts = (
-            self._attempt(answers, call, rollout, whole=purse is self._proof)
+            self._attempt(answers, call, rollout, whole=budget is self._proof)
             for rollout, call in zip(ask.rollouts, rollouts, strict=True)
         )
         return Reply(tuple(attempts), tuple(reflected(answers[call.key]) for call in reflections))
 
     def _answers(
-        self, loop: EventLoop, ask: Ask, calls: Mapping[str, Call], purse: Purse
+        self, loop: EventLoop, ask: Ask, calls: Mapping[str, Call], budget: Budget
     ) -> dict[str, Answer]:
-        """Give an answer to every call and every judgement, or none and say in the purse why it ended."""
-        if purse.stopped is None:
-            purse.cover(call for key, call in calls.items() if _short(key) not in self._charged)
-        if purse.stopped is not None:
+        """Give an answer to every call and every judgement, or none and say in the budget why it ended."""
+        if budget.stopped is None:
+            budget.cover(call for key, call in calls.items() if _short(key) not in self._charged)
+        if budget.stopped is not None:
             return {}
         place, self._asks = self._asks, self._asks + 1
         shown = {key: call.shown for key, call in calls.items() if call.shown}
-        purse.stopped = self._run.begin(place, ask.digest, shown)
-        if purse.stopped is not None:
+        budget.stopped = self._run.begin(place, ask.digest, shown)
+        if budget.stopped is not None:
             return {}
         answers = self._run.answers(list(calls))
         answers |= self._run.answers([call.key for call in self._judgements(calls.values(), answers)])
-        self._ask_world(loop, calls.values(), answers, place, purse)
+        self._ask_world(loop, calls.values(), answers, place, budget)
         wanted = [*calls, *(call.key for call in self._judgements(calls.values(), answers))]
         if any(key not in answers for key in wanted):
-            purse.stopped = "minutes"
+            budget.stopped = "minutes"
             self._run.stop(place, "minutes")
             return {}
         for key in wanted:
             if (charged := _short(key)) not in self._charged:
                 self._charged.add(charged)
                 self._bill.charge(answers[key])
-                purse.charge(answers[key])
+                budget.charge(answers[key])
         return answers
 
     def _ask_world(
-        self, loop: EventLoop, calls: Iterable[Call], answers: dict[str, Answer], place: int, purse: Purse
+        self, loop: EventLoop, calls: Iterable[Call], answers: dict[str, Answer], place: int, budget: Budget
     ) -> None:
         """Make the calls that have no answer yet, while there is time, and add what the journal then has."""
         wanted = {call.key: call for call in (*calls, *self._judgements(calls, answers))}
@@ -204,11 +204,11 @@ class Driver:
             answers.update(self._run.answers([key for key in new if key not in answers]))
             return (each for key, each in new.items() if key not in answers)
 
-        flight = Flight(
+        flight = WorkerPool(
             self._world.answer,
             keep,
             follow=follow if self._world.judge else None,
-            is_late=purse.is_late,
+            is_late=budget.is_late,
             width=self._width,
         )
         try:

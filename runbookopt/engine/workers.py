@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Answering = Callable[[Call], Awaitable[Answer]]
 
 
-class Flight:
+class WorkerPool:
     """The calls of one ask; no more than `width` answers are ever in flight or not yet on disk.
 
     A worker that has made a call goes on to what follows from its answer. Answers that come in together are

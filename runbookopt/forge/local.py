@@ -15,7 +15,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import Commit, GitFailed, PushRejected, RefUpdate
 from runbookopt.forge.git.repository import Repository
-from runbookopt.forge.protection import Protection, Surroundings, unknown_protection
+from runbookopt.forge.protection import Protection, RepositorySwitches, unknown_protection
 from runbookopt.forge.protocol import Approval, CheckRun, Draft, PullRequest
 
 PULLS = "refs/runbookopt/pulls/"
@@ -104,9 +104,9 @@ class LocalForge:
         """Say that nothing is known: whoever may push to origin may push anything there."""
         return unknown_protection(branch, "a plain git server shows no rules of its own")
 
-    def surroundings(self) -> Surroundings:
+    def switches(self) -> RepositorySwitches:
         """Say that nothing stands around it: a plain git server has no switches."""
-        return Surroundings(enforces=False)
+        return RepositorySwitches(enforces=False)
 
     def members(self, team: str) -> None:  # noqa: ARG002 - as the protocol has it
         """Say that it is not known: git knows no teams."""

@@ -80,7 +80,7 @@ def against_merging_by_itself(protection: Protection) -> Iterator[str]:
         yield f"{protection.branch} lets approvals stand when new commits are pushed"
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class RepositorySwitches(Struct, frozen=True, kw_only=True):
     """Switches of a repository and the token that was asked with; None is unknown.
 
     `enforces` is whether the forge has protections at all. `owners_refused` are sentences on lines of

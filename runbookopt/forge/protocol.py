@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from runbookopt.forge.protection import Protection, Surroundings
+from runbookopt.forge.protection import Protection, RepositorySwitches
 
 Method = Literal["merge", "squash", "rebase"]
 
@@ -121,7 +121,7 @@ class Forge(Protocol):
         """Give what must hold before a merge into a branch."""
         ...
 
-    def surroundings(self) -> Surroundings:
+    def switches(self) -> RepositorySwitches:
         """Give the switches around the protections, and what the token is worth."""
         ...
 

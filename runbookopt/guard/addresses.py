@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from runbookopt.guard.text import Found
+from runbookopt.guard.text import Match
 
 _LONGEST = 1000
 _TRAILING = ".,;:!?'*_)}"
@@ -50,7 +50,7 @@ _VERSION = re.compile(
 )
 
 
-def addresses(found: Found) -> Iterator[str]:
+def addresses(found: Match) -> Iterator[str]:
     """Give URLs, bare domains, e-mail and network addresses."""
     if found.kind in {"unseen", "block"} or (found.kind == "target" and not _elsewhere(found.what)):
         return
@@ -165,7 +165,7 @@ _BARE = re.compile(
 )
 
 
-def paths(found: Found) -> Iterator[str]:
+def paths(found: Match) -> Iterator[str]:
     """Give files and folders; a plain name such as notes.md, or `and/or`, is none."""
     if found.kind not in {"raw", "rendered", "target"}:
         return

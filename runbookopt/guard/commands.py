@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from runbookopt.guard.text import Found, is_data
+from runbookopt.guard.text import Match, is_data
 
 _MARKER = re.compile(r"^[\s>]*(?:[-*+]\s+|\d+[.)]\s+)?`?(?=\$|PS)")
 # Programs that fetch, run, change or destroy; a word that is also plain English needs its argument.
@@ -59,7 +59,7 @@ _TYPED = re.compile(
 )
 
 
-def commands(found: Found) -> Iterator[str]:
+def commands(found: Match) -> Iterator[str]:
     """Give shell lines, lines of code blocks, and code spans that are more than a name."""
     match found.kind:
         case "block":
@@ -75,7 +75,7 @@ def commands(found: Found) -> Iterator[str]:
             pass
 
 
-def _lines_of(block: Found) -> Iterator[str]:
+def _lines_of(block: Match) -> Iterator[str]:
     """Give the lines of a code block one by one, so that their order is no news."""
     if is_data(block) and (_is_json(block.what) or (block.note and not _SHELLISH.search(block.what))):
         return
@@ -166,7 +166,7 @@ def tools_of_known(text: str, known: set[str]) -> Iterator[str]:
             yield match[0].casefold()
 
 
-def families(found: Found) -> Iterator[str]:
+def families(found: Match) -> Iterator[str]:
     """Give the first parts of the dotted names in code spans."""
     if found.kind == "span" and (match := _DOTTED.fullmatch(found.what)) and not found.what.endswith(_FILE):
         yield match[1].casefold()

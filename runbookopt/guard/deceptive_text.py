@@ -5,12 +5,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from runbookopt.guard.text import Found
+from runbookopt.guard.text import Match
 
 _FAR_RIGHT = re.compile(r"(?<!\s)[^\S\n]{80,}+(\S.*)")
 
 
-def unseen(found: Found) -> Iterator[str]:
+def unseen(found: Match) -> Iterator[str]:
     """Give what a reader of the rendered page, or of a window of ordinary width, does not see."""
     if found.kind == "unseen" and not found.what.startswith("<!--"):  # those are told by `hidden_text`
         yield found.what
@@ -25,7 +25,7 @@ _DASHES = re.compile(
 )
 
 
-def look_alikes(found: Found) -> Iterator[str]:
+def look_alikes(found: Match) -> Iterator[str]:
     """Give words that mix alphabets or pass for Latin ones, and dashes that pass for hyphens."""
     if found.kind not in {"raw", "span", "target"}:
         return

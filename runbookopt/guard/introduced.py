@@ -10,7 +10,7 @@ from runbookopt.guard.deceptive_text import blobs, imitations, languages, look_a
 from runbookopt.guard.kinds import Introduced
 from runbookopt.guard.safeguards import loosened
 from runbookopt.guard.sensitive_words import credentials, permissions, personal, verifier
-from runbookopt.guard.text import Found, Reading, Sentence, read
+from runbookopt.guard.text import Match, Reading, Sentence, read
 
 _LONGEST = 120
 _WALL_LINES = 25
@@ -46,7 +46,7 @@ def introduced(before: str, after: str) -> dict[Introduced, tuple[str, ...]]:
     }
 
 
-def _news(find: Callable[[Found], Iterator[str]], old: Reading, new: Reading) -> tuple[str, ...]:
+def _news(find: Callable[[Match], Iterator[str]], old: Reading, new: Reading) -> tuple[str, ...]:
     there = new.matches(find, without=old)
     known = old.matches(find) if there else {}
     fresh = {what: line for what, line in there.items() if what not in known}
@@ -92,7 +92,7 @@ def _walls(old: Reading, new: Reading) -> Iterator[str]:
     """Give what is pasted in at such a length that nobody reads it."""
     known = {found.what.strip() for found in old.found if found.kind == "raw"}
     first, size, lines = 0, 0, 0
-    for found in (*(found for found in new.found if found.kind == "raw"), Found("raw", "", 0)):
+    for found in (*(found for found in new.found if found.kind == "raw"), Match("raw", "", 0)):
         if found.line and found.what.strip() not in known - {""}:
             first, size, lines = first or found.line, size + len(found.what), lines + bool(found.what.strip())
             continue

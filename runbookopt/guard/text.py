@@ -12,7 +12,7 @@ from runbookopt.documents.markdown import tokens_of
 from runbookopt.documents.runbook import hidden_text
 
 
-class Found(Struct, frozen=True):
+class Match(Struct, frozen=True):
     """One thing that a text holds, and its line counted from 1; `what` does not depend on its place.
 
     A text is read as written ("raw") and as Markdown shows it ("rendered"), line by line, so that neither
@@ -50,11 +50,11 @@ class Sentence(Struct, frozen=True):
 class Reading(Struct, frozen=True):
     """A text as the guard reads it."""
 
-    found: tuple[Found, ...]
+    found: tuple[Match, ...]
     sentences: tuple[Sentence, ...]
 
     def matches(
-        self, find: Callable[[Found], Iterator[str]], *, without: "Reading | None" = None
+        self, find: Callable[[Match], Iterator[str]], *, without: "Reading | None" = None
     ) -> dict[str, int]:
         """Give what `find` gives, each with its first line; not where `without` holds the same thing."""
         first: dict[str, int] = {}
@@ -109,14 +109,14 @@ def read(text: str) -> Reading:
     for token in tokens:
         line = token.map[0] + 1 if token.map else 1
         if token.type in {"fence", "code_block"}:
-            found.append(Found("block", token.content.strip("\n"), line, token.info.strip().casefold()))
+            found.append(Match("block", token.content.strip("\n"), line, token.info.strip().casefold()))
         elif token.type == "html_block":
-            found.append(Found("unseen", token.content.strip(), line))
+            found.append(Match("unseen", token.content.strip(), line))
         found += _inline(token.children or (), line)
     return Reading(tuple(found), tuple(_sentences(tokens)))
 
 
-def is_data(block: Found) -> bool:
+def is_data(block: Match) -> bool:
     """Tell whether a code block says that it is no program, or says nothing."""
     return (block.note.split() or [""])[0] in _DATA
 
@@ -194,26 +194,26 @@ def _words(child: Any) -> str:  # noqa: ANN401 - the parser's tokens have no typ
     return str(child.content) if child.type in {"text", "image", "text_special"} else ""
 
 
-def _inline(children: Sequence[Any], line: int) -> Iterator[Found]:
+def _inline(children: Sequence[Any], line: int) -> Iterator[Match]:
     shown = ""
     for child in children:
         here = line + shown.count("\n")
         shown += _words(child)
         if child.type == "html_inline":
-            yield Found("unseen", child.content, here)
+            yield Match("unseen", child.content, here)
         elif child.type == "code_inline":
-            yield from (Found("span", piece, here) for piece in _pieces(child.content))
+            yield from (Match("span", piece, here) for piece in _pieces(child.content))
         for name, value in child.attrs.items():
             if name != "alt":
-                yield Found("unseen" if name == "title" else "target", str(value), here)
+                yield Match("unseen" if name == "title" else "target", str(value), here)
     yield from _lines("rendered", shown, line)
 
 
-def _lines(kind: Literal["raw", "rendered"], text: str, first: int) -> Iterator[Found]:
+def _lines(kind: Literal["raw", "rendered"], text: str, first: int) -> Iterator[Match]:
     """Give the lines in Unicode's compatibility form, in which a full-width letter is a plain one."""
     for number, line in enumerate(text.split("\n"), start=first):
         for piece in _pieces(unicodedata.normalize("NFKC", line)):
-            yield Found(kind, piece, number)
+            yield Match(kind, piece, number)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -229,18 +229,18 @@ def _pieces(text: str) -> Iterator[str]:
     yield text
 
 
-def _hidden(text: str) -> Iterator[Found]:
+def _hidden(text: str) -> Iterator[Match]:
     for description in hidden_text(text):
         place = re.search(r" at line (\d+)", description)
         what = description if place is None else description.replace(place[0], "")
-        yield Found("unseen", what, 1 if place is None else int(place[1]))
+        yield Match("unseen", what, 1 if place is None else int(place[1]))
 
 
-def _definitions(definitions: dict[str, Any]) -> Iterator[Found]:
+def _definitions(definitions: dict[str, Any]) -> Iterator[Match]:
     """Give the link definitions, which a renderer does not show: `[//]: # (a note to the agent)`."""
     for label, definition in definitions.get("references", {}).items():
         what = f"[{label}]: {definition['href']} {definition['title']}"
-        yield Found("unseen", what.strip(), definition["map"][0] + 1)
+        yield Match("unseen", what.strip(), definition["map"][0] + 1)
     for definition in definitions.get("duplicate_refs", ()):
         what = f"[{definition['label']}]: {definition['href']} {definition['title']}"
-        yield Found("unseen", what.strip(), definition["map"][0] + 1)
+        yield Match("unseen", what.strip(), definition["map"][0] + 1)

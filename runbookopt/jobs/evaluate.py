@@ -20,7 +20,7 @@ from runbookopt.jobs.prepare import Job
 from runbookopt.jobs.rollouts import Rollouts
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Beside, Bundle, HeldOutOutputs, read_bundle
-from runbookopt.project.project import Dossier, read_dossier, runbook_file
+from runbookopt.project.project import Project, read_project, runbook_file
 from runbookopt.proof.allowance import (
     ENOUGH_GROWTH,
     Allowance,
@@ -97,19 +97,19 @@ def evaluate(
     shared = held_out and job.look
     ledger = Ledger.open(repository, push=shared and job.propose, fetch=shared and repository.has_origin())
     looks = ledger.looks(job.name)
-    dossier = read_dossier(Folder(repository.root), job.name, burnt=burnt(looks))
+    project = read_project(Folder(repository.root), job.name, burnt=burnt(looks))
     commit = None if revision is None else repository.resolve(revision)
-    text = dossier.runbook if commit is None else _at(repository, commit, job.name)
+    text = project.runbook if commit is None else _at(repository, commit, job.name)
     found = _Evaluating(
         repository=repository,
         job=job,
         ledger=ledger,
         looks=looks,
-        dossier=dossier,
+        project=project,
         part=part,
         commit=commit,
         version=text,
-        judge=job.hire(dossier.rubric),
+        judge=job.hire(project.rubric),
         progress=progress,
     )
     found.must_have_tasks()
@@ -132,7 +132,7 @@ class _Evaluating(Struct, frozen=True):
     job: Job
     ledger: Ledger
     looks: tuple[Look, ...]
-    dossier: Dossier
+    project: Project
     part: Part
     commit: str | None
     version: Runbook
@@ -142,15 +142,15 @@ class _Evaluating(Struct, frozen=True):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks of the part that is asked for."""
-        split = self.dossier.split
+        split = self.project.split
         ids = {"train": split.train, "validation": split.validation, "held-out": split.held_out}[self.part]
-        return tuple(self.dossier.evidence.task(task) for task in ids)
+        return tuple(self.project.evidence.task(task) for task in ids)
 
     def must_have_tasks(self) -> None:
         """Refuse a part without tasks."""
         if not self.tasks:
             raise RunbookoptError(
-                f"trajectories/{self.dossier.name}: no task is in {self.part}: add tasks, or choose another"
+                f"trajectories/{self.project.name}: no task is in {self.part}: add tasks, or choose another"
                 " --split (`runbookopt check` counts them)"
             )
 
@@ -170,7 +170,7 @@ class _Evaluating(Struct, frozen=True):
             return self._evaluation(self._recorded(known.bundle), Spent(0, 0, 0), self._taken(known, True))
         look = known or self._look()
         tasks = tuple(task for task in self.tasks if task.id in look.tasks)
-        deterministic, repeats = self.job.agent.deterministic, self.dossier.policy.proof.repeats
+        deterministic, repeats = self.job.agent.deterministic, self.project.policy.proof.repeats
         names = ["0"] if deterministic else [f"{look.key}/{n}" for n in range(repeats)]
         self._rollouts.must_afford(len(tasks) * len(names))
         self.ledger.register(look)  # before the first rollout, as a proof does; a known one is there already
@@ -183,8 +183,8 @@ class _Evaluating(Struct, frozen=True):
         Which runbook it was compared with then makes no difference. A look at fewer groups answers until a
         quarter of them is new.
         """
-        rubric, agent = self.dossier.digests.rubric, self.job.agent.key
-        groups = set(group_digests(self.dossier.held_out_groups))
+        rubric, agent = self.project.digests.rubric, self.job.agent.key
+        groups = set(group_digests(self.project.held_out_groups))
         fitting = (
             look
             for look in reversed(self.looks)
@@ -206,16 +206,16 @@ class _Evaluating(Struct, frozen=True):
 
     def _look(self) -> Look:
         """Give the look of an evaluation: the version beside the runbook that is declared today."""
-        dossier, groups = self.dossier, group_digests(self.dossier.held_out_groups)
+        project, groups = self.project, group_digests(self.project.held_out_groups)
         asked = {
             "seed": self._declared(),
             "candidate": self.version.digest,
-            "rubric": dossier.digests.rubric,
+            "rubric": project.digests.rubric,
             "agent": self.job.agent.key,
         }
         return Look(
-            key=look_key(dossier.name, **asked, groups=groups),
-            runbook=dossier.name,
+            key=look_key(project.name, **asked, groups=groups),
+            runbook=project.name,
             **asked,
             groups=groups,
             tasks={task.id: reference_digest(task) for task in self.tasks},
@@ -226,13 +226,13 @@ class _Evaluating(Struct, frozen=True):
     def _declared(self) -> str:
         """Give the digest of the runbook that a winner would be measured against: the default branch's."""
         try:
-            return digest(self.repository.revision(self.repository.base()).read(self.dossier.path))
+            return digest(self.repository.revision(self.repository.base()).read(self.project.path))
         except FileNotFoundError:
             return self.version.digest
 
     def _what_it_costs(self, known: Look | None) -> str:
-        may = next_look(self.dossier, self.looks)
-        asked = f"{self.dossier.name}: held-out tasks are kept for proofs, so add --spend-look to open them"
+        may = next_look(self.project, self.looks)
+        asked = f"{self.project.name}: held-out tasks are kept for proofs, so add --spend-look to open them"
         if known is not None:
             return f"{asked}; it costs nothing: the ledger has a look at this version already"
         return (
@@ -247,7 +247,7 @@ class _Evaluating(Struct, frozen=True):
 
     def _allowance(self, look: Look) -> Allowance:
         earlier = looks_before(self.ledger.looks(look.runbook), look.key)
-        return allowance(earlier, look.groups, look.tasks, self.dossier.policy.proof.allowance)
+        return allowance(earlier, look.groups, look.tasks, self.project.policy.proof.allowance)
 
     def _recorded(self, name: str) -> list[Tried]:
         """Judge the outputs of a settled look again, those on tasks that are still there."""
@@ -255,7 +255,7 @@ class _Evaluating(Struct, frozen=True):
         there = {task.id: task for task in self.tasks}
         as_it_was = bundle.digests.runbook == self.version.digest
         return [
-            judged_again(self.dossier.rubric, there[each.task], *_side(each, as_it_was=as_it_was))
+            judged_again(self.project.rubric, there[each.task], *_side(each, as_it_was=as_it_was))
             for each in bundle.outputs
             if each.task in there
         ]
@@ -270,7 +270,7 @@ class _Evaluating(Struct, frozen=True):
 
     @property
     def _rollouts(self) -> Rollouts:
-        return Rollouts(self.repository, self.job, self.dossier, self.judge, self.progress)
+        return Rollouts(self.repository, self.job, self.project, self.judge, self.progress)
 
     def _rolled_out(self, tasks: Sequence[Task], names: Sequence[str]) -> tuple[list[Tried], Spent]:
         candidate = Candidate(self.version.text)
@@ -283,9 +283,9 @@ class _Evaluating(Struct, frozen=True):
     def _terms(self, tasks: Sequence[Task], names: Sequence[str]) -> dict[str, object]:
         return {
             "evaluation": VERSION,
-            "runbook": self.dossier.name,
+            "runbook": self.project.name,
             "candidate": self.version.digest,
-            "rubric": self.dossier.digests.rubric,
+            "rubric": self.project.digests.rubric,
             "tasks": digest_of([(task.id, reference_digest(task)) for task in tasks]),
             "repeats": list(names),
             "agent": self.job.agent.key,
@@ -297,43 +297,43 @@ class _Evaluating(Struct, frozen=True):
     def _evaluation(self, tried: Sequence[Tried], spent: Spent, look: LookTaken | None) -> Evaluation:
         if not tried:
             raise RunbookoptError(
-                f"{self.dossier.name}: none of the tasks that were looked at is held out any more:"
+                f"{self.project.name}: none of the tasks that were looked at is held out any more:"
                 " evaluate on --split validation"
             )
         return Evaluation(
-            runbook=self.dossier.name,
+            runbook=self.project.name,
             revision=self.commit,
             digest=self.version.digest,
             version=self.version.version,
             split=self.part,
             agent=self.job.agent.name,
             models=self._models(),
-            scores=scorecard(self.dossier, self.part, tried),
+            scores=scorecard(self.project, self.part, tried),
             look=look,
             spent=spent,
             notes=tuple(self._notes(look)),
-            warnings=self.dossier.warnings,
+            warnings=self.project.warnings,
         )
 
     def _models(self) -> dict[str, str]:
-        judge = self.dossier.rubric.judge if self.judge else None
+        judge = self.project.rubric.judge if self.judge else None
         asked = {role: model for role, model in self.job.models.items() if role == "agent"}
         return asked | ({"judge": judge.model} if judge else {})
 
     def _notes(self, look: LookTaken | None) -> Iterable[str]:
-        dossier, tasks = self.dossier, [task.id for task in self.tasks]
+        project, tasks = self.project, [task.id for task in self.tasks]
         yield from self.job.notes
         yield "rubric, policy and tasks are those of the working tree"
-        paths = [*dossier.files, f"trajectories/{dossier.name}"]
+        paths = [*project.files, f"trajectories/{project.name}"]
         differing = self.repository.working_tree_differs(self.repository.resolve("HEAD"), paths)
         if differing:
             more = f" and {len(differing) - _FEW} more" if differing[_FEW:] else ""
             yield f"other than in HEAD: {', '.join(differing[:_FEW])}{more}"
-        judge = dossier.rubric.judge if self.judge else None
+        judge = project.rubric.judge if self.judge else None
         own = self_judged(judge.model, self.job.models.get("agent"), None) if judge else None
         if own is not None:
             yield f"{own}, as the rubric allows, and a judge is lenient with its own words"
-        why = unjudged(dossier, tasks)
+        why = unjudged(project, tasks)
         if why:
             yield f"tasks that the rubric cannot judge are {why}"
         if look is not None:

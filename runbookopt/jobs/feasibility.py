@@ -6,7 +6,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from runbookopt.evidence.split import group_of
-from runbookopt.project.project import Dossier
+from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests
 from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass
 from runbookopt.proof.power import UNKNOWN_SCORE, provable_gain
@@ -21,32 +21,32 @@ CROWDED = 2
 """Tasks a group, on average, from which on it is groups that are lacking and not tasks."""
 
 
-def next_look(dossier: Dossier, earlier: Sequence[Look] = ()) -> Allowance:
+def next_look(project: Project, earlier: Sequence[Look] = ()) -> Allowance:
     """Give what the look after the looks `earlier` may spend."""
-    groups = group_digests(dossier.held_out_groups)
-    return allowance(earlier, groups, dossier.split.held_out, dossier.policy.proof.allowance)
+    groups = group_digests(project.held_out_groups)
+    return allowance(earlier, groups, project.split.held_out, project.policy.proof.allowance)
 
 
-def obstacles(dossier: Dossier, earlier: Sequence[Look] = ()) -> tuple[str, ...]:
+def obstacles(project: Project, earlier: Sequence[Look] = ()) -> tuple[str, ...]:
     """Say, one sentence each, why no winner could be proved at the next look, and what would help."""
-    return (*_on_groups(dossier, earlier), *_on_judging(dossier))
+    return (*_on_groups(project, earlier), *_on_judging(project))
 
 
-def provable(dossier: Dossier, earlier: Sequence[Look] = (), *, base: float = UNKNOWN_SCORE) -> float | None:
+def provable(project: Project, earlier: Sequence[Look] = (), *, base: float = UNKNOWN_SCORE) -> float | None:
     """Give the smallest gain that the held-out set proves at its next look, as the policy asks for it.
 
     A gain of the mean score, with a power of .8, where the seed's mean score is `base`; see `provable_gain`
     for all that is assumed. None where it proves none.
     """
-    if obstacles(dossier, earlier):
+    if obstacles(project, earlier):
         return None
-    spend, margin = next_look(dossier, earlier).spend, dossier.policy.proof.margin
-    return provable_gain(len(dossier.held_out_groups), spend, base=base, margin=margin)
+    spend, margin = next_look(project, earlier).spend, project.policy.proof.margin
+    return provable_gain(len(project.held_out_groups), spend, base=base, margin=margin)
 
 
-def more_tasks(dossier: Dossier, groups: int, share: float) -> str:
+def more_tasks(project: Project, groups: int, share: float) -> str:
     """Say what would bring `groups` more groups into a part that gets `share` of them."""
-    tasks = dossier.evidence.tasks
+    tasks = project.evidence.tasks
     there = len({group_of(task) for task in tasks})
     if len(tasks) >= CROWDED * there:
         of = "one group" if there == 1 else f"{there} groups"
@@ -54,28 +54,28 @@ def more_tasks(dossier: Dossier, groups: int, share: float) -> str:
     return f"about {-(-groups // share):.0f} more tasks would bring them"
 
 
-def unjudged(dossier: Dossier, tasks: Collection[str]) -> str | None:
+def unjudged(project: Project, tasks: Collection[str]) -> str | None:
     """Say how many of these tasks the rubric can judge no output of, why, and where the first is."""
-    why = {task: reason for task in tasks if (reason := _error(dossier, task)) is not None}
+    why = {task: reason for task in tasks if (reason := _error(project, task)) is not None}
     if not why:
         return None
     first, reason = next(iter(why.items()))
-    place = dossier.evidence.where(dossier.evidence.task(first).trajectories[0])
+    place = project.evidence.where(project.evidence.task(first).trajectories[0])
     return f"{len(why)} of {len(tasks)}: {reason}, first in {place}"
 
 
-def _on_groups(dossier: Dossier, earlier: Sequence[Look]) -> Iterator[str]:
-    groups, share = len(dossier.held_out_groups), float(dossier.policy.proof.split.held_out)
+def _on_groups(project: Project, earlier: Sequence[Look]) -> Iterator[str]:
+    groups, share = len(project.held_out_groups), float(project.policy.proof.split.held_out)
     if groups < MINIMUM_GROUPS:
-        left_out = len(dossier.split.left_out)
+        left_out = len(project.split.left_out)
         without = f", not counting {left_out} tasks left out as used or nearly repeated" if left_out else ""
-        help_ = more_tasks(dossier, MINIMUM_GROUPS - groups, share)
+        help_ = more_tasks(project, MINIMUM_GROUPS - groups, share)
         yield (
             f"{groups} held-out groups{without}: a proof needs at least {MINIMUM_GROUPS}; {help_}"
             f" (a share of {share:g} is held out)"
         )
         return
-    may, margin = next_look(dossier, earlier), dossier.policy.proof.margin
+    may, margin = next_look(project, earlier), project.policy.proof.margin
     if not can_pass(groups, may.spend, margin):
         asked = f", with a margin of {margin:g}" if margin else ""
         yield (
@@ -84,25 +84,25 @@ def _on_groups(dossier: Dossier, earlier: Sequence[Look]) -> Iterator[str]:
         )
 
 
-def _on_judging(dossier: Dossier) -> Iterator[str]:
-    tasks = dossier.split.held_out
-    errors = [task for task in tasks if _error(dossier, task) is not None]
+def _on_judging(project: Project) -> Iterator[str]:
+    tasks = project.split.held_out
+    errors = [task for task in tasks if _error(project, task) is not None]
     if len(errors) > MOST_ERRORS * len(tasks):
         yield (
-            f"held-out tasks that the rubric cannot judge are {unjudged(dossier, tasks)}; above"
+            f"held-out tasks that the rubric cannot judge are {unjudged(project, tasks)}; above"
             f" {MOST_ERRORS:.0%} nothing is proved: mend their references or the rubric"
         )
 
 
-def _error(dossier: Dossier, task: str) -> str | None:
+def _error(project: Project, task: str) -> str | None:
     """Give the first thing that keeps the verifier from judging any output of a task; None is nothing.
 
     What a judge, a program or what an attempt leaves decides, nobody knows before a call.
     """
-    known = tuple(criterion for criterion in dossier.rubric.criteria if _is_known_before(criterion))
+    known = tuple(criterion for criterion in project.rubric.criteria if _is_known_before(criterion))
     if not known:
         return None
-    rubric, reference = replace(dossier.rubric, criteria=known), dossier.evidence.task(task).reference
+    rubric, reference = replace(project.rubric, criteria=known), project.evidence.task(task).reference
     for output in ANY_OUTPUTS:
         for verdict in assess(rubric, output=output, reference=reference).verdicts:
             if verdict.result == "error":

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from runbookopt.engine.journal import Calls, Journal
-from runbookopt.jobs.prepare import LOCAL, Ready
+from runbookopt.jobs.prepare import LOCAL, Prepared
 
 
 class Earlier(Struct, frozen=True):
@@ -92,7 +92,7 @@ class _Role(Struct, frozen=True):
         return self.times * known.seconds / known.timed if known.timed else None
 
 
-def expected(ready: Ready, planned: Planned, earlier: Earlier) -> Expected:
+def expected(ready: Prepared, planned: Planned, earlier: Earlier) -> Expected:
     """Say what all planned calls are likely to come to.
 
     - Tokens and dollars: each call uses what earlier ones of its role used in the mean, in prompts and
@@ -126,9 +126,9 @@ def expected(ready: Ready, planned: Planned, earlier: Earlier) -> Expected:
     )
 
 
-def _roles(ready: Ready, planned: Planned, earlier: Earlier) -> tuple[_Role, _Role, _Role]:
+def _roles(ready: Prepared, planned: Planned, earlier: Earlier) -> tuple[_Role, _Role, _Role]:
     """Give agent, judge and reflector."""
-    job, problem, rubric = ready.job, ready.problem, ready.dossier.rubric
+    job, problem, rubric = ready.job, ready.problem, ready.project.rubric
     agent, reflector = (who.name != "offline" for who in (job.agent, job.reflector))
     width, rollouts = job.settings.width, planned.search + planned.proof
     together = max(len(problem.validation), len(problem.train))
@@ -205,7 +205,7 @@ def _seconds(roles: Sequence[_Role], minutes: float | None) -> float | None:
     return proof + (search if minutes is None else min(search, 60 * minutes))
 
 
-def earlier_calls(root: Path, ready: Ready) -> Earlier:
+def earlier_calls(root: Path, ready: Prepared) -> Earlier:
     """Give what they came to, whichever run of the repository at `root` made them; makes no journal.
 
     Raises JournalError where a run could not open its journal either.

@@ -10,7 +10,7 @@ from runbookopt.documents.settings import FILE, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.jobs.feasibility import next_look, obstacles
-from runbookopt.project.project import ROOT, Dossier, read_dossier, runbook_names
+from runbookopt.project.project import ROOT, Project, read_project, runbook_names
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain
 from runbookopt.verifier import checks
@@ -27,12 +27,12 @@ MANY_OBJECTIVES = 5
 class Lint(Struct, frozen=True):
     """What is to be said of a repository: `problems` have to be solved, `advice` may be followed.
 
-    `dossiers` are those of the runbooks that can be used; `looks` are, by the names of these, the looks that
+    `projects` are those of the runbooks that can be used; `looks` are, by the names of these, the looks that
     were taken at their held-out tasks.
     """
 
     names: tuple[str, ...]
-    dossiers: tuple[Dossier, ...]
+    projects: tuple[Project, ...]
     problems: tuple[Problem, ...]
     advice: tuple[Problem, ...]
     looks: dict[str, tuple[Look, ...]] = {}
@@ -44,7 +44,7 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
     `looked` gives the looks that were taken at a runbook's held-out tasks.
     """
     names = runbook_names(source)
-    dossiers: list[Dossier] = []
+    projects: list[Project] = []
     looks: dict[str, tuple[Look, ...]] = {}
     problems = [*_links(source), *_settings_problems(source)]
     if not names:
@@ -52,31 +52,31 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
     for name in names:
         try:
             earlier = looked(name)
-            dossiers.append(read_dossier(source, name, burnt=burnt(earlier)))
+            projects.append(read_project(source, name, burnt=burnt(earlier)))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems
         except RunbookoptError as error:
             problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
-    problems += [problem for dossier in dossiers for problem in dossier.warnings]
+    problems += [problem for project in projects for problem in project.warnings]
     found = [*_unknown_names(source, names)]
-    found += [piece for dossier in dossiers for piece in advice(dossier, looks[dossier.name])]
-    return Lint(tuple(names), tuple(dossiers), _sorted(problems), _sorted(found), looks)
+    found += [piece for project in projects for piece in advice(project, looks[project.name])]
+    return Lint(tuple(names), tuple(projects), _sorted(problems), _sorted(found), looks)
 
 
-def advice(dossier: Dossier, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:
+def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:
     """Say what is well-formed and still makes a good result unlikely, or no evidence of much.
 
     `earlier` are the looks that were taken at the held-out tasks.
     """
-    trajectories = f"trajectories/{dossier.name}"
-    _, rubric, policy = dossier.files
+    trajectories = f"trajectories/{project.name}"
+    _, rubric, policy = project.files
     return tuple(
         Problem(path, None, sentence, "warning")
         for path, sentences in (
-            (trajectories, (*_on_tasks(dossier), *obstacles(dossier, earlier), *_on_references(dossier))),
-            (rubric, _on_rubric(dossier)),
-            (policy, (*_on_merging(dossier), *_on_gain(dossier, earlier))),
+            (trajectories, (*_on_tasks(project), *obstacles(project, earlier), *_on_references(project))),
+            (rubric, _on_rubric(project)),
+            (policy, (*_on_merging(project), *_on_gain(project, earlier))),
         )
         for sentence in sentences
     )
@@ -117,32 +117,32 @@ def _unknown_names(source: Source, names: Collection[str]) -> Iterator[Problem]:
             yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
 
 
-def _on_tasks(dossier: Dossier) -> Iterator[str]:
-    parts = dossier.split
+def _on_tasks(project: Project) -> Iterator[str]:
+    parts = project.split
     for what, tasks in (("train", parts.train), ("validation", parts.validation)):
         if len(tasks) < FEW_TASKS:
             yield f"{len(tasks)} {what} tasks: too few for a search; expected at least {FEW_TASKS}"
 
 
-def _on_references(dossier: Dossier) -> Iterator[str]:
-    for criterion in dossier.rubric.criteria:
+def _on_references(project: Project) -> Iterator[str]:
+    for criterion in project.rubric.criteria:
         lacking = [
             task
-            for task in dossier.evidence.tasks
+            for task in project.evidence.tasks
             if criterion.check is not UNSET
             and criterion.looks_at_reference
             and checks.examine(criterion.check, output=None, reference=task.reference).result == "error"
         ]
         if lacking:
-            places = [dossier.evidence.where(trajectory) for trajectory in lacking[0].trajectories]
+            places = [project.evidence.where(trajectory) for trajectory in lacking[0].trajectories]
             yield (
-                f"{len(lacking)} of {len(dossier.evidence.tasks)} tasks lack the reference that criterion "
+                f"{len(lacking)} of {len(project.evidence.tasks)} tasks lack the reference that criterion "
                 f"'{criterion.id}' looks for, first in {places[0]}: each counts as an error of the verifier"
             )
 
 
-def _on_rubric(dossier: Dossier) -> Iterator[str]:
-    rubric = dossier.rubric
+def _on_rubric(project: Project) -> Iterator[str]:
+    rubric = project.rubric
     if not any(criterion.looks_at_reference for criterion in rubric.criteria):
         yield from _without_reference(rubric)
     if rubric.judge is not None and not rubric.judged:
@@ -162,25 +162,25 @@ def _without_reference(rubric: Rubric) -> Iterator[str]:
         yield "no criterion looks at a reference: the rubric checks only form, and form is easily won"
 
 
-def _on_merging(dossier: Dossier) -> Iterator[str]:
-    policy = dossier.policy
-    if dossier.digests.policy is None:
+def _on_merging(project: Project) -> Iterator[str]:
+    policy = project.policy
+    if project.digests.policy is None:
         yield "not found: every change goes to review, and can be approved by nobody: declare reviewers there"
     elif not policy.who:
         yield "a change that goes to review can be approved by nobody: name reviewers or teams"
-    if policy.merge == "auto" and policy.auto_merge_if.calibrated and dossier.rubric.uncalibrated:
-        which = ", ".join(dossier.rubric.uncalibrated)
+    if policy.merge == "auto" and policy.auto_merge_if.calibrated and project.rubric.uncalibrated:
+        which = ", ".join(project.rubric.uncalibrated)
         yield f"nothing will merge automatically: criteria that are not calibrated decide ({which})"
 
 
-def _on_gain(dossier: Dossier, earlier: Sequence[Look]) -> Iterator[str]:
-    policy, groups = dossier.policy, len(dossier.held_out_groups)
+def _on_gain(project: Project, earlier: Sequence[Look]) -> Iterator[str]:
+    policy, groups = project.policy, len(project.held_out_groups)
     asked = policy.proof.margin
     if policy.merge == "auto":
         asked = max(asked, policy.auto_merge_if.gain_at_least)
-    may = next_look(dossier, earlier)
+    may = next_look(project, earlier)
     # of a runbook that fails everywhere: where it cannot be proved there, it can nowhere
-    if not obstacles(dossier, earlier) and provable_gain(groups, may.spend, base=0, margin=asked) is None:
+    if not obstacles(project, earlier) and provable_gain(groups, may.spend, base=0, margin=asked) is None:
         yield (
             f"{groups} held-out groups cannot prove a gain of {asked:g} (as look {may.look}), which is what"
             " the policy asks for: hold out more tasks, or ask for less"

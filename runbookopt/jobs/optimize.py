@@ -14,13 +14,13 @@ from runbookopt.documents.digest import canonical
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.documents.usage import Spent
-from runbookopt.engine.calls import world
+from runbookopt.engine.calls import caller_of
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal, Run
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.prepare import Job, Ready, local_folder, prepare
+from runbookopt.jobs.prepare import Job, Prepared, local_folder, prepare
 from runbookopt.jobs.rollouts import of_both, outputs_of
 from runbookopt.landing.bundle import (
     AgentUsed,
@@ -48,7 +48,7 @@ from runbookopt.proof.allowance import (
 )
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, compare, worth_a_look
 from runbookopt.search.asks import Rollout
-from runbookopt.search.loop import Found, search
+from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.pool import Member, lineage, places
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
@@ -99,11 +99,11 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     return result
 
 
-def _driver(ready: Ready, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
-    job, dossier, settings = ready.job, ready.dossier, ready.job.settings
+def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
+    job, project, settings = ready.job, ready.project, ready.job.settings
     minutes = settings.budget.minutes
     return Driver(
-        world(dossier.rubric, dossier.evidence.tasks, job.agent, job.reflector, ready.judge),
+        caller_of(project.rubric, project.evidence.tasks, job.agent, job.reflector, ready.judge),
         run,
         rollouts=settings.budget.rollouts,
         reserved=ready.reserved,
@@ -133,8 +133,8 @@ class _Conclusion(Struct, frozen=True):
     """From what the search found to what the run says of it."""
 
     repository: Repository
-    ready: Ready
-    found: Found
+    ready: Prepared
+    found: SearchResult
     driver: Driver
     run: str
 
@@ -165,7 +165,7 @@ class _Conclusion(Struct, frozen=True):
         return self.found.pool[self.found.chosen]
 
     def _why_not_look(self) -> str | None:
-        p, groups = self._validation().p, len(self.ready.dossier.held_out_groups)
+        p, groups = self._validation().p, len(self.ready.project.held_out_groups)
         if self.found.chosen == 0:
             return "no candidate was better than today's runbook on validation"
         if p > WORTH_A_LOOK:
@@ -180,7 +180,7 @@ class _Conclusion(Struct, frozen=True):
     def _validation(self) -> ValidationSummary:
         by_group: dict[str, list[float]] = {}
         for task, before in self.seed.validation.items():
-            group = group_of(self.ready.dossier.evidence.task(task))
+            group = group_of(self.ready.project.evidence.task(task))
             by_group.setdefault(group, []).append(self.winner.validation[task].score - before.score)
         differences = [sum(gains) / len(gains) for gains in by_group.values()]
         return ValidationSummary(
@@ -207,7 +207,7 @@ class _Conclusion(Struct, frozen=True):
                 f"the search ended: {self._why_ended()}",
                 *notes,
             ),
-            warnings=self.ready.dossier.warnings,
+            warnings=self.ready.project.warnings,
         )
 
     def _why_ended(self) -> str:
@@ -217,21 +217,21 @@ class _Conclusion(Struct, frozen=True):
     # The look -------------------------------------------------------------------------------------------
 
     def _look(self) -> Look:
-        dossier = self.ready.dossier
+        project = self.ready.project
         asked = {
-            "seed": dossier.runbook.digest,
+            "seed": project.runbook.digest,
             "candidate": self.winner.candidate.digest,
-            "rubric": dossier.digests.rubric,
+            "rubric": project.digests.rubric,
             "agent": self.ready.job.agent.key,
         }
-        groups = group_digests(dossier.held_out_groups)
+        groups = group_digests(project.held_out_groups)
         return Look(
-            key=look_key(dossier.name, **asked, groups=groups),
-            runbook=dossier.name,
+            key=look_key(project.name, **asked, groups=groups),
+            runbook=project.name,
             **asked,
             groups=groups,
             tasks={task.id: reference_digest(task) for task in self.ready.held_out},
-            searched=(*dossier.split.train, *dossier.split.validation),
+            searched=(*project.split.train, *project.split.validation),
             at=self.ready.job.at,
         )
 
@@ -258,8 +258,8 @@ class _Conclusion(Struct, frozen=True):
         ready.ledger.register(look)
         may = self._allowance(look)
         outputs = self._outputs(look)
-        judged = pairs(outputs, {task.id: task for task in ready.held_out}, ready.dossier.rubric)
-        compared = compare(judged, ready.dossier.policy.proof, spend=may.spend, next_spend=may.next_spend)
+        judged = pairs(outputs, {task.id: task for task in ready.held_out}, ready.project.rubric)
+        compared = compare(judged, ready.project.policy.proof, spend=may.spend, next_spend=may.next_spend)
         bundle = seal(self._bundle(look, outputs, compared))
         write_bundle(bundle, local_folder(self.repository.root))
         if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
@@ -268,7 +268,7 @@ class _Conclusion(Struct, frozen=True):
 
     def _allowance(self, look: Look) -> Allowance:
         earlier = looks_before(self.ready.ledger.looks(look.runbook), look.key)
-        return allowance(earlier, look.groups, look.tasks, self.ready.dossier.policy.proof.allowance)
+        return allowance(earlier, look.groups, look.tasks, self.ready.project.policy.proof.allowance)
 
     def _wanted(self, look: Look) -> list[Rollout]:
         """Give the proof's rollouts: both sides on each held-out task, fresh unless repeats are alike."""
@@ -278,26 +278,26 @@ class _Conclusion(Struct, frozen=True):
 
     def _outputs(self, look: Look) -> tuple[HeldOutOutputs, ...]:
         ready, attempts = self.ready, self.driver.rollouts(self._wanted(look))
-        return outputs_of(ready.dossier.rubric, ready.held_out, attempts, ready.repeats)
+        return outputs_of(ready.project.rubric, ready.held_out, attempts, ready.repeats)
 
     # What is handed over --------------------------------------------------------------------------------
 
     def _bundle(self, look: Look, outputs: tuple[HeldOutOutputs, ...], compared: Comparison) -> Bundle:
-        ready, dossier, job = self.ready, self.ready.dossier, self.ready.job
+        ready, project, job = self.ready, self.ready.project, self.ready.job
         offline = "offline" in {job.agent.name, job.reflector.name}
         return Bundle(
             run=self.run,
             version=__version__,
-            runbook=dossier.name,
-            path=dossier.path,
+            runbook=project.name,
+            path=project.path,
             base=ready.base,
             patch=self._patch(),
             candidate=self.winner.candidate.text,
             digests=Digests(
-                runbook=dossier.digests.runbook,
+                runbook=project.digests.runbook,
                 candidate=self.winner.candidate.digest,
-                rubric=dossier.digests.rubric,
-                policy=dossier.digests.policy,
+                rubric=project.digests.rubric,
+                policy=project.digests.policy,
                 held_out=held_out_digest(ready.held_out),
             ),
             agent=AgentUsed(job.agent.name, job.agent.key, job.agent.deterministic),
@@ -320,13 +320,13 @@ class _Conclusion(Struct, frozen=True):
 
     def _models(self) -> tuple[str, ...]:
         """Give the models that were called, by role."""
-        judge = self.ready.dossier.rubric.judge
+        judge = self.ready.project.rubric.judge
         asked = dict(self.ready.job.models) | ({"judge": judge.model} if self.ready.judge and judge else {})
         return tuple(f"{role}: {model}" for role, model in asked.items())
 
     def _patch(self) -> str:
         text = runbooks.bump_version(self.winner.candidate.text)
-        return self.repository.patch(self.ready.base, self.ready.dossier.path, text)
+        return self.repository.patch(self.ready.base, self.ready.project.path, text)
 
     def _winners_line(self) -> tuple[Member, ...]:
         """Give the members that the winner was made through, oldest first."""

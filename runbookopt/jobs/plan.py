@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from runbookopt.jobs.feasibility import next_look, provable
 from runbookopt.jobs.forecast import Earlier, KnownCalls, Planned, expected
-from runbookopt.jobs.prepare import Ready
+from runbookopt.jobs.prepare import Prepared
 from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
 from runbookopt.search.problem import Problem
 
@@ -81,7 +81,7 @@ class Plan(Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def plan(ready: Ready, earlier: Earlier) -> Plan:
+def plan(ready: Prepared, earlier: Earlier) -> Plan:
     """Say what a run may use at most, and what that is likely to come to as `earlier` calls did.
 
     What it charges (`spent.rollouts` and `spent.cached`) is never more, since the driver begins no ask that
@@ -126,7 +126,7 @@ def plan(ready: Ready, earlier: Earlier) -> Plan:
     )
 
 
-def _beginning(ready: Ready) -> int:
+def _beginning(ready: Prepared) -> int:
     """Give the rollouts that every search begins with: today's runbook on validation, then on train."""
     problem = ready.problem
     return _unknown(problem, (*problem.validation, *problem.train))
@@ -136,19 +136,19 @@ def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
     return sum(task not in problem.free for task in tasks)
 
 
-def _planned(ready: Ready, search: int, proof: int, reflections: int) -> Planned:
+def _planned(ready: Prepared, search: int, proof: int, reflections: int) -> Planned:
     """Count waves as long as each candidate is the best so far: on validation, and on train to learn from."""
     problem, begins = ready.problem, _beginning(ready)
     waves = max(1, math.ceil((search - begins) / (len(problem.validation) + len(problem.train))))
     return Planned(search, proof, reflections, trying=_needed(ready), waves=waves)
 
 
-def _needed(ready: Ready) -> int:
+def _needed(ready: Prepared) -> int:
     """Give the rollouts until one candidate is validated, and those kept for the proof."""
     return _beginning(ready) + len(ready.problem.validation) + ready.reserved
 
 
-def _too_few(ready: Ready) -> tuple[str, ...]:
+def _too_few(ready: Prepared) -> tuple[str, ...]:
     """Warn where no candidate can ever be better."""
     needed = _needed(ready)
     if needed <= ready.job.settings.budget.rollouts:
@@ -156,7 +156,7 @@ def _too_few(ready: Ready) -> tuple[str, ...]:
     return (f"too few rollouts to try one candidate: raise budget.rollouts well above {needed}",)
 
 
-def _too_dear(ready: Ready, usd: float | None) -> tuple[str, ...]:
+def _too_dear(ready: Prepared, usd: float | None) -> tuple[str, ...]:
     """Warn where one candidate is likely to cost more than there is."""
     budget = ready.job.settings.budget.usd
     if usd is None or budget is None or usd <= budget:
@@ -165,17 +165,17 @@ def _too_dear(ready: Ready, usd: float | None) -> tuple[str, ...]:
     return (f"{told} {usd:.2f}",)
 
 
-def _provable(ready: Ready) -> Provable:
-    dossier = ready.dossier
+def _provable(ready: Prepared) -> Provable:
+    project = ready.project
     scores = [attempt.score for attempt in ready.problem.free.values()]
     base = fmean(scores) if scores else UNKNOWN_SCORE
-    may = next_look(dossier, ready.looks)
+    may = next_look(project, ready.looks)
     return Provable(
-        gain=provable(dossier, ready.looks, base=base),
+        gain=provable(project, ready.looks, base=base),
         power=POWER,
         look=may.look,
         allowance=may.spend,
-        groups=len(dossier.held_out_groups),
+        groups=len(project.held_out_groups),
         base=base,
         known=len(scores),
         broken=BROKEN,

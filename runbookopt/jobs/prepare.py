@@ -14,7 +14,7 @@ from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
 from runbookopt.landing.paired_outputs import held_out_digest
-from runbookopt.project.project import Dossier, read_dossier
+from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.ledger import Ledger
 from runbookopt.search.asks import Attempt
@@ -61,7 +61,7 @@ class Job(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class Ready(Struct, frozen=True):
+class Prepared(Struct, frozen=True):
     """A job with all that it rests on.
 
     `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
@@ -73,7 +73,7 @@ class Ready(Struct, frozen=True):
 
     job: Job
     base: str
-    dossier: Dossier
+    project: Project
     judge: Judge | None
     ledger: Ledger
     looks: tuple[Look, ...]
@@ -87,7 +87,7 @@ class Ready(Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def prepare(repository: Repository, job: Job) -> Ready:
+def prepare(repository: Repository, job: Job) -> Prepared:
     """Read everything, and refuse what cannot end well.
 
     Raises RunbookoptError: a working tree that is not the base, no evidence, too few tasks to ever prove
@@ -95,24 +95,24 @@ def prepare(repository: Repository, job: Job) -> Ready:
     """
     ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
     looks = ledger.looks(job.name)
-    base, dossier, notes = _read(repository, job, burnt(looks))
-    held_out = tuple(dossier.evidence.task(task) for task in dossier.split.held_out)
-    _must_be_provable(job, dossier, looks)
-    judge = job.hire(dossier.rubric)
+    base, project, notes = _read(repository, job, burnt(looks))
+    held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
+    _must_be_provable(job, project, looks)
+    judge = job.hire(project.rubric)
     reflections = _reflections(job.settings)
-    problem = _problem(job, dossier, _stored(dossier, job.agent), reflections)
-    repeats = 1 if job.agent.deterministic else dossier.policy.proof.repeats
+    problem = _problem(job, project, _stored(project, job.agent), reflections)
+    repeats = 1 if job.agent.deterministic else project.policy.proof.repeats
     reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
     _must_afford(job, problem, reserved)
-    terms = _terms(job, dossier, problem) | {"reflections": reflections}
+    terms = _terms(job, project, problem) | {"reflections": reflections}
     if judge is not None:
         terms["judge"] = judge.key
     if job.settings.budget.usd is not None:
         terms["usd"] = job.settings.budget.usd
-    return Ready(
+    return Prepared(
         job=job,
         base=base,
-        dossier=dossier,
+        project=project,
         judge=judge,
         ledger=ledger,
         looks=looks,
@@ -123,7 +123,7 @@ def prepare(repository: Repository, job: Job) -> Ready:
         reflections=reflections,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *notes, *_unjudged(dossier)),
+        notes=(*job.notes, *notes, *_unjudged(project)),
     )
 
 
@@ -146,14 +146,14 @@ def local_folder(root: Path) -> Path:
     return folder
 
 
-def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, Dossier, tuple[str, ...]]:
+def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, Project, tuple[str, ...]]:
     """Give the base, what is declared there, and what differs in the working tree and does no harm.
 
     What is proved must be what the pull request will be made against, so a proposal is made from the base:
     origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
     """
     base = repository.base() if job.propose else repository.resolve("HEAD")
-    here = read_dossier(Folder(repository.root), job.name, burnt=used)
+    here = read_project(Folder(repository.root), job.name, burnt=used)
     evidence = f"trajectories/{job.name}"
     verifier = (*here.files, *programs(here.rubric, repository.root))
     differing = repository.working_tree_differs(base, [*verifier, evidence])
@@ -166,7 +166,7 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
     declared = [path for path in differing if path in verifier]
     if declared:
         raise RunbookoptError(_not_the_base(_few(declared), base))
-    there = read_dossier(repository.revision(base), job.name, burnt=used)
+    there = read_project(repository.revision(base), job.name, burnt=used)
     if differing and _held_out(there) != _held_out(here):
         raise RunbookoptError(_not_the_base(f"held-out tasks in {_few(differing)}", base))
     notes = (
@@ -187,30 +187,30 @@ def _few(paths: Sequence[str], most: int = 3) -> str:
     return ", ".join(paths[:most]) + more
 
 
-def _held_out(dossier: Dossier) -> str:
-    return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
+def _held_out(project: Project) -> str:
+    return held_out_digest([project.evidence.task(task) for task in project.split.held_out])
 
 
-def _must_be_provable(job: Job, dossier: Dossier, looks: tuple[Look, ...]) -> None:
+def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...]) -> None:
     """Refuse what no search could make good: everything paid for it would be paid for nothing."""
-    split, shares = dossier.split, dossier.policy.proof.split
+    split, shares = project.split, project.policy.proof.split
     if not split.train or not split.validation:
         share = shares.validation if split.train else shares.train
         raise RunbookoptError(
-            f"trajectories/{dossier.name}: {len(split.train)} train and {len(split.validation)} validation"
-            f" tasks: both are needed to search; {more_tasks(dossier, 1, share)}"
+            f"trajectories/{project.name}: {len(split.train)} train and {len(split.validation)} validation"
+            f" tasks: both are needed to search; {more_tasks(project, 1, share)}"
         )
-    against = obstacles(dossier, looks) if job.look else ()
+    against = obstacles(project, looks) if job.look else ()
     if against:
         raise RunbookoptError(
-            f"{dossier.name}: {'; '.join(against)}; or use --dry-run to search without a proof"
+            f"{project.name}: {'; '.join(against)}; or use --dry-run to search without a proof"
         )
 
 
-def _unjudged(dossier: Dossier) -> tuple[str, ...]:
+def _unjudged(project: Project) -> tuple[str, ...]:
     """Say which tasks teach and select nothing: the verifier fails on them whatever the output is."""
-    found = {"train": dossier.split.train, "validation": dossier.split.validation}
-    told = {part: unjudged(dossier, tasks) for part, tasks in found.items()}
+    found = {"train": project.split.train, "validation": project.split.validation}
+    told = {part: unjudged(project, tasks) for part, tasks in found.items()}
     return tuple(f"{part} tasks that the rubric cannot judge are {why}" for part, why in told.items() if why)
 
 
@@ -239,23 +239,23 @@ def _reflections(settings: Settings) -> int:
     return budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
 
 
-def _stored(dossier: Dossier, agent: Agent) -> dict[str, Attempt]:
+def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
     """Give what today's runbook and agent put out, by task, judged by today's rubric.
 
     Where a judge decides, only outputs that it has judged count: those of others are rolled out again.
     """
     found: dict[str, Attempt] = {}
-    for stored in dossier.evidence.trajectories:
+    for stored in project.evidence.trajectories:
         key = stored.agent.key if stored.agent else None
-        if stored.output is None or key != agent.key or stored.runbook_digest != dossier.runbook.digest:
+        if stored.output is None or key != agent.key or stored.runbook_digest != project.runbook.digest:
             continue
-        task = dossier.evidence.task_of(stored)
-        verdicts = stored_findings(dossier.rubric, stored)
-        if len(verdicts) < len(dossier.rubric.judged):
+        task = project.evidence.task_of(stored)
+        verdicts = stored_findings(project.rubric, stored)
+        if len(verdicts) < len(project.rubric.judged):
             continue
         left = Left(steps=stored.steps or None)
         judged = assess(
-            dossier.rubric, output=stored.output, reference=task.reference, left=left, verdicts=verdicts
+            project.rubric, output=stored.output, reference=task.reference, left=left, verdicts=verdicts
         )
         attempt = Attempt(
             stored.id,
@@ -270,7 +270,7 @@ def _stored(dossier: Dossier, agent: Agent) -> dict[str, Attempt]:
     return found
 
 
-def _problem(job: Job, dossier: Dossier, known: Mapping[str, Attempt], reflections: int) -> Problem:
+def _problem(job: Job, project: Project, known: Mapping[str, Attempt], reflections: int) -> Problem:
     """State the search's problem.
 
     A random agent's stored attempts are free on train alone: on validation they may be a selection of
@@ -278,22 +278,22 @@ def _problem(job: Job, dossier: Dossier, known: Mapping[str, Attempt], reflectio
     agent scores is no luck of one attempt, so that the best may be returned in any case. A round asks for at
     most two thirds of all reflections, so that a run which they end has used a third of them.
     """
-    split, settings = dossier.split, job.settings
+    split, settings = project.split, job.settings
     free = (*split.train, *split.validation) if job.agent.deterministic else split.train
     modes = {
-        dossier.evidence.trajectory(label.trajectory).id: label.failure_mode
-        for label in dossier.evidence.labels
+        project.evidence.trajectory(label.trajectory).id: label.failure_mode
+        for label in project.evidence.labels
         if label.failure_mode
     }
     by_task = {
         task: modes[trajectory]
         for task in split.train
-        for trajectory in dossier.evidence.task(task).trajectories
+        for trajectory in project.evidence.task(task).trajectories
         if trajectory in modes
     }
     return Problem(
-        seed=dossier.runbook,
-        train={task: dossier.evidence.task(task).input for task in split.train},
+        seed=project.runbook,
+        train={task: project.evidence.task(task).input for task in split.train},
         validation=split.validation,
         free={task: known[task] for task in free if task in known},
         modes=by_task,
@@ -309,19 +309,19 @@ def _problem(job: Job, dossier: Dossier, known: Mapping[str, Attempt], reflectio
     )
 
 
-def _terms(job: Job, dossier: Dossier, problem: Problem) -> dict[str, object]:
+def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
     """Give what decides the path of a run; width and time do not."""
     return {
         "runbook": job.name,
         "version": VERSION,
-        "seed": dossier.runbook.digest,
-        "rubric": dossier.digests.rubric,
+        "seed": project.runbook.digest,
+        "rubric": project.digests.rubric,
         "train": digest_of([problem.train, problem.modes]),
         "validation": digest_of(problem.validation),
         "free": digest_of(problem.free),
-        "held_out": _held_out(dossier),
-        "locked": dossier.policy.locked,
-        "proof": dossier.policy.proof,
+        "held_out": _held_out(project),
+        "locked": project.policy.locked,
+        "proof": project.policy.proof,
         "options": problem.options,
         "rollouts": job.settings.budget.rollouts,
         "agent": job.agent.key,

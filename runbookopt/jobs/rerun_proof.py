@@ -9,7 +9,7 @@ from runbookopt.documents.usage import Spent
 from runbookopt.engine.driver import Progress
 from runbookopt.evidence.trajectory import Task
 from runbookopt.jobs.prepare import Job
-from runbookopt.jobs.rollouts import Rollouts, TooDear, of_both, outputs_of
+from runbookopt.jobs.rollouts import BudgetExceeded, Rollouts, of_both, outputs_of
 from runbookopt.landing.merge import Derived
 from runbookopt.landing.paired_outputs import pairs
 from runbookopt.landing.rederive import Proof
@@ -42,10 +42,10 @@ def rerun_proof(
     told = _why_not(derived, job)
     if derived.proof is None or told is not None:
         return Reason(AGAIN, None, f"the proof was not run again: {told or 'there is none'}")
-    judge = job.hire(derived.checked.dossier.rubric)
+    judge = job.hire(derived.checked.project.rubric)
     try:
         found = _Rerun(case, derived, derived.proof, job, judge).found(f"verify-{case.head[:12]}", progress)
-    except TooDear as error:
+    except BudgetExceeded as error:
         return Reason(AGAIN, None, f"the proof was not run again: {error}")
     return Reason(AGAIN, found.compared.answer == "accepted", _told(found, job))
 
@@ -63,7 +63,7 @@ def _why_not(derived: Derived, job: Job) -> str | None:
             f"it was made with another agent ({checked.bundle.agent.kind}) or other settings of it than those"
             f" here ({job.agent.name}), which are the default branch's runbookopt.yaml and the environment's"
         )
-    there = {task.id for task in checked.dossier.evidence.tasks}
+    there = {task.id for task in checked.project.evidence.tasks}
     gone = sum(pair.task not in there for pair in (derived.proof.pairs if derived.proof else ()))
     return f"{gone} of the tasks that were looked at are gone" if gone else None
 
@@ -77,17 +77,17 @@ class _Rerun(Struct, frozen=True):
 
     def found(self, label: str, progress: Callable[[Progress], None] | None) -> _Found:
         """Roll out both sides, judge, and compare; `label` begins the names of the attempts."""
-        checked, dossier = self.derived.checked, self.derived.checked.dossier
-        tasks = [dossier.evidence.task(pair.task) for pair in self.proof.pairs]
-        repeats = 1 if self.job.agent.deterministic else dossier.policy.proof.repeats
+        checked, project = self.derived.checked, self.derived.checked.project
+        tasks = [project.evidence.task(pair.task) for pair in self.proof.pairs]
+        repeats = 1 if self.job.agent.deterministic else project.policy.proof.repeats
         names = [f"{label}/{number}" for number in range(repeats)]
-        sides = (Candidate(dossier.runbook.text), Candidate(checked.bundle.candidate))
-        rollouts = Rollouts(self.case.repository, self.job, dossier, self.judge, progress)
+        sides = (Candidate(project.runbook.text), Candidate(checked.bundle.candidate))
+        rollouts = Rollouts(self.case.repository, self.job, project, self.judge, progress)
         answered = rollouts.answered(of_both(tasks, sides, names), self._terms(tasks, names))
-        outputs = outputs_of(dossier.rubric, tasks, answered.attempts, repeats)
-        judged = pairs(outputs, {task.id: task for task in tasks}, dossier.rubric)
+        outputs = outputs_of(project.rubric, tasks, answered.attempts, repeats)
+        judged = pairs(outputs, {task.id: task for task in tasks}, project.rubric)
         may = self.proof.allowance
-        compared = compare(judged, dossier.policy.proof, spend=may.spend, next_spend=may.next_spend)
+        compared = compare(judged, project.policy.proof, spend=may.spend, next_spend=may.next_spend)
         return _Found(compared, answered.spent)
 
     def _terms(self, tasks: Sequence[Task], names: Sequence[str]) -> dict[str, object]:
@@ -95,7 +95,7 @@ class _Rerun(Struct, frozen=True):
         return {
             "rerun": VERSION,
             "bundle": checked.bundle.digest,
-            "rubric": checked.dossier.digests.rubric,
+            "rubric": checked.project.digests.rubric,
             "tasks": [(task.id, reference_digest(task)) for task in tasks],
             "repeats": list(names),
             "agent": self.job.agent.key,

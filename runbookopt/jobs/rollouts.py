@@ -7,7 +7,7 @@ from msgspec import Struct
 from runbookopt.agents.protocol import Judge
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent
-from runbookopt.engine.calls import world
+from runbookopt.engine.calls import caller_of
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal, Run
 from runbookopt.errors import RunbookoptError
@@ -16,12 +16,12 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.prepare import Job, local_folder
 from runbookopt.landing.bundle import HeldOutOutputs
 from runbookopt.landing.paired_outputs import Tried, put_out
-from runbookopt.project.project import Dossier
+from runbookopt.project.project import Project
 from runbookopt.search.asks import Attempt, Candidate, Rollout
 from runbookopt.verifier.rubric import Rubric
 
 
-class TooDear(RunbookoptError):
+class BudgetExceeded(RunbookoptError):
     """The budget does not cover what is to be rolled out."""
 
 
@@ -37,23 +37,23 @@ class Rollouts(Struct, frozen=True):
 
     repository: Repository
     job: Job
-    dossier: Dossier
+    project: Project
     judge: Judge | None
     progress: Callable[[Progress], None] | None
 
     def must_afford(self, rollouts: int) -> None:
-        """Refuse more rollouts than the budget has. Raises TooDear."""
+        """Refuse more rollouts than the budget has. Raises BudgetExceeded."""
         budget = self.job.settings.budget.rollouts
         if rollouts > budget:
-            raise TooDear(
-                f"{self.dossier.name}: this takes {rollouts} rollouts, and the budget is {budget}:"
+            raise BudgetExceeded(
+                f"{self.project.name}: this takes {rollouts} rollouts, and the budget is {budget}:"
                 " raise budget.rollouts"
             )
 
     def answered(self, wanted: Sequence[Rollout], terms: Mapping[str, object]) -> Answered:
         """Roll out; `terms` name the run: the same ones go on where they were interrupted.
 
-        Raises TooDear, and what agent and judge raise; what was answered is kept.
+        Raises BudgetExceeded, and what agent and judge raise; what was answered is kept.
         """
         self.must_afford(len(wanted))
         with Journal.open(local_folder(self.repository.root) / "journal.sqlite3") as journal:
@@ -64,9 +64,9 @@ class Rollouts(Struct, frozen=True):
         return Answered(tuple(attempts), driver.spent)
 
     def _driver(self, run: Run, rollouts: int) -> Driver:
-        job, dossier = self.job, self.dossier
+        job, project = self.job, self.project
         return Driver(
-            world(dossier.rubric, dossier.evidence.tasks, job.agent, job.reflector, self.judge),
+            caller_of(project.rubric, project.evidence.tasks, job.agent, job.reflector, self.judge),
             run,
             rollouts=rollouts,
             reserved=rollouts,
@@ -81,8 +81,8 @@ class Rollouts(Struct, frozen=True):
         attempts = driver.rollouts(wanted[:first])
         if wanted[first:]:
             if not driver.affords(wanted[first:]):
-                raise TooDear(
-                    f"{self.dossier.name}: by what the first {first} of {len(wanted)} rollouts cost, all of"
+                raise BudgetExceeded(
+                    f"{self.project.name}: by what the first {first} of {len(wanted)} rollouts cost, all of"
                     f" them cost more than {self.job.settings.budget.usd:g} dollars: raise budget.usd; what"
                     " was answered is kept"
                 )

@@ -8,7 +8,7 @@ from msgspec import Struct
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Part, Task
 from runbookopt.landing.bundle import Beside
-from runbookopt.project.project import Dossier
+from runbookopt.project.project import Project
 from runbookopt.search.asks import Attempt
 from runbookopt.verifier.rubric import Rubric, assess
 
@@ -71,7 +71,7 @@ class Scorecard(Struct, frozen=True):
     failing: tuple[Failing, ...] | None
 
 
-def scorecard(dossier: Dossier, part: Part, tried: Sequence[Tried]) -> Scorecard:
+def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard:
     """Add up attempts at tasks of a part, at least one task.
 
     Held-out tasks that fail are not named: what is written after reading them could not be proved on them.
@@ -86,11 +86,11 @@ def scorecard(dossier: Dossier, part: Part, tried: Sequence[Tried]) -> Scorecard
         repeats=max(len(each.attempts) for each in tried),
         passed=sum(each.passed for each in tried),
         score=_mean(grouped, lambda attempt: attempt.score),
-        objectives={name: _mean(grouped, _objective(name)) for name in dossier.rubric.objectives},
-        criteria={criterion.id: _rate(criterion.id, attempts) for criterion in dossier.rubric.criteria},
+        objectives={name: _mean(grouped, _objective(name)) for name in project.rubric.objectives},
+        criteria={criterion.id: _rate(criterion.id, attempts) for criterion in project.rubric.criteria},
         errors=sum(attempt.errors > 0 for attempt in attempts),
         without_output=sum(attempt.output is None for attempt in attempts),
-        failing=None if part == "held-out" else _failing(dossier, tried),
+        failing=None if part == "held-out" else _failing(project, tried),
     )
 
 
@@ -130,9 +130,9 @@ def _rate(criterion: str, attempts: Sequence[Attempt]) -> Rate:
     return Rate(passed, failed, errors, passed / len(results))
 
 
-def _failing(dossier: Dossier, tried: Sequence[Tried]) -> tuple[Failing, ...]:
+def _failing(project: Project, tried: Sequence[Tried]) -> tuple[Failing, ...]:
     """Give the tasks that do not pass, worst first; of equal ones those in the order of the files."""
-    evidence = dossier.evidence
+    evidence = project.evidence
     found = [
         Failing(
             task=each.task.id,

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from runbookopt.forge.protection import OUR_CHECK, Protection
-from runbookopt.landing.requirements import Declared, Demand, Enforced, few
+from runbookopt.landing.requirements import Declared, Enforced, Requirement, few
 
 
-def unattended(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Demand]:
+def unattended(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Requirement]:
     """Give what should hold of the token and of what is merged by itself."""
     yield from _token(enforced)
     yield from _teams(declared, enforced.members)
@@ -16,10 +16,10 @@ def unattended(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Dem
     yield from _methods(declared, enforced)
 
 
-def _token(enforced: Enforced) -> Iterator[Demand]:
-    here = enforced.surroundings
+def _token(enforced: Enforced) -> Iterator[Requirement]:
+    here = enforced.switches
     who = here.who or "whoever asks"
-    yield Demand(
+    yield Requirement(
         "token pushes",
         here.may_push,
         {True: f"{who} may push", False: f"{who} may not push", None: _not_told(who, "push")}[here.may_push],
@@ -32,7 +32,7 @@ def _token(enforced: Enforced) -> Iterator[Demand]:
         False: f"{who} is no administrator",
         None: _not_told(who, "administrate"),
     }
-    yield Demand(
+    yield Requirement(
         "token is modest",
         None if admin is None else not admin,
         told[admin],
@@ -44,7 +44,7 @@ def _token(enforced: Enforced) -> Iterator[Demand]:
         False: f"workflows start for the pull requests of {who}",
         None: "in whose name pull requests are opened is not known",
     }
-    yield Demand(
+    yield Requirement(
         "checks start",
         None if here.actions is None else not here.actions,
         starts[here.actions],
@@ -57,7 +57,9 @@ def _not_told(who: str, what: str) -> str:
     return f"whether {who} may {what} is not told"
 
 
-def _teams(declared: Sequence[Declared], members: Mapping[str, Sequence[str] | None]) -> Iterator[Demand]:
+def _teams(
+    declared: Sequence[Declared], members: Mapping[str, Sequence[str] | None]
+) -> Iterator[Requirement]:
     teams = list(dict.fromkeys(team for each in declared for team in each.policy.teams))
     if not teams:
         return
@@ -65,7 +67,7 @@ def _teams(declared: Sequence[Declared], members: Mapping[str, Sequence[str] | N
     empty = [team for team in teams if members.get(team) == ()]
     told = f"the members of {few(untold)} are not shown to this token" if untold else ""
     told = told or (f"{few(empty)} has no members" if empty else f"the members of {few(teams)} are known")
-    yield Demand(
+    yield Requirement(
         "teams",
         None if untold else not empty,
         told,
@@ -74,8 +76,8 @@ def _teams(declared: Sequence[Declared], members: Mapping[str, Sequence[str] | N
     )
 
 
-def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[Demand]:
-    protection, here = enforced.protection, enforced.surroundings
+def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[Requirement]:
+    protection, here = enforced.protection, enforced.switches
     names = few([each.runbook for each in automatic])
     allowed = here.auto_merge_allowed
     told = {
@@ -83,7 +85,7 @@ def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[De
         False: f"the repository does not allow auto-merge, which the policy of {names} asks for",
         None: "whether the repository allows auto-merge is not shown to this token",
     }
-    yield Demand(
+    yield Requirement(
         "auto-merge",
         allowed,
         told[allowed],
@@ -91,7 +93,7 @@ def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[De
         "Settings > General > Pull Requests > Allow auto-merge",
     )
     if protection.approvals:
-        yield Demand(
+        yield Requirement(
             "auto-merge alone",
             False,
             f"{protection.branch} requires {protection.approvals} approval(s) of every pull request",
@@ -102,7 +104,7 @@ def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[De
     elif protection.approvals == 0:
         yield _in_review(protection, names)
     if protection.merge_queue:
-        yield Demand(
+        yield Requirement(
             "merge queue",
             False,
             f"{protection.branch} has a merge queue, in which no commit can be named beforehand",
@@ -111,7 +113,7 @@ def _by_itself(automatic: Sequence[Declared], enforced: Enforced) -> Iterator[De
         )
 
 
-def _in_review(protection: Protection, names: str) -> Demand:
+def _in_review(protection: Protection, names: str) -> Requirement:
     """Say what waits for approvals where GitHub, which asks for them of all changes or of none, does not."""
     required = protection.required()
     none = f"{protection.branch} requires no approvals, also of what the policy of {names} sends to review"
@@ -120,7 +122,7 @@ def _in_review(protection: Protection, names: str) -> Demand:
         False: none,
         None: f"{none}, and whether it requires `{OUR_CHECK}` is not known",
     }
-    return Demand(
+    return Requirement(
         "approvals in review",
         required,
         told[required],
@@ -130,8 +132,8 @@ def _in_review(protection: Protection, names: str) -> Demand:
     )
 
 
-def _methods(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Demand]:
-    by_rule, here = enforced.protection.methods, enforced.surroundings.methods
+def _methods(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Requirement]:
+    by_rule, here = enforced.protection.methods, enforced.switches.methods
     refused = [
         each
         for each in declared
@@ -139,7 +141,7 @@ def _methods(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Deman
     ]
     told = "; ".join(f"{each.runbook} is merged by {each.policy.method}" for each in refused[:3])
     unknown = here is None
-    yield Demand(
+    yield Requirement(
         "merge method",
         False if refused else None if unknown else True,
         f"{told}, which is not allowed"

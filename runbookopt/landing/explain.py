@@ -18,7 +18,7 @@ from runbookopt.landing.propose import branch_of
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import Stale, check, decided, must_be_fresh, prove, trust_in, uncalibrated_in
 from runbookopt.project.policy import Facts, Reason, decide
-from runbookopt.project.project import read_dossier
+from runbookopt.project.project import read_project
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.ledger import Ledger
 
@@ -44,15 +44,15 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     """
     ledger = _Supposing.open(repository, push=False, fetch=repository.has_origin())
     revision = repository.revision(repository.base())
-    dossier = read_dossier(revision, name, burnt=burnt(ledger.looks(name)))
+    project = read_project(revision, name, burnt=burnt(ledger.looks(name)))
     pulls = forge.pull_requests(branch_of(name))
     is_open = next((pull for pull in pulls if pull.state == "open"), None)
     if is_open is not None:
         return explain_pull_request(repository, forge, is_open.number)
-    facts = Facts(None, uncalibrated=uncalibrated_in(dossier.rubric), trust=trust_in(dossier))
-    known = (each for each in decide(dossier.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
+    facts = Facts(None, uncalibrated=uncalibrated_in(project.rubric), trust=trust_in(project))
+    known = (each for each in decide(project.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
     untold = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
-    reasons = (*known, untold, *limited(dossier.policy.limits, pulls, now))
+    reasons = (*known, untold, *limited(project.policy.limits, pulls, now))
     return Explained(f"{name}, of which no change is proposed", "none", reasons)
 
 
@@ -69,7 +69,7 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     violations = [Reason("guard", False, told) for told in checked.change.guard.violations]
     pulls = forge.pull_requests(branch_of(bundle.runbook))
     is_open = any(pull.state == "open" for pull in pulls)
-    room = () if is_open else limited(checked.dossier.policy.limits, pulls, now)
+    room = () if is_open else limited(checked.project.policy.limits, pulls, now)
     merge: Literal["auto", "review", "none"] = "none" if violations else decision.merge
     reasons = (*violations, *decision.reasons, *room, *_protected(forge, repository, merge))
     return Explained(about, merge, reasons)
@@ -89,7 +89,7 @@ def explain_pull_request(repository: Repository, forge: Forge, number: int) -> E
 
 def _protected(forge: Forge, repository: Repository, merge: str) -> tuple[Reason, ...]:
     """Say whether the forge would hold what merges by itself back until it may."""
-    if merge != "auto" or not forge.surroundings().enforces:
+    if merge != "auto" or not forge.switches().enforces:
         return ()
     protection = forge.protection(repository.origin.default_branch())
     unknown = None if protection.unread else False

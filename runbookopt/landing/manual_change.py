@@ -20,7 +20,7 @@ from runbookopt.landing.requirements import few
 from runbookopt.landing.trial_merge import Case, Effect, Touched, content
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
 from runbookopt.project.policy import Decision, Policy, Reason, read_policy
-from runbookopt.project.project import ROOT, read_dossier, runbook_file, runbook_names
+from runbookopt.project.project import ROOT, read_project, runbook_file, runbook_names
 
 TOGETHER = 2
 """Who must agree where a runbook and what judges it are changed together."""
@@ -57,7 +57,7 @@ def _problems(revision: Revision, name: str) -> tuple[Problem, ...]:
     if name not in runbook_names(revision):
         return ()
     try:
-        read_dossier(revision, name)
+        read_project(revision, name)
     except MalformedFile as error:
         return tuple(error.problems)
     except RunbookoptError as error:

@@ -122,7 +122,7 @@ def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Deri
 
 def allowed(forge: Forge, derived: Derived, pull: PullRequest) -> Permission:
     """Say whether the policy lets a derived change be merged, by what people did with its pull request."""
-    policy = derived.checked.dossier.policy
+    policy = derived.checked.project.policy
     members = {team: forge.members(team) for team in policy.teams}
     return _with_advice(may_merge(policy, derived.decision, reviews_of(pull, members)), derived.checked)
 
@@ -216,8 +216,8 @@ def _asking_people(decision: Decision, edited: str | None, moved: tuple[str, ...
 
 def _with_advice(permission: Permission, checked: Checked) -> Permission:
     """Say what to do next where nobody could approve."""
-    name, policy = checked.bundle.runbook, checked.dossier.files[2]
-    if permission.granted or checked.dossier.policy.who:
+    name, policy = checked.bundle.runbook, checked.project.files[2]
+    if permission.granted or checked.project.policy.who:
         return permission
     told = f"declare reviewers in {policy} on the default branch, then run optimize-runbook {name} again"
     return Permission(False, (*permission.reasons, Reason("reviewers", False, told)))
@@ -225,7 +225,7 @@ def _with_advice(permission: Permission, checked: Checked) -> Permission:
 
 def _violations(repository: Repository, head: Head, checked: Checked, tip: str) -> tuple[str, ...]:
     """Guard what is on the branch, since it is not what the bundle holds."""
-    path, before = checked.dossier.path, checked.change.before
+    path, before = checked.project.path, checked.change.before
     since = repository.merge_base(tip, head.commit) or tip
     changes = repository.diff(since, head.commit)
     text = (file_at(repository, head.commit, path) or b"").decode(errors="replace")

@@ -10,16 +10,16 @@ from runbookopt.documents.runbook import bump_version
 from runbookopt.documents.schema_errors import plain
 from runbookopt.landing.bundle import Bundle
 from runbookopt.landing.paired_outputs import group_digest, held_out_digest
-from runbookopt.project.project import Dossier
+from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison, Pair, Terms, compare
 
 
-def other_digests(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
+def other_digests(bundle: Bundle, project: Project) -> Iterator[str]:
     """Hold the stated digests against those of the files at the base."""
-    stated, found = bundle.digests, dossier.digests
+    stated, found = bundle.digests, project.digests
     for what, says, is_ in (
-        ("the runbook's file", bundle.path, dossier.path),
+        ("the runbook's file", bundle.path, project.path),
         ("the runbook", stated.runbook, found.runbook),
         ("the rubric", stated.rubric, found.rubric),
         ("the policy", stated.policy, found.policy),
@@ -53,26 +53,26 @@ def other_look(bundle: Bundle, look: Look | None) -> Iterator[str]:
         yield "the look is at another runbook, candidate, rubric, agent or held-out tasks than it states"
 
 
-def other_question(bundle: Bundle, dossier: Dossier, look: Look) -> Iterator[str]:
+def other_question(bundle: Bundle, project: Project, look: Look) -> Iterator[str]:
     """Hold the look of a record against what the bundle that rests on it would ask."""
-    for what, digest_ in question(bundle, dossier).items():
+    for what, digest_ in question(bundle, project).items():
         if getattr(look, what) != digest_:
             yield f"the record that the bundle rests on is of another {what}"
 
 
-def other_outputs(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
+def other_outputs(bundle: Bundle, project: Project) -> Iterator[str]:
     """Hold the tasks, groups, repeats and judged criteria of the outputs against those of git."""
     if bundle.look is None:
         return
-    if bundle.digests.held_out != _held_out(dossier):
-        yield f"the held-out set is {_held_out(dossier)}, not {bundle.digests.held_out}"
-    repeats = 1 if bundle.agent.deterministic else dossier.policy.proof.repeats
-    held_out = {task: group_digest(dossier.evidence.task(task)) for task in dossier.split.held_out}
+    if bundle.digests.held_out != _held_out(project):
+        yield f"the held-out set is {_held_out(project)}, not {bundle.digests.held_out}"
+    repeats = 1 if bundle.agent.deterministic else project.policy.proof.repeats
+    held_out = {task: group_digest(project.evidence.task(task)) for task in project.split.held_out}
     if sorted((found.task, found.group) for found in bundle.outputs) != sorted(held_out.items()):
         yield "the outputs are not those of each held-out task, once"
     if any(len(found.before) != repeats or len(found.after) != repeats for found in bundle.outputs):
         yield f"the outputs are not of {repeats} repeat(s) each"
-    yield from _other_judged(bundle, dossier)
+    yield from _other_judged(bundle, project)
 
 
 def other_scores(bundle: Bundle, pairs: Sequence[Pair], terms: Terms) -> Iterator[str]:
@@ -89,12 +89,12 @@ def other_scores(bundle: Bundle, pairs: Sequence[Pair], terms: Terms) -> Iterato
             yield f"{what} is {is_:.6g} by the outputs, not {says:.6g}"
 
 
-def question(bundle: Bundle, dossier: Dossier) -> dict[str, str]:
+def question(bundle: Bundle, project: Project) -> dict[str, str]:
     """Give what the held-out tasks are asked: whether this candidate is better than that seed."""
     return {
-        "seed": dossier.digests.runbook,
+        "seed": project.digests.runbook,
         "candidate": digest(bundle.candidate.encode()),
-        "rubric": dossier.digests.rubric,
+        "rubric": project.digests.rubric,
         "agent": bundle.agent.key,
     }
 
@@ -104,13 +104,13 @@ def asked(look: Look) -> Look:
     return replace(look, bundle=None, answer=None, at="", searched=tuple(sorted(look.searched)))
 
 
-def _held_out(dossier: Dossier) -> str:
-    return held_out_digest([dossier.evidence.task(task) for task in dossier.split.held_out])
+def _held_out(project: Project) -> str:
+    return held_out_digest([project.evidence.task(task) for task in project.split.held_out])
 
 
-def _other_judged(bundle: Bundle, dossier: Dossier) -> Iterator[str]:
+def _other_judged(bundle: Bundle, project: Project) -> Iterator[str]:
     """Say which verdicts are stated on criteria that are judged anew here, by a check or by nobody."""
-    judged = {criterion.id for criterion in dossier.rubric.judged}
+    judged = {criterion.id for criterion in project.rubric.judged}
     stated = {
         criterion
         for found in bundle.outputs

@@ -34,7 +34,7 @@ from runbookopt.landing.rederive import (
 )
 from runbookopt.landing.report import Findings, commit_message, read_trailers, render, title
 from runbookopt.project.policy import Decision, Limits, Reason
-from runbookopt.project.project import declared_policy, read_dossier
+from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.ledger import Ledger
@@ -208,7 +208,7 @@ class _Publication(Struct, frozen=True):
         for pull in pulls:
             if edited and pull.state == "open" and pull.auto_merge:
                 self.forge.hold(pull.number)  # it was to merge by itself as it was before the edit
-        full = _no_room(self.checked.dossier.policy.limits, pulls, self.now) if self.now else None
+        full = _no_room(self.checked.project.policy.limits, pulls, self.now) if self.now else None
         return self._closed_before(pulls) or edited or full
 
     def _proposed(self, pull: PullRequest | None, *notes: str) -> Proposed:
@@ -227,7 +227,7 @@ class _Publication(Struct, frozen=True):
 
     def _closed_before(self, pulls: Sequence[PullRequest]) -> str | None:
         """Whether a closed one had this text: as we proposed it, or as a person left it."""
-        text, path = self.checked.change.text.encode(), self.checked.dossier.path
+        text, path = self.checked.change.text.encode(), self.checked.project.path
         for pull in pulls:
             if (
                 pull.state == "closed"
@@ -255,8 +255,8 @@ class _Publication(Struct, frozen=True):
     def _told(self, proposed: Bundle) -> bool:
         """Whether an earlier bundle knew of all that has moved since the look."""
         checked = self.checked
-        there = read_dossier(self.repository.revision(proposed.base), proposed.runbook)
-        return moved_since_its_look(checked, there) == moved_since_its_look(checked, checked.dossier)
+        there = read_project(self.repository.revision(proposed.base), proposed.runbook)
+        return moved_since_its_look(checked, there) == moved_since_its_look(checked, checked.project)
 
     def _draft(self, branch: str, there: str | None) -> Draft:
         checked, proof, decision = self.checked, self.proof, self.proposed.decision
@@ -272,13 +272,13 @@ class _Publication(Struct, frozen=True):
             pairs=proof.pairs,
             decision=decision,
             guard=change.guard,
-            rubric=checked.dossier.rubric,
+            rubric=checked.project.rubric,
             names={
-                task.id: task.trajectories[0] for task in checked.dossier.evidence.tasks if task.trajectories
+                task.id: task.trajectories[0] for task in checked.project.evidence.tasks if task.trajectories
             },
             notes=self.proposed.notes,
         )
-        message, policy = commit_message(bundle, proof.comparison), checked.dossier.policy
+        message, policy = commit_message(bundle, proof.comparison), checked.project.policy
         by_itself, nobody = decision.merge == "auto", ()
         _, _, text = message.partition("\n")
         return Draft(

@@ -5,18 +5,18 @@ GitHub's words for its settings are those of its pages in 2026.
 
 from collections.abc import Iterator, Sequence
 
-from runbookopt.forge.protection import OUR_CHECK, Protection, Surroundings
+from runbookopt.forge.protection import OUR_CHECK, Protection, RepositorySwitches
 from runbookopt.landing.audit_automation import unattended
-from runbookopt.landing.requirements import Declared, Demand, Enforced, few
+from runbookopt.landing.requirements import Declared, Enforced, Requirement, few
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
 
 WORKFLOWS = ".github/workflows/verify-runbooks.yml"
 """The workflow of our check: who may change it unseen can have it say anything."""
 
 
-def demands(declared: Sequence[Declared], enforced: Enforced) -> tuple[Demand, ...]:
+def requirements(declared: Sequence[Declared], enforced: Enforced) -> tuple[Requirement, ...]:
     """Give everything that should hold, in the order in which to set it up."""
-    if not enforced.surroundings.enforces:
+    if not enforced.switches.enforces:
         return (*_declared(declared), _nothing_enforced(enforced.protection), *_squashed(declared))
     return (
         *_declared(declared),
@@ -28,10 +28,10 @@ def demands(declared: Sequence[Declared], enforced: Enforced) -> tuple[Demand, .
     )
 
 
-def _declared(declared: Sequence[Declared]) -> Iterator[Demand]:
+def _declared(declared: Sequence[Declared]) -> Iterator[Requirement]:
     none = [each.runbook for each in declared if not each.policy.declared]
     told = f"no policy is declared for {few(none)}" if none else "every runbook has a policy"
-    yield Demand(
+    yield Requirement(
         "policies",
         not none,
         told,
@@ -40,8 +40,8 @@ def _declared(declared: Sequence[Declared]) -> Iterator[Demand]:
     )
 
 
-def _nothing_enforced(protection: Protection) -> Demand:
-    return Demand(
+def _nothing_enforced(protection: Protection) -> Requirement:
+    return Requirement(
         "protections",
         None,
         _unread(protection),
@@ -51,15 +51,15 @@ def _nothing_enforced(protection: Protection) -> Demand:
     )
 
 
-def _squashed(declared: Sequence[Declared]) -> Iterator[Demand]:
+def _squashed(declared: Sequence[Declared]) -> Iterator[Requirement]:
     others = [each.runbook for each in declared if each.policy.method != "squash"]
     told = f"{few(others)}: `runbookopt pulls merge` squashes, whatever `method` says"
     setting = "set `method: squash` in policy.yaml, or use a forge that merges otherwise"
     if others:
-        yield Demand("merge method", False, told, "the history is other than the policy says", setting)
+        yield Requirement("merge method", False, told, "the history is other than the policy says", setting)
 
 
-def _checks(protection: Protection) -> Iterator[Demand]:
+def _checks(protection: Protection) -> Iterator[Requirement]:
     branch, ours = protection.branch, [check for check in protection.checks if check.name == OUR_CHECK]
     required = protection.required()
     found = {
@@ -68,7 +68,7 @@ def _checks(protection: Protection) -> Iterator[Demand]:
         + (f", only {few([check.name for check in protection.checks])}" if protection.checks else ""),
         None: _unread(protection),
     }
-    yield Demand(
+    yield Requirement(
         "required check",
         required,
         found[required],
@@ -77,7 +77,7 @@ def _checks(protection: Protection) -> Iterator[Demand]:
     )
     if required:
         pinned = all(check.app is not None for check in ours)
-        yield Demand(
+        yield Requirement(
             "source of the check",
             pinned,
             f"`{OUR_CHECK}` must come from one app" if pinned else f"anybody may report `{OUR_CHECK}`",
@@ -86,7 +86,7 @@ def _checks(protection: Protection) -> Iterator[Demand]:
         )
 
 
-def _reviews(declared: Sequence[Declared], protection: Protection) -> Iterator[Demand]:
+def _reviews(declared: Sequence[Declared], protection: Protection) -> Iterator[Requirement]:
     branch = protection.branch
     yield _switch(
         protection,
@@ -112,7 +112,7 @@ def _reviews(declared: Sequence[Declared], protection: Protection) -> Iterator[D
     )
 
 
-def _approvals(protection: Protection, most: int) -> Demand:
+def _approvals(protection: Protection, most: int) -> Requirement:
     found = protection.approvals
     told = (
         _unread(protection)
@@ -120,7 +120,7 @@ def _approvals(protection: Protection, most: int) -> Demand:
         else f"{protection.branch} requires {found} approval(s), and a policy asks for {most}"
     )
     holds = None if found is None or (found < most and protection.unread) else found >= most
-    return Demand(
+    return Requirement(
         "approvals",
         holds,
         told,
@@ -129,7 +129,7 @@ def _approvals(protection: Protection, most: int) -> Demand:
     )
 
 
-def _owners(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Demand]:
+def _owners(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Requirement]:
     protection = enforced.protection
     asked = protection.code_owners
     yield _switch(
@@ -141,7 +141,7 @@ def _owners(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Demand
     place = next((path for path in PLACES if path in enforced.codeowners), None)
     if place is None:
         nothing = "there is no CODEOWNERS on the default branch"
-        yield Demand(
+        yield Requirement(
             "CODEOWNERS",
             False,
             f"{nothing}, so code owners' review asks nobody" if asked else nothing,
@@ -150,13 +150,13 @@ def _owners(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Demand
         )
         return
     yield _owned(place, [*(file for each in declared for file in each.files), WORKFLOWS, place], enforced)
-    yield _known_owners(place, enforced.surroundings)
+    yield _known_owners(place, enforced.switches)
 
 
-def _owned(place: str, files: Sequence[str], enforced: Enforced) -> Demand:
+def _owned(place: str, files: Sequence[str], enforced: Enforced) -> Requirement:
     lines = read_owners(enforced.codeowners[place])
     unowned = [file for file in files if not owners_of(lines, file)]
-    return Demand(
+    return Requirement(
         "CODEOWNERS",
         not unowned,
         f"{place} owns no {few(unowned)}"
@@ -171,7 +171,7 @@ def _lines(unowned: Sequence[str]) -> str:
     return "; ".join(f"/{file} @OWNER" for file in unowned[:5]) + ("; ..." if len(unowned) > 5 else "")  # noqa: PLR2004 - as many as `_few` names
 
 
-def _known_owners(place: str, here: Surroundings) -> Demand:
+def _known_owners(place: str, here: RepositorySwitches) -> Requirement:
     refused = here.owners_refused
     found = {
         True: f"GitHub accepts every owner in {place}",
@@ -179,7 +179,7 @@ def _known_owners(place: str, here: Surroundings) -> Demand:
         None: f"whether GitHub accepts the owners in {place} is not shown to this token",
     }
     holds = None if refused is None else not refused
-    return Demand(
+    return Requirement(
         "owners exist",
         holds,
         found[holds],
@@ -188,8 +188,8 @@ def _known_owners(place: str, here: Surroundings) -> Demand:
     )
 
 
-def _passing_by(enforced: Enforced) -> Iterator[Demand]:
-    protection, here = enforced.protection, enforced.surroundings
+def _passing_by(enforced: Enforced) -> Iterator[Requirement]:
+    protection, here = enforced.protection, enforced.switches
     known = protection.bypass_known
     named = f"may pass by what protects {protection.branch}: {few(known)}"
     holds = False if known else None if protection.bypass is None else True
@@ -200,7 +200,7 @@ def _passing_by(enforced: Enforced) -> Iterator[Demand]:
         False: f"{named}{'; whether others may is not shown' if protection.bypass is None else ''}",
         None: f"who may pass by what protects {protection.branch} is not shown to this token",
     }
-    yield Demand(
+    yield Requirement(
         "bypass",
         holds,
         found[holds],
@@ -214,7 +214,7 @@ def _passing_by(enforced: Enforced) -> Iterator[Demand]:
         False: "GitHub Actions may not approve pull requests",
         None: "whether GitHub Actions may approve pull requests is not shown to this token",
     }
-    yield Demand(
+    yield Requirement(
         "Actions approve",
         None if may is None else not may,
         told[may],
@@ -224,12 +224,14 @@ def _passing_by(enforced: Enforced) -> Iterator[Demand]:
     )
 
 
-def _switch(protection: Protection, how: tuple[str, bool | None, str], danger: str, setting: str) -> Demand:
+def _switch(
+    protection: Protection, how: tuple[str, bool | None, str], danger: str, setting: str
+) -> Requirement:
     """Give the demand that one switch is on; `how` is its name, how it stands, and what it means."""
     name, holds, meaning = how
     told = meaning.format(protection.branch)
     found = {True: told, False: f"not so: {told}", None: _unread(protection)}
-    return Demand(name, holds, found[holds], danger, _rules(protection.branch, setting))
+    return Requirement(name, holds, found[holds], danger, _rules(protection.branch, setting))
 
 
 def _unread(protection: Protection) -> str:

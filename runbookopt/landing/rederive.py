@@ -28,7 +28,7 @@ from runbookopt.landing.mismatches import (
 )
 from runbookopt.landing.paired_outputs import group_digest, pairs
 from runbookopt.project.policy import Decision, Facts, decide
-from runbookopt.project.project import Dossier, read_dossier
+from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import (
     Allowance,
     Look,
@@ -74,7 +74,7 @@ class Checked(Struct, frozen=True):
     """
 
     bundle: Bundle
-    dossier: Dossier
+    project: Project
     change: Change
     look: Look | None
     pairs: tuple[Pair, ...]
@@ -102,26 +102,26 @@ def check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     bundle = read_bundle(encode(bundle), "the bundle")
     looks = ledger.looks(bundle.runbook)
     earlier = looks_before(looks, bundle.look.key) if bundle.look else looks
-    dossier = read_dossier(repository.revision(bundle.base), bundle.runbook, burnt=burnt(earlier))
-    _refuse(bundle, [*other_digests(bundle, dossier), *other_outcome(bundle)])
-    change = _change(repository, bundle, dossier)
+    project = read_project(repository.revision(bundle.base), bundle.runbook, burnt=burnt(earlier))
+    _refuse(bundle, [*other_digests(bundle, project), *other_outcome(bundle)])
+    change = _change(repository, bundle, project)
     restated = _restated(ledger, bundle)
     if restated is not None:
         _refuse(
             bundle,
             [
                 *other_candidate(bundle, change.text, change.guard.violations),
-                *other_question(bundle, dossier, restated),
+                *other_question(bundle, project, restated),
             ],
         )
-        return Checked(bundle, dossier, change, restated, ())
-    look = _look(bundle, dossier) if bundle.look else None
-    proof = (*other_look(bundle, look), *other_outputs(bundle, dossier))
+        return Checked(bundle, project, change, restated, ())
+    look = _look(bundle, project) if bundle.look else None
+    proof = (*other_look(bundle, look), *other_outputs(bundle, project))
     _refuse(bundle, [*other_candidate(bundle, change.text, change.guard.violations), *proof])
-    _must_run_the_bases_programs(repository, bundle, dossier)
-    found = pairs(bundle.outputs, {task.id: task for task in dossier.evidence.tasks}, dossier.rubric)
-    checked = Checked(bundle, dossier, change, look, tuple(found))
-    _refuse(bundle, [*other_scores(bundle, found, dossier.policy.proof)])
+    _must_run_the_bases_programs(repository, bundle, project)
+    found = pairs(bundle.outputs, {task.id: task for task in project.evidence.tasks}, project.rubric)
+    checked = Checked(bundle, project, change, look, tuple(found))
+    _refuse(bundle, [*other_scores(bundle, found, project.policy.proof)])
     return checked
 
 
@@ -140,7 +140,7 @@ def prove(repository: Repository, ledger: Ledger, checked: Checked) -> Proof | N
     source = checked
     if look.bundle not in {None, checked.bundle.digest}:
         source = check(repository, ledger, recorded_bundle(ledger, look.bundle or ""))
-    return _proof(ledger, source, look, checked.dossier.policy.proof)
+    return _proof(ledger, source, look, checked.project.policy.proof)
 
 
 def recorded_bundle(ledger: Ledger, digest: str) -> Bundle:
@@ -156,24 +156,24 @@ def recorded_bundle(ledger: Ledger, digest: str) -> Bundle:
 
 def decided(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
     """Decide by the policy of the base."""
-    bundle, dossier = checked.bundle, checked.dossier
+    bundle, project = checked.bundle, checked.project
     before, after = checked.change.before.text, bundle.candidate
     looks = ledger.looks(bundle.runbook)
     earlier = (*looks_before(looks, checked.look.key), checked.look) if checked.look else looks
     notes = changed_since(
-        earlier, dossier.evidence.tasks, dossier.digests.rubric, seed=dossier.digests.runbook
+        earlier, project.evidence.tasks, project.digests.rubric, seed=project.digests.runbook
     )
     facts = Facts(
         comparison=proof.comparison if proof else None,
         changed_lines=sum(1 for _ in changed_lines(bundle.patch)),
         growth=(len(after) - len(before)) / len(before) if before else None,
         introduced=checked.change.guard.introduces,
-        uncalibrated=uncalibrated_in(dossier.rubric),
-        trust=trust_in(dossier),
-        leaning=leaning(proof.pairs, bundle.changes, dossier.evidence) if proof else (),
+        uncalibrated=uncalibrated_in(project.rubric),
+        trust=trust_in(project),
+        leaning=leaning(proof.pairs, bundle.changes, project.evidence) if proof else (),
         ledger_notes=notes,
     )
-    return decide(dossier.policy, facts)
+    return decide(project.policy, facts)
 
 
 def file_at(repository: Repository, commit: str, path: str) -> bytes | None:
@@ -189,7 +189,7 @@ def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
 
     New trajectories there do not make a proof wrong, so they do not count. Raises Stale.
     """
-    bundle, made = checked.bundle, checked.dossier
+    bundle, made = checked.bundle, checked.project
     again = f"run optimize-runbook {bundle.runbook} again"
     if not repository.is_ancestor(bundle.base, tip):
         raise Stale(f"the base {bundle.base[:12]} is not in origin's default branch: push it, or {again}")
@@ -227,12 +227,12 @@ class HeldOutNow(Struct, frozen=True):
 
 def held_out_now(repository: Repository, ledger: Ledger, checked: Checked, tip: str) -> HeldOutNow:
     """Say what became, by `tip` of the default branch, of the tasks that were looked at."""
-    look, name, base = checked.look, checked.bundle.runbook, checked.dossier
+    look, name, base = checked.look, checked.bundle.runbook, checked.project
     if look is None:
         return HeldOutNow()
     used = burnt(ledger.looks(name))  # what a search has used by now is no news to a proof
     try:
-        now = read_dossier(repository.revision(tip), name, burnt=used)
+        now = read_project(repository.revision(tip), name, burnt=used)
     except RunbookoptError as error:
         return HeldOutNow(moved=(f"{name} cannot be read there any more: {error}",))
     moved = moved_since_its_look(checked, now).less(moved_since_its_look(checked, base))
@@ -242,7 +242,7 @@ def held_out_now(repository: Repository, ledger: Ledger, checked: Checked, tip: 
     return HeldOutNow(told, grown=recorded([look], fresh) is None)
 
 
-def _regrouped(bundle: Bundle, now: Dossier) -> Iterator[str]:
+def _regrouped(bundle: Bundle, now: Project) -> Iterator[str]:
     """Say how many looked-at tasks are in another group or part by now: groups are what a proof counts."""
     there = {task.id: task for task in now.evidence.tasks}
     found = [seen for seen in bundle.outputs if seen.task in there]
@@ -254,39 +254,39 @@ def _regrouped(bundle: Bundle, now: Dossier) -> Iterator[str]:
         yield f"{reassigned} of {len(bundle.outputs)} looked-at tasks are not held out any more"
 
 
-def moved_since_its_look(checked: Checked, dossier: Dossier) -> Moved:
-    """Say which tasks that a bundle's look saw are gone from a dossier, or have another reference there."""
-    return moved_since([checked.look] if checked.look else [], dossier.evidence.tasks)
+def moved_since_its_look(checked: Checked, project: Project) -> Moved:
+    """Say which tasks that a bundle's look saw are gone from a project, or have another reference there."""
+    return moved_since([checked.look] if checked.look else [], project.evidence.tasks)
 
 
-def _change(repository: Repository, bundle: Bundle, dossier: Dossier) -> Change:
+def _change(repository: Repository, bundle: Bundle, project: Project) -> Change:
     try:
         tree = repository.apply(bundle.patch.encode(), onto=bundle.base)
     except GitFailed as error:
         raise Refused(f"{bundle.runbook}: the patch does not apply to its base: {error}") from error
-    entries = [entry for entry in repository.tree(tree, dossier.path) if entry.path == dossier.path]
+    entries = [entry for entry in repository.tree(tree, project.path) if entry.path == project.path]
     is_file = bool(entries) and entries[0].mode != "160000"
     text = repository.blob(entries[0].blob).decode(errors="replace") if is_file else ""
     try:
-        after = reparse(dossier.runbook, text)
+        after = reparse(project.runbook, text)
     except MalformedFile:
         after = None
     changes = repository.diff(bundle.base, tree)
-    judged = guard(changes, path=dossier.path, before=dossier.runbook, after=after or text)
-    return Change(tree, text, dossier.runbook, after, judged)
+    judged = guard(changes, path=project.path, before=project.runbook, after=after or text)
+    return Change(tree, text, project.runbook, after, judged)
 
 
-def _look(bundle: Bundle, dossier: Dossier) -> Look:
-    terms = question(bundle, dossier)
-    groups = group_digests(dossier.held_out_groups)
-    held_out = (dossier.evidence.task(task) for task in dossier.split.held_out)
+def _look(bundle: Bundle, project: Project) -> Look:
+    terms = question(bundle, project)
+    groups = group_digests(project.held_out_groups)
+    held_out = (project.evidence.task(task) for task in project.split.held_out)
     return Look(
         key=look_key(bundle.runbook, **terms, groups=groups),
         runbook=bundle.runbook,
         **terms,
         groups=groups,
         tasks={task.id: reference_digest(task) for task in held_out},
-        searched=(*dossier.split.train, *dossier.split.validation),
+        searched=(*project.split.train, *project.split.validation),
         at=bundle.look.at if bundle.look else "",
     )
 
@@ -321,10 +321,10 @@ def _proof(ledger: Ledger, source: Checked, look: Look, terms: Terms) -> Proof:
     return Proof(may, compared, source.pairs, source.bundle.digest)
 
 
-def trust_in(dossier: Dossier) -> Trust | None:
+def trust_in(project: Project) -> Trust | None:
     """Give the least trust of what may have been reflected on: which of it was is the word of a job."""
     order: tuple[Trust, ...] = get_args(Trust)
-    found = (dossier.evidence.task(task).trust for task in dossier.split.train)
+    found = (project.evidence.task(task).trust for task in project.split.train)
     return min(found, key=order.index, default=None)
 
 
@@ -335,9 +335,9 @@ def uncalibrated_in(rubric: Rubric) -> tuple[str, ...]:
     return tuple(f"{name}{by_judge if name in judged else ''}" for name in rubric.uncalibrated)
 
 
-def _must_run_the_bases_programs(repository: Repository, bundle: Bundle, dossier: Dossier) -> None:
+def _must_run_the_bases_programs(repository: Repository, bundle: Bundle, project: Project) -> None:
     """Refuse to judge by programs that somebody has changed: they are run from the working tree."""
-    told = programs(dossier.rubric, repository.root)
+    told = programs(project.rubric, repository.root)
     differing = repository.working_tree_differs(bundle.base, told) if told else ()
     if differing:
         raise Refused(

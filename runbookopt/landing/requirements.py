@@ -9,7 +9,7 @@ from msgspec import Struct
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Revision
-from runbookopt.forge.protection import Protection, Surroundings
+from runbookopt.forge.protection import Protection, RepositorySwitches
 from runbookopt.forge.protocol import Forge
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.policy import Policy, read_policy
@@ -17,7 +17,7 @@ from runbookopt.project.project import ROOT, runbook_names
 from runbookopt.verifier.rubric import programs, read_rubric
 
 
-class Demand(Struct, frozen=True):
+class Requirement(Struct, frozen=True):
     """One thing that the forge should see to; None is unknown, and unknown is not yes.
 
     `found` is how it is; where it does not hold, `danger` is what could happen and `setting` what closes it.
@@ -51,7 +51,7 @@ class Enforced(Struct, frozen=True, kw_only=True):
     """
 
     protection: Protection
-    surroundings: Surroundings
+    switches: RepositorySwitches
     codeowners: Mapping[str, str] = {}
     members: Mapping[str, Sequence[str] | None] = {}
 
@@ -87,7 +87,7 @@ def enforced(forge: Forge, revision: Revision, branch: str, policies: tuple[Decl
     teams = dict.fromkeys(team for each in policies for team in each.policy.teams)
     return Enforced(
         protection=forge.protection(branch),
-        surroundings=forge.surroundings(),
+        switches=forge.switches(),
         codeowners={
             place: revision.read(place).decode(errors="replace") for place in PLACES if place in there
         },

@@ -177,7 +177,7 @@ def _agreed(case: Case, derived: Derived) -> tuple[bool, tuple[Reason, ...]]:
         permission = allowed(case.forge, derived, case.pull)
         return permission.granted, permission.reasons
     if decision.merge == "review":
-        return False, case.asks(derived.checked.dossier.policy, decision).reasons
+        return False, case.asks(derived.checked.project.policy, decision).reasons
     told = {
         "auto": "whether anybody objects is not known here; the policy needs no person",
         "none": "the change is not to be merged",

@@ -36,7 +36,7 @@ class Digests(Struct, frozen=True):
     policy: str | None
 
 
-class Dossier(Struct, frozen=True):
+class Project(Struct, frozen=True):
     """What stands in the repository about one runbook.
 
     `path` is the runbook's file; `files` are runbook, rubric and policy, the last one also where there is
@@ -108,7 +108,7 @@ def declared_policy(source: Source, name: str) -> Policy:
     return read_policy(source.read(path) if path in source.files(f"{ROOT}/{name}") else None, path)
 
 
-def read_dossier(source: Source, name: str, *, burnt: Collection[str] = ()) -> Dossier:
+def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> Project:
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
     Raises RunbookoptError where there is no such runbook, MalformedFile with the problems of all its files.
@@ -125,7 +125,7 @@ def read_dossier(source: Source, name: str, *, burnt: Collection[str] = ()) -> D
     evidence = _tried(lambda: read_evidence(source, name), problems)
     if policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
-    return Dossier(
+    return Project(
         name=name,
         path=path,
         runbook=runbook,

@@ -12,7 +12,7 @@ from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.pool import Edit
 from runbookopt.search.reflection import difference, forbids
-from runbookopt.search.state import Known
+from runbookopt.search.state import SearchState
 
 
 class Trial(Struct, frozen=True, dict=True):
@@ -48,7 +48,7 @@ class Draft(Struct, frozen=True):
     trials: tuple[Trial, ...] = ()
 
 
-def crossed(known: Known, parent: int, trials: Sequence[Trial]) -> Draft:
+def crossed(known: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
     """Combine edits of a member into one draft; where all are too much, those go that are needed least.
 
     It is the member itself where nothing is left.

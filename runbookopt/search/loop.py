@@ -11,8 +11,8 @@ from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
-from runbookopt.search.selection import Choice, choose
-from runbookopt.search.state import Known
+from runbookopt.search.selection import Selection, choose
+from runbookopt.search.state import SearchState
 
 VERSION = 6
 """Part of a run's id: another version of the search takes another path."""
@@ -21,7 +21,7 @@ T = TypeVar("T")
 Asking = Generator[Ask, Reply, T]
 
 
-class Found(Struct, frozen=True):
+class SearchResult(Struct, frozen=True):
     """All that entered the pool, the number of the one to return, all that was tried, and why it ended.
 
     `expected` is the mean validation score of the one to return, less what of it is luck. The pool is empty
@@ -39,9 +39,9 @@ class _Ended(Exception):
     """The search goes no further; its argument says why."""
 
 
-def search(problem: Problem) -> Asking[Found]:
+def search(problem: Problem) -> Asking[SearchResult]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
-    known = Known(problem)
+    known = SearchState(problem)
     wave = barren = 0
     try:
         yield from _validate(known, Draft(0, known.seed), wave)
@@ -55,10 +55,10 @@ def search(problem: Problem) -> Asking[Found]:
     except _Ended as end:
         ended = str(end)
     choice = _choice(known)
-    return Found(tuple(known.pool.members), choice.number, choice.expected, known.tried, ended)
+    return SearchResult(tuple(known.pool.members), choice.number, choice.expected, known.tried, ended)
 
 
-def _evolve(known: Known, parent: int) -> Asking[Draft]:
+def _evolve(known: SearchState, parent: int) -> Asking[Draft]:
     """Make a candidate from a member of the pool: reflect on what it fails on train, and cross the edits.
 
     They go into one text untried: to validate that costs less than to try each of them.
@@ -68,7 +68,7 @@ def _evolve(known: Known, parent: int) -> Asking[Draft]:
     return crossed(known, parent, trials)
 
 
-def _reflect(known: Known, parent: int) -> Asking[list[Trial]]:
+def _reflect(known: SearchState, parent: int) -> Asking[list[Trial]]:
     """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout."""
     candidate = known.pool.members[parent].candidate
     runbook, attempts = known.runbook(candidate), known.attempts(candidate, known.problem.train)
@@ -94,7 +94,7 @@ def _reflect(known: Known, parent: int) -> Asking[list[Trial]]:
     return trials
 
 
-def _validate(known: Known, draft: Draft, wave: int) -> Asking[bool]:
+def _validate(known: SearchState, draft: Draft, wave: int) -> Asking[bool]:
     """Score a draft on all of validation and add it to the pool; tell whether the frontier moved."""
     pool, validation = known.pool, known.problem.validation
     if draft.candidate in pool:
@@ -112,17 +112,17 @@ def _validate(known: Known, draft: Draft, wave: int) -> Asking[bool]:
     return improved
 
 
-def _remember(known: Known, parent: int, trials: Iterable[Trial], outcome: str) -> None:
+def _remember(known: SearchState, parent: int, trials: Iterable[Trial], outcome: str) -> None:
     for trial in trials:
         known.remember(parent, trial.tried(outcome))
 
 
-def _choice(known: Known) -> Choice:
+def _choice(known: SearchState) -> Selection:
     members = known.pool.members
-    return choose(members, doubt=known.options.doubt) if members else Choice(0, 0.0)
+    return choose(members, doubt=known.options.doubt) if members else Selection(0, 0.0)
 
 
-def _roll(known: Known, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:
+def _roll(known: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:
     rollouts = known.missing(candidate, tasks)
     if rollouts:
         reply = yield from _ask(Ask(rollouts=rollouts))
@@ -137,13 +137,13 @@ def _ask(ask: Ask) -> Asking[Reply]:
     return reply
 
 
-def _end_if_solved(known: Known, parent: int) -> None:
+def _end_if_solved(known: SearchState, parent: int) -> None:
     """End where neither train nor validation has a failure left."""
     if not any(attempt.failed for attempt in known.pool.members[parent].validation.values()):
         raise _Ended("every task is solved")
 
 
-def _end_if_broken(known: Known) -> None:
+def _end_if_broken(known: SearchState) -> None:
     """End once too many reflections failed in a row; what others of the wave proposed was tried first."""
     if known.broken is not None:
         raise _Ended(

@@ -12,14 +12,14 @@ from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Refl
 from runbookopt.search.crossover import shared_start
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.problem import COPIED_WORDS
-from runbookopt.search.state import Known
+from runbookopt.search.state import SearchState
 
 SHARED_BY = 3
 """Words that so many train tasks share are the language of the field, not a copy."""
 
 
 def reflection(
-    known: Known,
+    known: SearchState,
     runbook: Runbook,
     attempts: Mapping[str, Attempt],
     batch: Minibatch,
@@ -41,7 +41,7 @@ def reflection(
     )
 
 
-def objection(known: Known, parent: Runbook, proposal: Proposal) -> str | None:
+def objection(known: SearchState, parent: Runbook, proposal: Proposal) -> str | None:
     """Say why a proposal is not worth a rollout, or None where it may be tried."""
     if proposal.component not in {part.id for part in parent.components}:
         return f"{proposal.component!r} is not a component that may be rewritten"
@@ -71,7 +71,7 @@ def forbids(parent: Runbook, text: str) -> str | None:
     return "; ".join(runbooks.violations(parent, text)) or None
 
 
-def _copies(known: Known, text: str, parent: str) -> bool:
+def _copies(known: SearchState, text: str, parent: str) -> bool:
     """Tell whether a run of words is a task's and was not in the parent; only what is new is looked at."""
     words, before = _words(text), _words(parent)
     head = shared_start(words, before)

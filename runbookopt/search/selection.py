@@ -29,14 +29,14 @@ CONTENDERS = 50
 """So many of the best members are chosen from in a resample; others are never chosen."""
 
 
-class Choice(Struct, frozen=True):
+class Selection(Struct, frozen=True):
     """The number of the member to return, and the mean validation score to expect of it, 0..1."""
 
     number: int
     expected: float
 
 
-def choose(pool: Sequence[Member], *, doubt: float) -> Choice:
+def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
     """Choose the member to return.
 
     That is the one with the best validation score; of equals the shortest, for length is a cost to every
@@ -53,7 +53,7 @@ def choose(pool: Sequence[Member], *, doubt: float) -> Choice:
     if chosen and clarity(gains(pool[0], pool[chosen])) <= bar:
         chosen = 0
     luck = optimism(pool, bar=bar, of_seed=chosen == 0) if len(pool) > 1 else 0.0
-    return Choice(chosen, max(0.0, pool[chosen].score - luck))
+    return Selection(chosen, max(0.0, pool[chosen].score - luck))
 
 
 def _bar(pool: Sequence[Member], doubt: float) -> float:

@@ -10,7 +10,7 @@ from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
 
-class Known:
+class SearchState:
     """A search's memory; all chance of the search is drawn here."""
 
     def __init__(self, problem: Problem) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from runbookopt.documents.finding import TOLD, Finding, Undelivered, Unjudgeable, enumerated, told
-from runbookopt.documents.schema_errors import Misfit, against_schema, schema_fault, shown
+from runbookopt.documents.schema_errors import InconsistentValues, against_schema, schema_fault, shown
 from runbookopt.evidence.trajectory import Left
 from runbookopt.verifier import trace_checks
 from runbookopt.verifier.program_checks import Command, ProgramCheck, Python
@@ -60,7 +60,7 @@ class Equals(_Check, frozen=True, tag="equals"):
     def __post_init__(self) -> None:
         _exactly_one(value=self.value is not UNSET, reference=self.reference is not None)
         if self.path is None and not isinstance(self.value, str | msgspec.UnsetType):
-            raise Misfit(
+            raise InconsistentValues(
                 "value", f"expected text where no path leads into the output, got {shown(self.value)}"
             )
 
@@ -154,7 +154,7 @@ class Regex(_Check, frozen=True, tag="regex", kw_only=True):
         try:
             re.compile(self.value)
         except (re.error, RecursionError, OverflowError) as error:
-            raise Misfit(
+            raise InconsistentValues(
                 "value", f"expected a regular expression, got {shown(self.value)}: {error}"
             ) from None
 
@@ -191,7 +191,7 @@ class JsonSchema(_Check, frozen=True, tag="json_schema", kw_only=True):
     def __post_init__(self) -> None:
         fault = schema_fault(self.schema)
         if fault is not None:
-            raise Misfit("schema", f"expected a JSON Schema: {fault[:TOLD]}")
+            raise InconsistentValues("schema", f"expected a JSON Schema: {fault[:TOLD]}")
 
     def wanted(self, _: Any) -> bytes:
         return msgspec.json.encode(self.schema)

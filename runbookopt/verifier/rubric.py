@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from runbookopt.documents.parse import read_yaml
-from runbookopt.documents.schema_errors import Misfit, shown
+from runbookopt.documents.schema_errors import InconsistentValues, shown
 from runbookopt.documents.settings import Price
 from runbookopt.evidence.trajectory import Left
 from runbookopt.verifier import isolated_checks
@@ -45,7 +45,7 @@ class JudgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse votes that could end in a tie."""
         if self.votes % 2 == 0:
-            raise Misfit("votes", f"expected an odd number, for a majority, got {self.votes}")
+            raise InconsistentValues("votes", f"expected an odd number, for a majority, got {self.votes}")
 
 
 class Criterion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +70,7 @@ class Criterion(Struct, frozen=True, forbid_unknown_fields=True):
         if given != 1:
             raise ValueError(f"expected exactly one of check and judge, got {'both' if given else 'none'}")
         if self.judge is UNSET and self.pass_if is not UNSET:
-            raise Misfit("pass_if", f"expected it beside `judge` only, got {shown(self.pass_if)}")
+            raise InconsistentValues("pass_if", f"expected it beside `judge` only, got {shown(self.pass_if)}")
 
     @property
     def passes_if_met(self) -> bool:

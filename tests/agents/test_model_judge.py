@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from runbookopt.agents.model.client import Completion, Model
-from runbookopt.agents.model.retry import LmBroken, LmFailure
+from runbookopt.agents.model.retry import ModelBroken, ModelFailure
 from runbookopt.agents.model_judge import ModelJudge, model_settings
 from runbookopt.agents.protocol import Judged
 from runbookopt.documents.redaction import Redactor
@@ -79,15 +79,15 @@ def test_after_two_replies_that_are_no_verdict_there_is_none() -> None:
 def test_a_call_that_came_to_nothing_is_no_verdict_and_what_it_cost_counts(
     before: tuple[str, ...], calls: int
 ) -> None:
-    judged = judge(Scripted(*before, LmFailure("context", "the prompt is too long", PAID)))
+    judged = judge(Scripted(*before, ModelFailure("context", "the prompt is too long", PAID)))
     assert judged.said == JudgeFailure("context", "the prompt is too long")
     assert judged.usage is not None
     assert judged.usage.calls == calls
 
 
 def test_a_model_that_answers_nobody_ends_the_run() -> None:
-    with pytest.raises(LmBroken) as caught:
-        judge(Scripted("met", LmBroken("set OPENAI_API_KEY", PAID)))
+    with pytest.raises(ModelBroken) as caught:
+        judge(Scripted("met", ModelBroken("set OPENAI_API_KEY", PAID)))
     assert caught.value.usage.calls == 2
 
 

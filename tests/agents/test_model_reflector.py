@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from runbookopt.agents.model.client import Completion, Model, ModelSettings
-from runbookopt.agents.model.retry import LmBroken, LmFailure
+from runbookopt.agents.model.retry import ModelBroken, ModelFailure
 from runbookopt.agents.model_reflector import ModelReflector, without_secrets
 from runbookopt.agents.protocol import Reflected
 from runbookopt.documents import runbook as runbooks
@@ -123,15 +123,15 @@ def test_two_malformed_replies_are_a_failure_that_says_what_was_expected() -> No
 def test_a_model_that_does_not_answer_is_a_failure_of_its_kind_and_nothing_paid_is_lost(
     before: list[str],
 ) -> None:
-    answer = reflect(Scripted(*before, LmFailure("context", "4096 tokens are all it takes", PAID)))
+    answer = reflect(Scripted(*before, ModelFailure("context", "4096 tokens are all it takes", PAID)))
     assert answer.said == ReflectionFailure("context", "4096 tokens are all it takes")
     assert answer.usage is not None
     assert answer.usage.calls == len(before) + 1
 
 
 def test_a_model_that_answers_nobody_ends_the_run_and_what_was_paid_is_known() -> None:
-    with pytest.raises(LmBroken) as broken:
-        reflect(Scripted("no", LmBroken("set SOME_API_KEY", PAID)))
+    with pytest.raises(ModelBroken) as broken:
+        reflect(Scripted("no", ModelBroken("set SOME_API_KEY", PAID)))
     assert broken.value.usage.calls == 2
 
 

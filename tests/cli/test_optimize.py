@@ -16,7 +16,7 @@ from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.engine.journal import Journal
 from runbookopt.evidence.library import Folder
 from runbookopt.landing.bundle import Bundle, read_bundle
-from runbookopt.project.project import Dossier, read_dossier
+from runbookopt.project.project import Project, read_project
 from runbookopt.search.asks import Reflection
 
 if TYPE_CHECKING:
@@ -153,27 +153,27 @@ def asked(done: Done) -> tuple[Reflection, ...]:
 
 
 @pytest.fixture(scope="session")
-def dossier(done: Done) -> Dossier:
-    return read_dossier(Folder(done.clone.root), NAME)
+def project(done: Done) -> Project:
+    return read_project(Folder(done.clone.root), NAME)
 
 
-def test_no_reflection_cites_a_task_outside_train(asked: tuple[Reflection, ...], dossier: Dossier) -> None:
+def test_no_reflection_cites_a_task_outside_train(asked: tuple[Reflection, ...], project: Project) -> None:
     shown = {shown.task for ask in asked for shown in (*ask.failing, *ask.passing)}
     assert len(asked) > 10
-    assert len(shown) > len(dossier.split.train) / 2
-    assert shown <= set(dossier.split.train)
+    assert len(shown) > len(project.split.train) / 2
+    assert shown <= set(project.split.train)
 
 
 def test_no_reflection_holds_an_input_of_five_words_that_is_not_from_train(
-    asked: tuple[Reflection, ...], dossier: Dossier
+    asked: tuple[Reflection, ...], project: Project
 ) -> None:
     told = normal(str(list(asked)))
-    secret = {*(task.id for task in dossier.evidence.tasks)} - set(dossier.split.train)
-    inputs = [normal(str(dossier.evidence.task(task).input)) for task in secret]
+    secret = {*(task.id for task in project.evidence.tasks)} - set(project.split.train)
+    inputs = [normal(str(project.evidence.task(task).input)) for task in secret]
     long = [text for text in inputs if len(text.split()) >= 5]
     assert len(long) > 200
     assert [text for text in long if text in told] == []
-    assert all(normal(str(dossier.evidence.task(task).input)) in told for task in seen(asked))
+    assert all(normal(str(project.evidence.task(task).input)) in told for task in seen(asked))
 
 
 def seen(asked: Iterable[Reflection]) -> Iterator[str]:

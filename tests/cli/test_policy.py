@@ -87,7 +87,7 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
     assert lines[where + 2].startswith("           to close it: Settings > Rules > Rulesets")
     assert lines[-1] == "4 gap(s), 0 unknown, 13 hold"
     assert github.token not in shown.output
-    answers = {demand["name"]: demand["answer"] for demand in found["demands"]}
+    answers = {requirement["name"]: requirement["answer"] for requirement in found["demands"]}
     assert (found["holds"], found["branch"], found["sources"]) == (False, "main", ["classic"])
     assert [name for name, answer in answers.items() if answer == "no"] == [
         "source of the check",

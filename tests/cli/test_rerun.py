@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbookopt.agents.roles import crew
+from runbookopt.agents.roles import roles_of
 from runbookopt.documents.settings import load_settings
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
@@ -57,7 +57,7 @@ def proposed(repo: Make) -> Make:
         clone = repo({**half.files(), "runbookopt.yaml": settings})
         clone.is_used_by("ana")
         chosen = load_settings(settings.encode(), "runbookopt.yaml", "triage", environ={}, flags={})
-        key = agent or crew(chosen, clone.root, {"OPENAI_API_KEY": "x"}).agent.key
+        key = agent or roles_of(chosen, clone.root, {"OPENAI_API_KEY": "x"}).agent.key
         with Repository.open(clone.root) as repository:
             bundle = half.FirstHalf(repository, agent=key)(candidate)
             propose(repository, LocalForge(repository), bundle)

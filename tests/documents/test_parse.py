@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from runbookopt.documents.digest import canonical, digest, digest_of
 from runbookopt.documents.parse import MAX_DEPTH, MalformedFile, read_json, read_plain_yaml, read_yaml
-from runbookopt.documents.schema_errors import Misfit
+from runbookopt.documents.schema_errors import InconsistentValues
 
 
 class Circle(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="circle"):
@@ -22,7 +22,7 @@ class Box(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag
 
     def __post_init__(self) -> None:
         if self.width == 13:
-            raise Misfit("width", "expected luck")
+            raise InconsistentValues("width", "expected luck")
 
 
 Items = Annotated[tuple[Circle | Box, ...], Meta(min_length=1, extra_json_schema={"x-unique-by": "width"})]

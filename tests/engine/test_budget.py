@@ -14,8 +14,8 @@ from runbookopt.agents.protocol import AgentFailure, Judged, Produced, Reflected
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent, Usage
+from runbookopt.engine.calls import Caller as Answering
 from runbookopt.engine.calls import Verdicts
-from runbookopt.engine.calls import World as Answering
 from runbookopt.engine.driver import Driver
 from runbookopt.engine.journal import Journal
 from runbookopt.evidence.trajectory import Task
@@ -29,7 +29,7 @@ from runbookopt.search.asks import (
     Reply,
     Rollout,
 )
-from runbookopt.search.loop import Found, search
+from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.judge import Judgement, Question
 from runbookopt.verifier.rubric import Assessment, Verdict
@@ -97,11 +97,11 @@ class Told(NamedTuple):
     """All that a run was told, what its search found, and the proof's attempts."""
 
     asked: tuple[tuple[Ask, Reply], ...]
-    found: Found
+    found: SearchResult
     proved: tuple[Attempt, ...]
 
 
-class World:
+class Caller:
     """Agent and reflector: what they say hangs on what they are asked, but an agent's failure passes.
 
     They answer out of order, note every call and every answer, and end the process where it is to be cut.
@@ -249,7 +249,7 @@ CUTS = st.lists(
 )
 
 
-def told(problem: Problem) -> Generator[Ask, Reply, tuple[tuple[tuple[Ask, Reply], ...], Found]]:
+def told(problem: Problem) -> Generator[Ask, Reply, tuple[tuple[tuple[Ask, Reply], ...], SearchResult]]:
     """Run the search and note what it asks and is told."""
     going, asked = search(problem), []
     ask = next(going)
@@ -261,7 +261,7 @@ def told(problem: Problem) -> Generator[Ask, Reply, tuple[tuple[tuple[Ask, Reply
             return tuple(asked), end.value
 
 
-def run(case: Case, world: World, folder: Path, width: int, cut: Cut | None = None) -> tuple[Told, Spent]:
+def run(case: Case, world: Caller, folder: Path, width: int, cut: Cut | None = None) -> tuple[Told, Spent]:
     """Search, then prove with all that was kept for it, as a new process does."""
     terms = case.terms
     tasks = {task: Task(task, task) for task in (*case.problem.train, *case.problem.validation)}
@@ -296,7 +296,7 @@ def bill(asked: Sequence[tuple[Ask, Reply]], terms: Terms) -> tuple[int, int]:
     return len(rollouts), len(reflections)
 
 
-def is_cut(case: Case, world: World, folder: Path, cut: Cut) -> bool:
+def is_cut(case: Case, world: Caller, folder: Path, cut: Cut) -> bool:
     """Drive the run on to where it is cut, and tell whether it came there."""
     try:
         run(case, world, folder, cut.width, cut._replace(call=world.calls + cut.call))
@@ -311,7 +311,7 @@ def is_cut(case: Case, world: World, folder: Path, cut: Cut) -> bool:
 def test_no_run_pays_more_than_it_may_nor_anything_twice_and_one_cut_anywhere_ends_as_the_uncut_one(
     case: Case, width: int, cuts: list[Cut], last_width: int
 ) -> None:
-    uncut, world = World(case.temper), World(case.temper)
+    uncut, world = Caller(case.temper), Caller(case.temper)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wanted, spent = run(case, uncut, folder / "uncut", width)

@@ -75,9 +75,9 @@ class Bench:
         text: str = self.half.RUNBOOK
         return text.replace('"card"', f'"card" or "{phrase}"')
 
-    def protected(self, **demand: object) -> None:
+    def protected(self, **requirement: object) -> None:
         """Protect main as a team should that lets changes merge by themselves."""
-        self.github.protect(**{"checks": [CHECK], "dismiss_stale": True, "approvals": 0, **demand})
+        self.github.protect(**{"checks": [CHECK], "dismiss_stale": True, "approvals": 0, **requirement})
 
     def looks(self) -> list[str | None]:
         ledger = Ledger.open(self.repository, push=True)

@@ -19,7 +19,7 @@ from runbookopt.evidence.split import normalised
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.prepare import Job
-from runbookopt.project.project import read_dossier
+from runbookopt.project.project import read_project
 from runbookopt.proof.comparison import Comparison
 from runbookopt.search.asks import Proposal, Reflection
 
@@ -117,8 +117,8 @@ class Told:
 
 def answers(root: Path, *parts: str) -> dict[str, str]:
     """Give the answers to the inputs of these parts: train, validation, held_out."""
-    dossier = read_dossier(Folder(root), NAME)
-    tasks = [dossier.evidence.task(task) for part in parts for task in getattr(dossier.split, part)]
+    project = read_project(Folder(root), NAME)
+    tasks = [project.evidence.task(task) for part in parts for task in getattr(project.split, part)]
     return {task.input: task.reference["queue"] for task in tasks}
 
 

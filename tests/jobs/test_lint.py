@@ -39,7 +39,7 @@ def linted(root: Path, more: dict[str, str | None]) -> Lint:
 
 def test_a_repository_in_order_needs_no_words(tmp_path: Path) -> None:
     found = linted(tmp_path, {})
-    assert (found.problems, found.advice, [dossier.name for dossier in found.dossiers]) == (
+    assert (found.problems, found.advice, [project.name for project in found.projects]) == (
         (),
         (),
         ["triage"],
@@ -67,7 +67,7 @@ def test_problems_of_all_runbooks_and_of_the_settings_are_named_at_once(tmp_path
 def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path: Path) -> None:
     found = linted(tmp_path, {"trajectories/triage/a.jsonl": tasks(120) + '{"id": "half\n'})
     assert [(problem.line, problem.severity) for problem in found.problems] == [(121, "warning")]
-    assert len(found.dossiers) == 1
+    assert len(found.projects) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from runbookopt.forge.local import LocalForge
 from runbookopt.forge.protection import OUR_CHECK
 from runbookopt.forge.select import chosen
 from runbookopt.jobs.scaffold import Choices, rendered
-from runbookopt.landing.protection_audit import demands
-from runbookopt.landing.requirements import Demand, declared, enforced
+from runbookopt.landing.protection_audit import requirements
+from runbookopt.landing.requirements import Requirement, declared, enforced
 from runbookopt.project.codeowners import owners_of, read_owners
 from tests.github.double import PERMISSIONS, Actor, Github
 
@@ -32,18 +32,18 @@ ALL = {
 class Asked(NamedTuple):
     """What `policy check` finds, by name."""
 
-    found: dict[str, Demand]
+    found: dict[str, Requirement]
 
     def answers(self, *names: str) -> list[str]:
         return [self.found[name].answer for name in names]
 
     @property
     def gaps(self) -> list[str]:
-        return [name for name, demand in self.found.items() if demand.holds is False]
+        return [name for name, requirement in self.found.items() if requirement.holds is False]
 
     @property
     def unknown(self) -> list[str]:
-        return [name for name, demand in self.found.items() if demand.holds is None]
+        return [name for name, requirement in self.found.items() if requirement.holds is None]
 
 
 class Setup:
@@ -59,8 +59,8 @@ class Setup:
             forge = chosen(ForgeSettings(), repository, environ, QUICK)
             revision = repository.revision(repository.base())
             policies = declared(revision, repository.root)
-            asked = demands(policies, enforced(forge, revision, "main", policies))
-        return Asked({demand.name: demand for demand in asked})
+            asked = requirements(policies, enforced(forge, revision, "main", policies))
+        return Asked({requirement.name: requirement for requirement in asked})
 
 
 Make = Callable[..., Setup]
@@ -104,7 +104,7 @@ def test_where_nothing_protects_the_branch_every_gap_is_named_with_its_setting(m
     assert gap.found == "main does not require the status check `runbookopt verify`"
     assert "auto-merge waits for nothing" in gap.danger
     assert gap.setting.endswith("Require status checks to pass > add `runbookopt verify`")
-    assert all(demand.danger and demand.setting for demand in asked.found.values())
+    assert all(requirement.danger and requirement.setting for requirement in asked.found.values())
 
 
 def test_classic_protection_that_demands_all_leaves_no_gap(make: Make) -> None:
@@ -346,8 +346,8 @@ def test_a_plain_git_server_is_said_to_enforce_nothing(
     with Repository.open(tmp_path / "clone") as repository:
         revision = repository.revision(repository.base())
         policies = declared(revision, repository.root)
-        asked = demands(policies, enforced(LocalForge(repository), revision, "main", policies))
-    assert [(demand.name, demand.answer) for demand in asked] == [
+        asked = requirements(policies, enforced(LocalForge(repository), revision, "main", policies))
+    assert [(requirement.name, requirement.answer) for requirement in asked] == [
         ("policies", "yes"),
         ("protections", "unknown"),
         ("merge method", "no"),

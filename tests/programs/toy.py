@@ -11,7 +11,7 @@ from msgspec import Struct
 from runbookopt.agents.protocol import AgentFailure, Judged, Produced, Reflected
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Usage
-from runbookopt.engine.calls import Verdicts, World
+from runbookopt.engine.calls import Caller, Verdicts
 from runbookopt.evidence.trajectory import Task
 from runbookopt.search.asks import Ask, Candidate, Component, Proposal, Reflection, Reply, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
@@ -167,8 +167,8 @@ def judged(_: str, __: Produced, verdicts: Verdicts) -> Assessment:
     return Assessment(met / max(1, len(said)), {"accuracy": 0.0}, (), errors, told)
 
 
-def world(folder: Path, agent: Any = None, reflector: Any = None, judge: Any = None) -> World:  # noqa: ANN401
+def world(folder: Path, agent: Any = None, reflector: Any = None, judge: Any = None) -> Caller:  # noqa: ANN401
     """Give a world whose calls are counted in `folder`/calls."""
     calls = folder / "calls"
     agent, reflector = agent or Agent(calls), reflector or Reflector(calls)
-    return World(agent, reflector, TASKS, judged if judge else assess, judge, questions)
+    return Caller(agent, reflector, TASKS, judged if judge else assess, judge, questions)

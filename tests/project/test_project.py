@@ -11,7 +11,7 @@ from runbookopt.documents.parse import MalformedFile
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
 from runbookopt.landing.propose import branch_of
-from runbookopt.project.project import read_dossier, runbook_file, runbook_names
+from runbookopt.project.project import read_project, runbook_file, runbook_names
 
 RUNBOOK = '# Triage\n\n## Rules\n\n- If it says "card", answer `card`.\n\n## Escalation\n\nAsk.\n'
 RUBRIC = "criteria:\n- {id: right, check: {kind: equals, path: $.a, reference: $.a}}\n"
@@ -40,31 +40,31 @@ def folder(root: Path, files: dict[str, str]) -> Folder:
 
 def refusal(root: Path, files: dict[str, str], name: str = "triage") -> str:
     with pytest.raises(RunbookoptError) as caught:
-        read_dossier(folder(root, files), name)
+        read_project(folder(root, files), name)
     return str(caught.value)
 
 
 def test_a_dossier_holds_all_that_is_declared(tmp_path: Path) -> None:
-    dossier = read_dossier(folder(tmp_path, FILES), "triage")
-    assert dossier.path == "runbooks/triage/RUNBOOK.md"
-    assert [part.id for part in dossier.runbook.components] == ["preamble", "rules"]
-    assert (dossier.policy.merge, dossier.rubric.objectives) == ("auto", ("right",))
-    assert dossier.digests.policy == digest(POLICY.encode())
-    parts = (dossier.split.train, dossier.split.validation, dossier.split.held_out)
+    project = read_project(folder(tmp_path, FILES), "triage")
+    assert project.path == "runbooks/triage/RUNBOOK.md"
+    assert [part.id for part in project.runbook.components] == ["preamble", "rules"]
+    assert (project.policy.merge, project.rubric.objectives) == ("auto", ("right",))
+    assert project.digests.policy == digest(POLICY.encode())
+    parts = (project.split.train, project.split.validation, project.split.held_out)
     assert sum(map(len, parts)) == 30
-    assert len(dossier.held_out_groups) == len(dossier.split.held_out)
+    assert len(project.held_out_groups) == len(project.split.held_out)
 
 
 def test_without_a_policy_nothing_is_declared(tmp_path: Path) -> None:
-    dossier = read_dossier(folder(tmp_path, {k: v for k, v in FILES.items() if "policy" not in k}), "triage")
-    assert (dossier.digests.policy, dossier.policy.merge) == (None, "review")
-    assert dossier.files[2] == "runbooks/triage/policy.yaml"
+    project = read_project(folder(tmp_path, {k: v for k, v in FILES.items() if "policy" not in k}), "triage")
+    assert (project.digests.policy, project.policy.merge) == (None, "review")
+    assert project.files[2] == "runbooks/triage/policy.yaml"
 
 
 def test_a_burnt_task_proves_nothing(tmp_path: Path) -> None:
     source = folder(tmp_path, FILES)
-    burnt = read_dossier(source, "triage").split.held_out[0]
-    assert burnt not in read_dossier(source, "triage", burnt=[burnt]).split.held_out
+    burnt = read_project(source, "triage").split.held_out[0]
+    assert burnt not in read_project(source, "triage", burnt=[burnt]).split.held_out
 
 
 def test_problems_of_all_files_are_named_at_once(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_verdicts_on_an_unknown_criterion_are_a_warning_unless_the_agent_gave_th
     lines += [line(3, verdicts=verdict("rihgt", "human")), line(4, verdicts=verdict("mine", "agent"))]
     labels = json.dumps({"trajectory": "t-1", "criterion": "tone", "result": "pass"})
     more = {"trajectories/triage/a.jsonl": "".join(lines), "trajectories/triage/a.labels.jsonl": labels}
-    warnings = read_dossier(folder(tmp_path, FILES | more), "triage").warnings
+    warnings = read_project(folder(tmp_path, FILES | more), "triage").warnings
     assert [(warning.line, warning.message) for warning in warnings] == [
         (2, "verdict on an unknown criterion 'rihgt' (did you mean 'right'?), and 1 more; ignored"),
         (1, "label on an unknown criterion 'tone'; ignored"),

@@ -16,7 +16,7 @@ from runbookopt.search.asks import (
     Reply,
     Rollout,
 )
-from runbookopt.search.loop import Found, search
+from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.problem import Options, Problem
 
 TEXT = """---
@@ -52,7 +52,7 @@ class Heard(Struct, frozen=True):
 
     asks: tuple[Ask, ...]
     replies: tuple[Reply, ...]
-    found: Found
+    found: SearchResult
 
     @property
     def reflections(self) -> list[Reflection]:

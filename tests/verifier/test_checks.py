@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbookopt.documents.schema_errors import Misfit
+from runbookopt.documents.schema_errors import InconsistentValues
 from runbookopt.verifier.checks import Check, Equals, Finding, JsonSchema, Regex, examine, may_run_away
 
 QUEUE = {"kind": "equals", "path": "$.queue", "reference": "$.queue"}
@@ -137,7 +137,7 @@ def test_a_check_that_means_nothing_is_refused(check: dict[str, Any]) -> None:
 
 
 def test_a_check_made_in_code_is_held_to_the_same_rules() -> None:
-    with pytest.raises(Misfit, match="regular expression"):
+    with pytest.raises(InconsistentValues, match="regular expression"):
         Regex(value="[")
 
 

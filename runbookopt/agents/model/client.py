@@ -3,8 +3,8 @@
     model = Model(ModelSettings("openai/gpt-5-mini"), width=8, environ=os.environ)
     completion = await model.complete([Message("system", runbook), Message("user", task)])
 
-A request that fails is made again or not by the kind of its failure; what is left is a LmFailure (this call
-came to nothing, others may) or a LmBroken (no call will come to anything: the run ends). Importing litellm
+A request that fails is made again or not by the kind of its failure; what is left is a ModelFailure (this call
+came to nothing, others may) or a ModelBroken (no call will come to anything: the run ends). Importing litellm
 takes seconds: `begin_import` starts that in the background. It fetches nothing, loads no .env file (one that
 lies in a repository could send the key elsewhere), and says nothing in any log.
 """
@@ -23,9 +23,17 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from runbookopt.agents.model.concurrency import Width
+from runbookopt.agents.model.concurrency import Concurrency
 from runbookopt.agents.model.provider_errors import chain, has_no_credit, is_no_json, wait, words
-from runbookopt.agents.model.retry import BROKEN, DELIVERED, RETRIED, Attempts, LmBroken, LmFailure, advice
+from runbookopt.agents.model.retry import (
+    BROKEN,
+    DELIVERED,
+    RETRIED,
+    Attempts,
+    ModelBroken,
+    ModelFailure,
+    advice,
+)
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.settings import ModelSettings, Price
@@ -36,10 +44,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Completion",
-    "LmBroken",
-    "LmFailure",
     "Message",
     "Model",
+    "ModelBroken",
+    "ModelFailure",
     "ModelSettings",
     "Price",
     "Usage",
@@ -85,7 +93,7 @@ class Model:
                 "max_tokens": settings.max_tokens,
             }
         )
-        self.width = Width(width)
+        self.width = Concurrency(width)
         self.usage = Usage()
         self._environ = environ
         self._redactor = Redactor(environ)
@@ -99,7 +107,7 @@ class Model:
         return f"Model({self.name!r})"
 
     async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> Completion:
-        """Ask until there is an answer; raises LmFailure, and LmBroken where asking on makes no sense.
+        """Ask until there is an answer; raises ModelFailure, and ModelBroken where asking on makes no sense.
 
         The same messages with another `repeat` are another sample: a seed in the settings is mixed with it.
         Secrets are taken out of what is sent and of what comes back.
@@ -109,7 +117,7 @@ class Model:
         request = self._request(messages, repeat)
         try:
             text = await call.retrying()(self._attempt, request, call)
-        except LmFailure as failure:
+        except ModelFailure as failure:
             broken = self._is_broken(failure)
             failure.usage = call.usage
             if not broken:
@@ -120,7 +128,7 @@ class Model:
             return Completion(text, call.usage)
         finally:
             self.usage += call.usage
-        raise LmBroken(message, call.usage)
+        raise ModelBroken(message, call.usage)
 
     async def _attempt(self, request: Mapping[str, Any], call: Attempts) -> str:
         import asyncio
@@ -144,7 +152,7 @@ class Model:
         return self._text(response, call)
 
     def _text(self, response: Any, call: Attempts) -> str:  # noqa: ANN401 - litellm's own record
-        """Count what was billed, and give the text; raises LmFailure where there is none."""
+        """Count what was billed, and give the text; raises ModelFailure where there is none."""
         call.usage += self._billed(response)
         lack = _lack(response)
         if lack is None:
@@ -213,7 +221,7 @@ class Model:
             self._loop, self._connections = loop, _connections()
             await anext(self._connections)
 
-    def _failure(self, error: BaseException) -> LmFailure:
+    def _failure(self, error: BaseException) -> ModelFailure:
         """Translate a foreign error; nothing of the key is left in it."""
         kind = _kind(error)
         if kind == "timeout":
@@ -228,9 +236,9 @@ class Model:
             said = words(error)
         line = " ".join(self._redactor.clean(said).split())
         shown = line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
-        return LmFailure(kind, shown, Usage(), wait=wait(error))
+        return ModelFailure(kind, shown, Usage(), wait=wait(error))
 
-    def _is_broken(self, failure: LmFailure) -> bool:
+    def _is_broken(self, failure: ModelFailure) -> bool:
         """Say whether no call can succeed; counts the calls that came to nothing."""
         if failure.kind in BROKEN:
             return True
@@ -303,16 +311,16 @@ async def _connections() -> AsyncGenerator[None]:
         litellm.in_memory_llm_clients_cache.flush_cache()
 
 
-def _lack(response: Any) -> LmFailure | None:  # noqa: ANN401 - litellm's own record
+def _lack(response: Any) -> ModelFailure | None:  # noqa: ANN401 - litellm's own record
     """Say what a reply lacks to be an answer."""
     choice = response.choices[0] if response.choices else None
     finish = choice.finish_reason if choice else None
     if finish == "content_filter" or getattr(choice and choice.message, "refusal", None):
-        return LmFailure("refused", "the provider took the reply out: its content filter", Usage())
+        return ModelFailure("refused", "the provider took the reply out: its content filter", Usage())
     if finish == "length":
-        return LmFailure("truncated", "the reply was cut at its most tokens: raise max_tokens", Usage())
+        return ModelFailure("truncated", "the reply was cut at its most tokens: raise max_tokens", Usage())
     if not choice or not (choice.message.content or "").strip():
-        return LmFailure("empty", "the reply has no text", Usage())
+        return ModelFailure("empty", "the reply has no text", Usage())
     return None
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import asyncio
 
 
-class Width:
+class Concurrency:
     """Adapts as TCP does: additive increase, multiplicative decrease, between one call and `most`.
 
     It begins at `most`. It may be used from several event loops in turn, never from two at once: what an
@@ -74,7 +74,7 @@ class Width:
 class Slot:
     """A place among the calls in flight: how its call went moves the width."""
 
-    def __init__(self, width: Width, halvings: int) -> None:
+    def __init__(self, width: Concurrency, halvings: int) -> None:
         self._width = width
         self._halvings = halvings
 

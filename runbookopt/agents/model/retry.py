@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 
-class LmFailure(Exception):
+class ModelFailure(Exception):
     """One call that came to nothing, after all attempts that make sense.
 
     `kind`: "refused" (a content filter), "truncated", "empty", "unparsable", "context" (the prompt is too
@@ -25,7 +25,7 @@ class LmFailure(Exception):
         self.wait = wait  # seconds that the server asked for
 
 
-class LmBroken(RunbookoptError):
+class ModelBroken(RunbookoptError):
     """No call to this model can succeed until a person does something: the run ends, its journal stays."""
 
     def __init__(self, message: str, usage: Usage) -> None:
@@ -67,7 +67,7 @@ class Attempts:
         self.usage += Usage(failures={kind: 1})
 
     def retrying(self) -> Any:  # noqa: ANN401 - what tenacity wraps calls in
-        """Give what makes a call as often as needed, and raises its last LmFailure."""
+        """Give what makes a call as often as needed, and raises its last ModelFailure."""
         import asyncio
 
         from tenacity import AsyncRetrying, retry_if_exception_type  # noqa: PLC0415
@@ -76,7 +76,7 @@ class Attempts:
             sleep=asyncio.sleep,
             wait=self._wait,
             stop=self._is_over,
-            retry=retry_if_exception_type(LmFailure),
+            retry=retry_if_exception_type(ModelFailure),
             reraise=True,
         )
 
@@ -113,15 +113,15 @@ class Attempts:
         return sum(failed.values()) - failed.get("rate_limited", 0) >= self._attempts
 
 
-def _failure(state: "RetryCallState") -> LmFailure:
+def _failure(state: "RetryCallState") -> ModelFailure:
     """Give the failure after which tenacity asks what to do."""
     failure = state.outcome.exception() if state.outcome else None
-    if not isinstance(failure, LmFailure):
+    if not isinstance(failure, ModelFailure):
         raise TypeError(failure)
     return failure
 
 
-def advice(failure: LmFailure, place: str, variables: str) -> str:
+def advice(failure: ModelFailure, place: str, variables: str) -> str:
     """Say in one line what is wrong at `place`, what was said there, and what to do."""
     said = failure.message
     known = {

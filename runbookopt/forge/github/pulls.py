@@ -11,8 +11,8 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.github import translate as words
 from runbookopt.forge.github.client import Client, Refusal
 from runbookopt.forge.github.rules import combined, rulesets_of
-from runbookopt.forge.github.settings import surroundings
-from runbookopt.forge.protection import Protection, Surroundings
+from runbookopt.forge.github.settings import switches
+from runbookopt.forge.protection import Protection, RepositorySwitches
 from runbookopt.forge.protocol import Approval, PullRequest
 
 _COPIED = "refs/runbookopt/origin/github/"
@@ -71,9 +71,9 @@ class GithubPulls:
             return None
         return tuple(user.login for user in msgspec.convert(found, tuple[words.User, ...]))
 
-    def surroundings(self) -> Surroundings:
+    def switches(self) -> RepositorySwitches:
         """Give the repository's switches and what the token is worth, as far as the token is shown it."""
-        return surroundings(self._client)
+        return switches(self._client)
 
     # Below --------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from runbookopt.forge.github.client import Client, Refusal
-from runbookopt.forge.protection import Surroundings
+from runbookopt.forge.protection import RepositorySwitches
 
 T = TypeVar("T")
 
@@ -52,13 +52,13 @@ class _Errors(Struct, frozen=True):
     errors: tuple[_Line, ...] = ()
 
 
-def surroundings(client: Client) -> Surroundings:
+def switches(client: Client) -> RepositorySwitches:
     """Ask for all that a token is shown; what it is not shown stays unknown. Raises GitFailed."""
     here = _asked(client, "~", _Repository) or _Repository()
     actions = _asked(client, "~/actions/permissions/workflow", _Actions) or _Actions()
     owners = _asked(client, "~/codeowners/errors", _Errors)
     who = _viewer(client)
-    return Surroundings(
+    return RepositorySwitches(
         owners_refused=None if owners is None else tuple(_told(line) for line in owners.errors),
         actions_may_approve=actions.can_approve_pull_request_reviews,
         auto_merge_allowed=here.allow_auto_merge,

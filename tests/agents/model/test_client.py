@@ -19,10 +19,10 @@ import pytest
 
 from runbookopt.agents.model.client import (
     Completion,
-    LmBroken,
-    LmFailure,
     Message,
     Model,
+    ModelBroken,
+    ModelFailure,
     ModelSettings,
     Price,
     priced,
@@ -51,14 +51,14 @@ def echo(request: dict[str, Any]) -> str:
     return f"You say: {request['messages'][-1]['content']}"
 
 
-def failed(of: Model) -> LmFailure:
-    with pytest.raises(LmFailure) as caught:
+def failed(of: Model) -> ModelFailure:
+    with pytest.raises(ModelFailure) as caught:
         asked(of)
     return caught.value
 
 
-def broken(of: Model) -> LmBroken:
-    with pytest.raises(LmBroken) as caught:
+def broken(of: Model) -> ModelBroken:
+    with pytest.raises(ModelBroken) as caught:
         asked(of)
     return caught.value
 
@@ -351,7 +351,7 @@ def test_one_prompt_that_is_too_long_is_a_failure_of_its_own(openai_server: Modu
         asking = model(server.url)
         asked(asking)
         for _ in range(4):
-            with pytest.raises(LmFailure, match="context"):
+            with pytest.raises(ModelFailure, match="context"):
                 asked(asking, "word " * 20)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbookopt.agents.model.client import Completion, LmFailure, Message, Model, ModelSettings, Price
+from runbookopt.agents.model.client import Completion, Message, Model, ModelFailure, ModelSettings, Price
 
 Ask = Callable[[object], Completion]
 
@@ -61,7 +61,7 @@ def reply(content: object, **more: object) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_chat_completion_is_no_lost_connection(ask: Ask, odd: object) -> None:
-    with pytest.raises(LmFailure) as caught:
+    with pytest.raises(ModelFailure) as caught:
         ask(odd)
     assert (caught.value.kind, caught.value.message) == (
         "unparsable",
