@@ -3,10 +3,10 @@
     model = Model(ModelSettings("openai/gpt-5-mini"), width=8, environ=os.environ)
     completion = await model.complete([Message("system", runbook), Message("user", task)])
 
-A request that fails is made again or not by the kind of its failure; what is left is a ModelFailure (this call
-came to nothing, others may) or a ModelBroken (no call will come to anything: the run ends). Importing litellm
-takes seconds: `begin_import` starts that in the background. It fetches nothing, loads no .env file (one that
-lies in a repository could send the key elsewhere), and says nothing in any log.
+A request that fails is made again or not by the kind of its failure; what is left is a ModelFailure (this
+call came to nothing, others may) or a ModelBroken (no call will come to anything: the run ends). Importing
+litellm takes seconds: `begin_import` starts that in the background. It fetches nothing, loads no .env file
+(one that lies in a repository could send the key elsewhere), and says nothing in any log.
 """
 
 import gc
