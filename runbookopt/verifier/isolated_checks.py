@@ -109,7 +109,9 @@ def _stopped(timer: int, seconds: float) -> Iterator[None]:
         signal.setitimer(timer, 0)
 
 
-_SERVE = "import sys; sys.path.append(sys.argv[1]); from runbookopt.verifier import bounded; bounded.serve()"
+_SERVE = (
+    "import sys; sys.path.append(sys.argv[1]); from runbookopt.verifier.isolated_checks import serve; serve()"
+)
 
 
 class _Child:

@@ -47,13 +47,13 @@ def test_a_repository_cannot_slip_its_own_modules_into_the_child(tmp_path: Path)
 def test_the_child_survives_ctrl_c_and_ends_with_its_parent(tmp_path: Path) -> None:
     code = (
         "import os, signal\n"
-        "from runbookopt.verifier import bounded\n"
+        "from runbookopt.verifier import isolated_checks as checking\n"
         "from runbookopt.verifier.checks import Regex\n"
-        "bounded.examine(Regex(value='a'), output='a', reference=None)\n"
+        "checking.examine(Regex(value='a'), output='a', reference=None)\n"
         "try: os.killpg(0, signal.SIGINT)\n"
         "except KeyboardInterrupt: pass\n"
-        "result = bounded.examine(Regex(value='a'), output='b', reference=None).result\n"
-        "print(bounded._child(None)._process.pid, result)"
+        "result = checking.examine(Regex(value='a'), output='b', reference=None).result\n"
+        "print(checking._child(None)._process.pid, result)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
