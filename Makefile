@@ -2,9 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
-SAY := @printf '\n$$ %s\n'
+LOG := $(DEMO)/log.txt
+SAY := printf '\n$$ %s\n'
+INSTALLS := 'First use: installing into .venv takes half a minute to a minute. Packages are fetched; no key is used.'
+# Of what optimize-runbook prints: the result, one line of the diff, the score, and the conditions that do not hold.
+DIGEST := /^diff --git/ { in_diff = 1; shown = 0 } \
+  /^  decision:/ { in_diff = 0 } \
+  in_diff { if (/^[+]- / && !shown++) print; next } \
+  /^$$/ || /^[^ ].*: / || /^  held-out / || /^  score / || /^  decision: / || /^    no  / || /^  pull request /
 
-.PHONY: demo test clean
+.PHONY: demo pictures test clean
 
 demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clone with a bare origin of its own
 	@rm -rf $(DEMO) && mkdir $(DEMO)
@@ -12,20 +19,21 @@ demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clo
 	@git -C $(DEMO)/origin.git config receive.shallowUpdate true
 	@git push --quiet --no-verify $(DEMO)/origin.git HEAD:refs/heads/main
 	@git clone --quiet $(DEMO)/origin.git $(DEMO)/team
-	$(SAY) 'optimize-runbook --all'
-	@cd $(DEMO)/team && ../../$(BIN)/optimize-runbook --all
-	$(SAY) 'runbookopt pulls merge --auto'
+	@$(SAY) 'optimize-runbook --all'
+	@cd $(DEMO)/team && ../../$(BIN)/optimize-runbook --all > ../../$(LOG) || { cat ../../$(LOG); exit 1; }
+	@awk '$(DIGEST)' $(LOG)
+	@echo "(in short: all $$(grep -c '' $(LOG)) lines, with diffs and reasons, are in $(LOG))"
+	@$(SAY) 'runbookopt pulls merge --auto'
 	@cd $(DEMO)/team && ../../$(BIN)/runbookopt pulls merge --auto
-	$(SAY) 'runbookopt pulls list'
+	@$(SAY) 'runbookopt pulls list'
 	@cd $(DEMO)/team && ../../$(BIN)/runbookopt pulls list
-	@printf '%s\n' '' 'What next (the scratch clone is $(DEMO)/team):' \
-	  '  export PATH="$(CURDIR)/$(BIN):$$PATH" && cd $(DEMO)/team' \
-	  '  runbookopt pulls show 1                  read the one that waits, as its reviewer would' \
-	  '  git clone -q ../origin.git ../maria && cd ../maria      a reviewer has a clone of her own' \
-	  '  git config user.email maria@fernhill.example && git config runbookopt.login maria-okafor' \
-	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1' \
-	  '  git pull -q && optimize-runbook --all    again, from the improved runbooks' \
-	  '  runbookopt check                         lint runbooks, rubrics, policies and trajectories'
+	@printf '%s\n' '' 'Next, in the scratch clone:  export PATH="$(CURDIR)/$(BIN):$$PATH"; cd $(DEMO)/team' \
+	  '  runbookopt pulls show 1       read the one that waits, as its reviewer would' \
+	  '  git config runbookopt.login maria-okafor; git config user.email maria@fernhill.example' \
+	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1     be its reviewer, and merge it'
+
+pictures: .venv/tool.stamp  ## the pictures in README.md, made anew from a real run
+	@$(BIN)/python docs/pictures/make.py
 
 test: .venv/test.stamp  ## lint, types, tests
 	$(BIN)/ruff check
@@ -37,6 +45,7 @@ clean:
 	rm -rf .venv $(DEMO) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/tool.stamp: pyproject.toml .ci/constraints.txt
+	@test -x $(BIN)/runbookopt || echo $(INSTALLS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable .
 	@touch $@
