@@ -1,6 +1,5 @@
 """README.md and docs/: short, in plain words, with links that lead somewhere and commands that run."""
 
-import os
 import re
 import shlex
 import sys
@@ -13,10 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from markdown_it import MarkdownIt
 
+from tests.conftest import Clone
+from tests.github.double import Github
+
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-    from tests.conftest import Clone
+    from tests.conftest import Ran
 
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
@@ -24,7 +26,7 @@ PAGES = [README, *sorted((PROJECT / "docs").glob("*.md"))]
 OTHERS = [PROJECT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
 
 QUESTIONS = re.compile(r"(what|how|why|where|when|who|whose|which)\b", re.IGNORECASE)
-FILE = re.compile(r"(?:\.ci|benchmarks|docs|runbookopt|tests)/[\w./-]*\w/?")
+FILE = re.compile(r"(?:\.ci|benchmarks|docs|runbookopt|tests)/(?:[\w./-]+\.\w+|[\w./-]*/)?")
 
 
 def tokens(page: Path) -> "list[Token]":
@@ -78,7 +80,7 @@ def test_readme_is_read_in_a_minute() -> None:
     assert len(README.read_bytes()) <= 9216
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_no_sentence_has_more_than_25_words(page: Path) -> None:
     sentences = [each for text in prose(page) for each in re.split(r"(?<=[.!?])[\"')]*\s+", text)]
     assert [each for each in sentences if len(each.split()) > 25] == []
@@ -112,22 +114,43 @@ def test_the_index_names_every_page() -> None:
 
 
 def test_pictures_come_from_nowhere_else() -> None:
-    """A picture that fetches a font or a script is blank at GitHub, and tells others who reads."""
+    """What a picture fetches is missing at GitHub, and elsewhere tells others who reads."""
     pictures = list((PROJECT / "docs/pictures").glob("*.svg"))
     assert len(pictures) >= 2
-    namespaces = re.compile(r'xmlns(:\w+)?="[^"]*"')
+    names = re.compile(r'xmlns(:\w+)?="[^"]*"|<!--.*?-->')
     for picture in pictures:
-        assert "//" not in namespaces.sub("", picture.read_text()), picture.name
+        assert re.findall(r"//|@import|@font-face", names.sub("", picture.read_text())) == [], picture.name
+
+
+# The rooms -------------------------------------------------------------------------------------------------
+
+
+def first_cells(page: Path, section: str) -> set[str]:
+    """Give the first column of the table in a section."""
+    text = page.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)[1:]
+    return {name for row in rows for name in re.split(r", ", row.replace("`", "").replace("--", ""))} - {""}
+
+
+def test_the_design_page_names_every_room_and_every_library() -> None:
+    page = PROJECT / "docs/design.md"
+    rooms = {path.parent.name for path in (PROJECT / "runbookopt").glob("*/__init__.py")}
+    assert first_cells(page, "Rooms") == rooms
+    needs = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert first_cells(page, "Libraries") == {re.split(r"[<>=~]", need)[0] for need in needs}
 
 
 # Commands --------------------------------------------------------------------------------------------------
 
 
-def commands() -> Iterator[str]:
-    """Give each line of the README's shell blocks, without its comment."""
-    for token in tokens(README):
-        if token.type == "fence" and token.info == "sh":
-            yield from (line for line in token.content.splitlines() if line.strip())
+def commands(*sections: str) -> Iterator[str]:
+    """Give each line of the README's shell blocks, in these sections or in all."""
+    section = ""
+    for token, after in pairwise(tokens(README)):
+        if token.type == "heading_open":
+            section = words_of(after)
+        if token.type == "fence" and token.info == "sh" and (section in sections or not sections):
+            yield from token.content.replace("\\\n", "").splitlines()
 
 
 def split(line: str) -> list[str]:
@@ -150,18 +173,49 @@ def test_what_pipx_is_asked_for_has_the_commands() -> None:
     assert all(Path(sys.executable).with_name(name).exists() for name in scripts)
 
 
+def run_all(clone: Clone, *sections: str) -> "dict[str, Ran]":
+    """Run each line of these sections in a clone, in the order of the page; what came of each."""
+    done = {}
+    with pytest.MonkeyPatch.context() as environment:
+        for command, *arguments in map(split, commands(*sections)):
+            if command == "export":
+                for name, _, value in (each.partition("=") for each in arguments):
+                    environment.setenv(name, value)
+            else:
+                done[" ".join([command, *arguments])] = clone.ask(command, *arguments)
+    return done
+
+
 @pytest.mark.slow
-def test_every_other_command_of_the_readme_runs_in_a_fresh_clone(
-    samples: Callable[[str], "Clone"], monkeypatch: pytest.MonkeyPatch
+def test_the_commands_for_a_repository_and_for_models_run_in_a_fresh_clone(
+    samples: Callable[[str], Clone],
 ) -> None:
-    """In the order of the page. Keys are made up: `--plan` asks no model, so no line needs the network."""
+    """The keys of the page are made up: `--plan` asks no model, so no line needs the network."""
     clone = samples("readme")
-    for line in commands():
-        command, *arguments = split(line)
-        if command == "export":
-            for name, _, value in (each.partition("=") for each in arguments):
-                monkeypatch.setitem(os.environ, name, value)
-        elif command not in {"make", "pipx"}:
-            ran = clone.ask(command, *arguments)
-            assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
+    done = run_all(clone, "In your repository", "With models")
+    assert len(done) >= 6
+    assert {line: ran.stderr for line, ran in done.items() if ran.returncode} == {}
     assert clone.at_origin("log", "-1", "--format=%s", "main").startswith("support-triage: +0.11")
+
+
+@pytest.mark.slow
+def test_the_commands_for_github_run_against_its_double(
+    tmp_path: Path, samples: Callable[[str], Clone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = samples("readme-github")
+    names = sample.git("ls-files").splitlines()
+    with Github(tmp_path, {name: (sample.root / name).read_text() for name in names}) as github:
+        monkeypatch.setenv("GITHUB_API_URL", github.api_url)
+        monkeypatch.setenv("GITHUB_TOKEN", github.token)
+        done = run_all(Clone(github.clone(tmp_path / "clone"), tmp_path), "With GitHub")
+    init, check, explain = done.values()
+    assert (init.returncode, explain.returncode) == (0, 0)
+    assert "wrote .github/CODEOWNERS" in init.stdout
+    assert check.returncode == 1, "a repository that nobody protected has gaps"
+    assert "to close it: " in check.stdout
+
+
+def test_no_command_of_the_readme_is_left_out() -> None:
+    run = [*commands("In your repository", "With models", "With GitHub")]
+    others = {split(line)[0] for line in commands() if line not in run}
+    assert others == {"make", "pipx"}
