@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := .demo
 LOG := $(DEMO)/log.txt
 SAY := printf '\n$$ %s\n'
-INSTALLS := 'First use: installing into .venv takes half a minute to a minute. Packages are fetched; no key is used.'
+INSTALLS := 'First use: installing into .venv takes half a minute to a minute. No key is used.'
 # Of what optimize-runbook prints: the result, one line of the diff, the score, and the conditions that do not hold.
 DIGEST := /^diff --git/ { in_diff = 1; shown = 0 } \
   /^  decision:/ { in_diff = 0 } \
