@@ -9,7 +9,19 @@ from typing import NoReturn
 import typer
 
 from runbookopt import __version__
-from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show, verify
+from runbookopt.cli import (
+    check,
+    error_log,
+    evaluate,
+    init,
+    optimize,
+    policy,
+    propose,
+    pulls,
+    schema,
+    show,
+    verify,
+)
 from runbookopt.cli.terminal import Version, complain
 from runbookopt.errors import RunbookoptError
 
@@ -21,7 +33,7 @@ def optimize_runbook() -> None:
     """Run `optimize-runbook`."""
     app = _app("optimize-runbook")
     app.command(context_settings=_CONTEXT)(optimize.optimize)
-    _run(app)
+    run(app)
 
 
 def runbookopt() -> None:
@@ -38,7 +50,7 @@ def runbookopt() -> None:
     app.add_typer(pulls.app, name="pulls")
     app.add_typer(policy.app, name="policy")
     app.command("schema")(schema.schema)
-    _run(app)
+    run(app)
 
 
 def _app(name: str) -> typer.Typer:
@@ -58,7 +70,8 @@ def _about(*, version: Version = False) -> None:
     """
 
 
-def _run(app: typer.Typer) -> None:
+def run(app: typer.Typer) -> None:
+    """Run the command that the command line names, and end with its status."""
     if sys.stdout is None:  # a shell's `>&-` leaves none
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
     try:
@@ -76,10 +89,10 @@ def _run(app: typer.Typer) -> None:
             _cannot_print(None)
         if os.environ.get("RUNBOOKOPT_TRACEBACK"):
             raise
-        complain(
-            f"a bug in runbookopt {__version__}: {type(error).__name__}: {error}\n"
-            "please report it, with what RUNBOOKOPT_TRACEBACK=1 prints"
-        )
+        log = error_log.leave(error)
+        more = f"and attach {log}" if log else "with what RUNBOOKOPT_TRACEBACK=1 prints"
+        complain(f"a bug in runbookopt {__version__}: {type(error).__name__}: {error}")
+        complain(f"please report it, {more}")
         sys.exit(1)
 
 

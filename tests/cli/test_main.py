@@ -7,11 +7,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
 from runbookopt import __version__
+from runbookopt.cli import main
 
 if TYPE_CHECKING:
     from tests.conftest import Clone
+
+    Bug = Callable[[], str]
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -59,3 +63,73 @@ def test_local_state_that_is_a_file_is_named(repo: Callable[..., "Clone"], plant
     assert ran.stderr == (
         f"{clone.root}/.runbookopt is a file, and local state needs a folder of that name: move it away\n"
     )
+
+
+# A bug -----------------------------------------------------------------------------------------------------
+
+KEY = "Made-Up.4f1c9e07d2b85a63"
+
+
+@pytest.fixture
+def bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Bug":
+    """Run a command that fails as nobody foresaw, with a key in its words and in a variable of its own."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("MADE_UP_API_KEY", KEY)
+    monkeypatch.delenv("RUNBOOKOPT_TRACEBACK", raising=False)
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def fail() -> None:
+        unseen = "a value that stands in a variable alone"
+        raise ZeroDivisionError(f"{len(unseen)} of sk-{'0a' * 12} for {KEY}")
+
+    def run() -> str:
+        monkeypatch.setattr(sys, "argv", ["runbookopt"])
+        with pytest.raises(SystemExit) as end:
+            main.run(app)
+        assert end.value.code == 1
+        return capsys.readouterr().err
+
+    return run
+
+
+def logs(folder: Path) -> list[Path]:
+    return list(folder.glob("runbookopt-error-*.txt"))
+
+
+def test_a_bug_names_a_file_to_attach_to_a_report(bug: "Bug", tmp_path: Path) -> None:
+    (tmp_path / ".runbookopt").mkdir()
+    said = bug()
+    (log,) = logs(tmp_path / ".runbookopt")
+    assert said.startswith(f"a bug in runbookopt {__version__}: ZeroDivisionError: ")
+    assert said.endswith(f"\nplease report it, and attach {log}\n")
+    assert log.stat().st_mode & 0o777 == 0o600
+    text = log.read_text()
+    assert f"runbookopt {__version__}\n" in text
+    assert f"Python {sys.version.split()[0]}" in text
+    assert "litellm " in text
+    assert "in fail\n" in text
+    assert "raise ZeroDivisionError(" in text
+
+
+def test_what_a_bug_leaves_holds_no_secret_and_no_variable(bug: "Bug", tmp_path: Path) -> None:
+    bug()
+    (log,) = logs(tmp_path / "temporary")
+    text = log.read_text()
+    assert "removed: credential" in text
+    assert "removed: model provider's key" in text
+    for unwanted in (KEY, "0a0a0a", "MADE_UP_API_KEY", "a value that stands"):
+        assert unwanted not in text
+
+
+def test_local_state_that_is_no_folder_is_passed_over(bug: "Bug", tmp_path: Path) -> None:
+    (tmp_path / ".runbookopt").touch()
+    bug()
+    assert len(logs(tmp_path / "temporary")) == 1
+
+
+def test_where_no_file_can_be_written_the_traceback_is_asked_for(bug: "Bug", tmp_path: Path) -> None:
+    (tmp_path / "temporary").rmdir()
+    assert bug().endswith("\nplease report it, with what RUNBOOKOPT_TRACEBACK=1 prints\n")
