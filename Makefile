@@ -30,7 +30,8 @@ demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clo
 	@printf '%s\n' '' 'Next, in the scratch clone:  export PATH="$(CURDIR)/$(BIN):$$PATH"; cd $(DEMO)/team' \
 	  '  runbookopt pulls show 1       read the one that waits, as its reviewer would' \
 	  '  git config runbookopt.login maria-okafor; git config user.email maria@fernhill.example' \
-	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1     be its reviewer, and merge it'
+	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1     be its reviewer, and merge it' \
+	  '  git pull -q && optimize-runbook --all     again, from the improved runbooks'
 
 pictures: .venv/tool.stamp  ## the pictures in README.md, made anew from a real run
 	@$(BIN)/python docs/pictures/make.py
