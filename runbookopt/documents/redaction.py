@@ -1,9 +1,10 @@
-"""Takes secrets out of text: what looks like one, and the values of this process's own credentials.
+"""Secrets in texts: the one list of what they look like, and how they are found or taken out.
 
-What secrets look like is detect-secrets' word: the patterns of its plugins, without its scanner (which works
-on files, in processes of its own). Left out are public addresses, which are no secrets, guesses by keyword
-and by entropy, which would take ordinary words out of tasks, and three patterns that take time squared on
-text made for that; ours stand in for those, and for keys that it does not know yet.
+`PUBLISHED` are the shapes that vendors publish: a false alarm on them stops a run, so nothing is guessed.
+Taken out is more: the values of this process's own credentials, wider shapes of ours, and detect-secrets'
+patterns, without its scanner (which works on files, in processes of its own). Left out of its plugins are
+public addresses, which are no secrets, guesses by keyword and by entropy, which would take ordinary words out
+of tasks, and three patterns that take time squared on text made for that.
 """
 
 import json
@@ -26,9 +27,39 @@ _PLACE = re.compile(r"_(FILE|PATH|DIR|URL|SOCK|ENDPOINT|REGION|PROFILE)$", re.IG
 
 _LEFT_OUT = frozenset({"Public IP (ipv4)", "JSON Web Token", "OpenAI Token", "NPM tokens", "Private Key"})
 
+PUBLISHED = {
+    # RFC 7468 and RFC 4880 armour
+    "a private key": r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----",
+    # docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, "unique ID prefixes"
+    "an AWS access key": r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b",
+    # github.blog/2021-04-05-behind-githubs-new-authentication-token-formats
+    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b",
+    # docs.gitlab.com/security/tokens, "token prefixes"
+    "a GitLab token": r"\bgl(?:pat|dt|rt|ptt|oas)-[\w-]{20,}",
+    # api.slack.com/concepts/token-types
+    "a Slack token": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bxapp-\d-[A-Za-z0-9-]{10,}",
+    # docs.stripe.com/keys
+    "a Stripe key": r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}\b",
+    # cloud.google.com/docs/authentication/api-keys
+    "a Google API key": r"\bAIza[\w-]{35}(?![\w-])",
+    # docs.npmjs.com/about-access-tokens
+    "an npm token": r"\bnpm_[A-Za-z0-9]{36}\b",
+    # the Python package index: its help on API tokens
+    "a PyPI token": r"\bpypi-[\w-]{50,}",
+    # huggingface.co/docs/hub/security-tokens
+    "a Hugging Face token": r"\bhf_[A-Za-z0-9]{34,}\b",
+    # platform.openai.com and docs.anthropic.com print their keys in these shapes
+    "a model provider's key": r"\bsk-(?:proj-|ant-|svcacct-|or-)?[A-Za-z0-9_-]{32,}",
+    # RFC 7519: a header and a claim set are JSON objects, so both begin with `{"` in base64url
+    "a JSON web token": r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}",
+    # RFC 3986, 3.2.1: user information in an authority
+    "a password in a URL": (r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'<>{}$]{1,64}:[^\s/@\"'<>{}$]{3,64}@"),
+}
+"""The shapes of secrets that vendors publish, by kind; none spans lines."""
+
 _BASE64 = r"[A-Za-z0-9+/=]"
 _BREAK = r"(?:\s|\\[nr])*"
-_OURS = {
+_WIDER = {
     "private key": (
         r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----"
         rf"(?:{_BREAK}[A-Za-z-]+: [^\n\\]*)*"  # an encrypted one says how
@@ -40,9 +71,11 @@ _OURS = {
     ),
     "github token": r"(?<![A-Za-z0-9])github_pat_\w{22,}",
     "json web token": r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
-    "npm token": r"_authToken=\s*\S+",
+    "npm token": r"_authToken=\s*\S+|\bnpm_[A-Za-z0-9]{36}\b",
     "bearer token": r"(?i)\bbearer\s+(?=[\w.~+/=-]{0,60}\d)[\w.~+/=-]{20,}",
 }
+
+"""Shapes of ours for what is taken out: wider than those published, and at most linear in time."""
 
 _NEEDS = {
     "AWS Access Key": ("a3t", "abia", "acca", "akia", "asia", "aws"),
@@ -55,6 +88,10 @@ _NEEDS = {
     "private key": ("-----begin",),
     "model provider's key": ("sk-", "aiza", "hf_", "gsk_", "xai-"),
     "bearer token": ("bearer",),
+    "stripe key": ("k_live_", "k_test_"),
+    "google api key": ("AIza",),
+    "hugging face token": ("hf_",),
+    "password in a url": ("://",),
 }
 """Words without which the slower patterns find nothing, as they stand or in lower case."""
 
@@ -85,14 +122,15 @@ class Redactor:
             form
             for name, value in environ.items()
             if _CREDENTIAL.search(name) and not _PLACE.search(name)
-            for form in _forms(value.strip())
+            for bare in [value.strip()]
+            for form in (bare, quote(bare, safe=""), json.dumps(bare)[1:-1])  # as it is, in a URL, in JSON
             if len(form) >= SHORTEST
         }
         longest_first = sorted(values, key=lambda value: (-len(value), value))
         self._values = re.compile("|".join(map(re.escape, longest_first))) if values else None
 
     def clean(self, text: str) -> str:
-        """Give the text with `[removed: <what it was>]` for each secret; cleaning again changes nothing."""
+        """The text with `[removed: <what it was>]` for each secret; cleaning again changes nothing."""
         if self._values is not None:
             text = self._values.sub("[removed: credential]", text)
         everywhere, near_long_runs = _patterns()
@@ -106,34 +144,35 @@ class Redactor:
         return text
 
 
-def _forms(value: str) -> Iterator[str]:
-    """Give a credential as it may stand in a text: bare, in a URL, in JSON."""
-    yield value
-    yield quote(value, safe="")
-    yield json.dumps(value)[1:-1]
+def secrets_in(text: str) -> Iterator[tuple[str, str]]:
+    """Each secret of a published shape in `text`: the name of its kind ("an AWS access key"), and the match.
+
+    Kind by kind in the order of `PUBLISHED`, each as often as it stands there.
+    """
+    for kind, shape in PUBLISHED.items():
+        for match in re.finditer(shape, text):
+            yield kind, match[0]
 
 
 def _cleaned_near_long_runs(pattern: _Pattern, text: str) -> str:
     parts: list[str] = []
     kept = 0
     for run in _LONG.finditer(text):
-        for found in pattern.regex.finditer(text, max(kept, run.start() - _BEFORE), run.end() + 1):
-            parts += [text[kept : found.start()], pattern.mark]
-            kept = found.end()
+        for match in pattern.regex.finditer(text, max(kept, run.start() - _BEFORE), run.end() + 1):
+            parts += [text[kept : match.start()], pattern.mark]
+            kept = match.end()
     return "".join([*parts, text[kept:]]) if parts else text
 
 
 @lru_cache(maxsize=1)
 def _patterns() -> tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]:
-    """Give the patterns that are looked for everywhere, and those for near long runs of characters."""
+    """The patterns that are looked for everywhere, and those for near long runs of characters."""
     from detect_secrets.core.plugins.util import (  # noqa: PLC0415 - a third of a second
         get_mapping_from_secret_type_to_class,
     )
     from detect_secrets.plugins.base import RegexBasedDetector  # noqa: PLC0415
 
-    everywhere = [
-        _Pattern(name, re.compile(pattern), _NEEDS.get(name, ())) for name, pattern in _OURS.items()
-    ]
+    everywhere = [_ours(name, shape) for name, shape in _WIDER.items()]
     near_long_runs: list[_Pattern] = []
     plugins: Mapping[str, Any] = get_mapping_from_secret_type_to_class()
     for name, plugin in sorted(plugins.items()):
@@ -143,4 +182,10 @@ def _patterns() -> tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]:
                     near_long_runs.append(_Pattern(name.lower(), regex))
                 else:
                     everywhere.append(_Pattern(name.lower(), regex, _NEEDS.get(name, ())))
+    names = {kind.split(" ", 1)[1].lower(): shape for kind, shape in PUBLISHED.items()}
+    everywhere += [_ours(name, shape) for name, shape in names.items() if name not in _WIDER]
     return tuple(everywhere), tuple(near_long_runs)
+
+
+def _ours(name: str, shape: str) -> _Pattern:
+    return _Pattern(name, re.compile(shape), _NEEDS.get(name, ()))
