@@ -6,15 +6,15 @@ import msgspec
 
 
 def canonical(value: object) -> bytes:
-    """Give the canonical JSON of `value`: keys sorted, a record's fields in their order, no white space."""
+    """Canonical JSON of `value`: keys sorted, a record's fields in their order, no white space."""
     return msgspec.json.encode(value, order="deterministic")
 
 
 def digest(data: bytes) -> str:
-    """Give `sha256:` and the SHA-256 of `data` in hexadecimal."""
+    """`sha256:` and the SHA-256 of `data` in hexadecimal."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def digest_of(value: object) -> str:
-    """Give the digest of the canonical JSON of `value`."""
+    """Digest of the canonical JSON of `value`."""
     return digest(canonical(value))

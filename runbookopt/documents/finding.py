@@ -1,4 +1,4 @@
-"""What a check says, and how it quotes what it saw (pure)."""
+"""Finding of a check, and how it quotes what it saw (pure)."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ TOLD = 100
 
 
 class Finding(Struct, frozen=True):
-    """What a check says of one output."""
+    """What a check says of one output, and why."""
 
     result: Literal["pass", "fail", "error"]
     explanation: str = ""

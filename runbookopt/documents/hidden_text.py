@@ -1,8 +1,7 @@
-"""What a reader of a Markdown file, or of its rendering, cannot see (pure)."""
+"""Hidden text: all that a reader of a Markdown file, or of its rendering, cannot see (pure)."""
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
 
 from msgspec import Struct
@@ -41,17 +40,21 @@ class Hidden(Struct, frozen=True):
 @lru_cache(maxsize=16)  # a search looks at the same few texts again and again
 def hidden(text: str) -> tuple[Hidden, ...]:
     """Find all that is hidden, in order; markup within code blocks is not, for there it is shown."""
-    found = {run.start(): (run.group(), _characters(run.group())) for run in _invisible(text)}
+    runs = {}
+    for run in filter(_conceals, _INVISIBLE.finditer(text)):
+        first, *more = characters = run.group()
+        name = f"U+{ord(first):04X} {unicodedata.name(first, 'CONTROL CHARACTER')}"
+        runs[run.start()] = characters, f"{name} and {len(more)} more" if more else name
     markup = [match for match in _CONCEALED.finditer(text) if not LOCK_MARKER.fullmatch(match.group())]
-    if not found and not markup:
+    if not runs and not markup:
         return ()
-    read = outline(text)
+    blocks = outline(text)
     for match in markup:
-        if read.line_at(match.start()) not in read.code:
-            found[match.start()] = match.group(), f"hidden markup {shown(match.group())}"
+        if blocks.line_at(match.start()) not in blocks.code:
+            runs[match.start()] = match.group(), f"hidden markup {shown(match.group())}"
     return tuple(
-        Hidden(what, f"{description} at line {read.line_at(start) + 1}")
-        for start, (what, description) in sorted(found.items())
+        Hidden(characters, f"{description} at line {blocks.line_at(start) + 1}")
+        for start, (characters, description) in sorted(runs.items())
     )
 
 
@@ -60,24 +63,20 @@ def visible(text: str) -> str:
 
     Line endings become those of Unix; a carriage return elsewhere is written out.
     """
-    text = _HALF.sub(_written_out, text.replace("\r\n", "\n"))
-    pieces, done = [], 0
-    for run in _invisible(text):
-        pieces += [text[done : run.start()], _written_out(run)]
-        done = run.end()
-    return "".join([*pieces, text[done:]]).replace("\r", "<U+000D>")
+
+    def written_out(run: re.Match[str]) -> str:
+        shows = run.re is _INVISIBLE and not _conceals(run)
+        return run.group() if shows else "".join(f"<U+{ord(character):04X}>" for character in run.group())
+
+    text = _HALF.sub(written_out, text.replace("\r\n", "\n"))
+    return _INVISIBLE.sub(written_out, text).replace("\r", "<U+000D>")
 
 
-def _written_out(run: re.Match[str]) -> str:
-    return "".join(f"<U+{ord(character):04X}>" for character in run.group())
-
-
-def _invisible(text: str) -> Iterator[re.Match[str]]:
-    for run in _INVISIBLE.finditer(text):
-        start, end = run.span()
-        marks_bytes = start == 0 and run.group() == BOM
-        if not (marks_bytes or _joins(run.group(), text[start - 1 : start], text[end : end + 1])):
-            yield run
+def _conceals(run: re.Match[str]) -> bool:
+    """All but the byte order mark, and what emoji and scripts are written with."""
+    start, end = run.span()
+    marks_bytes = start == 0 and run.group() == BOM
+    return not (marks_bytes or _joins(run.group(), run.string[start - 1 : start], run.string[end : end + 1]))
 
 
 def _joins(run: str, before: str, after: str) -> bool:
@@ -91,8 +90,3 @@ def _joins(run: str, before: str, after: str) -> bool:
         return next_kind in {"So", "Sm", "Sk"}
     letters = {"Lo", "Mn", "Mc"}
     return run in {"\u200c", "\u200d"} and kind in letters and next_kind in letters
-
-
-def _characters(run: str) -> str:
-    named = f"U+{ord(run[0]):04X} {unicodedata.name(run[0], 'CONTROL CHARACTER')}"
-    return named if len(run) == 1 else f"{named} and {len(run) - 1} more"

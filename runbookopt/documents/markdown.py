@@ -1,11 +1,11 @@
-"""What a Markdown text is made of (pure): the only file that knows a parser of it."""
+"""Markdown text in its lines and blocks (pure): the only file that knows a parser of it."""
 
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -52,7 +52,7 @@ class Outline(Struct, frozen=True, dict=True):
     code: frozenset[int]
 
     def line_at(self, position: int) -> int:
-        """Give the line, from 0, of a position in the text."""
+        """The line, from 0, of a position in the text."""
         return bisect_right(self._ends, position)
 
     @cached_property
@@ -72,9 +72,8 @@ class _Blocks(Struct, frozen=True):
 def outline(text: str) -> Outline:
     """Read the front matter and the blocks of a Markdown text, with a CommonMark parser.
 
-    It is read in pieces, from one heading at the start of a line up to another: such a heading ends all
-    that stands before it but fenced code and HTML, and what follows it does not hang on what came before. So
-    an edit costs no more than what it touches.
+    It is read in pieces, from one heading at the start of a line up to another: such a heading ends all that
+    stands before it but fenced code and HTML. So an edit costs no more than what it touches.
     """
     lines = tuple(LINE.findall(text))
     start = front = len(LINE.findall(front_matter(text)))
@@ -91,7 +90,7 @@ def outline(text: str) -> Outline:
 
 
 def _next_piece(lines: Sequence[str], start: int, edges: Sequence[int]) -> tuple[int, _Blocks]:
-    """Read on from line `start` to an edge at which all is closed, and give that edge and the blocks."""
+    """From line `start` to the first edge at which all is closed: that edge, and the blocks."""
     first = at = bisect_right(edges, start)
     while True:
         end = edges[at]
@@ -108,8 +107,8 @@ def _blocks(text: str, *, last: bool) -> _Blocks:
     first = LINE.match(text) if _TITLE.match(text) else None
     title = first.group() if first else ""
     if _PROSE.match(text, len(title)):
-        return _Blocks(tuple(_headings(_parser().parse(title))))
-    tokens = _parser().parse(text if last else text + "# Next\n")
+        return _Blocks(tuple(_headings(_parser("blocks").parse(title))))
+    tokens = _parser("blocks").parse(text if last else text + "# Next\n")
     headings = _headings(tokens)
     if not last and (not headings or headings.pop().line != len(LINE.findall(text))):
         return _Blocks((), closed=False)
@@ -118,30 +117,30 @@ def _blocks(text: str, *, last: bool) -> _Blocks:
 
 
 def _headings(tokens: Sequence["Token"]) -> list[Heading]:
-    found = []
-    for place, token in enumerate(tokens):
+    headings = []
+    for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map:
-            title = " ".join(tokens[place + 1].content.split())
-            found.append(Heading(token.map[0], int(token.tag[1:]), title, _plain(title)))
-    return found
+            title = " ".join(inline.content.split())
+            headings.append(Heading(token.map[0], int(token.tag[1:]), title, _plain(title)))
+    return headings
 
 
 def line_of(text: str, position: int) -> int:
-    """Give the line, from 1, of a position that is not within a line ending."""
+    """The line, from 1, of a position that is not within a line ending."""
     return len(LINE.findall(text[:position] + "."))
 
 
 def tokens_of(text: str, *, tables: bool = False, definitions: dict[str, Any] | None = None) -> list["Token"]:
-    """Give markdown-it's tokens of a CommonMark text, inline ones included.
+    """markdown-it's tokens of a CommonMark text, inline ones included.
 
     `definitions` is filled with the link definitions as markdown-it names them (`references`,
     `duplicate_refs`), which no token stands for.
     """
-    return _reader(tables=tables).parse(text, {} if definitions is None else definitions)
+    return _parser("table" if tables else "inline").parse(text, {} if definitions is None else definitions)
 
 
 def front_matter(text: str) -> str:
-    """Give the front matter with its fences; nothing where the file begins with a rule and prose."""
+    """The front matter with its fences; nothing where the file begins with a rule and prose."""
     keys = comments = False
     for match in LINE.finditer(text):
         line = match.group().rstrip(" \t\r\n")
@@ -160,7 +159,7 @@ def front_matter(text: str) -> str:
 
 
 def front_data(front: str) -> Any:  # noqa: ANN401 - front matter has any shape
-    """Give front matter, fences included, as data; None where it is not YAML."""
+    """Front matter, fences included, as data; None where it is not YAML."""
     try:
         return read_plain_yaml("".join(LINE.findall(front)[1:-1]).encode(), "front matter")
     except MalformedFile:
@@ -168,25 +167,21 @@ def front_data(front: str) -> Any:  # noqa: ANN401 - front matter has any shape
 
 
 @cache
-def _parser() -> "MarkdownIt":
+def _parser(depth: Literal["blocks", "inline", "table"]) -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark")
-    parser.core.ruler.enableOnly(["normalize", "block"])  # what is within a paragraph is nobody's business
-    return parser
-
-
-@cache
-def _reader(*, tables: bool) -> "MarkdownIt":
-    from markdown_it import MarkdownIt
-
-    reader = MarkdownIt("commonmark", {"maxNesting": 100})
-    return reader.enable("table") if tables else reader
+    parser = MarkdownIt("commonmark", None if depth == "blocks" else {"maxNesting": 100})
+    if depth == "blocks":
+        parser.core.ruler.enableOnly(
+            ["normalize", "block"]
+        )  # what is within a paragraph is nobody's business
+    return parser.enable("table") if depth == "table" else parser
 
 
 def _plain(heading: str) -> str:
     if not _MARKUP.search(heading):
         return heading
     tokens: list[Any] = []
-    _parser().inline.parse(heading, _parser(), {}, tokens)
+    parser = _parser("blocks")
+    parser.inline.parse(heading, parser, {}, tokens)
     return "".join(token.content for token in tokens if token.type != "html_inline")

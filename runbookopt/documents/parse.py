@@ -1,11 +1,8 @@
-"""From bytes at the border to typed records, with file, line and key in every complaint.
-
-The only file that knows PyYAML.
-"""
+"""Parsing: bytes at the border become typed records, or complaints (the only file that knows PyYAML)."""
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -24,6 +21,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 100_000
 TOO_DEEP = f"expected at most {MAX_DEPTH} levels and {MAX_NODES:,} values"
+LONGEST_INT = 24
 """Bounds of a file: aliases inside aliases would otherwise grow without end."""
 
 
@@ -36,7 +34,7 @@ class Problem(Struct, frozen=True, order=True):
     severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        """Give `path:line: message`, as compilers do."""
+        """`path:line: message`, as compilers have it."""
         where = plain(self.path) if self.line is None else f"{plain(self.path)}:{self.line}"
         return f"{where}: {self.message}"
 
@@ -61,8 +59,8 @@ def read_yaml(data: bytes, type_: type[T], path: str, *, hints: Mapping[str, str
     try:
         record = msgspec.convert(value, type_)
     except msgspec.ValidationError as refusal:
-        told = {fault.place for fault in faults}
-        faults += [fault for fault in _against(value, type_, hints or {}, refusal) if fault.place not in told]
+        places = {fault.place for fault in faults}
+        faults += [f for f in _against(value, type_, hints or {}, refusal) if f.place not in places]
     if faults:
         raise _malformed(faults, path, file.lines)
     return record
@@ -84,31 +82,30 @@ def read_json(data: bytes, type_: type[T], *, path: str, line: int) -> T:
     try:
         record = msgspec.json.decode(data, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as refusal:
-        faults = _against(_untyped(data, path, line), type_, {}, refusal)
+        faults = _against(_plain_json(data, path, line), type_, {}, refusal)
         raise _malformed(faults, path, {(): line}) from None
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-        _untyped(data, path, line)
+        _plain_json(data, path, line)
     return record
 
 
 def _against(value: object, type_: type, hints: Mapping[str, str], refusal: Exception) -> list[SchemaProblem]:
-    """Give all faults; where the schema has nothing to say, what msgspec said."""
+    """All faults; where the schema has nothing to say, what msgspec said."""
     return explain(value, type_, hints) or [SchemaProblem((), str(refusal))]
 
 
 def _malformed(faults: Sequence[SchemaProblem], path: str, lines: Mapping[Place, int]) -> MalformedFile:
-    return MalformedFile(list(dict.fromkeys(_problem(fault, path, lines) for fault in faults)))
+    """Name for each fault the line of its place, or of the nearest place around it."""
+    problems: dict[Problem, None] = {}
+    for fault in faults:
+        at = fault.place if fault.line_of is None else fault.line_of
+        while at not in lines:
+            at = at[:-1]
+        problems[Problem(path, lines[at], fault.words)] = None
+    return MalformedFile(list(problems))
 
 
-def _problem(fault: SchemaProblem, path: str, lines: Mapping[Place, int]) -> Problem:
-    """Give the complaint with the line of its place, or of the nearest place around it."""
-    at = fault.place if fault.line_of is None else fault.line_of
-    while at not in lines:
-        at = at[:-1]
-    return Problem(path, lines[at], fault.words)
-
-
-def _untyped(data: bytes, path: str, line: int) -> Any:  # noqa: ANN401 - JSON has any shape
+def _plain_json(data: bytes, path: str, line: int) -> Any:  # noqa: ANN401 - JSON has any shape
     try:
         value = msgspec.json.decode(data)
     except RecursionError:
@@ -118,20 +115,11 @@ def _untyped(data: bytes, path: str, line: int) -> Any:  # noqa: ANN401 - JSON h
         raise MalformedFile([Problem(path, line, f"expected one JSON object: {reason}")]) from None
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [child for parent in level for child in _children(parent)]
+        lists = (x.values() if isinstance(x, dict) else x for x in level if isinstance(x, dict | list))
+        level = [child for children in lists for child in children]
     if level:
         raise MalformedFile([Problem(path, line, TOO_DEEP)])
     return value
-
-
-def _children(value: object) -> Collection[Any]:
-    match value:
-        case dict():
-            return value.values()
-        case list():
-            return value
-        case _:
-            return ()
 
 
 class _Yaml:
@@ -144,19 +132,20 @@ class _Yaml:
         self.value: Any = None if node is None else self._value(node, ())
 
     def _value(self, node: "yaml.Node", place: Place) -> Any:  # noqa: ANN401 - YAML has any shape
-        import yaml
-
         self.lines.setdefault(place, node.start_mark.line + 1)
         if len(place) > MAX_DEPTH or len(self.lines) > MAX_NODES:
             if not any(fault.message == TOO_DEEP for fault in self.faults):
                 self.faults.append(SchemaProblem(place[:1], TOO_DEEP))
-        elif isinstance(node, yaml.MappingNode):
+            return None
+        if node.id == "mapping":
             return self._mapping(node, place)
-        elif isinstance(node, yaml.SequenceNode):
+        if node.id == "sequence":
             return [self._value(item, (*place, index)) for index, item in enumerate(node.value)]
-        else:
-            return self._scalar(node, place)
-        return None
+        try:
+            return _scalar(node.tag.removeprefix(_TAG), node.value)
+        except ValueError as error:
+            self.faults.append(SchemaProblem(place, str(error)))
+            return None
 
     def _mapping(self, node: "yaml.Node", place: Place) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
@@ -176,13 +165,6 @@ class _Yaml:
                 mapping[name] = self._value(value, (*place, name))
         return mapping
 
-    def _scalar(self, node: "yaml.Node", place: Place) -> str | float | bool | None:
-        try:
-            return _scalar(node.tag.removeprefix(_TAG), node.value)
-        except ValueError as error:
-            self.faults.append(SchemaProblem(place, str(error)))
-            return None
-
 
 def _scalar(tag: str, text: str) -> str | float | bool | None:
     if tag in _CORE and not _CORE[tag].match(text):
@@ -192,10 +174,8 @@ def _scalar(tag: str, text: str) -> str | float | bool | None:
             return None
         case "bool":
             return text.lower() == "true"
-        case "int":
-            return _int(text)
-        case "float":
-            return _float(text)
+        case "int" | "float":
+            return _number(tag, text)
         case "str" if _encodable(text):
             return text
         case "str":
@@ -204,18 +184,16 @@ def _scalar(tag: str, text: str) -> str | float | bool | None:
             raise ValueError(f"expected no tag, got {shown(tag)}")
 
 
-def _int(text: str) -> int:
-    number = int(text, 0 if text[:2] in {"0o", "0x"} else 10) if len(text) < 25 else 2**64  # noqa: PLR2004
-    if not -(2**63) <= number < 2**63:
+def _number(tag: str, text: str) -> float:
+    if tag == "float":
+        number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if not math.isfinite(number):
+            raise ValueError(f"expected a finite number, got {shown(text)}")
+        return number
+    whole = int(text, 0 if text[:2] in {"0o", "0x"} else 10) if len(text) <= LONGEST_INT else 2**64
+    if not -(2**63) <= whole < 2**63:
         raise ValueError(f"expected a number of at most 64 bits, got {shown(text)}")
-    return number
-
-
-def _float(text: str) -> float:
-    number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    if not math.isfinite(number):
-        raise ValueError(f"expected a finite number, got {shown(text)}")
-    return number
+    return whole
 
 
 def _encodable(text: str) -> bool:
@@ -264,7 +242,7 @@ _CORE = {
 
 @cache
 def _core_loader() -> "type[yaml.SafeLoader]":
-    """Give a loader for plain scalars as YAML 1.2 has them: `no`, `12:30` and dates are text."""
+    """A loader for plain scalars as YAML 1.2 has them: `no`, `12:30` and dates are text."""
     import yaml
 
     loader: type[yaml.SafeLoader] = type("CoreLoader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": {}})

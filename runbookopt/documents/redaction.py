@@ -103,7 +103,7 @@ _BEFORE = 120  # characters before a long run in which an assignment may begin
 
 
 class _Pattern(Struct, frozen=True):
-    """What a kind of secret looks like; `needs` are words of which one stands in every text that has it."""
+    """The looks of a kind of secret; one of the words `needs` stands in every text that has it."""
 
     name: str
     regex: re.Pattern[str]

@@ -1,4 +1,4 @@
-"""A runbook as its parts, byte for byte: what search may rewrite, and what an edit may never do (pure)."""
+"""Runbook in its parts, byte for byte: those that search may rewrite, and rules for edits (pure)."""
 
 import re
 import unicodedata
@@ -62,11 +62,8 @@ class Runbook(Struct, frozen=True, dict=True):
         return tuple(part for part in self.parts if part.locked is None)
 
     def part(self, id: str) -> Part:  # noqa: A002 - the word of the file
-        """Give the part with this id; raises KeyError."""
-        for part in self.parts:
-            if part.id == id:
-                return part
-        raise KeyError(id)
+        """The part with this id; raises KeyError."""
+        return {part.id: part for part in self.parts}[id]
 
 
 def decode(data: bytes, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
@@ -82,20 +79,21 @@ def decode(data: bytes, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md")
 def parse(text: str, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
     r"""Divide a runbook into front matter, preamble, and one part for each `##` section.
 
-    A heading is what CommonMark takes for one outside lists, quotes, code and HTML, underlined headings
-    (`Title` over `-----`) included. A `#` heading after the first `##` ends the section before it and is
-    one itself; with no `##` at all the sections are those of `#`. Lines end at `\n`, `\r\n` or `\r`
-    only. Lock markers stand alone on their lines and split a section; inside code they are text.
-    `locked` lists further sections, by heading or id. Raises MalformedFile for a lock marker that is not
-    understood and for an entry of `locked` that names no section.
+    A heading is what CommonMark takes for one outside lists, quotes, code and HTML, also an underlined one.
+    A `#` heading after the first `##` ends the section before it and is one itself; with no `##` at all the
+    sections are those of `#`. Lines end at `\n`, `\r\n` or `\r` only. Lock markers stand alone on their
+    lines and split a section; inside code they are text. `locked` lists further sections, by heading or id.
+    Raises MalformedFile for a lock marker that is not understood and an entry that names no section.
     """
     runbook = _read(text, tuple(locked), path)
     names = [name for part in runbook.parts for name in (part.id, f"## {part.heading}") if name != "## None"]
-    unmet = [entry for entry in locked if not any(_names(entry, part) for part in runbook.parts)]
-    if unmet:
-        raise MalformedFile(
-            [Problem(path, None, f"no section for the lock {shown(e)}{nearest(e, names)}") for e in unmet]
-        )
+    problems = [
+        Problem(path, None, f"no section for the lock {shown(entry)}{nearest(entry, names)}")
+        for entry in locked
+        if not any(_names(entry, part) for part in runbook.parts)
+    ]
+    if problems:
+        raise MalformedFile(problems)
     return runbook
 
 
@@ -108,7 +106,7 @@ def reparse(runbook: Runbook, text: str) -> Runbook:
 
 
 def replace(runbook: Runbook, edits: Mapping[str, str]) -> str:
-    """Give the file with new texts for some components, all else byte for byte.
+    """The file with new texts for some components, all else byte for byte.
 
     The blank lines around a component stay, and new text takes the line endings of the file where they are
     all alike. Raises ValueError where a part is locked or there is none.
@@ -137,11 +135,11 @@ def bump_version(text: str) -> str:
             continue
         start, _, patch = value.rpartition(".")
         bumped = f"{start}.{int(patch) + 1}"
-        wanted = _with(data, keys, bumped)
+        bumped_data = _with(data, keys, bumped)
         for match in re.finditer(re.escape(value), front):
-            tried = f"{front[: match.start()]}{bumped}{front[match.end() :]}"
-            if front_data(tried) == wanted:
-                return tried + text[len(front) :]
+            edited = f"{front[: match.start()]}{bumped}{front[match.end() :]}"
+            if front_data(edited) == bumped_data:
+                return edited + text[len(front) :]
     return text
 
 
@@ -167,21 +165,21 @@ def hidden_text(text: str) -> tuple[str, ...]:
     comments other than lock markers, link definitions that serve as comments, hidden HTML elements; all but
     characters only outside code blocks. Joiners are let pass where emoji and scripts need them.
     """
-    return tuple(found.description for found in hidden(text))
+    return tuple(run.description for run in hidden(text))
 
 
 def newly_hidden(before: str, after: str) -> Iterator[str]:
     """Say what of `after` a reader cannot see, and `before` does not hold."""
-    known = Counter(found.text for found in hidden(before))
-    for found in hidden(after):
-        if known[found.text]:
-            known[found.text] -= 1
+    old = Counter(run.text for run in hidden(before))
+    for run in hidden(after):
+        if old[run.text]:
+            old[run.text] -= 1
         else:
-            yield f"hidden text is brought in: {found.description}"
+            yield f"hidden text is brought in: {run.description}"
 
 
 def template_tokens(text: str) -> frozenset[str]:
-    """Give the template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`."""
+    """The template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`."""
     return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(text))
 
 
@@ -200,10 +198,12 @@ _CODE_SPAN = re.compile(r"(`+)[^`\r\n]+\1")
 
 @lru_cache(maxsize=16)  # a search asks of a text twice
 def _violations(before: Runbook, after: Runbook, *, bumped: bool) -> tuple[str, ...]:
+    old, new = template_tokens(before.text), template_tokens(after.text)
     return (
         *_restructured(before, after),
         *_rewritten(before, after, bumped=bumped),
-        *_retokened(before.text, after.text),
+        *(f"template token {shown(token)} is lost" for token in sorted(old - new)),
+        *(f"template token {shown(token)} is new" for token in sorted(new - old)),
         *newly_hidden(before.text, after.text),
     )
 
@@ -223,33 +223,36 @@ def _read(text: str, locks: tuple[str, ...], path: str = "RUNBOOK.md") -> Runboo
     except UnicodeEncodeError as error:
         message = f"U+{ord(text[error.start]):04X} is half a character"
         raise MalformedFile([Problem(path, line_of(text, error.start), message)]) from None
-    read = outline(text)
-    marked = _marked(text, read, path)
-    front = "".join(read.lines[: read.front])
-    parts = [Part(FRONT_MATTER, None, front, 1, read.front, "front matter")] if front else []
+    blocks = outline(text)
+    marked = _marked(text, blocks, path)
+    front = "".join(blocks.lines[: blocks.front])
+    parts = [Part(FRONT_MATTER, None, front, 1, blocks.front, "front matter")] if front else []
     taken = {FRONT_MATTER: 1}
-    for heading, section in _sections(read):
-        reason = _reason(heading) if heading else None
-        for piece in _pieces(section, marked, read.lines):
+    for heading, section in _sections(blocks):
+        for piece in _pieces(section, marked, blocks.lines):
             part = Part(
-                id=_unused(_slug(heading.plain) if heading else PREAMBLE, taken),
+                id=_id(heading, taken),
                 heading=heading.text if heading else None,
-                text="".join(read.lines[piece.start : piece.end]),
+                text="".join(blocks.lines[piece.start : piece.end]),
                 first_line=piece.start + 1,
                 last_line=piece.end,
-                locked=piece.locked or reason,
+                locked=piece.locked or (_reason(heading) if heading else None),
             )
-            parts.append(_under(locks, part))
+            lock = next((lock for lock in locks if part.locked is None and _names(lock, part)), None)
+            parts.append(with_fields(part, locked=f"the policy locks {shown(lock)}") if lock else part)
     return Runbook(tuple(parts), locks)
 
 
-def _marked(text: str, read: Outline, path: str) -> list[_Span]:
-    """Give the lines between lock markers, the markers included; raises MalformedFile."""
+def _marked(text: str, blocks: Outline, path: str) -> list[_Span]:
+    """The lines between lock markers, the markers included; raises MalformedFile."""
     spans: list[_Span] = []
     faults: list[Problem] = []
     opened: int | None = None
-    for number in _marker_lines(text, read):
-        match = LOCK_MARKER.fullmatch(read.lines[number].strip(" \t\r\n" + BOM))
+    for number in sorted({blocks.line_at(match.start()) for match in _MEANT_AS_MARKER.finditer(text)}):
+        line = blocks.lines[number]
+        if number < blocks.front or number in blocks.code or "<!--" not in _CODE_SPAN.sub("", line):
+            continue
+        match = LOCK_MARKER.fullmatch(line.strip(" \t\r\n" + BOM))
         word = match.group(1).lower() if match else None
         if word == "lock" and opened is None:
             opened = number
@@ -261,7 +264,7 @@ def _marked(text: str, read: Outline, path: str) -> list[_Span]:
             faults.append(Problem(path, number + 1, _misplaced(word, opened)))
     if opened is not None:
         reason = f"after the lock marker of line {opened + 1}, which is never unlocked"
-        spans.append(_Span(opened, len(read.lines), reason))
+        spans.append(_Span(opened, len(blocks.lines), reason))
     if faults:
         raise MalformedFile(faults)
     return spans
@@ -275,21 +278,14 @@ def _misplaced(word: str | None, opened: int | None) -> str:
     return "expected <!-- runbookopt: lock --> or <!-- runbookopt: unlock -->, alone on its line"
 
 
-def _marker_lines(text: str, read: Outline) -> list[int]:
-    """Give the lines, from 0, that hold a lock marker or what was meant as one, outside code."""
-    numbers = sorted({read.line_at(match.start()) for match in _MEANT_AS_MARKER.finditer(text)})
-    body = [number for number in numbers if number >= read.front and number not in read.code]
-    return [number for number in body if "<!--" in _CODE_SPAN.sub("", read.lines[number])]
-
-
-def _sections(read: Outline) -> Iterator[tuple[Heading | None, _Span]]:
+def _sections(blocks: Outline) -> Iterator[tuple[Heading | None, _Span]]:
     """Divide the body at `##`, or at `#` where there is no `##`."""
-    headings, end = read.headings, len(read.lines)
+    headings, end = blocks.headings, len(blocks.lines)
     level = 2 if any(heading.level == 2 for heading in headings) else 1  # noqa: PLR2004 - `##`
     first = next((heading.line for heading in headings if heading.level == level), end)
     starts = [heading for heading in headings if heading.line >= first and heading.level <= level]
-    if read.front < first:
-        yield None, _Span(read.front, first)
+    if blocks.front < first:
+        yield None, _Span(blocks.front, first)
     for heading, until in zip(starts, [*(heading.line for heading in starts[1:]), end], strict=False):
         yield heading, _Span(heading.line, until)
 
@@ -310,15 +306,11 @@ def _pieces(section: _Span, marked: Sequence[_Span], lines: Sequence[str]) -> li
     return pieces
 
 
-def _slug(heading: str) -> str:
-    lowered = unicodedata.normalize("NFKC", heading).lower()
+def _id(heading: Heading | None, taken: dict[str, int]) -> str:
+    """A slug, with -2, -3, ... where it is taken; `taken` remembers the last number of each."""
+    lowered = unicodedata.normalize("NFKC", heading.plain if heading else PREAMBLE).lower()
     kept = (c if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" else " " for c in lowered)
-    return "-".join("".join(kept).split())[:64].strip("-") or "section"
-
-
-def _unused(slug: str, taken: dict[str, int]) -> str:
-    """Give the slug, with -2, -3, ... where it is taken; `taken` remembers the last number of each."""
-    name = slug
+    name = slug = "-".join("".join(kept).split())[:64].strip("-") or "section"
     while name in taken:
         taken[slug] += 1
         name = f"{slug}-{taken[slug]}"
@@ -331,11 +323,6 @@ def _reason(heading: Heading) -> str | None:
     return f"its heading says {match.group().lower()!r}" if match else None
 
 
-def _under(locks: Sequence[str], part: Part) -> Part:
-    entry = next((entry for entry in locks if part.locked is None and _names(entry, part)), None)
-    return part if entry is None else with_fields(part, locked=f"the policy locks {shown(entry)}")
-
-
 def _names(entry: str, part: Part) -> bool:
     """Tell whether an entry of the policy's `locked` means this part: `## Heading`, `Heading` or an id."""
     words = " ".join(entry.split()).casefold()
@@ -344,22 +331,16 @@ def _names(entry: str, part: Part) -> bool:
 
 
 def _fitted(old: str, new: str, file: str) -> str:
-    """Give new text between the old one's blank lines and with the file's line endings."""
+    """New text between the old one's blank lines and with the file's line endings."""
     if new == old:
         return old
-    ending = _only_ending(file)
-    if ending is not None and (ending != "\n" or "\r" in new):
-        new = _ENDING.sub(ending, new)
+    pairs = file.count("\r\n")
+    counts = {"\r\n": pairs, "\r": file.count("\r") - pairs, "\n": file.count("\n") - pairs}
+    endings = [ending for ending, count in counts.items() if count]
+    if len(endings) == 1 and (endings != ["\n"] or "\r" in new):
+        new = _ENDING.sub(endings[0], new)
     lead, _, tail = _edges(old)
     return lead + _edges(new)[1] + tail
-
-
-def _only_ending(text: str) -> str | None:
-    """Give the line ending of a text where all are alike."""
-    pairs = text.count("\r\n")
-    counts = {"\r\n": pairs, "\r": text.count("\r") - pairs, "\n": text.count("\n") - pairs}
-    found = [ending for ending, count in counts.items() if count]
-    return found[0] if len(found) == 1 else None
 
 
 def _edges(text: str) -> tuple[str, str, str]:
@@ -375,7 +356,7 @@ def _edges(text: str) -> tuple[str, str, str]:
 
 
 def _versions(data: object) -> list[tuple[tuple[str, ...], object]]:
-    """Give the places where a version may stand, with what stands there."""
+    """The places where a version may stand, with what stands there."""
     top: dict[str, Any] = data if isinstance(data, dict) else {}
     inner = top.get("metadata")
     return [
@@ -391,8 +372,7 @@ def _with(data: dict[str, Any], keys: tuple[str, ...], value: str) -> dict[str, 
 
 def _restructured(before: Runbook, after: Runbook) -> Iterator[str]:
     old, new = ({part.id: part for part in runbook.parts} for runbook in (before, after))
-    gone = [name for name in old if name not in new]
-    come = [name for name in new if name not in old]
+    gone, come = [name for name in old if name not in new], [name for name in new if name not in old]
     if [name if name in new else None for name in old] == [name if name in old else None for name in new]:
         yield from (f"part {a!r} is renamed {b!r}" for a, b in zip(gone, come, strict=True))
     else:
@@ -425,9 +405,3 @@ def _changed_keys(before: str, after: str) -> str:
         return "its text"
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return ", ".join(shown(key) for key in keys) or "its comments or form"
-
-
-def _retokened(before: str, after: str) -> Iterator[str]:
-    old, new = template_tokens(before), template_tokens(after)
-    yield from (f"template token {shown(token)} is lost" for token in sorted(old - new))
-    yield from (f"template token {shown(token)} is new" for token in sorted(new - old))

@@ -1,4 +1,4 @@
-"""Fences around text that a model must read as data (pure).
+"""Untrusted text as data: fences around it for models, Markdown escapes of it for people (pure).
 
 A fence is derived from all that is shown: whoever writes one of the texts cannot guess it, for it depends on
 his own text, and the same texts give the same prompt, so that caches hit.
@@ -10,30 +10,34 @@ from itertools import count
 
 from runbookopt.documents.hidden_text import visible
 
-DIGITS = 32
-"""So many hexadecimal digits make a fence."""
+DIGITS = 32  # hexadecimal ones, of a fence
 
 
 def fence(*texts: str) -> str:
-    """Give 32 hexadecimal digits that occur in none of the texts; the same texts give the same digits."""
+    """32 hexadecimal digits that occur in none of the texts; the same texts give the same digits."""
     dice = hashlib.sha256()
     for text in texts:
         data = text.encode(errors="surrogatepass")
         dice.update(b"%d:" % len(data) + data)  # the length: texts cut elsewhere are other texts
-    tried = (_digits(dice, number) for number in count())
-    return next(digits for digits in tried if not any(digits in text for text in texts))
+    for number in count():
+        again = dice.copy()
+        again.update(b"%d" % number)
+        digits = again.hexdigest()[:DIGITS]
+        if not any(digits in text for text in texts):
+            return digits
+    raise AssertionError
 
 
 def fenced(name: str, text: str, fence: str) -> str:
-    """Give text between the tags of a fence, what cannot be seen in it written out.
-
-    `name` is a word of ours. Raises ValueError where the text holds the fence: it is then not its own.
-    """
+    """Text between the tags of a fence, what cannot be seen in it written out; see `enclosed`."""
     return enclosed(name, visible(text), fence)
 
 
 def enclosed(name: str, text: str, fence: str) -> str:
-    """Give text between the tags of a fence as it is, for text that has to be copied exactly."""
+    """Text between the tags of a fence as it is, for text that has to be copied exactly.
+
+    `name` is a word of ours. Raises ValueError where the text holds the fence: it is then not its own.
+    """
     if fence in text:
         raise ValueError("the fence occurs in the text: derive it from all texts that are shown")
     return f"<{name} {fence}>\n{text}\n</{name} {fence}>"
@@ -48,12 +52,6 @@ def shortened(text: str, characters: int) -> str:
     return text[:head] + note + text[len(text) - tail :]
 
 
-def _digits(dice: "hashlib._Hash", number: int) -> str:
-    again = dice.copy()
-    again.update(b"%d" % number)
-    return again.hexdigest()[:DIGITS]
-
-
 _INVISIBLE = re.compile("[\u115f\u1160\u2800\u3164\uffa0\ufe00-\ufe0d\U000e0100-\U000e01ef]")
 _SAFE = re.compile(r"[\w.,;:!?%()'\"/+=-]+")
 _UNSAFE = re.compile(r"//|(?<!\w)www\.|(?<![^\W_])_|_(?![^\W_])|\bGH-\d", re.IGNORECASE)
@@ -63,10 +61,9 @@ _CLOSES = re.compile(r"\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+(?=https?:/
 
 
 def plain(text: str, most: int = 300) -> str:
-    """Give `text` as one line of at most about `most` characters that mentions, closes and hides nothing.
+    """`text` as one line of about `most` characters at most that mentions, closes and hides nothing.
 
-    Invisible characters are spelt out (`[U+200B]`); where it is cut, three points follow. The line may
-    still hold Markdown.
+    Invisible characters are spelt out; where it is cut, three points follow. It may still hold Markdown.
     """
     head = text[: 4 * most]  # enough for its white space, and no more work than that
     line = re.sub(r"(?<!\w)@(?=\w)", "\uff20", spelled_out(head))
@@ -77,7 +74,7 @@ def plain(text: str, most: int = 300) -> str:
 
 
 def spelled_out(text: str) -> str:
-    """Give `text` as one line with every invisible character spelt out: `[U+200B]`."""
+    """`text` as one line with every invisible character spelt out: `[U+200B]`."""
     return "".join(
         character
         if character.isprintable() and not _INVISIBLE.match(character)
@@ -87,17 +84,17 @@ def spelled_out(text: str) -> str:
 
 
 def code(text: str, most: int = 300) -> str:
-    """Give `text` as one code span that can stand anywhere, in a table too."""
+    """`text` as one code span that can stand anywhere, in a table too."""
     line = plain(text, most).replace("|", "\uff5c")
     if not line:
         return "(empty)"
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    ticks = "`" * (1 + _longest_run_of_ticks(line))
     space = " " if line[0] == "`" or line[-1] == "`" else ""
     return f"{ticks}{space}{line}{space}{ticks}"
 
 
 def prose(text: str, most: int = 400) -> str:
-    """Give a sentence of ours that may quote others: words that Markdown could take for more become code."""
+    """A sentence of ours that may quote others: words that Markdown could take for more become code."""
     words = plain(text, most).split()
     first = _OPENS_A_BLOCK.fullmatch(words[0]) if words else None
     return " ".join(
@@ -109,12 +106,16 @@ def prose(text: str, most: int = 400) -> str:
 
 
 def block(text: str) -> str:
-    """Give `text` as a code block of one line."""
+    """`text` as a code block of one line."""
     line = plain(text, 2000)
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    fence = "`" * max(3, 1 + _longest_run_of_ticks(line))
     return f"{fence}\n{line}\n{fence}"
 
 
+def _longest_run_of_ticks(line: str) -> int:
+    return max(map(len, re.findall("`+", line)), default=0)
+
+
 def label(text: str, most: int = 40) -> str:
-    """Give `text` as the label of a node in a Mermaid chart: letters, digits and a few marks."""
+    """`text` as the label of a node in a Mermaid chart: letters, digits and a few marks."""
     return " ".join(re.sub(r"[^\w .,:+-]", " ", plain(text, most)).split())

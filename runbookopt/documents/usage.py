@@ -1,4 +1,4 @@
-"""What is said to a model, and what calls to models used: tokens, dollars, failures by kind."""
+"""Usage of models: their messages, and what calls used in tokens, dollars and failures by kind."""
 
 from typing import Literal
 
@@ -27,25 +27,19 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     failures: dict[str, int] = {}
 
     def __add__(self, other: "Usage") -> "Usage":
+        # Where nothing was billed, an unknown price makes nothing unknown.
+        one, two = (used.usd if used.calls else used.usd or 0.0 for used in (self, other))
         return Usage(
             calls=self.calls + other.calls,
             prompt=self.prompt + other.prompt,
             cached=self.cached + other.cached,
             completion=self.completion + other.completion,
-            usd=_both(self._dollars(), other._dollars()),
+            usd=None if one is None or two is None else one + two,
             failures={
                 kind: self.failures.get(kind, 0) + other.failures.get(kind, 0)
                 for kind in sorted(self.failures | other.failures)
             },
         )
-
-    def _dollars(self) -> float | None:
-        """Where nothing was billed, an unknown price makes nothing unknown."""
-        return self.usd if self.calls else self.usd or 0.0
-
-
-def _both(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
 
 
 class Used(Struct, frozen=True, omit_defaults=True):
@@ -59,8 +53,7 @@ class Used(Struct, frozen=True, omit_defaults=True):
 class Spent(Struct, frozen=True):
     """What a run used: `rollouts` and `reflections` were paid now, `cached` rollouts were paid earlier.
 
-    `tokens`, `usd` and `usage` were paid now, failed calls included. Unknown is None, never 0. `seconds` is
-    the wall clock of this process.
+    So were `tokens`, `usd` and `usage`, failed calls included. Unknown is None, never 0; `seconds` passed.
     """
 
     rollouts: int
