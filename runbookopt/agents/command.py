@@ -13,7 +13,7 @@ from runbookopt.agents.protocol import AgentFailure, Produced
 from runbookopt.documents.digest import canonical, digest, digest_of
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.schema_errors import plain, shown
-from runbookopt.documents.settings import CommandSettings
+from runbookopt.documents.settings import COMMAND_KEYS, CommandSettings
 from runbookopt.evidence.formats.transcript import read_steps
 from runbookopt.evidence.trajectory import Left
 from runbookopt.sandbox import bubblewrap
@@ -72,8 +72,7 @@ class CommandAgent:
         self._needed = [self._root, place.parent, place.resolve().parent, *map(Path, path.split(":"))]
         self.name = f"command {plain(Path(self._program).name)}"
         self.deterministic = settings.deterministic
-        about = msgspec.structs.asdict(settings)
-        del about["deterministic"]
+        about = {key: getattr(settings, key) for key in COMMAND_KEYS - {"deterministic"}}
         self.key = digest_of({"kind": "command", "version": 1, **about, "digests": self._digests()})
 
     @property

@@ -102,12 +102,8 @@ def _agent(settings: Settings, root: Path, environ: Mapping[str, str]) -> tuple[
                     "budget.usd is set, and what the program of agent.argv spends is not known:"
                     " take budget.usd away, and bound the run by budget.rollouts"
                 )
-            told = {name: value for name, value in asdict(chosen).items() if name in _COMMAND}
-            agent = CommandAgent(CommandSettings(**told), root, environ)
+            agent = CommandAgent(CommandSettings(**asdict(chosen)), root, environ)
             return agent, (agent.promises,)
-
-
-_COMMAND = frozenset(CommandSettings.__struct_fields__)
 
 
 def _reflector(settings: Settings, environ: Mapping[str, str]) -> Reflector:

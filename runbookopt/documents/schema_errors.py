@@ -1,4 +1,4 @@
-"""What keeps a value from being a record, in words: the one file where a JSON Schema explains itself.
+"""Schema errors in words: all that keeps a value from being a record (the one file that knows jsonschema).
 
 msgspec decides whether a value fits and stops at the first reason; people want all of them, at their places.
 """
@@ -31,13 +31,13 @@ class SchemaProblem(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """Give `criteria[0].weight: message`."""
+        """As in `criteria[0].weight: message`."""
         label = "".join(f"[{key}]" if isinstance(key, int) else f".{plain(key)}" for key in self.place)
         return f"{label.removeprefix('.')}: {self.message}" if label else self.message
 
 
 class InconsistentValues(ValueError):
-    """What a record's `__post_init__` raises when its values do not fit together; `key` is to be named."""
+    """Raised by a record's `__post_init__` where its values do not fit together; `key` is to be named."""
 
     def __init__(self, key: str, message: str) -> None:
         self.key = key
@@ -45,7 +45,7 @@ class InconsistentValues(ValueError):
 
 
 def explain(value: object, type_: type, hints: Mapping[str, str]) -> list[SchemaProblem]:
-    """Give all that speaks against `value` as a record of type `type_`, in the order of places.
+    """All that speaks against `value` as a record of type `type_`, in the order of places.
 
     `hints` says of keys that are not known here why they are not.
     """
@@ -56,11 +56,15 @@ def explain(value: object, type_: type, hints: Mapping[str, str]) -> list[Schema
 
 
 def against_schema(value: object, schema: bytes) -> list[str]:
-    """Give all that a JSON Schema (2020-12, as JSON) that need not be ours has against `value`.
+    """All that a JSON Schema (2020-12, as JSON) that need not be ours has against `value`.
 
     Nothing is fetched: a reference to a schema elsewhere raises what jsonschema raises.
     """
-    errors = sorted(_validator(schema).iter_errors(value), key=lambda error: str(list(error.absolute_path)))
+    from jsonschema import Draft202012Validator
+    from referencing import Registry  # noqa: PLC0415 - comes with jsonschema
+
+    validator: Any = Draft202012Validator(msgspec.json.decode(schema), registry=Registry())
+    errors = sorted(validator.iter_errors(value), key=lambda error: str(list(error.absolute_path)))
     words = (fault.words for error in errors for leaf in _leaves(error) for fault in _faults(leaf, {}))
     return list(dict.fromkeys(words))
 
@@ -77,7 +81,7 @@ def schema_fault(schema: object) -> str | None:
 
 
 def json_schema(type_: type) -> dict[str, Any]:
-    """Give the JSON Schema (2020-12) of what is read as `type_`."""
+    """The JSON Schema (2020-12) of what is read as `type_`."""
     schema = msgspec.json.schema(type_)
     root = schema.pop("$ref", "").removeprefix("#/$defs/")
     definitions = schema.pop("$defs", {})
@@ -88,28 +92,27 @@ def json_schema(type_: type) -> dict[str, Any]:
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """Give ` (did you mean 'x'?)`, or nothing where no known word is near."""
+    """` (did you mean 'x'?)`, or nothing where no known word is near."""
     near = difflib.get_close_matches(word, sorted(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def shown(value: object, length: int = SHOWN) -> str:
-    """Give `value` as a message quotes it: JSON on one line, shortened, nothing unprintable in it."""
+    """`value` as a message quotes it: JSON on one line, shortened, nothing unprintable in it."""
     try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = plain(json.dumps(value, ensure_ascii=False, default=str))
     except RecursionError:
         text = "..."
-    text = plain(text)
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def plain(text: str) -> str:
-    """Give `text` with all that a terminal would not print escaped."""
+    """`text` with all that a terminal would not print escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class Complaint(Protocol):
-    """What this file reads of a `jsonschema.ValidationError`."""
+    """The part of a `jsonschema.ValidationError` that this file reads."""
 
     message: str
     validator: str
@@ -129,39 +132,30 @@ def _explainer(type_: type) -> Any:  # noqa: ANN401 - jsonschema makes the class
 
     schema = json_schema(type_)
     parts = {schema.get("title"): schema, **schema["$defs"]}
-    for record in _records(msgspec.inspect.type_info(type_), {}).values():
-        if record.__name__ in parts:
-            parts[record.__name__]["x-record"] = record
+    for name, record in _records(msgspec.inspect.type_info(type_), {}).items():
+        if name in parts:
+            parts[name]["x-record"] = record
     whole = Draft.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    rules = {"x-record": _record_rule, "x-unique-by": _unique_rule, **dict.fromkeys(_FOR_EDITORS, _no_rule)}
+    rules = {
+        "x-record": _record_rule,
+        "x-unique-by": _unique_rule,
+        **dict.fromkeys(_FOR_EDITORS, lambda *_: iter(())),
+    }
     extend: Any = validators.extend
     return extend(Draft, rules, type_checker=whole)(schema)
 
 
-@cache
-def _validator(schema: bytes) -> Any:  # noqa: ANN401
-    from jsonschema import Draft202012Validator
-    from referencing import Registry  # noqa: PLC0415 - comes with jsonschema
-
-    return Draft202012Validator(msgspec.json.decode(schema), registry=Registry())
-
-
-def _records(node: object, found: dict[str, type]) -> dict[str, type]:
-    """Find the record types within what msgspec knows of a type, by the names that its schema gives them."""
+def _records(node: object, records: dict[str, type]) -> dict[str, type]:
+    """Add the record types within what msgspec knows of a type, by the names that its schema gives them."""
     if isinstance(node, msgspec.inspect.StructType):
-        if node.cls.__name__ in found:
-            return found
-        found[node.cls.__name__] = node.cls
-    match node:
-        case tuple():
-            children: Sequence[object] = node
-        case msgspec.inspect.Type() | msgspec.inspect.Field():
-            children = [getattr(node, name) for name in node.__struct_fields__]
-        case _:
-            children = ()
-    for child in children:
-        _records(child, found)
-    return found
+        if node.cls.__name__ in records:
+            return records
+        records[node.cls.__name__] = node.cls
+    if isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field):
+        node = tuple(getattr(node, name) for name in node.__struct_fields__)
+    for child in node if isinstance(node, tuple) else ():
+        _records(child, records)
+    return records
 
 
 def _record_rule(
@@ -172,13 +166,10 @@ def _record_rule(
     try:
         msgspec.convert(value, record)
     except msgspec.ValidationError as error:
-        own = " - at `$" not in str(error)
-        if own and isinstance(error.__cause__, InconsistentValues):
-            yield jsonschema.ValidationError(
-                str(error.__cause__), validator="x-record", path=[error.__cause__.key]
-            )
-        elif own and isinstance(error.__cause__, ValueError):
-            yield jsonschema.ValidationError(str(error.__cause__), validator="x-record")
+        cause = error.__cause__
+        if " - at `$" not in str(error) and isinstance(cause, ValueError):
+            path = [cause.key] if isinstance(cause, InconsistentValues) else ()
+            yield jsonschema.ValidationError(str(cause), validator="x-record", path=path)
 
 
 def _unique_rule(_: object, key: str, value: object, __: object) -> Iterator["jsonschema.ValidationError"]:
@@ -193,11 +184,7 @@ def _unique_rule(_: object, key: str, value: object, __: object) -> Iterator["js
 
 
 _FOR_EDITORS = ("oneOf", "dependentRequired")
-"""What a record of ours says of itself in better words than a schema can."""
-
-
-def _no_rule(*_: object) -> Iterator["jsonschema.ValidationError"]:
-    return iter(())
+"""Rules for editors: a record of ours says the same of itself in better words."""
 
 
 def _leaves(error: Complaint) -> Iterator[Complaint]:
@@ -218,7 +205,7 @@ def _leaves(error: Complaint) -> Iterator[Complaint]:
 
 
 def _elsewhere(cause: Complaint, tag: str | None) -> bool:
-    """Whether this complaint says that another branch was meant."""
+    """Tell whether this complaint says that another branch was meant."""
     if not cause.relative_path:
         missing = cause.validator == "required" and isinstance(cause.instance, dict) and tag is not None
         return cause.validator in {"type", "enum"} or (missing and tag not in cause.instance)
@@ -245,9 +232,9 @@ def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[SchemaProble
         ):
             return  # its type is already complained of
         case _:
-            yield SchemaProblem(
-                place, f"expected {_expected(error)}, got {shown(value)}{_near(value, error)}"
-            )
+            words = error.validator_value if error.validator == "enum" and isinstance(value, str) else ()
+            near = nearest(value, [word for word in words if isinstance(word, str)]) if words else ""
+            yield SchemaProblem(place, f"expected {_expected(error)}, got {shown(value)}{near}")
 
 
 def _unmatched(error: Complaint, place: Place) -> SchemaProblem:
@@ -288,12 +275,6 @@ def _expected(error: Complaint) -> str:
             return str(error.schema.get("description", f"text like {plain(bound)}"))
         case _:
             return f"{error.validator} {shown(bound)}"
-
-
-def _near(value: object, error: Complaint) -> str:
-    if error.validator != "enum" or not isinstance(value, str):
-        return ""
-    return nearest(value, [word for word in error.validator_value if isinstance(word, str)])
 
 
 _SIGNS = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}

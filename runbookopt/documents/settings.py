@@ -1,10 +1,10 @@
-"""How to run things: runbookopt.yaml, variables and flags, laid over each other into one record.
+"""Settings of a run: runbookopt.yaml, variables and flags, laid over each other into one record.
 
 What belongs to the verifier (rubric, policy, proof) is no setting and has neither variable nor flag.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     cached: _Dollars | None = None
 
     def of(self, prompt: int, cached: int, completion: int) -> float:
-        """Give the dollars of a call from its tokens."""
+        """Dollars of a call, from its tokens."""
         cached_price = self.prompt if self.cached is None else self.cached
         dollars = (prompt - cached) * self.prompt + cached * cached_price + completion * self.completion
         return dollars / 1e6
@@ -37,9 +37,9 @@ class Asking(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a model is asked, whichever it is.
 
     `api_base` is the address of a server that speaks as the provider does, `key_variable` the environment
-    variable that holds its key where that is not the provider's own. `timeout_seconds` is for one attempt;
-    `attempts` are for failures on the way, and refusals for being too many (429) are waited out for
-    `patience_seconds` besides. Without a `price` the list that litellm carries is asked.
+    variable that holds its key where that is not the provider's own. `timeout_seconds` is for one of the
+    `attempts`; refusals for being too many (429) are waited out for `patience_seconds` besides. Without a
+    `price` the list that litellm carries is asked.
     """
 
     api_base: str | None = None
@@ -57,47 +57,6 @@ class ModelSettings(Asking, frozen=True, forbid_unknown_fields=True):
     """Which model is asked, a name as litellm takes it ("openai/gpt-5-mini"), and how."""
 
     model: ModelName
-
-
-Text = Annotated[str, Meta(min_length=1)]
-Argv = Annotated[tuple[Text, ...], Meta(min_length=1)]
-Variables = tuple[
-    Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a variable's name")], ...
-]
-PlainName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file's name")]
-Output = Annotated[
-    str,
-    Meta(
-        pattern=r"^(stdout|results(/[A-Za-z0-9][A-Za-z0-9._-]*)*)$",
-        description="stdout, results, or a file such as results/answer.txt",
-    ),
-]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Bytes = Annotated[int, Meta(ge=1, le=1_000_000_000)]
-Processes = Annotated[int, Meta(ge=1, le=100_000)]
-Megabytes = Annotated[int, Meta(ge=1)]
-Isolation = Literal["bwrap"]
-
-
-class CommandSettings(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="command"):
-    """How to run an agent program; docs/agents.md says what it is handed and what may come back.
-
-    `argv` is a template; `environment` names the variables that are passed on, besides those that every
-    program gets; `sources` are globs of files in the repository that its answers depend on.
-    """
-
-    argv: Argv
-    output: Output = "stdout"
-    transcript: Text | None = None
-    runbook_file: PlainName = "RUNBOOK.md"
-    environment: Variables = ()
-    sources: tuple[Text, ...] = ()
-    seconds: Seconds = 600.0
-    output_bytes: Bytes = 10_000_000
-    processes: Processes = 128
-    memory_megabytes: Megabytes | None = None
-    isolate: Isolation | None = None
-    deterministic: bool = False
 
 
 FILE = "runbookopt.yaml"
@@ -119,6 +78,19 @@ class WrongFlags(WrongUsage, MalformedFile):
     """Flags, and nothing else, have values that do not fit."""
 
 
+Text = Annotated[str, Meta(min_length=1)]
+Argv = Annotated[tuple[Text, ...], Meta(min_length=1)]
+PlainName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a file's name")]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a variable's name")]
+Output = Annotated[
+    str,
+    Meta(
+        pattern=r"^(stdout|results(/[A-Za-z0-9][A-Za-z0-9._-]*)*)$",
+        description="stdout, results, or a file such as results/answer.txt",
+    ),
+]
+
+
 class AgentSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which agent works on the tasks; each kind has keys of its own, and the others say nothing to it.
 
@@ -128,7 +100,7 @@ class AgentSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """
 
     kind: Literal["offline", "chat", "command"] = "offline"
-    field: Annotated[str, Meta(min_length=1)] = "answer"
+    field: Text = "answer"
     noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
     model: ModelName | None = None
     deterministic: bool = False
@@ -136,13 +108,24 @@ class AgentSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     output: Output = "stdout"
     transcript: Text | None = None
     runbook_file: PlainName = "RUNBOOK.md"
-    environment: Variables = ()
+    environment: tuple[Variable, ...] = ()
     sources: tuple[Text, ...] = ()
-    seconds: Seconds = 600.0
-    output_bytes: Bytes = 10_000_000
-    processes: Processes = 128
-    memory_megabytes: Megabytes | None = None
-    isolate: Isolation | None = None
+    seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
+    output_bytes: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 10_000_000
+    processes: Annotated[int, Meta(ge=1, le=100_000)] = 128
+    memory_megabytes: Annotated[int, Meta(ge=1)] | None = None
+    isolate: Literal["bwrap"] | None = None
+
+
+class CommandSettings(AgentSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to run an agent program; docs/agents.md says what it is handed and what may come back.
+
+    `argv` is a template; `environment` names the variables that are passed on, besides those that every
+    program gets; `sources` are globs of files in the repository that its answers depend on.
+    """
+
+    kind: Literal["command"] = "command"
+    argv: Argv
 
 
 class ReflectorSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -152,14 +135,18 @@ class ReflectorSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only
     model: ModelName | None = None
 
 
+_FOR_MODELS = frozenset(ModelSettings.__struct_fields__)
+_FOR_PROGRAMS = frozenset(AgentSettings.__struct_fields__) - _FOR_MODELS - {"kind", "field", "noise"}
 _OF_A_KIND: Mapping[tuple[str, str], frozenset[str]] = {
     ("agent", "offline"): frozenset({"field", "noise"}),
-    ("agent", "chat"): frozenset({*ModelSettings.__struct_fields__, "deterministic"}),
-    ("agent", "command"): frozenset(CommandSettings.__struct_fields__),
+    ("agent", "chat"): _FOR_MODELS | {"deterministic"},
+    ("agent", "command"): _FOR_PROGRAMS,
     ("reflector", "offline"): frozenset(),
-    ("reflector", "model"): frozenset(ModelSettings.__struct_fields__),
+    ("reflector", "model"): _FOR_MODELS,
 }
 """The keys that each kind has besides `kind`."""
+
+COMMAND_KEYS = _OF_A_KIND["agent", "command"]
 
 _SAID_BY = {("agent", "model"): "chat", ("agent", "argv"): "command", ("reflector", "model"): "model"}
 """The kind that a key says where nobody says it: it can do without it no more than it with another."""
@@ -234,7 +221,7 @@ def load_settings(
     environ: Mapping[str, str],
     flags: Mapping[str, str | int | float | None],
 ) -> Settings:
-    """Give the settings of the runbook `name`: flag before variable before its own before the defaults.
+    """The settings of the runbook `name`: flag before variable before its own before the defaults.
 
     `data` is None where there is no file; `flags` go by dotted key ("budget.rollouts"), None is not given.
     Raises MalformedFile with every bad value and where it comes from; WrongFlags where all are flags.
@@ -245,9 +232,10 @@ def load_settings(
         written = read_plain_yaml(data, path) or {}
         layers += [written.get("defaults", {}), written.get("runbooks", {}).get(name, {})]
     problems: list[Problem] = []
-    layers.append(_variables(environ, problems))
+    layers.append(_layer(_variables(environ, problems), problems))
     else_wrong = bool(problems)
-    layers.append(_flags(flags, problems))
+    given = [(key, value, flag(key)) for key, value in flags.items() if value is not None]
+    layers.append(_layer(given, problems))
     if problems:
         raise (MalformedFile if else_wrong else WrongFlags)(problems)
     merged: dict[str, Any] = {}
@@ -260,24 +248,24 @@ def load_settings(
 
 
 def setting_types() -> dict[str, Any]:
-    """Give the type of each setting by its dotted key, in the order of the record."""
+    """The type of each setting by its dotted key, in the order of the record."""
     return dict(_leaves(Settings))
 
 
 def variable(key: str) -> str:
-    """Give the name of the environment variable of a dotted key."""
+    """The name of the environment variable of a dotted key."""
     return PREFIX + key.upper().replace(".", "_")
 
 
 def flag(key: str) -> str:
-    """Give the name of the flag of a dotted key; one without a flag of its own goes with `--set`."""
+    """The name of the flag of a dotted key; one without a flag of its own goes with `--set`."""
     if key.startswith(("agent.", "reflector.", "forge.")) and key not in _FLAGGED:
         return f"--set {key}"
     return _FLAGGED.get(key) or "--" + key.replace(".", "-").replace("_", "-")
 
 
 def as_flag(key: str, value: object) -> tuple[str, str]:
-    """Give the two arguments that set a key to a value, as a bundle states it."""
+    """The two arguments that set a key to a value, as a bundle states it."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     name = flag(key)
     return (name, text) if " " not in name else ("--set", f"{key}={text}")
@@ -303,45 +291,37 @@ def _leaves(record: type[Struct], above: str = "") -> Iterator[tuple[str, Any]]:
             yield above + field.name, field.type
 
 
-def _variables(environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Any]:
-    known = {variable(key): key for key in setting_types()}
-    given = {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text}
-    layer: dict[str, Any] = {}
-    for name, text in given.items():
-        if name in known:
-            layer = _laid_over(layer, _one(known[name], text, name, problems))
-        elif name not in NOT_SETTINGS:
+def _variables(environ: Mapping[str, str], problems: list[Problem]) -> Iterator[tuple[str, str, str]]:
+    keys = {variable(key): key for key in setting_types()}
+    for name, text in sorted(environ.items()):
+        if name in keys and text:
+            yield keys[name], text, name
+        elif name.startswith(PREFIX) and text and name not in NOT_SETTINGS:
             hint = _HINTS.get(name.removeprefix(PREFIX).split("_")[0].lower())
-            why = f": {hint}" if hint else nearest(name, known)
+            why = f": {hint}" if hint else nearest(name, keys)
             problems.append(Problem(name, None, f"unknown variable{why}"))
-    return layer
 
 
-def _flags(flags: Mapping[str, str | int | float | None], problems: list[Problem]) -> dict[str, Any]:
+def _layer(given: Iterable[tuple[str, str | float, str]], problems: list[Problem]) -> dict[str, Any]:
+    """Lay out settings by key, value and origin; a value that does not fit is a problem of its origin."""
     layer: dict[str, Any] = {}
-    for key, value in flags.items():
-        if value is not None:
-            layer = _laid_over(layer, _one(key, value, flag(key), problems))
+    types = setting_types()
+    for key, value, origin in given:
+        number = _number(value)
+        for reading in (value, number, *_from_json(value)):
+            with suppress(msgspec.ValidationError):
+                setting: Any = msgspec.convert(reading, types[key])
+                for part in reversed(key.split(".")):
+                    setting = {part: setting}
+                layer = _laid_over(layer, setting)
+                break
+        else:
+            problems += [Problem(origin, None, fault.words) for fault in explain(number, types[key], {})]
     return layer
 
 
-def _one(key: str, value: str | float, origin: str, problems: list[Problem]) -> dict[str, Any]:
-    """Give a layer with this one setting; a value that does not fit is a problem of its origin."""
-    type_, number = setting_types()[key], _number(value)
-    for reading in (value, number, *_written_out(value)):
-        try:
-            layer: Any = msgspec.convert(reading, type_)
-        except msgspec.ValidationError:
-            continue
-        for part in reversed(key.split(".")):
-            layer = {part: layer}
-        return dict(layer)
-    problems += [Problem(origin, None, fault.words) for fault in explain(number, type_, {})]
-    return {}
-
-
-def _written_out(value: object) -> Iterator[object]:
-    """Read what a list or a mapping is written as in a variable or a flag: JSON."""
+def _from_json(value: object) -> Iterator[object]:
+    """A list or a mapping is written as JSON in a variable or a flag."""
     with suppress(msgspec.DecodeError):
         yield msgspec.json.decode(str(value))
 
@@ -353,8 +333,8 @@ def _of_one_kind(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str
         over = layer.get(party)
         if not isinstance(over, dict):
             continue
-        said = [kind for (whose, key), kind in _SAID_BY.items() if whose == party and over.get(key)]
-        kind = over.get("kind") or (said[0] if said else None)
+        implied = [kind for (whose, key), kind in _SAID_BY.items() if whose == party and over.get(key)]
+        kind = over.get("kind") or next(iter(implied), None)
         under = dict(merged.get(party) or {})
         if kind is not None and kind != under.get("kind", "offline"):
             under = {key: value for key, value in under.items() if key in _OF_A_KIND[party, kind]}
