@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from runbookopt.documents.schema_errors import plain, shown
 
-TOLD = 100
-"""Characters of a value that an explanation quotes."""
+TOLD = 100  # characters of a value that an explanation quotes
 
 
 class Finding(Struct, frozen=True):

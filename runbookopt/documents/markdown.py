@@ -21,8 +21,7 @@ BOM = "\ufeff"
 LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 """One line with its ending, as CommonMark has them: `str.splitlines` knows further endings."""
 
-_TITLE = re.compile(r"#{1,6}(?:[ \t\r\n]|\Z)")
-"""A heading that stands at the very start of its line."""
+_TITLE = re.compile(r"#{1,6}(?:[ \t\r\n]|\Z)")  # a heading that stands at the very start of its line
 
 _PROSE = re.compile(
     r"(?:(?> {0,3}(?:(?:[-+*]|[0-9]{1,9}[.)]) )?"

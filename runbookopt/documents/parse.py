@@ -21,8 +21,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 100_000
 TOO_DEEP = f"expected at most {MAX_DEPTH} levels and {MAX_NODES:,} values"
-LONGEST_INT = 24
-"""Bounds of a file: aliases inside aliases would otherwise grow without end."""
+LONGEST_INT = 24  # bounds of a file: aliases inside aliases would otherwise grow without end
 
 
 class Problem(Struct, frozen=True, order=True):

@@ -16,8 +16,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-SHORTEST = 8
-"""Characters of a credential that is looked for: a shorter value would be found inside words."""
+SHORTEST = 8  # characters of a credential that is looked for: a shorter value would be found inside words
 
 _CREDENTIAL = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL|(^|_)(KEY|TOKEN|PASS|PAT)\d*$",

@@ -15,11 +15,8 @@ from msgspec import Struct
 if TYPE_CHECKING:
     import jsonschema
 
-Place = tuple[str | int, ...]
-"""Where in a file a value stands: ("criteria", 0, "weight")."""
-
-SHOWN = 60
-"""Characters of a bad value that a message quotes."""
+Place = tuple[str | int, ...]  # where in a file a value stands: ("criteria", 0, "weight")
+SHOWN = 60  # characters of a bad value that a message quotes
 
 
 class SchemaProblem(Struct, frozen=True):

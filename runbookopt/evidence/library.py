@@ -1,7 +1,7 @@
-"""All evidence that a repository holds for one runbook: its tasks, trajectories and labels."""
+"""Evidence that a repository holds for one runbook: its tasks, trajectories and labels."""
 
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 Severity = Literal["error", "warning"]
 
+LABELS = ".labels.jsonl"
 FORMATS = "one trajectory a line in *.jsonl, one label a line in *.labels.jsonl"
 
 
@@ -27,11 +28,11 @@ class Source(Protocol):
     """Where files come from: a folder, or a revision of a git repository."""
 
     def files(self, under: str) -> list[str]:
-        """Give the files under a folder: POSIX paths relative to the root, sorted; none if it is absent."""
+        """The files under a folder: POSIX paths relative to the root, sorted; none if it is absent."""
         ...
 
     def read(self, path: str) -> bytes:
-        """Give the bytes of a file; raises FileNotFoundError."""
+        """The bytes of a file; raises FileNotFoundError."""
         ...
 
 
@@ -41,15 +42,15 @@ class Folder(Struct, frozen=True):
     root: Path
 
     def files(self, under: str) -> list[str]:
-        """Give the regular files under a folder: POSIX paths relative to the root, sorted."""
+        """The regular files under a folder: POSIX paths relative to the root, sorted."""
         return sorted(path for path, regular in self._entries(under) if regular)
 
     def links(self, under: str) -> list[str]:
-        """Give what stands under a folder and is not read: symbolic links, sockets, names not in UTF-8."""
+        """All that stands under a folder and is not read: symbolic links, sockets, names not in UTF-8."""
         return sorted(path for path, regular in self._entries(under) if not regular)
 
     def read(self, path: str) -> bytes:
-        """Give the bytes of a file. Raises FileNotFoundError, and RunbookoptError where it cannot be read."""
+        """The bytes of a file. Raises FileNotFoundError, and RunbookoptError where it cannot be read."""
         if self.files(path) != [path]:
             raise FileNotFoundError(f"{path} is not a file of {self.root}")
         try:
@@ -58,7 +59,7 @@ class Folder(Struct, frozen=True):
             raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
 
     def _entries(self, under: str) -> Iterator[tuple[str, bool]]:
-        """Give what is no folder at or under a path, and whether it is a file that can be read."""
+        """All but folders at or under a path, each with whether it is a file that can be read."""
         start = PurePosixPath(under)
         linked = any((self.root / parent).is_symlink() for parent in list(start.parents)[:-1])
         if linked or start.is_absolute() or ".." in start.parts:
@@ -66,25 +67,22 @@ class Folder(Struct, frozen=True):
         pending = [start]
         while pending:
             path = pending.pop()
-            kind = self._kind(path)
-            if kind == stat.S_IFDIR:
-                pending += [path / inner.name for inner in self._inside(path)]
-            elif kind is not None:
+            kind, inside = self._look_at(path)
+            pending += [path / name for name in inside]
+            if kind not in {None, stat.S_IFDIR}:
                 yield str(path), kind == stat.S_IFREG and _is_text(str(path))
 
-    def _kind(self, path: PurePosixPath) -> int | None:
+    def _look_at(self, path: PurePosixPath) -> tuple[int | None, list[str]]:
+        """The kind of what stands at a path, None where nothing does, and the names in it."""
+        place = self.root / path
         try:
-            return stat.S_IFMT((self.root / path).lstat().st_mode if path.parts else stat.S_IFDIR)
+            kind = stat.S_IFMT(place.lstat().st_mode if path.parts else stat.S_IFDIR)
+            inside = list(place.iterdir()) if kind == stat.S_IFDIR else []
         except (FileNotFoundError, NotADirectoryError, ValueError):
-            return None
+            return None, []
         except OSError as error:
             raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
-
-    def _inside(self, path: PurePosixPath) -> list[Path]:
-        try:
-            return [inner for inner in (self.root / path).iterdir() if inner.name != ".git"]
-        except OSError as error:
-            raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
+        return kind, [inner.name for inner in inside if inner.name != ".git"]
 
 
 class Evidence(Struct, frozen=True, dict=True):
@@ -101,19 +99,19 @@ class Evidence(Struct, frozen=True, dict=True):
     places: dict[str, str] = {}
 
     def task(self, id: str) -> Task:  # noqa: A002 - the word of the file
-        """Give the task with this id; raises KeyError."""
+        """The task with this id; raises KeyError."""
         return self._tasks[id]
 
     def task_of(self, trajectory: Trajectory) -> Task:
-        """Give the task that a trajectory attempted; raises KeyError for one from elsewhere."""
+        """The task that a trajectory attempted; raises KeyError for one from elsewhere."""
         return self._tasks[task_id(trajectory.task.input)]
 
     def trajectory(self, id: str) -> Trajectory:  # noqa: A002 - the word of the file
-        """Give the trajectory with this id; raises KeyError."""
+        """The trajectory with this id; raises KeyError."""
         return self._trajectories[id]
 
     def where(self, id: str) -> str:  # noqa: A002 - the word of the file
-        """Give "file:line" of a trajectory; raises KeyError."""
+        """The "file:line" of a trajectory; raises KeyError."""
         return self.places[id]
 
     @cached_property
@@ -140,13 +138,6 @@ class _Entry(Struct, Generic[T], frozen=True):
         return Problem(self.path, self.line, message, severity)
 
 
-class _Gathered(Struct, Generic[T], frozen=True):
-    """What several files of one kind came to."""
-
-    entries: tuple[_Entry[T], ...]
-    problems: tuple[Problem, ...]
-
-
 def read_evidence(source: Source, name: str) -> Evidence:
     """Read what lies in trajectories/<name>/, from a folder or a revision.
 
@@ -154,29 +145,36 @@ def read_evidence(source: Source, name: str) -> Evidence:
     with one id, two references or two explicit splits for one input. The rest is warnings.
     """
     folder = f"trajectories/{name}"
+    problems = list(_unread(source, folder))
     paths = [path for path in source.files(folder) if _native(path, folder)]
-    found = _gather(native.read_trajectories, source, [path for path in paths if not _for_labels(path)])
-    said = _gather(native.read_labels, source, [path for path in paths if _for_labels(path)])
-    problems = [*_unread(source, folder), *found.problems, *said.problems]
-    if not found.entries and not any(problem.severity == "error" for problem in problems):
+    ours = [path for path in paths if not path.endswith(LABELS)]
+    trajectories = _gather(native.read_trajectories, source, ours, problems)
+    labels = _gather(native.read_labels, source, [path for path in paths if path.endswith(LABELS)], problems)
+    if not trajectories and not any(problem.severity == "error" for problem in problems):
         problems.append(Problem(folder, None, f"no trajectories: expected {FORMATS}"))
-    tasks = _by_task(found.entries)
-    known = {entry.record.id for entry in found.entries}
-    problems += [*_same_ids(found.entries), *_at_odds(tasks), *_strays(said.entries, known)]
+    ids = {entry.record.id for entry in trajectories}
+    tasks: dict[str, list[_Entry[Trajectory]]] = {}
+    for entry in trajectories:
+        tasks.setdefault(task_id(entry.record.task.input), []).append(entry)
+    problems += [*_same_ids(trajectories), *_at_odds(tasks)]
+    for label in labels:
+        if label.record.trajectory not in ids:
+            message = f"left out: there is no trajectory {shown(label.record.trajectory)}"
+            problems.append(label.problem(message, "warning"))
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise MalformedFile(errors)
     return Evidence(
         tasks=tuple(_task(id_, entries) for id_, entries in sorted(tasks.items())),
-        trajectories=tuple(entry.record for entry in found.entries),
-        labels=tuple(entry.record for entry in said.entries if entry.record.trajectory in known),
+        trajectories=tuple(entry.record for entry in trajectories),
+        labels=tuple(label.record for label in labels if label.record.trajectory in ids),
         warnings=tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0))),
-        places={entry.record.id: entry.place for entry in found.entries},
+        places={entry.record.id: entry.place for entry in trajectories},
     )
 
 
 def task_id(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
-    """Give the identity of a task: the digest of the canonical JSON of its input."""
+    """The identity of a task: the digest of the canonical JSON of its input."""
     return digest_of(value)
 
 
@@ -189,10 +187,6 @@ def _native(path: str, folder: str) -> bool:
     return path.endswith(".jsonl") and path.rpartition("/")[0] == folder
 
 
-def _for_labels(path: str) -> bool:
-    return path.endswith(".labels.jsonl")
-
-
 def _unread(source: Source, folder: str) -> Iterator[Problem]:
     """Warn of what lies in the folder and is not read; notes (*.md) and dot files are left in peace."""
     for path in source.files(folder):
@@ -200,14 +194,14 @@ def _unread(source: Source, folder: str) -> Iterator[Problem]:
         if not (_native(path, folder) or path.endswith(".md") or any(part[0] == "." for part in parts)):
             yield Problem(path, None, f"not read: expected {FORMATS}, directly in {folder}", "warning")
     for path in source.links(folder) if isinstance(source, Folder) else ():
-        yield Problem(
-            plain(path), None, "not read: expected a file, and this is a link or no file", "warning"
-        )
+        message = "not read: expected a file, and this is a link or no file"
+        yield Problem(plain(path), None, message, "warning")
 
 
-def _gather(read: Callable[[bytes, str], Reading[T]], source: Source, paths: Sequence[str]) -> _Gathered[T]:
+def _gather(
+    read: Callable[[bytes, str], Reading[T]], source: Source, paths: Sequence[str], problems: list[Problem]
+) -> list[_Entry[T]]:
     entries: list[_Entry[T]] = []
-    problems: list[Problem] = []
     for path in paths:
         try:
             reading = read(source.read(path), path)
@@ -216,53 +210,38 @@ def _gather(read: Callable[[bytes, str], Reading[T]], source: Source, paths: Seq
             continue
         entries += [_Entry(path, line.number, line.record) for line in reading.lines]
         problems += reading.warnings
-    return _Gathered(tuple(entries), tuple(problems))
+    return entries
 
 
 def _same_ids(entries: Sequence[_Entry[Trajectory]]) -> Iterator[Problem]:
     first: dict[str, _Entry[Trajectory]] = {}
     for entry in entries:
-        known = first.setdefault(entry.record.id, entry)
-        if known is not entry:
-            yield entry.problem(f"id {shown(entry.record.id)} is taken by {known.place}")
-
-
-def _by_task(entries: Sequence[_Entry[Trajectory]]) -> dict[str, list[_Entry[Trajectory]]]:
-    tasks: dict[str, list[_Entry[Trajectory]]] = {}
-    for entry in entries:
-        tasks.setdefault(task_id(entry.record.task.input), []).append(entry)
-    return tasks
+        holder = first.setdefault(entry.record.id, entry)
+        if holder is not entry:
+            yield entry.problem(f"id {shown(entry.record.id)} is taken by {holder.place}")
 
 
 def _at_odds(tasks: Mapping[str, Sequence[_Entry[Trajectory]]]) -> Iterator[Problem]:
     """Say where records of one input contradict each other."""
     for entries in tasks.values():
-        for one, other in _changes([(entry, entry.record.task.reference) for entry in entries]):
-            yield other.problem(f"another reference for the same input than in {one.place}")
-        for one, other in _changes([(entry, entry.record.task.split) for entry in entries]):
-            yield other.problem(f"another split for the same input than in {one.place}")
+        for key in ("reference", "split"):
+            for one, other in _changes([(entry, getattr(entry.record.task, key)) for entry in entries]):
+                yield other.problem(f"another {key} for the same input than in {one.place}")
         for one, other in _changes([(entry, entry.record.task.group or None) for entry in entries]):
             message = f"another group for the same input than in {one.place}: the first by name counts"
             yield other.problem(message, "warning")
 
 
 def _changes(values: Sequence[tuple[_Entry[T], object]]) -> Iterator[tuple[_Entry[T], _Entry[T]]]:
-    """Give the first entry that has a value, with each whose value is another."""
+    """The first entry that has a value, with each whose value is another."""
     stated = [(entry, canonical(value)) for entry, value in values if value is not None]
     for entry, value in stated[1:]:
         if value != stated[0][1]:
             yield stated[0][0], entry
 
 
-def _strays(labels: Sequence[_Entry[Label]], known: Collection[str]) -> Iterator[Problem]:
-    for entry in labels:
-        if entry.record.trajectory not in known:
-            message = f"left out: there is no trajectory {shown(entry.record.trajectory)}"
-            yield entry.problem(message, "warning")
-
-
 def _task(id_: str, entries: Sequence[_Entry[Trajectory]]) -> Task:
-    """Give the task of all records of one input. The least trusted of them decides how far it is trusted."""
+    """The task of all records of one input. The least trusted of them decides how far it is trusted."""
     stated = [entry.record.task for entry in entries]
     return Task(
         id=id_,

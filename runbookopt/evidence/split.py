@@ -1,4 +1,4 @@
-"""Which tasks are reflected on, selected by and kept for the proof: a function of the tasks alone (pure)."""
+"""Split of tasks into train, validation and held-out: a function of the tasks alone (pure)."""
 
 import hashlib
 import unicodedata
@@ -17,8 +17,7 @@ Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 DRAWN: Mapping[Part, int] = {"train": 100, "validation": 100, "held-out": 200}
 """At most so many tasks of each part are used, lowest ids first."""
 
-REPEATED_WORDS = 8
-"""Two inputs that share a run of this many words nearly repeat each other."""
+REPEATED_WORDS = 8  # two inputs that share a run of this many words nearly repeat each other
 
 COMMON_GROUPS, COMMON_SHARE = 10, 0.1
 """A run of words found in so many groups, and in so large a share of them, is a form letter."""
@@ -81,12 +80,12 @@ def split(tasks: Sequence[Task], shares: Shares, *, burnt: Collection[str] = ())
 
 
 def group_of(task: Task) -> str:
-    """Give the key of the split and the unit of the proof: the task's group, else its normalised input."""
+    """The key of the split and the unit of the proof: the task's group, else its normalised input."""
     return task.group or normalised(task.input)
 
 
 def part_of(key: str, shares: Shares) -> Part:
-    """Give the part of a key: [0, h) is held-out, [h, h + v) validation, the rest train."""
+    """The part of a key: [0, h) is held-out, [h, h + v) validation, the rest train."""
     number = int.from_bytes(hashlib.sha256(f"split:{key}".encode()).digest()[:8], "big")
     place = Fraction(number, 2**64)
     if place < shares.held_out:
@@ -95,7 +94,7 @@ def part_of(key: str, shares: Shares) -> Part:
 
 
 def normalised(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
-    """Give a text without differences of Unicode form, case, white space and punctuation (NFKC).
+    """A text without differences of Unicode form, case, white space and punctuation (NFKC).
 
     What is no text is taken as its canonical JSON. What is nothing but punctuation stays as it is.
     """
@@ -105,17 +104,17 @@ def normalised(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
 
 
 def runs_of_words(value: Any, length: int) -> frozenset[tuple[str, ...]]:  # noqa: ANN401 - see above
-    """Give every run of `length` words of a normalised input or text; none where it is shorter."""
+    """Every run of `length` words of a normalised input or text; none where it is shorter."""
     return runs(words_of(value), length)
 
 
 def words_of(value: Any) -> list[str]:  # noqa: ANN401 - see above
-    """Give the words of a normalised input or text."""
+    """The words of a normalised input or text."""
     return normalised(value).split()
 
 
 def runs(words: Sequence[str], length: int) -> frozenset[tuple[str, ...]]:
-    """Give every run of `length` of these words; none where there are fewer."""
+    """Every run of `length` of these words; none where there are fewer."""
     return frozenset(zip(*(words[start:] for start in range(length)), strict=False))
 
 
@@ -137,7 +136,10 @@ def _drawn(part: Part, tasks: Iterable[Task]) -> tuple[str, ...]:
 def _left_out(held_out: Sequence[Task], used: Sequence[Task], burnt: Collection[str]) -> tuple[LeftOut, ...]:
     """Say of each held-out task that can prove nothing why; `held_out` is in the order of ids."""
     groups = {group_of(task): task.id for task in used}
-    runs = {task.id: _runs(task) for task in (*held_out, *used)}
+    runs = {
+        task.id: runs_of_words(task.input, REPEATED_WORDS) or frozenset([tuple(words_of(task.input))])
+        for task in (*held_out, *used)
+    }
     common = _common((*held_out, *used), runs)
     seen = {run: task.id for task in used for run in runs[task.id] - common}
     left = []
@@ -153,12 +155,8 @@ def _left_out(held_out: Sequence[Task], used: Sequence[Task], burnt: Collection[
     return tuple(left)
 
 
-def _runs(task: Task) -> frozenset[tuple[str, ...]]:
-    return runs_of_words(task.input, REPEATED_WORDS) or frozenset([tuple(normalised(task.input).split())])
-
-
 def _common(tasks: Sequence[Task], runs: Mapping[str, frozenset[tuple[str, ...]]]) -> set[tuple[str, ...]]:
-    """Give the runs of words that so many groups share that they say nothing of any one task."""
+    """The runs of words that so many groups share that they say nothing of any one task."""
     by_group: dict[str, set[tuple[str, ...]]] = {}
     for task in tasks:
         by_group.setdefault(group_of(task), set()).update(runs[task.id])

@@ -1,4 +1,4 @@
-"""What an agent left behind and what people and verifiers said of it, as records."""
+"""Trajectories, tasks and labels as records."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,8 +7,7 @@ from msgspec import Meta, Struct
 Id = Annotated[str, Meta(min_length=1)]
 Score = Annotated[float, Meta(ge=0.0, le=1.0)]
 
-Trust = Literal["public", "partner", "internal"]
-"""How far the source of a trajectory is trusted, least first."""
+Trust = Literal["public", "partner", "internal"]  # how far the source of a trajectory is trusted, least first
 
 Part = Literal["train", "validation", "held-out"]
 

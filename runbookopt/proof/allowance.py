@@ -1,5 +1,6 @@
-"""What looks at held-out tasks have spent, and what the next may: a fold over the ledger's entries (pure)."""
+"""Allowance of looks at held-out tasks: a fold over the ledger's entries (pure)."""
 
+import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -7,8 +8,7 @@ from msgspec import Struct
 from runbookopt.documents.digest import digest_of
 from runbookopt.evidence.trajectory import Task
 
-ENOUGH_GROWTH = 0.25
-"""A candidate gets another look where its held-out groups have grown by this share."""
+ENOUGH_GROWTH = 0.25  # a candidate gets another look where its held-out groups have grown by this share
 
 
 class Look(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Moved(Struct, frozen=True):
     changed: frozenset[str]
 
     def less(self, known: "Moved") -> "Moved":
-        """Give what is not in `known` already."""
+        """All that is not in `known` already."""
         return Moved(self.gone - known.gone, self.changed - known.changed)
 
     def told(self, names: Mapping[str, str]) -> tuple[str, ...]:
@@ -67,19 +67,19 @@ class Moved(Struct, frozen=True):
 
 
 def group_digests(keys: Iterable[str]) -> tuple[str, ...]:
-    """Give the digests of held-out group keys as a look holds them: each once, sorted."""
+    """The digests of held-out group keys as a look holds them: each once, sorted."""
     return tuple(sorted({digest_of(key) for key in keys}))
 
 
 def reference_digest(task: Task) -> str:
-    """Give the digest of a task's reference as a look holds it."""
+    """The digest of a task's reference as a look holds it."""
     return digest_of(task.reference)
 
 
 def look_key(
     runbook: str, *, seed: str, candidate: str, rubric: str, agent: str, groups: Collection[str]
 ) -> str:
-    """Give the key of a look: the question that was put to the held-out tasks.
+    """The key of a look: the question that was put to the held-out tasks.
 
     All are digests but `runbook`, the name: two runbooks that ask the same must not share an entry.
     """
@@ -89,9 +89,7 @@ def look_key(
 def allowance(
     earlier: Sequence[Look], groups: Collection[str], tasks: Collection[str], total: float
 ) -> Allowance:
-    """Give what a look at `groups` may spend of the allowance `total`, after the looks `earlier`.
-
-    `tasks` are the ids of the tasks of these groups.
+    """The part of `total` that a look at `groups`, with `tasks` by id, may spend after `earlier` looks.
 
     W, what is left, starts as `total`. Each look spends W*W/(total + W), so that looks at the same groups
     spend total/2, total/6, total/12, ... and `total` altogether (alpha spending: Foster and Stine (2008),
@@ -102,10 +100,8 @@ def allowance(
     """
     left, spend = 0.0, 0.0
     seen_groups, seen_tasks = set[str](), set[str]()
-    for at_groups, at_tasks in (
-        *((set(look.groups), set(look.tasks)) for look in earlier),
-        (set(groups), set(tasks)),
-    ):
+    looks = [(set(look.groups), set(look.tasks)) for look in earlier]
+    for at_groups, at_tasks in (*looks, (set(groups), set(tasks))):
         fresh = min(len(at_groups - seen_groups), len(at_tasks - seen_tasks))
         left = min(total, left + total * fresh / max(1, len(at_groups)))
         spend = _spend(left, total)
@@ -116,7 +112,7 @@ def allowance(
 
 
 def looks_before(looks: Sequence[Look], key: str) -> tuple[Look, ...]:
-    """Give the looks that came before the one with this key; all of them where it is not there."""
+    """The looks that came before the one with this key; all of them where it is not there."""
     keys = [look.key for look in looks]
     return tuple(looks[: keys.index(key)] if key in keys else looks)
 
@@ -127,15 +123,19 @@ def recorded(earlier: Sequence[Look], look: Look) -> Look | None:
     That is a look with the same key, else the last one at the same candidate under the same terms, if the
     groups that are new since are less than a quarter of those it saw. It may be one that never settled.
     """
+    terms = operator.attrgetter("runbook", "seed", "candidate", "rubric", "agent")
     same_key = [seen for seen in earlier if seen.key == look.key]
     same_candidate = [
-        seen for seen in earlier if _question(seen) == _question(look) and not _grown(seen, look)
+        seen
+        for seen in earlier
+        if terms(seen) == terms(look)
+        and len(set(look.groups) - set(seen.groups)) < ENOUGH_GROWTH * len(seen.groups)
     ]
     return next(reversed(same_key or same_candidate), None)
 
 
 def burnt(earlier: Sequence[Look]) -> frozenset[str]:
-    """Give the ids of the tasks that a search has used, so that no later proof may."""
+    """The ids of the tasks that a search has used, so that no later proof may."""
     return frozenset(task for look in earlier for task in look.searched)
 
 
@@ -151,9 +151,10 @@ def changed_since(
     """
     merged = [at for at, look in enumerate(earlier) if seed is not None and look.seed != seed]
     since = earlier[merged[-1] :] if merged else earlier
-    other_rubric = any(look.rubric != rubric for look in since)
-    told = moved_since(since, tasks).told(trajectory_names(tasks))
-    return (*(["the rubric is another than at earlier looks"] if other_rubric else []), *told)
+    sentences = moved_since(since, tasks).told(trajectory_names(tasks))
+    if any(look.rubric != rubric for look in since):
+        return "the rubric is another than at earlier looks", *sentences
+    return sentences
 
 
 def moved_since(earlier: Sequence[Look], tasks: Sequence[Task]) -> Moved:
@@ -162,15 +163,15 @@ def moved_since(earlier: Sequence[Look], tasks: Sequence[Task]) -> Moved:
     `tasks` are all there are, not only those drawn. Of looks at the same task the first counts.
     """
     today = {task.id: reference_digest(task) for task in tasks}
-    known: dict[str, str] = {}
+    then: dict[str, str] = {}
     for look in reversed(earlier):
-        known.update(look.tasks)
-    changed = {task for task in known.keys() & today.keys() if known[task] != today[task]}
-    return Moved(frozenset(known.keys() - today.keys()), frozenset(changed))
+        then.update(look.tasks)
+    changed = {task for task in then.keys() & today.keys() if then[task] != today[task]}
+    return Moved(frozenset(then.keys() - today.keys()), frozenset(changed))
 
 
 def trajectory_names(tasks: Iterable[Task]) -> dict[str, str]:
-    """Give a stored trajectory for each task's id that has one: people can look that up."""
+    """A stored trajectory for each task's id that has one: people can look that up."""
     return {task.id: task.trajectories[0] for task in tasks if task.trajectories}
 
 
@@ -182,12 +183,3 @@ def _few(tasks: Collection[str], names: Mapping[str, str], most: int = 3) -> str
 
 def _spend(left: float, total: float) -> float:
     return left * left / (total + left)
-
-
-def _question(look: Look) -> tuple[str, ...]:
-    return look.runbook, look.seed, look.candidate, look.rubric, look.agent
-
-
-def _grown(seen: Look, look: Look) -> bool:
-    new = set(look.groups) - set(seen.groups)
-    return len(new) >= ENOUGH_GROWTH * len(seen.groups)

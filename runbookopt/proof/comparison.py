@@ -1,9 +1,10 @@
-"""Seed against winner on the held-out tasks: one paired test, and an answer with all its reasons (pure)."""
+"""Comparison of seed and winner on held-out tasks: one paired test, an answer with its reasons (pure)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from runbookopt.evidence.split import Shares
 from runbookopt.proof.statistics import (
@@ -21,20 +22,11 @@ from runbookopt.proof.statistics import (
 
 Answer = Literal["accepted", "rejected", "inconclusive"]
 
-MINIMUM_GROUPS = 20
-"""With fewer held-out groups nothing is proven, and no look is spent."""
-
-WORTH_A_LOOK = 0.1
-"""A winner is shown the held-out tasks only where its p on validation is at most this."""
-
-HARM = 0.05
-"""An objective or a gate is significantly worse where its p is at most this."""
-
-MOST_ERRORS = 0.05
-"""A proof with a larger share of attempts that could not be judged is inconclusive."""
-
-FEW_PASSING = 20
-"""Where fewer held-out tasks pass today, a loss can hardly be seen."""
+MINIMUM_GROUPS = 20  # with fewer held-out groups nothing is proven, and no look is spent
+WORTH_A_LOOK = 0.1  # a winner is shown the held-out tasks only where its p on validation is at most this
+HARM = 0.05  # an objective or a gate is significantly worse where its p is at most this
+MOST_ERRORS = 0.05  # a proof with a larger share of attempts that could not be judged is inconclusive
+FEW_PASSING = 20  # where fewer held-out tasks pass today, a loss can hardly be seen
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,17 +103,17 @@ class Comparison(Struct, frozen=True):
 
 
 def can_pass(groups: int, spend: float, margin: float = 0.0) -> bool:
-    """Say whether winning every one of so many held-out groups would pass at the level `spend`."""
+    """Tell whether winning every one of so many held-out groups would pass at the level `spend`."""
     return groups > 0 and passes(groups, 0, groups, spend, margin)
 
 
 def passes(wins: int, losses: int, groups: int, spend: float, margin: float = 0.0) -> bool:
-    """Say whether so many wins and losses among `groups`, with no other difference, pass at level `spend`."""
+    """Tell whether so many wins and losses among `groups`, the others alike, pass at the level `spend`."""
     return mcnemar_mid_p(wins, losses) <= spend and binary_low(wins, losses, groups, spend) >= margin
 
 
 def worth_a_look(differences: Sequence[float]) -> float:
-    """Give the p of winner against seed on validation; compare it to WORTH_A_LOOK.
+    """The p of winner against seed on validation; compare it to WORTH_A_LOOK.
 
     `differences` are winner minus seed, in -1..1, one a group. Without the imagined loss of the proof: this
     saves looks and proves nothing.
@@ -137,6 +129,7 @@ def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: fl
     """
     if not pairs or not all(pair.before and pair.after for pair in pairs):
         raise ValueError("a comparison needs tasks with attempts of both the seed and the winner")
+    attempts = [outcome for pair in pairs for outcome in (*pair.before, *pair.after)]
     score = _change(pairs, lambda outcome: outcome.score)
     objectives = {name: _change(pairs, _objective(name)) for name in pairs[0].before[0].objectives}
     proof = _Proof(
@@ -145,12 +138,15 @@ def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: fl
         low=paired_low(score.differences, spend),
         spend=spend,
         margin=terms.margin,
-        errors=_error_share(pairs),
-        harms=(*_gate_harms(pairs), *_objective_harms(objectives, terms.tolerance)),
+        errors=sum(outcome.errors > 0 for outcome in attempts) / len(attempts),
+        harms=(*_gate_harms(pairs, attempts), *_objective_harms(objectives, terms.tolerance)),
     )
     answer = _answer(proof)
     needed = _needed(proof, answer, next_spend)
-    passing = sum(_passes_today(pair) for pair in pairs)
+    # At least half of the seed's attempts have the full score, but for a float's last bits.
+    passing = sum(
+        2 * sum(outcome.score > 1 - 1e-9 for outcome in pair.before) >= len(pair.before) for pair in pairs
+    )
     return Comparison(
         tasks=len(pairs),
         groups=proof.groups,
@@ -162,7 +158,12 @@ def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: fl
         p=proof.p,
         answer=answer,
         reasons=(*_reasons(proof), *_limits(proof, needed, passing)),
-        objectives={name: _bounded(change) for name, change in objectives.items()},
+        objectives={
+            name: ObjectiveChange(
+                float(change.before), float(change.after), *astuple(paired_interval(change.differences, HARM))
+            )
+            for name, change in objectives.items()
+        },
         tasks_needed=needed,
         passing_today=passing,
         errors=proof.errors,
@@ -182,7 +183,7 @@ class _Change(NamedTuple):
 
 
 class _Harm(NamedTuple):
-    """What speaks against a winner besides its score; one that is significant rejects it."""
+    """A fact that speaks against a winner besides its score; one that is significant rejects it."""
 
     reason: str
     significant: bool
@@ -219,7 +220,7 @@ def _answer(proof: _Proof) -> Answer:
 
 
 def _needed(proof: _Proof, answer: Answer, next_spend: float) -> int | None:
-    """Say how many more groups would settle it; where verdicts are missing, groups are not what is needed."""
+    """Count the groups that would settle it; where verdicts are missing, groups are not what is needed."""
     if answer != "inconclusive" or proof.errors > MOST_ERRORS:
         return None
     needed = tasks_needed(proof.score.differences, level=next_spend, margin=proof.margin)
@@ -227,7 +228,6 @@ def _needed(proof: _Proof, answer: Answer, next_spend: float) -> int | None:
 
 
 def _reasons(proof: _Proof) -> list[str]:
-    """Say what the answer rests on."""
     scores = f"{_percent(proof.score.before)} to {_percent(proof.score.after)}"
     within = "within" if proof.p <= proof.spend else "above"
     reasons = [
@@ -248,12 +248,11 @@ def _reasons(proof: _Proof) -> list[str]:
 
 
 def _limits(proof: _Proof, needed: int | None, passing: int) -> list[str]:
-    """Say what the held-out tasks cannot show."""
+    """Name what the held-out tasks cannot show."""
     limits = []
     if proof.groups < MINIMUM_GROUPS:
-        limits.append(
-            f"{proof.groups} held-out groups are too few to prove anything: it takes {MINIMUM_GROUPS}"
-        )
+        few = f"{proof.groups} held-out groups are too few to prove anything"
+        limits.append(f"{few}: it takes {MINIMUM_GROUPS}")
     if needed is not None:
         limits.append(f"about {needed} more held-out groups would settle it")
     limits.append(f"harm that strikes less than 3 in {proof.groups} tasks is invisible here")
@@ -283,20 +282,10 @@ def _objective(name: str) -> Callable[[Outcome], float]:
     return lambda outcome: outcome.objectives[name]
 
 
-def _bounded(change: _Change) -> ObjectiveChange:
-    interval = paired_interval(change.differences, HARM)
-    return ObjectiveChange(float(change.before), float(change.after), interval.low, interval.high)
-
-
-def _worse_p(change: _Change) -> float:
-    """Test the other way round: before and after swapped."""
-    return paired_p([-difference for difference in change.differences])
-
-
 def _objective_harms(objectives: Mapping[str, _Change], tolerance: float) -> Iterator[_Harm]:
     """Find the objectives that lose more than is tolerated, or lose significantly."""
     for name, change in objectives.items():
-        p, gain = _worse_p(change), float(change.gain)
+        p, gain = paired_p([-difference for difference in change.differences]), float(change.gain)
         if p <= HARM:
             yield _Harm(f"objective {name} is significantly worse: {_points(gain)}, p = {p:.2g}", True)
         elif gain < -tolerance:
@@ -304,9 +293,8 @@ def _objective_harms(objectives: Mapping[str, _Change], tolerance: float) -> Ite
             yield _Harm(text, False)
 
 
-def _gate_harms(pairs: Sequence[Pair]) -> Iterator[_Harm]:
+def _gate_harms(pairs: Sequence[Pair], attempts: Sequence[Outcome]) -> Iterator[_Harm]:
     """Find the gates with more failures than before, net over all tasks, or with significantly more."""
-    attempts = [outcome for pair in pairs for outcome in (*pair.before, *pair.after)]
     for gate in sorted({gate for outcome in attempts for gate in outcome.gates_failed}):
         failing = _failing(gate)
         before = sum(_average(pair.before, failing) for pair in pairs)
@@ -321,16 +309,6 @@ def _gate_harms(pairs: Sequence[Pair]) -> Iterator[_Harm]:
 
 def _failing(gate: str) -> Callable[[Outcome], float]:
     return lambda outcome: float(gate in outcome.gates_failed)
-
-
-def _passes_today(pair: Pair) -> bool:
-    """Say whether at least half of the seed's attempts have the full score, but for a float's last bits."""
-    return 2 * sum(outcome.score > 1 - 1e-9 for outcome in pair.before) >= len(pair.before)
-
-
-def _error_share(pairs: Sequence[Pair]) -> float:
-    attempts = [outcome for pair in pairs for outcome in (*pair.before, *pair.after)]
-    return sum(outcome.errors > 0 for outcome in attempts) / len(attempts)
 
 
 def _percent(share: Exact | float) -> str:

@@ -1,4 +1,4 @@
-"""Every look at held-out tasks, written down where all who look can see it: a chain of commits at origin."""
+"""Ledger of every look at held-out tasks: a chain of commits at origin, where all who look can see it."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,8 +16,7 @@ from runbookopt.proof.allowance import Look, look_key
 REF = "refs/runbookopt/ledger"
 """At origin the ledger; in a clone the same, with what has not been pushed yet on top of it."""
 
-SEEN = "refs/runbookopt/origin/ledger"
-"""The head of the ledger at origin when this clone last saw it."""
+SEEN = "refs/runbookopt/origin/ledger"  # the head of the ledger at origin when this clone last saw it
 
 
 class LedgerBroken(RunbookoptError):
@@ -52,13 +51,17 @@ class Ledger:
         return ledger
 
     def looks(self, runbook: str) -> tuple[Look, ...]:
-        """Give the looks at a runbook's held-out tasks, oldest first. Raises LedgerBroken."""
+        """The looks at a runbook's held-out tasks, oldest first. Raises LedgerBroken."""
         if self._head is not None and self._head not in self._read:
-            self._read[self._head] = self._looks_at(self._head)
+            chain = self._repository.history(self._head, chain=True)
+            places = dict.fromkeys(self._repository.files_changed(chain, kinds="A"))
+            blobs = {entry.path: entry.blob for entry in self._repository.tree(self._head)}
+            looks = (self._look(path, blobs.get(path)) for path in places if path.startswith("looks/"))
+            self._read[self._head] = tuple(looks)
         return tuple(look for look in self._read.get(self._head or "", ()) if look.runbook == runbook)
 
     def bundle(self, digest: str) -> bytes | None:
-        """Give the bytes of a bundle that settled a look."""
+        """The bytes of a bundle that settled a look."""
         entries = self._repository.tree(self._head, _bundle_path(digest)) if self._head else []
         return self._repository.blob(entries[0].blob) if entries else None
 
@@ -82,12 +85,6 @@ class Ledger:
     def keep(self, digest: str, bundle: bytes) -> None:
         """Keep the bytes of another bundle that a settled look answers. Raises what `register` raises."""
         self._append({_bundle_path(digest): bundle}, "Keep a bundle")
-
-    def _looks_at(self, head: str) -> tuple[Look, ...]:
-        chain = self._repository.history(head, chain=True)
-        places = dict.fromkeys(self._repository.files_changed(chain, kinds="A"))
-        blobs = {entry.path: entry.blob for entry in self._repository.tree(head)}
-        return tuple(self._look(path, blobs.get(path)) for path in places if path.startswith("looks/"))
 
     def _append(self, edits: Mapping[str, bytes], message: str) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""
@@ -142,7 +139,7 @@ class Ledger:
         self._head = head
 
     def _commit(self, head: str | None, edits: Mapping[str, bytes], message: str) -> str | None:
-        """Give `head` with a commit on top that brings in what is new in `edits`; `head` if nothing is."""
+        """`head` with a commit on top that brings in what is new in `edits`; `head` if nothing is."""
         there = {} if head is None else {e.path: e.blob for e in self._repository.tree(head)}
         new = {p: data for p, data in edits.items() if p not in there or self._settles(p, there[p], data)}
         if not new:
@@ -163,8 +160,8 @@ class Ledger:
             look = msgspec.json.decode(self._repository.blob(blob), type=Look)
         except msgspec.DecodeError as error:
             raise LedgerBroken(f"{path} of the ledger is not a look: {error}") from error
-        asked = {"seed": look.seed, "candidate": look.candidate, "rubric": look.rubric, "agent": look.agent}
-        if path != _look_path(look_key(look.runbook, **asked, groups=look.groups)):
+        terms = {"seed": look.seed, "candidate": look.candidate, "rubric": look.rubric, "agent": look.agent}
+        if path != _look_path(look_key(look.runbook, **terms, groups=look.groups)):
             raise LedgerBroken(f"{path} of the ledger was rewritten: its key is not that of what it says")
         return look
 

@@ -1,4 +1,4 @@
-"""How likely the proof accepts a winner that is truly better, and the smallest gain it can show (pure)."""
+"""Power of the proof: how likely it accepts a better winner, the smallest gain it can show (pure)."""
 
 import math
 from bisect import bisect_left
@@ -7,20 +7,15 @@ from functools import lru_cache
 
 from runbookopt.proof.comparison import MINIMUM_GROUPS, passes
 
-UNKNOWN_SCORE = 0.5
-"""What the seed is assumed to score where nothing is known of it."""
-
-BROKEN = 0.05
-"""The share of today's passes that a good edit is assumed to break."""
-
-POWER = 0.8
-"""How likely a gain is proved that counts as one that can be proved."""
+UNKNOWN_SCORE = 0.5  # of the seed, assumed where nothing is known of it
+BROKEN = 0.05  # the share of today's passes that a good edit is assumed to break
+POWER = 0.8  # how likely a gain is proved that counts as one that can be proved
 
 
 def provable_gain(
     groups: int, spend: float, *, base: float = UNKNOWN_SCORE, margin: float = 0.0
 ) -> float | None:
-    """Give the smallest true gain in mean score that a look proves with `POWER`; None if there is none.
+    """The smallest true gain in mean score that a look proves with `POWER`; None if there is none.
 
     In whole thousandths. Assumed are scores of 0 or 1, one task a group, `base` for the seed's mean score in
     0..1, and a winner that fixes some share of the failures and breaks `BROKEN` of the passes; harm to single
@@ -37,7 +32,7 @@ def provable_gain(
 
 
 def power(groups: int, wins: float, losses: float, accepts: Callable[[int, int], bool]) -> float:
-    """Give the chance that `accepts(wins, losses)` holds of `groups` groups.
+    """The chance that `accepts(wins, losses)` holds of `groups` groups.
 
     `wins` and `losses` are the shares of all groups that a winner is expected to win and to lose. Exact: of
     the groups, binomially many differ; of those, binomially many are won (the unconditional power of
@@ -50,7 +45,7 @@ def power(groups: int, wins: float, losses: float, accepts: Callable[[int, int],
 
 @lru_cache(maxsize=256)
 def _wins_needed(groups: int, spend: float, margin: float) -> tuple[int, ...]:
-    """Give, for each number of groups that differ, the fewest wins among them that the proof accepts."""
+    """The fewest wins that the proof accepts, for each number of groups that differ."""
     return tuple(
         _fewest(changed, lambda wins, losses: passes(wins, losses, groups, spend, margin))
         for changed in range(groups + 1)
@@ -58,7 +53,7 @@ def _wins_needed(groups: int, spend: float, margin: float) -> tuple[int, ...]:
 
 
 def _fewest(changed: int, accepts: Callable[[int, int], bool]) -> int:
-    """Give the fewest wins that are accepted; one more than `changed` where none is."""
+    """The fewest wins that are accepted; one more than `changed` where none is."""
     return bisect_left(range(changed + 1), True, key=lambda wins: accepts(wins, changed - wins))
 
 
@@ -72,5 +67,5 @@ def _power(groups: int, wins: float, losses: float, needed: tuple[int, ...]) -> 
 
 
 def _binomial(trials: int, share: float) -> Iterator[float]:
-    """Give the chances of 0 to `trials` successes."""
+    """The chances of 0 to `trials` successes."""
     return (math.comb(trials, k) * share**k * max(0.0, 1 - share) ** (trials - k) for k in range(trials + 1))

@@ -1,4 +1,4 @@
-"""Exact statistics of small paired samples: one test, its bounds, and how much a proof needs (pure)."""
+"""Statistics of small paired samples, exact: one test, its bounds, and how much a proof needs (pure)."""
 
 import math
 from bisect import bisect_right
@@ -9,8 +9,7 @@ from statistics import NormalDist
 
 from msgspec import Struct
 
-Exact = int | Fraction
-"""A score, a mean of scores or a difference of such means, without rounding."""
+Exact = int | Fraction  # a score, a mean of scores or a difference of such means, without rounding
 
 _LARGEST_DENOMINATOR = 1_000_000
 _FINEST_GRID = 360  # divisible by 1-6, 8-10, 12, 15, 18 and 20, so that most averages lie on it
@@ -25,7 +24,7 @@ class Interval(Struct, frozen=True):
 
 
 def exact(score: float | Fraction) -> Exact:
-    """Give a float as the rational that was meant: the nearest one with a denominator up to a million.
+    """A float as the rational that was meant: the nearest one with a denominator up to a million.
 
     So 2/3 is two thirds, and two ways of adding the same weights differ by nothing. Keeps order. Raises
     ValueError or OverflowError where `score` is not finite.
@@ -36,12 +35,12 @@ def exact(score: float | Fraction) -> Exact:
 
 
 def mean(values: Sequence[Exact]) -> Exact:
-    """Give the mean without rounding; `values` must not be empty."""
+    """The mean without rounding; `values` must not be empty."""
     return values[0] if len(values) == 1 else Fraction(sum(values)) / len(values)
 
 
 def paired_p(differences: Sequence[float | Fraction]) -> float:
-    """Give the one-sided p of "after is no better than before" from paired differences in -1..1.
+    """The one-sided p of "after is no better than before" from paired differences in -1..1.
 
     On differences of -1, 0 and 1 this is McNemar's mid-p; otherwise the sign-flip mid-p with one imagined
     loss of -1, without which a rare disaster behind many small gains passes far too often. For "no worse",
@@ -54,7 +53,7 @@ def paired_p(differences: Sequence[float | Fraction]) -> float:
 
 
 def paired_low(differences: Sequence[float | Fraction], level: float) -> float:
-    """Give the lower bound of the mean difference that belongs to `paired_p`, at `level` (under .5).
+    """The lower bound of the mean difference that belongs to `paired_p`, at `level` (under .5).
 
     It is 0 or more wherever `paired_p(differences) <= level`.
     """
@@ -65,7 +64,7 @@ def paired_low(differences: Sequence[float | Fraction], level: float) -> float:
 
 
 def paired_interval(differences: Sequence[float | Fraction], level: float) -> Interval:
-    """Give how far the mean difference may lie to either side, each at `level` (under .5).
+    """How far the mean difference may lie to either side, each at `level` (under .5).
 
     `low` is `paired_low` where that is not negative, and `high` is the same with before and after swapped,
     so neither contradicts `paired_p`. A side beyond 0 reaches further where all differences are -1, 0 or 1:
@@ -83,7 +82,7 @@ def paired_interval(differences: Sequence[float | Fraction], level: float) -> In
 
 @lru_cache(maxsize=4096)
 def mcnemar_mid_p(wins: int, losses: int) -> float:
-    """Give the one-sided mid-p of McNemar's test: P(L < losses) + P(L = losses)/2, L ~ Bin(wins+losses, 1/2).
+    """The one-sided mid-p of McNemar's test: P(L < losses) + P(L = losses)/2, L ~ Bin(wins+losses, 1/2).
 
     Integers until the last division. Fagerland, Lydersen and Laake (2013), "The McNemar test for binary
     matched-pairs data: mid-p and asymptotic are better than exact conditional".
@@ -94,7 +93,7 @@ def mcnemar_mid_p(wins: int, losses: int) -> float:
 
 
 def sign_flip_mid_p(differences: Sequence[float | Fraction]) -> float:
-    """Give the mid-p of the exact one-sided sign-flip distribution of the sum of `differences`.
+    """The mid-p of the exact one-sided sign-flip distribution of the sum of `differences`.
 
     Under "no better", each difference is as likely to have had the other sign (Fisher 1935, section 21), so
     p = P(S > s) + P(S = s)/2 over all 2^n flips; every flip is counted, in integers. Values that share no
@@ -106,7 +105,7 @@ def sign_flip_mid_p(differences: Sequence[float | Fraction]) -> float:
 
 
 def clopper_pearson_lower(successes: int, trials: int, level: float) -> float:
-    """Give the lower limit of a share at confidence `1 - level`: where P(X >= successes) is `level`.
+    """The lower limit of a share at confidence `1 - level`: where P(X >= successes) is `level`.
 
     Clopper and Pearson (1934), "The use of confidence or fiducial limits illustrated in the case of the
     binomial"; 0 where there are no successes.
@@ -129,7 +128,7 @@ def clopper_pearson_lower(successes: int, trials: int, level: float) -> float:
 
 @lru_cache(maxsize=65536)
 def binary_low(wins: int, losses: int, groups: int, level: float) -> float:
-    """Give the lower bound of (wins - losses)/groups where every difference is -1, 0 or 1.
+    """The lower bound of (wins - losses)/groups where every difference is -1, 0 or 1.
 
     m/n * (2*CP(b; m) - 1) for b wins among m changed of n groups; if positive, at most CP(b; n). Where
     the mid-p passes though Clopper and Pearson's limit, which is a little wider, falls short, the bound is
@@ -145,7 +144,7 @@ def binary_low(wins: int, losses: int, groups: int, level: float) -> float:
 
 
 def _binary_reach(wins: int, losses: int, groups: int, level: float) -> float:
-    """Give `binary_low`; below 0 with an upper limit in place of m/n.
+    """`binary_low`; below 0 with an upper limit in place of m/n.
 
     There, taking the share of changed groups as known would promise too much: 3 losses and no win would
     have the lower bound -3/n.
@@ -161,7 +160,7 @@ def _binary_reach(wins: int, losses: int, groups: int, level: float) -> float:
 def groups_needed(
     wins: float, losses: float, *, level: float, margin: float = 0.0, power: float = 0.8
 ) -> int:
-    """Give how many groups show a gain above `margin` at `level` with `power`.
+    """How many groups show a gain above `margin` at `level` with `power`.
 
     `wins` and `losses` are shares of all groups; the gain `wins - losses` must exceed `margin`. Connor
     (1987), "Sample size for testing differences in proportions for the paired-sample design", with 1/gain
@@ -175,7 +174,7 @@ def groups_needed(
 
 
 def tasks_needed(differences: Sequence[float | Fraction], *, level: float, margin: float = 0.0) -> int | None:
-    """Give how many more groups would show, at `level` with power .8, a gain like the one seen.
+    """How many more groups would show, at `level` with power .8, a gain like the one seen.
 
     None where that is not above `margin`, so that no number would. Wins and losses are shrunk by half of
     one each; a fractional difference counts for what it is worth, beside the imagined loss of `paired_p`.
@@ -195,9 +194,8 @@ def _binary(values: Sequence[Exact]) -> bool:
 
 
 def _on_grid(values: Sequence[Exact]) -> tuple[list[int], int]:
-    """Give the values as whole steps, rounded down, and how many steps make 1."""
-    steps = math.lcm(*{value.denominator for value in values})
-    steps = min(steps, _FINEST_GRID)
+    """The values as whole steps, rounded down, and how many steps make 1."""
+    steps = min(math.lcm(*{value.denominator for value in values}), _FINEST_GRID)
     return [math.floor(value * steps) for value in values], steps
 
 
@@ -212,7 +210,7 @@ def _flips_mid_p(values: Sequence[int]) -> float:
 
 
 def _subsets(values: Sequence[int], limit: int) -> tuple[int, int]:
-    """Give how many subsets of positive `values` sum to less than `limit`, and how many to `limit`.
+    """How many subsets of positive `values` sum to less than `limit`, and how many to `limit`.
 
     The product of (1 + x^v) up to x^limit, each coefficient in its own bits of one integer: a factor is a
     shift and a sum.
@@ -229,7 +227,7 @@ def _subsets(values: Sequence[int], limit: int) -> tuple[int, int]:
 
 
 def _inverted_low(values: Sequence[Exact], level: float) -> float:
-    """Give the largest gain on the grid that `values` are significantly above; -1 where there is none.
+    """The largest gain on the grid that `values` are significantly above; -1 where there is none.
 
     Taking a gain off every difference tests that gain; p rises with it (Lehmann and Romano, "Testing
     Statistical Hypotheses", 3.5, on test inversion).
@@ -243,7 +241,7 @@ def _inverted_low(values: Sequence[Exact], level: float) -> float:
 
 
 def _upper_tail(successes: int, trials: int, share: float) -> tuple[float, float]:
-    """Give log P(X = successes), and how many times that P(X >= successes) is."""
+    """Log P(X = successes), and how many times that P(X >= successes) is."""
     log_first = math.log(math.comb(trials, successes)) + successes * math.log(share)
     log_first += (trials - successes) * math.log1p(-share)
     odds = share / (1 - share)

@@ -1,4 +1,4 @@
-"""What the search may ask of the world, and what it is told: the only words between search and driver."""
+"""Asks and replies of a search: the only words between it and its driver."""
 
 from functools import cached_property
 from typing import Any
@@ -24,8 +24,7 @@ class Candidate(Struct, frozen=True, dict=True):
 class Rollout(Struct, frozen=True):
     """One attempt wanted: `candidate` on the task with this id.
 
-    `repeat` names which of several attempts this is ("0", "1", ...); the proof puts its look in front
-    ("<look>/0"), so that its attempts are fresh.
+    `repeat` numbers several attempts; the proof puts its look in front ("<look>/0"), so that its are fresh.
     """
 
     candidate: Candidate
@@ -34,7 +33,7 @@ class Rollout(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True, gc=False):  # a long run has many, and none holds itself
-    """What a rollout came to: the output, and what the verifier says of it.
+    """The result of a rollout: the output, and what the verifier says of it.
 
     `score` and `objectives` lie in 0..1; `feedback` is the reasons of the criteria that did not pass;
     `trajectory` is the id by which reports cite this attempt. `output` is None where the agent gave none.
@@ -82,10 +81,7 @@ class Component(Struct, frozen=True):
 
 
 class Tried(Struct, frozen=True):
-    """An earlier edit in the lineage of the candidate and what became of it, rejections included.
-
-    `change` is the edit as a diff of the component that it was made in.
-    """
+    """An earlier edit (`change`, a diff of its component) in a candidate's lineage, and what became of it."""
 
     component: str
     diagnosis: str
@@ -94,10 +90,7 @@ class Tried(Struct, frozen=True):
 
 
 class Reflection(Struct, frozen=True):
-    """One reflection wanted: all that a reflector gets to know.
-
-    `length_budget` is how many characters the whole runbook may have.
-    """
+    """One reflection wanted: all that a reflector gets to know; `length_budget` is in characters."""
 
     candidate: Candidate
     components: tuple[Component, ...]
@@ -124,7 +117,7 @@ class ReflectionFailure(Struct, frozen=True):
 
 
 class Ask(Struct, frozen=True):
-    """What the search wants to know next; rollouts and reflections of one ask may run side by side."""
+    """A search's next questions; rollouts and reflections of one ask may run side by side."""
 
     rollouts: tuple[Rollout, ...] = ()
     reflections: tuple[Reflection, ...] = ()
@@ -139,8 +132,7 @@ class Ask(Struct, frozen=True):
 class Reply(Struct, frozen=True):
     """The answers, in the order of the ask.
 
-    `stopped` says why the driver answers nothing more ("budget", "minutes"); the lists are then empty and
-    the search returns what it has.
+    `stopped` says why the driver answers nothing more ("budget", "minutes"): the lists are then empty.
     """
 
     rollouts: tuple[Attempt, ...] = ()

@@ -34,34 +34,29 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> str:
     lines = _lines(base)
     hunks = [hunk for edit in edits for hunk in _hunks(lines, edit)]
     changes = _without_conflicts([hunk for hunk in hunks if hunk.start < hunk.stop])
-    insertions = sorted(
-        (hunk for hunk in hunks if hunk.start == hunk.stop), key=lambda hunk: (hunk.start, hunk.digest)
-    )
+    insertions = [hunk for hunk in hunks if hunk.start == hunk.stop]
+    insertions.sort(key=lambda hunk: (hunk.start, hunk.digest))
     combined: list[str] = []
     position = 0
     for change in [*changes, _Hunk(len(lines), len(lines), (), 0, "")]:
-        for place in dict.fromkeys(
-            hunk.start for hunk in insertions if position <= hunk.start <= change.start
-        ):
+        early = (hunk.start for hunk in insertions if position <= hunk.start <= change.start)
+        for place in dict.fromkeys(early):
             combined += lines[position:place]
             combined += _inserted([hunk for hunk in insertions if hunk.start == place])
             position = place
-        combined += lines[position : change.start]
-        combined += change.lines
         late = [hunk for hunk in insertions if change.start < hunk.start < change.stop]
-        combined += _inserted(late)
+        combined += [*lines[position : change.start], *change.lines, *_inserted(late)]
         position = change.stop
     return "".join(combined)
 
 
 def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:
-    """Give what an edit changes; where it begins and ends as the base does, nothing is looked for."""
+    """The changes of an edit; where it begins and ends as the base does, nothing is looked for."""
     new = _lines(edit.text)
     head = shared_start(base, new)
     tail = shared_start(base[head:][::-1], new[head:][::-1])
-    matcher = SequenceMatcher(
-        None, base[head : len(base) - tail], new[head : len(new) - tail], autojunk=False
-    )
+    cores = base[head : len(base) - tail], new[head : len(new) - tail]
+    matcher = SequenceMatcher(None, *cores, autojunk=False)
     mark = digest(edit.text.encode())
     return [
         _Hunk(head + start, head + stop, tuple(new[head + first : head + last]), edit.failures, mark)

@@ -1,4 +1,4 @@
-"""A candidate on its way into the pool, and how a wave's edits become one."""
+"""Edits of a wave on their way into the pool, and how they become one candidate."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -24,17 +24,17 @@ class Trial(Struct, frozen=True, dict=True):
 
     @cached_property
     def change(self) -> str:
-        """What it changes of the component, as a diff."""
+        """Its change of the component, as a diff."""
         shown = {part.id: part.text for part in self.ask.components}
         return difference(shown.get(self.proposal.component, ""), self.proposal.text)
 
     def tried(self, outcome: str) -> Tried:
-        """Give it as later reflections are shown it."""
+        """It, as later reflections are shown it."""
         return Tried(self.proposal.component, self.proposal.diagnosis, self.change, outcome)
 
     @property
     def edit(self) -> Edit:
-        """What the pool keeps of it; a citation counts only where the trajectory was shown."""
+        """The part that the pool keeps; a citation counts only where the trajectory was shown."""
         shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
         cites = tuple(one for one in shown if one in self.proposal.cites)
         return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown)
@@ -48,20 +48,17 @@ class Draft(Struct, frozen=True):
     trials: tuple[Trial, ...] = ()
 
 
-def crossed(known: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
-    """Combine edits of a member into one draft; where all are too much, those go that are needed least.
-
-    It is the member itself where nothing is left.
-    """
-    candidate = known.pool.members[parent].candidate
-    runbook = known.runbook(candidate)
+def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
+    """Combine edits of a member; those needed least go where all are too much, down to the member itself."""
+    candidate = state.pool.members[parent].candidate
+    runbook = state.runbook(candidate)
     kept = _needed_first(trials)
     while kept:
         text = _combined(runbook, kept)
-        too_much = len(text) > known.limits.characters or (len(kept) > 1 and not known.options.crossed)
+        too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
         if not too_much and not forbids(runbook, text):
             return Draft(parent, Candidate(text), tuple(kept))
-        known.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
+        state.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
     return Draft(parent, candidate)
 
 

@@ -1,4 +1,4 @@
-"""Which failures of a candidate are reflected on together, and beside which others."""
+"""Minibatches: failures of a candidate that are reflected on together, and others beside them."""
 
 import random
 from collections import Counter
@@ -10,11 +10,8 @@ from msgspec import Struct
 from runbookopt.search.asks import Attempt
 from runbookopt.search.problem import Options, Problem
 
-GOT = ", got "
-"""Feedback says what was expected before these words, and what came instead behind them."""
-
-Attempts = Mapping[str, Attempt]
-"""Attempts of one candidate at train tasks, by task."""
+GOT = ", got "  # feedback says what was expected before these words, and what came instead behind them
+Attempts = Mapping[str, Attempt]  # attempts of one candidate at train tasks, by task
 
 
 class Minibatch(Struct, frozen=True):
@@ -41,7 +38,7 @@ def minibatches(problem: Problem, attempts: Attempts, rng: random.Random) -> lis
 
 
 def _kinds(problem: Problem, attempts: Attempts) -> dict[str, list[str]]:
-    """Give the failures by kind: the mode that a person named, else the feedback of a criterion.
+    """The failures by kind: the mode that a person named, else the feedback of a criterion.
 
     What fails several criteria is of several kinds: those that are the first of some failure. (A
     criterion that never fails but with one before it has no lesson of its own.) Feedback that too few of
@@ -52,23 +49,23 @@ def _kinds(problem: Problem, attempts: Attempts) -> dict[str, list[str]]:
     failing = {task: attempt.feedback for task, attempt in attempts.items() if attempt.failed}
     if not options.grouped:
         return {"": list(failing)}
-    counted = {task: told if options.every else told[:1] for task, told in failing.items()}
-    alike = Counter(line for told in counted.values() for line in told)
+    counted = {task: lines if options.every else lines[:1] for task, lines in failing.items()}
+    alike = Counter(line for lines in counted.values() for line in lines)
     kinds_of = {
-        task: [line if alike[line] >= options.apart else _expected(line) for line in told]
-        for task, told in counted.items()
+        task: [line if alike[line] >= options.apart else _expected(line) for line in lines]
+        for task, lines in counted.items()
     }
     firsts = {kinds[0] for kinds in kinds_of.values()}
-    found: dict[str, list[str]] = {}
+    tasks_of: dict[str, list[str]] = {}
     for task, kinds in kinds_of.items():
         named = modes.get(task)
         for kind in [named] if named else dict.fromkeys(kind for kind in kinds if kind in firsts):
-            found.setdefault(kind, []).append(task)
-    return found
+            tasks_of.setdefault(kind, []).append(task)
+    return tasks_of
 
 
 def _pressing(kinds: Mapping[str, list[str]], waits: float) -> list[list[str]]:
-    """Give the kinds to reflect on now, largest first.
+    """The kinds to reflect on now, largest first.
 
     A small one waits where all of its failures are of larger ones too: mending these may mend it, and the
     room in the runbook goes to what fails most.
@@ -98,35 +95,23 @@ def _contrast(attempts: Attempts, failing: Sequence[str], most: int, rng: random
     Nothing is expected as often among them as in the minibatch, for that is the lesson.
     """
     common = set[str].intersection(*(_criteria(attempts[task]) for task in failing))
-    other = [
-        task
-        for task, attempt in attempts.items()
-        if common and attempt.failed and not common & _criteria(attempt)
-    ]
+    failed = [task for task, attempt in attempts.items() if common and attempt.failed]
+    other = [task for task in failed if not common & _criteria(attempts[task])]
     rng.shuffle(other)
-    found: list[str] = []
-    expected: Counter[str] = Counter()
+    drawn: list[str] = []
+    taught: Counter[str] = Counter()
     for task in other:
-        told = [_lesson(line) for line in attempts[task].feedback]
-        if len(found) < most and all(expected[one] < len(failing) - 1 for one in told):
-            found.append(task)
-            expected.update(told)
-    return tuple(found)
+        lines = attempts[task].feedback
+        lessons = [_expected(line) if GOT in line else line.partition(": ")[0] for line in lines]
+        if len(drawn) < most and all(taught[lesson] < len(failing) - 1 for lesson in lessons):
+            drawn.append(task)
+            taught.update(lessons)
+    return tuple(drawn)
 
 
 def _expected(line: str) -> str:
-    """Give a line of feedback without what came instead of the expected."""
     return line.partition(GOT)[0]
 
 
-def _lesson(line: str) -> str:
-    """Give what a line teaches: what was expected, or its criterion where it does not say that."""
-    return _expected(line) if GOT in line else _criterion(line)
-
-
-def _criterion(line: str) -> str:
-    return line.partition(": ")[0]
-
-
 def _criteria(attempt: Attempt) -> set[str]:
-    return {_criterion(line) for line in attempt.feedback}
+    return {line.partition(": ")[0] for line in attempt.feedback}

@@ -1,4 +1,4 @@
-"""The pool of candidates and its Pareto frontier, which is a fold over the members' scores."""
+"""Pool of candidates and its Pareto frontier, which follows from the members' scores."""
 
 import statistics as sample
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,7 @@ from runbookopt.search.asks import Attempt, Candidate
 
 
 class Edit(Struct, frozen=True):
-    """What a reflection changed in a member of the pool, and why.
-
-    `cites` are the trajectories that motivate it, `shown` all that were reflected on.
-    """
+    """A change in a member of the pool, and why: it `cites` some of the trajectories that were `shown`."""
 
     component: str
     diagnosis: str
@@ -36,75 +33,53 @@ class Member(Struct, frozen=True, dict=True):
         return sample.fmean(attempt.score for attempt in self.validation.values())
 
 
-class _Top(Struct):
-    """The best score on a (task, objective) pair so far, and who has it; `told` once somebody has less."""
-
-    best: float
-    holders: list[int]
-    told: bool = False
-
-
 class Pool:
-    """All members in the order of entry, the seed first, and how many places each holds on the frontier.
-
-    A place is a (task, objective) pair on which nobody in the pool beats a member; equals share it (arXiv
-    2507.19457, Algorithm 2). A pair on which all are equal tells nobody apart and is no place. The counts
-    follow each entry, so that a pool grows at the same cost a member however large it is.
-    """
+    """All members in the order of entry, the seed first."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []
-        self.places: list[int] = []
         self.best = 0  # the number of the member with the best validation score, the newest of several
         self._digests: set[str] = set()
-        self._tops: dict[tuple[str, str], _Top] = {}
+        self._tops: dict[tuple[str, str], float] = {}
 
     def __contains__(self, candidate: Candidate) -> bool:
         return candidate.digest in self._digests
 
     def enter(self, member: Member) -> bool:
         """Add a member; tell whether it beats everybody before it on some (task, objective) pair."""
-        number, better = len(self.members), False
         self.members.append(member)
         self._digests.add(member.candidate.digest)
-        self.places.append(0)
-        self.best = max(self.best, number, key=lambda one: (self.members[one].score, one))
-        for task, attempt in member.validation.items():
-            for objective, score in attempt.objectives.items():
-                top = self._tops.setdefault((task, objective), _Top(score, []))
-                better |= score > top.best
-                self._count(top, number, score)
+        newest = len(self.members) - 1
+        self.best = max(self.best, newest, key=lambda number: (self.members[number].score, number))
+        scores = _scores(member)
+        better = any(score > self._tops.get(pair, score) for pair, score in scores.items())
+        self._tops |= {pair: max(score, self._tops.get(pair, score)) for pair, score in scores.items()}
         return better
-
-    def _count(self, top: _Top, number: int, score: float) -> None:
-        if score == top.best:
-            top.holders.append(number)
-            self.places[number] += top.told
-            return
-        if score > top.best:
-            for holder in top.holders if top.told else ():
-                self.places[holder] -= 1
-            top.best, top.holders = score, [number]
-            self.places[number] += 1
-        elif not top.told:
-            for holder in top.holders:
-                self.places[holder] += 1
-        top.told = True
 
 
 def places(members: Sequence[Member]) -> tuple[int, ...]:
-    """Count for each member of a pool the places that it holds on the frontier."""
-    pool = Pool()
-    for member in members:
-        pool.enter(member)
-    return tuple(pool.places)
+    """Count for each member of a pool the places that it holds on the frontier.
+
+    A place is a (task, objective) pair on which nobody in the pool beats a member; equals share it (arXiv
+    2507.19457, Algorithm 2). A pair on which all are equal tells nobody apart and is no place.
+    """
+    rows = [_scores(member) for member in members]
+    scores: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        for pair, score in row.items():
+            scores.setdefault(pair, []).append(score)
+    tops = {pair: max(column) for pair, column in scores.items() if min(column) < max(column)}
+    return tuple(sum(tops.get(pair) == score for pair, score in row.items()) for row in rows)
+
+
+def _scores(member: Member) -> dict[tuple[str, str], float]:
+    attempts = member.validation.items()
+    return {(task, name): score for task, attempt in attempts for name, score in attempt.objectives.items()}
 
 
 def lineage(members: Sequence[Member], number: int) -> tuple[int, ...]:
-    """Give the numbers of a member and of all it was made from, nearest first."""
-    found, seen = [number], {number}
-    for each in found:
-        new = [parent for parent in members[each].parents if parent not in seen]
-        found += new
-        seen.update(new)
-    return tuple(found)
+    """The numbers of a member and of all it was made from, nearest first."""
+    line = [number]
+    for each in line:
+        line += [parent for parent in members[each].parents if parent not in line]
+    return tuple(line)

@@ -1,5 +1,6 @@
-"""What a search is given: the runbook, its tasks, what is known for free, and how to go about it."""
+"""Problem of a search: the runbook, its tasks, attempts that are free, and options."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,7 @@ from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.split import runs_of_words
 from runbookopt.search.asks import Attempt
 
-COPIED_WORDS = 8
-"""A run of this many words shared with one task is a copy of it, not a lesson."""
+COPIED_WORDS = 8  # a run of this many words shared with one task is a copy of it, not a lesson
 
 
 class Options(Struct, frozen=True):
@@ -20,7 +20,7 @@ class Options(Struct, frozen=True):
     in another respect alone, and passing tasks shown to each, at most; `remembered`: earlier edits shown;
     `patience`: waves without a better frontier before it ends; `max_failures`: failed reflections in a row
     before it ends; `share` and `characters`: the growth cap, the larger of that share of the seed's length
-    and that many characters; `doubt`: see `choice.choose`.
+    and that many characters; `doubt`: see `selection.choose`.
 
     `grouped`: a minibatch holds one kind of failure, else failures at random; `every`: what fails several
     criteria is of a kind for each of them, else for the first; `apart`: so many failures with the same
@@ -48,7 +48,7 @@ class Options(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """What is searched: train inputs and validation tasks by id, and the seed's attempts that are free.
+    """The question: train inputs and validation tasks by id, and the seed's attempts that are free.
 
     `modes` names the failure mode of a train task where a person has labelled it.
     """
@@ -62,7 +62,7 @@ class Problem(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """What no proposal may do: grow the runbook beyond `characters`, or copy runs of words of one task.
+    """Bounds of all proposals: a runbook of at most `characters`, and no runs of words copied from one task.
 
     `copies` counts in how many train tasks each run of `COPIED_WORDS` words occurs.
     """
@@ -72,10 +72,8 @@ class Limits(Struct, frozen=True):
 
 
 def limits(problem: Problem) -> Limits:
-    """Give the limits of a run: growth is bounded by a share of the seed or by characters, the larger."""
-    copies: dict[tuple[str, ...], int] = {}
-    for value in problem.train.values():
-        for run in runs_of_words(value, COPIED_WORDS):
-            copies[run] = copies.get(run, 0) + 1
+    """The limits of a run: growth is bounded by a share of the seed or by characters, the larger."""
+    values = problem.train.values()
+    copies = Counter(run for value in values for run in runs_of_words(value, COPIED_WORDS))
     length, options = len(problem.seed.text), problem.options
     return Limits(length + max(int(options.share * length), options.characters), copies)

@@ -1,4 +1,4 @@
-"""Reflection with a model, pure: an ask becomes a prompt, and the model's reply a proposal.
+"""Prompt of a reflection, and its reply as a proposal (pure).
 
 The reply is sections, each begun by a line that holds the prompt's fence, not JSON: a runbook's Markdown has
 quotes, backslashes and line endings on every line, and models err where they must escape them, and think less
@@ -11,9 +11,9 @@ not meant stays byte for byte, so that edits of several reflections combine. Who
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -29,17 +29,13 @@ from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Show
 VERSION = 4
 """Of the prompt and of how a reply is read: raised with every change, for answers are remembered by it."""
 
-FAILING, PASSING = 6_000, 1_500
-"""So many characters are shown of each input and each output."""
-
-FEW = 6, 12
-"""Of more failing, and of more passing, less is shown of each: all take no more than so many would."""
-
-FEEDBACK, DIAGNOSIS, EDIT = 1_500, 400, 1_200
-"""So many characters are shown of each reason, of earlier diagnoses and outcomes, and of earlier edits."""
-
-REPLY, TOLD = 12_000, 2_000
-"""So many characters of a reply that could not be read are shown again, and of a diagnosis are kept."""
+FAILING, PASSING = 6_000, 1_500  # characters shown of each input and each output
+FEW = (
+    6,
+    12,
+)  # of more failing, and of more passing, less is shown of each: all take no more than so many would
+FEEDBACK, DIAGNOSIS, EDIT = 1_500, 400, 1_200  # characters shown of reasons, of earlier lines and edits
+REPLY, TOLD = 12_000, 2_000  # characters shown of a reply that cannot be read, and kept of a diagnosis
 
 HEAD = """\
 You improve a runbook: the Markdown text that an AI agent follows on every task of one kind. The agent sees \
@@ -119,8 +115,8 @@ class _Block(Struct, frozen=True):
 class _Blocks(Struct, frozen=True):
     """All that a prompt shows, and its fences.
 
-    `wave` fences what all asks of a wave share and is derived from that alone, so that its tags are shared
-    too; `own` is derived from all that is shown.
+    `wave` is derived from what all asks of a wave share, which it fences, so that its tags are shared too;
+    `own` is derived from all that is shown.
     """
 
     parts: tuple[_Block, ...]
@@ -131,10 +127,7 @@ class _Blocks(Struct, frozen=True):
 
 
 def prompt(ask: Reflection) -> tuple[Message, ...]:
-    """Give the messages for one reflection, the same for the same ask.
-
-    What stays the same stands first: over all asks, then over those on one candidate, then over a wave.
-    """
+    """The messages for one reflection: first what all asks share, then a candidate's, then a wave's."""
     blocks = _blocks(ask)
     length, most = len(ask.candidate.text), ask.length_budget
     room = f"{most - length:,} are left." if most >= length else f"it has to lose {length - most:,}."
@@ -155,11 +148,11 @@ def prompt(ask: Reflection) -> tuple[Message, ...]:
 
 
 def repair(ask: Reflection, reply: str, failure: ReflectionFailure) -> tuple[Message, ...]:
-    """Give the messages that show a model what is wrong with its reply and ask for another."""
+    """The messages that show a model what is wrong with its reply and ask for another."""
     form = _form(_blocks(ask).own)
     fault = f"This reply cannot be used: {failure.message}.\n\nGive the whole reply again.\n\n{form}"
-    said = shortened(reply.strip(), REPLY) or "(nothing)"
-    return (*prompt(ask), Message("assistant", said), Message("user", fault))
+    refused = shortened(reply.strip(), REPLY) or "(nothing)"
+    return (*prompt(ask), Message("assistant", refused), Message("user", fault))
 
 
 def read(ask: Reflection, text: str) -> Proposal | ReflectionFailure:
@@ -174,9 +167,8 @@ def read(ask: Reflection, text: str) -> Proposal | ReflectionFailure:
     except _Unparsable as error:
         return ReflectionFailure("unparsable", str(error))
     if blocks.own in proposal.text or blocks.wave in proposal.text:
-        return ReflectionFailure(
-            "unparsable", "expected the runbook's text alone, found a tag of a fence in it"
-        )
+        fault = "expected the runbook's text alone, found a tag of a fence in it"
+        return ReflectionFailure("unparsable", fault)
     return proposal
 
 
@@ -184,32 +176,20 @@ class _Unparsable(Exception):
     """A reply that does not have the form: what was expected and what was found."""
 
 
-# What is shown ----------------------------------------------------------------------------------------------
-
-
 def _blocks(ask: Reflection) -> _Blocks:
-    editable = {component.id for component in ask.components}
-    texts = _texts(ask)
+    editable, texts = {component.id for component in ask.components}, _texts(ask)
     parts = tuple(
         _Block(f"Part {id_}, {'may be edited' if id_ in editable else 'locked'}:", "part", _unix(text))
         for id_, text in texts.items()
     )
-    lineage = tuple(
-        _earlier(number, tried, gone=tried.component not in texts)
-        for number, tried in enumerate(ask.lineage, start=1)
-    )
+    lineage = tuple(_earlier(number, tried, texts) for number, tried in enumerate(ask.lineage, start=1))
     trajectories = (
         *_trajectories("F", ask.failing, FAILING, FEW[0]),
         *_trajectories("P", ask.passing, PASSING, FEW[1]),
     )
     shared = [block.text or "" for block in (*parts, *lineage)]
-    return _Blocks(
-        parts=parts,
-        lineage=lineage,
-        trajectories=trajectories,
-        wave=fence(*shared),
-        own=fence(*shared, *(block.text or "" for block in trajectories)),
-    )
+    own = fence(*shared, *(block.text or "" for block in trajectories))
+    return _Blocks(parts, lineage, trajectories, wave=fence(*shared), own=own)
 
 
 def _texts(ask: Reflection) -> dict[str, str]:
@@ -217,33 +197,29 @@ def _texts(ask: Reflection) -> dict[str, str]:
 
 
 def _trajectories(letter: str, shown: Sequence[Shown], most: int, few: int) -> Iterator[_Block]:
-    of_each = most * few // max(few, len(shown))
+    characters = most * few // max(few, len(shown))
     for name, one in _named(letter, shown):
-        yield from _trajectory(name, one, of_each)
+        text = one.input if isinstance(one.input, str) else canonical(one.input).decode()
+        yield _Block(f"## {name}, score {one.score:.2f}\n\nInput:", "input", _cut(text, characters))
+        if one.output is None:
+            yield _Block("Output: none, the agent delivered nothing.", "output", None)
+        else:
+            yield _Block("Output:", "output", _cut(one.output, characters))
+        for reason in one.feedback:
+            yield _Block("What the verifier found:", "feedback", _cut(reason, FEEDBACK))
 
 
-def _named(letter: str, shown: Sequence[Shown]) -> Iterator[tuple[str, Shown]]:
+def _named(letter: str, shown: Sequence[Shown]) -> list[tuple[str, Shown]]:
     """Name trajectories by numbers: an id is long, and whoever brings a trajectory chooses it."""
-    yield from ((f"{letter}{number}", one) for number, one in enumerate(shown, start=1))
+    return [(f"{letter}{number}", one) for number, one in enumerate(shown, start=1)]
 
 
-def _trajectory(name: str, shown: Shown, characters: int) -> Iterator[_Block]:
-    told = shown.input if isinstance(shown.input, str) else canonical(shown.input).decode()
-    yield _Block(f"## {name}, score {shown.score:.2f}\n\nInput:", "input", _cut(told, characters))
-    if shown.output is None:
-        yield _Block("Output: none, the agent delivered nothing.", "output", None)
-    else:
-        yield _Block("Output:", "output", _cut(shown.output, characters))
-    for reason in shown.feedback:
-        yield _Block("What the verifier found:", "feedback", _cut(reason, FEEDBACK))
-
-
-def _earlier(number: int, tried: Tried, *, gone: bool) -> _Block:
+def _earlier(number: int, tried: Tried, parts: Collection[str]) -> _Block:
     """Show an edit within one fence, for a fence costs a model as much as a sentence of ours."""
-    part = "a part that is gone" if gone else f"part {tried.component}"
-    said = f"Became of it: {_line(tried.outcome)}\nDiagnosis: {_line(tried.diagnosis)}\n"
+    part = f"part {tried.component}" if tried.component in parts else "a part that is gone"
+    about = f"Became of it: {_line(tried.outcome)}\nDiagnosis: {_line(tried.diagnosis)}\n"
     edit = _cut(tried.change or "(none: it leaves the part as it is)", EDIT)
-    return _Block(f"## Edit {number}, of {part}", "edit", said + edit)
+    return _Block(f"## Edit {number}, of {part}", "edit", about + edit)
 
 
 def _line(text: str) -> str:
@@ -288,27 +264,23 @@ In the form described above; the code is {code}:
 === {code} end"""
 
 
-# What is replied --------------------------------------------------------------------------------------------
-
-
 def _sections(text: str, code: str) -> list[tuple[str, str]]:
     text = _unix(text)
-    found = list(re.finditer(rf"^[ \t]*=== {code} ([a-z]+)[ \t]*$\n?", text, re.MULTILINE))
-    names = [match[1] for match in found]
+    heads = list(re.finditer(rf"^[ \t]*=== {code} ([a-z]+)[ \t]*$\n?", text, re.MULTILINE))
+    names = [match[1] for match in heads]
     names = names[: names.index("end") + 1] if "end" in names else names
     if not names:
         begins = quoted(text.strip()) if text.strip() else "nothing"
         raise _Unparsable(f"expected a line '=== {code} diagnosis' and further sections, found {begins}")
     if not SECTIONS.fullmatch(" ".join(names)):
         raise _Unparsable(f"expected the sections {EXPECTED}; found {', '.join(names)}")
-    return [
-        (match[1], text[match.end() : after.start()].removesuffix("\n")) for match, after in pairwise(found)
-    ][: len(names) - 1]
+    texts = [text[match.end() : after.start()].removesuffix("\n") for match, after in pairwise(heads)]
+    return list(zip(names[:-1], texts, strict=False))
 
 
 def _proposal(ask: Reflection, sections: Sequence[tuple[str, str]]) -> Proposal:
-    (_, said), (_, cited), (_, named), *rest = sections
-    diagnosis = shortened(plain(" ".join(said.split())), TOLD)
+    (_, cause), (_, cited), (_, named), *rest = sections
+    diagnosis = shortened(plain(" ".join(cause.split())), TOLD)
     if not diagnosis:
         raise _Unparsable("expected a sentence in the section diagnosis, found nothing")
     cites = _cites(ask, cited)
@@ -332,13 +304,13 @@ def _cites(ask: Reflection, cited: str) -> tuple[str, ...]:
     names = dict.fromkeys(re.findall(r"[^\s,;]+", cited))
     unknown = [name for name in names if name not in ids]
     if unknown or not names:
-        found = ", ".join(map(quoted, unknown)) or "nothing"
-        raise _Unparsable(f"expected in the section cites some of {', '.join(ids)}; found {found}")
+        instead = ", ".join(map(quoted, unknown)) or "nothing"
+        raise _Unparsable(f"expected in the section cites some of {', '.join(ids)}; found {instead}")
     return tuple(ids[name] for name in names)
 
 
 def _whole(old: str, new: str) -> str:
-    """Give a whole new text between the old one's blank lines, so that the same edit is the same text."""
+    """A whole new text between the old one's blank lines, so that the same edit is the same text."""
     if not new.strip():
         raise _Unparsable("expected the whole part in the section text, found nothing")
     wrapped = re.compile(r"\s*(```+|~~~+)[^\n]*\n.*\n\1\s*", re.DOTALL)
@@ -354,20 +326,19 @@ def _edited(part: str, text: str, edits: Sequence[tuple[str, str]]) -> str:
     Blank lines around a piece are how a reply is set, and mean nothing.
     """
     places = []
-    stripped = ((old.strip("\n"), new.strip("\n")) for old, new in edits)
-    for number, (old, new) in enumerate(stripped, start=1):
-        start, end = _place(f"edit {number}: expected old to occur once in part {part}", text, old)
+    for number, (old, new) in enumerate(edits, start=1):
+        expected = f"edit {number}: expected old to occur once in part {part}"
+        start, end = _place(expected, text, old.strip("\n"))
         ending = re.compile(r"\r\n?|\n").match(text, end)
-        if not new and ending and (start == 0 or text[start - 1] in "\r\n"):
+        if not new.strip("\n") and ending and (start == 0 or text[start - 1] in "\r\n"):
             end = ending.end()  # whole lines go with their ending
-        places.append((start, end, _ended(text, new)))
-    places.sort()
-    if any(one[1] > other[0] for one, other in pairwise(places)):
+        places.append((start, end, _ended(text, new.strip("\n"))))
+    places.sort(reverse=True)
+    if any(one[1] > other[0] for other, one in pairwise(places)):
         raise _Unparsable("expected edits of different places, found two of the same lines: make them one")
-    kept = pairwise([0, *(edge for start, end, _ in places for edge in (start, end)), len(text)])
-    pieces = [text[start:end] for start, end in list(kept)[::2]]
-    news = [new for _, _, new in places]
-    return "".join(piece for pair in zip_longest(pieces, news, fillvalue="") for piece in pair)
+    for start, end, new in places:  # from the last one on, so that the others stay where they are
+        text = text[:start] + new + text[end:]
+    return text
 
 
 def _place(expected: str, text: str, old: str) -> tuple[int, int]:
@@ -386,6 +357,6 @@ def _place(expected: str, text: str, old: str) -> tuple[int, int]:
 
 
 def _ended(text: str, new: str) -> str:
-    """Give new lines the ending of the text's first line."""
+    """New lines with the ending of the text's first line."""
     first = re.search(r"\r\n?|\n", text)
     return new.replace("\n", first[0]) if first else new

@@ -1,4 +1,4 @@
-"""Reflection, pure: what a reflector is shown, and which of its proposals may be tried at all."""
+"""Reflection, pure: all that a reflector is shown, and the proposals that may be tried at all."""
 
 import re
 from collections.abc import Mapping
@@ -14,12 +14,11 @@ from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.problem import COPIED_WORDS
 from runbookopt.search.state import SearchState
 
-SHARED_BY = 3
-"""Words that so many train tasks share are the language of the field, not a copy."""
+SHARED_BY = 3  # words that so many train tasks share are the language of the field, not a copy
 
 
 def reflection(
-    known: SearchState,
+    state: SearchState,
     runbook: Runbook,
     attempts: Mapping[str, Attempt],
     batch: Minibatch,
@@ -28,8 +27,8 @@ def reflection(
     """Build the ask for one minibatch of a runbook's train attempts: all that a reflector gets to know."""
 
     def show(task: str) -> Shown:
-        attempt, told = attempts[task], known.problem.train[task]
-        return Shown(attempt.trajectory, task, told, attempt.output, attempt.score, attempt.feedback)
+        attempt, value = attempts[task], state.problem.train[task]
+        return Shown(attempt.trajectory, task, value, attempt.output, attempt.score, attempt.feedback)
 
     return Reflection(
         candidate=Candidate(runbook.text),
@@ -37,33 +36,33 @@ def reflection(
         failing=tuple(show(task) for task in (*batch.failing, *batch.contrast)),
         passing=tuple(show(task) for task in batch.passing),
         lineage=lineage,
-        length_budget=known.limits.characters,
+        length_budget=state.limits.characters,
     )
 
 
-def objection(known: SearchState, parent: Runbook, proposal: Proposal) -> str | None:
+def objection(state: SearchState, parent: Runbook, proposal: Proposal) -> str | None:
     """Say why a proposal is not worth a rollout, or None where it may be tried."""
     if proposal.component not in {part.id for part in parent.components}:
         return f"{proposal.component!r} is not a component that may be rewritten"
     text = runbooks.replace(parent, {proposal.component: proposal.text})
     if text == parent.text:  # blank lines around it and line endings are not the proposal's to choose
         return "it repeats the component as it is"
-    if (proposal.component, proposal.text) in known.proposed:
+    if (proposal.component, proposal.text) in state.proposed:
         return "it repeats an earlier attempt"
-    if len(text) > known.limits.characters:
-        return f"the runbook would have {len(text)} characters, {known.limits.characters} are allowed"
-    if _copies(known, text, parent.text):
+    if len(text) > state.limits.characters:
+        return f"the runbook would have {len(text)} characters, {state.limits.characters} are allowed"
+    if _copies(state, text, parent.text):
         return f"it copies {COPIED_WORDS} or more words of a single task"
     return forbids(parent, text)
 
 
 def difference(before: str, after: str) -> str:
-    """Give an edit as a diff, each change with a line around it; empty where there is none."""
+    """An edit as a diff, each change with a line around it; empty where there is none."""
     old, new = _lines(before), _lines(after)
     head = max(0, shared_start(old, new) - 1)
     tail = max(0, shared_start(old[head:][::-1], new[head:][::-1]) - 1)
-    found = unified_diff(old[head : len(old) - tail], new[head : len(new) - tail], lineterm="", n=1)
-    return "\n".join("@@" if line.startswith("@@") else line for line in list(found)[2:])
+    diff = unified_diff(old[head : len(old) - tail], new[head : len(new) - tail], lineterm="", n=1)
+    return "\n".join("@@" if line.startswith("@@") else line for line in list(diff)[2:])
 
 
 def forbids(parent: Runbook, text: str) -> str | None:
@@ -71,13 +70,13 @@ def forbids(parent: Runbook, text: str) -> str | None:
     return "; ".join(runbooks.violations(parent, text)) or None
 
 
-def _copies(known: SearchState, text: str, parent: str) -> bool:
+def _copies(state: SearchState, text: str, parent: str) -> bool:
     """Tell whether a run of words is a task's and was not in the parent; only what is new is looked at."""
     words, before = _words(text), _words(parent)
     head = shared_start(words, before)
     tail = shared_start(words[head:][::-1], before[head:][::-1])
     new = words[max(0, head - COPIED_WORDS + 1) : len(words) - tail + COPIED_WORDS - 1]
-    copied = {run for run in runs(new, COPIED_WORDS) if 0 < known.limits.copies.get(run, 0) < SHARED_BY}
+    copied = {run for run in runs(new, COPIED_WORDS) if 0 < state.limits.copies.get(run, 0) < SHARED_BY}
     return bool(copied and copied - runs(before, COPIED_WORDS))
 
 

@@ -1,4 +1,4 @@
-"""Which member of a pool is returned, and what score to expect of it: both at no rollout."""
+"""Selection of the member to return, and the score to expect of it: both at no rollout."""
 
 import math
 import random
@@ -10,23 +10,12 @@ from msgspec import Struct
 
 from runbookopt.search.pool import Member
 
-FLIPS = 400
-"""Sign flips by which chance is judged: p is known within .015 at .1."""
-
-ROUNDING = 1e-9
-"""Sums that differ by less are equal."""
-
-FEW = 5
-"""From so many candidates on the bar against luck stands at its full height."""
-
-RESAMPLES = 200
-"""Bootstrap resamples by which optimism is judged."""
-
-LEFT_OUT = 0.632
-"""The weight of the tasks that a resample left out: a resample holds 1 - 1/e of the tasks."""
-
-CONTENDERS = 50
-"""So many of the best members are chosen from in a resample; others are never chosen."""
+FLIPS = 400  # sign flips by which chance is judged: p is known within .015 at .1
+ROUNDING = 1e-9  # sums that differ by less are equal
+FEW = 5  # from so many candidates on the bar against luck stands at its full height
+RESAMPLES = 200  # bootstrap resamples by which optimism is judged
+LEFT_OUT = 0.632  # the weight of the tasks that a resample left out: a resample holds 1 - 1/e of the tasks
+CONTENDERS = 50  # so many of the best members are chosen from in a resample; others are never chosen
 
 
 class Selection(Struct, frozen=True):
@@ -41,9 +30,8 @@ def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
 
     That is the one with the best validation score; of equals the shortest, for length is a cost to every
     later reader, then the newest. Where chance alone makes the best of so many members that much better than
-    the seed, with a probability above `doubt`, the seed is returned. While fewer than `FEW` were tried luck
-    had few chances, and the bar is lower in proportion: held-out tasks decide, and a seed returned in doubt
-    never meets them.
+    the seed, with a probability above `doubt`, the seed is returned. While fewer than `FEW` were tried, the
+    bar is lower in proportion: held-out tasks decide, and a seed returned in doubt never meets them.
     """
     chosen = max(
         range(len(pool)),
@@ -57,7 +45,7 @@ def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
 
 
 def _bar(pool: Sequence[Member], doubt: float) -> float:
-    """Give the clarity beyond which chance explains a gain with a probability of `doubt` at most."""
+    """The clarity beyond which chance explains a gain with a probability of `doubt` at most."""
     if doubt >= 1:
         return -math.inf
     allowed = math.floor(doubt * (1 + FLIPS)) - 1
@@ -65,7 +53,7 @@ def _bar(pool: Sequence[Member], doubt: float) -> float:
 
 
 def clearest_by_chance(pool: Sequence[Member]) -> list[float]:
-    """Give how clear the clearest gain of a pool would be if all were the seed's equals, `FLIPS` times.
+    """How clear the clearest gain of a pool would be if all were the seed's equals, `FLIPS` times.
 
     Under the null either of the two might have had either score, so the signs of all members' gains over
     the seed are flipped together, task by task, and the clearest counts (maxT: Westfall and Young,
@@ -78,23 +66,23 @@ def clearest_by_chance(pool: Sequence[Member]) -> list[float]:
     for each in {gains(seed, member) for member in pool[1:]}:
         tables = _flipped_sums(each)
         clearest = [
-            max(known, sum(map(getitem, tables, flip))) for known, flip in zip(clearest, flips, strict=True)
+            max(best, sum(map(getitem, tables, flip))) for best, flip in zip(clearest, flips, strict=True)
         ]
     return clearest
 
 
 def clarity(gained: Sequence[float]) -> float:
-    """Give the sum of gains by the root of their sum of squares: how clear it is that they are no chance."""
+    """The sum of gains by the root of their sum of squares: how clear it is that they are no chance."""
     return math.fsum(gained) / (math.hypot(*gained) or 1.0)
 
 
 def gains(seed: Member, member: Member) -> tuple[float, ...]:
-    """Give a member's gains over the seed, task by task."""
+    """A member's gains over the seed, task by task."""
     return tuple(member.validation[task].score - before.score for task, before in seed.validation.items())
 
 
 def _flipped_sums(gained: tuple[float, ...]) -> list[list[float]]:
-    """Give for each eight gains their sum by the norm of all, under each of the 256 ways to flip signs."""
+    """For each eight gains their sum by the norm of all, under each of the 256 ways to flip signs."""
     norm = math.sqrt(math.fsum(gain**2 for gain in gained)) or 1.0
     tables = []
     for start in range(0, len(gained), 8):
@@ -106,13 +94,12 @@ def _flipped_sums(gained: tuple[float, ...]) -> list[list[float]]:
 
 
 def optimism(pool: Sequence[Member], *, bar: float = -math.inf, of_seed: bool = False) -> float:
-    """Give how much better what is returned of a pool looks than it is, in mean score.
+    """How much better the selected member of a pool looks than it is, in mean score.
 
     By the .632 bootstrap (Efron, Journal of the American Statistical Association 78, 1983): the best on a
     resample of the tasks, its score there less its score on all of them and on those left out, which weigh
-    .368 and .632. (Against all of them alone two fifths of the luck would stay, against those left out alone
-    a quarter too much would go: `tests/search/test_choice.py`.) Only resamples count in which the same would
-    be returned: the best where its gain over the seed is clearer than `bar`, else the seed. For what barely
+    .368 and .632 (measured: `tests/search/test_selection.py`). Only resamples count in which the same would be
+    returned: the best where its gain over the seed is clearer than `bar`, else the seed. For what barely
     passes did so with luck, and where nothing does the seed was lucky (the winner's curse).
     """
     contenders = sorted(pool, key=lambda member: -member.score)[:CONTENDERS]

@@ -1,4 +1,4 @@
-"""What a search knows so far: every attempt, every earlier edit, and the pool; it asks for nothing itself."""
+"""State of a search: every attempt, every earlier edit, and the pool; it asks for nothing itself."""
 
 import random
 from collections.abc import Iterable
@@ -27,23 +27,19 @@ class SearchState:
         self._tried: list[Tried] = []
         self._tried_on: dict[int, list[Tried]] = {}
 
-    # Attempts -------------------------------------------------------------------------------------------
-
     def missing(self, candidate: Candidate, tasks: Iterable[str]) -> tuple[Rollout, ...]:
-        """Give the rollouts of a candidate that are not known yet, each once, in the order of `tasks`."""
-        known = self._attempts.get(candidate.digest, {})
-        return tuple(Rollout(candidate, task) for task in dict.fromkeys(tasks) if task not in known)
+        """The rollouts of a candidate that are not known yet, each once, in the order of `tasks`."""
+        attempts = self._attempts.get(candidate.digest, {})
+        return tuple(Rollout(candidate, task) for task in dict.fromkeys(tasks) if task not in attempts)
 
     def learn(self, rollout: Rollout, attempt: Attempt) -> None:
         """Remember what a rollout came to."""
         self._attempts.setdefault(rollout.candidate.digest, {})[rollout.task] = attempt
 
     def attempts(self, candidate: Candidate, tasks: Iterable[str]) -> dict[str, Attempt]:
-        """Give a candidate's attempts at those of the tasks that it has been rolled out on."""
-        known = self._attempts.get(candidate.digest, {})
-        return {task: known[task] for task in tasks if task in known}
-
-    # Edits ----------------------------------------------------------------------------------------------
+        """A candidate's attempts at those of the tasks that it has been rolled out on."""
+        attempts = self._attempts.get(candidate.digest, {})
+        return {task: attempts[task] for task in tasks if task in attempts}
 
     def remember(self, parent: int, tried: Tried) -> None:
         """Remember an edit of the pool's member `parent` and what became of it."""
@@ -62,18 +58,16 @@ class SearchState:
         return tuple(self._tried)
 
     def lately(self, parent: int) -> tuple[Tried, ...]:
-        """Give the last edits tried on a member and on what it was made from, as many as are shown."""
-        found: list[Tried] = []
+        """The last edits tried on a member and on what it was made from, as many as are shown."""
+        edits: list[Tried] = []
         line = [parent]
         for number in line:
-            found = [*self._tried_on.get(number, []), *found]
-            if len(found) >= self.options.remembered:
+            edits = [*self._tried_on.get(number, []), *edits]
+            if len(edits) >= self.options.remembered:
                 break
             line += self.pool.members[number].parents
-        return tuple(found[max(0, len(found) - self.options.remembered) :])
-
-    # Texts ----------------------------------------------------------------------------------------------
+        return tuple(edits[max(0, len(edits) - self.options.remembered) :])
 
     def runbook(self, candidate: Candidate) -> Runbook:
-        """Give a candidate as a runbook."""
+        """A candidate as a runbook."""
         return runbooks.reparse(self.problem.seed, candidate.text)

@@ -8,10 +8,10 @@ from typing import Any
 
 
 def steps(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Give the steps of this trajectory, without those copied from an earlier one; None where it is none."""
+    """The steps of this trajectory, without those copied from an earlier one; None where it is none."""
     if len(records) != 1 or not str(records[0].get("schema_version")).startswith("ATIF-"):
         return None
-    found = records[0].get("steps")
-    if not isinstance(found, list):
+    listed = records[0].get("steps")
+    if not isinstance(listed, list):
         return None
-    return [step for step in found if isinstance(step, dict) and not step.get("is_copied_context")]
+    return [step for step in listed if isinstance(step, dict) and not step.get("is_copied_context")]

@@ -3,30 +3,30 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-_TOLD = frozenset({"tool_calls", "observation", "reasoning_content"})
+_CONTENT = frozenset({"tool_calls", "observation", "reasoning_content"})
 
 
 def steps(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Give a session's steps in the order of its lines; None where no line is one of its messages.
+    """A session's steps in the order of its lines; None where no line is one of its messages.
 
     One answer of the model comes as several lines with one message id: they are one step. What a tool gave
     back belongs to the step that called it.
     """
-    messages = [(record, record["message"]) for record in records if _is_message(record)]
+    messages = [
+        (record, record["message"])
+        for record in records
+        if record.get("type") in ("user", "assistant")
+        and isinstance(record.get("message"), dict)
+        and {"uuid", "sessionId", "session_id"} & record.keys()
+    ]
     if not messages:
         return None
     reading = _Reading()
     for record, message in messages:
         if not record.get("isMeta"):
             reading.take(record, message)
-    told = [step for step in reading.steps if step["message"] or _TOLD & step.keys()]
-    return [{"step_id": number, **step} for number, step in enumerate(told, 1)]
-
-
-def _is_message(record: dict[str, Any]) -> bool:
-    known = record.get("type") == "user" or record.get("type") == "assistant"
-    told = isinstance(record.get("message"), dict)
-    return known and told and bool({"uuid", "sessionId", "session_id"} & record.keys())
+    steps = [step for step in reading.steps if step["message"] or _CONTENT & step.keys()]
+    return [{"step_id": number, **step} for number, step in enumerate(steps, 1)]
 
 
 class _Reading:
@@ -82,7 +82,7 @@ def _model(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _blocks(content: object) -> Iterator[dict[str, Any]]:
-    """Give the blocks of a content, which may be text alone."""
+    """The blocks of a content, which may be text alone."""
     if isinstance(content, str):
         yield {"type": "text", "text": content}
     elif isinstance(content, list):

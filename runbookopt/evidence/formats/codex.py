@@ -12,7 +12,7 @@ _EVENTS = ("thread.", "turn.", "item.")
 
 
 def steps(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Give one step for each item that was completed; None where no line is one of its events.
+    """One step for each item that was completed; None where no line is one of its events.
 
     A command is a call of `shell`, a change of files one of `apply_patch`, a search one of `web_search`, and
     a tool of a server has its own name.
@@ -25,8 +25,8 @@ def steps(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
         for record, kind in zip(records, kinds, strict=True)
         if kind == "item.completed" and isinstance(record.get("item"), dict)
     ]
-    found = [step for step in map(_step, items) if step]
-    return [{"step_id": number, "source": "agent", **step} for number, step in enumerate(found, 1)]
+    steps = filter(None, map(_step, items))
+    return [{"step_id": number, "source": "agent", **step} for number, step in enumerate(steps, 1)]
 
 
 def _step(item: dict[str, Any]) -> dict[str, Any]:
@@ -47,17 +47,17 @@ def _called(item: dict[str, Any], kind: str) -> dict[str, Any]:
     match kind:
         case "command_execution":
             name, arguments = "shell", {"command": item.get("command")}
-            told: Any = {"exit_code": item.get("exit_code"), "output": item.get("aggregated_output", "")}
+            result: Any = {"exit_code": item.get("exit_code"), "output": item.get("aggregated_output", "")}
         case "file_change":
-            name, arguments, told = "apply_patch", {"changes": item.get("changes")}, item.get("status")
+            name, arguments, result = "apply_patch", {"changes": item.get("changes")}, item.get("status")
         case "web_search":
-            name, arguments, told = "web_search", {"query": item.get("query")}, None
+            name, arguments, result = "web_search", {"query": item.get("query")}, None
         case _:
-            name, told = str(item.get("tool")), item.get("result") or item.get("error")
+            name, result = str(item.get("tool")), item.get("result") or item.get("error")
             arguments = item["arguments"] if isinstance(item.get("arguments"), dict) else {}
     call = {"tool_call_id": str(item.get("id")), "function_name": name, "arguments": arguments}
-    if told is None:
+    if result is None:
         return {"message": "", "tool_calls": [call]}
-    content = told if isinstance(told, str) else msgspec.json.encode(told).decode()
-    result = {"source_call_id": call["tool_call_id"], "content": content}
-    return {"message": "", "tool_calls": [call], "observation": {"results": [result]}}
+    content = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+    results = [{"source_call_id": call["tool_call_id"], "content": content}]
+    return {"message": "", "tool_calls": [call], "observation": {"results": results}}

@@ -12,8 +12,7 @@ from runbookopt.evidence.trajectory import Label, Trajectory
 
 T = TypeVar("T")
 
-LONGEST_LINE = 8_000_000
-"""Bytes of a line; a longer one is no record."""
+LONGEST_LINE = 8_000_000  # bytes of a line; a longer one is no record
 
 _UNKNOWN = "unknown key"
 
@@ -58,12 +57,14 @@ def _read(data: bytes, type_: type[T], path: str) -> Reading[T]:
     if not lines:
         raise MalformedFile([_nothing(type_, path, faults)])
     left_out = [Problem(path, fault.line, f"left out: {fault.message}", "warning") for fault in faults]
-    ignored = [Problem(path, at[0], _ignored(message, at), "warning") for message, at in strange.items()]
-    return Reading(tuple(lines), tuple(sorted([*left_out, *ignored], key=lambda problem: problem.line or 0)))
+    for message, at in strange.items():
+        ignored = f"{message}, ignored" + (f" in {len(at)} lines" if len(at) > 1 else "")
+        left_out.append(Problem(path, at[0], ignored, "warning"))
+    return Reading(tuple(lines), tuple(sorted(left_out, key=lambda problem: problem.line or 0)))
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give the lines that are not blank with their numbers, without copying the whole file."""
+    """The lines that are not blank with their numbers, without copying the whole file."""
     start = len(b"\xef\xbb\xbf") if data.startswith(b"\xef\xbb\xbf") else 0
     number = 0
     while start < len(data):
@@ -76,10 +77,9 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _record(line: bytes, type_: type[T], path: str, number: int) -> tuple[T, list[str]]:
-    """Read a line, and again without the keys that nobody knows; give what was said of those."""
+    """A line's record, read again without the keys that nobody knows, and the complaints of those."""
     if len(line) > LONGEST_LINE:
-        message = f"expected at most {LONGEST_LINE:,} bytes in a line"
-        raise MalformedFile([Problem(path, number, message)])
+        raise MalformedFile([Problem(path, number, f"expected at most {LONGEST_LINE:,} bytes in a line")])
     try:
         return read_json(line, type_, path=path, line=number), []
     except MalformedFile as error:
@@ -93,7 +93,7 @@ def _record(line: bytes, type_: type[T], path: str, number: int) -> tuple[T, lis
 
 
 def _known(value: Any, kind: Type) -> Any:  # noqa: ANN401 - JSON has any shape
-    """Give the value without the keys that its type does not have."""
+    """The value without the keys that its type does not have."""
     match kind:
         case StructType() if isinstance(value, dict):
             fields = {field.encode_name: field.type for field in kind.fields}
@@ -113,7 +113,3 @@ def _nothing(type_: type, path: str, faults: list[Problem]) -> Problem:
         return Problem(path, None, f"the file is empty: {what}")
     more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
     return Problem(path, faults[0].line, f"{what}, and there is none in this file: {faults[0].message}{more}")
-
-
-def _ignored(message: str, at: list[int]) -> str:
-    return f"{message}, ignored" + (f" in {len(at)} lines" if len(at) > 1 else "")

@@ -1,4 +1,4 @@
-"""What an agent program writes down of its own steps, in any known format, as ATIF step objects."""
+"""Transcript of an agent program in any known format, as ATIF step objects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,14 @@ Steps = tuple[dict[str, Any], ...]
 LONGEST_TEXTS = (4_000, 1_000, 200, 40)
 """Characters of one text in a step: the first of these at which a transcript is not too large."""
 
-LARGEST = 500_000
-"""Bytes of a transcript's steps as JSON: they are kept for each attempt."""
+LARGEST = 500_000  # bytes of a transcript's steps as JSON: they are kept for each attempt
 
 MOST_STEPS = 5_000
-DEEPEST = 20
-"""Levels of a step's JSON that are kept."""
+DEEPEST = 20  # levels of a step's JSON that are kept
 
 
 def read_steps(data: bytes) -> Steps | None:
-    """Give the steps of a transcript; None where no format is recognised, or they are too many to keep.
+    """The steps of a transcript; None where no format is recognised, or they are too many to keep.
 
     Long texts in them are cut, and that is said in their place. Lines that are no JSON are passed over: a
     program that was stopped leaves half a line.
