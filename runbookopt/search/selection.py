@@ -34,8 +34,7 @@ def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
     bar is lower in proportion: held-out tasks decide, and a seed returned in doubt never meets them.
     """
     chosen = max(
-        range(len(pool)),
-        key=lambda number: (pool[number].score, -len(pool[number].candidate.text), number),
+        range(len(pool)), key=lambda number: (pool[number].score, -len(pool[number].candidate.text), number)
     )
     bar = _bar(pool, doubt * max(1, FEW / max(1, len(pool) - 1)))
     if chosen and clarity(gains(pool[0], pool[chosen])) <= bar:
