@@ -42,9 +42,10 @@ def hidden(text: str) -> tuple[Hidden, ...]:
     """Find all that is hidden, in order; markup within code blocks is not, for there it is shown."""
     runs = {}
     for run in filter(_conceals, _INVISIBLE.finditer(text)):
-        first, *more = characters = run.group()
-        name = f"U+{ord(first):04X} {unicodedata.name(first, 'CONTROL CHARACTER')}"
-        runs[run.start()] = characters, f"{name} and {len(more)} more" if more else name
+        characters = run.group()
+        name = f"U+{ord(characters[0]):04X} {unicodedata.name(characters[0], 'CONTROL CHARACTER')}"
+        more = f" and {len(characters) - 1} more" if len(characters) > 1 else ""
+        runs[run.start()] = characters, name + more
     markup = [match for match in _CONCEALED.finditer(text) if not LOCK_MARKER.fullmatch(match.group())]
     if not runs and not markup:
         return ()

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 40
-MAX_NODES = 100_000
+MAX_BYTES, MAX_DEPTH, MAX_NODES = 1_000_000, 40, 100_000  # else aliases inside aliases grow without end
+LONGEST_INT = 24  # characters
 TOO_DEEP = f"expected at most {MAX_DEPTH} levels and {MAX_NODES:,} values"
-LONGEST_INT = 24  # bounds of a file: aliases inside aliases would otherwise grow without end
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -49,8 +47,7 @@ class MalformedFile(RunbookoptError):
 def read_yaml(data: bytes, type_: type[T], path: str, *, hints: Mapping[str, str] | None = None) -> T:
     """Read one of our YAML files as a record; an empty file is an empty mapping.
 
-    `hints` says of keys that are not known here why they are not. Raises MalformedFile with every problem
-    of the file: `path:line: key: what was expected`.
+    `hints` explain keys that are unknown here. Raises MalformedFile with all problems, each with its line.
     """
     file = _Yaml(data, path)
     value = {} if file.value is None else file.value
@@ -66,10 +63,7 @@ def read_yaml(data: bytes, type_: type[T], path: str, *, hints: Mapping[str, str
 
 
 def read_plain_yaml(data: bytes, path: str) -> Any:  # noqa: ANN401 - YAML that is not ours has any shape
-    """Read YAML that has no schema of ours (front matter) as JSON values; raises MalformedFile.
-
-    Keys are text as written; booleans and numbers are those of YAML 1.2, so `no` and `12:30` are text.
-    """
+    """YAML without a schema of ours as JSON values, plain scalars as in YAML 1.2; raises MalformedFile."""
     file = _Yaml(data, path)
     if file.faults:
         raise _malformed(file.faults, path, file.lines)
@@ -131,14 +125,16 @@ class _Yaml:
         self.value: Any = None if node is None else self._value(node, ())
 
     def _value(self, node: "yaml.Node", place: Place) -> Any:  # noqa: ANN401 - YAML has any shape
+        import yaml
+
         self.lines.setdefault(place, node.start_mark.line + 1)
         if len(place) > MAX_DEPTH or len(self.lines) > MAX_NODES:
             if not any(fault.message == TOO_DEEP for fault in self.faults):
                 self.faults.append(SchemaProblem(place[:1], TOO_DEEP))
             return None
-        if node.id == "mapping":
+        if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
-        if node.id == "sequence":
+        if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*place, index)) for index, item in enumerate(node.value)]
         try:
             return _scalar(node.tag.removeprefix(_TAG), node.value)

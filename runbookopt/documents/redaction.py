@@ -11,10 +11,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
-
-from msgspec import Struct
 
 SHORTEST = 8  # characters of a credential that is looked for: a shorter value would be found inside words
 
@@ -101,7 +99,7 @@ _LONG = re.compile(r"[\w/+=-]{24,}")
 _BEFORE = 120  # characters before a long run in which an assignment may begin
 
 
-class _Pattern(Struct, frozen=True):
+class _Pattern(NamedTuple):
     """The looks of a kind of secret; one of the words `needs` stands in every text that has it."""
 
     name: str
@@ -144,10 +142,7 @@ class Redactor:
 
 
 def secrets_in(text: str) -> Iterator[tuple[str, str]]:
-    """Each secret of a published shape in `text`: the name of its kind ("an AWS access key"), and the match.
-
-    Kind by kind in the order of `PUBLISHED`, each as often as it stands there.
-    """
+    """Each secret of a published shape: its kind ("an AWS access key") and the match, kind by kind."""
     for kind, shape in PUBLISHED.items():
         for match in re.finditer(shape, text):
             yield kind, match[0]

@@ -98,10 +98,7 @@ def parse(text: str, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") ->
 
 
 def reparse(runbook: Runbook, text: str) -> Runbook:
-    """Read an edit of `runbook` under the same locks; a locked section that has gone is no error here.
-
-    Raises MalformedFile for a lock marker that is not understood.
-    """
+    """Read an edit of `runbook` under its locks, which need name no section now; raises as `parse` does."""
     return _read(text, runbook.locks)
 
 
@@ -124,10 +121,7 @@ def replace(runbook: Runbook, edits: Mapping[str, str]) -> str:
 
 
 def bump_version(text: str) -> str:
-    """Raise the patch number of `version`, else `metadata.version`, where it is X.Y.Z; all else stays.
-
-    The place is found by trying: the one occurrence whose change gives just that change in the parsed data.
-    """
+    """Raise the patch number of `version`, else `metadata.version`, where it is X.Y.Z; all else stays."""
     front = front_matter(text)
     data = front_data(front)
     for keys, value in _versions(data):
@@ -136,7 +130,7 @@ def bump_version(text: str) -> str:
         start, _, patch = value.rpartition(".")
         bumped = f"{start}.{int(patch) + 1}"
         bumped_data = _with(data, keys, bumped)
-        for match in re.finditer(re.escape(value), front):
+        for match in re.finditer(re.escape(value), front):  # the one that gives just this change in the data
             edited = f"{front[: match.start()]}{bumped}{front[match.end() :]}"
             if front_data(edited) == bumped_data:
                 return edited + text[len(front) :]
@@ -161,9 +155,8 @@ def violations(before: Runbook, after: Runbook | str, *, bumped: bool = False) -
 def hidden_text(text: str) -> tuple[str, ...]:
     """Describe what a reader of the file or of its rendering cannot see, each with its line.
 
-    That is: invisible, control and bidirectional characters (`U+200B ZERO WIDTH SPACE at line 3`), HTML
-    comments other than lock markers, link definitions that serve as comments, hidden HTML elements; all but
-    characters only outside code blocks. Joiners are let pass where emoji and scripts need them.
+    That is: invisible, control and bidirectional characters, and outside code blocks HTML comments other than
+    lock markers, link definitions that serve as comments, hidden HTML elements.
     """
     return tuple(run.description for run in hidden(text))
 

@@ -42,10 +42,7 @@ class InconsistentValues(ValueError):
 
 
 def explain(value: object, type_: type, hints: Mapping[str, str]) -> list[SchemaProblem]:
-    """All that speaks against `value` as a record of type `type_`, in the order of places.
-
-    `hints` says of keys that are not known here why they are not.
-    """
+    """All that speaks against `value` as a `type_`, in order of places; `hints` explain unknown keys."""
     validator = _explainer(type_)
     errors = cast("Iterable[Complaint]", validator.iter_errors(value))
     faults = [fault for error in errors for leaf in _leaves(error) for fault in _faults(leaf, hints)]

@@ -1,7 +1,7 @@
 """Evidence that a repository holds for one runbook: its tasks, trajectories and labels."""
 
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
@@ -13,7 +13,6 @@ from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats import native
-from runbookopt.evidence.formats.native import Reading
 from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust
 
 T = TypeVar("T")
@@ -148,8 +147,8 @@ def read_evidence(source: Source, name: str) -> Evidence:
     problems = list(_unread(source, folder))
     paths = [path for path in source.files(folder) if _native(path, folder)]
     ours = [path for path in paths if not path.endswith(LABELS)]
-    trajectories = _gather(native.read_trajectories, source, ours, problems)
-    labels = _gather(native.read_labels, source, [path for path in paths if path.endswith(LABELS)], problems)
+    trajectories = _gather(Trajectory, source, ours, problems)
+    labels = _gather(Label, source, [path for path in paths if path.endswith(LABELS)], problems)
     if not trajectories and not any(problem.severity == "error" for problem in problems):
         problems.append(Problem(folder, None, f"no trajectories: expected {FORMATS}"))
     ids = {entry.record.id for entry in trajectories}
@@ -198,13 +197,11 @@ def _unread(source: Source, folder: str) -> Iterator[Problem]:
         yield Problem(plain(path), None, message, "warning")
 
 
-def _gather(
-    read: Callable[[bytes, str], Reading[T]], source: Source, paths: Sequence[str], problems: list[Problem]
-) -> list[_Entry[T]]:
+def _gather(type_: type[T], source: Source, paths: Sequence[str], problems: list[Problem]) -> list[_Entry[T]]:
     entries: list[_Entry[T]] = []
     for path in paths:
         try:
-            reading = read(source.read(path), path)
+            reading = native.read_records(type_, source.read(path), path)
         except MalformedFile as error:
             problems += error.problems
             continue

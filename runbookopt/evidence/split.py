@@ -94,10 +94,7 @@ def part_of(key: str, shares: Shares) -> Part:
 
 
 def normalised(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
-    """A text without differences of Unicode form, case, white space and punctuation (NFKC).
-
-    What is no text is taken as its canonical JSON. What is nothing but punctuation stays as it is.
-    """
+    """A text, or canonical JSON, without differences of form (NFKC), case, white space and punctuation."""
     text = value if isinstance(value, str) else canonical(value).decode()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(folded.translate(_SPACED).split()) or text

@@ -35,10 +35,9 @@ class Look(Struct, frozen=True):
 
 
 class Allowance(Struct, frozen=True):
-    """What a look may spend.
+    """The significance level that look number `look`, from 1, may `spend`, and what is `left` after it.
 
-    `look` counts from 1; `spend` is the significance level of this look, `next_spend` that of the next one
-    if no group is new by then, and `left` what remains of the allowance once this look has spent.
+    `next_spend` is the level of the next one if no group is new by then.
     """
 
     look: int
@@ -79,10 +78,7 @@ def reference_digest(task: Task) -> str:
 def look_key(
     runbook: str, *, seed: str, candidate: str, rubric: str, agent: str, groups: Collection[str]
 ) -> str:
-    """The key of a look: the question that was put to the held-out tasks.
-
-    All are digests but `runbook`, the name: two runbooks that ask the same must not share an entry.
-    """
+    """The key of a look: digests but for `runbook`, the name, as two that ask the same share no entry."""
     return digest_of([runbook, seed, candidate, rubric, agent, sorted(groups)])
 
 
@@ -158,10 +154,7 @@ def changed_since(
 
 
 def moved_since(earlier: Sequence[Look], tasks: Sequence[Task]) -> Moved:
-    """Find the looked-at tasks that are gone from `tasks`, or whose reference is another.
-
-    `tasks` are all there are, not only those drawn. Of looks at the same task the first counts.
-    """
+    """Find the looked-at tasks that `tasks`, all there are, lack or have with another reference than then."""
     today = {task.id: reference_digest(task) for task in tasks}
     then: dict[str, str] = {}
     for look in reversed(earlier):

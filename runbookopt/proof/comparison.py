@@ -113,11 +113,7 @@ def passes(wins: int, losses: int, groups: int, spend: float, margin: float = 0.
 
 
 def worth_a_look(differences: Sequence[float]) -> float:
-    """The p of winner against seed on validation; compare it to WORTH_A_LOOK.
-
-    `differences` are winner minus seed, in -1..1, one a group. Without the imagined loss of the proof: this
-    saves looks and proves nothing.
-    """
+    """The p of winner minus seed on validation, in -1..1, one a group: it saves looks and proves nothing."""
     return sign_flip_mid_p(differences)
 
 

@@ -62,7 +62,7 @@ class Ledger:
 
     def bundle(self, digest: str) -> bytes | None:
         """The bytes of a bundle that settled a look."""
-        entries = self._repository.tree(self._head, _bundle_path(digest)) if self._head else []
+        entries = self._repository.tree(self._head, _path("bundles", digest)) if self._head else []
         return self._repository.blob(entries[0].blob) if entries else None
 
     def register(self, look: Look) -> None:
@@ -70,7 +70,7 @@ class Ledger:
 
         Raises PushRefused, OriginUnreachable, LedgerBroken.
         """
-        self._append({_look_path(look.key): _encoded(look)}, f"Look at {look.runbook}")
+        self._append({_path("looks", look.key): _encoded(look)}, f"Look at {look.runbook}")
 
     def settle(self, look: Look, bundle: bytes) -> None:
         """Write down what came of a look: its `answer`, its `bundle` (a digest), and that bundle's bytes.
@@ -79,12 +79,12 @@ class Ledger:
         """
         if look.bundle is None or look.answer is None:
             raise ValueError("a look is settled by an answer and a bundle")
-        edits = {_look_path(look.key): _encoded(look), _bundle_path(look.bundle): bundle}
+        edits = {_path("looks", look.key): _encoded(look), _path("bundles", look.bundle): bundle}
         self._append(edits, f"Settle a look at {look.runbook}: {look.answer}")
 
     def keep(self, digest: str, bundle: bytes) -> None:
         """Keep the bytes of another bundle that a settled look answers. Raises what `register` raises."""
-        self._append({_bundle_path(digest): bundle}, "Keep a bundle")
+        self._append({_path("bundles", digest): bundle}, "Keep a bundle")
 
     def _append(self, edits: Mapping[str, bytes], message: str) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""
@@ -161,17 +161,13 @@ class Ledger:
         except msgspec.DecodeError as error:
             raise LedgerBroken(f"{path} of the ledger is not a look: {error}") from error
         terms = {"seed": look.seed, "candidate": look.candidate, "rubric": look.rubric, "agent": look.agent}
-        if path != _look_path(look_key(look.runbook, **terms, groups=look.groups)):
+        if path != _path("looks", look_key(look.runbook, **terms, groups=look.groups)):
             raise LedgerBroken(f"{path} of the ledger was rewritten: its key is not that of what it says")
         return look
 
 
-def _look_path(key: str) -> str:
-    return f"looks/{key.removeprefix('sha256:')}.json"
-
-
-def _bundle_path(digest: str) -> str:
-    return f"bundles/{digest.removeprefix('sha256:')}.json"
+def _path(folder: str, digest: str) -> str:
+    return f"{folder}/{digest.removeprefix('sha256:')}.json"
 
 
 def _encoded(look: Look) -> bytes:

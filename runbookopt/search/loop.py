@@ -21,10 +21,9 @@ Asking = Generator[Ask, Reply, T]
 
 
 class SearchResult(Struct, frozen=True):
-    """All that entered the pool, the number of the one to return, all that was tried, and why it ended.
+    """All that entered the pool (nothing, where not even the seed was scored), and all that was tried.
 
-    `expected` is that one's mean validation score, less what of it is luck. Without a scored seed the pool is
-    empty.
+    `chosen` is the number of the member to return, `expected` its mean validation score less what is luck.
     """
 
     pool: tuple[Member, ...]

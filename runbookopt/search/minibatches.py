@@ -90,10 +90,7 @@ def _chunks(kinds: Sequence[list[str]], options: Options, rng: random.Random) ->
 
 
 def _contrast(attempts: Attempts, failing: Sequence[str], most: int, rng: random.Random) -> tuple[str, ...]:
-    """Draw failures that meet the criteria which all of a minibatch fail: a lesson may not reach there.
-
-    Nothing is expected as often among them as in the minibatch, for that is the lesson.
-    """
+    """Draw failures that meet the criteria which a minibatch fails, most with other lessons than it has."""
     common = set[str].intersection(*(_criteria(attempts[task]) for task in failing))
     failed = [task for task, attempt in attempts.items() if common and attempt.failed]
     other = [task for task in failed if not common & _criteria(attempts[task])]

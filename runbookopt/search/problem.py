@@ -48,10 +48,7 @@ class Options(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """The question: train inputs and validation tasks by id, and the seed's attempts that are free.
-
-    `modes` names the failure mode of a train task where a person has labelled it.
-    """
+    """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes."""
 
     seed: Runbook
     train: Mapping[str, Any]

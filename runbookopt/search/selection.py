@@ -36,19 +36,16 @@ def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
     chosen = max(
         range(len(pool)), key=lambda number: (pool[number].score, -len(pool[number].candidate.text), number)
     )
-    bar = _bar(pool, doubt * max(1, FEW / max(1, len(pool) - 1)))
+    # The clarity beyond which chance explains a gain with a probability of `doubt` at most.
+    doubt *= max(1, FEW / max(1, len(pool) - 1))
+    allowed = math.floor(doubt * (1 + FLIPS)) - 1
+    bar = math.inf if allowed < 0 else -math.inf
+    if allowed >= 0 and doubt < 1:
+        bar = sorted(clearest_by_chance(pool), reverse=True)[allowed] + ROUNDING
     if chosen and clarity(gains(pool[0], pool[chosen])) <= bar:
         chosen = 0
     luck = optimism(pool, bar=bar, of_seed=chosen == 0) if len(pool) > 1 else 0.0
     return Selection(chosen, max(0.0, pool[chosen].score - luck))
-
-
-def _bar(pool: Sequence[Member], doubt: float) -> float:
-    """The clarity beyond which chance explains a gain with a probability of `doubt` at most."""
-    if doubt >= 1:
-        return -math.inf
-    allowed = math.floor(doubt * (1 + FLIPS)) - 1
-    return sorted(clearest_by_chance(pool), reverse=True)[allowed] + ROUNDING if allowed >= 0 else math.inf
 
 
 def clearest_by_chance(pool: Sequence[Member]) -> list[float]:
@@ -97,8 +94,8 @@ def optimism(pool: Sequence[Member], *, bar: float = -math.inf, of_seed: bool = 
 
     By the .632 bootstrap (Efron, Journal of the American Statistical Association 78, 1983): the best on a
     resample of the tasks, its score there less its score on all of them and on those left out, which weigh
-    .368 and .632 (measured: `tests/search/test_selection.py`). Only resamples count in which the same would be
-    returned: the best where its gain over the seed is clearer than `bar`, else the seed. For what barely
+    .368 and .632 (measured: `tests/search/test_selection.py`). Only resamples count in which the same would
+    be returned: the best where its gain over the seed is clearer than `bar`, else the seed. For what barely
     passes did so with luck, and where nothing does the seed was lucky (the winner's curse).
     """
     contenders = sorted(pool, key=lambda member: -member.score)[:CONTENDERS]

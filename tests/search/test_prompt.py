@@ -10,7 +10,7 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.hidden_text import visible
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown, Tried
-from runbookopt.search.prompt import FAILING, HEAD, VERSION, prompt, read, repair
+from runbookopt.search.prompt import FAILING, VERSION, head, prompt, read, repair
 from runbookopt.search.reflection import difference
 
 TEXT = """---
@@ -210,7 +210,7 @@ def test_what_asks_of_a_wave_share_stands_before_what_differs(lessons: ModuleTyp
         assert len({messages[1].content.partition("# Trajectories")[0] for messages in prompts}) == 1
         assert len({messages[1] for messages in prompts}) == len(wave)
     starts = {prompt(one)[0].content.partition("# The runbook")[0] for wave in waves for one in wave}
-    assert starts == {f"{HEAD}\n\n"}
+    assert starts == {f"{head()}\n\n"}
 
 
 @pytest.mark.parametrize(("failing", "passing", "left_out"), [(6, 12, "994,000"), (12, 18, "997,000")])

@@ -8,7 +8,6 @@ from msgspec import Struct
 from msgspec.inspect import StructType, Type, UnionType, VarTupleType, type_info
 
 from runbookopt.documents.parse import MalformedFile, Problem, read_json
-from runbookopt.evidence.trajectory import Label, Trajectory
 
 T = TypeVar("T")
 
@@ -31,17 +30,8 @@ class Reading(Struct, Generic[T], frozen=True):
     warnings: tuple[Problem, ...]
 
 
-def read_trajectories(data: bytes, path: str) -> Reading[Trajectory]:
-    """Read a file of trajectories; bad records are warnings. Raises MalformedFile where none is good."""
-    return _read(data, Trajectory, path)
-
-
-def read_labels(data: bytes, path: str) -> Reading[Label]:
-    """Read a file of labels; bad records are warnings. Raises MalformedFile where none is good."""
-    return _read(data, Label, path)
-
-
-def _read(data: bytes, type_: type[T], path: str) -> Reading[T]:
+def read_records(type_: type[T], data: bytes, path: str) -> Reading[T]:
+    """Read a file of trajectories or labels, bad ones as warnings; raises MalformedFile where none is good."""
     lines: list[Line[T]] = []
     faults: list[Problem] = []
     strange: dict[str, list[int]] = {}

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.evidence.formats.native import LONGEST_LINE, read_labels, read_trajectories
+from runbookopt.evidence.formats.native import LONGEST_LINE, read_records
+from runbookopt.evidence.trajectory import Label, Trajectory
 
 GOOD = b'{"id": "good", "task": {"input": "hello"}}'
 
@@ -17,7 +18,7 @@ JSON = st.recursive(
 
 
 def read(*lines: bytes, ending: bytes = b"\n") -> tuple[list[tuple[int, str]], list[str]]:
-    reading = read_trajectories(ending.join(lines), "a.jsonl")
+    reading = read_records(Trajectory, ending.join(lines), "a.jsonl")
     return [(line.number, line.record.id) for line in reading.lines], [str(w) for w in reading.warnings]
 
 
@@ -36,7 +37,7 @@ def test_a_whole_trajectory_is_read() -> None:
             {"criterion": "q", "result": "fail", "score": 0, "by": {"kind": "code", "id": "sha256:2"}}
         ],
     }
-    (found,) = read_trajectories(json.dumps(line).encode(), "a.jsonl").lines
+    (found,) = read_records(Trajectory, json.dumps(line).encode(), "a.jsonl").lines
     assert found.record.task.split == "held-out"
     assert found.record.verdicts[0].score == 0.0
     assert found.record.steps[0]["anything"] == {}
@@ -45,7 +46,7 @@ def test_a_whole_trajectory_is_read() -> None:
 @given(JSON)
 def test_an_input_may_be_any_json(value: object) -> None:
     line = json.dumps({"id": "t", "task": {"input": value}}).encode()
-    (found,) = read_trajectories(line, "a.jsonl").lines
+    (found,) = read_records(Trajectory, line, "a.jsonl").lines
     assert found.record.task.input == value
 
 
@@ -103,19 +104,21 @@ def test_a_record_that_is_wrong_beside_an_unknown_key_is_left_out() -> None:
 @pytest.mark.parametrize("data", [b"", b"\n \n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_an_error(data: bytes) -> None:
     with pytest.raises(MalformedFile, match=r"^a\.jsonl: the file is empty: expected one trajectory a line"):
-        read_trajectories(data, "a.jsonl")
+        read_records(Trajectory, data, "a.jsonl")
 
 
 def test_a_file_without_one_good_record_is_one_error_that_shows_the_first() -> None:
     with pytest.raises(MalformedFile) as caught:
-        read_trajectories(b"\nnot json\n{}\n", "a.jsonl")
+        read_records(Trajectory, b"\nnot json\n{}\n", "a.jsonl")
     assert str(caught.value).startswith("a.jsonl:2: expected one trajectory a line as JSON")
     assert "and 2 more like it" in str(caught.value)
 
 
 def test_labels_are_read_line_by_line() -> None:
     line = b'{"trajectory": "t", "criterion": "q", "result": "fail", "failure_mode": "m", "by": "octocat"}'
-    reading = read_labels(line + b'\n{"trajectory": "t", "criterion": "q", "result": "error"}', "l.jsonl")
+    reading = read_records(
+        Label, line + b'\n{"trajectory": "t", "criterion": "q", "result": "error"}', "l.jsonl"
+    )
     assert [found.record.failure_mode for found in reading.lines] == ["m"]
     assert "result: expected" in str(reading.warnings[0])
 
