@@ -12,18 +12,18 @@ TOLD = 100  # characters of a value that an explanation quotes
 
 
 class Finding(Struct, frozen=True):
-    """What a check says of one output, and why."""
+    """The verdict of a check on one output, and why."""
 
     result: Literal["pass", "fail", "error"]
     explanation: str = ""
 
 
 class Undelivered(Exception):
-    """What the agent delivered instead of what is looked at."""
+    """The agent delivered something else, which is named, than what is looked at."""
 
 
 class Unjudgeable(Exception):
-    """Why the verifier cannot say."""
+    """The verifier cannot say, for the reason given."""
 
 
 def told(value: object) -> str:

@@ -149,7 +149,7 @@ class _Yaml:
                 break
             name = key.value if key.id == "scalar" else None
             line = key.start_mark.line + 1
-            if not isinstance(name, str) or not _encodable(name):
+            if not isinstance(name, str) or not encodable(name):
                 self.faults.append(SchemaProblem(place, f"expected text as the key in line {line}"))
             elif name in mapping:
                 message = f"key {shown(name)} is there twice, first in line {self.lines[*place, name]}"
@@ -171,7 +171,7 @@ def _scalar(tag: str, text: str) -> str | float | bool | None:
             return text.lower() == "true"
         case "int" | "float":
             return _number(tag, text)
-        case "str" if _encodable(text):
+        case "str" if encodable(text):
             return text
         case "str":
             raise ValueError("expected text of whole Unicode characters")
@@ -191,7 +191,8 @@ def _number(tag: str, text: str) -> float:
     return whole
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
+    """Tell whether a text is Unicode; Python has half characters for bytes that are not."""
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 

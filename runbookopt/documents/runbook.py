@@ -137,6 +137,7 @@ def bump_version(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=16)  # a search asks of a text twice
 def violations(before: Runbook, after: Runbook | str, *, bumped: bool = False) -> tuple[str, ...]:
     """Say all that an edit may never do and this one does, each as one sentence; empty when it may be.
 
@@ -149,7 +150,14 @@ def violations(before: Runbook, after: Runbook | str, *, bumped: bool = False) -
             after = reparse(before, after)
         except MalformedFile as error:
             return tuple(f"the runbook cannot be read: {problem.message}" for problem in error.problems)
-    return _violations(before, after, bumped=bumped)
+    old, new = template_tokens(before.text), template_tokens(after.text)
+    return (
+        *_restructured(before, after),
+        *_rewritten(before, after, bumped=bumped),
+        *(f"template token {shown(token)} is lost" for token in sorted(old - new)),
+        *(f"template token {shown(token)} is new" for token in sorted(new - old)),
+        *newly_hidden(before.text, after.text),
+    )
 
 
 def hidden_text(text: str) -> tuple[str, ...]:
@@ -187,18 +195,6 @@ _LOCKED_HEADING = re.compile(
 )
 _MEANT_AS_MARKER = re.compile(r"<!--\s*runbookopt\b", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"(`+)[^`\r\n]+\1")
-
-
-@lru_cache(maxsize=16)  # a search asks of a text twice
-def _violations(before: Runbook, after: Runbook, *, bumped: bool) -> tuple[str, ...]:
-    old, new = template_tokens(before.text), template_tokens(after.text)
-    return (
-        *_restructured(before, after),
-        *_rewritten(before, after, bumped=bumped),
-        *(f"template token {shown(token)} is lost" for token in sorted(old - new)),
-        *(f"template token {shown(token)} is new" for token in sorted(new - old)),
-        *newly_hidden(before.text, after.text),
-    )
 
 
 class _Span(Struct, frozen=True):

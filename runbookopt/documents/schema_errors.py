@@ -213,9 +213,9 @@ def _faults(error: Complaint, hints: Mapping[str, str]) -> Iterator[SchemaProble
             missing = [key for key in error.validator_value if key not in value]
             yield from (SchemaProblem(place, f"missing key {key!r}") for key in missing)
         case "additionalProperties" if not error.schema.get("patternProperties"):
-            known = error.schema.get("properties", {})
-            for key in [key for key in value if key not in known]:
-                why = f": {hints[key]}" if key in hints else nearest(key, known)
+            keys = error.schema.get("properties", {})
+            for key in [key for key in value if key not in keys]:
+                why = f": {hints[key]}" if key in hints else nearest(key, keys)
                 yield SchemaProblem(place, f"unknown key '{plain(key)[:SHOWN]}'{why}", line_of=(*place, key))
         case "anyOf":
             yield _unmatched(error, place)

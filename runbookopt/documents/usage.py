@@ -13,7 +13,7 @@ class Message(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
-    """What calls to models used; tokens are counts, `usd` is None where a price is unknown.
+    """Usage by calls to models; tokens are counts, `usd` is None where a price is unknown.
 
     `calls` are those that a provider billed, failed ones included; `cached` is the part of `prompt` that
     came from the provider's cache; `failures` counts failed attempts by kind, retried or not.
@@ -43,7 +43,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
 
 
 class Used(Struct, frozen=True, omit_defaults=True):
-    """What calls to models used, by role; None where nothing, or not all, is known."""
+    """Usage by calls to models, by role; None where nothing, or not all, is known."""
 
     agent: Usage | None = None
     reflector: Usage | None = None
@@ -51,7 +51,7 @@ class Used(Struct, frozen=True, omit_defaults=True):
 
 
 class Spent(Struct, frozen=True):
-    """What a run used: `rollouts` and `reflections` were paid now, `cached` rollouts were paid earlier.
+    """Usage by a run: `rollouts` and `reflections` were paid now, `cached` rollouts were paid earlier.
 
     So were `tokens`, `usd` and `usage`, failed calls included. Unknown is None, never 0; `seconds` passed.
     """

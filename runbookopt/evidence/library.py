@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 from msgspec import Struct
 
 from runbookopt.documents.digest import canonical, digest_of
-from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.parse import MalformedFile, Problem, encodable
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats import native
@@ -69,7 +69,7 @@ class Folder(Struct, frozen=True):
             kind, inside = self._look_at(path)
             pending += [path / name for name in inside]
             if kind not in {None, stat.S_IFDIR}:
-                yield str(path), kind == stat.S_IFREG and _is_text(str(path))
+                yield str(path), kind == stat.S_IFREG and encodable(str(path))
 
     def _look_at(self, path: PurePosixPath) -> tuple[int | None, list[str]]:
         """The kind of what stands at a path, None where nothing does, and the names in it."""
@@ -175,11 +175,6 @@ def read_evidence(source: Source, name: str) -> Evidence:
 def task_id(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
     """The identity of a task: the digest of the canonical JSON of its input."""
     return digest_of(value)
-
-
-def _is_text(name: str) -> bool:
-    """Tell whether a file's name is Unicode; Python has half characters for bytes that are not."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _native(path: str, folder: str) -> bool:

@@ -45,7 +45,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What the verifier said of one attempt; `score` and `objectives` lie in 0..1.
+    """The verdict on one attempt; `score` and `objectives` lie in 0..1.
 
     `errors` counts the verdicts that the verifier failed to give, also when asked once more. The caller
     has already scored them: as 1 where the seed made the attempt, as 0 where the winner did. Every outcome
@@ -77,7 +77,7 @@ class ObjectiveChange(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """What the held-out tasks say of a winner.
+    """The word of the held-out tasks on a winner.
 
     `before`, `after` and `gain` are means over groups in 0..1; `low` and `high` bound the gain, each side
     at the level that the look spends; `p` is one-sided. `reasons` are sentences, for and against.
@@ -269,8 +269,6 @@ def _change(pairs: Sequence[Pair], measure: Callable[[Outcome], float]) -> _Chan
 
 
 def _average(outcomes: Sequence[Outcome], measure: Callable[[Outcome], float]) -> Exact:
-    if len(outcomes) == 1:  # the quick way, for the many attempts of agents that know no chance
-        return exact(measure(outcomes[0]))
     return mean([exact(measure(outcome)) for outcome in outcomes])
 
 

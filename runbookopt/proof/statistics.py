@@ -64,7 +64,7 @@ def paired_low(differences: Sequence[float | Fraction], level: float) -> float:
 
 
 def paired_interval(differences: Sequence[float | Fraction], level: float) -> Interval:
-    """How far the mean difference may lie to either side, each at `level` (under .5).
+    """The reach of the mean difference to either side, each at `level` (under .5).
 
     `low` is `paired_low` where that is not negative, and `high` is the same with before and after swapped,
     so neither contradicts `paired_p`. A side beyond 0 reaches further where all differences are -1, 0 or 1:
@@ -160,7 +160,7 @@ def _binary_reach(wins: int, losses: int, groups: int, level: float) -> float:
 def groups_needed(
     wins: float, losses: float, *, level: float, margin: float = 0.0, power: float = 0.8
 ) -> int:
-    """How many groups show a gain above `margin` at `level` with `power`.
+    """The number of groups that show a gain above `margin` at `level` with `power`.
 
     `wins` and `losses` are shares of all groups; the gain `wins - losses` must exceed `margin`. Connor
     (1987), "Sample size for testing differences in proportions for the paired-sample design", with 1/gain
@@ -174,7 +174,7 @@ def groups_needed(
 
 
 def tasks_needed(differences: Sequence[float | Fraction], *, level: float, margin: float = 0.0) -> int | None:
-    """How many more groups would show, at `level` with power .8, a gain like the one seen.
+    """The number of groups more that would show, at `level` with power .8, a gain like the one seen.
 
     None where that is not above `margin`, so that no number would. Wins and losses are shrunk by half of
     one each; a fractional difference counts for what it is worth, beside the imagined loss of `paired_p`.
@@ -210,7 +210,7 @@ def _flips_mid_p(values: Sequence[int]) -> float:
 
 
 def _subsets(values: Sequence[int], limit: int) -> tuple[int, int]:
-    """How many subsets of positive `values` sum to less than `limit`, and how many to `limit`.
+    """The number of subsets of positive `values` sum to less than `limit`, and of those to `limit`.
 
     The product of (1 + x^v) up to x^limit, each coefficient in its own bits of one integer: a factor is a
     shift and a sum.

@@ -43,7 +43,7 @@ def search(problem: Problem) -> Asking[SearchResult]:
     wave = barren = 0
     try:
         yield from _validate(state, Draft(0, state.seed), wave)
-        while barren < problem.options.patience:
+        while barren < problem.options.patience and state.broken is None:
             wave += 1
             parent = state.pool.best
             yield from _roll(state, state.pool.members[parent].candidate, problem.train)
@@ -51,8 +51,10 @@ def search(problem: Problem) -> Asking[SearchResult]:
             draft = crossed(state, parent, trials)  # untried: to validate it costs less than to try each edit
             improved = yield from _validate(state, draft, wave)
             barren = 0 if improved else barren + 1
-            _end_if_broken(state)
         ended = f"{barren} waves without a better frontier"
+        if state.broken is not None:
+            last = f"the last one, {state.broken.kind}: {state.broken.message}"
+            ended = f"{problem.options.max_failures} reflections failed in a row; {last}"
     except _Ended as end:
         ended = str(end)
     members = state.pool.members
@@ -120,12 +122,3 @@ def _ask(ask: Ask) -> Asking[Reply]:
     if reply.stopped:
         raise _Ended(reply.stopped)
     return reply
-
-
-def _end_if_broken(state: SearchState) -> None:
-    """End once too many reflections failed in a row; what others of the wave proposed was tried first."""
-    if state.broken is not None:
-        raise _Ended(
-            f"{state.options.max_failures} reflections failed in a row;"
-            f" the last one, {state.broken.kind}: {state.broken.message}"
-        )

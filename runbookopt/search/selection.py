@@ -49,7 +49,7 @@ def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
 
 
 def clearest_by_chance(pool: Sequence[Member]) -> list[float]:
-    """How clear the clearest gain of a pool would be if all were the seed's equals, `FLIPS` times.
+    """The clearest gain of a pool, as it would be if all were the seed's equals, `FLIPS` times.
 
     Under the null either of the two might have had either score, so the signs of all members' gains over
     the seed are flipped together, task by task, and the clearest counts (maxT: Westfall and Young,
@@ -90,7 +90,7 @@ def _flipped_sums(gained: tuple[float, ...]) -> list[list[float]]:
 
 
 def optimism(pool: Sequence[Member], *, bar: float = -math.inf, of_seed: bool = False) -> float:
-    """How much better the selected member of a pool looks than it is, in mean score.
+    """The luck in the mean score of the selected member of a pool: it looks that much better than it is.
 
     By the .632 bootstrap (Efron, Journal of the American Statistical Association 78, 1983): the best on a
     resample of the tasks, its score there less its score on all of them and on those left out, which weigh

@@ -58,7 +58,14 @@ class _Reading:
         name = message.get("id") if record["type"] == "assistant" else None
         if isinstance(name, str) and name in self._of_message:
             return self._of_message[name]
-        step = _bare(record) | _model(message)
+        when, model = record.get("timestamp"), message.get("model")
+        step: dict[str, Any] = {
+            "source": "user" if record["type"] == "user" else "agent",
+            **({"timestamp": when} if isinstance(when, str) else {}),
+            "message": "",
+            **({"extra": {"sidechain": True}} if record.get("isSidechain") is True else {}),
+            **({"model_name": model} if isinstance(model, str) else {}),
+        }
         self.steps.append(step)
         if isinstance(name, str):
             self._of_message[name] = step
@@ -69,16 +76,6 @@ class _Reading:
         texts = [str(inner.get("text", "")) for inner in _blocks(block.get("content"))]
         result = {"source_call_id": name, "content": "\n".join(texts)}
         self._of_call.get(name, step).setdefault("observation", {"results": []})["results"].append(result)
-
-
-def _bare(record: dict[str, Any]) -> dict[str, Any]:
-    when = {"timestamp": record["timestamp"]} if isinstance(record.get("timestamp"), str) else {}
-    aside = {"extra": {"sidechain": True}} if record.get("isSidechain") is True else {}
-    return {"source": "user" if record["type"] == "user" else "agent", **when, "message": "", **aside}
-
-
-def _model(message: dict[str, Any]) -> dict[str, Any]:
-    return {"model_name": message["model"]} if isinstance(message.get("model"), str) else {}
 
 
 def _blocks(content: object) -> Iterator[dict[str, Any]]:

@@ -31,7 +31,7 @@ class Reading(Struct, Generic[T], frozen=True):
 
 
 def read_records(type_: type[T], data: bytes, path: str) -> Reading[T]:
-    """Read a file of trajectories or labels, bad ones as warnings; raises MalformedFile where none is good."""
+    """Read a file of trajectories or labels, bad ones as warnings; raises MalformedFile if none is good."""
     lines: list[Line[T]] = []
     faults: list[Problem] = []
     strange: dict[str, list[int]] = {}
@@ -75,9 +75,9 @@ def _record(line: bytes, type_: type[T], path: str, number: int) -> tuple[T, lis
     except MalformedFile as error:
         if not all(_UNKNOWN in problem.message for problem in error.problems):
             raise
-        known = _known(msgspec.json.decode(line), type_info(type_))
+        value = _known(msgspec.json.decode(line), type_info(type_))
         try:
-            return msgspec.convert(known, type_), [problem.message for problem in error.problems]
+            return msgspec.convert(value, type_), [problem.message for problem in error.problems]
         except msgspec.ValidationError:
             raise error from None
 

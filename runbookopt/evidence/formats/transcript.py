@@ -25,7 +25,8 @@ def read_steps(data: bytes) -> Steps | None:
     program that was stopped leaves half a line.
     """
     document = _json(data)
-    records = [document] if isinstance(document, dict) else _lines(data)
+    documents = [document] if isinstance(document, dict) else map(_json, data.split(b"\n"))
+    records = [record for record in documents if isinstance(record, dict)]
     for format_ in (atif, claude_code, codex):
         steps = format_.steps(records)
         if steps is not None:
@@ -41,11 +42,6 @@ def _kept(steps: Sequence[dict[str, Any]]) -> Steps | None:
         if len(msgspec.json.encode(kept)) <= LARGEST:
             return kept
     return None
-
-
-def _lines(data: bytes) -> Sequence[dict[str, Any]]:
-    records = (_json(line) for line in data.split(b"\n") if line.strip())
-    return [record for record in records if isinstance(record, dict)]
 
 
 def _json(data: bytes) -> Any:  # noqa: ANN401 - JSON has any shape
