@@ -160,7 +160,6 @@ def _cleaned_near_long_runs(pattern: _Pattern, text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _patterns() -> tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]:
-    """The patterns that are looked for everywhere, and those for near long runs of characters."""
     from detect_secrets.core.plugins.util import (  # noqa: PLC0415 - a third of a second
         get_mapping_from_secret_type_to_class,
     )

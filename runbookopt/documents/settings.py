@@ -136,20 +136,16 @@ class ReflectorSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 _FOR_MODELS = frozenset(ModelSettings.__struct_fields__)
-_FOR_PROGRAMS = frozenset(AgentSettings.__struct_fields__) - _FOR_MODELS - {"kind", "field", "noise"}
-_OF_A_KIND: Mapping[tuple[str, str], frozenset[str]] = {
-    ("agent", "offline"): frozenset({"field", "noise"}),
-    ("agent", "chat"): _FOR_MODELS | {"deterministic"},
-    ("agent", "command"): _FOR_PROGRAMS,
-    ("reflector", "offline"): frozenset(),
-    ("reflector", "model"): _FOR_MODELS,
+COMMAND_KEYS = frozenset(AgentSettings.__struct_fields__) - _FOR_MODELS - {"kind", "field", "noise"}
+_KINDS: Mapping[str, Mapping[str, tuple[frozenset[str], str | None]]] = {
+    "agent": {
+        "offline": (frozenset({"field", "noise"}), None),
+        "chat": (_FOR_MODELS | {"deterministic"}, "model"),
+        "command": (COMMAND_KEYS, "argv"),
+    },
+    "reflector": {"offline": (frozenset(), None), "model": (_FOR_MODELS, "model")},
 }
-"""The keys that each kind has besides `kind`."""
-
-COMMAND_KEYS = _OF_A_KIND["agent", "command"]
-
-_SAID_BY = {("agent", "model"): "chat", ("agent", "argv"): "command", ("reflector", "model"): "model"}
-"""The kind that a key says where nobody says it: it can do without it no more than it with another."""
+"""The keys of each kind besides `kind`, and the one that it cannot do without, which implies the kind."""
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -333,11 +329,11 @@ def _of_one_kind(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str
         over = layer.get(party)
         if not isinstance(over, dict):
             continue
-        implied = [kind for (whose, key), kind in _SAID_BY.items() if whose == party and over.get(key)]
-        kind = over.get("kind") or next(iter(implied), None)
+        implied = (kind for kind, (_, needed) in _KINDS[party].items() if needed and over.get(needed))
+        kind = over.get("kind") or next(implied, None)
         under = dict(merged.get(party) or {})
         if kind is not None and kind != under.get("kind", "offline"):
-            under = {key: value for key, value in under.items() if key in _OF_A_KIND[party, kind]}
+            under = {key: value for key, value in under.items() if key in _KINDS[party][kind][0]}
         merged[party] = under | ({} if kind is None else {"kind": kind})
     return _laid_over(merged, layer)
 
@@ -346,13 +342,13 @@ def _misplaced(party: str, merged: Mapping[str, Any]) -> Iterator[str]:
     """Say which keys the kind of agent or reflector does not have, and which it cannot do without."""
     written = merged.get(party) or {}
     kind = written.get("kind", "offline")
+    ours, needed = _KINDS[party][kind]
     for key in written:
-        if key != "kind" and key not in _OF_A_KIND[party, kind]:
-            homes = [k for (whose, k), keys in _OF_A_KIND.items() if whose == party and key in keys]
+        if key != "kind" and key not in ours:
+            homes = [other for other, (keys, _) in _KINDS[party].items() if key in keys]
             yield f"{party}.{key}: goes with kind {' or '.join(homes)}, and {party}.kind is {kind}"
-    for (whose, key), needs in _SAID_BY.items():
-        if whose == party and needs == kind and not written.get(key):
-            yield f"{party}.kind is {kind}: expected {party}.{key} beside it"
+    if needed and not written.get(needed):
+        yield f"{party}.kind is {kind}: expected {party}.{needed} beside it"
 
 
 def _number(value: str | float) -> str | float | None:

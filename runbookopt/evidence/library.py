@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 from msgspec import Struct
 
@@ -12,12 +12,10 @@ from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.parse import MalformedFile, Problem, encodable
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.formats import native
+from runbookopt.evidence.formats.native import Line, read_records
 from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust
 
 T = TypeVar("T")
-
-Severity = Literal["error", "warning"]
 
 LABELS = ".labels.jsonl"
 FORMATS = "one trajectory a line in *.jsonl, one label a line in *.labels.jsonl"
@@ -122,21 +120,6 @@ class Evidence(Struct, frozen=True, dict=True):
         return {trajectory.id: trajectory for trajectory in self.trajectories}
 
 
-class _Entry(Struct, Generic[T], frozen=True):
-    """A record and where it stands."""
-
-    path: str
-    line: int
-    record: T
-
-    @property
-    def place(self) -> str:
-        return f"{plain(self.path)}:{self.line}"
-
-    def problem(self, message: str, severity: Severity = "error") -> Problem:
-        return Problem(self.path, self.line, message, severity)
-
-
 def read_evidence(source: Source, name: str) -> Evidence:
     """Read what lies in trajectories/<name>/, from a folder or a revision.
 
@@ -152,7 +135,7 @@ def read_evidence(source: Source, name: str) -> Evidence:
     if not trajectories and not any(problem.severity == "error" for problem in problems):
         problems.append(Problem(folder, None, f"no trajectories: expected {FORMATS}"))
     ids = {entry.record.id for entry in trajectories}
-    tasks: dict[str, list[_Entry[Trajectory]]] = {}
+    tasks: dict[str, list[Line[Trajectory]]] = {}
     for entry in trajectories:
         tasks.setdefault(task_id(entry.record.task.input), []).append(entry)
     problems += [*_same_ids(trajectories), *_at_odds(tasks)]
@@ -192,29 +175,28 @@ def _unread(source: Source, folder: str) -> Iterator[Problem]:
         yield Problem(plain(path), None, message, "warning")
 
 
-def _gather(type_: type[T], source: Source, paths: Sequence[str], problems: list[Problem]) -> list[_Entry[T]]:
-    entries: list[_Entry[T]] = []
+def _gather(type_: type[T], source: Source, paths: Sequence[str], problems: list[Problem]) -> list[Line[T]]:
+    entries: list[Line[T]] = []
     for path in paths:
         try:
-            reading = native.read_records(type_, source.read(path), path)
+            reading = read_records(type_, source.read(path), path)
         except MalformedFile as error:
             problems += error.problems
             continue
-        entries += [_Entry(path, line.number, line.record) for line in reading.lines]
+        entries += reading.lines
         problems += reading.warnings
     return entries
 
 
-def _same_ids(entries: Sequence[_Entry[Trajectory]]) -> Iterator[Problem]:
-    first: dict[str, _Entry[Trajectory]] = {}
+def _same_ids(entries: Sequence[Line[Trajectory]]) -> Iterator[Problem]:
+    first: dict[str, Line[Trajectory]] = {}
     for entry in entries:
         holder = first.setdefault(entry.record.id, entry)
         if holder is not entry:
             yield entry.problem(f"id {shown(entry.record.id)} is taken by {holder.place}")
 
 
-def _at_odds(tasks: Mapping[str, Sequence[_Entry[Trajectory]]]) -> Iterator[Problem]:
-    """Say where records of one input contradict each other."""
+def _at_odds(tasks: Mapping[str, Sequence[Line[Trajectory]]]) -> Iterator[Problem]:
     for entries in tasks.values():
         for key in ("reference", "split"):
             for one, other in _changes([(entry, getattr(entry.record.task, key)) for entry in entries]):
@@ -224,7 +206,7 @@ def _at_odds(tasks: Mapping[str, Sequence[_Entry[Trajectory]]]) -> Iterator[Prob
             yield other.problem(message, "warning")
 
 
-def _changes(values: Sequence[tuple[_Entry[T], object]]) -> Iterator[tuple[_Entry[T], _Entry[T]]]:
+def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T], Line[T]]]:
     """The first entry that has a value, with each whose value is another."""
     stated = [(entry, canonical(value)) for entry, value in values if value is not None]
     for entry, value in stated[1:]:
@@ -232,7 +214,7 @@ def _changes(values: Sequence[tuple[_Entry[T], object]]) -> Iterator[tuple[_Entr
             yield stated[0][0], entry
 
 
-def _task(id_: str, entries: Sequence[_Entry[Trajectory]]) -> Task:
+def _task(id_: str, entries: Sequence[Line[Trajectory]]) -> Task:
     """The task of all records of one input. The least trusted of them decides how far it is trusted."""
     stated = [entry.record.task for entry in entries]
     return Task(

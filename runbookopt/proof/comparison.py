@@ -244,7 +244,6 @@ def _reasons(proof: _Proof) -> list[str]:
 
 
 def _limits(proof: _Proof, needed: int | None, passing: int) -> list[str]:
-    """Name what the held-out tasks cannot show."""
     limits = []
     if proof.groups < MINIMUM_GROUPS:
         few = f"{proof.groups} held-out groups are too few to prove anything"

@@ -67,5 +67,4 @@ def _power(groups: int, wins: float, losses: float, needed: tuple[int, ...]) -> 
 
 
 def _binomial(trials: int, share: float) -> Iterator[float]:
-    """The chances of 0 to `trials` successes."""
     return (math.comb(trials, k) * share**k * max(0.0, 1 - share) ** (trials - k) for k in range(trials + 1))

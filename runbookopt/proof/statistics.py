@@ -210,7 +210,7 @@ def _flips_mid_p(values: Sequence[int]) -> float:
 
 
 def _subsets(values: Sequence[int], limit: int) -> tuple[int, int]:
-    """The number of subsets of positive `values` sum to less than `limit`, and of those to `limit`.
+    """Count the subsets of positive `values` that sum to less than `limit`, and those that sum to it.
 
     The product of (1 + x^v) up to x^limit, each coefficient in its own bits of one integer: a factor is a
     shift and a sum.

@@ -295,6 +295,5 @@ def _place(expected: str, text: str, old: str) -> tuple[int, int]:
 
 
 def _ended(text: str, new: str) -> str:
-    """New lines with the ending of the text's first line."""
     first = re.search(r"\r\n?|\n", text)
     return new.replace("\n", first[0]) if first else new

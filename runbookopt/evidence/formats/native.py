@@ -1,13 +1,14 @@
 """Our own format: JSON Lines, one trajectory or one label a line."""
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.inspect import StructType, Type, UnionType, VarTupleType, type_info
 
 from runbookopt.documents.parse import MalformedFile, Problem, read_json
+from runbookopt.documents.schema_errors import plain
 
 T = TypeVar("T")
 
@@ -17,10 +18,20 @@ _UNKNOWN = "unknown key"
 
 
 class Line(Struct, Generic[T], frozen=True):
-    """A record and its line, from 1."""
+    """A record, its file, and its line from 1."""
 
+    path: str
     number: int
     record: T
+
+    @property
+    def place(self) -> str:
+        """As in `path:line`."""
+        return f"{plain(self.path)}:{self.number}"
+
+    def problem(self, message: str, severity: Literal["error", "warning"] = "error") -> Problem:
+        """A complaint about it."""
+        return Problem(self.path, self.number, message, severity)
 
 
 class Reading(Struct, Generic[T], frozen=True):
@@ -41,7 +52,7 @@ def read_records(type_: type[T], data: bytes, path: str) -> Reading[T]:
         except MalformedFile as error:
             faults += error.problems
         else:
-            lines.append(Line(number, record))
+            lines.append(Line(path, number, record))
             for message in unknown:
                 strange.setdefault(message, []).append(number)
     if not lines:
