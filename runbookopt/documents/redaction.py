@@ -141,11 +141,14 @@ class Redactor:
         return text
 
 
-def secrets_in(text: str) -> Iterator[tuple[str, str]]:
-    """Each secret of a published shape: its kind ("an AWS access key") and the match, kind by kind."""
+def secrets_in(text: str) -> Iterator[tuple[str, str, int]]:
+    """Each secret of a published shape in `text`: its kind ("an AWS access key"), the secret, and its line.
+
+    Kind by kind in the order of `PUBLISHED`, each as often as it stands there.
+    """
     for kind, shape in PUBLISHED.items():
         for match in re.finditer(shape, text):
-            yield kind, match[0]
+            yield kind, match[0], text.count("\n", 0, match.start()) + 1
 
 
 def _cleaned_near_long_runs(pattern: _Pattern, text: str) -> str:

@@ -1,22 +1,23 @@
-"""What a diff may never do, and what it brings in that a person should see (pure)."""
+"""Guard of a diff: things that it may never do, and what it brings in that a person should see (pure)."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import reduce
 
 from msgspec import Struct
 
+from runbookopt.documents.redaction import secrets_in
 from runbookopt.documents.runbook import Runbook, newly_hidden, violations
 from runbookopt.documents.untrusted import spelled_out
 from runbookopt.forge.git.output import FileChange
 from runbookopt.guard.introduced import introduced
 from runbookopt.guard.kinds import Introduced
-from runbookopt.guard.secrets import secrets
 
 NO_FILES = {"120000": "a symbolic link", "160000": "a submodule"}
-"""Modes of what is no file, and what that is."""
+"""Modes of tree entries that are no files, each with its name."""
 
 
 class GuardReport(Struct, frozen=True):
-    """What the guard found: violations, each a hard stop, and what is new, class by class."""
+    """Violations, each a hard stop, and what is new, class by class."""
 
     violations: tuple[str, ...]
     introduces: dict[Introduced, tuple[str, ...]]
@@ -31,22 +32,22 @@ def guard(
     runbook. All violations are listed, not only the first. No secret is repeated.
     """
     text = after if isinstance(after, str) else after.text
-    found = (
+    broken = (
         *(violation for change in changes for violation in _misplaced(change, path)),
         *violations(before, after, bumped=bumped),
         *_leaks(before.text, text),
     )
-    return GuardReport(_fit(found, _kept(text)), news(before.text, text))
+    return GuardReport(_fit(broken, _kept(text)), news(before.text, text))
 
 
 def news(before: str, after: str) -> dict[Introduced, tuple[str, ...]]:
-    """Give what a text brings in that a person should see, class by class; no secret is repeated."""
+    """All that a text brings in that a person should see, class by class; no secret is repeated."""
     kept = _kept(after)
     return {kind: _fit(things, kept) for kind, things in introduced(before, after).items()}
 
 
 def dangers(before: str, after: str) -> tuple[str, ...]:
-    """Say what nobody may bring in, whoever they are: hidden text and secrets."""
+    """Things that nobody may bring in, whoever they are: hidden text and secrets."""
     return _fit((*newly_hidden(before, after), *_leaks(before, after)), _kept(after))
 
 
@@ -67,24 +68,21 @@ def _misplaced(change: FileChange, path: str) -> Iterator[str]:
 
 
 def _leaks(before: str, after: str) -> Iterator[str]:
-    for kind, secret, line in secrets(after):
+    for kind, secret, line in secrets_in(after):
         if after.count(secret) > before.count(secret):
             yield f"{kind} is brought in at line {line}"
 
 
 def _kept(text: str) -> set[str]:
-    """Give the secrets of a text, of which nothing is told."""
-    return {secret for _, secret, _ in secrets(text)}
+    return {secret for _, secret, _ in secrets_in(text)}
 
 
-def _fit(told: Iterable[str], kept: Collection[str]) -> tuple[str, ...]:
-    """Make sentences fit to be told, each once."""
-    return tuple(dict.fromkeys(_fit_to_tell(kept, sentence) for sentence in told))
-
-
-def _fit_to_tell(kept: Collection[str], told: str) -> str:
-    """Make a sentence printable and free of secrets, also of one cut after its first dozen characters."""
-    for secret in sorted(kept, key=len, reverse=True):
-        for length in range(len(secret), 11, -1):
-            told = told.replace(secret[:length], "[secret]")
-    return spelled_out(told)
+def _fit(sentences: Iterable[str], kept: Collection[str]) -> tuple[str, ...]:
+    """The sentences, each once, printable and without secrets, even one cut after its first dozen letters."""
+    cut = [
+        secret[:length]
+        for secret in sorted(kept, key=len, reverse=True)
+        for length in range(len(secret), 11, -1)
+    ]
+    clean = (reduce(lambda text, part: text.replace(part, "[secret]"), cut, each) for each in sentences)
+    return tuple(dict.fromkeys(map(spelled_out, clean)))

@@ -1,4 +1,4 @@
-"""A runbook's text taken apart for the guard: lines, code, links, sentences (pure)."""
+"""Text of a runbook, taken apart for the guard: lines, code, links, sentences (pure)."""
 
 import re
 import unicodedata
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from runbookopt.documents.markdown import tokens_of
 from runbookopt.documents.runbook import hidden_text
+from runbookopt.guard.patterns import pattern, words
 
 
 class Match(Struct, frozen=True):
@@ -38,65 +39,43 @@ class Sentence(Struct, frozen=True):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Give the words, numbers with their signs."""
+        """The words, numbers with their signs."""
         return words_of(self.text)
 
     @property
     def unquoted(self) -> str:
-        """Give the text without what it quotes of others, unless the quotation speaks to somebody."""
-        return _QUOTED.sub(lambda quote: quote[0] if _SPEAKS.search(quote[0]) else ' "" ', self.text)
+        """The text without what it quotes of others, unless the quotation speaks to somebody."""
+        speaks = pattern("text.speaks")
+        return pattern("text.quotation").sub(
+            lambda quote: quote[0] if speaks.search(quote[0]) else ' "" ', self.text
+        )
 
 
 class Reading(Struct, frozen=True):
     """A text as the guard reads it."""
 
-    found: tuple[Match, ...]
+    matches: tuple[Match, ...]
     sentences: tuple[Sentence, ...]
 
-    def matches(
+    def first_lines(
         self, find: Callable[[Match], Iterator[str]], *, without: "Reading | None" = None
     ) -> dict[str, int]:
-        """Give what `find` gives, each with its first line; not where `without` holds the same thing."""
+        """All that `find` yields, each with its first line; not where `without` holds the same match."""
         first: dict[str, int] = {}
-        known = {(found.kind, found.what) for found in without.found} if without else set()
-        for found in self.found:
-            for what in find(found) if (found.kind, found.what) not in known else ():
-                first[what] = min(found.line, first.get(what, found.line))
+        known = {(match.kind, match.what) for match in without.matches} if without else set()
+        for match in self.matches:
+            for what in find(match) if (match.kind, match.what) not in known else ():
+                first[what] = min(match.line, first.get(what, match.line))
         return first
 
 
-_QUOTED = re.compile(
-    r"\"[^\"\n]{1,300}\"|“[^”]{1,300}”|„[^“”]{1,300}[“”]|«[^»]{1,300}»|»[^«]{1,300}«|「[^」]{1,300}」"
-)
 _LONGEST = 1000
-_SPEAKS = re.compile(
-    r"\b(?:you|your|yours|please|sie|ihr\w*|bitte|dein\w*|usted|ustedes|vous|votre|vos|agents?"
-    r"|assistant)\b",
-    re.IGNORECASE,
-)
 _WORD = re.compile(r"[^\W_]+(?:['\u2019\-_/:][^\W_]+|[.,](?=\d)\d+)*|[£$€%±]")
-_DATA = frozenset(
-    [
-        "json",
-        "jsonl",
-        "text",
-        "txt",
-        "yaml",
-        "yml",
-        "csv",
-        "md",
-        "markdown",
-        "plain",
-        "plaintext",
-        "xml",
-        "html",
-    ]
-) | {""}
 
 
 @lru_cache(maxsize=4096)
 def words_of(text: str) -> tuple[str, ...]:
-    """Give the words of a text in lower case and Unicode's compatibility form."""
+    """The words of a text in lower case and Unicode's compatibility form."""
     return tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
@@ -105,33 +84,35 @@ def read(text: str) -> Reading:
     """Read a runbook's text."""
     definitions: dict[str, Any] = {}
     tokens = tokens_of(text, tables=True, definitions=definitions)
-    found = [*_lines("raw", text, 1), *_definitions(definitions), *_hidden(text)]
+    matches = [*_lines("raw", text, 1), *_unseen(text, definitions)]
     for token in tokens:
         line = token.map[0] + 1 if token.map else 1
         if token.type in {"fence", "code_block"}:
-            found.append(Match("block", token.content.strip("\n"), line, token.info.strip().casefold()))
+            matches.append(Match("block", token.content.strip("\n"), line, token.info.strip().casefold()))
         elif token.type == "html_block":
-            found.append(Match("unseen", token.content.strip(), line))
-        found += _inline(token.children or (), line)
-    return Reading(tuple(found), tuple(_sentences(tokens)))
+            matches.append(Match("unseen", token.content.strip(), line))
+        matches += _inline(token.children or (), line)
+    return Reading(tuple(matches), tuple(_sentences(tokens)))
 
 
-def is_data(block: Match) -> bool:
-    """Tell whether a code block says that it is no program, or says nothing."""
-    return (block.note.split() or [""])[0] in _DATA
+def is_data(note: str) -> bool:
+    """Whether the note of a code block says that it is no program, or says nothing."""
+    language = note.split()[:1]
+    return not language or language[0].casefold() in words("text.data_languages")
 
 
 def _sentences(tokens: Sequence[Any]) -> Iterator[Sentence]:
     place = _Place()
     for token in tokens:
         line = token.map[0] + 1 if token.map else 1
-        if token.type in {"fence", "code_block"} and (token.info.split() or [""])[0].casefold() in _DATA:
+        if token.type in {"fence", "code_block"} and is_data(token.info):
             for number, row in enumerate(token.content.splitlines(), start=line):
                 for piece in _pieces(unicodedata.normalize("NFKC", row.strip())) if row.strip() else ():
                     yield Sentence(piece, number, place.lead)
         elif token.type == "inline":
             at, last = line, token.map[1] if token.map else line
-            for sentence in place.told(unicodedata.normalize("NFKC", _shown(token.children or ()))):
+            shown = "".join(map(_words, token.children or ()))
+            for sentence in place.sentences(unicodedata.normalize("NFKC", shown)):
                 for piece in _pieces(" ".join(sentence.split())) if sentence.strip() else ():
                     yield Sentence(piece, at, place.lead)
                 at = min(at + sentence.count("\n"), last)
@@ -140,7 +121,7 @@ def _sentences(tokens: Sequence[Any]) -> Iterator[Sentence]:
 
 
 class _Place:
-    """Where in a text a reader of its tokens is: under which headings, and in which opened lists."""
+    """Place of a reader among the tokens of a text: the headings above it, and the lists that are open."""
 
     def __init__(self) -> None:
         self._headings: list[str] = []
@@ -150,7 +131,7 @@ class _Place:
 
     @property
     def lead(self) -> str:
-        return " ".join([*self._headings, *(told for told in self._lists if told)])
+        return " ".join([*self._headings, *filter(None, self._lists)])
 
     def enter(self, token: Any) -> None:  # noqa: ANN401 - the parser's tokens have no types
         if token.type == "heading_open":
@@ -161,8 +142,8 @@ class _Place:
         elif token.type.endswith("list_close") and self._lists:
             self._lists.pop()
 
-    def told(self, text: str) -> Sequence[str]:
-        """Give the sentences of a paragraph, a heading or a cell that stands here."""
+    def sentences(self, text: str) -> Sequence[str]:
+        """The sentences of a paragraph, a heading or a cell that stands here."""
         sentences = tuple(_split(text))
         if self._in_heading:
             self._headings, self._in_heading = [*self._headings, text], False
@@ -180,10 +161,6 @@ def _split(text: str) -> Iterator[str]:
             pending = ""
     if pending:
         yield pending
-
-
-def _shown(children: Sequence[Any]) -> str:
-    return "".join(map(_words, children))
 
 
 def _words(child: Any) -> str:  # noqa: ANN401 - the parser's tokens have no types
@@ -210,7 +187,7 @@ def _inline(children: Sequence[Any], line: int) -> Iterator[Match]:
 
 
 def _lines(kind: Literal["raw", "rendered"], text: str, first: int) -> Iterator[Match]:
-    """Give the lines in Unicode's compatibility form, in which a full-width letter is a plain one."""
+    """The lines in Unicode's compatibility form, in which a full-width letter is a plain one."""
     for number, line in enumerate(text.split("\n"), start=first):
         for piece in _pieces(unicodedata.normalize("NFKC", line)):
             yield Match(kind, piece, number)
@@ -229,18 +206,13 @@ def _pieces(text: str) -> Iterator[str]:
     yield text
 
 
-def _hidden(text: str) -> Iterator[Match]:
-    for description in hidden_text(text):
-        place = re.search(r" at line (\d+)", description)
-        what = description if place is None else description.replace(place[0], "")
-        yield Match("unseen", what, 1 if place is None else int(place[1]))
-
-
-def _definitions(definitions: dict[str, Any]) -> Iterator[Match]:
-    """Give the link definitions, which a renderer does not show: `[//]: # (a note to the agent)`."""
-    for label, definition in definitions.get("references", {}).items():
+def _unseen(text: str, definitions: dict[str, Any]) -> Iterator[Match]:
+    """The link definitions, which a renderer does not show (`[//]: # (a note to the agent)`); hidden text."""
+    doubles = ((twice["label"], twice) for twice in definitions.get("duplicate_refs", ()))
+    for label, definition in (*definitions.get("references", {}).items(), *doubles):
         what = f"[{label}]: {definition['href']} {definition['title']}"
         yield Match("unseen", what.strip(), definition["map"][0] + 1)
-    for definition in definitions.get("duplicate_refs", ()):
-        what = f"[{definition['label']}]: {definition['href']} {definition['title']}"
-        yield Match("unseen", what.strip(), definition["map"][0] + 1)
+    for description in hidden_text(text):
+        place = re.search(r" at line (\d+)", description)
+        what = description.replace(place[0], "") if place else description
+        yield Match("unseen", what, int(place[1]) if place else 1)
