@@ -1,4 +1,4 @@
-"""CODEOWNERS: who owns a path, as GitHub reads it (pure).
+"""CODEOWNERS: the owners of a path, as GitHub reads the file (pure).
 
 https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/customizing-your-repository/about-code-owners
 """
@@ -21,7 +21,7 @@ _GLOBS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class OwnersLine(Struct, frozen=True):
-    """One rule: those who own what matches `pattern`; nobody does where there are none."""
+    """One rule: the owners of all that matches `pattern`; nobody where there are none."""
 
     pattern: str
     owners: tuple[str, ...]
@@ -33,7 +33,7 @@ def read_owners(text: str) -> tuple[OwnersLine, ...]:
 
 
 def owners_of(lines: Sequence[OwnersLine], path: str) -> tuple[str, ...]:
-    """Give who owns a path: the last line that matches counts alone. Apps ("[bot]") own nothing."""
+    """The owners of a path: the last line that matches counts alone. Apps ("[bot]") own nothing."""
     for line in reversed(lines):
         if _expression(line.pattern).fullmatch(path):
             return line.owners
@@ -50,7 +50,7 @@ def _lines(text: str) -> Iterator[OwnersLine]:
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Give the expression for a path: a slash at the beginning or inside anchors it, one at its end: folder.
+    """The expression for a path: a slash at the beginning or inside anchors it, one at its end: folder.
 
     Unlike in a .gitignore, `docs/*` owns the files of a folder and not what lies deeper.
     """

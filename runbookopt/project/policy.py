@@ -1,4 +1,4 @@
-"""Who must say yes to a change: the declared merge policy, and the decision with all its reasons (pure)."""
+"""Policy of a merge: what a repository declares, and the decision with all its reasons (pure)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
-    """What must all hold for a change to merge without a person.
+    """Conditions that must all hold for a change to merge without a person.
 
     `gain_at_least` is the lower bound of the held-out gain; `growth_at_most` a share of the runbook's size.
     """
@@ -71,7 +71,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def who(self) -> str:
-        """Name those whose approvals count, in one phrase; empty where there are none."""
+        """Those whose approvals count, in one phrase; empty where there are none."""
         return ", ".join((*self.reviewers, *(f"team {team}" for team in self.teams)))
 
 
@@ -84,27 +84,26 @@ class Reason(Struct, frozen=True):
 
     @property
     def told(self) -> str:
-        """Give it in one line for programs and logs: "yes: ...", "no: ..." or "unknown: ..."."""
+        """One line for programs and logs: "yes: ...", "no: ..." or "unknown: ..."."""
         word = "unknown" if self.holds is None else "yes" if self.holds else "no"
         return f"{word}: {self.text}"
 
 
 class Decision(Struct, frozen=True):
-    """Which way a change goes, with every reason for and against."""
+    """The way that a change goes, with every reason for and against."""
 
     merge: Literal["auto", "review", "none"]
     reasons: tuple[Reason, ...]
 
 
 class Facts(Struct, frozen=True):
-    """What a decision rests on, all of it derived anew from git; None is unknown.
+    """Facts that a decision rests on, all derived anew from git; None is unknown.
 
     `comparison` is None where nobody looked at the held-out tasks. `changed_lines` counts lines added and
     lines removed. `growth` is (characters after - before) / before. `introduced` is the guard's list, class
     by class. `uncalibrated` names the criteria that decide without having earned it. `trust` is the least
     trust of the train tasks, all of which may be reflected on; `leaning` says which sources carry more than
-    half of the gain alone. `ledger_notes` are sentences on looked-at
-    tasks that vanished or changed.
+    half of the gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed.
     """
 
     comparison: Comparison | None
@@ -125,143 +124,120 @@ def read_policy(data: bytes | None, path: str) -> Policy:
     if data is None:
         return Policy()
     policy = read_yaml(data, Policy, path)
-    problems = _nobody_can_say_yes(policy, data, path)
-    if problems:
-        raise MalformedFile(problems)
-    return policy
-
-
-def _nobody_can_say_yes(policy: Policy, data: bytes, path: str) -> list[Problem]:
     people = {login.casefold() for login in policy.reviewers}
     if policy.merge == "review" and not policy.who:
-        message = "merge: review needs reviewers; expected `reviewers: [login, ...]` or `teams: [team, ...]`"
-        return [Problem(path, _line_of("merge", data), message)]
-    if people and not policy.teams and policy.approvals > len(people):
-        message = f"approvals: {policy.approvals} can never be met by {len(people)} reviewer(s)"
-        return [Problem(path, _line_of("approvals", data), message)]
-    return []
-
-
-def _line_of(key: str, data: bytes) -> int:
-    """Give the line of a top-level key of a block mapping; 1 where it is not written out."""
-    found = re.search(rf"^[\"']?{key}[\"']?\s*:".encode(), data, re.MULTILINE)
-    return 1 if found is None else data[: found.start()].count(b"\n") + 1
+        problem = "merge: review needs reviewers; expected `reviewers: [login, ...]` or `teams: [team, ...]`"
+    elif people and not policy.teams and policy.approvals > len(people):
+        problem = f"approvals: {policy.approvals} can never be met by {len(people)} reviewer(s)"
+    else:
+        return policy
+    # the line of the top-level key that the message begins with; 1 where it is not written out
+    key = re.search(rf"^[\"']?{problem.partition(':')[0]}[\"']?\s*:".encode(), data, re.MULTILINE)
+    raise MalformedFile([Problem(path, data[: key.start()].count(b"\n") + 1 if key else 1, problem)])
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:
-    """Say which way a change goes.
+    """The way that a change goes.
 
     "none" unless the proof accepted it; "auto" where the policy asks for that and every condition is known
     to hold; else "review".
     """
-    proved = _proved(facts.comparison)
-    asked = (_declared(policy), _automatic(policy))
-    conditions = tuple(_conditions(policy.auto_merge_if, facts))
-    reasons = (proved, *asked, *conditions)
-    if not proved.holds:
+    reasons = (*_asked(policy, facts.comparison), *_conditions(policy.auto_merge_if, facts))
+    if not reasons[0].holds:
         return Decision("none", reasons)
     return Decision("auto" if all(reason.holds for reason in reasons) else "review", reasons)
 
 
-def _proved(comparison: Comparison | None) -> Reason:
-    if comparison is None:
-        return Reason("accepted", False, "nothing is proved: nobody looked at the held-out tasks")
-    told = f"the proof on {comparison.tasks} held-out tasks says {comparison.answer}"
-    return Reason("accepted", comparison.answer == "accepted", told)
-
-
-def _declared(policy: Policy) -> Reason:
+def _asked(policy: Policy, comparison: Comparison | None) -> Iterator[Reason]:
+    """Whether the proof accepts a change, and what the policy asks for: the proof's word comes first."""
+    proof = "nothing is proved: nobody looked at the held-out tasks"
+    if comparison is not None:
+        proof = f"the proof on {comparison.tasks} held-out tasks says {comparison.answer}"
+    yield Reason("accepted", comparison is not None and comparison.answer == "accepted", proof)
     if policy.declared:
-        return Reason("declared", True, "a merge policy is declared")
-    return Reason(
-        "declared", False, "no policy is declared: nobody is requested and nothing merges by itself"
-    )
-
-
-def _automatic(policy: Policy) -> Reason:
+        yield Reason("declared", True, "a merge policy is declared")
+    else:
+        text = "no policy is declared: nobody is requested and nothing merges by itself"
+        yield Reason("declared", False, text)
     if policy.merge == "auto":
-        return Reason("merge", True, "the policy lets a change merge by itself")
-    if not policy.who:
-        return Reason("merge", False, "without a policy every change goes to review")
-    return Reason(
-        "merge", False, f"the policy asks for review: {policy.approvals} approval(s) of {policy.who}"
-    )
+        yield Reason("merge", True, "the policy lets a change merge by itself")
+    elif policy.who:
+        text = f"the policy asks for review: {policy.approvals} approval(s) of {policy.who}"
+        yield Reason("merge", False, text)
+    else:
+        yield Reason("merge", False, "without a policy every change goes to review")
 
 
-def _conditions(wanted: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
-    """Give what must hold for an automatic merge, each with what was found."""
-    yield _gain(wanted, facts.comparison)
-    yield _at_most("changed_lines_at_most", facts.changed_lines, wanted.changed_lines_at_most, "{}")
-    yield _at_most("growth_at_most", facts.growth, wanted.growth_at_most, "{:.1%}")
-    yield _calibrated(wanted, facts.uncalibrated)
-    yield _trusted(wanted, facts.trust)
+def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
+    """The conditions of an automatic merge, each with the fact that it is held against."""
+    yield _gain(terms, facts.comparison)
+    yield _at_most("changed_lines_at_most", facts.changed_lines, terms.changed_lines_at_most, "{}")
+    yield _at_most("growth_at_most", facts.growth, terms.growth_at_most, "{:.1%}")
+    yield _calibrated(terms, facts.uncalibrated)
+    yield _trusted(terms, facts.trust)
     yield Reason(
         "leave_one_source_out",
         not facts.leaning,
         _joined(facts.leaning) or "without any one source at least half of the gain is left",
     )
-    yield _introduced(wanted, facts.introduced)
+    yield _introduced(terms, facts.introduced)
     yield _passing(facts.comparison)
     yield Reason(
         "ledger", not facts.ledger_notes, _joined(facts.ledger_notes) or "looked-at tasks are unchanged"
     )
 
 
-def _gain(wanted: AutoMergeIf, comparison: Comparison | None) -> Reason:
-    name = "gain_at_least"
+def _gain(terms: AutoMergeIf, comparison: Comparison | None) -> Reason:
+    least = terms.gain_at_least
     if comparison is None:
-        return Reason(name, None, "the held-out gain is unknown")
-    told = f"the held-out gain is at least {comparison.low:+.3f}, and {wanted.gain_at_least:+.3f} is wanted"
-    return Reason(name, comparison.low >= wanted.gain_at_least, told)
+        return Reason("gain_at_least", None, "the held-out gain is unknown")
+    text = f"the held-out gain is at least {comparison.low:+.3f}, and {least:+.3f} is wanted"
+    return Reason("gain_at_least", comparison.low >= least, text)
 
 
-def _at_most(name: str, found: float | None, limit: float, unit: str) -> Reason:
+def _at_most(name: str, value: float | None, limit: float, unit: str) -> Reason:
     what = name.removesuffix("_at_most").replace("_", " ")
     allowed = f"at most {unit.format(limit)} is allowed"
-    if found is None:
+    if value is None:
         return Reason(name, None, f"{what}: unknown, and {allowed}")
-    return Reason(name, found <= limit, f"{what}: {unit.format(found)}, and {allowed}")
+    return Reason(name, value <= limit, f"{what}: {unit.format(value)}, and {allowed}")
 
 
-def _calibrated(wanted: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reason:
-    name = "calibrated"
-    if not wanted.calibrated:
-        return Reason(name, True, "the policy does not ask for calibrated criteria")
+def _calibrated(terms: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reason:
+    if not terms.calibrated:
+        return Reason("calibrated", True, "the policy does not ask for calibrated criteria")
     if uncalibrated is None:
-        return Reason(name, None, "it is unknown whether the criteria that decide are calibrated")
+        return Reason("calibrated", None, "it is unknown whether the criteria that decide are calibrated")
     if uncalibrated:
-        return Reason(name, False, f"not checked against a reference or a schema: {_joined(uncalibrated)}")
-    return Reason(name, True, "every criterion that decides checks against a reference or a schema")
+        return Reason(
+            "calibrated", False, f"not checked against a reference or a schema: {_joined(uncalibrated)}"
+        )
+    return Reason("calibrated", True, "every criterion that decides checks against a reference or a schema")
 
 
-def _trusted(wanted: AutoMergeIf, trust: Trust | None) -> Reason:
-    name = "trust_at_least"
+def _trusted(terms: AutoMergeIf, trust: Trust | None) -> Reason:
     if trust is None:
-        return Reason(name, None, "the trust of what was reflected on is unknown")
+        return Reason("trust_at_least", None, "the trust of what was reflected on is unknown")
     order: tuple[Trust, ...] = get_args(Trust)
-    told = f"the train tasks, reflected on, are {trust} or better, and {wanted.trust_at_least} is wanted"
-    return Reason(name, order.index(trust) >= order.index(wanted.trust_at_least), told)
+    text = f"the train tasks, reflected on, are {trust} or better, and {terms.trust_at_least} is wanted"
+    return Reason("trust_at_least", order.index(trust) >= order.index(terms.trust_at_least), text)
 
 
-def _introduced(wanted: AutoMergeIf, introduced: Mapping[Introduced, Sequence[str]] | None) -> Reason:
-    name = "introduces_none_of"
+def _introduced(terms: AutoMergeIf, introduced: Mapping[Introduced, Sequence[str]] | None) -> Reason:
     if introduced is None:
-        return Reason(name, None, "it is unknown what the diff introduces")
-    found = [
-        f"{kind}: {_joined(introduced[kind])}" for kind in wanted.introduces_none_of if introduced.get(kind)
-    ]
-    return Reason(
-        name, not found, f"the diff introduces {'; '.join(found) or 'none of what the policy lists'}"
-    )
+        return Reason("introduces_none_of", None, "it is unknown what the diff introduces")
+    kinds = [kind for kind in terms.introduces_none_of if introduced.get(kind)]
+    listed = "; ".join(f"{kind}: {_joined(introduced[kind])}" for kind in kinds)
+    text = f"the diff introduces {listed or 'none of what the policy lists'}"
+    return Reason("introduces_none_of", not kinds, text)
 
 
 def _passing(comparison: Comparison | None) -> Reason:
-    name = "passing_today"
     if comparison is None:
-        return Reason(name, None, "it is unknown how many held-out tasks pass today")
-    found = comparison.passing_today
-    told = f"{found} held-out tasks pass today, and {PASSING_TODAY_AT_LEAST} are needed for a loss to be seen"
-    return Reason(name, found >= PASSING_TODAY_AT_LEAST, told)
+        return Reason("passing_today", None, "it is unknown how many held-out tasks pass today")
+    passing, least = comparison.passing_today, PASSING_TODAY_AT_LEAST
+    text = f"{passing} held-out tasks pass today, and {least} are needed for a loss to be seen"
+    return Reason("passing_today", passing >= least, text)
 
 
 def _joined(items: Sequence[str], most: int = 5) -> str:

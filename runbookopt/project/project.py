@@ -1,4 +1,4 @@
-"""Everything that a repository declares about one runbook: where each file is, and all of it read."""
+"""Project of a runbook: the files that a repository declares about it, found and read."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -37,7 +37,7 @@ class Digests(Struct, frozen=True):
 
 
 class Project(Struct, frozen=True):
-    """What stands in the repository about one runbook.
+    """All that a repository declares about one runbook.
 
     `path` is the runbook's file; `files` are runbook, rubric and policy, the last one also where there is
     none. The warnings of the evidence include verdicts on criteria that the rubric does not know.
@@ -55,7 +55,7 @@ class Project(Struct, frozen=True):
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is wrong with single records and is no reason to stop."""
+        """Problems of single records, which are no reason to stop."""
         return self.evidence.warnings
 
     @property
@@ -65,25 +65,23 @@ class Project(Struct, frozen=True):
 
 
 def runbook_names(source: Source) -> list[str]:
-    """Give the names of all runbooks: the paths of their folders under runbooks/, sorted.
+    """The names of all runbooks: the paths of their folders under runbooks/, sorted.
 
     A folder is one if RUNBOOK.md (or SKILL.md, ...) or a rubric.yaml stands in it, or else if it holds one
     *.md alone and no runbook lies above or below it: so a README beside runbooks is none.
     """
     files = _by_folder(source)
-    named = {
-        folder for folder, names in files.items() if folder and not names.isdisjoint({*NAMES, "rubric.yaml"})
-    }
-    lone = sorted(folder for folder in files if folder and folder not in named and _lone(files[folder]))
-    found = set(named)
-    for folder in lone:
-        if not any(_inside(folder, other) or _inside(other, folder) for other in found):
-            found.add(folder)
-    return sorted(found)
+    files.pop("", None)
+    runbooks = {folder for folder, names in files.items() if not names.isdisjoint({*NAMES, "rubric.yaml"})}
+    for folder in sorted(files.keys() - runbooks):
+        apart = not any(_inside(folder, other) or _inside(other, folder) for other in runbooks)
+        if apart and _lone(files[folder]):
+            runbooks.add(folder)
+    return sorted(runbooks)
 
 
 def runbook_file(source: Source, name: str) -> str:
-    """Give the path of a runbook's file; raises RunbookoptError where there is no such runbook or file."""
+    """The path of a runbook's file; raises RunbookoptError where there is no such runbook or file."""
     names = runbook_names(source)
     if name not in names:
         raise RunbookoptError(_unknown(name, names))
@@ -103,7 +101,7 @@ def runbook_file(source: Source, name: str) -> str:
 
 
 def declared_policy(source: Source, name: str) -> Policy:
-    """Give what is declared of who must say yes, without reading the rest. Raises MalformedFile."""
+    """The declared merge policy, without reading the rest. Raises MalformedFile."""
     path = _policy_file(name)
     return read_policy(source.read(path) if path in source.files(f"{ROOT}/{name}") else None, path)
 
@@ -115,11 +113,14 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
     """
     path = runbook_file(source, name)
     files = (path, f"{ROOT}/{name}/rubric.yaml", _policy_file(name))
-    there = set(source.files(f"{ROOT}/{name}"))
-    text, judging, terms = (source.read(file) if file in there else None for file in files)
+    present = set(source.files(f"{ROOT}/{name}"))
+    text, judging, terms = (source.read(file) if file in present else None for file in files)
     problems: list[Problem] = []
     policy = _tried(lambda: read_policy(terms, files[2]), problems)
-    rubric = _tried(lambda: _rubric(judging, files[1]), problems)
+    if judging is None:
+        message = "not found: a rubric says how outputs are judged (see `runbookopt schema rubric`)"
+        problems.append(Problem(files[1], None, message))
+    rubric = _tried(lambda: read_rubric(judging, files[1]), problems) if judging is not None else None
     locked = policy.locked if policy else ()
     runbook = _tried(lambda: _rewritable(text or b"", locked, path), problems)
     evidence = _tried(lambda: read_evidence(source, name), problems)
@@ -153,8 +154,8 @@ def _by_folder(source: Source) -> dict[str, set[str]]:
 
 
 def _lone(files: Collection[str]) -> str | None:
-    found = [file for file in files if file.endswith(".md")]
-    return found[0] if len(found) == 1 else None
+    pages = [file for file in files if file.endswith(".md")]
+    return pages[0] if len(pages) == 1 else None
 
 
 def _inside(folder: str, other: str) -> bool:
@@ -167,7 +168,7 @@ def _unusable(name: str, message: str) -> MalformedFile:
 
 def _unknown(name: str, names: Collection[str]) -> str:
     bare = str(PurePosixPath(name)).removeprefix(f"{ROOT}/")
-    within = [known for known in names if _inside(known, bare)]
+    within = [other for other in names if _inside(other, bare)]
     shown = f"'{plain(name)}'"
     if bare in names:
         return f"no runbook {shown} (did you mean '{bare}'?)"
@@ -187,7 +188,7 @@ def _tried(read: Callable[[], T], problems: list[Problem]) -> T | None:
 
 
 def _unsafe(name: str) -> str | None:
-    """Say what keeps a name from being an argument, a path and a branch alike; None is nothing."""
+    """The reason why a name cannot be an argument, a path and a branch alike; None where it can."""
     for part in name.split("/"):
         if not part.isprintable():
             return f"'{plain(part)}' holds control characters or others that cannot be seen"
@@ -209,13 +210,6 @@ def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
         message = f"{what}: nothing may be rewritten (see `runbookopt show {path}`)"
         raise MalformedFile([Problem(path, None, message)])
     return runbook
-
-
-def _rubric(data: bytes | None, path: str) -> Rubric:
-    if data is None:
-        message = "not found: a rubric says how outputs are judged (see `runbookopt schema rubric`)"
-        raise MalformedFile([Problem(path, None, message)])
-    return read_rubric(data, path)
 
 
 def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
