@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from runbookopt.cli import main
 
@@ -23,6 +24,11 @@ Ran = subprocess.CompletedProcess[str]
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 120  # seconds for a command
+
+# No deadline and no complaint about slowness: a busy machine is no fault of what is tested.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("daily", PATIENT, max_examples=25)
+settings.register_profile("nightly", PATIENT, max_examples=500)
 
 
 class Clone:

@@ -3,7 +3,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runbookopt.agents.offline_reflector import OfflineReflector
@@ -207,7 +207,6 @@ BODIES = st.sampled_from(
 ) | st.lists(WORDS, max_size=5).map("\n- ".join)
 
 
-@settings(max_examples=150, deadline=None)
 @given(TRAJECTORIES, TRAJECTORIES, BODIES, st.integers(0, 3))
 @example([shown(1, "_fee", "loan", "x")], [], '- "\\<b>" or "_fee" `x`', 0)
 def test_whatever_is_asked_an_edit_changes_one_rule_and_reads_as_one(

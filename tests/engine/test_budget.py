@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -306,7 +306,6 @@ def is_cut(case: Case, world: Caller, folder: Path, cut: Cut) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
 @given(case=cases(), width=WIDTHS, cuts=CUTS, last_width=WIDTHS)
 def test_no_run_pays_more_than_it_may_nor_anything_twice_and_one_cut_anywhere_ends_as_the_uncut_one(
     case: Case, width: int, cuts: list[Cut], last_width: int
@@ -438,7 +437,6 @@ def asking_of_all(_: str, said: str | None) -> tuple[Question, ...]:
 NUMBERS = st.lists(st.integers(0, 9), max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     asks=st.lists(st.builds(Wanted, NUMBERS, NUMBERS), max_size=8),
     temper=st.builds(Temper, st.integers(0, 1000), st.sampled_from([0.0, 0.4]), st.just(0.0), st.just(())),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.agents.protocol import Agent, AgentFailure, Judged, Produced, Reflected
@@ -283,7 +283,6 @@ def test_what_the_journal_holds_whole_is_answered_after_the_deadline(
     assert (found.asks, found.stopped, late.spent.rollouts) == (2, "minutes", 0)
 
 
-@settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(0, 20), max_size=5), width=st.integers(1, 5))
 def test_a_run_cut_anywhere_and_resumed_ends_as_the_uncut_one_and_pays_nothing_twice(
     cuts: list[int], width: int

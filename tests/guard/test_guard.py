@@ -2,7 +2,7 @@ import random
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.documents.runbook import parse, reparse
@@ -122,7 +122,6 @@ def test_each_planted_violation_is_found(planted: tuple[str, str]) -> None:
     assert judged(TEXT.replace(*planted)).violations
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.sets(st.sampled_from(sorted(VIOLATIONS.keys() - {"unlocked"})), min_size=2))
 def test_several_violations_are_all_listed(names: set[str]) -> None:
     alone = [set(judged(TEXT.replace(*VIOLATIONS[name])).violations) for name in sorted(names)]
@@ -150,7 +149,6 @@ SECRETS = [
 HIDDEN = ["\u200b", "\u202e", "\u2066", "\ufeff", "\u00ad", "\U000e0041", "\u3164"]
 
 
-@settings(deadline=None)
 @given(st.sampled_from([*SECRETS, *HIDDEN]), st.integers(0, 10_000))
 def test_a_planted_violation_is_found_wherever_it_stands(planted: str, place: int) -> None:
     words = [*TEXT.split(" ")]
@@ -293,7 +291,6 @@ BLOCKS = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_moving_text_around_introduces_nothing(blocks: list[str], rng: random.Random) -> None:
     moved = rng.sample(blocks, len(blocks))
@@ -302,7 +299,6 @@ def test_moving_text_around_introduces_nothing(blocks: list[str], rng: random.Ra
     assert {kind: things for kind, things in report.introduces.items() if things} == {}
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([*URLS, *COMMANDS, *CREDENTIALS, *UNSEEN]),
     st.lists(st.sampled_from(PLAIN)),

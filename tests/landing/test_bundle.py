@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.documents.digest import digest
@@ -84,7 +84,6 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(deadline=None)
 @given(WORDS, WORDS, NUMBERS, st.lists(WORDS), st.integers(-5, 5))
 def test_what_was_sealed_is_what_is_read(
     text: str, output: str, number: float, ids: list[str], seed: int

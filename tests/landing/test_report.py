@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -353,13 +353,11 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(FRAGMENTS | st.text(max_size=5), max_size=8).map("".join))
 def test_no_mixture_of_hostile_text_has_power(text: str) -> None:
     assert_harmless(render(poisoned(text)), text)
 
 
-@settings(deadline=None)
 @given(st.lists(FRAGMENTS | st.text(max_size=5), max_size=8).map("".join))
 def test_a_code_span_shows_just_its_text(text: str) -> None:
     table = f"| a | b |\n|---|---|\n| {code(text)} | {code(text)} |\n"

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.documents.parse import MalformedFile
@@ -245,7 +245,6 @@ APPROVALS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(APPROVALS, max_size=6),
     APPROVALS,

@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.documents.digest import digest
@@ -169,7 +169,6 @@ def test_a_name_that_can_be_no_branch_is_refused_by_name(tmp_path: Path, name: s
         runbook_file(source, name)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20))
 def test_every_name_that_is_not_refused_is_a_branch_and_an_argument(name: str) -> None:
     try:

@@ -4,7 +4,7 @@ from itertools import count
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -176,7 +176,6 @@ def test_what_is_returned_is_what_the_pool_gives_at_that_doubt(lessons: ModuleTy
 
 
 @given(st.integers(0, 40), st.sampled_from(["budget", "minutes"]), st.booleans())
-@settings(deadline=None, max_examples=40)
 def test_a_search_that_is_stopped_at_any_ask_returns_what_it_has(
     lessons: ModuleType, cut: int, why: str, small: bool
 ) -> None:
@@ -214,7 +213,6 @@ PARTS = st.sampled_from(["lessons", "preamble", "evaluation", "front-matter"])
 ANSWERS = st.builds(Proposal, st.text(max_size=5), PARTS, SAID) | st.just(ReflectionFailure("refused", "no"))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(ANSWERS, min_size=1, max_size=12))
 def test_whatever_is_proposed_only_what_an_edit_may_do_is_ever_tried(
     lessons: ModuleType, answers: list[Proposal | ReflectionFailure]

@@ -2,7 +2,7 @@ import re
 from types import ModuleType
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -148,7 +148,6 @@ def test_neither_ids_of_trajectories_nor_tasks_are_shown_for_others_chose_them()
     assert not any(id_ in said for id_ in ("r-1", "r-2", "r-3", "t1", "t2"))
 
 
-@settings(deadline=None)
 @given(told=INPUT, output=st.none() | ANY, feedback=st.lists(ANY, max_size=2), passing=ANY, tried=ANY)
 @example(
     told=FORGED[0], output=FORGED[1], feedback=[FORGED[2], FORGED[3]], passing=FORGED[4], tried=FORGED[0]
@@ -260,7 +259,6 @@ TEXTS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(TEXTS)
 @example(TEXT)
 @example(TEXT.replace("\n", "\r\n"))
@@ -275,7 +273,6 @@ def test_any_part_said_again_as_a_whole_is_the_part_as_it_is(model_pair: ModuleT
             assert runbooks.replace(runbooks.parse(text), {part.id: new}) == text
 
 
-@settings(deadline=None)
 @given(TEXTS, st.data())
 def test_an_edit_of_a_line_changes_that_line_alone(
     model_pair: ModuleType, text: str, data: st.DataObject
@@ -297,7 +294,6 @@ def test_an_edit_of_a_line_changes_that_line_alone(
         )
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon"]), min_size=1, unique=True))
 def test_several_edits_are_made_of_the_text_as_it_was_in_whatever_order(words: list[str]) -> None:
     asked = of("alpha\n\nbeta gamma\r\ndelta\n  epsilon\n")

@@ -5,7 +5,7 @@ from itertools import product
 from statistics import fmean
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.search.asks import Attempt, Candidate
@@ -21,7 +21,11 @@ POOLS = st.integers(2, 8).flatmap(
     )
 )
 Rows = list[tuple[list[float], str]]
-NOISE, TASKS, MEMBERS = 200, 40, 21
+TASKS, MEMBERS = 40, 21
+FEW_OR_ALL = pytest.mark.parametrize(
+    ("pools", "noise"), [(100, 0.015), pytest.param(200, 0.0, marks=pytest.mark.nightly)]
+)
+"""So many pools, and how much farther a mean of so few may be from what is promised."""
 DOUBTS = st.floats(0, 1)
 
 
@@ -147,18 +151,19 @@ def test_a_member_that_gains_nothing_is_surely_by_chance() -> None:
 
 
 @pytest.mark.slow
-def test_among_equals_the_seed_is_returned_but_for_the_doubt_allowed() -> None:
-    returned = sum(choose(equals(n)[1], doubt=0.1).number != 0 for n in range(NOISE))
-    assert returned / NOISE <= 0.1 + 2 * math.sqrt(0.1 * 0.9 / NOISE)
+@FEW_OR_ALL
+def test_among_equals_the_seed_is_returned_but_for_the_doubt_allowed(pools: int, noise: float) -> None:
+    returned = sum(choose(equals(n)[1], doubt=0.1).number != 0 for n in range(pools))
+    assert returned / pools <= 0.1 + noise + 2 * math.sqrt(0.1 * 0.9 / 200)
     without = sum(choose(equals(n)[1], doubt=1).number != 0 for n in range(20))
     assert without >= 15
 
 
 @lru_cache
-def hopes() -> tuple[float, float]:
+def hopes(pools: int) -> tuple[float, float]:
     """Give how far the best of equals is expected above its true score, and how far it is scored above it."""
     hoped, lucky = [], []
-    for number in range(100):
+    for number in range(pools // 2):
         true, pool = equals(number)
         choice = choose(pool, doubt=1)
         hoped.append(choice.expected - true)
@@ -167,16 +172,18 @@ def hopes() -> tuple[float, float]:
 
 
 @pytest.mark.slow
-def test_a_good_part_of_the_luck_of_the_best_of_equals_is_taken_off() -> None:
-    hoped, lucky = hopes()
+@FEW_OR_ALL
+def test_a_good_part_of_the_luck_of_the_best_of_equals_is_taken_off(pools: int, noise: float) -> None:
+    hoped, lucky = hopes(pools)
     assert lucky > 0.08
-    assert -0.05 <= hoped <= 0.6 * lucky
+    assert -0.05 <= hoped <= 0.6 * lucky + noise
 
 
 @pytest.mark.slow
-def test_what_is_expected_of_the_best_of_equals_is_not_its_luck() -> None:
-    hoped, _ = hopes()
-    assert hoped <= 0.01
+@FEW_OR_ALL
+def test_what_is_expected_of_the_best_of_equals_is_not_its_luck(pools: int, noise: float) -> None:
+    hoped, _ = hopes(pools)
+    assert hoped <= 0.01 + noise
 
 
 def test_where_nobody_is_apart_no_luck_is_taken_off() -> None:
@@ -184,12 +191,13 @@ def test_where_nobody_is_apart_no_luck_is_taken_off() -> None:
 
 
 @pytest.mark.slow
-def test_neither_what_barely_passes_nor_the_seed_that_nothing_passed_is_expected_to_be_as_lucky_again() -> (
-    None
-):
+@FEW_OR_ALL
+def test_neither_what_barely_passes_nor_the_seed_that_nothing_passed_is_expected_to_be_as_lucky_again(
+    pools: int, noise: float
+) -> None:
     hoped: dict[bool, list[float]] = {False: [], True: []}
     lucky: dict[bool, list[float]] = {False: [], True: []}
-    for number in range(300):
+    for number in range(pools * 3 // 2):
         rng = random.Random(number)
         chances = [rng.random() * 0.8 for _ in range(TASKS)]
         better = [chance + 0.12 for chance in chances]
@@ -199,12 +207,11 @@ def test_neither_what_barely_passes_nor_the_seed_that_nothing_passed_is_expected
         hoped[choice.number > 0].append(choice.expected - true)
         lucky[choice.number > 0].append(pool[choice.number].score - true)
     for returned in (False, True):
-        assert len(hoped[returned]) > 40
+        assert len(hoped[returned]) > pools // 5
         assert fmean(lucky[returned]) > 0.04
-        assert -0.03 < fmean(hoped[returned]) < 0.02
+        assert -0.03 < fmean(hoped[returned]) < 0.02 + noise
 
 
-@settings(max_examples=60)
 @given(POOLS, DOUBTS)
 def test_no_more_is_expected_than_the_score(rows: Rows, doubt: float) -> None:
     pool = pool_of(rows)

@@ -3,8 +3,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from types import ModuleType
 
@@ -126,9 +127,10 @@ def policy_of(bench: Bench) -> str:
     return (text or b"").decode()
 
 
-def every_request_fails_in_turn(bench: Bench, fault: Fault, first: int = 1) -> None:
+def every_request_fails_in_turn(bench: Bench, faults: Sequence[Fault], first: int = 1) -> None:
+    """Each request fails once, with the fault whose turn it is, until none is left to fail."""
     bundle, known = bench.bundle(), set()
-    for at in range(first, LAST):
+    for at, fault in zip(range(first, LAST), cycle(faults), strict=False):
         forgotten(bench)
         start, hit = len(bench.github.heard), failing(bench, fault, at=at)
         tried(bench, bundle)
@@ -155,17 +157,25 @@ FAULTS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "faults", [FAULTS, *(pytest.param([fault], marks=pytest.mark.nightly) for fault in FAULTS)]
+)
 def test_a_fault_at_any_request_leaves_one_pull_request_that_the_next_run_repairs(
-    bench: Bench, fault: Fault
+    bench: Bench, faults: Sequence[Fault]
 ) -> None:
-    every_request_fails_in_turn(bench, fault)
+    every_request_fails_in_turn(bench, faults)
+
+
+AROUND_REVIEWERS = [Fault.ERROR_AFTER, Fault.CUT]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [Fault.ERROR_AFTER, Fault.CUT])
-def test_a_fault_while_reviewers_are_asked_is_repaired(reviewed: Bench, fault: Fault) -> None:
-    every_request_fails_in_turn(reviewed, fault, first=21)
+@pytest.mark.parametrize(
+    "faults",
+    [AROUND_REVIEWERS, *(pytest.param([fault], marks=pytest.mark.nightly) for fault in AROUND_REVIEWERS)],
+)
+def test_a_fault_while_reviewers_are_asked_is_repaired(reviewed: Bench, faults: Sequence[Fault]) -> None:
+    every_request_fails_in_turn(reviewed, faults, first=21)
 
 
 def writing(bench: Bench, part: str, fault: Fault) -> None:
