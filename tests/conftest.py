@@ -69,6 +69,11 @@ class Clone:
         with (self.root / ".git/config").open("a") as config:
             config.write(f"{settings}\temail = {login}@example.com\n")
 
+    def comes_from(self, old: str, new: str) -> None:
+        """Say where origin is now that both were copied."""
+        config = self.root / ".git/config"
+        config.write_text(config.read_text().replace(old, new))
+
     def hook(self, name: str, script: str, *, at: Path | None = None) -> Path:
         """Put a hook, by default at origin."""
         place = (at or self.origin) / "hooks" / name
@@ -121,12 +126,19 @@ def script(command: str) -> str:
 def new_clone(folder: Path, files: Files, name: str = "clone") -> Clone:
     """A repository with these files, committed and pushed to a bare origin: a copy of a ready-made one."""
     ready = _ready_made(tuple(sorted((path, _bytes(content)) for path, content in files.items())))
+    for made, place in ((ready.origin, f"{name}-origin.git"), (ready.root, name)):
+        shutil.copytree(made, folder / place, symlinks=True)
     clone = Clone(folder / name, folder / f"{name}-origin.git")
-    shutil.copytree(ready.origin, clone.origin, symlinks=True)
-    shutil.copytree(ready.root, clone.root, symlinks=True)
-    config = clone.root / ".git/config"
-    config.write_text(config.read_text().replace(ready.origin.as_uri(), clone.origin.as_uri()))
+    clone.comes_from(ready.origin.as_uri(), clone.origin.as_uri())
     return clone
+
+
+def copied(folder: Path, place: Path) -> Path:
+    """A copy of a folder of clones and their origins, which know each other at the new place."""
+    shutil.copytree(folder, place, symlinks=True)
+    for config in place.glob("*/.git/config"):
+        Clone(config.parents[1], place).comes_from(folder.as_uri(), place.as_uri())
+    return place
 
 
 @cache
@@ -193,7 +205,7 @@ def planted() -> ModuleType:
     return _beside("planted")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def first_half() -> ModuleType:
     """Give tests/first_half.py: what the half with models would hand over."""
     return _beside("first_half")

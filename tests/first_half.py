@@ -68,6 +68,10 @@ def files(policy: str | None = AUTO, **more: str) -> dict[str, str]:
     return {**files, **({"runbooks/triage/policy.yaml": policy} if policy else {}), **more}
 
 
+MADE: dict[tuple[object, ...], Bundle] = {}
+"""Copies of one repository are at the same commit, and the same bundle is made there."""
+
+
 class FirstHalf:
     """Makes a bundle without any search: `FirstHalf(repository)(candidate)`; a judge found `judged`.
 
@@ -94,6 +98,14 @@ class FirstHalf:
     ) -> Bundle:
         """Of 50 held-out tasks the seed passes every other one; the winner some more, and some no more."""
         base = self.repository.base()
+        how = (base, self.name, repr(self.judged), self.agent, candidate, wins, losses, at, tuple(burnt))
+        if how not in MADE:
+            MADE[how] = self._made(base, candidate, wins, losses, at, burnt)
+        return MADE[how]
+
+    def _made(
+        self, base: str, candidate: str | None, wins: int, losses: int, at: str, burnt: Collection[str]
+    ) -> Bundle:
         project = read_project(self.repository.revision(base), self.name, burnt=burnt)
         candidate = candidate or project.runbook.text.replace('"card"', '"card" or "atm"')
         tasks = [project.evidence.task(task) for task in project.split.held_out]

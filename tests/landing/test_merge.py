@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator
-from types import ModuleType
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -12,17 +12,17 @@ from runbookopt.forge.protocol import Draft
 from runbookopt.landing.merge import Attempted, merge, merge_automatic
 from runbookopt.landing.propose import propose
 from runbookopt.landing.rederive import Stale
-
-if TYPE_CHECKING:
-    from tests.conftest import Clone
+from tests import first_half as half
+from tests.conftest import Clone, copied, new_clone
 
 PATH = "runbooks/triage/RUNBOOK.md"
+PEOPLE = ("ana", "bo", "dee")
 
 
 class Person:
     """Somebody at a clone of their own."""
 
-    def __init__(self, clone: "Clone", repository: Repository) -> None:
+    def __init__(self, clone: Clone, repository: Repository) -> None:
         self.clone, self.repository, self.forge = clone, repository, LocalForge(repository)
 
     def merge(self) -> str:
@@ -51,19 +51,33 @@ class Person:
 Proposes = Callable[..., dict[str, Person]]
 
 
+@pytest.fixture(scope="module")
+def proposed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
+    """What ana proposed under a policy, made once: a folder with origin and everybody's clone."""
+
+    @cache
+    def propose_under(policy: str | None) -> Path:
+        folder = tmp_path_factory.mktemp("proposed")
+        clone = new_clone(folder, half.files(policy))
+        people = [clone.again(login, login) for login in PEOPLE]
+        with Repository.open(people[0].root) as repository:
+            propose(repository, LocalForge(repository), half.FirstHalf(repository)())
+        return folder
+
+    return propose_under
+
+
 @pytest.fixture
-def team(repo: Callable[..., "Clone"], first_half: ModuleType) -> Iterator[Proposes]:
-    """Let ana propose a change under a policy, and give her and her colleagues."""
+def team(proposed: Callable[[str | None], Path], tmp_path: Path) -> Iterator[Proposes]:
+    """Ana, who proposed a change under a policy, and her colleagues, in copies of their clones."""
     opened: list[Repository] = []
 
     def make(policy: str | None) -> dict[str, Person]:
-        clone, people = repo(first_half.files(policy)), {}
-        for login in ("ana", "bo", "dee"):
-            theirs = clone.again(login, login)
+        place, people = copied(proposed(policy), tmp_path / "team"), {}
+        for login in PEOPLE:
+            theirs = Clone(place / login, place / "clone-origin.git")
             opened.append(Repository.open(theirs.root))
             people[login] = Person(theirs, opened[-1])
-        ana = people["ana"]
-        propose(ana.repository, ana.forge, first_half.FirstHalf(ana.repository)())
         return people
 
     yield make
