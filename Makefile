@@ -11,7 +11,7 @@ DIGEST := /^diff --git/ { in_diff = 1; shown = 0 } \
   in_diff { if (/^[+]- / && !shown++) print; next } \
   /^$$/ || /^[^ ].*: / || /^  held-out / || /^  score / || /^  decision: / || /^    no  / || /^  pull request /
 
-.PHONY: demo pictures test clean
+.PHONY: demo pictures test nightly clean
 
 demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clone with a bare origin of its own
 	@rm -rf $(DEMO) && mkdir $(DEMO)
@@ -40,7 +40,10 @@ test: .venv/test.stamp  ## lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --cov --cov-report=term
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
+
+nightly: .venv/test.stamp  ## every test, the exhaustive ones too, with many examples of each property
+	$(BIN)/pytest -n auto --dist loadfile -m '' --hypothesis-profile=nightly
 
 clean:
 	rm -rf .venv $(DEMO) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
