@@ -19,7 +19,7 @@ from runbookopt.jobs.feasibility import next_look, unjudged
 from runbookopt.jobs.prepare import Job
 from runbookopt.jobs.rollouts import Rollouts
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
-from runbookopt.landing.bundle import Beside, Bundle, HeldOutOutputs, read_bundle
+from runbookopt.landing.bundle import Beside, Bundle, HeldOutOutputs, recorded_bundle
 from runbookopt.project.project import Project, read_project, runbook_file
 from runbookopt.proof.allowance import (
     ENOUGH_GROWTH,
@@ -28,7 +28,6 @@ from runbookopt.proof.allowance import (
     allowance,
     burnt,
     group_digests,
-    look_key,
     looks_before,
     reference_digest,
 )
@@ -206,19 +205,18 @@ class _Evaluating(Struct, frozen=True):
 
     def _look(self) -> Look:
         """Give the look of an evaluation: the version beside the runbook that is declared today."""
-        project, groups = self.project, group_digests(self.project.held_out_groups)
+        project = self.project
         asked = {
             "seed": self._declared(),
             "candidate": self.version.digest,
             "rubric": project.digests.rubric,
             "agent": self.job.agent.key,
         }
-        return Look(
-            key=look_key(project.name, **asked, groups=groups),
-            runbook=project.name,
-            **asked,
-            groups=groups,
-            tasks={task.id: reference_digest(task) for task in self.tasks},
+        return Look.of(
+            project.name,
+            asked,
+            groups=project.held_out_groups,
+            tasks=self.tasks,
             searched=(),  # an evaluation reflects on nothing
             at=self.job.at,
         )
@@ -261,10 +259,10 @@ class _Evaluating(Struct, frozen=True):
         ]
 
     def _bundle(self, name: str) -> Bundle:
-        data = self.ledger.bundle(name)
-        if data is None:
+        bundle = recorded_bundle(self.ledger, name)
+        if bundle is None:
             raise RunbookoptError(f"the ledger lacks bundle {name}: git fetch origin, then run this again")
-        return read_bundle(data, f"bundle {name} of the ledger")
+        return bundle
 
     # Rollouts -------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from runbookopt.landing.bundle import (
     MemberSummary,
     ValidationSummary,
     encode,
-    read_bundle,
+    recorded_bundle,
     seal,
     write_bundle,
 )
@@ -40,11 +40,8 @@ from runbookopt.proof.allowance import (
     Allowance,
     Look,
     allowance,
-    group_digests,
-    look_key,
     looks_before,
     recorded,
-    reference_digest,
 )
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, compare, worth_a_look
 from runbookopt.search.asks import Rollout
@@ -224,25 +221,22 @@ class _Conclusion(Struct, frozen=True):
             "rubric": project.digests.rubric,
             "agent": self.ready.job.agent.key,
         }
-        groups = group_digests(project.held_out_groups)
-        return Look(
-            key=look_key(project.name, **asked, groups=groups),
-            runbook=project.name,
-            **asked,
-            groups=groups,
-            tasks={task.id: reference_digest(task) for task in self.ready.held_out},
+        return Look.of(
+            project.name,
+            asked,
+            groups=project.held_out_groups,
+            tasks=self.ready.held_out,
             searched=(*project.split.train, *project.split.validation),
             at=self.ready.job.at,
         )
 
     def _from_record(self, known: Look) -> Result:
         """Rest on what an earlier run recorded of the same question, under today's base and policy."""
-        data = self.ready.ledger.bundle(known.bundle or "")
-        if data is None:
+        record = recorded_bundle(self.ready.ledger, known.bundle or "")
+        if record is None:
             raise RunbookoptError(
                 f"the ledger lacks bundle {known.bundle}: git fetch origin, then run this again"
             )
-        record = read_bundle(data, f"bundle {known.bundle} of the ledger")
         if record.look is None or record.comparison is None:
             raise RunbookoptError(f"bundle {known.bundle} of the ledger holds no proof")
         again = self._bundle(record.look, record.outputs, record.comparison)

@@ -1,4 +1,4 @@
-"""The bundle: patch, evidence and digests in one file, in which the two halves of the program meet."""
+"""Bundle of a run: patch, evidence and digests in one file, in which the two halves of the program meet."""
 
 import os
 import re
@@ -17,6 +17,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.trajectory import Left
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
+from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.verifier.checks import Finding
 
 FORMAT = "runbookopt-bundle/1"
@@ -43,7 +44,7 @@ class Digests(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AgentUsed(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which agent ran; `key` is the digest of its settings."""
+    """Agent of a run; `key` is the digest of its settings."""
 
     kind: str
     key: str
@@ -51,7 +52,7 @@ class AgentUsed(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why one component was changed, and the ids of the trajectories that motivate it."""
+    """Change of one component: the reason for it, and the ids of the trajectories that motivate it."""
 
     component: str
     diagnosis: str
@@ -87,7 +88,7 @@ class ValidationSummary(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What stands beside an output, for the criteria that the output alone does not decide.
+    """Evidence beside an output, for the criteria that the output alone does not decide.
 
     `judged` is what a judge found, by criterion, and the first half's word; `left` is what the attempt left,
     no more of it than the rubric's checks look at.
@@ -98,7 +99,7 @@ class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 class HeldOutOutputs(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What seed and winner put out on one held-out task, one entry per repeat.
+    """Outputs of seed and winner on one held-out task, one entry per repeat.
 
     `group` is the digest of the group's key (as in `Look.groups`), since the key may be the task's text.
     `beside_before` and `beside_after` go with the outputs one by one, or are empty where nothing is needed.
@@ -113,7 +114,7 @@ class HeldOutOutputs(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a run hands over; holds no secret and no task's text besides outputs.
+    """Bundle of a run; it holds no secret, and no task's text besides outputs.
 
     `version` is the tool's; `patch` is the unified diff of the one file with its version bump; `candidate`
     is the full text before the bump; `reflected_on` are the ids of all trajectories that a reflector was
@@ -159,7 +160,7 @@ class ChangedLine(Struct, frozen=True):
 
 
 def seal(bundle: Bundle) -> Bundle:
-    """Give the bundle with its digest filled in.
+    """The bundle with its digest filled in.
 
     The values take the road through JSON first, so that what is read back equals what was sealed. Raises
     ValueError where a value does not fit its type (a number that is not finite, a malformed digest).
@@ -169,7 +170,7 @@ def seal(bundle: Bundle) -> Bundle:
 
 
 def encode(bundle: Bundle) -> bytes:
-    """Give the canonical JSON of a sealed bundle."""
+    """The canonical JSON of a sealed bundle."""
     return canonical(_fields(bundle))
 
 
@@ -180,20 +181,36 @@ def read_bundle(data: bytes, path: str) -> Bundle:
     the bytes are not the ones that were sealed.
     """
     try:
-        found = msgspec.json.decode(data, type=_AnyFormat).format
-        if found != FORMAT:
-            raise MalformedFile([Problem(path, None, _other_format(found))])
+        made_as = msgspec.json.decode(data, type=_AnyFormat).format
+        if made_as != FORMAT:
+            other = f"format: expected {FORMAT!r}, got {made_as!r}"
+            message = f"{other}; the bundle was made by another version of runbookopt"
+            raise MalformedFile([Problem(path, None, message)])
         bundle = msgspec.json.decode(data, type=Bundle)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedFile([Problem(path, None, f"not a bundle: {error}")]) from error
-    problems = [*_misplaced(bundle), *_unpaired(bundle), *_tampered(bundle, data)]
+    problems = [Problem(path, None, problem) for problem in _problems(bundle, data)]
     if problems:
-        raise MalformedFile([Problem(path, None, problem) for problem in problems])
+        raise MalformedFile(problems)
+    return bundle
+
+
+def recorded_bundle(ledger: Ledger, digest: str) -> Bundle | None:
+    """The bundle that the ledger holds under a digest; None where it holds none.
+
+    Raises MalformedFile where it is no bundle, LedgerBroken where it is another one.
+    """
+    data = ledger.bundle(digest)
+    if data is None:
+        return None
+    bundle = read_bundle(data, f"bundle {digest} of the ledger")
+    if bundle.digest != digest:
+        raise LedgerBroken(f"the ledger holds bundle {bundle.digest} under the name of {digest}")
     return bundle
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> Path:
-    """Write a sealed bundle to `folder`/bundles/<digest>.json, wholly or not at all, and give its path.
+    """Write a sealed bundle to `folder`/bundles/<digest>.json, wholly or not at all; returns its path.
 
     Raises RunbookoptError where it cannot be written.
     """
@@ -216,17 +233,17 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
 
 
 def file_name(bundle: Bundle) -> str:
-    """Give the name of a sealed bundle's file: the digest in hexadecimal, and `.json`."""
+    """The name of a sealed bundle's file: the digest in hexadecimal, and `.json`."""
     return f"{bundle.digest.removeprefix('sha256:')}.json"
 
 
 def models_by_role(bundle: Bundle) -> dict[str, str]:
-    """Give the model of each role that called one: agent, reflector, judge."""
+    """The model of each role that called one: agent, reflector, judge."""
     return {role: model for role, _, model in (entry.partition(": ") for entry in bundle.models)}
 
 
 def changed_lines(patch: str) -> Iterator[ChangedLine]:
-    """Give each line that the hunks of a unified diff of one file add or remove, in their order."""
+    """Each line that the hunks of a unified diff of one file add or remove, in their order."""
     old = new = 0
     inside = False
     for line in patch.split("\n"):
@@ -251,36 +268,27 @@ def _digest(bundle: Bundle) -> str:
 
 
 def _fields(bundle: Bundle) -> dict[str, Any]:
-    """Give the bundle as JSON values; where no model was called it is as it was before there were models."""
+    """The bundle as JSON values; where no model was called it is as it was before there were models."""
     fields: dict[str, Any] = msgspec.to_builtins(bundle)
     if not fields["spent"].get("usage"):
         fields["spent"].pop("usage", None)
     return fields
 
 
-def _other_format(found: str) -> str:
-    return f"format: expected {FORMAT!r}, got {found!r}; the bundle was made by another version of runbookopt"
-
-
-def _tampered(bundle: Bundle, data: bytes) -> Iterator[str]:
-    if bundle.digest != _digest(bundle):
-        yield f"digest: {bundle.digest!r} is not the digest of the rest; the bundle was changed after sealing"
-    elif encode(bundle) != data:
-        yield "expected canonical JSON; the bundle was changed after sealing"
-
-
-def _misplaced(bundle: Bundle) -> Iterator[str]:
-    """Give what is wrong with the two names that become paths."""
+def _problems(bundle: Bundle, data: bytes) -> Iterator[str]:
+    """All that the types cannot say: names that become paths, outputs with their evidence, the seal."""
     for key, name in (("runbook", bundle.runbook), ("path", bundle.path)):
         steps = name.split("/")
         if {"", ".", "..", ".git"} & set(steps) or not name.isprintable() or "\\" in name or name[:1] == "-":
             yield f"{key}: expected a path inside the repository, got {name!r}"
-
-
-def _unpaired(bundle: Bundle) -> Iterator[str]:
-    """Say where outputs and what stands beside them are not of one length."""
-    for place, found in enumerate(bundle.outputs):
-        for side in ("before", "after"):
-            beside, outputs = getattr(found, f"beside_{side}"), getattr(found, side)
+    for place, seen in enumerate(bundle.outputs):
+        for side, outputs, beside in (
+            ("before", seen.before, seen.beside_before),
+            ("after", seen.after, seen.beside_after),
+        ):
             if len(beside) not in {0, len(outputs)}:
                 yield f"outputs[{place}].beside_{side}: expected {len(outputs)}, one an output, or none"
+    if bundle.digest != _digest(bundle):
+        yield f"digest: {bundle.digest!r} is not the digest of the rest; the bundle was changed after sealing"
+    elif encode(bundle) != data:
+        yield "expected canonical JSON; the bundle was changed after sealing"

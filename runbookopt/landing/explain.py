@@ -1,10 +1,10 @@
-"""Why a change goes the way it goes: every reason for and against, of a policy, a bundle or a pull request.
+"""Explanation of a policy, a bundle or a pull request: every reason for and against.
 
 Nothing is written: a look that the ledger does not have is taken as if it came next.
 """
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Literal
 
 from msgspec import Struct
 
@@ -16,10 +16,10 @@ from runbookopt.landing.bundle import Bundle
 from runbookopt.landing.merge import judge
 from runbookopt.landing.propose import branch_of
 from runbookopt.landing.rate_limits import limited
-from runbookopt.landing.rederive import Stale, check, decided, must_be_fresh, prove, trust_in, uncalibrated_in
+from runbookopt.landing.rederive import Stale, must_be_fresh, rederive, trust_in, uncalibrated_in
 from runbookopt.project.policy import Facts, Reason, decide
 from runbookopt.project.project import read_project
-from runbookopt.proof.allowance import Look, burnt
+from runbookopt.proof.allowance import burnt
 from runbookopt.proof.ledger import Ledger
 
 _BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least"})
@@ -42,7 +42,7 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
 
     Raises RunbookoptError where there is no such runbook, MalformedFile, GitFailed.
     """
-    ledger = _Supposing.open(repository, push=False, fetch=repository.has_origin())
+    ledger = Ledger.open(repository, push=False, fetch=repository.has_origin())
     revision = repository.revision(repository.base())
     project = read_project(revision, name, burnt=burnt(ledger.looks(name)))
     pulls = forge.pull_requests(branch_of(name))
@@ -50,28 +50,27 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     if is_open is not None:
         return explain_pull_request(repository, forge, is_open.number)
     facts = Facts(None, uncalibrated=uncalibrated_in(project.rubric), trust=trust_in(project))
-    known = (each for each in decide(project.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
-    untold = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
-    reasons = (*known, untold, *limited(project.policy.limits, pulls, now))
+    settled = (each for each in decide(project.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
+    unknown = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
+    reasons = (*settled, unknown, *limited(project.policy.limits, pulls, now))
     return Explained(f"{name}, of which no change is proposed", "none", reasons)
 
 
 def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: datetime) -> Explained:
     """Explain what `propose` would make of a bundle."""
     about = f"the bundle of run {bundle.run} of {bundle.runbook}"
-    ledger = _Supposing.open(repository, push=False, fetch=True)
+    ledger = Ledger.open(repository, push=False, fetch=True)
     try:
-        checked = check(repository, ledger, bundle)
-        decision = decided(ledger, checked, prove(repository, ledger, checked))
-        must_be_fresh(repository, checked, repository.base())
+        derived = rederive(repository, ledger, bundle, register=False)
+        must_be_fresh(repository, derived.checked, repository.base())
     except (Refused, Stale) as error:
         return Explained(about, "none", (Reason("agreement", False, str(error)),))
-    violations = [Reason("guard", False, told) for told in checked.change.guard.violations]
+    violations = [Reason("guard", False, each) for each in derived.checked.change.guard.violations]
     pulls = forge.pull_requests(branch_of(bundle.runbook))
     is_open = any(pull.state == "open" for pull in pulls)
-    room = () if is_open else limited(checked.project.policy.limits, pulls, now)
-    merge: Literal["auto", "review", "none"] = "none" if violations else decision.merge
-    reasons = (*violations, *decision.reasons, *room, *_protected(forge, repository, merge))
+    room = () if is_open else limited(derived.checked.project.policy.limits, pulls, now)
+    merge: Literal["auto", "review", "none"] = "none" if violations else derived.decision.merge
+    reasons = (*violations, *derived.decision.reasons, *room, *_protected(forge, repository, merge))
     return Explained(about, merge, reasons)
 
 
@@ -88,32 +87,11 @@ def explain_pull_request(repository: Repository, forge: Forge, number: int) -> E
 
 
 def _protected(forge: Forge, repository: Repository, merge: str) -> tuple[Reason, ...]:
-    """Say whether the forge would hold what merges by itself back until it may."""
+    """Whether the forge would hold what merges by itself back until it may."""
     if merge != "auto" or not forge.switches().enforces:
         return ()
     protection = forge.protection(repository.origin.default_branch())
-    unknown = None if protection.unread else False
-    against = tuple(Reason("protection", unknown, told) for told in against_merging_by_itself(protection))
+    holds = None if protection.unread else False
+    against = tuple(Reason("protection", holds, text) for text in against_merging_by_itself(protection))
     held = f"{protection.branch} requires our check and dismisses stale approvals"
     return against or (Reason("protection", True, held),)
-
-
-class _Supposing(Ledger):
-    """A ledger to which nothing is written: a look is registered in mind alone."""
-
-    _supposed: tuple[Look, ...] = ()
-
-    @classmethod
-    def open(cls, repository: Repository, *, push: bool, fetch: bool = False) -> Self:
-        """Open it for reading; `push` is not used."""
-        del push
-        return super().open(repository, push=False, fetch=fetch)
-
-    def looks(self, runbook: str) -> tuple[Look, ...]:
-        """Give what was looked at, and what is supposed to be, which comes last."""
-        return (*super().looks(runbook), *(look for look in self._supposed if look.runbook == runbook))
-
-    def register(self, look: Look) -> None:
-        """Suppose a look that is not written down."""
-        if all(look.key != known.key for known in self.looks(look.runbook)):
-            self._supposed = (*self._supposed, look)

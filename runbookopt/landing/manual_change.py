@@ -1,4 +1,4 @@
-"""What is to be said of runbooks that people change: it is linted, nothing is proved, and people agree.
+"""Change of runbooks by people: it is linted, nothing is proved, and people agree.
 
 People may do what the optimizer may not (change a locked part, add a file, change rubric and policy), with
 the agreement of those whom today's policy names. A runbook and what judges it, changed together, could
@@ -7,7 +7,6 @@ justify themselves: two have to agree to that.
 
 from collections.abc import Iterator
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.parse import MalformedFile, Problem
@@ -16,41 +15,41 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Revision
 from runbookopt.guard.guard import dangers, news
 from runbookopt.landing.approvals import Permission
+from runbookopt.landing.rederive import text_at
 from runbookopt.landing.requirements import few
-from runbookopt.landing.trial_merge import Case, Effect, Touched, content
+from runbookopt.landing.trial_merge import Case, Effect, Touched
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
-from runbookopt.project.policy import Decision, Policy, Reason, read_policy
-from runbookopt.project.project import ROOT, read_project, runbook_file, runbook_names
+from runbookopt.project.policy import Decision, Policy, Reason
+from runbookopt.project.project import ROOT, declared_policy, read_project, runbook_file, runbook_names
 
 TOGETHER = 2
 """Who must agree where a runbook and what judges it are changed together."""
 
-_SPLIT = "or change the runbook in one pull request, and what judges it in another"
+_REVIEW = Decision("review", ())
 
 
-class ByHand(Struct, frozen=True):
+def by_hand(case: Case, touched: Touched) -> Permission:
     """Whether what people changed of one runbook may be merged, with every reason for and against."""
-
-    passes: bool
-    reasons: tuple[Reason, ...]
-
-
-def by_hand(case: Case, touched: Touched) -> ByHand:
-    """Judge what people changed of one runbook."""
-    against = (*_lint(case.effect, touched.runbook), *_dangers(case.effect, touched))
+    against = tuple(_against(case.effect, touched))
     permission = _permission(case, touched)
-    reasons = (*_told(case.effect, touched), *against, *permission.reasons)
+    reasons = (*_to_look_at(case.effect, touched), *against, *permission.reasons)
     named = (replace(reason, text=f"{touched.runbook}: {reason.text}") for reason in reasons)
-    return ByHand(permission.granted and not against, tuple(named))
+    return Permission(permission.granted and not against, tuple(named))
 
 
-def _lint(effect: Effect, name: str) -> Iterator[Reason]:
-    """Say what is wrong by this change, and was not before; also of runbooks around which it puts another."""
-    names = [other for other in runbook_names(effect.after) if f"{other}/".startswith(f"{name}/")]
-    known = {(each.path, each.message) for other in names for each in _problems(effect.before, other)}
-    for problem in (each for other in names for each in _problems(effect.after, other)):
-        if (problem.path, problem.message) not in known:
+def _against(effect: Effect, touched: Touched) -> Iterator[Reason]:
+    """What is wrong by this change and was not before, and what nobody may bring in, whoever approves.
+
+    Linted are also the runbooks around which the change puts another.
+    """
+    around = [name for name in runbook_names(effect.after) if f"{name}/".startswith(f"{touched.runbook}/")]
+    earlier = {(each.path, each.message) for name in around for each in _problems(effect.before, name)}
+    for problem in (each for name in around for each in _problems(effect.after, name)):
+        if (problem.path, problem.message) not in earlier:
             yield Reason("lint", False, str(problem))
+    for path, before, after in _pages(effect, touched):
+        for danger in dangers(before, after):
+            yield Reason("guard", False, f"{path}: {danger}")
 
 
 def _problems(revision: Revision, name: str) -> tuple[Problem, ...]:
@@ -65,45 +64,52 @@ def _problems(revision: Revision, name: str) -> tuple[Problem, ...]:
     return ()
 
 
-def _dangers(effect: Effect, touched: Touched) -> Iterator[Reason]:
-    """Say what nobody may bring in, with whatever approvals."""
-    for path in _pages(touched):
-        for danger in dangers(_text(effect.before, path), _text(effect.after, path)):
-            yield Reason("guard", False, f"{path}: {danger}")
+def _pages(effect: Effect, touched: Touched) -> Iterator[tuple[str, str, str]]:
+    """Path, text before and text after of each page that the change touches."""
+    for path in touched.texts:
+        if path.endswith(".md"):
+            yield path, text_at(effect.before, path), text_at(effect.after, path)
 
 
-def _told(effect: Effect, touched: Touched) -> Iterator[Reason]:
-    """Say what people should look at: none of it stands in the way by itself."""
+def _to_look_at(effect: Effect, touched: Touched) -> Iterator[Reason]:
+    """What people should look at: none of it stands in the way by itself."""
     yield Reason("accepted", None, "people wrote this, so nothing is proved of it")
     parts = {
         "text": touched.texts,
         "what judges it": touched.verifier,
         "other trajectories": touched.evidence,
     }
-    told = "; ".join(f"{what} ({few(paths)})" for what, paths in parts.items() if paths)
-    yield Reason("touches", True, f"changed: {told}")
+    changed = "; ".join(f"{what} ({few(paths)})" for what, paths in parts.items() if paths)
+    yield Reason("touches", True, f"changed: {changed}")
     for violation in _violations(effect, touched.runbook):
         yield Reason("locked", False, f"no search may do so, and a person should know why: {violation}")
-    for path in _pages(touched):
-        found = news(_text(effect.before, path), _text(effect.after, path)).items()
-        brought = "; ".join(f"{kind}: {few(things)}" for kind, things in found if things)
+    for path, before, after in _pages(effect, touched):
+        brought = [f"{kind}: {few(things)}" for kind, things in news(before, after).items() if things]
         if brought:
-            yield Reason("introduces_none_of", False, f"{path} introduces {brought}")
+            yield Reason("introduces_none_of", False, f"{path} introduces {'; '.join(brought)}")
 
 
 def _violations(effect: Effect, name: str) -> tuple[str, ...]:
-    """Say which parts are not kept that a search would have to keep."""
+    """Which parts are not kept that a search would have to keep."""
     try:
         path, after = runbook_file(effect.before, name), runbook_file(effect.after, name)
         policy = _policy(effect.before, name) or Policy()
         before = decode(effect.before.read(path), locked=policy.locked, path=path)
     except RunbookoptError:
         return ()  # new, gone, or nothing that a search could begin with
-    return violations(before, _text(effect.after, after), bumped=True)
+    return violations(before, text_at(effect.after, after), bumped=True)
+
+
+def _policy(revision: Revision, name: str) -> Policy | None:
+    """The policy of a runbook; None where it cannot be read."""
+    try:
+        return declared_policy(revision, name)
+    except RunbookoptError:
+        return None
 
 
 def _permission(case: Case, touched: Touched) -> Permission:
-    """Say whether those agree who must: by today's policy, and two where runbook and verifier change."""
+    """Whether those agree who must: by today's policy, and two where runbook and verifier change."""
     effect, name = case.effect, touched.runbook
     if name not in runbook_names(effect.before):
         return Permission(True, (Reason("approvals", True, "it is new: nobody is named yet who must agree"),))
@@ -114,49 +120,32 @@ def _permission(case: Case, touched: Touched) -> Permission:
     if policy is None:
         return case.asks(_with_owners(effect, Policy(), touched.verifier), _REVIEW)
     if not policy.who:
-        told = "today's policy names nobody who must agree"
-        return Permission(True, (Reason("approvals", True, told),))
+        nobody = "today's policy names nobody who must agree"
+        return Permission(True, (Reason("approvals", True, nobody),))
     return case.asks(policy, _REVIEW)
 
 
-_REVIEW = Decision("review", ())
-
-
 def _together(case: Case, policy: Policy, judging: tuple[str, ...]) -> Permission:
-    asked = _with_owners(case.effect, policy, judging)
+    approvers = _with_owners(case.effect, policy, judging)
     needed = max(TOGETHER, policy.approvals)
-    permission = case.asks(replace(asked, approvals=needed), _REVIEW)
-    told = f"a runbook and what judges it ({few(judging)}) are changed together: {needed} people must agree"
-    why = "" if permission.granted else f", {_SPLIT}"
-    flag = Reason("two_reviewers", permission.granted, f"{told}{why}")
-    return Permission(permission.granted, (flag, *permission.reasons))
+    permission = case.asks(replace(approvers, approvals=needed), _REVIEW)
+    split = ", or change the runbook in one pull request, and what judges it in another"
+    flag = (
+        f"a runbook and what judges it ({few(judging)}) are changed together: {needed} people must agree"
+        f"{'' if permission.granted else split}"
+    )
+    reason = Reason("two_reviewers", permission.granted, flag)
+    return Permission(permission.granted, (reason, *permission.reasons))
 
 
 def _with_owners(effect: Effect, policy: Policy, paths: tuple[str, ...]) -> Policy:
-    """Give a policy under which the code owners of some files may agree too, by today's CODEOWNERS."""
-    places = (_text(effect.before, place) for place in PLACES)
+    """A policy under which the code owners of some files may agree too, by today's CODEOWNERS."""
+    places = (text_at(effect.before, place) for place in PLACES)
     lines = read_owners(next(filter(None, places), ""))
-    owners = list(dict.fromkeys(owner for path in paths for owner in owners_of(lines, path)))
+    owners = dict.fromkeys(owner for path in paths for owner in owners_of(lines, path))
     named = [owner.removeprefix("@") for owner in owners if owner.startswith("@")]
     return replace(
         policy,
         reviewers=(*policy.reviewers, *(name for name in named if "/" not in name)),
         teams=(*policy.teams, *(name for name in named if "/" in name)),
     )
-
-
-def _policy(revision: Revision, name: str) -> Policy | None:
-    """Give the policy of a runbook; None where it cannot be read."""
-    path = f"{ROOT}/{name}/policy.yaml"
-    try:
-        return read_policy(content(revision, path), path)
-    except RunbookoptError:
-        return None
-
-
-def _pages(touched: Touched) -> tuple[str, ...]:
-    return tuple(path for path in touched.texts if path.endswith(".md"))
-
-
-def _text(revision: Revision, path: str) -> str:
-    return (content(revision, path) or b"").decode(errors="replace")

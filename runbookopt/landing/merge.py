@@ -1,31 +1,27 @@
-"""Whether a pull request may be merged now: guard, proof and policy derived anew, and then the merge."""
+"""Merge of a pull request: guard, proof and policy derived anew say whether, and then it is made."""
 
 from collections.abc import Iterator
 
 from msgspec import Struct
 
-from runbookopt.documents.runbook import reparse
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import OriginUnreachable, PushRejected
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import Forge, PullRequest
-from runbookopt.guard.guard import guard
 from runbookopt.landing.approvals import Permission, may_merge, reviews_of
 from runbookopt.landing.propose import branch_of, runbook_of
 from runbookopt.landing.rederive import (
     Checked,
-    Proof,
-    check,
-    decided,
-    file_at,
-    held_out_now,
+    Rederived,
+    guarded,
+    held_out_moved,
     must_be_fresh,
-    prove,
-    recorded_bundle,
+    must_be_recorded,
+    rederive,
+    text_at,
 )
-from runbookopt.landing.report import commit_message, read_trailers, without_gain
-from runbookopt.landing.report import title as title_of
+from runbookopt.landing.report import read_trailers, squash_message, without_gain
 from runbookopt.project.policy import Decision, Reason
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 
@@ -33,8 +29,7 @@ from runbookopt.proof.ledger import Ledger, LedgerBroken
 class Judged(Struct, frozen=True):
     """A pull request and what git says of it at `tip` of the default branch.
 
-    `message` is what bundle and proof say of it, `edited` how its text differs from what was proved, `moved`
-    what became of the tasks that were looked at; either of these keeps it from merging without a person.
+    `message` is what bundle and proof say of it, `edited` how its text differs from what was proved.
     """
 
     pull_request: PullRequest
@@ -43,7 +38,6 @@ class Judged(Struct, frozen=True):
     permission: Permission
     message: str
     edited: str | None = None
-    moved: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -72,14 +66,10 @@ class Head(Struct, frozen=True):
     branch: str | None = None
 
 
-class Derived(Struct, frozen=True):
-    """What git says of a head that is, or was, the change of a bundle; `edited` and `moved` as in Judged."""
+class Derived(Rederived, frozen=True):
+    """What git says of a head that is, or was, the change of a bundle; `edited` as in Judged."""
 
-    checked: Checked
-    proof: Proof | None
-    decision: Decision
     edited: str | None
-    moved: tuple[str, ...]
 
 
 def judge(repository: Repository, forge: Forge, number: int) -> Judged:
@@ -97,8 +87,11 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     except Refused as error:
         raise Refused(f"pull request {number}: {error}") from error
     permission = allowed(forge, derived, pull)
-    message = _claim(derived.checked, derived.proof)
-    return Judged(pull, tip, derived.decision, permission, message, derived.edited, derived.moved)
+    bundle, proof = derived.checked.bundle, derived.proof
+    if proof is None:
+        raise Refused(f"{bundle.runbook}: nobody looked at the held-out tasks, so nothing is proved")
+    message = squash_message(bundle, proof.comparison)
+    return Judged(pull, tip, derived.decision, permission, message, derived.edited)
 
 
 def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Derived:
@@ -107,28 +100,57 @@ def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Deri
     Raises Refused where its bundle does not agree with git or the guard objects to what is there, and Stale
     where runbook, rubric or policy of the default branch are not those of the bundle any more.
     """
-    checked = check(repository, ledger, recorded_bundle(ledger, _bundle_of(repository, head.cites)))
-    proof = prove(repository, ledger, checked)
+    trailers = read_trailers(repository.commit(head.cites).message)
+    if trailers is None:
+        raise Refused(f"commit {head.cites[:12]} cites no bundle")
+    found = rederive(repository, ledger, must_be_recorded(ledger, trailers.bundle))
+    checked, decision = found.checked, found.decision
     must_be_fresh(repository, checked, tip)
     edited = _edited(repository, head, checked)
-    violations = _violations(repository, head, checked, tip) if edited else checked.change.guard.violations
-    if violations:
-        told = "".join(f"\n- {violation}" for violation in violations)
-        raise Refused(f"the guard stops this change:{told}")
-    moved = held_out_now(repository, ledger, checked, tip).moved
-    decision = _asking_people(decided(ledger, checked, proof), edited, moved)
-    return Derived(checked, proof, decision, edited, moved)
+    report = checked.change.guard
+    if edited:  # then what is on the branch is not what the bundle holds
+        since = repository.merge_base(tip, head.commit) or tip
+        text = text_at(repository.revision(head.commit), checked.project.path)
+        _, report = guarded(repository, checked.project, (since, head.commit), text)
+    if report.violations:
+        listed = "".join(f"\n- {violation}" for violation in report.violations)
+        raise Refused(f"the guard stops this change:{listed}")
+    moved = held_out_moved(repository, ledger, checked, tip)
+    against = [Reason("held_out", False, f"on the default branch by now: {each}") for each in moved]
+    if edited:
+        against.append(Reason("head", False, edited))
+    if against and decision.merge != "none":  # to review goes what is not, or not any more, what was proved
+        decision = Decision("review", (*decision.reasons, *against))
+    return Derived(checked, found.proof, decision, edited)
+
+
+def _edited(repository: Repository, head: Head, checked: Checked) -> str | None:
+    """How a branch differs from the one commit that its bundle makes; None where it does not."""
+    commit, bundle = repository.commit(head.commit), checked.bundle
+    if head.branch not in {None, branch_of(bundle.runbook)}:
+        return f"branch {head.branch} is not that of {bundle.runbook}"
+    if head.commit != head.cites:
+        where = head.branch or "the branch"
+        return f"somebody else pushed to {where}: {head.commit[:12]} is not what was evaluated"
+    if commit.parents != (bundle.base,) or commit.tree != checked.change.tree:
+        return f"commit {head.commit[:12]} is not the change of its bundle"
+    return None
 
 
 def allowed(forge: Forge, derived: Derived, pull: PullRequest) -> Permission:
-    """Say whether the policy lets a derived change be merged, by what people did with its pull request."""
-    policy = derived.checked.project.policy
+    """Whether the policy lets a derived change be merged, by what people did with its pull request."""
+    project, policy = derived.checked.project, derived.checked.project.policy
     members = {team: forge.members(team) for team in policy.teams}
-    return _with_advice(may_merge(policy, derived.decision, reviews_of(pull, members)), derived.checked)
+    permission = may_merge(policy, derived.decision, reviews_of(pull, members))
+    if permission.granted or policy.who:
+        return permission
+    again = f"run optimize-runbook {derived.checked.bundle.runbook} again"
+    advice = f"declare reviewers in {project.files[2]} on the default branch, then {again}"
+    return Permission(False, (*permission.reasons, Reason("reviewers", False, advice)))
 
 
 def merge(repository: Repository, forge: Forge, number: int) -> str:
-    """Merge a pull request if the policy allows, and give the commit.
+    """Merge a pull request if the policy allows, and return the commit.
 
     Raises Refused with all that is missing where it does not, MergeConflict, and what `judge` raises.
     """
@@ -136,8 +158,8 @@ def merge(repository: Repository, forge: Forge, number: int) -> str:
         with attempt:
             judged = judge(repository, forge, number)
             if not judged.permission.granted:
-                told = "".join(f"\n- {reason}" for reason in judged.missing)
-                raise Refused(f"pull request {number} may not be merged:{told}")
+                listed = "".join(f"\n- {reason}" for reason in judged.missing)
+                raise Refused(f"pull request {number} may not be merged:{listed}")
             merged = _merge(repository, forge, judged)
     return merged
 
@@ -172,81 +194,11 @@ def _merge_if_automatic(
         return merged, tuple(reason.text for reason in judged.decision.reasons)
     if judged.permission.granted:
         return None, (f"approved by people, so people merge it: runbookopt pulls merge {number}",)
-    return None, tuple(_against(judged.permission))
-
-
-def _claim(checked: Checked, proof: Proof | None) -> str:
-    """Give the title that bundle and proof make, and the rest of our commit's message."""
-    if proof is None:
-        raise Refused(f"{checked.bundle.runbook}: nobody looked at the held-out tasks, so nothing is proved")
-    _, _, rest = commit_message(checked.bundle, proof.comparison).partition("\n")
-    return f"{title_of(checked.bundle, proof.comparison)}\n{rest}"
-
-
-def _bundle_of(repository: Repository, commit: str) -> str:
-    """Give the digest of the bundle that the commit which we made cites."""
-    trailers = read_trailers(repository.commit(commit).message)
-    if trailers is None:
-        raise Refused(f"commit {commit[:12]} cites no bundle")
-    return trailers.bundle
-
-
-def _edited(repository: Repository, head: Head, checked: Checked) -> str | None:
-    """Say how a branch differs from the one commit that its bundle makes; None where it does not."""
-    commit, bundle = repository.commit(head.commit), checked.bundle
-    if head.branch not in {None, branch_of(bundle.runbook)}:
-        return f"branch {head.branch} is not that of {bundle.runbook}"
-    if head.commit != head.cites:
-        where = head.branch or "the branch"
-        return f"somebody else pushed to {where}: {head.commit[:12]} is not what was evaluated"
-    if commit.parents != (bundle.base,) or commit.tree != checked.change.tree:
-        return f"commit {head.commit[:12]} is not the change of its bundle"
-    return None
-
-
-def _asking_people(decision: Decision, edited: str | None, moved: tuple[str, ...]) -> Decision:
-    """Send to review what is not, or not any more, what was proved."""
-    found = [Reason("held_out", False, f"on the default branch by now: {told}") for told in moved]
-    if edited:
-        found.append(Reason("head", False, edited))
-    if not found or decision.merge == "none":
-        return decision
-    return Decision("review", (*decision.reasons, *found))
-
-
-def _with_advice(permission: Permission, checked: Checked) -> Permission:
-    """Say what to do next where nobody could approve."""
-    name, policy = checked.bundle.runbook, checked.project.files[2]
-    if permission.granted or checked.project.policy.who:
-        return permission
-    told = f"declare reviewers in {policy} on the default branch, then run optimize-runbook {name} again"
-    return Permission(False, (*permission.reasons, Reason("reviewers", False, told)))
-
-
-def _violations(repository: Repository, head: Head, checked: Checked, tip: str) -> tuple[str, ...]:
-    """Guard what is on the branch, since it is not what the bundle holds."""
-    path, before = checked.project.path, checked.change.before
-    since = repository.merge_base(tip, head.commit) or tip
-    changes = repository.diff(since, head.commit)
-    text = (file_at(repository, head.commit, path) or b"").decode(errors="replace")
-    try:
-        after = reparse(before, text)
-    except RunbookoptError:
-        return guard(changes, path=path, before=before, after=text).violations
-    return guard(changes, path=path, before=before, after=after).violations
-
-
-def _against(permission: Permission) -> Iterator[str]:
-    return (reason.text for reason in permission.reasons if not reason.holds)
+    return None, tuple(reason.text for reason in judged.permission.reasons if not reason.holds)
 
 
 def _merge(repository: Repository, forge: Forge, judged: Judged) -> str:
-    pull = judged.pull_request
-    return forge.merge(pull.number, _message(repository, judged), head=pull.head, onto=judged.tip)
-
-
-def _message(repository: Repository, judged: Judged) -> str:
-    """Give the squash's message: the one that the bundle and its proof make, with the number.
+    """Merge with the message that the bundle and its proof make, and the number.
 
     What the forge or the branch says of itself is not repeated: anybody who can push could have written it.
     Nothing is claimed of a text that people edited. Whoever else committed on the branch is named as a
@@ -263,4 +215,5 @@ def _message(repository: Repository, judged: Judged) -> str:
     others = dict.fromkeys(c.author for c in commits if c.author != commits[0].author)
     credits_ = "".join(f"\nCo-authored-by: {person.name} <{person.email}>" for person in others)
     paragraphs = (f"{title} (#{pull.number})", body.strip(), f"{trailers}{credits_}")
-    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
+    text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
+    return forge.merge(pull.number, text, head=pull.head, onto=judged.tip)

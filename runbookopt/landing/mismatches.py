@@ -1,7 +1,7 @@
-"""What a bundle states other than git has it, in words (pure)."""
+"""Mismatches of a bundle with what git and its own outputs imply, field by field, in words (pure)."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -12,85 +12,104 @@ from runbookopt.landing.bundle import Bundle
 from runbookopt.landing.paired_outputs import group_digest, held_out_digest
 from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Look
-from runbookopt.proof.comparison import Comparison, Pair, Terms, compare
+from runbookopt.proof.comparison import Pair, Terms, compare
+
+_WORDS = {
+    "path": "the runbook's file is {implied}, not {stated}",
+    "runbook": "the runbook is {implied}, not {stated}",
+    "rubric": "the rubric is {implied}, not {stated}",
+    "policy": "the policy is {implied}, not {stated}",
+    "candidate": "the candidate is {implied}, not {stated}",
+    "chosen": "the chosen member is {implied}, not {stated}",
+    "outcome": "the outcome is {implied} by its own comparison, not {stated}",
+    "text": "the patch does not make the candidate of the base",
+    "look": "the look is at another runbook, candidate, rubric, agent or held-out tasks than it states",
+    "record": "the record that the bundle rests on is of another {stated}",
+    "held_out": "the held-out set is {implied}, not {stated}",
+    "tasks": "the outputs are not those of each held-out task, once",
+    "repeats": "the outputs are not of {implied[0]} repeat(s) each",
+}
+"""The sentence for each field in which a bundle may differ from what is implied."""
 
 
-def other_digests(bundle: Bundle, project: Project) -> Iterator[str]:
-    """Hold the stated digests against those of the files at the base."""
-    stated, found = bundle.digests, project.digests
-    for what, says, is_ in (
-        ("the runbook's file", bundle.path, project.path),
-        ("the runbook", stated.runbook, found.runbook),
-        ("the rubric", stated.rubric, found.rubric),
-        ("the policy", stated.policy, found.policy),
-        ("the candidate", stated.candidate, digest(bundle.candidate.encode())),
-        ("the chosen member", bundle.chosen, stated.candidate),
-    ):
-        if says != is_:
-            yield f"{what} is {is_}, not {says}"
+def with_base(bundle: Bundle, project: Project) -> Iterator[str]:
+    """Digests against the files at the base; the outcome against the bundle's own comparison."""
+    stated, files, comparison = bundle.digests, project.digests, bundle.comparison
+    return _in_words(
+        path=(bundle.path, project.path),
+        runbook=(stated.runbook, files.runbook),
+        rubric=(stated.rubric, files.rubric),
+        policy=(stated.policy, files.policy),
+        candidate=(stated.candidate, digest(bundle.candidate.encode())),
+        chosen=(bundle.chosen, stated.candidate),
+        outcome=(bundle.outcome, comparison.answer if comparison else bundle.outcome),
+    )
 
 
-def other_outcome(bundle: Bundle) -> Iterator[str]:
-    """Hold the stated outcome against the stated comparison."""
-    if bundle.comparison is not None and bundle.outcome != bundle.comparison.answer:
-        yield f"the outcome is {bundle.comparison.answer} by its own comparison, not {bundle.outcome}"
+def with_patch(bundle: Bundle, text: str, violations: Sequence[str]) -> Iterator[str]:
+    """The candidate against the file that the patch makes; `violations` may say why it is another."""
+    for sentence in _in_words(text=(bump_version(bundle.candidate), text)):
+        yield from (sentence, *violations)
 
 
-def other_candidate(bundle: Bundle, text: str, violations: Sequence[str]) -> Iterator[str]:
-    """Hold the file that the patch makes against the candidate; `violations` may say why it is another."""
-    if text != bump_version(bundle.candidate):
-        yield "the patch does not make the candidate of the base"
-        yield from violations
+def with_record(bundle: Bundle, project: Project, record: Look) -> Iterator[str]:
+    """The look that a bundle rests on against what the bundle itself asks."""
+    for name, implied in question(bundle, project).items():
+        if getattr(record, name) != implied:
+            yield _WORDS["record"].format(stated=name)
 
 
-def other_look(bundle: Bundle, look: Look | None) -> Iterator[str]:
-    """Hold the stated look against the one that git gives."""
+def with_held_out(bundle: Bundle, project: Project, look: Look | None) -> Iterator[str]:
+    """Look and outputs against the held-out tasks, the repeats and the judged criteria of git."""
     if bundle.look is None or look is None:
         if bundle.outcome == "accepted" or bundle.outputs or bundle.comparison:
             yield "a proof is stated, but no look"
         return
-    if asked(bundle.look) != asked(look):
-        yield "the look is at another runbook, candidate, rubric, agent or held-out tasks than it states"
-
-
-def other_question(bundle: Bundle, project: Project, look: Look) -> Iterator[str]:
-    """Hold the look of a record against what the bundle that rests on it would ask."""
-    for what, digest_ in question(bundle, project).items():
-        if getattr(look, what) != digest_:
-            yield f"the record that the bundle rests on is of another {what}"
-
-
-def other_outputs(bundle: Bundle, project: Project) -> Iterator[str]:
-    """Hold the tasks, groups, repeats and judged criteria of the outputs against those of git."""
-    if bundle.look is None:
-        return
-    if bundle.digests.held_out != _held_out(project):
-        yield f"the held-out set is {_held_out(project)}, not {bundle.digests.held_out}"
+    outputs, tasks = bundle.outputs, [project.evidence.task(task) for task in project.split.held_out]
+    sides = [len(side) for seen in outputs for side in (seen.before, seen.after)]
     repeats = 1 if bundle.agent.deterministic else project.policy.proof.repeats
-    held_out = {task: group_digest(project.evidence.task(task)) for task in project.split.held_out}
-    if sorted((found.task, found.group) for found in bundle.outputs) != sorted(held_out.items()):
-        yield "the outputs are not those of each held-out task, once"
-    if any(len(found.before) != repeats or len(found.after) != repeats for found in bundle.outputs):
-        yield f"the outputs are not of {repeats} repeat(s) each"
-    yield from _other_judged(bundle, project)
+    yield from _in_words(
+        look=(asked(bundle.look), asked(look)),
+        held_out=(bundle.digests.held_out, held_out_digest(tasks)),
+        tasks=(
+            sorted((seen.task, seen.group) for seen in outputs),
+            sorted((task.id, group_digest(task)) for task in tasks),
+        ),
+        repeats=(sides, [repeats] * len(sides)),
+    )
+    beside = (each for seen in outputs for each in (*seen.beside_before, *seen.beside_after))
+    unjudged = {name for each in beside for name in each.judged} - {c.id for c in project.rubric.judged}
+    if unjudged:
+        names = plain(", ".join(sorted(unjudged)))[:200]
+        yield f"verdicts of a judge are stated on what no judge decides: {names}"
 
 
-def other_scores(bundle: Bundle, pairs: Sequence[Pair], terms: Terms) -> Iterator[str]:
-    """Hold the stated comparison against that of the pairs; without pairs there is nothing to say."""
+def with_scores(bundle: Bundle, pairs: Sequence[Pair], terms: Terms) -> Iterator[str]:
+    """The figures of the comparison, but those that hang on the look's place, against those of the pairs.
+
+    Without pairs there is nothing to say.
+    """
     stated = bundle.comparison
     if bundle.look is None or not pairs:
         return
     if stated is None:
         yield "a look is stated, but no comparison"
         return
-    found = compare(pairs, terms, spend=0.5, next_spend=0.5)
-    for what, says, is_ in _figures(stated, found):
+    implied = compare(pairs, terms, spend=0.5, next_spend=0.5)
+    names = ("tasks", "groups", "before", "after", "gain", "p", "passing_today", "errors")
+    figures = [(name, getattr(stated, name), getattr(implied, name)) for name in names]
+    for objective in sorted(stated.objectives.keys() | implied.objectives.keys()):
+        sides = [comparison.objectives.get(objective) for comparison in (stated, implied)]
+        for name in ("before", "after"):
+            says, is_ = (getattr(side, name, math.nan) for side in sides)
+            figures.append((f"{objective}, {name},", says, is_))
+    for name, says, is_ in figures:
         if not math.isclose(says, is_, rel_tol=0, abs_tol=1e-9):
-            yield f"{what} is {is_:.6g} by the outputs, not {says:.6g}"
+            yield f"{name} is {is_:.6g} by the outputs, not {says:.6g}"
 
 
-def question(bundle: Bundle, project: Project) -> dict[str, str]:
-    """Give what the held-out tasks are asked: whether this candidate is better than that seed."""
+def question(bundle: Bundle, project: Project) -> Mapping[str, str]:
+    """The question to the held-out tasks: whether this candidate is better than that seed."""
     return {
         "seed": project.digests.runbook,
         "candidate": digest(bundle.candidate.encode()),
@@ -100,33 +119,12 @@ def question(bundle: Bundle, project: Project) -> dict[str, str]:
 
 
 def asked(look: Look) -> Look:
-    """Give a look without its answer, and with its lists in one order."""
+    """A look without its answer, and with its lists in one order."""
     return replace(look, bundle=None, answer=None, at="", searched=tuple(sorted(look.searched)))
 
 
-def _held_out(project: Project) -> str:
-    return held_out_digest([project.evidence.task(task) for task in project.split.held_out])
-
-
-def _other_judged(bundle: Bundle, project: Project) -> Iterator[str]:
-    """Say which verdicts are stated on criteria that are judged anew here, by a check or by nobody."""
-    judged = {criterion.id for criterion in project.rubric.judged}
-    stated = {
-        criterion
-        for found in bundle.outputs
-        for beside in (*found.beside_before, *found.beside_after)
-        for criterion in beside.judged
-    }
-    if stated - judged:
-        which = plain(", ".join(sorted(stated - judged)))[:200]
-        yield f"verdicts of a judge are stated on what no judge decides: {which}"
-
-
-def _figures(stated: Comparison, found: Comparison) -> Iterator[tuple[str, float, float]]:
-    """Give the figures that do not hang on the look's place in the ledger."""
-    for name in ("tasks", "groups", "before", "after", "gain", "p", "passing_today", "errors"):
-        yield name, getattr(stated, name), getattr(found, name)
-    for objective in sorted(stated.objectives.keys() | found.objectives.keys()):
-        says, is_ = stated.objectives.get(objective), found.objectives.get(objective)
-        for name in ("before", "after"):
-            yield f"{objective}, {name},", getattr(says, name, math.nan), getattr(is_, name, math.nan)
+def _in_words(**fields: tuple[object, object]) -> Iterator[str]:
+    """A sentence for each field whose two values, the stated and the implied one, differ."""
+    for name, (stated, implied) in fields.items():
+        if stated != implied:
+            yield _WORDS[name].format(stated=stated, implied=implied)

@@ -1,4 +1,4 @@
-"""What a reviewer reads: a bundle and a decision as the Markdown of a pull request (pure).
+"""Report for a reviewer: a bundle and a decision as title, Markdown and commit of a pull request (pure).
 
 All that came from a model, a trajectory or a first half that talked to models is quoted, never written out.
 """
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from runbookopt.documents.runbook import FRONT_MATTER, Runbook
 from runbookopt.documents.settings import as_flag, setting_types
@@ -27,7 +28,7 @@ MOST_CHARACTERS = 65_536
 
 
 class Findings(Struct, frozen=True):
-    """All that a report is made of: the bundle, and what was derived anew from git.
+    """Findings of which a report is made: the bundle, and what was derived anew from git.
 
     `before` is the runbook at the base commit and `after` the candidate, with or without its version bump.
     `comparison`, `allowance` and `pairs` are of the look as it stands in the ledger; None and empty where
@@ -58,19 +59,18 @@ class Trailers(Struct, frozen=True):
 
 
 def render(findings: Findings) -> str:
-    """Give the Markdown of the pull request, never longer than a forge takes: lists are cut first."""
-    texts = (_page(findings, rows) for rows in (25, 12, 6, 3, 1))
-    return next((text for text in texts if len(text) <= MOST_CHARACTERS), _cut(_page(findings, 1)))
-
-
-def _cut(text: str) -> str:
-    """Give as many whole lines as a forge takes."""
-    told = "\n\nCut here: the rest is in the bundle.\n"
-    return text[: MOST_CHARACTERS - len(told)].rpartition("\n")[0] + told
+    """The Markdown of the pull request, never longer than a forge takes: lists are cut first."""
+    text = ""
+    for rows in (25, 12, 6, 3, 1):
+        text = _page(findings, rows)
+        if len(text) <= MOST_CHARACTERS:
+            return text
+    cut = "\n\nCut here: the rest is in the bundle.\n"
+    return text[: MOST_CHARACTERS - len(cut)].rpartition("\n")[0] + cut
 
 
 def title(bundle: Bundle, comparison: Comparison) -> str:
-    """Give the title of the pull request, with the gain."""
+    """The title of the pull request, with the gain."""
     scores = f"{comparison.before:.2f} to {comparison.after:.2f}"
     return (
         f"{plain(bundle.runbook, 80)}: {comparison.gain:+.2f} on {comparison.tasks} held-out tasks ({scores})"
@@ -78,7 +78,7 @@ def title(bundle: Bundle, comparison: Comparison) -> str:
 
 
 def commit_message(bundle: Bundle, comparison: Comparison) -> str:
-    """Give the message of the one commit; its last paragraph is the trailers that `read_trailers` reads."""
+    """The message of the one commit; its last paragraph is the trailers that `read_trailers` reads."""
     parts = ", ".join(plain(change.component, 60) for change in bundle.changes[:10]) or "unknown"
     trailers = Trailers(bundle.run, bundle.version, f"{comparison.gain:+.4f}", bundle.digest)
     return (
@@ -89,27 +89,28 @@ def commit_message(bundle: Bundle, comparison: Comparison) -> str:
     )
 
 
+def squash_message(bundle: Bundle, comparison: Comparison) -> str:
+    """The message of a merge: as `commit_message`, with the pull request's title."""
+    _, _, rest = commit_message(bundle, comparison).partition("\n")
+    return f"{title(bundle, comparison)}\n{rest}"
+
+
 def read_trailers(message: str) -> Trailers | None:
     """Read back what `commit_message` wrote; None where the last paragraph has not each of them just once."""
     last = re.split(r"\n[ \t]*\n", message.strip().replace("\r\n", "\n"))[-1]
-    found = [line.partition(": ") for line in last.split("\n")]
-    ours = [(_TRAILERS[name], value.strip()) for name, _, value in found if name in _TRAILERS]
+    fields = [line.partition(": ") for line in last.split("\n")]
+    ours = [(_TRAILERS[name], value.strip()) for name, _, value in fields if name in _TRAILERS]
     if sorted(key for key, _ in ours) != sorted(_TRAILERS.values()):
         return None
     return Trailers(**dict(ours))
 
 
 def without_gain(trailers: str) -> str:
-    """Give a paragraph of trailers less the gain, for a text that is not what was proved."""
+    """A paragraph of trailers less the gain, for a text that is not what was proved."""
     return "\n".join(line for line in trailers.split("\n") if not line.startswith("Runbookopt-Gain:"))
 
 
-_TRAILERS = {
-    "Runbookopt-Run": "run",
-    "Runbookopt-Version": "version",
-    "Runbookopt-Gain": "gain",
-    "Runbookopt-Bundle": "bundle",
-}
+_TRAILERS = {f"Runbookopt-{key.title()}": key for key in Trailers.__struct_fields__}
 
 
 def _page(findings: Findings, rows: int) -> str:
@@ -131,12 +132,8 @@ def _page(findings: Findings, rows: int) -> str:
 
 def _verdict(findings: Findings) -> str:
     comparison, name = findings.comparison, _name(findings.bundle.runbook)
-    way = {
-        "auto": "it may merge by itself",
-        "review": "it waits for review",
-        "none": "it is not to be merged",
-    }
-    then = way[findings.decision.merge]
+    ways = {"auto": "may merge by itself", "review": "waits for review", "none": "is not to be merged"}
+    then = f"it {ways[findings.decision.merge]}"
     if comparison is None:
         return f"**Not proved.** Nobody looked at the held-out tasks of {name}; {then}."
     return (
@@ -147,7 +144,7 @@ def _verdict(findings: Findings) -> str:
 
 
 def _scores(findings: Findings, rows: int) -> Iterator[str]:
-    comparison, validation = findings.comparison, findings.bundle.validation
+    comparison, may, validation = findings.comparison, findings.allowance, findings.bundle.validation
     if comparison is not None:
         yield from ("| | before | after | gain | interval |", "|---|--:|--:|--:|:-:|")
         whole = (comparison.before, comparison.after, comparison.low, comparison.high)
@@ -158,22 +155,17 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
         yield from ("", *_more(len(objectives), rows), "")
         tasks = f"{comparison.tasks} held-out tasks in {comparison.groups} groups"
         yield f"{tasks}, one-sided p = {comparison.p:.2g}."
-        yield from _levels(findings.allowance)
-    if findings.allowance is not None:
-        spent = findings.allowance
-        yield f"This is look {spent.look} at the held-out tasks; its allowance is {spent.spend:.3g}."
+        if may is not None:
+            score = f"{100 * may.spend:.2g} %, what this look may spend"
+            yield f"Each side of the score's interval is at {score}; of an objective's at {100 * HARM:g} %."
+    if may is not None:
+        yield f"This is look {may.look} at the held-out tasks; its allowance is {may.spend:.3g}."
     yield (
         f"On the {validation.tasks} validation tasks, by which the winner was chosen: {validation.before:.3f}"
         f" before, {validation.after:.3f} after, p = {validation.p:.2g}."
     )
     reasons = comparison.reasons if comparison is not None else ()
     yield from ("", *_list(reasons, rows))
-
-
-def _levels(allowance: Allowance | None) -> Iterator[str]:
-    if allowance is not None:
-        score = f"{100 * allowance.spend:.2g} %, what this look may spend"
-        yield f"Each side of the score's interval is at {score}; of an objective's at {100 * HARM:g} %."
 
 
 def _score_row(name: str, before: float, after: float, low: float, high: float) -> str:
@@ -188,13 +180,14 @@ def _reasons(findings: Findings, _: int) -> Iterator[str]:
 
 
 def _changes(findings: Findings, rows: int) -> Iterator[str]:
-    """Give each part that changed, in the order of the file, with the reasons that were given for it."""
+    """Each part that changed, in the order of the file, with the reasons that were given for it."""
     given: dict[str, list[Change]] = {}
     for change in findings.bundle.changes:
         given.setdefault(change.component, []).append(change)
     changed = _changed_parts(findings)
     for part, counts in list(changed.items())[:rows]:
-        yield f"- {_name(part)} ({_plus_minus(counts)}){_unexplained(part, explained=part in given)}"
+        why = ": the version, by runbookopt itself" if part == FRONT_MATTER else ": no reason was given"
+        yield f"- {_name(part)} ({_plus_minus(counts)}){'' if part in given else why}"
         for change in given.get(part, [])[:rows]:
             motives = _few(change.trajectories, rows, _name) or "no trajectory"
             yield f"  - {code(change.diagnosis, 600)}, motivated by {motives}"
@@ -202,27 +195,15 @@ def _changes(findings: Findings, rows: int) -> Iterator[str]:
     yield from _more(len(changed), rows)
 
 
-def _unexplained(part: str, *, explained: bool) -> str:
-    if explained:
-        return ""
-    return ": the version, by runbookopt itself" if part == FRONT_MATTER else ": no reason was given"
-
-
 def _changed_parts(findings: Findings) -> dict[str, tuple[int, int]]:
-    """Give lines added and removed for each part that changed, in the order of the file."""
+    """Lines added and removed of each part that changed, in the order of the file."""
     added: Counter[str] = Counter()
     removed: Counter[str] = Counter()
     for line in changed_lines(findings.bundle.patch):
-        runbook = findings.after if line.added else findings.before
-        (added if line.added else removed)[_part_at(runbook, line.number)] += 1
-    order = [part.id for part in (*findings.after.parts, *findings.before.parts)]
-    return {
-        part: (added[part], removed[part]) for part in dict.fromkeys(order) if added[part] + removed[part]
-    }
-
-
-def _part_at(runbook: Runbook, line: int) -> str:
-    return next((part.id for part in runbook.parts if part.first_line <= line <= part.last_line), "")
+        parts, counts = (findings.after, added) if line.added else (findings.before, removed)
+        counts.update(p.id for p in parts.parts if p.first_line <= line.number <= p.last_line)
+    order = dict.fromkeys(part.id for part in (*findings.after.parts, *findings.before.parts))
+    return {part: (added[part], removed[part]) for part in order if added[part] + removed[part]}
 
 
 def _plus_minus(counts: tuple[int, int]) -> str:
@@ -242,9 +223,9 @@ def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     by_how_much = _few(list(fell), rows, lambda name: f"{_name(name)} ({fell[name]:+.3f})")
     yield f"- Objectives that fell: {by_how_much or 'none'}."
     worse = [pair.task for pair in findings.pairs if _mean(pair.after) < _mean(pair.before)]
-    told = f"{len(worse)} of {len(findings.pairs)}{': ' if worse else ''}"
-    named = [findings.names.get(task, short(task)) for task in worse]
-    yield f"- Held-out tasks that got worse: {told}{_few(named, rows)}."
+    count = f"{len(worse)} of {len(findings.pairs)}{': ' if worse else ''}"
+    named = [findings.names.get(task, _short(task)) for task in worse]
+    yield f"- Held-out tasks that got worse: {count}{_few(named, rows)}."
     yield from _list(findings.notes, rows)
 
 
@@ -260,19 +241,38 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
         f"{bundle.candidates} candidates were scored on validation. Of those within half a standard error of"
         " the best the shortest is chosen. The frontier, where each is best on some task and objective:"
     )
-    yield ""
-    yield "| candidate | wave | made from | validation | characters | places | |"
+    yield from ("", "| candidate | wave | made from | validation | characters | places | |")
     yield "|---|--:|---|--:|--:|--:|---|"
     for member in holding[:rows]:
-        parents = ", ".join(code(short(parent)) for parent in member.parents[:3]) or "(seed)"
+        parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "(seed)"
         mark = "**chosen**" if member.digest == bundle.chosen else prose(member.note, 80)
         yield (
-            f"| {code(short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
+            f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
             f" {member.characters:,} | {member.places} | {mark} |"
         )
     yield from ("", *_more(len(holding), rows))
-    yield from ("", "```mermaid", "graph TD", *chart(best[: 2 * rows], bundle.chosen), "```", "")
+    yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```", "")
     yield from _more(len(best), 2 * rows)
+
+
+def _chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
+    """Draw who was made from whom, with digests and numbers alone: a label is no place for other words."""
+    names = {member.digest: f"m{place}" for place, member in enumerate(members)}
+    for member in members:
+        made = f"wave {member.wave}" if member.parents else "seed"
+        text = label(f"{_short(member.digest)}, {made}, {member.validation:.3f}")
+        yield f'  {names[member.digest]}["{text}"]'
+    for member in members:
+        for parent in dict.fromkeys(member.parents):
+            if parent in names:
+                yield f"  {names[parent]} --> {names[member.digest]}"
+    if chosen in names:
+        yield f"  style {names[chosen]} stroke-width:4px"
+
+
+def _short(digest: str) -> str:
+    """As much of a digest as people compare."""
+    return digest.removeprefix("sha256:")[:12]
 
 
 def _cost(findings: Findings, rows: int) -> Iterator[str]:
@@ -280,10 +280,40 @@ def _cost(findings: Findings, rows: int) -> Iterator[str]:
     tokens = "unknown" if spent.tokens is None else f"{spent.tokens:,}"
     yield f"- Rollouts paid: {spent.rollouts:,}; taken from the journal: {spent.cached:,}"
     yield f"- Reflections: {spent.reflections:,}"
-    yield f"- Tokens: {tokens}; {dollars(spent.usd)}; seconds: {spent.seconds:.1f}"
+    yield f"- Tokens: {tokens}; {_dollars(spent.usd)}; seconds: {spent.seconds:.1f}"
     models = _few(bundle.models, rows, _name)
     yield f"- Agent: {_name(bundle.agent.kind)}; models: {models or 'none'}"
-    yield from calls(bundle)
+    yield from _calls(bundle)
+
+
+def _calls(bundle: Bundle) -> Iterator[str]:
+    """A line for each role that called a model: calls, tokens, dollars, and failures by kind."""
+    models = models_by_role(bundle)
+    for role in ("agent", "reflector", "judge"):
+        usage: Usage | None = getattr(bundle.spent.usage, role)
+        if usage is not None or role in models:
+            model = f" ({code(models[role], 80)})" if role in models else ""
+            yield f"- Calls of the {role}{model}: {'unknown' if usage is None else _used(usage)}"
+
+
+def _used(usage: Usage) -> str:
+    cached = f" ({usage.cached / usage.prompt:.0%} cached)" if usage.prompt else ""
+    most = sorted(usage.failures.items(), key=lambda failure: (-failure[1], failure[0]))
+    kinds = ", ".join(f"{code(kind, 40)} {count:,}" for kind, count in most[:_KINDS])
+    more = f" and {len(most) - _KINDS} more kinds" if len(most) > _KINDS else ""
+    failed = f"failed attempts: {kinds}{more}" if most else "no attempt failed"
+    tokens = f"tokens: {usage.prompt:,} in{cached}, {usage.completion:,} out"
+    return f"{usage.calls:,}; {tokens}; {_dollars(usage.usd)}; {failed}"
+
+
+_KINDS = 12  # of failures that are named
+
+
+def _dollars(usd: float | None) -> str:
+    """An amount, a small one to its second digit: what it costs must not read as nothing."""
+    if usd is None:
+        return "dollars: unknown"
+    return f"dollars: {usd:.2f}" if usd >= 0.01 or not usd else f"dollars: {usd:.2g}"  # noqa: PLR2004 - a cent
 
 
 def _limits(findings: Findings, _: int) -> Iterator[str]:
@@ -291,7 +321,10 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
     if comparison is not None and comparison.groups:
         share = f"3 in {comparison.groups} ({3 / comparison.groups:.1%})"
         yield f"- Harm that is rarer than {share} is invisible to this many tasks."
-        yield _passing_today(comparison.passing_today)
+        few = f": fewer than {PASSING_TODAY_AT_LEAST}, so a loss can hardly be seen"
+        is_few = comparison.passing_today < PASSING_TODAY_AT_LEAST
+        seen = few if is_few else ", on which a loss could be seen"
+        yield f"- {comparison.passing_today} held-out tasks pass today{seen}."
     yield "- The winner was chosen by its validation score, so only the held-out score can be trusted."
     if findings.bundle.offline:
         yield (
@@ -300,13 +333,15 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
         )
     yield from _judge(findings)
     judged = findings.rubric is not None and bool(findings.rubric.judged)
+    beside = (each for seen in findings.bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
+    left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
     yield (
         "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests, the"
         " look's place in the ledger, and the held-out scores, by judging the stored outputs again"
         f"{', but for what the judge decides' if judged else ''}."
     )
     yield (
-        f"- Only stated by the job that ran it: that the agent it names really {_gave(findings.bundle)}; "
+        f"- Only stated by the job that ran it: that the agent it names really gave these outputs{left}; "
         f"{'the verdicts of the judge; ' if judged else ''}diagnoses"
         " and the trajectories they cite; validation scores, candidates and the frontier; models, cost,"
         " random seed and settings."
@@ -314,7 +349,7 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
 
 
 def _judge(findings: Findings) -> Iterator[str]:
-    """Say what rests on a judge, and where it judged its own work."""
+    """What rests on a judge, and where it judged its own work."""
     rubric = findings.rubric
     if rubric is None or rubric.judge is None or not rubric.judged:
         return
@@ -330,43 +365,18 @@ def _judge(findings: Findings) -> Iterator[str]:
         yield f"- It judged its own work, as the rubric allows: {prose(own)}. Models favour their own words."
 
 
-def _gave(bundle: Bundle) -> str:
-    beside = (each for found in bundle.outputs for each in (*found.beside_before, *found.beside_after))
-    left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
-    return f"gave these outputs{left}"
-
-
-def _passing_today(count: int) -> str:
-    told = f"- {count} held-out tasks pass today"
-    if count < PASSING_TODAY_AT_LEAST:
-        return f"{told}: fewer than {PASSING_TODAY_AT_LEAST}, so a loss can hardly be seen."
-    return f"{told}, on which a loss could be seen."
-
-
 def _again(findings: Findings, _: int) -> Iterator[str]:
-    bundle, digests = findings.bundle, findings.bundle.digests
-    yield block(_command(bundle))
-    yield ""
-    yield f"- Base commit {code(bundle.base)}, run {code(bundle.run)}, random seed {bundle.random_seed}"
-    yield f"- runbookopt {_name(bundle.version)}, bundle {code(bundle.digest)}"
-    for name, value in (
-        ("Runbook", digests.runbook),
-        ("Candidate", digests.candidate),
-        ("Rubric", digests.rubric),
-        ("Policy", digests.policy),
-        ("Held-out tasks", digests.held_out),
-    ):
-        yield f"- {name}: {'none is declared' if value is None else code(value)}"
-
-
-def _command(bundle: Bundle) -> str:
-    """Build the command from what a bundle states: no word of it is taken for more than one argument."""
-    known = setting_types()
+    bundle = findings.bundle
     words = ["optimize-runbook", bundle.runbook, "--random-seed", str(bundle.random_seed)]
     for key, value in sorted(bundle.settings.items()):
-        if key in known and value is not None:
+        if key in setting_types() and value is not None:
             words += as_flag(key, value)
-    return shlex.join(words)
+    yield from (block(shlex.join(words)), "")  # no word of a bundle is taken for more than one argument
+    yield f"- Base commit {code(bundle.base)}, run {code(bundle.run)}, random seed {bundle.random_seed}"
+    yield f"- runbookopt {_name(bundle.version)}, bundle {code(bundle.digest)}"
+    names = ("Runbook", "Candidate", "Rubric", "Policy", "Held-out tasks")
+    for name, value in zip(names, astuple(bundle.digests), strict=True):
+        yield f"- {name}: {'none is declared' if value is None else code(value)}"
 
 
 def _name(text: str) -> str:
@@ -385,63 +395,3 @@ def _few(items: Sequence[str], rows: int, show: Callable[[str], str] = code) -> 
 
 def _more(count: int, rows: int) -> Sequence[str]:
     return [f"- and {count - rows} more in the bundle"] if count > rows else []
-
-
-ROLES = ("agent", "reflector", "judge")
-_KINDS = 12  # of failures that are named
-
-
-def calls(bundle: Bundle) -> Iterator[str]:
-    """Give a line for each role that called a model: calls, tokens, dollars, and failures by kind."""
-    models = models_by_role(bundle)
-    for role in ROLES:
-        usage: Usage | None = getattr(bundle.spent.usage, role)
-        if usage is None and role not in models:
-            continue
-        model = f" ({code(models[role], 80)})" if role in models else ""
-        yield f"- Calls of the {role}{model}: {'unknown' if usage is None else _told(usage)}"
-
-
-def _told(usage: Usage) -> str:
-    cached = f" ({usage.cached / usage.prompt:.0%} cached)" if usage.prompt else ""
-    tokens = f"tokens: {usage.prompt:,} in{cached}, {usage.completion:,} out"
-    return f"{usage.calls:,}; {tokens}; {dollars(usage.usd)}; {_failed(usage.failures)}"
-
-
-def dollars(usd: float | None) -> str:
-    """Give an amount, a small one to its second digit: what it costs must not read as nothing."""
-    if usd is None:
-        return "dollars: unknown"
-    return f"dollars: {usd:.2f}" if usd >= 0.01 or not usd else f"dollars: {usd:.2g}"  # noqa: PLR2004 - a cent
-
-
-def _failed(failures: dict[str, int]) -> str:
-    if not failures:
-        return "no attempt failed"
-    most = sorted(failures.items(), key=lambda found: (-found[1], found[0]))
-    told = ", ".join(f"{code(kind, 40)} {count:,}" for kind, count in most[:_KINDS])
-    more = f" and {len(most) - _KINDS} more kinds" if len(most) > _KINDS else ""
-    return f"failed attempts: {told}{more}"
-
-
-_SHORT = 12
-
-
-def chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
-    """Draw who was made from whom, with digests and numbers alone: a label is no place for other words."""
-    names = {member.digest: f"m{place}" for place, member in enumerate(members)}
-    for member in members:
-        made = f"wave {member.wave}" if member.parents else "seed"
-        text = label(f"{short(member.digest)}, {made}, {member.validation:.3f}")
-        yield f'  {names[member.digest]}["{text}"]'
-    for member in members:
-        for parent in dict.fromkeys(member.parents):
-            if parent in names:
-                yield f"  {names[parent]} --> {names[member.digest]}"
-    if chosen in names:
-        yield f"  style {names[chosen]} stroke-width:4px"
-
-
-def short(digest: str) -> str:
-    """Give as much of a digest as people compare."""
-    return digest.removeprefix("sha256:")[:_SHORT]

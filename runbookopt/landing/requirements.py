@@ -1,8 +1,8 @@
-"""One thing that a forge should see to, and what it is held against (pure)."""
+"""Requirement of a forge: one thing that it should see to, and what it is held against."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from msgspec import Struct
 
@@ -12,13 +12,13 @@ from runbookopt.forge.git.repository import Revision
 from runbookopt.forge.protection import Protection, RepositorySwitches
 from runbookopt.forge.protocol import Forge
 from runbookopt.project.codeowners import PLACES
-from runbookopt.project.policy import Policy, read_policy
-from runbookopt.project.project import ROOT, runbook_names
+from runbookopt.project.policy import Policy
+from runbookopt.project.project import ROOT, declared_policy, runbook_names
 from runbookopt.verifier.rubric import programs, read_rubric
 
 
 class Requirement(Struct, frozen=True):
-    """One thing that the forge should see to; None is unknown, and unknown is not yes.
+    """One thing that a forge should see to; None is unknown, and unknown is not yes.
 
     `found` is how it is; where it does not hold, `danger` is what could happen and `setting` what closes it.
     """
@@ -28,6 +28,13 @@ class Requirement(Struct, frozen=True):
     found: str
     danger: str
     setting: str
+
+    @classmethod
+    def of(
+        cls, name: str, holds: bool | None, found: tuple[str, str, str], danger: str, setting: str
+    ) -> Self:
+        """A requirement with how it is where it holds, where it does not, and where that is unknown."""
+        return cls(name, holds, found[2 if holds is None else 0 if holds else 1], danger, setting)
 
     @property
     def answer(self) -> Literal["yes", "no", "unknown"]:
@@ -58,27 +65,43 @@ class Enforced(Struct, frozen=True, kw_only=True):
 
 def few(items: Iterable[str], most: int = 5) -> str:
     """Name the first of them, and say how many more there are."""
-    found = list(items)
-    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+    names = list(items)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
 
 
 def declared(revision: Revision, root: Path) -> tuple[Declared, ...]:
-    """Give the policy of each runbook of a commit, and the files that decide over it.
+    """The policy of each runbook of a commit, and the files that decide over it.
 
     The programs that a rubric runs are looked up in the working tree at `root`, as when they are run.
-
     Raises MalformedFile with the problems of all policies.
     """
-    found: list[Declared] = []
+    policies: list[Declared] = []
     problems: list[Problem] = []
     for name in runbook_names(revision):
+        evidence = revision.files(f"trajectories/{name}")
+        labels = [path for path in evidence if path.endswith(".labels.jsonl")]
+        people = labels or [f"trajectories/{name}/people.labels.jsonl"]
+        files = [f"{ROOT}/{name}/rubric.yaml", f"{ROOT}/{name}/policy.yaml"]
         try:
-            found.append(_declared(revision, root, name))
+            policy = declared_policy(revision, name)
         except MalformedFile as error:
             problems += error.problems
+        else:
+            own = (*files, *programs_of(revision, name, root), *people)
+            policies.append(Declared(name, policy, own))
     if problems:
         raise MalformedFile(problems)
-    return tuple(found)
+    return tuple(policies)
+
+
+def programs_of(revision: Revision, name: str, root: Path) -> tuple[str, ...]:
+    """The programs of a rubric; one that cannot be read or run is for `runbookopt check` to name."""
+    path = f"{ROOT}/{name}/rubric.yaml"
+    rubric = revision.read(path) if path in revision.files(f"{ROOT}/{name}") else b""
+    try:
+        return programs(read_rubric(rubric, path), root)
+    except RunbookoptError:
+        return ()
 
 
 def enforced(forge: Forge, revision: Revision, branch: str, policies: tuple[Declared, ...]) -> Enforced:
@@ -93,28 +116,3 @@ def enforced(forge: Forge, revision: Revision, branch: str, policies: tuple[Decl
         },
         members={team: forge.members(team) for team in teams},
     )
-
-
-def _declared(revision: Revision, root: Path, name: str) -> Declared:
-    policy, rubric = f"{ROOT}/{name}/policy.yaml", f"{ROOT}/{name}/rubric.yaml"
-    there = set(revision.files(f"{ROOT}/{name}"))
-    evidence = revision.files(f"trajectories/{name}")
-    labels = [path for path in evidence if path.endswith(".labels.jsonl")]
-    return Declared(
-        runbook=name,
-        policy=read_policy(revision.read(policy) if policy in there else None, policy),
-        files=(
-            rubric,
-            policy,
-            *programs_of(revision.read(rubric) if rubric in there else b"", rubric, root),
-            *(labels or [f"trajectories/{name}/people.labels.jsonl"]),
-        ),
-    )
-
-
-def programs_of(rubric: bytes, path: str, root: Path) -> tuple[str, ...]:
-    """Give what a rubric runs; a rubric that cannot be read or run is for `runbookopt check` to name."""
-    try:
-        return programs(read_rubric(rubric, path), root)
-    except RunbookoptError:
-        return ()

@@ -1,4 +1,4 @@
-"""What a head would make of the default branch: the merge is tried, and read as data."""
+"""Trial merge of a head onto the default branch: what it does to runbooks, read as data."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,15 +14,11 @@ from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.policy import Decision, Policy, Reason
-from runbookopt.project.project import ROOT, runbook_names
-
-ROOTS = ("runbooks", "trajectories")
-SHARED = (*PLACES, WORKFLOWS)
-"""What judges every runbook: who must agree to a change, and the check that asks."""
+from runbookopt.project.project import runbook_names
 
 
 class Touched(Struct, frozen=True):
-    """What a diff does to one runbook.
+    """Files of one runbook in a diff.
 
     `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, labels, programs
     of the rubric), `evidence` its other trajectories, which hold the tasks of later proofs.
@@ -51,60 +47,9 @@ class Touches(Struct, frozen=True):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Give every path that is a matter of ours."""
+        """Every path that is a matter of ours."""
         own = (path for each in self.runbooks for path in (*each.texts, *each.verifier, *each.evidence))
         return tuple(sorted({*own, *self.shared}))
-
-
-def touches(
-    changes: Sequence[FileChange], names: Collection[str], programs: Mapping[str, Collection[str]]
-) -> Touches:
-    """Sort the paths of a diff by runbook.
-
-    `names` are those of runbooks before and after it, `programs` the files that each one's rubric runs.
-    """
-    paths = sorted({path for each in changes for path in (each.old_path, each.new_path) if path})
-    found = (_touched(name, names, paths, programs.get(name, ())) for name in sorted(names))
-    return Touches(
-        tuple(each for each in found if each.texts or each.verifier),
-        tuple(path for path in paths if path in SHARED),
-        tuple(_no_files(changes)),
-    )
-
-
-def _touched(name: str, names: Collection[str], paths: Iterable[str], programs: Collection[str]) -> Touched:
-    texts: list[str] = []
-    verifier: list[str] = []
-    evidence: list[str] = []
-    for path in paths:
-        root, _, rest = path.partition("/")
-        own = root in ROOTS and _nearest(rest, names) == name
-        if path in programs or (own and _judges(path, name)):
-            verifier.append(path)
-        elif own:
-            (texts if root == "runbooks" else evidence).append(path)
-    return Touched(name, tuple(texts), tuple(verifier), tuple(evidence))
-
-
-def _judges(path: str, name: str) -> bool:
-    files = {f"runbooks/{name}/rubric.yaml", f"runbooks/{name}/policy.yaml"}
-    return path in files or (path.startswith("trajectories/") and path.endswith(".labels.jsonl"))
-
-
-def _nearest(path: str, names: Collection[str]) -> str | None:
-    """Give the runbook in whose folder, or in a folder of which, a file lies."""
-    above = [name for name in names if path.startswith(f"{name}/")]
-    return max(above, key=len, default=None)
-
-
-def _no_files(changes: Iterable[FileChange]) -> Iterator[str]:
-    for each in changes:
-        path = each.new_path
-        if path and each.new_mode in NO_FILES and path.partition("/")[0] in ROOTS:
-            yield f"{path!r} becomes {NO_FILES[each.new_mode]}"
-
-
-_UNASKED = "who approved is not known here: verify with --pull-request N"
 
 
 class Effect(Struct, frozen=True):
@@ -137,7 +82,7 @@ class Case(Struct, frozen=True, dict=True):
         return self.effect_of(self.head)
 
     def effect_of(self, commit: str) -> Effect:
-        """Give what merging a commit makes of the default branch. Raises GitFailed."""
+        """What merging a commit makes of the default branch. Raises GitFailed."""
         repository, tip = self.repository, self.repository.revision(self.tip)
         since, conflict = self.tip, None
         try:
@@ -146,36 +91,67 @@ class Case(Struct, frozen=True, dict=True):
             since, after, conflict = repository.merge_base(self.tip, commit) or self.tip, commit, str(error)
         there = Revision(repository, after)
         names = sorted({*runbook_names(tip), *runbook_names(there)})
-        programs = {
-            name: programs_of(content(tip, f"{ROOT}/{name}/rubric.yaml") or b"", "", repository.root)
-            for name in names
-        }
-        found = touches(repository.diff(since, after), names, programs)
-        return Effect(tip, there, found, conflict)
+        programs = {name: programs_of(tip, name, repository.root) for name in names}
+        return Effect(tip, there, touches(repository.diff(since, after), names, programs), conflict)
 
     def unlike(self, commit: str) -> Iterator[str]:
-        """Name what is a matter of ours and other in a commit than merging the head would make it."""
+        """What is a matter of ours and other in a commit than merging the head would make it."""
         here, there = self.effect, self.effect_of(commit)
         for path in sorted({*here.touches.paths, *there.touches.paths}):
-            if self._entry(here.after, path) != self._entry(there.after, path):
+            trees = (self.repository.tree(effect.after.commit, path) for effect in (here, there))
+            before, after = ([(entry.mode, entry.blob) for entry in tree] for tree in trees)
+            if before != after:
                 yield path
         yield from sorted({*there.touches.no_files} - {*here.touches.no_files})
 
     def asks(self, policy: Policy, decision: Decision) -> Permission:
-        """Say whether people agreed as a policy wants it; unknown, and so not granted, without `pull`."""
+        """Whether people agreed as a policy wants it; unknown, and so not granted, without `pull`."""
         if self.pull is not None and self.forge is not None:
             members = {team: self.forge.members(team) for team in policy.teams}
             return may_merge(policy, decision, reviews_of(self.pull, members))
-        told = f"{policy.approvals} approval(s) of {policy.who or 'nobody whom a policy names'} are needed"
-        return Permission(False, (*decision.reasons, Reason("approvals", None, f"{told}, and {_UNASKED}")))
-
-    def _entry(self, revision: Revision, path: str) -> list[tuple[str, str]]:
-        return [(entry.mode, entry.blob) for entry in self.repository.tree(revision.commit, path)]
+        needed = f"{policy.approvals} approval(s) of {policy.who or 'nobody whom a policy names'} are needed"
+        unknown = "who approved is not known here: verify with --pull-request N"
+        return Permission(False, (*decision.reasons, Reason("approvals", None, f"{needed}, and {unknown}")))
 
 
-def content(revision: Revision, path: str) -> bytes | None:
-    """Give the bytes of a file; None where it is not there, or is no file."""
-    try:
-        return revision.read(path)
-    except FileNotFoundError:
-        return None
+ROOTS = ("runbooks", "trajectories")
+SHARED = (*PLACES, WORKFLOWS)
+"""What judges every runbook: who must agree to a change, and the check that asks."""
+
+
+def touches(
+    changes: Sequence[FileChange], names: Collection[str], programs: Mapping[str, Collection[str]]
+) -> Touches:
+    """Sort the paths of a diff by runbook.
+
+    `names` are those of runbooks before and after it, `programs` the files that each one's rubric runs.
+    """
+    paths = sorted({path for each in changes for path in (each.old_path, each.new_path) if path})
+    touched = (_touched(name, names, paths, programs.get(name, ())) for name in sorted(names))
+    made = ((each.new_path or "", each.new_mode) for each in changes)
+    return Touches(
+        tuple(each for each in touched if each.texts or each.verifier),
+        tuple(path for path in paths if path in SHARED),
+        tuple(
+            f"{path!r} becomes {NO_FILES[mode]}"
+            for path, mode in made
+            if mode in NO_FILES and path.partition("/")[0] in ROOTS
+        ),
+    )
+
+
+def _touched(name: str, names: Collection[str], paths: Iterable[str], programs: Collection[str]) -> Touched:
+    texts: list[str] = []
+    verifier: list[str] = []
+    evidence: list[str] = []
+    judging = {f"runbooks/{name}/rubric.yaml", f"runbooks/{name}/policy.yaml"}
+    for path in paths:
+        root, _, rest = path.partition("/")
+        above = [other for other in names if rest.startswith(f"{other}/")]  # the nearest one owns the file
+        own = root in ROOTS and max(above, key=len, default=None) == name
+        labels = root == "trajectories" and path.endswith(".labels.jsonl")
+        if path in programs or (own and (labels or path in judging)):
+            verifier.append(path)
+        elif own:
+            (texts if root == "runbooks" else evidence).append(path)
+    return Touched(name, tuple(texts), tuple(verifier), tuple(evidence))

@@ -1,4 +1,4 @@
-"""The status check: whether a head may be merged, derived on the reviewer's side of the wall.
+"""Status check of a head: whether it may be merged, derived on the reviewer's side of the wall.
 
 Policies and rubrics are read from the default branch, bundle and looks from the ledger's ref at origin. The
 head is read as data and believed in nothing; what is not known is not yes.
@@ -16,6 +16,7 @@ from runbookopt.forge.git.output import OriginUnreachable
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protection import OUR_CHECK
 from runbookopt.forge.protocol import CheckRun, Forge
+from runbookopt.landing.approvals import Permission
 from runbookopt.landing.manual_change import by_hand
 from runbookopt.landing.merge import Derived, Head, allowed, derive
 from runbookopt.landing.report import read_trailers
@@ -55,13 +56,14 @@ def verify_commits(repository: Repository, base: str, head: str, rerun: Rerun | 
     GitFailed where a commit is not to be had, OriginUnreachable, what `rerun` raises.
     """
     tip = repository.base()
-    found = repository.revision(base).commit
-    case, known = Case(repository, tip, repository.revision(head).commit), repository.is_ancestor(found, tip)
-    verified = _verified(case, _unless(not known, rerun))
-    if known:
+    left_at = repository.revision(base).commit
+    case = Case(repository, tip, repository.revision(head).commit)
+    is_ours = repository.is_ancestor(left_at, tip)
+    verified = _verified(case, _unless(not is_ours, rerun))
+    if is_ours:
         return verified
-    told = f"the base {found[:12]} is not of {repository.origin.default_branch()}, whose word counts"
-    return replace(verified, passes=False, reasons=(Reason("base", False, told), *verified.reasons))
+    why = f"the base {left_at[:12]} is not of {repository.origin.default_branch()}, whose word counts"
+    return replace(verified, passes=False, reasons=(Reason("base", False, why), *verified.reasons))
 
 
 def verify_pull_request(
@@ -77,54 +79,50 @@ def verify_pull_request(
     if pull.state != "open":
         raise RunbookoptError(f"pull request {number} is {pull.state}")
     case = Case(repository, repository.base(), repository.revision(pull.head).commit, pull, forge)
-    asked = repository.revision(head).commit if head else pull.head
-    other = tuple(case.unlike(asked)) if asked != pull.head else ()
+    commit = repository.revision(head).commit if head else pull.head
+    other = tuple(case.unlike(commit)) if commit != pull.head else ()
     verified = replace(_verified(case, _unless(bool(other), rerun)), pull_request=number)
-    if asked == pull.head:
+    if commit == pull.head:
         return verified
-    told = f"{asked[:12]} holds what pull request {number} holds at {pull.head[:12]}"
-    told = f"{told}, but for {', '.join(other)}" if other else told
-    reasons = (Reason("head", not other, told), *verified.reasons)
-    return replace(verified, head=asked, passes=verified.passes and not other, reasons=reasons)
+    same = f"{commit[:12]} holds what pull request {number} holds at {pull.head[:12]}"
+    reason = Reason("head", not other, f"{same}, but for {', '.join(other)}" if other else same)
+    passes = verified.passes and not other
+    return replace(verified, head=commit, passes=passes, reasons=(reason, *verified.reasons))
 
 
 def _verified(case: Case, rerun: Rerun | None) -> Verified:
-    effect = case.effect
-    names = tuple(each.runbook for each in effect.touches.runbooks)
+    touches = case.effect.touches
+    names = tuple(each.runbook for each in touches.runbooks)
     verified = Verified(case.head, case.tip, passes=True, reasons=(), runbooks=names)
-    if effect.touches.nothing:
-        more = f"; it changes {', '.join(effect.touches.shared)}" if effect.touches.shared else ""
-        told = f"this touches no runbook, rubric, policy or labels{more}"
-        return replace(verified, reasons=(Reason("touches", True, told),))
-    against = [Reason("guard", False, told) for told in effect.touches.no_files]
-    if effect.conflict:
-        against.append(Reason("merge", False, effect.conflict))
+    if touches.nothing:
+        more = f"; it changes {', '.join(touches.shared)}" if touches.shared else ""
+        nothing = f"this touches no runbook, rubric, policy or labels{more}"
+        return replace(verified, reasons=(Reason("touches", True, nothing),))
+    against = [Reason("guard", False, made) for made in touches.no_files]
+    if case.effect.conflict:
+        against.append(Reason("merge", False, case.effect.conflict))
     cited = _cited(case)
     if cited is None:
-        judged = _by_people(case, verified)
-        again = () if rerun is None else (Reason(AGAIN, True, f"people wrote this: {_NO_PROOF}"),)
+        judged = _by_people(case, verified, rerun)
     else:
-        judged, again = _by_us(case, verified, cited, _unless(bool(against), rerun)), ()
-    reasons = (*against, *judged.reasons, *again)
-    return replace(judged, passes=judged.passes and not against, reasons=reasons)
+        judged = _by_us(case, verified, cited, _unless(bool(against), rerun))
+    return replace(judged, passes=judged.passes and not against, reasons=(*against, *judged.reasons))
 
 
 def _cited(case: Case) -> str | None:
-    """Give the last commit of the head's own that says of itself that it is ours, and cites a bundle."""
+    """The last commit of the head's own that says of itself that it is ours, and cites a bundle."""
     repository = case.repository
     own = reversed(repository.history(case.head, without=case.tip))
     return next((sha for sha in own if read_trailers(repository.commit(sha).message) is not None), None)
 
 
-def _by_people(case: Case, verified: Verified) -> Verified:
+def _by_people(case: Case, verified: Verified, rerun: Rerun | None) -> Verified:
     judged = [by_hand(case, touched) for touched in case.effect.touches.runbooks]
-    return replace(
-        verified,
-        passes=all(each.passes for each in judged),
-        reasons=tuple(reason for each in judged for reason in each.reasons),
-        written_by="people",
-        merge="review",
-    )
+    reasons = [reason for each in judged for reason in each.reasons]
+    if rerun is not None:
+        reasons.append(Reason(AGAIN, True, f"people wrote this: {_NO_PROOF}"))
+    passes = all(each.granted for each in judged)
+    return replace(verified, passes=passes, reasons=tuple(reasons), written_by="people", merge="review")
 
 
 def _by_us(case: Case, verified: Verified, cited: str, rerun: Rerun | None) -> Verified:
@@ -136,9 +134,11 @@ def _by_us(case: Case, verified: Verified, cited: str, rerun: Rerun | None) -> V
         derived = derive(case.repository, ledger, head, case.tip)
     except OriginUnreachable:
         raise
-    except RunbookoptError as error:
-        return replace(ours, reasons=tuple(_reasons(error)))
-    passes, reasons = _agreed(case, derived)
+    except RunbookoptError as error:  # one reason for each line of an error that lists them
+        listed = tuple(Reason("agreement", False, line) for line in str(error).split("\n- "))
+        return replace(ours, reasons=listed)
+    agreed = _agreed(case, derived)
+    passes, reasons = agreed.granted, agreed.reasons
     if rerun is not None:
         again = _again(case, derived, rerun)
         passes, reasons = passes and again.holds is True, (*reasons, again)
@@ -146,11 +146,27 @@ def _by_us(case: Case, verified: Verified, cited: str, rerun: Rerun | None) -> V
     return replace(ours, passes=passes, reasons=reasons, written_by=writer, merge=derived.decision.merge)
 
 
+def _agreed(case: Case, derived: Derived) -> Permission:
+    """Whether the policy lets it be merged, by what is known of what people say."""
+    decision = derived.decision
+    if case.pull is not None and case.forge is not None:
+        return allowed(case.forge, derived, case.pull)
+    if decision.merge == "review":
+        return case.asks(derived.checked.project.policy, decision)
+    passes = decision.merge == "auto"
+    alone = "whether anybody objects is not known here; the policy needs no person"
+    why = alone if passes else "the change is not to be merged"
+    return Permission(passes, (*decision.reasons, Reason("decision", passes, why)))
+
+
 def _again(case: Case, derived: Derived, rerun: Rerun) -> Reason:
     """Run the proof again where that can change the answer: it costs money."""
     if derived.edited:
         return Reason(AGAIN, True, f"people edited this, and nothing is proved of their text: {_NO_PROOF}")
     return (_not_run if derived.decision.merge == "none" else rerun)(case, derived)
+
+
+_NO_PROOF = "there is no proof to run again"
 
 
 def _unless(against: bool, rerun: Rerun | None) -> Rerun | None:
@@ -161,40 +177,15 @@ def _not_run(_case: Case, _derived: Derived) -> Reason:
     return Reason(AGAIN, None, "the proof was not run again: this is not to be merged in any case")
 
 
-_NO_PROOF = "there is no proof to run again"
-
-
-def _reasons(error: RunbookoptError) -> list[Reason]:
-    """Give one reason for each line of an error that lists them."""
-    first, *more = str(error).split("\n- ")
-    return [Reason("agreement", False, told) for told in ([first] if not more else [first, *more])]
-
-
-def _agreed(case: Case, derived: Derived) -> tuple[bool, tuple[Reason, ...]]:
-    """Say whether the policy lets it be merged, by what is known of what people say."""
-    decision = derived.decision
-    if case.pull is not None and case.forge is not None:
-        permission = allowed(case.forge, derived, case.pull)
-        return permission.granted, permission.reasons
-    if decision.merge == "review":
-        return False, case.asks(derived.checked.project.policy, decision).reasons
-    told = {
-        "auto": "whether anybody objects is not known here; the policy needs no person",
-        "none": "the change is not to be merged",
-    }[decision.merge]
-    passes = decision.merge == "auto"
-    return passes, (*decision.reasons, Reason("decision", passes, told))
-
-
 class _AtOrigin(Ledger):
     """The ledger as origin has it: what this clone alone knows is no evidence, and nothing is written."""
 
     def register(self, look: Look) -> None:
         """Refuse a look that is not there, or that never came to an answer: it proves nothing."""
-        known = [found for found in self.looks(look.runbook) if found.key == look.key]
-        if not known or known[0].bundle is None:
-            told = "never came to an answer" if known else "is not there"
-            raise Refused(f"{look.runbook}: its look at the held-out tasks {told} in the ledger at origin")
+        own = [entry for entry in self.looks(look.runbook) if entry.key == look.key]
+        if not own or own[0].bundle is None:
+            state = "never came to an answer" if own else "is not there"
+            raise Refused(f"{look.runbook}: its look at the held-out tasks {state} in the ledger at origin")
 
     def _catch_up(self) -> str | None:
         self._head = self._at_origin()
@@ -204,31 +195,24 @@ class _AtOrigin(Ledger):
 MOST_CHARACTERS = 65_535
 """What GitHub takes as the summary of a check run."""
 
-_WORDS = {True: "yes", False: "**no**", None: "**unknown**"}
-_CUT = "\nCut here: run `runbookopt verify` for the rest.\n"
-
 
 def check_run(verified: Verified) -> CheckRun:
-    """Give the check run that says what was found."""
+    """The check run that tells a forge what was found, its summary in Markdown."""
     against = sum(not reason.holds for reason in verified.reasons)
     title = (
         "may be merged" if verified.passes else f"may not be merged: {against} reason(s) are no or unknown"
     )
-    return CheckRun(OUR_CHECK, verified.head, verified.passes, title, _summary(verified))
-
-
-def _summary(verified: Verified) -> str:
-    named = ", ".join(code(name, 80) for name in verified.runbooks[:20]) or "no runbook"
-    lines = [
-        f"Touches {named}; judged by {code(verified.tip)} of the default branch.",
-        "",
+    names = ", ".join(code(name, 80) for name in verified.runbooks[:20]) or "no runbook"
+    words = {True: "yes", False: "**no**", None: "**unknown**"}
+    rows = ((code(each.condition), words[each.holds], prose(each.text)) for each in verified.reasons)
+    lines = (
+        f"Touches {names}; judged by {code(verified.tip)} of the default branch.\n",
         "| condition | holds | what was found |",
         "|---|---|---|",
-    ]
-    lines += [
-        f"| {code(each.condition)} | {_WORDS[each.holds]} | {prose(each.text)} |" for each in verified.reasons
-    ]
+        *(f"| {' | '.join(row)} |" for row in rows),
+    )
     text = "\n".join(lines) + "\n"
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    return text[: MOST_CHARACTERS - len(_CUT)].rpartition("\n")[0] + _CUT
+    cut = "\nCut here: run `runbookopt verify` for the rest.\n"
+    if len(text) > MOST_CHARACTERS:
+        text = text[: MOST_CHARACTERS - len(cut)].rpartition("\n")[0] + cut
+    return CheckRun(OUR_CHECK, verified.head, verified.passes, title, text)

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Self
 
 from msgspec import Struct
 
@@ -32,6 +33,32 @@ class Look(Struct, frozen=True):
     bundle: str | None = None
     answer: str | None = None
     at: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        runbook: str,
+        question: Mapping[str, str],
+        *,
+        groups: Iterable[str],
+        tasks: Iterable[Task],
+        searched: tuple[str, ...],
+        at: str,
+    ) -> Self:
+        """The look that asks `question` of the held-out `tasks`, whose group keys are `groups`.
+
+        `question` holds the digests of seed, candidate, rubric and agent, by these names.
+        """
+        digests = group_digests(groups)
+        return cls(
+            key=look_key(runbook, **question, groups=digests),
+            runbook=runbook,
+            **question,
+            groups=digests,
+            tasks={task.id: reference_digest(task) for task in tasks},
+            searched=searched,
+            at=at,
+        )
 
 
 class Allowance(Struct, frozen=True):
