@@ -1,4 +1,4 @@
-"""Whose word a gain rests on: what is left of it without one source of trajectories (pure)."""
+"""Gain without one source: what is left where one source of trajectories is left out (pure)."""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
@@ -10,6 +10,9 @@ from runbookopt.proof.comparison import Outcome, Pair
 
 LEAST_SHARE = 0.5
 """Of the whole gain that must be left without any one source."""
+
+Origin = tuple[frozenset[str], frozenset[str]]
+"""Who wrote, and which ways it came."""
 
 
 def leaning(pairs: Sequence[Pair], changes: Sequence[Change], evidence: Evidence) -> tuple[str, ...]:
@@ -29,33 +32,20 @@ def leaning(pairs: Sequence[Pair], changes: Sequence[Change], evidence: Evidence
         return ()
     tasks = {task: _sources(evidence.task(task), evidence) for task in gains}
     edits = [_cited(change, evidence) for change in changes]
-    told: list[str] = []
-    for source in sorted(_all(evidence)):
-        left = sum(gain * weights[task] for task, gain in gains.items() if not _only(source, tasks[task]))
-        others = sum(not _only(source, edit) for edit in edits) / len(edits) if edits else 1.0
+    kinds = zip(*(_sources(task, evidence) for task in evidence.tasks), strict=True)
+    several = [names for names in (frozenset[str]().union(*kind) for kind in kinds) if len(names) > 1]
+    leant_on: list[str] = []
+    for source in sorted(frozenset[str]().union(*several)):
+        left = sum(gain * weights[task] for task, gain in gains.items() if {source} not in tasks[task])
+        others = sum({source} not in edit for edit in edits) / len(edits) if edits else 1.0
         share = left / whole * others
         if share < LEAST_SHARE:
-            told.append(f"without {source} {max(share, 0.0):.0%} of the gain is left")
-    return tuple(told)
-
-
-Origin = tuple[frozenset[str], frozenset[str]]
-"""Who wrote, and which ways it came."""
+            leant_on.append(f"without {source} {max(share, 0.0):.0%} of the gain is left")
+    return tuple(leant_on)
 
 
 def _mean(outcomes: Sequence[Outcome]) -> float:
     return fmean(outcome.score for outcome in outcomes) if outcomes else 0.0
-
-
-def _only(source: str, origin: Origin) -> bool:
-    return any(kind == {source} for kind in origin)
-
-
-def _all(evidence: Evidence) -> set[str]:
-    """Give the sources of a kind of which there are at least two."""
-    found = [_sources(task, evidence) for task in evidence.tasks]
-    kinds = (frozenset().union(*kind) for kind in zip(*found, strict=True))
-    return {source for kind in kinds if len(kind) > 1 for source in kind}
 
 
 def _sources(task: Task, evidence: Evidence) -> Origin:
@@ -64,11 +54,12 @@ def _sources(task: Task, evidence: Evidence) -> Origin:
 
 
 def _cited(change: Change, evidence: Evidence) -> Origin:
-    known = {trajectory.id for trajectory in evidence.trajectories} if change.trajectories else set()
-    cited = [evidence.trajectory(name) for name in change.trajectories if name in known]
+    there = {trajectory.id for trajectory in evidence.trajectories} if change.trajectories else set()
+    cited = [evidence.trajectory(name) for name in change.trajectories if name in there]
+    tasks = [evidence.task_of(trajectory) for trajectory in cited]
     lost = {"trajectories that are not there"} if len(cited) < len(change.trajectories) else set()
-    writers = {writer for trajectory in cited for writer in _writer(evidence.task_of(trajectory))}
-    unnamed = {"somebody"} if any(not evidence.task_of(trajectory).group for trajectory in cited) else set()
+    writers = {writer for task in tasks for writer in _writer(task)}
+    unnamed = set() if all(task.group for task in tasks) else {"somebody"}
     return frozenset(writers | unnamed | lost), frozenset({_way(trajectory) for trajectory in cited} | lost)
 
 

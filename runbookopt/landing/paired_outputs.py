@@ -1,4 +1,4 @@
-"""From a bundle's outputs to what the proof compares: one derivation for both halves (pure)."""
+"""Paired outputs of a bundle: what the proof compares, in one derivation for both halves (pure)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,13 +23,12 @@ CRITIQUE = 200
 
 
 def held_out_digest(tasks: Sequence[Task]) -> str:
-    """Give the digest of the held-out tasks: their ids, groups and references."""
-    held_out = sorted((task.id, group_digest(task), reference_digest(task)) for task in tasks)
-    return digest_of(held_out)
+    """The digest of the held-out tasks: their ids, groups and references."""
+    return digest_of(sorted((task.id, group_digest(task), reference_digest(task)) for task in tasks))
 
 
 def group_digest(task: Task) -> str:
-    """Give the digest of a task's group: the group's key may be the task's text, which no bundle holds."""
+    """The digest of a task's group: the group's key may be the task's text, which no bundle holds."""
     return group_digests([group_of(task)])[0]
 
 
@@ -42,7 +41,7 @@ class Tried(Struct, frozen=True):
 
 
 def put_out(rubric: Rubric, task: Task, before: Sequence[Tried], after: Sequence[Tried]) -> HeldOutOutputs:
-    """Give what a bundle holds of one held-out task: the outputs, and what else the rubric looks at."""
+    """What a bundle holds of one held-out task: the outputs, and what else the rubric looks at."""
     sides = [[_beside(rubric, tried) for tried in side] for side in (before, after)]
     is_needed = any(each != Beside() for side in sides for each in side)
     return HeldOutOutputs(
@@ -62,15 +61,13 @@ def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: 
     fails to give, or that is not there, counts for the seed and against the winner. Raises KeyError for a
     task that is not among `tasks`.
     """
-    return [
-        Pair(
-            found.task,
-            group_digest(tasks[found.task]),
-            tuple(_outcomes(rubric, tasks[found.task], found.before, found.beside_before, 1.0)),
-            tuple(_outcomes(rubric, tasks[found.task], found.after, found.beside_after, 0.0)),
-        )
-        for found in outputs
-    ]
+    judged: list[Pair] = []
+    for seen in outputs:
+        task = tasks[seen.task]
+        before = _outcomes(rubric, task, seen.before, seen.beside_before, 1.0)
+        after = _outcomes(rubric, task, seen.after, seen.beside_after, 0.0)
+        judged.append(Pair(seen.task, group_digest(task), tuple(before), tuple(after)))
+    return judged
 
 
 def _outcomes(
@@ -89,16 +86,18 @@ def _outcomes(
 
 
 def _beside(rubric: Rubric, tried: Tried) -> Beside:
-    judged = {
-        criterion.id: Finding(found.result, _short(found.explanation))
-        for criterion in rubric.judged
-        if (found := tried.judged.get(criterion.id)) is not None
-    }
+    judged: dict[str, Finding] = {}
+    for criterion in rubric.judged:
+        finding = tried.judged.get(criterion.id)
+        if finding is not None:
+            text = finding.explanation
+            cut = text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."
+            judged[criterion.id] = Finding(finding.result, cut)
     return Beside(judged, None if tried.left is None else _looked_at(rubric, tried.left))
 
 
 def _looked_at(rubric: Rubric, left: Left) -> Left | None:
-    """Give what the rubric's checks see: of steps the tools alone, but for a program, which may see all."""
+    """What the rubric's checks see: of steps the tools alone, but for a program, which may see all."""
     checks = [criterion.check for criterion in rubric.criteria]
     if any(isinstance(check, ProgramCheck) for check in checks):
         return left
@@ -111,14 +110,9 @@ def _looked_at(rubric: Rubric, left: Left) -> Left | None:
 
 
 def _tools_of(step: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a step with who took it and which tools it called, without a word of what was said."""
-    said = step.get("tool_calls")
-    calls = [call for call in said if isinstance(call, dict)] if isinstance(said, list | tuple) else []
-    names = [call.get("function_name") for call in calls]
-    who = "agent" if step.get("source") == "agent" else "other"
+    """A step with who took it and which tools it called, without a word of what was said."""
+    calls = step.get("tool_calls")
+    calls = calls if isinstance(calls, list | tuple) else ()
+    names = [call.get("function_name") for call in calls if isinstance(call, dict)]
     tools = [{"function_name": name} for name in names if isinstance(name, str)]
-    return {"source": who, "tool_calls": tools}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."
+    return {"source": "agent" if step.get("source") == "agent" else "other", "tool_calls": tools}
