@@ -20,7 +20,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from runbookopt.agents.model.client import Message, Model, ModelSettings, begin_import
+from runbookopt.agents.model.client import Model, begin_import
+from runbookopt.documents.settings import ModelSettings
+from runbookopt.documents.usage import Message
 
 SERVER = Path(__file__).parents[1] / "tests" / "openai_server.py"
 MODEL = "openai/gpt-5-mini"

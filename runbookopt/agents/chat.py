@@ -1,8 +1,10 @@
 """The chat agent: a model that is given the runbook, then the task, and whose reply is the output."""
 
-from runbookopt.agents.model.client import Message, Model, ModelFailure
+from runbookopt.agents.model.client import Model
+from runbookopt.agents.model.retry import ModelFailure
 from runbookopt.agents.protocol import AgentFailure, Produced
-from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.digest import as_text, digest_of
+from runbookopt.documents.usage import Message
 
 OWN_FAILINGS = frozenset({"refused", "truncated", "empty", "context"})
 """Kinds of failures by which the model, given this runbook and this task, delivers nothing."""
@@ -28,8 +30,7 @@ class ChatAgent:
         A model that refuses, stops short, says nothing or cannot take so much text has delivered nothing,
         and would again; where no reply came for other reasons, AgentFailure is raised.
         """
-        task = task_input if isinstance(task_input, str) else canonical(task_input).decode()
-        messages = [Message("system", runbook), Message("user", task)]
+        messages = [Message("system", runbook), Message("user", as_text(task_input))]
         try:
             completion = await self._model.complete(messages, repeat=repeat)
         except ModelFailure as failure:

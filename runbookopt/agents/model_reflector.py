@@ -1,40 +1,22 @@
 """The reflector that is a language model: one ask, one prompt, and one more where the reply is malformed."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from functools import partial
 
 from msgspec.structs import replace
 
-from runbookopt.agents.model.retry import ModelBroken, ModelFailure
 from runbookopt.agents.protocol import Reflected
+from runbookopt.agents.repair import Clean, LanguageModel, read_reply
 from runbookopt.documents import runbook as runbooks
-from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.documents.usage import Message, Usage
 from runbookopt.search import prompt
 from runbookopt.search.asks import Candidate, Proposal, Reflection, ReflectionFailure, Shown, Tried
-
-if TYPE_CHECKING:
-    from runbookopt.agents.model.client import Completion
-
-Clean = Callable[[str], str]
-
 
 END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
 
 _LOOKS = "something looks like a secret"
-
-
-class LanguageModel(Protocol):
-    """What a reflector needs of a model; `key` is the digest of all that changes its answers."""
-
-    name: str
-    key: str
-
-    async def complete(self, messages: Sequence[Message]) -> "Completion":
-        """Answer a chat; raises ModelFailure for this call, ModelBroken where none will be answered."""
-        ...
 
 
 class ModelReflector:
@@ -47,50 +29,40 @@ class ModelReflector:
         self.key = digest_of({"kind": "model", "model": model.key, "prompt": prompt.VERSION})
 
     async def reflect(self, ask: Reflection) -> Reflected:
-        """Answer one reflection; a reply that cannot be read is shown to the model once, with its fault.
-
-        Raises ModelBroken where the model answers nobody.
-        """
-        told = without_secrets(ask, self._clean)
-        if not told.components:
+        """Answer one reflection; raises ModelBroken."""
+        shown = without_secrets(ask, self._clean)
+        if not shown.components:
             return Reflected(ReflectionFailure("secret", f"{_LOOKS} in every part that may be edited"))
-        usage = Usage()
-        try:
-            text = (first := await self._model.complete(prompt.prompt(told))).text
-            usage += first.usage
-            said = prompt.read(told, text)
-            if isinstance(said, ReflectionFailure):
-                usage += Usage(failures={said.kind: 1})
-                second = await self._model.complete(prompt.repair(told, text, said))
-                usage += second.usage
-                said = prompt.read(told, second.text)
-                usage += Usage(failures={said.kind: 1} if isinstance(said, ReflectionFailure) else {})
-        except ModelFailure as failure:
-            return Reflected(ReflectionFailure(failure.kind, failure.message), usage + failure.usage)
-        except ModelBroken as broken:
-            broken.usage = usage + broken.usage
-            raise
-        return Reflected(_allowed(ask, told, said), usage)
+        read, repair = partial(prompt.read, shown), partial(prompt.repair, shown)
+        answer, usage = await read_reply(
+            self._model.complete, prompt.prompt(shown), read, repair, ReflectionFailure
+        )
+        withheld = {part.id for part in ask.components} - {part.id for part in shown.components}
+        if isinstance(answer, Proposal) and answer.component in withheld:
+            # what stands for the secret would replace it
+            message = f"{_LOOKS} in {answer.component}: only a person may edit that part"
+            return Reflected(ReflectionFailure("secret", message), usage)
+        return Reflected(answer, usage)
 
 
 def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
-    """Give the ask as a model may see it: cleaned, and without the components that cleaning changed.
+    """The ask as a model may see it: cleaned, and without the components that cleaning changed.
 
     What stands in place of a secret must not get into the runbook, so such a part is shown as locked.
     """
 
     def show(shown: Shown) -> Shown:
-        told = shown.input if isinstance(shown.input, str) else canonical(shown.input).decode()
         output = None if shown.output is None else _ends(shown.output, clean)
         feedback = tuple(_ends(reason, clean) for reason in shown.feedback)
-        return replace(shown, input=_ends(told, clean), output=output, feedback=feedback)
+        return replace(shown, input=_ends(as_text(shown.input), clean), output=output, feedback=feedback)
 
     def tell(tried: Tried) -> Tried:
-        said = (_ends(text, clean) for text in (tried.diagnosis, tried.change, tried.outcome))
-        return Tried(tried.component, *said)
+        texts = (tried.diagnosis, tried.change, tried.outcome)
+        return Tried(tried.component, *(_ends(text, clean) for text in texts))
 
-    text = clean(ask.candidate.text)
-    parts = _parts(text)
+    text, parts = clean(ask.candidate.text), {}
+    with suppress(MalformedFile):  # a lock marker went with the secret
+        parts = {part.id: part.text for part in runbooks.parse(text).parts}
     return replace(
         ask,
         candidate=Candidate(text),
@@ -106,20 +78,3 @@ def _ends(text: str, clean: Clean) -> str:
     if len(text) <= 2 * END:
         return clean(text)
     return clean(text[:END]) + " " * (len(text) - 2 * END) + clean(text[-END:])
-
-
-def _parts(text: str) -> dict[str, str]:
-    try:
-        return {part.id: part.text for part in runbooks.parse(text).parts}
-    except MalformedFile:  # a lock marker went with the secret
-        return {}
-
-
-def _allowed(
-    ask: Reflection, told: Reflection, said: Proposal | ReflectionFailure
-) -> Proposal | ReflectionFailure:
-    """Refuse an edit of a part that was withheld: what stands for the secret would replace it."""
-    withheld = {part.id for part in ask.components} - {part.id for part in told.components}
-    if isinstance(said, Proposal) and said.component in withheld:
-        return ReflectionFailure("secret", f"{_LOOKS} in {said.component}: only a person may edit that part")
-    return said

@@ -18,3 +18,8 @@ def digest(data: bytes) -> str:
 def digest_of(value: object) -> str:
     """Digest of the canonical JSON of `value`."""
     return digest(canonical(value))
+
+
+def as_text(value: object) -> str:
+    """Text as it is, any other value as canonical JSON."""
+    return value if isinstance(value, str) else canonical(value).decode()

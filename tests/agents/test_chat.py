@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from runbookopt.agents.chat import ChatAgent
-from runbookopt.agents.model.client import Model, ModelSettings, Price
+from runbookopt.agents.model.client import Model
 from runbookopt.agents.protocol import AgentFailure, Produced
+from runbookopt.documents.settings import ModelSettings, Price
 from runbookopt.documents.usage import Usage
 
 RUNBOOK = "---\nname: desk\n---\n# Desk\nAnswer in one word.\n"

@@ -9,12 +9,13 @@ from types import ModuleType
 import pytest
 from msgspec.structs import replace
 
-from runbookopt.agents.model.client import Completion, Model, ModelSettings
+from runbookopt.agents.model.client import Completion, Model
 from runbookopt.agents.model.retry import ModelBroken, ModelFailure
 from runbookopt.agents.model_reflector import ModelReflector, without_secrets
 from runbookopt.agents.protocol import Reflected
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.redaction import Redactor
+from runbookopt.documents.settings import ModelSettings
 from runbookopt.documents.usage import Message, Usage
 from runbookopt.search import prompt
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown, Tried

@@ -1,4 +1,4 @@
-"""The only file that knows litellm: one model, asked over the network as gently and as often as needed.
+"""Client of a model, asked as gently and as often as needed: the only file that knows litellm.
 
     model = Model(ModelSettings("openai/gpt-5-mini"), width=8, environ=os.environ)
     completion = await model.complete([Message("system", runbook), Message("user", task)])
@@ -36,24 +36,11 @@ from runbookopt.agents.model.retry import (
 )
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.redaction import Redactor
-from runbookopt.documents.settings import ModelSettings, Price
+from runbookopt.documents.settings import ModelSettings
 from runbookopt.documents.usage import Message, Usage
 
 if TYPE_CHECKING:
     import asyncio
-
-__all__ = [
-    "Completion",
-    "Message",
-    "Model",
-    "ModelBroken",
-    "ModelFailure",
-    "ModelSettings",
-    "Price",
-    "Usage",
-    "begin_import",
-    "priced",
-]
 
 _BARREN = 3  # calls in a row that came to nothing
 _LINE = 240  # characters of what a server said that are shown
@@ -70,7 +57,7 @@ _VARIABLES = {
 
 
 class Completion(Struct, frozen=True):
-    """What the model said, never empty; `usage` is that of all attempts."""
+    """Answer of a model, never empty; `usage` is that of all attempts."""
 
     text: str
     usage: Usage
@@ -82,17 +69,9 @@ class Model:
     def __init__(self, settings: ModelSettings, *, width: int, environ: Mapping[str, str]) -> None:
         self.settings = settings
         self.name = settings.model
-        self.key = digest_of(
-            {
-                "kind": "model",
-                "version": 1,
-                "model": settings.model,
-                "api_base": settings.api_base,
-                "temperature": settings.temperature,
-                "seed": settings.seed,
-                "max_tokens": settings.max_tokens,
-            }
-        )
+        changing = ("model", "api_base", "temperature", "seed", "max_tokens")  # an answer
+        about = {name: getattr(settings, name) for name in changing}
+        self.key = digest_of({"kind": "model", "version": 1, **about})
         self.width = Concurrency(width)
         self.usage = Usage()
         self._environ = environ
@@ -112,30 +91,44 @@ class Model:
         The same messages with another `repeat` are another sample: a seed in the settings is mixed with it.
         Secrets are taken out of what is sent and of what comes back.
         """
-        call = Attempts(self.settings.attempts, self.settings.patience_seconds, met=lambda: self._answered)
+        attempts = Attempts(
+            self.settings.attempts, self.settings.patience_seconds, met=lambda: self._answered
+        )
         await self._begin_in_this_loop()
         request = self._request(messages, repeat)
         try:
-            text = await call.retrying()(self._attempt, request, call)
+            text = await self._answer(request, attempts)
         except ModelFailure as failure:
             broken = self._is_broken(failure)
-            failure.usage = call.usage
+            failure.usage = attempts.usage
             if not broken:
                 raise
             place, variables = self.settings.api_base or "its provider", " or ".join(self._variables())
             message = self._redactor.clean(f"{self.name}: {advice(failure, place, variables)}")
         else:
-            return Completion(text, call.usage)
+            return Completion(text, attempts.usage)
         finally:
-            self.usage += call.usage
-        raise ModelBroken(message, call.usage)
+            self.usage += attempts.usage
+        raise ModelBroken(message, attempts.usage)
 
-    async def _attempt(self, request: Mapping[str, Any], call: Attempts) -> str:
+    async def _answer(self, request: Mapping[str, Any], attempts: Attempts) -> str:
+        import asyncio
+
+        while True:
+            try:
+                return await self._attempt(request, attempts)
+            except ModelFailure as failure:
+                pause = attempts.pause(failure)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _attempt(self, request: Mapping[str, Any], attempts: Attempts) -> str:
         import asyncio
 
         litellm = _litellm()
         response, failure = None, None
-        async with self.width.slot() as slot:
+        async with self.width.slot() as halvings:
             try:
                 async with asyncio.timeout(self.settings.timeout_seconds):
                     response = await litellm.acompletion(**request)
@@ -143,48 +136,39 @@ class Model:
                 failure = self._failure(error)
             # raised outside of `except`: the foreign error, which may hold the key, goes with nothing of ours
             if failure is not None:
-                call.count(failure.kind)
                 if failure.kind == "rate_limited":
-                    slot.was_refused()
+                    self.width.halve(halvings)
                 raise failure
-            slot.went_well()
+            self.width.grow()
         self._answered, self._barren = True, 0
-        return self._text(response, call)
-
-    def _text(self, response: Any, call: Attempts) -> str:  # noqa: ANN401 - litellm's own record
-        """Count what was billed, and give the text; raises ModelFailure where there is none."""
-        call.usage += self._billed(response)
-        lack = _lack(response)
-        if lack is None:
-            text = response.choices[0].message.content
-            return self._clean(text.encode(errors="replace").decode())  # half a character is none
-        call.count(lack.kind)
-        raise lack
+        attempts.usage += self._billed(response)
+        return self._clean(_text(response))
 
     def _billed(self, response: Any) -> Usage:  # noqa: ANN401 - litellm's own record
-        told = getattr(response, "usage", None)
-        if told is None or not told.total_tokens:
+        tokens = getattr(response, "usage", None)
+        if tokens is None or not tokens.total_tokens:
             return Usage(calls=1, usd=None)
-        details = getattr(told, "prompt_tokens_details", None)
-        prompt, completion = max(0, told.prompt_tokens or 0), max(0, told.completion_tokens or 0)
-        cached = max(0, min(prompt, (getattr(details, "cached_tokens", None) or 0) if details else 0))
+        details = getattr(tokens, "prompt_tokens_details", None)
+        prompt, completion = max(0, tokens.prompt_tokens or 0), max(0, tokens.completion_tokens or 0)
+        cached = max(0, min(prompt, getattr(details, "cached_tokens", None) or 0))
+        usd = None
         if self.settings.price is not None:
-            usd: float | None = self.settings.price.of(prompt, cached, completion)
-        else:
-            usd = response._hidden_params.get("response_cost") if _is_listed(self.name) else None  # noqa: SLF001 - where litellm puts it
+            usd = self.settings.price.of(prompt, cached, completion)
+        elif _is_listed(self.name):
+            usd = response._hidden_params.get("response_cost")  # noqa: SLF001 - where litellm puts it
         return Usage(calls=1, prompt=prompt, cached=cached, completion=completion, usd=usd)
 
     def _request(self, messages: Sequence[Message], repeat: str) -> dict[str, Any]:
         settings = self.settings
-        wanted = {
+        mixed = hashlib.sha256(f"{settings.seed}/{repeat}".encode()).digest()[:4]
+        request = {
             "model": settings.model,
-            "messages": [
-                {"role": message.role, "content": self._clean(message.content)} for message in messages
-            ],
+            "messages": [{"role": each.role, "content": self._clean(each.content)} for each in messages],
             "api_base": settings.api_base,
             "api_key": self._api_key(),
             "temperature": settings.temperature,
-            "seed": _mixed(settings.seed, repeat),
+            # each repeat has a seed of its own, of 31 bits: some providers take no more
+            "seed": None if settings.seed is None else int.from_bytes(mixed, "big") >> 1,
             "max_tokens": settings.max_tokens,
             "timeout": settings.timeout_seconds,
             "num_retries": 0,  # its retries would not be counted, nor go by kind
@@ -192,19 +176,18 @@ class Model:
             "drop_params": True,  # some providers take no seed, some models no temperature
         }
         if "claude" in settings.model:  # it caches up to a mark; others find the common start themselves
-            wanted["cache_control_injection_points"] = [{"location": "message", "role": "system"}]
-        return {name: value for name, value in wanted.items() if value is not None}
+            request["cache_control_injection_points"] = [{"location": "message", "role": "system"}]
+        return {name: value for name, value in request.items() if value is not None}
 
     def _api_key(self) -> str | None:
         if self.settings.key_variable is not None:
             return self._environ.get(self.settings.key_variable) or "none"
-        known = [name for name in self._variables() if self._environ.get(name)]
-        if known and known[0].endswith("_API_KEY"):
-            return self._environ[known[0]]
-        return None if known or self.settings.api_base is None else "none"  # many local servers want no key
+        names = [name for name in self._variables() if self._environ.get(name)]
+        if names and names[0].endswith("_API_KEY"):
+            return self._environ[names[0]]
+        return None if names or self.settings.api_base is None else "none"  # many local servers want no key
 
     def _variables(self) -> tuple[str, ...]:
-        """Give the environment variables that may hold the key."""
         if self.settings.key_variable is not None:
             return (self.settings.key_variable,)
         provider = _provider(self.settings.model)
@@ -225,21 +208,20 @@ class Model:
         """Translate a foreign error; nothing of the key is left in it."""
         kind = _kind(error)
         if kind == "timeout":
-            said = f"no answer within {self.settings.timeout_seconds:g} s"
+            message = f"no answer within {self.settings.timeout_seconds:g} s"
         elif kind == "unknown_model" and not isinstance(error, _litellm().exceptions.NotFoundError):
-            said = "a name is provider/model, as in openai/gpt-5-mini"
+            message = "a name is provider/model, as in openai/gpt-5-mini"
         elif kind == "unparsable":
-            said = "the server's reply is no chat completion"
+            message = "the server's reply is no chat completion"
         elif kind in {"connection", "certificate"}:
-            said = str(chain(error)[-1]) or "the connection was cut"
+            message = str(chain(error)[-1]) or "the connection was cut"
         else:
-            said = words(error)
-        line = " ".join(self._redactor.clean(said).split())
+            message = words(error)
+        line = " ".join(self._redactor.clean(message).split())
         shown = line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
         return ModelFailure(kind, shown, Usage(), wait=wait(error))
 
     def _is_broken(self, failure: ModelFailure) -> bool:
-        """Say whether no call can succeed; counts the calls that came to nothing."""
         if failure.kind in BROKEN:
             return True
         if failure.kind in DELIVERED:
@@ -258,7 +240,7 @@ def begin_import() -> threading.Thread:
 
 
 def priced(settings: ModelSettings) -> bool:
-    """Say whether the dollars of this model's calls are known: by its settings, or by litellm's list."""
+    """Whether the dollars of this model's calls are known: by its settings, or by litellm's list."""
     return settings.price is not None or _is_listed(settings.model)
 
 
@@ -286,7 +268,7 @@ def _litellm() -> ModuleType:
 
 @lru_cache(maxsize=64)
 def _is_listed(model: str) -> bool:
-    """Say whether the list has a price; asks no server, as litellm does for some that run locally."""
+    """Whether the list has a price; asks no server, as litellm does for some that run locally."""
     prices, provider = _litellm().model_cost, _provider(model)
     listed = prices.get(model) or prices.get(model.removeprefix(f"{provider}/")) or {}
     return "input_cost_per_token" in listed and "output_cost_per_token" in listed
@@ -311,21 +293,21 @@ async def _connections() -> AsyncGenerator[None]:
         litellm.in_memory_llm_clients_cache.flush_cache()
 
 
-def _lack(response: Any) -> ModelFailure | None:  # noqa: ANN401 - litellm's own record
-    """Say what a reply lacks to be an answer."""
+def _text(response: Any) -> str:  # noqa: ANN401 - litellm's own record
     choice = response.choices[0] if response.choices else None
     finish = choice.finish_reason if choice else None
     if finish == "content_filter" or getattr(choice and choice.message, "refusal", None):
-        return ModelFailure("refused", "the provider took the reply out: its content filter", Usage())
+        raise ModelFailure("refused", "the provider took the reply out: its content filter", Usage())
     if finish == "length":
-        return ModelFailure("truncated", "the reply was cut at its most tokens: raise max_tokens", Usage())
-    if not choice or not (choice.message.content or "").strip():
-        return ModelFailure("empty", "the reply has no text", Usage())
-    return None
+        raise ModelFailure("truncated", "the reply was cut at its most tokens: raise max_tokens", Usage())
+    text: str = (choice and choice.message.content) or ""
+    if not text.strip():
+        raise ModelFailure("empty", "the reply has no text", Usage())
+    return text.encode(errors="replace").decode()  # half a character is none
 
 
 def _kind(error: BaseException) -> str:
-    """Give the kind of a foreign error: what happened on the wire before what a provider's code says."""
+    """Kind of a foreign error: what happened on the wire before what a provider's code says."""
     causes = chain(error)
     if any(isinstance(each, ImportError) for each in causes):
         return "package"
@@ -335,10 +317,10 @@ def _kind(error: BaseException) -> str:
         return "timeout"
     if is_no_json(error):
         return "unparsable"
-    return _told_kind(error, causes)
+    return _kind_by_provider(error, causes)
 
 
-def _told_kind(error: BaseException, causes: Sequence[BaseException]) -> str:
+def _kind_by_provider(error: BaseException, causes: Sequence[BaseException]) -> str:
     litellm = _litellm()
     for name, kind in _KINDS.items():
         if isinstance(error, getattr(litellm.exceptions, name)):
@@ -370,13 +352,5 @@ _KINDS = {
 _LOST = frozenset({"APIConnectionError", "ConnectError", "ReadError", "RemoteProtocolError", "WriteError"})
 """Errors of the libraries below litellm where a connection is not made or is cut."""
 
-
 _MISREAD = (AttributeError, LookupError, TypeError)
 """Litellm stumbles so over a reply of another shape than was agreed, and calls it a lost connection."""
-
-
-def _mixed(seed: int | None, repeat: str) -> int | None:
-    """Give each repeat a seed of its own, of 31 bits: some providers take no more."""
-    if seed is None:
-        return None
-    return int.from_bytes(hashlib.sha256(f"{seed}/{repeat}".encode()).digest()[:4], "big") >> 1

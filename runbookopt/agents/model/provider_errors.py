@@ -1,4 +1,4 @@
-"""What an error of the libraries below a model says: why it came about, in whose words, when to come back."""
+"""Errors of the libraries below a model: causes, the server's words, and when it wants to be asked again."""
 
 import json
 import re
@@ -13,40 +13,37 @@ _SUCCESS = 200
 
 
 def chain(error: BaseException) -> list[BaseException]:
-    """Give the error, what it came from, and so on."""
-    found = [error]
-    while (below := found[-1].__cause__ or found[-1].__context__) is not None and below not in found:
-        found.append(below)
-    return found
+    """The error, what it came from, and so on."""
+    causes = [error]
+    while (below := causes[-1].__cause__ or causes[-1].__context__) is not None and below not in causes:
+        causes.append(below)
+    return causes
 
 
 def words(error: BaseException) -> str:
-    """Give what the server said, without the names of errors around it."""
-    said = _NAMES.sub("", str(getattr(error, "message", error)))
-    inner = _MESSAGE.search(said)
-    if inner is None:
-        return said
-    try:
-        return str(json.loads(inner[1], strict=False))
-    except ValueError:
-        return said
+    """The server's own words, without the names of errors around them."""
+    text = _NAMES.sub("", str(getattr(error, "message", error)))
+    with suppress(ValueError):
+        if inner := _MESSAGE.search(text):
+            return str(json.loads(inner[1], strict=False))
+    return text
 
 
 def is_no_json(error: BaseException) -> bool:
-    """Say whether a server's answer of success could not be read."""
+    """Whether a server's answer of success could not be read."""
     failed = _headers(error) is not None and getattr(error, "status_code", None) != _SUCCESS
     return not failed and any(isinstance(each, json.JSONDecodeError) for each in chain(error))
 
 
 def has_no_credit(error: BaseException) -> bool:
-    """Say whether a refusal is one that no waiting helps: the account is used up."""
+    """Whether a refusal is one that no waiting helps: the account is used up."""
     bodies = [getattr(each, "body", None) for each in chain(error)]
     codes = {str(body.get(name)) for body in bodies if isinstance(body, dict) for name in ("code", "type")}
     return "insufficient_quota" in codes or '"insufficient_quota"' in str(error)
 
 
 def wait(error: BaseException) -> float | None:
-    """Give the seconds that a server asks to wait, where it does: a number, or a date."""
+    """Seconds that a server asks to wait, where it does: a number, or a date."""
     headers = _headers(error) or {}
     with suppress(ValueError):
         if "retry-after-ms" in headers:

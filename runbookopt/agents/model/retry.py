@@ -1,13 +1,10 @@
-"""How often and when a call to a model is made again, by the kind of its failure."""
+"""Retries of calls to a model: how often and when one is made again, by the kind of its failure."""
 
+import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from runbookopt.documents.usage import Usage
 from runbookopt.errors import RunbookoptError
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
 
 
 class ModelFailure(Exception):
@@ -58,82 +55,47 @@ class Attempts:
 
     def __init__(self, attempts: int, patience: float, *, met: Callable[[], bool]) -> None:
         self.usage = Usage()
-        self._attempts = attempts
-        self._patience = patience
-        self._met = met
+        self._attempts, self._patience, self._met = attempts, patience, met
 
-    def count(self, kind: str) -> None:
-        """Count a failed attempt."""
+    def pause(self, failure: ModelFailure) -> float | None:
+        """Count a failed attempt, and give the seconds until the next one; None where there is none."""
+        kind = failure.kind
         self.usage += Usage(failures={kind: 1})
-
-    def retrying(self) -> Any:  # noqa: ANN401 - what tenacity wraps calls in
-        """Give what makes a call as often as needed, and raises its last ModelFailure."""
-        import asyncio
-
-        from tenacity import AsyncRetrying, retry_if_exception_type  # noqa: PLC0415
-
-        return AsyncRetrying(
-            sleep=asyncio.sleep,
-            wait=self._wait,
-            stop=self._is_over,
-            retry=retry_if_exception_type(ModelFailure),
-            reraise=True,
-        )
-
-    def _wait(self, state: "RetryCallState") -> float:
-        failure = _failure(state)
-        if failure.kind in DELIVERED:
-            return 0.0
-        seconds = self._backoff(state, failure.kind) if failure.wait is None else failure.wait
-        seconds = min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
-        if failure.kind == "rate_limited":
-            self._patience -= seconds
-        return seconds
-
-    def _backoff(self, state: "RetryCallState", kind: str) -> float:
-        """Give a random wait that doubles with each failure of this kind: one kind says little of another."""
-        from tenacity import RetryCallState, wait_random_exponential  # noqa: PLC0415
-
-        alike = RetryCallState(state.retry_object, None, (), {})
-        alike.attempt_number = self.usage.failures[kind]
-        return float(wait_random_exponential(multiplier=_FIRST_BACKOFF, max=_LONGEST_BACKOFF)(alike))
-
-    def _is_over(self, state: "RetryCallState") -> bool:
-        failure = _failure(state)
         failed = self.usage.failures
-        times = failed[failure.kind]
-        if failure.kind not in RETRIED:
-            return True
-        if failure.kind == "rate_limited":
-            return self._patience < 0  # the next wait is taken off already
-        if failure.kind in DELIVERED and times >= _MOST_DELIVERED:
-            return True
-        if failure.kind == "connection" and times >= _MOST_REFUSED and not self._met():
-            return True
-        return sum(failed.values()) - failed.get("rate_limited", 0) >= self._attempts
+        if kind == "rate_limited":
+            seconds = _seconds(failure, failed[kind])
+            self._patience -= seconds
+            return None if self._patience < 0 else seconds
+        if kind not in RETRIED or sum(failed.values()) - failed.get("rate_limited", 0) >= self._attempts:
+            return None
+        if kind in DELIVERED:
+            return None if failed[kind] >= _MOST_DELIVERED else 0.0
+        if kind == "connection" and failed[kind] >= _MOST_REFUSED and not self._met():
+            return None
+        return _seconds(failure, failed[kind])
 
 
-def _failure(state: "RetryCallState") -> ModelFailure:
-    """Give the failure after which tenacity asks what to do."""
-    failure = state.outcome.exception() if state.outcome else None
-    if not isinstance(failure, ModelFailure):
-        raise TypeError(failure)
-    return failure
+def _seconds(failure: ModelFailure, times: int) -> float:
+    # At random, and up to twice as long with each failure of this kind: one kind says little of another.
+    # "Full jitter" of https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    backoff = random.uniform(0, min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(times - 1, 10)))
+    seconds = backoff if failure.wait is None else failure.wait
+    return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
 
 
 def advice(failure: ModelFailure, place: str, variables: str) -> str:
-    """Say in one line what is wrong at `place`, what was said there, and what to do."""
-    said = failure.message
-    known = {
-        "authentication": f"{place} does not accept the key: set {variables} ({said})",
-        "unknown_model": f"{place} knows no such model: correct its name, or api_base ({said})",
-        "no_credit": f"{place} gives no credit any more: add some, or set another {variables} ({said})",
+    """Line that says what is wrong at `place`, what was said there, and what to do."""
+    advices = {
+        "authentication": f"{place} does not accept the key: set {variables}",
+        "unknown_model": f"{place} knows no such model: correct its name, or api_base",
+        "no_credit": f"{place} gives no credit any more: add some, or set another {variables}",
         "certificate": f"the certificate of {place} is not trusted: correct api_base, or set SSL_CERT_FILE"
-        f" to who signed it ({said})",
-        "package": f"{place} needs another package: install it ({said})",
-        "connection": f"no connection to {place}: start the server, or correct api_base ({said})",
-        "context": f"every prompt is too long for it: choose a model with a larger context ({said})",
-        "bad_request": f"{place} refuses the request: correct the model's settings ({said})",
+        " to who signed it",
+        "package": f"{place} needs another package: install it",
+        "connection": f"no connection to {place}: start the server, or correct api_base",
+        "context": "every prompt is too long for it: choose a model with a larger context",
+        "bad_request": f"{place} refuses the request: correct the model's settings",
     }
-    otherwise = f"{place} answers nothing but errors: run again later ({failure.kind}: {said})"
-    return known.get(failure.kind, otherwise)
+    if failure.kind in advices:
+        return f"{advices[failure.kind]} ({failure.message})"
+    return f"{place} answers nothing but errors: run again later ({failure.kind}: {failure.message})"

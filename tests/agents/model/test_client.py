@@ -17,17 +17,10 @@ from typing import Any
 
 import pytest
 
-from runbookopt.agents.model.client import (
-    Completion,
-    Message,
-    Model,
-    ModelBroken,
-    ModelFailure,
-    ModelSettings,
-    Price,
-    priced,
-)
-from runbookopt.documents.usage import Usage
+from runbookopt.agents.model.client import Completion, Model, priced
+from runbookopt.agents.model.retry import ModelBroken, ModelFailure
+from runbookopt.documents.settings import ModelSettings, Price
+from runbookopt.documents.usage import Message, Usage
 
 KEY = "sk-proj-Zq7NotARealKey0000000000"
 SYSTEM = Message("system", "Answer kindly and briefly.")
@@ -418,7 +411,7 @@ def test_nothing_is_lost_where_much_goes_wrong(openai_server: ModuleType) -> Non
 
 PROGRAM = """
 import asyncio, logging, os, sys, traceback
-from runbookopt import lm
+from runbookopt.agents.model import client as lm
 before = 'litellm' in sys.modules
 lm.begin_import()
 logging.basicConfig(level=logging.DEBUG)
@@ -463,7 +456,7 @@ def test_no_log_has_the_key_whatever_is_switched_on(openai_server: ModuleType, t
 
 
 LEFT = """
-from runbookopt import lm
+from runbookopt.agents.model import client as lm
 lm.begin_import().join()
 
 async def async_completion(): ...

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from runbookopt.agents.model.client import Completion, Message, Model, ModelFailure, ModelSettings, Price
+from runbookopt.agents.model.client import Completion, Model
+from runbookopt.agents.model.retry import ModelFailure
+from runbookopt.documents.settings import ModelSettings, Price
+from runbookopt.documents.usage import Message
 
 Ask = Callable[[object], Completion]
 

@@ -1,0 +1,57 @@
+"""Reply of a model to a prompt, and to one more that shows it what is wrong with the first."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from runbookopt.agents.model.retry import ModelBroken, ModelFailure
+from runbookopt.documents.usage import Message, Usage
+from runbookopt.search.asks import ReflectionFailure
+from runbookopt.verifier.judge import JudgeFailure
+
+if TYPE_CHECKING:
+    from runbookopt.agents.model.client import Completion
+
+T = TypeVar("T")
+Failure = TypeVar("Failure", JudgeFailure, ReflectionFailure)
+Clean = Callable[[str], str]
+
+
+class LanguageModel(Protocol):
+    """A model that judges or reflects; `key` is the digest of all that changes its answers."""
+
+    name: str
+    key: str
+
+    async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> "Completion":
+        """Answer a chat; raises ModelFailure for this call, ModelBroken where none will be answered."""
+
+
+async def read_reply(
+    complete: Callable[[Sequence[Message]], Awaitable["Completion"]],
+    prompt: Sequence[Message],
+    read: Callable[[str], T | Failure],
+    repair: Callable[[str, Failure], Sequence[Message]],
+    failing: type[Failure],
+) -> tuple[T | Failure, Usage]:
+    """Ask for what `read` finds in a reply, once more with the messages of `repair` where that is a failure.
+
+    Gives it with the usage of both calls. A call that came to nothing is a failure too; raises ModelBroken
+    where the model answers nobody.
+    """
+    usage = Usage()
+    try:
+        reply = await complete(prompt)
+        usage += reply.usage
+        answer = read(reply.text)
+        if isinstance(answer, failing):
+            usage += Usage(failures={answer.kind: 1})
+            again = await complete(repair(reply.text, answer))
+            usage += again.usage
+            answer = read(again.text)
+            usage += Usage(failures={answer.kind: 1} if isinstance(answer, failing) else {})
+    except ModelFailure as failure:
+        return failing(failure.kind, failure.message), usage + failure.usage
+    except ModelBroken as broken:
+        broken.usage = usage + broken.usage
+        raise
+    return answer, usage
