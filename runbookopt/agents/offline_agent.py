@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-from functools import lru_cache
 
 from runbookopt.agents.protocol import Produced
 from runbookopt.agents.rules import Rule, Votes, decide, rules
-from runbookopt.documents.digest import canonical, digest, digest_of
+from runbookopt.documents.digest import as_text, canonical, digest, digest_of
 from runbookopt.documents.markdown import front_matter
 
 
@@ -30,24 +29,19 @@ class OfflineAgent:
 
     async def rollout(self, runbook: str, task_input: object, repeat: str) -> Produced:
         """Follow the runbook's rules on the input, or err by chance."""
-        known = _rules_of(runbook)
-        votes = decide(known, task_input if isinstance(task_input, str) else canonical(task_input).decode())
+        decisions = rules(runbook.removeprefix(front_matter(runbook)))
+        votes = decide(decisions, as_text(task_input))
         if self._noise:
-            votes = self._erring(votes, known, runbook, task_input, repeat)
+            votes = self._erring(votes, decisions, runbook, task_input, repeat)
         reason = f"matched {', '.join(votes.by)}" if votes.by else "no rule matches"
         return Produced(output=json.dumps({self._field: votes.answer, "reason": reason}, ensure_ascii=False))
 
     def _erring(
-        self, votes: Votes, known: tuple[Rule, ...], runbook: str, task_input: object, repeat: str
+        self, votes: Votes, decisions: tuple[Rule, ...], runbook: str, task_input: object, repeat: str
     ) -> Votes:
         dice = canonical([self._random_seed, digest(runbook.encode()), task_input, repeat])
         chance = int.from_bytes(hashlib.sha256(dice).digest(), "big")
         if chance % 10**9 >= self._noise * 10**9:
             return votes
-        others = sorted({rule.answer for rule in known} - {votes.answer}) or [""]
+        others = sorted({rule.answer for rule in decisions} - {votes.answer}) or [""]
         return Votes(others[chance // 10**9 % len(others)], ())
-
-
-@lru_cache(maxsize=4096)
-def _rules_of(runbook: str) -> tuple[Rule, ...]:
-    return rules(runbook.removeprefix(front_matter(runbook)))

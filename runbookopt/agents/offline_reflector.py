@@ -1,4 +1,4 @@
-"""The offline reflector: from failing trajectories and their feedback to one more rule, by counting words."""
+"""Offline reflector: from failing trajectories and their feedback to one more rule, by counting words."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from runbookopt.agents.protocol import Reflected
 from runbookopt.agents.rules import Rule, decide, occurs, rules, words
-from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.digest import as_text, canonical, digest_of
 from runbookopt.documents.markdown import LINE
 from runbookopt.search.asks import Component, Proposal, Reflection, ReflectionFailure, Shown
 
@@ -38,17 +38,10 @@ _COMMON = frozenset(
 )
 """Words that say nothing of a topic."""
 
-SHORTEST = 3
-"""Words with fewer letters say nothing of a topic either."""
-
-LONGEST = 4000
-"""So many characters of an input or a feedback are read: the work grows with the square of them."""
-
-PHRASES = 4
-"""At most so many phrases stand in a proposed rule."""
-
-BLAME = 1 / 3
-"""How often a misleading phrase is taken out, where there is one, rather than a rule added."""
+SHORTEST = 3  # letters of a word that says something of a topic
+LONGEST = 4000  # characters of an input or a feedback that are read: the work grows with their square
+PHRASES = 4  # at most, in a proposed rule
+BLAME = 1 / 3  # how often a misleading phrase is taken out, where there is one, rather than a rule added
 
 
 class Lesson(Struct, frozen=True):
@@ -87,43 +80,39 @@ class OfflineReflector:
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
-        return Reflected(self._propose(ask))
-
-    def _propose(self, ask: Reflection) -> Proposal | ReflectionFailure:
-        known = [rule for component in ask.components for rule in rules(component.text)]
+        existing = [rule for component in ask.components for rule in rules(component.text)]
         failing = [lesson for shown in ask.failing if (lesson := _failed(shown))]
-        passing = [_passed(shown, known) for shown in ask.passing]
+        passing = [_passed(shown, existing) for shown in ask.passing]
         if not failing or not ask.components:
-            return ReflectionFailure("no_lesson", "no feedback of the form 'expected X, got Y'")
+            return Reflected(ReflectionFailure("no_lesson", "no feedback of the form 'expected X, got Y'"))
         chance = random.Random(canonical([self._random_seed, digest_of(ask)]))
         evidence = _evidence(failing, passing)
         blamed = _blamed(ask.components, evidence)
         if blamed and chance.random() < BLAME:
             proposal = _without(*chance.choice(blamed), evidence)
         else:
-            proposal = _with(ask.components, _telling(known, evidence, chance), evidence)
+            proposal = _with(ask.components, _telling(existing, evidence, chance), evidence)
         if proposal is None:  # nothing to try is no failure: the search remembers it, at no rollout
             last = ask.components[-1]
-            return Proposal(f"nothing sets the failures for {evidence.expected} apart", last.id, last.text)
-        return proposal
+            proposal = Proposal(
+                f"nothing sets the failures for {evidence.expected} apart", last.id, last.text
+            )
+        return Reflected(proposal)
 
 
 def _failed(shown: Shown) -> Lesson | None:
     for line in shown.feedback:
-        match = _FEEDBACK.search(line[:LONGEST])
-        if match and _can_be_said(match["expected"]):
-            return Lesson(shown.trajectory, _text(shown), match["got"], match["expected"])
+        if match := _FEEDBACK.search(line[:LONGEST]):
+            # a rule cannot answer everything: no code span holds a backtick of ours or a line ending
+            expected = match["expected"]
+            if [rule.answer for rule in rules(_item("- ", ("x",), expected))] == [expected]:
+                return Lesson(shown.trajectory, _text(shown), match["got"], expected)
     return None
 
 
-def _can_be_said(answer: str) -> bool:
-    """Tell whether a rule can answer this: no code span holds a backtick of ours or a line ending."""
-    return [rule.answer for rule in rules(_item("- ", ("x",), answer))] == [answer]
-
-
-def _passed(shown: Shown, known: Sequence[Rule]) -> Lesson:
-    """Read what a passing trajectory answered: the value of its output that some rule answers."""
-    answers = {rule.answer for rule in known}
+def _passed(shown: Shown, existing: Sequence[Rule]) -> Lesson:
+    """Lesson of a passing trajectory, which answered the value of its output that some rule answers."""
+    answers = {rule.answer for rule in existing}
     try:
         output = json.loads(shown.output or "null")
     except (ValueError, RecursionError):
@@ -134,8 +123,7 @@ def _passed(shown: Shown, known: Sequence[Rule]) -> Lesson:
 
 
 def _text(shown: Shown) -> str:
-    text = shown.input if isinstance(shown.input, str) else canonical(shown.input).decode()
-    return text[:LONGEST]
+    return as_text(shown.input)[:LONGEST]
 
 
 def _evidence(failing: Sequence[Lesson], passing: Sequence[Lesson]) -> Evidence:
@@ -148,8 +136,8 @@ def _evidence(failing: Sequence[Lesson], passing: Sequence[Lesson]) -> Evidence:
     )
 
 
-def _telling(known: Sequence[Rule], evidence: Evidence, chance: random.Random) -> tuple[str, ...]:
-    """Choose the phrases that occur in the failures and hardly elsewhere, and lead nothing else astray."""
+def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random) -> tuple[str, ...]:
+    """Phrases that occur in the failures and hardly elsewhere, and lead nothing else astray."""
     candidates = sorted({phrase for lesson in evidence.taught for phrase in _phrases(lesson.text)})
     chance.shuffle(candidates)
     worth = {
@@ -158,19 +146,19 @@ def _telling(known: Sequence[Rule], evidence: Evidence, chance: random.Random) -
         - 2 * _count(phrase, evidence.others)
         for phrase in candidates
     }
-    right = _right(known, evidence.others)
+    right = _right(existing, evidence.others)
     chosen: tuple[str, ...] = ()
     for phrase in sorted(candidates, key=lambda phrase: -worth[phrase]):
         if len(chosen) == PHRASES or worth[phrase] <= 0:
             break
         more = (*chosen, phrase)
-        if _right([*known, Rule(more, evidence.expected, 0, 0, 0)], evidence.others) >= right:
+        if _right([*existing, Rule(more, evidence.expected, 0, 0, 0)], evidence.others) >= right:
             chosen = more
     return chosen
 
 
-def _right(known: Sequence[Rule], lessons: Iterable[Lesson]) -> int:
-    return sum(decide(known, lesson.text).answer == lesson.expected for lesson in lessons)
+def _right(decisions: Sequence[Rule], lessons: Iterable[Lesson]) -> int:
+    return sum(decide(decisions, lesson.text).answer == lesson.expected for lesson in lessons)
 
 
 def _count(phrase: str, lessons: Iterable[Lesson]) -> int:
@@ -178,8 +166,8 @@ def _count(phrase: str, lessons: Iterable[Lesson]) -> int:
 
 
 def _phrases(text: str) -> set[str]:
-    found = words(text)
-    runs = (found[at : at + length] for length in (1, 2, 3) for at in range(len(found) - length + 1))
+    each = words(text)
+    runs = (each[at : at + length] for length in (1, 2, 3) for at in range(len(each) - length + 1))
     phrases = {" ".join(run) for run in runs if _says_something(run[0]) and _says_something(run[-1])}
     return {phrase for phrase in phrases if "_" not in phrase}  # which Markdown may take for emphasis
 
@@ -189,7 +177,7 @@ def _says_something(word: str) -> bool:
 
 
 def _blamed(components: Sequence[Component], evidence: Evidence) -> list[tuple[Component, Rule, str]]:
-    """Find phrases of rules that mislead more often than they are right in what is shown."""
+    # those that mislead more often than they are right in what is shown
     return [
         (component, rule, phrase)
         for component in components
@@ -208,16 +196,15 @@ def _without(component: Component, rule: Rule, phrase: str, evidence: Evidence) 
     start, ending = marker[0] if marker else "- ", _ending(lines[rule.said - 1])
     lines[rule.first : rule.said] = [_item(start, left, rule.answer) + ending] if left else []
     meant = [
-        (left, known.answer) if known == rule else (known.phrases, known.answer)
-        for known in rules(component.text)
-        if left or known != rule
+        (left if each == rule else each.phrases, each.answer)
+        for each in rules(component.text)
+        if left or each != rule
     ]
     diagnosis = f'"{phrase}" leads to {rule.answer}, but here it stands in messages for {evidence.expected}'
     return _proposal(component, lines, meant, diagnosis, evidence)
 
 
 def _with(components: Sequence[Component], phrases: Sequence[str], evidence: Evidence) -> Proposal | None:
-    """Add a rule."""
     if not phrases:
         return None
     component, line = _home(components, evidence.expected)
@@ -228,12 +215,12 @@ def _with(components: Sequence[Component], phrases: Sequence[str], evidence: Evi
         lines[line - 1] += ending
         ending = ""
     lines.insert(line, item + ending)
-    known = rules(component.text)
-    meant = [(rule.phrases, rule.answer) for rule in known]
-    meant.insert(sum(rule.first < line for rule in known), (tuple(phrases), evidence.expected))
+    existing = rules(component.text)
+    meant = [(rule.phrases, rule.answer) for rule in existing]
+    meant.insert(sum(rule.first < line for rule in existing), (tuple(phrases), evidence.expected))
     given = ", ".join(sorted({lesson.given for lesson in evidence.taught}))
-    said = " or ".join(f'"{phrase}"' for phrase in phrases)
-    diagnosis = f"messages with {said} were answered {given} instead of {evidence.expected}"
+    quoted = " or ".join(f'"{phrase}"' for phrase in phrases)
+    diagnosis = f"messages with {quoted} were answered {given} instead of {evidence.expected}"
     return _proposal(component, lines, meant, diagnosis, evidence)
 
 
@@ -244,7 +231,7 @@ def _proposal(
     diagnosis: str,
     evidence: Evidence,
 ) -> Proposal | None:
-    """Give the edit if it reads as it is meant, for Markdown around it may make something else of it."""
+    """The edit if it reads as it is meant, for Markdown around it may make something else of it."""
     text = "".join(lines)
     if [(rule.phrases, rule.answer) for rule in rules(text)] != meant:
         return None
@@ -252,23 +239,19 @@ def _proposal(
 
 
 def _home(components: Sequence[Component], answer: str) -> tuple[Component, int]:
-    """Give the component and line where a new rule belongs: behind the last rule with that answer, or any."""
-    found = [
-        (component, rule) for component in components for rule in rules(component.text) if not rule.otherwise
+    """Component and line where a new rule belongs: behind the last rule with that answer, or any."""
+    places = [
+        (rule.answer, component, rule.stop)
+        for component in components
+        for rule in rules(component.text)
+        if not rule.otherwise
     ]
-    same = [(component, rule) for component, rule in found if rule.answer == answer]
-    component, line = components[-1], len(LINE.findall(components[-1].text))
-    if found:
-        component, rule = (same or found)[-1]
-        line = rule.stop
-    return component, _end(LINE.findall(component.text), line)
-
-
-def _end(lines: Sequence[str], stop: int) -> int:
-    """Give the line behind the last one before `stop` that is not blank: an item may end in blank lines."""
-    while stop and not lines[stop - 1].strip():
-        stop -= 1
-    return stop
+    end = (answer, components[-1], len(LINE.findall(components[-1].text)))
+    _, component, line = ([place for place in places if place[0] == answer] or places or [end])[-1]
+    lines = LINE.findall(component.text)
+    while line and not lines[line - 1].strip():  # an item may end in blank lines
+        line -= 1
+    return component, line
 
 
 def _ending(line: str) -> str:
@@ -277,5 +260,5 @@ def _ending(line: str) -> str:
 
 def _item(marker: str, phrases: Sequence[str], answer: str) -> str:
     *head, last = (f'"{phrase}"' for phrase in phrases)
-    said = f"{', '.join(head)} or {last}" if head else last
-    return f"{marker}If the message mentions {said}, answer `{answer}`."
+    mentions = f"{', '.join(head)} or {last}" if head else last
+    return f"{marker}If the message mentions {mentions}, answer `{answer}`."

@@ -1,4 +1,4 @@
-"""What the driver needs of an agent, a reflector and a judge: three small protocols, and what they leave."""
+"""Agent, reflector and judge as the driver needs them: three small protocols, and what they leave."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
 
 
 class Produced(Struct, frozen=True, omit_defaults=True):
-    """What one attempt left: the raw output, what else there is to look at, and what calls to models used.
+    """Product of one attempt: the raw output, what else there is to look at, and what calls to models used.
 
     `output` is None where the agent ran and delivered nothing: an answer like any other, and a bad one.
     `usage` is None where nothing is known of it: here, and in all that an agent, a reflector or a judge says.
@@ -23,7 +23,7 @@ class Produced(Struct, frozen=True, omit_defaults=True):
 
 
 class AgentFailure(Exception):
-    """The agent could not be run at all (`kind`: "timeout", "refused", ...): the world failed, not the agent.
+    """The agent could not be run at all (`kind`: "timeout", "refused", ...), which is no fault of its own.
 
     Counted as an attempt without output in the run that met it, and asked again in every other. `usage` is
     what was billed all the same.
@@ -37,14 +37,14 @@ class AgentFailure(Exception):
 
 
 class Reflected(Struct, frozen=True):
-    """What a reflector said, and what its calls used, failed ones included."""
+    """Answer of a reflector, and what its calls used, failed ones included."""
 
     said: Proposal | ReflectionFailure
     usage: Usage | None = None
 
 
 class Judged(Struct, frozen=True):
-    """What a judge said, and what its calls used, failed ones included."""
+    """Answer of a judge, and what its calls used, failed ones included."""
 
     said: Judgement | JudgeFailure
     usage: Usage | None = None
@@ -63,7 +63,6 @@ class Agent(Protocol):
 
     async def rollout(self, runbook: str, task_input: Any, repeat: str) -> Produced:  # noqa: ANN401 - any JSON
         """Attempt the task once; raises AgentFailure where no attempt came about."""
-        ...
 
 
 class Reflector(Protocol):
@@ -73,8 +72,7 @@ class Reflector(Protocol):
     key: str
 
     async def reflect(self, ask: Reflection) -> Reflected:
-        """Say what went wrong and propose one edit."""
-        ...
+        """Propose one edit, with what went wrong."""
 
 
 class Judge(Protocol):
@@ -85,4 +83,3 @@ class Judge(Protocol):
 
     async def judge(self, question: Question) -> Judged:
         """Answer the question."""
-        ...

@@ -1,11 +1,11 @@
-"""Who plays the parts of a run: agent, reflector and judge, made from settings and rubric."""
+"""Roles of a run: agent, reflector and judge, made from settings and rubric."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from runbookopt.agents.chat import ChatAgent
 from runbookopt.agents.command import CommandAgent
@@ -17,16 +17,12 @@ from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.protocol import Agent, Judge, Reflector
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.schema_errors import plain
-from runbookopt.documents.settings import (
-    AgentSettings,
-    CommandSettings,
-    ModelSettings,
-    ReflectorSettings,
-    Settings,
-)
+from runbookopt.documents.settings import CommandSettings, ModelSettings, Settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import JudgeSettings, Rubric
+
+T = TypeVar("T", CommandSettings, ModelSettings)
 
 
 class Roles(Struct, frozen=True):
@@ -47,44 +43,43 @@ class Roles(Struct, frozen=True):
         return f"Roles({self.agent.name!r}, {self.reflector.name!r})"
 
     def judge(self, rubric: Rubric) -> Judge | None:
-        """Make the judge of a rubric, None where no criterion asks one.
+        """Judge of a rubric, None where no criterion asks one.
 
         Raises RunbookoptError where it would judge its own work and the rubric does not allow that, and where
         there is a budget in dollars and nobody knows its price.
         """
         if rubric.judge is None or not rubric.judged:
             return None
-
         own = self.own_work(rubric.judge)
         if own is not None and not rubric.judge.allow_self_judge:
             raise RunbookoptError(
                 f"rubric.yaml: {own}, and a judge is lenient with its own words: choose another model, or"
                 " set judge.allow_self_judge: true, which every report then says"
             )
-        asked = model_settings(rubric.judge)
-        _must_be_priced("judge", asked, self.settings)
-        return ModelJudge(
-            _model(asked, self.settings, self.environ), rubric.judge, Redactor(self.environ).clean
-        )
+        model = _model("judge", model_settings(rubric.judge), self.settings, self.environ)
+        return ModelJudge(model, rubric.judge, Redactor(self.environ).clean)
 
     def own_work(self, judge: JudgeSettings) -> str | None:
-        """Say whose work the judge would judge with the model that made it, or None."""
+        """Sentence that says whose work the judge would judge with the model that made it, or None."""
         return self_judged(judge.model, self.models.get("agent"), self.models.get("reflector"))
 
 
 def roles_of(settings: Settings, root: Path, environ: Mapping[str, str]) -> Roles:
-    """Make agent and reflector as the settings say; `root` is the repository's.
+    """Agent and reflector as the settings say; `root` is the repository's.
 
     Raises RunbookoptError before any call: a program that is not there, an isolation that is not installed, a
     budget in dollars where nobody knows a price.
     """
     models = {}
+    agent, notes = _agent(settings, root, environ)
     if settings.agent.kind == "chat":
         models["agent"] = settings.agent.model or ""
+    reflector: Reflector = OfflineReflector(settings.random_seed)
     if settings.reflector.kind == "model":
         models["reflector"] = settings.reflector.model or ""
-    agent, notes = _agent(settings, root, environ)
-    return Roles(agent, _reflector(settings, environ), settings, models, notes, environ)
+        model = _model("reflector", _picked(ModelSettings, settings.reflector), settings, environ)
+        reflector = ModelReflector(model, Redactor(environ).clean)
+    return Roles(agent, reflector, settings, models, notes, environ)
 
 
 def _agent(settings: Settings, root: Path, environ: Mapping[str, str]) -> tuple[Agent, tuple[str, ...]]:
@@ -93,48 +88,33 @@ def _agent(settings: Settings, root: Path, environ: Mapping[str, str]) -> tuple[
         case "offline":
             return OfflineAgent(chosen.field, chosen.noise, settings.random_seed), ()
         case "chat":
-            asked = _asked(chosen)
-            _must_be_priced("agent", asked, settings)
-            return ChatAgent(_model(asked, settings, environ), deterministic=chosen.deterministic), ()
+            model = _model("agent", _picked(ModelSettings, chosen), settings, environ)
+            return ChatAgent(model, deterministic=chosen.deterministic), ()
         case "command":
             if settings.budget.usd is not None:
                 raise RunbookoptError(
                     "budget.usd is set, and what the program of agent.argv spends is not known:"
                     " take budget.usd away, and bound the run by budget.rollouts"
                 )
-            agent = CommandAgent(CommandSettings(**asdict(chosen)), root, environ)
+            agent = CommandAgent(_picked(CommandSettings, chosen), root, environ)
             return agent, (agent.promises,)
 
 
-def _reflector(settings: Settings, environ: Mapping[str, str]) -> Reflector:
-    if settings.reflector.kind == "offline":
-        return OfflineReflector(settings.random_seed)
-    asked = _asked(settings.reflector)
-    _must_be_priced("reflector", asked, settings)
-    return ModelReflector(_model(asked, settings, environ), Redactor(environ).clean)
+def _picked(record: type[T], settings: Struct) -> T:
+    return record(**{name: getattr(settings, name) for name in record.__struct_fields__})
 
 
-def _asked(chosen: AgentSettings | ReflectorSettings) -> ModelSettings:
-    return ModelSettings(**{name: getattr(chosen, name) for name in ModelSettings.__struct_fields__})
-
-
-def _model(asked: ModelSettings, settings: Settings, environ: Mapping[str, str]) -> Model:
-    if re.search("//[^/?#]*@", asked.api_base or ""):
+def _model(role: str, chosen: ModelSettings, settings: Settings, environ: Mapping[str, str]) -> Model:
+    if settings.budget.usd is not None and not priced(chosen):
+        place = "judge.price in rubric.yaml" if role == "judge" else f"{role}.price in runbookopt.yaml"
         raise RunbookoptError(
-            f"api_base of {plain(asked.model)}: holds a user or a password, and every report shows it:"
+            f"budget.usd is set, and the price of {plain(chosen.model)} is not known: give"
+            f" {place} (dollars for a million tokens: prompt, completion), or take budget.usd away"
+        )
+    if re.search("//[^/?#]*@", chosen.api_base or ""):
+        raise RunbookoptError(
+            f"api_base of {plain(chosen.model)}: holds a user or a password, and every report shows it:"
             " give the address alone, and the key in the environment variable that key_variable names"
         )
     begin_import()  # takes seconds, while files are read
-    return Model(asked, width=settings.width, environ=environ)
-
-
-def _must_be_priced(role: str, asked: ModelSettings, settings: Settings) -> None:
-    """Refuse a budget in dollars that could not be kept."""
-    if settings.budget.usd is None:
-        return
-    if not priced(asked):
-        place = "judge.price in rubric.yaml" if role == "judge" else f"{role}.price in runbookopt.yaml"
-        raise RunbookoptError(
-            f"budget.usd is set, and the price of {plain(asked.model)} is not known: give"
-            f" {place} (dollars for a million tokens: prompt, completion), or take budget.usd away"
-        )
+    return Model(chosen, width=settings.width, environ=environ)

@@ -29,7 +29,7 @@ class Rule(Struct, frozen=True):
 
 
 class Votes(Struct, frozen=True):
-    """What the rules answer to a text, and by which phrases; `by` is empty when nothing matched."""
+    """Answer of the rules to a text, and the phrases behind it; `by` is empty when nothing matched."""
 
     answer: str
     by: tuple[str, ...]
@@ -37,12 +37,12 @@ class Votes(Struct, frozen=True):
 
 @lru_cache(maxsize=4096)
 def rules(markdown: str) -> tuple[Rule, ...]:
-    """Give the rules of a Markdown text in their order.
+    """The rules of a Markdown text in their order.
 
     A rule is a list item with at least one double-quoted phrase and exactly one code span, or one that
     begins with "Otherwise" and has exactly one code span. Code blocks are no list items.
     """
-    found = []
+    decisions = []
     tokens = tokens_of(markdown)
     for position, token in enumerate(tokens):
         item = tokens[position + 2 : position + 3] if token.type == "list_item_open" else []
@@ -55,11 +55,11 @@ def rules(markdown: str) -> tuple[Rule, ...]:
         otherwise = prose.lstrip().casefold().startswith("otherwise")
         if len(answers) == 1 and (phrases or otherwise):
             (first, stop), (_, said) = token.map, item[0].map
-            found.append(Rule(() if otherwise else phrases, answers[0], first, said, stop, otherwise))
-    return tuple(found)
+            decisions.append(Rule(() if otherwise else phrases, answers[0], first, said, stop, otherwise))
+    return tuple(decisions)
 
 
-def decide(known: Sequence[Rule], text: str) -> Votes:
+def decide(decisions: Sequence[Rule], text: str) -> Votes:
     """Follow the rules literally on `text`.
 
     Each phrase that occurs as whole words, ignoring case, votes for its rule's answer with as many votes as
@@ -69,7 +69,7 @@ def decide(known: Sequence[Rule], text: str) -> Votes:
     padded = _padded(text)
     votes: dict[str, int] = {}
     by: dict[str, list[str]] = {}
-    for rule in known:
+    for rule in decisions:
         for phrase in rule.phrases:
             if _padded(phrase) in padded:
                 votes[rule.answer] = votes.get(rule.answer, 0) + len(words(phrase))
@@ -77,11 +77,11 @@ def decide(known: Sequence[Rule], text: str) -> Votes:
     if votes:
         answer = max(votes, key=votes.__getitem__)  # the first of equals: dictionaries keep the rules' order
         return Votes(answer, tuple(by[answer]))
-    return Votes(next((rule.answer for rule in known if rule.otherwise), ""), ())
+    return Votes(next((rule.answer for rule in decisions if rule.otherwise), ""), ())
 
 
 def occurs(phrase: str, text: str) -> bool:
-    """Tell whether `phrase` occurs in `text` as whole words, ignoring case and punctuation."""
+    """Whether `phrase` occurs in `text` as whole words, ignoring case and punctuation."""
     return _padded(phrase) in _padded(text)
 
 
@@ -91,5 +91,5 @@ def _padded(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Give the words of a text, ignoring case and punctuation."""
+    """The words of a text, ignoring case and punctuation."""
     return _WORD.findall(text.casefold().replace("\u2019", "'"))
