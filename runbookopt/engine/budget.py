@@ -1,7 +1,7 @@
-"""What a run may still use: rollouts, reflections, dollars and time (pure but for the clock)."""
+"""Budget of a run: rollouts, reflections, dollars and time; what of it was used (pure but for the clock)."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import reduce
 from operator import add
 from typing import Literal
@@ -17,7 +17,7 @@ ShortOf = Literal["rollouts", "reflections", "usd"]
 
 
 class Dollars(Struct):
-    """What a run has charged in dollars, and the mean of it by which the next calls are estimated.
+    """Dollars that a run has charged, and the mean of it by which the next calls are estimated.
 
     A rollout's judgements belong to it. `limit` None is no limit.
     """
@@ -29,7 +29,7 @@ class Dollars(Struct):
     on_reflections: float = 0.0
 
     def cover(self, rollouts: int, reflections: int) -> bool:
-        """Tell whether so many more calls are likely to stay within the limit."""
+        """Whether so many more calls are likely to stay within the limit."""
         if self.limit is None:
             return True
         expected = rollouts * self.on_rollouts / max(1, self.rollouts)
@@ -45,15 +45,15 @@ class Dollars(Struct):
                 " give the model's price in its settings, or take budget.usd away"
             )
         self.rollouts += answer.kind == "rollout"
-        self.reflections += answer.kind == "reflection"
         if answer.kind == "reflection":
+            self.reflections += 1
             self.on_reflections += usd or 0.0
         else:
             self.on_rollouts += usd or 0.0
 
 
 class Budget(Struct):
-    """What one part of the run may still use, when its time is up (monotonic clock), and why it ended.
+    """Budget of one part of the run: what is left, when its time is up (monotonic clock), and why it ended.
 
     `left` counts rollouts; no `reflections` are no limit. `later` rollouts are still to be paid from the same
     `dollars` when this part has ended.
@@ -87,7 +87,7 @@ class Budget(Struct):
         self.dollars.charge(answer)
 
     def is_late(self) -> bool:
-        """Tell whether time is up."""
+        """Whether time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
 
@@ -110,11 +110,15 @@ class Spending:
     def pay(self, answers: Iterable[Answer]) -> None:
         """Note answers that were paid now; one that is noted already is not paid twice."""
         for answer in answers:
-            if answer.key not in self._paid:
-                self._paid.add(answer.key)
-                self.rollouts += answer.kind == "rollout"
-                self.reflections += answer.kind == "reflection"
-                self._note(answer, paid=True)
+            if answer.key in self._paid:
+                continue
+            self._paid.add(answer.key)
+            self.rollouts += answer.kind == "rollout"
+            self.reflections += answer.kind == "reflection"
+            if answer.usage is None:
+                self._unknown.add(answer.kind)
+            else:
+                self._used[answer.kind] = self._used.get(answer.kind, Usage()) + answer.usage
 
     def charge(self, answer: Answer) -> None:
         """Note an answer that is used for the first time; from now on it is not paid any more."""
@@ -122,12 +126,13 @@ class Spending:
             self._paid.remove(answer.key)
         else:
             self.cached += answer.kind == "rollout"
-            self._note(answer, paid=False)
+            if answer.usage is not None:
+                self._used.setdefault(answer.kind, Usage())
 
     def spent(self, seconds: float) -> Spent:
-        """Give it all."""
-        known = {_ROLES[kind]: usage for kind, usage in self._used.items() if kind not in self._unknown}
-        total = None if self._unknown else _total(list(known.values()))
+        """All of it; `seconds` is how long the run has taken."""
+        by_role = {_ROLES[kind]: usage for kind, usage in self._used.items() if kind not in self._unknown}
+        total = None if self._unknown or not by_role else reduce(add, by_role.values())
         return Spent(
             rollouts=self.rollouts,
             cached=self.cached,
@@ -135,16 +140,5 @@ class Spending:
             tokens=None if total is None else total.prompt + total.completion,
             usd=None if total is None else total.usd,
             seconds=seconds,
-            usage=Used(**known),
+            usage=Used(**by_role),
         )
-
-    def _note(self, answer: Answer, *, paid: bool) -> None:
-        if answer.usage is None:
-            self._unknown |= {answer.kind} if paid else set()
-        else:
-            paid_now = answer.usage if paid else Usage()
-            self._used[answer.kind] = self._used.get(answer.kind, Usage()) + paid_now
-
-
-def _total(used: Sequence[Usage]) -> Usage | None:
-    return reduce(add, used) if used else None

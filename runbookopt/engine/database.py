@@ -1,20 +1,16 @@
-"""One SQLite file: its tables by version, its transactions, and what to do about errors.
-
-The only file that knows SQLite.
-"""
+"""Database of one file: tables by version, transactions, advice; the only file that knows SQLite."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from runbookopt.errors import RunbookoptError
 
 if TYPE_CHECKING:
     import sqlite3
 
-T = TypeVar("T")
 Execute = Callable[..., "sqlite3.Cursor"]
 
 _APPLICATION = 0x72626F70  # "rbop": tells our file from any other SQLite database
@@ -59,9 +55,18 @@ class Database:
             connection.close()
 
     def read(self, query: str, *values: object) -> list[Any]:
-        """Give all rows of a query."""
+        """All rows of a query, when no other process holds the lock any more."""
+        import sqlite3
+
+        until = time.monotonic() + self._patience
         with _advising(self._path, self._patience):
-            return self._patiently(lambda: self._connection.execute(query, values).fetchall())
+            while True:
+                try:
+                    return self._connection.execute(query, values).fetchall()
+                except sqlite3.OperationalError as error:
+                    if _code(error) not in (5, 6) or time.monotonic() >= until:
+                        raise
+                time.sleep(0.005)  # SQLite does not wait where it sees that two processes wait for each other
 
     def writing(self) -> "_Transaction":
         """Write in one transaction: all of it is durable at the end, or nothing of it is there."""
@@ -71,11 +76,11 @@ class Database:
         """Begin a transaction; one that Ctrl-C has left behind is undone first."""
         with _advising(self._path, self._patience):
             self.undo()
-            self._patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+        self.read("BEGIN IMMEDIATE")
         return self._execute
 
     def write_all(self, statement: str, rows: Sequence[Sequence[object]]) -> int:
-        """Write rows in the transaction that is open, and give how many of them were new."""
+        """Write rows in the transaction that is open; gives how many of them were new."""
         with _advising(self._path, self._patience):
             return self._connection.executemany(statement, rows).rowcount
 
@@ -98,10 +103,9 @@ class Database:
             self.read("PRAGMA journal_mode = WAL")
         if version < len(self.steps):
             with self.writing() as execute:
-                for statement in ";".join(self.steps[self._version() :]).split(
-                    ";"
-                ):  # unless another came first
-                    execute(statement)
+                for step in self.steps[self._version() :]:  # unless another came first
+                    for statement in step.split(";"):
+                        execute(statement)
                 execute(f"PRAGMA application_id = {_APPLICATION}")
                 execute(f"PRAGMA user_version = {len(self.steps)}")
         # NORMAL writes each commit to the operating system but does not wait for the disk. What was written
@@ -110,16 +114,11 @@ class Database:
         self.read("PRAGMA synchronous = NORMAL")
 
     def _version(self) -> int:
-        """Give the version of the file's tables, 0 where there are none; raises JournalError."""
+        """Version of the file's tables, 0 where there are none; raises JournalError."""
         # in this order: another process may be making the tables just now, and they come all at once
-        tables, application, version = (
-            self.read(query)[0][0]
-            for query in (
-                "SELECT count(*) FROM sqlite_master",
-                "PRAGMA application_id",
-                "PRAGMA user_version",
-            )
-        )
+        tables = self.read("SELECT count(*) FROM sqlite_master")[0][0]
+        application = self.read("PRAGMA application_id")[0][0]
+        version = self.read("PRAGMA user_version")[0][0]
         if application != _APPLICATION:
             if tables or application:
                 raise JournalError(_not_ours(self._path, "it is another program's database"))
@@ -131,18 +130,6 @@ class Database:
                 " (its answers are then paid again)"
             )
         return int(version)
-
-    def _patiently(self, operation: Callable[[], T]) -> T:
-        import sqlite3
-
-        until = time.monotonic() + self._patience
-        while True:
-            try:
-                return operation()
-            except sqlite3.OperationalError as error:
-                if _code(error) not in (5, 6) or time.monotonic() >= until:
-                    raise
-                time.sleep(0.005)  # SQLite does not wait where it sees that two processes wait for each other
 
 
 class _Transaction:
@@ -173,30 +160,24 @@ def _advising(path: Path, patience: float) -> Iterator[None]:
     except OSError as error:
         raise JournalError(f"{path}: the journal cannot be made: {error.strerror}") from error
     except sqlite3.DatabaseError as error:
-        advice = _advice(path, patience, error)
-        if advice is None:
-            raise
-        raise JournalError(advice) from error
-
-
-def _advice(path: Path, patience: float, error: "sqlite3.DatabaseError") -> str | None:
-    match _code(error):
-        case 5 | 6:  # SQLITE_BUSY, SQLITE_LOCKED
-            return (
-                f"{path}: another process has held the journal locked for {patience:g} s;"
-                " wait until it is done, then run the same command again"
-            )
-        case 10 | 13:  # SQLITE_IOERR (so a file size limit shows itself), SQLITE_FULL
-            return (
-                f"{path}: the journal cannot be written, the disk is full or a file size limit is reached"
-                f" ({error}); make room and run the same command again: what was answered before is kept"
-            )
-        case 3 | 8 | 14:  # SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN
-            return f"{path}: the journal cannot be opened for writing ({error}); let this user write there"
-        case 11 | 26:  # SQLITE_CORRUPT, SQLITE_NOTADB
-            return _not_ours(path, str(error))
-        case _:
-            return None
+        match _code(error):
+            case 5 | 6:  # SQLITE_BUSY, SQLITE_LOCKED
+                advice = (
+                    f"another process has held the journal locked for {patience:g} s;"
+                    " wait until it is done, then run the same command again"
+                )
+            case 10 | 13:  # SQLITE_IOERR (so a file size limit shows itself), SQLITE_FULL
+                advice = (
+                    f"the journal cannot be written, the disk is full or a file size limit is reached"
+                    f" ({error}); make room and run the same command again: what was answered before is kept"
+                )
+            case 3 | 8 | 14:  # SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN
+                advice = f"the journal cannot be opened for writing ({error}); let this user write there"
+            case 11 | 26:  # SQLITE_CORRUPT, SQLITE_NOTADB
+                raise JournalError(_not_ours(path, str(error))) from error
+            case _:
+                raise
+        raise JournalError(f"{path}: {advice}") from error
 
 
 def _not_ours(path: Path, why: str) -> str:
@@ -204,5 +185,4 @@ def _not_ours(path: Path, why: str) -> str:
 
 
 def _code(error: "sqlite3.Error") -> int:
-    """Give SQLite's primary result code; its extended codes keep it in the low byte."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes keep the primary one in the low byte

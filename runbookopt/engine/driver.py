@@ -1,7 +1,7 @@
-"""Answers what a search asks, from the journal first and the world second, within the budget."""
+"""Driver of a search: answers its asks from the journal first, by calls second, within the budget."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TypeVar, cast
 
@@ -17,15 +17,15 @@ from runbookopt.engine.journal import Answer, Run, trajectory_id
 from runbookopt.engine.workers import WorkerPool
 from runbookopt.errors import RunbookoptError
 from runbookopt.search.asks import Ask, Attempt, Reply, Rollout
+from runbookopt.verifier.judge import Question
 
 T = TypeVar("T")
-
 _PROGRESS_SECONDS = 0.1
-_UNTOLD: dict[str, Finding] = {}  # one for all attempts of a search: each of its own would take 64 bytes
+_NO_VERDICTS: dict[str, Finding] = {}  # one for all attempts of a search: each of its own would take 64 bytes
 
 
 class Progress(Struct, frozen=True):
-    """How far a run is: rollouts paid now, those the journal had, reflections paid now, asks answered.
+    """Progress of a run: rollouts paid now, those the journal had, reflections paid now, asks answered.
 
     `budget` is how many rollouts the run may use in all, the proof's included.
     """
@@ -58,7 +58,7 @@ class Driver:
 
     def __init__(  # noqa: PLR0913 - each is one term of the run
         self,
-        world: Caller,
+        caller: Caller,
         run: Run,
         *,
         rollouts: int,
@@ -74,27 +74,27 @@ class Driver:
                 f"the proof needs {reserved} rollouts, and the whole budget is {rollouts}:"
                 " raise budget.rollouts"
             )
-        self._world = world
+        self._caller = caller
         self._run = run
-        self._budget = rollouts
+        self._rollouts = rollouts
         dollars = Dollars(usd)
         self._search = Budget(rollouts - reserved, dollars, reflections, deadline, later=reserved)
         self._proof = Budget(reserved, dollars)
         self._width = width
         self._progress = progress
-        self._told = self._began = time.monotonic()
+        self._reported = self._began = time.monotonic()
         self._asks = 0
         self._charged: set[bytes] = set()  # keys, shortened: a long run has many
-        self._bill = Spending()
+        self._spending = Spending()
 
     @property
     def spent(self) -> Spent:
-        """What this process has paid so far, and what the journal gave."""
-        return self._bill.spent(time.monotonic() - self._began)
+        """All that this process has paid so far, and that the journal gave."""
+        return self._spending.spent(time.monotonic() - self._began)
 
     @property
     def short_of(self) -> ShortOf | None:
-        """What the budget did not cover, where it ended the search."""
+        """Part of the budget that was too small, where that ended the search."""
         return self._search.short_of
 
     def drive(self, search: Generator[Ask, Reply, T]) -> T:
@@ -111,41 +111,41 @@ class Driver:
                     ask = next(search) if reply is None else search.send(reply)
                 except StopIteration as end:
                     self._run.settle()
-                    self._tell(at_once=True)
+                    self._report(at_once=True)
                     return cast("T", end.value)
                 reply = self._answer(loop, ask, self._search)
 
-    def affords(self, wanted: Sequence[Rollout]) -> bool:
-        """Tell whether the reservation covers these attempts of the proof, in rollouts and in dollars."""
-        keys = {_short(self._world.rollout(rollout).key) for rollout in wanted} - self._charged
+    def affords(self, rollouts: Sequence[Rollout]) -> bool:
+        """Whether the reservation covers these attempts of the proof, in rollouts and in dollars."""
+        keys = {_short(self._caller.rollout(rollout).key) for rollout in rollouts} - self._charged
         return len(keys) <= self._proof.left and self._proof.dollars.cover(len(keys), 0)
 
-    def rollouts(self, wanted: Sequence[Rollout]) -> list[Attempt]:
-        """Give the proof's attempts, in the order wanted, out of the reservation.
+    def rollouts(self, rollouts: Sequence[Rollout]) -> list[Attempt]:
+        """Attempts of the proof, in the order of `rollouts`, out of the reservation.
 
         Raises RunbookoptError, before the first call, where the reservation does not cover them
         (`affords`).
         """
         with EventLoop() as loop:
-            reply = self._answer(loop, Ask(rollouts=tuple(wanted)), self._proof)
+            reply = self._answer(loop, Ask(rollouts=tuple(rollouts)), self._proof)
             self._run.settle()
-            self._tell(at_once=True)
+            self._report(at_once=True)
         if reply.stopped:
             short = self._proof.short_of
             left = "dollars that are left" if short == "usd" else f"{self._proof.left} kept for it"
             raise RunbookoptError(
-                f"the proof wants {len(wanted)} rollouts, more than the {left}: raise budget.{short}"
+                f"the proof wants {len(rollouts)} rollouts, more than the {left}: raise budget.{short}"
             )
         return list(reply.rollouts)
 
     def _answer(self, loop: EventLoop, ask: Ask, budget: Budget) -> Reply:
         loop.check()
-        rollouts = [self._world.rollout(rollout) for rollout in ask.rollouts]
-        reflections = [self._world.reflection(reflection) for reflection in ask.reflections]
+        rollouts = [self._caller.rollout(rollout) for rollout in ask.rollouts]
+        reflections = [self._caller.reflection(reflection) for reflection in ask.reflections]
         # reflections begin first: they take longer
         calls = {call.key: call for call in (*reflections, *rollouts)}
         answers = self._answers(loop, ask, calls, budget)
-        self._tell()
+        self._report()
         if budget.stopped is not None:
             return Reply(stopped=budget.stopped)
         attempts = (
@@ -157,7 +157,7 @@ class Driver:
     def _answers(
         self, loop: EventLoop, ask: Ask, calls: Mapping[str, Call], budget: Budget
     ) -> dict[str, Answer]:
-        """Give an answer to every call and every judgement, or none and say in the budget why it ended."""
+        """Answers to every call and every judgement, or none and in the budget why it ended."""
         if budget.stopped is None:
             budget.cover(call for key, call in calls.items() if _short(key) not in self._charged)
         if budget.stopped is not None:
@@ -169,66 +169,61 @@ class Driver:
             return {}
         answers = self._run.answers(list(calls))
         answers |= self._run.answers([call.key for call in self._judgements(calls.values(), answers)])
-        self._ask_world(loop, calls.values(), answers, place, budget)
-        wanted = [*calls, *(call.key for call in self._judgements(calls.values(), answers))]
-        if any(key not in answers for key in wanted):
+        self._call(loop, calls.values(), answers, place, budget)
+        keys = [*calls, *(call.key for call in self._judgements(calls.values(), answers))]
+        if any(key not in answers for key in keys):
             budget.stopped = "minutes"
             self._run.stop(place, "minutes")
             return {}
-        for key in wanted:
+        for key in keys:
             if (charged := _short(key)) not in self._charged:
                 self._charged.add(charged)
-                self._bill.charge(answers[key])
+                self._spending.charge(answers[key])
                 budget.charge(answers[key])
         return answers
 
-    def _ask_world(
+    def _call(
         self, loop: EventLoop, calls: Iterable[Call], answers: dict[str, Answer], place: int, budget: Budget
     ) -> None:
         """Make the calls that have no answer yet, while there is time, and add what the journal then has."""
-        wanted = {call.key: call for call in (*calls, *self._judgements(calls, answers))}
-        missing = {key: call for key, call in wanted.items() if key not in answers}
+        calls = {call.key: call for call in (*calls, *self._judgements(calls, answers))}.values()
+        missing = [call for call in calls if call.key not in answers]
         if not missing:
             return
-        claimed = set(missing)
+        claimed = {call.key for call in missing}
 
         def keep(fresh: Sequence[Answer]) -> None:
             answers.update(self._run.keep(place, fresh))
-            self._bill.pay(fresh)
-            self._tell()
+            self._spending.pay(fresh)
+            self._report()
 
-        def follow(call: Call) -> Iterator[Call]:
-            """Give the judgements that an output needs and that nobody has been asked for."""
+        def follow(call: Call) -> list[Call]:
+            """Judgements that an output needs and that nobody has been asked for."""
             new = {each.key: each for each in self._judgements([call], answers) if each.key not in claimed}
             claimed.update(new)
             answers.update(self._run.answers([key for key in new if key not in answers]))
-            return (each for key, each in new.items() if key not in answers)
+            return [each for key, each in new.items() if key not in answers]
 
-        flight = WorkerPool(
-            self._world.answer,
-            keep,
-            follow=follow if self._world.judge else None,
-            is_late=budget.is_late,
-            width=self._width,
+        judging = follow if self._caller.judge else None
+        pool = WorkerPool(
+            self._caller.answer, keep, follow=judging, is_late=budget.is_late, width=self._width
         )
         try:
-            loop.run(flight.make(list(missing.values())))
+            loop.run(pool.make(missing))
         except BaseException:  # also Ctrl-C: what was answered is kept all the same
             self._run.hurry()
             with suppress(JournalError):
-                flight.keep_pending()
+                pool.keep_pending()
             raise
 
     def _judgements(self, calls: Iterable[Call], answers: Mapping[str, Answer]) -> list[Call]:
-        """Give the calls by which the outputs that there are so far are judged."""
-        if self._world.judge is None:
+        if self._caller.judge is None:
             return []
-        made = ((call.ask, answers[call.key]) for call in calls if call.key in answers)
         return [
-            Call(key, question)
-            for ask, answer in made
-            if isinstance(ask, Rollout)
-            for key, question in self._world.asked(ask.task, produced(answer))
+            judgement
+            for call in calls
+            if isinstance(call.ask, Rollout) and call.key in answers
+            for judgement in self._caller.judgements(call.ask.task, produced(answers[call.key]))
         ]
 
     def _attempt(
@@ -239,10 +234,11 @@ class Driver:
         Only a proof is told the `whole` of it, for a search keeps all attempts in memory.
         """
         made = produced(answers[call.key])
+        judgements = self._caller.judgements(rollout.task, made)
         verdicts = [
-            (question, judged(answers[key])) for key, question in self._world.asked(rollout.task, made)
+            (each.ask, judged(answers[each.key])) for each in judgements if isinstance(each.ask, Question)
         ]
-        assessed = self._world.assess(rollout.task, made, verdicts)
+        assessed = self._caller.assess(rollout.task, made, verdicts)
         return Attempt(
             trajectory=trajectory_id(call.key),
             output=made.output,
@@ -251,18 +247,16 @@ class Driver:
             feedback=assessed.feedback,
             gates_failed=assessed.gates_failed,
             errors=assessed.errors,
-            verdicts=assessed.findings if whole else _UNTOLD,
+            verdicts=assessed.findings if whole else _NO_VERDICTS,
             left=made.left if whole else None,
         )
 
-    def _tell(self, *, at_once: bool = False) -> None:
+    def _report(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if self._progress is not None and (at_once or now - self._told >= _PROGRESS_SECONDS):
-            self._told = now
-            bill = self._bill
-            self._progress(Progress(bill.rollouts, bill.cached, bill.reflections, self._asks, self._budget))
+        if self._progress is not None and (at_once or now - self._reported >= _PROGRESS_SECONDS):
+            self._reported, paid = now, self._spending
+            self._progress(Progress(paid.rollouts, paid.cached, paid.reflections, self._asks, self._rollouts))
 
 
 def _short(key: str) -> bytes:
-    """Give half of a key's digest, which nothing else has."""
-    return bytes.fromhex(key[-32:])
+    return bytes.fromhex(key[-32:])  # half of its digest, which nothing else has

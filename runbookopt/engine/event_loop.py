@@ -1,17 +1,14 @@
-"""An event loop that Ctrl-C ends within a moment, whatever runs on it."""
+"""Event loop that Ctrl-C ends within a moment, whatever runs on it."""
 
 import signal
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
-GRACE_SECONDS = 0.5
-"""For calls to clean up when they are cancelled."""
-
+GRACE_SECONDS = 0.5  # for calls to clean up when they are cancelled
 _BLOCKED_SECONDS = 0.6  # after Ctrl-C: whoever blocks the event loop for so long is interrupted
 
 
@@ -29,7 +26,7 @@ class EventLoop:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_DaemonThreads())
         self._task: asyncio.Task[None] | None = None
-        self._wanted = False  # an end
+        self._ending = False
         thread = threading.get_ident()
         self._insist = threading.Timer(_BLOCKED_SECONDS, lambda: signal.pthread_kill(thread, signal.SIGINT))
         self._insist.daemon = True
@@ -37,8 +34,18 @@ class EventLoop:
         self._heeds = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
     def __enter__(self) -> Self:
+        def cancel() -> None:
+            if self._task is not None:
+                self._task.cancel()
+
+        def heed(*_: object) -> None:
+            self.check()  # the second time
+            self._ending = True
+            self._loop.call_soon_threadsafe(cancel)
+            self._insist.start()
+
         if self._heeds:
-            signal.signal(signal.SIGINT, self._heed)
+            signal.signal(signal.SIGINT, heed)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -74,18 +81,8 @@ class EventLoop:
 
     def check(self) -> None:
         """Raise KeyboardInterrupt where Ctrl-C has asked for an end."""
-        if self._wanted:
+        if self._ending:
             raise KeyboardInterrupt
-
-    def _heed(self, *_: object) -> None:
-        self.check()  # the second time
-        self._wanted = True
-        self._loop.call_soon_threadsafe(self._cancel)
-        self._insist.start()
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
 
 
 class _DaemonThreads(ThreadPoolExecutor):
@@ -93,16 +90,13 @@ class _DaemonThreads(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
         future: Future[T] = Future()
-        call = partial(fn, *args, **kwargs)
-        threading.Thread(target=_run_into, args=(future, call), daemon=True).start()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - raised where the call is awaited
+                    future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
         return future
-
-
-def _run_into(future: Future[T], call: Callable[[], T]) -> None:
-    if future.set_running_or_notify_cancel():
-        try:
-            result = call()
-        except BaseException as error:  # noqa: BLE001 - raised where the call is awaited
-            future.set_exception(error)
-        else:
-            future.set_result(result)

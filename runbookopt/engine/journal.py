@@ -1,4 +1,4 @@
-"""Runs, asks and answers on disk, durable before they are used."""
+"""Journal of runs, asks and answers on disk, durable before they are used."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -42,7 +42,7 @@ _ANSWER = "key, kind, body, cost, usage"
 
 
 class Calls(Struct, frozen=True):
-    """What earlier calls to one agent, reflector or judge came to, failed ones included.
+    """Earlier calls to one agent, reflector or judge in sum, failed ones included.
 
     `timed` calls took `seconds` in all, whatever else was in flight. Of them `counted` say how many `tokens`
     they used, and `priced` how many dollars (`usd`): where a provider billed nothing, or did not say what,
@@ -58,9 +58,9 @@ class Calls(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What the world said to one call: canonical JSON, and what it costs the budget, in rollouts.
+    """Answer to one call: canonical JSON, and what it costs the budget, in rollouts.
 
-    `failed`: the world gave no answer, and `body` says why. Only the run that met a failure is told of it.
+    `failed`: there was no answer, and `body` says why. Only the run that met a failure is told of it.
     `usage` is what calls to models used for it; None where that is not known, or no model was called. `by` is
     the key of who gave it and `seconds` how long that took, of an answer that was given now; the journal
     tells both in sum only (`Journal.calls`).
@@ -91,19 +91,16 @@ class RunRecord(Struct, frozen=True):
 
 
 def trajectory_id(key: str) -> str:
-    """Give the short id by which reports cite the rollout with this key."""
+    """Short id by which reports cite the rollout with this key."""
     return "r-" + _plain(key).removeprefix("sha256:")[:12]
 
 
 def _plain(key: str) -> str:
-    """Give a key without the part before the slash, by which it has neighbours."""
-    return key.rpartition("/")[2]
+    return key.rpartition("/")[2]  # without the part by which it has neighbours
 
 
 class _Body(Struct, frozen=True):
-    """The part of a rollout's answer that reports cite."""
-
-    output: str | None
+    output: str | None  # the part of a rollout's answer that reports cite
 
 
 class Journal(Database):
@@ -118,18 +115,18 @@ class Journal(Database):
     def run(self, run_id: str, settings: Mapping[str, object]) -> "Run":
         """Continue the unfinished run of this id, or begin one."""
         with self.writing() as execute:
-            found = execute(
+            row = execute(
                 "SELECT number, id FROM runs WHERE asked_for = ? AND state = 'open' ORDER BY number DESC",
                 (run_id,),
             ).fetchone()
-            if found is None:
+            if row is None:
                 values = (run_id, run_id, _text(settings))
                 made = execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, 'open', NULL)", values)
-                found = (made.lastrowid, run_id)
-        return Run(self, *found)
+                row = (made.lastrowid, run_id)
+        return Run(self, *row)
 
     def runs(self) -> tuple[RunRecord, ...]:
-        """Give all runs, oldest first."""
+        """All runs, oldest first."""
         rows = self.read(
             "SELECT id, settings, state, continues, (SELECT count(*) FROM asks WHERE run = number) FROM runs"
             " ORDER BY number"
@@ -137,7 +134,7 @@ class Journal(Database):
         return tuple(RunRecord(row[0], msgspec.json.decode(row[1]), *row[2:]) for row in rows)
 
     def reflection_asks(self, run_id: str) -> tuple[Reflection, ...]:
-        """Give what the runs of this id asked of reflectors, each ask once, in the order of asking."""
+        """Asks that the runs of this id made of reflectors, each once, in the order of asking."""
         rows = self.read(
             "SELECT reflections.ask FROM runs JOIN asks ON asks.run = runs.number"
             " JOIN json_each(asks.reflections) AS shown JOIN reflections ON reflections.key = shown.value"
@@ -147,15 +144,14 @@ class Journal(Database):
         return tuple(msgspec.json.decode(ask, type=Reflection) for (ask,) in dict.fromkeys(rows))
 
     def output(self, trajectory: str) -> str | None:
-        """Give the output of the rollout that reports cite by this id; None where there is none."""
+        """Output of the rollout that reports cite by this id; None where there is none."""
         start = "sha256:" + trajectory.removeprefix("r-")
-        query = "SELECT key, body FROM answers WHERE kind = 'rollout' AND instr(key, ?)"
-        found = (body for key, body in self.read(query, start) if trajectory_id(key) == trajectory)
-        body = next(found, None)
+        rows = self.read("SELECT key, body FROM answers WHERE kind = 'rollout' AND instr(key, ?)", start)
+        body = next((body for key, body in rows if trajectory_id(key) == trajectory), None)
         return None if body is None else msgspec.json.decode(body, type=_Body).output
 
     def calls(self, kind: Kind, by: str) -> Calls:
-        """Give what all calls of a kind to whoever has the key `by` came to.
+        """All calls of a kind to whoever has the key `by`, in sum.
 
         What a journal before version 3 was told is not among them: it did not say who gave it.
         """
@@ -169,8 +165,6 @@ class Journal(Database):
 
 
 class _Begun(Struct, frozen=True):
-    """An ask that is not written down yet."""
-
     ordinal: int
     digest: str
     shown: Mapping[str, bytes]
@@ -200,13 +194,13 @@ class Run:
         and goes on.
         """
         self.settle()
-        earlier = self._asked(ordinal)
-        if earlier is None or earlier[0] != digest:
-            self._begun = _Begun(ordinal, digest, shown)
-        if earlier is not None and earlier[0] != digest:
+        earlier, stopped = self._earlier(ordinal)
+        if earlier == digest:
+            return stopped
+        self._begun = _Begun(ordinal, digest, shown)
+        if earlier is not None:
             self.settle()
-            return None
-        return earlier[1] if earlier else None
+        return None
 
     def settle(self) -> None:
         """Write down the ask that was begun, where nothing was kept since."""
@@ -224,23 +218,24 @@ class Run:
         self._begun = None
 
     def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
-        """Give what the journal has for these keys: the run's own failures, else anybody's answers."""
+        """All that the journal has for these keys: the run's own failures, else anybody's answers."""
         if not keys:
             return {}
         # a journal of version 1 has the same keys without what stands before the slash
         names = {_plain(key): key for key in keys if "/" in key} if self._early else {}
-        wanted = _text([*keys, *names])
-        answered = self._journal.read(
-            f"SELECT {_ANSWER} FROM answers WHERE key IN (SELECT value FROM json_each(?))",  # noqa: S608
-            wanted,
-        )
-        found = {row[0]: _answer(row, failed=False) for row in answered} | self._failures(wanted)
-        for early in names.keys() & found.keys():
-            found.setdefault(names[early], replace(found.pop(early), key=names[early]))
-        return found
+        among = "key IN (SELECT value FROM json_each(?))"
+        listed = _text([*keys, *names])
+        given = self._journal.read(f"SELECT {_ANSWER} FROM answers WHERE {among}", listed)  # noqa: S608
+        query = f"SELECT {_ANSWER} FROM failures WHERE {among} AND run = ?"  # noqa: S608
+        failed = self._journal.read(query, listed, self._number)
+        answers = {row[0]: _answer(row, failed=False) for row in given}
+        answers |= {row[0]: _answer(row, failed=True) for row in failed}
+        for early in names.keys() & answers.keys():
+            answers.setdefault(names[early], replace(answers.pop(early), key=names[early]))
+        return answers
 
     def keep(self, ordinal: int, answers: Sequence[Answer]) -> dict[str, Answer]:
-        """Make answers durable in one transaction, and give those to use: for each key the first written.
+        """Make answers durable in one transaction; gives those to use: for each key the first written.
 
         A failure is kept only where there is no answer yet, and one that is kept goes before a later answer:
         so what this run is told of a key never changes, whatever other runs write.
@@ -256,9 +251,10 @@ class Run:
                 failed,
             )
         self._begun = None
-        keys = [answer.key for answer in answers]
-        if new < len(answers) or self._has_failures():
-            return self.answers(keys)
+        if new < len(answers) or self._journal.read(
+            "SELECT 1 FROM failures WHERE run = ? LIMIT 1", self._number
+        ):
+            return self.answers([answer.key for answer in answers])
         return {answer.key: answer for answer in answers}  # all were the first
 
     def hurry(self) -> None:
@@ -272,36 +268,21 @@ class Run:
             execute("UPDATE runs SET state = 'finished' WHERE number = ?", (self._number,))
         self._begun = None
 
-    def _has_failures(self) -> bool:
-        found = self._journal.read("SELECT EXISTS (SELECT 1 FROM failures WHERE run = ?)", self._number)
-        return bool(found[0][0])
-
-    def _failures(self, wanted: str) -> dict[str, Answer]:
-        """Give the failures of this run among a JSON list of keys."""
-        rows = self._journal.read(
-            f"SELECT {_ANSWER} FROM failures"  # noqa: S608
-            " WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
-            self._number,
-            wanted,
-        )
-        return {row[0]: _answer(row, failed=True) for row in rows}
-
     def _write_begun(self, execute: Execute) -> None:
         begun = self._begun
         if begun is None:
             return
-        earlier = self._asked(begun.ordinal)
-        if earlier is not None and earlier[0] != begun.digest:
+        if self._earlier(begun.ordinal)[0] not in (None, begun.digest):
             self._leave(execute, begun.ordinal)
         for key, ask in begun.shown.items():
             execute("INSERT OR IGNORE INTO reflections VALUES (?, ?)", (key, ask))
         values = (self._number, begun.ordinal, begun.digest, _text(list(begun.shown)))
         execute("INSERT OR IGNORE INTO asks VALUES (?, ?, ?, ?, NULL)", values)
 
-    def _asked(self, ordinal: int) -> tuple[str, str | None] | None:
+    def _earlier(self, ordinal: int) -> tuple[str | None, str | None]:
+        """Digest of the ask that is written down at this place, and why the run stopped at it."""
         query = "SELECT digest, stopped FROM asks WHERE run = ? AND ordinal = ?"
-        rows = self._journal.read(query, self._number, ordinal)
-        return rows[0] if rows else None
+        return next(iter(self._journal.read(query, self._number, ordinal)), (None, None))
 
     def _leave(self, execute: Execute, ordinal: int) -> None:
         old = self._number
@@ -328,7 +309,7 @@ class Run:
 
 
 def _row(answer: Answer) -> tuple[object, ...]:
-    """Give the columns that `_ANSWER` names, then who gave it and how long that took."""
+    """Columns that `_ANSWER` names, then who gave it and how long that took."""
     usage = None if answer.usage is None else _text(answer.usage)
     by = None if answer.by is None else _number(answer.by)
     return answer.key, answer.kind, answer.body, answer.cost, usage, by, answer.seconds
@@ -345,8 +326,7 @@ def _usage(text: str | None) -> Usage | None:
 
 @lru_cache(maxsize=64)
 def _number(key: str) -> int:
-    """Give six bytes of the digest of a key, which no other agent has: they stand in each row."""
-    return int(digest(key.encode())[-12:], 16)
+    return int(digest(key.encode())[-12:], 16)  # six bytes, which no other agent has: they stand in each row
 
 
 def _sum(calls: Iterable[tuple[Usage | None, float]]) -> Calls:
@@ -364,5 +344,4 @@ def _sum(calls: Iterable[tuple[Usage | None, float]]) -> Calls:
 
 
 def _text(value: object) -> str:
-    """Give canonical JSON as SQLite's own functions read it."""
-    return canonical(value).decode()
+    return canonical(value).decode()  # as SQLite's own functions read it
