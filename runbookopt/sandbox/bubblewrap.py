@@ -1,8 +1,8 @@
-"""A program without network that can write to its own folder alone: the only file that knows bubblewrap."""
+"""Bubblewrap: no network for a program, and no writing but to its own folder; the only file that knows it."""
 
 import shutil
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from runbookopt.documents.schema_errors import plain
@@ -19,14 +19,14 @@ class NoIsolation(RunbookoptError):
 
 
 def bubblewrap(path: str) -> str:
-    """Give the path of bubblewrap after a trial of it; raises NoIsolation with what to do."""
-    found = shutil.which("bwrap", path=path)
-    if found is None:
+    """Path of bubblewrap after a trial of it; raises NoIsolation with what to do."""
+    program = shutil.which("bwrap", path=path)
+    if program is None:
         raise NoIsolation(
             "agent.isolate: bubblewrap is not installed here: install the package `bubblewrap` "
             "(Debian, Ubuntu, Fedora, Arch: the same name; Linux alone), or take `isolate` out"
         )
-    trial = [*_apart(found), "--", "/bin/sh", "-c", "exit 0"]
+    trial = [*_apart(program), "--", "/bin/sh", "-c", "exit 0"]
     try:
         done = subprocess.run(
             trial, capture_output=True, encoding="utf-8", errors="replace", timeout=PROBE_SECONDS, check=False
@@ -34,26 +34,28 @@ def bubblewrap(path: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoIsolation(f"agent.isolate: bubblewrap does not run here: {error}") from None
     if done.returncode != 0:
-        said = plain((done.stderr.strip().splitlines() or ["no reason given"])[0])[:200]
+        reason = plain((done.stderr.strip().splitlines() or ["no reason given"])[0])[:200]
         raise NoIsolation(
-            f"agent.isolate: bubblewrap is installed, and may not isolate here: {said}. Allow unprivileged "
+            f"agent.isolate: bubblewrap is installed, and may not isolate here: {reason}. Allow unprivileged "
             "user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu; "
             "kernel.unprivileged_userns_clone=1 on older Debian; in a container, its security options), "
             "or take `isolate` out"
         )
-    return found
+    return program
 
 
 def wrapped(bubblewrap: str, folder: Path, needed: Collection[Path]) -> list[str]:
-    """Give the arguments that stand before a program's own.
+    """Arguments that stand before a program's own.
 
     `needed` are folders that it has to see although they lie where everything is hidden.
     """
+    hidden = {Path(path) for path in HIDDEN}
+    seen = [str(path) for path in sorted({path.resolve() for path in needed}) if hidden & {*path.parents}]
     return [
         *_apart(bubblewrap),
-        *(part for path in _below_hidden(needed) for part in ("--ro-bind", path, path)),
+        *(part for path in seen for part in ("--ro-bind", path, path)),
         *("--bind", str(folder), str(folder), "--chdir", str(folder)),
-        *(part for hidden in HIDDEN if _real(hidden) for part in ("--remount-ro", hidden)),
+        *(part for path in HIDDEN if _real(path) for part in ("--remount-ro", path)),
         "--",
     ]
 
@@ -65,13 +67,6 @@ def _apart(bubblewrap: str) -> list[str]:
         *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
         *(part for hidden in HIDDEN if _real(hidden) for part in ("--tmpfs", hidden)),
     ]
-
-
-def _below_hidden(needed: Collection[Path]) -> Iterator[str]:
-    hidden = [Path(path) for path in HIDDEN]
-    for path in sorted({path.resolve() for path in needed}):
-        if path not in hidden and any(path.is_relative_to(above) for above in hidden):
-            yield str(path)
 
 
 def _real(path: str) -> bool:

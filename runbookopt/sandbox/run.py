@@ -1,6 +1,6 @@
-"""Somebody's program, run within limits in a folder of its own: the parent's side of `supervisor`.
+"""Run of somebody's program, within limits and in a folder of its own: the parent's side of `supervisor`.
 
-Nothing here keeps a program from what the account that runs it may do; `agents/isolation.py` does.
+Nothing here keeps a program from what the account that runs it may do; `bubblewrap.py` does.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import RunbookoptError
@@ -28,14 +29,9 @@ from runbookopt.sandbox import supervisor
 if TYPE_CHECKING:
     import asyncio
 
-STDERR_BYTES = 4000
-"""What is kept of the end of a program's standard error."""
-
-GONE_SECONDS = 15.0
-"""How long a supervisor may take to end; it kills for at most two thirds of that."""
-
-TEMPORARY = ".tmp"
-"""The subfolder that a program is told to use for its temporary files."""
+STDERR_BYTES, STDERR_CHARACTERS = 4000, 300  # kept and told of the end of a program's standard error
+GONE_SECONDS = 15.0  # that a supervisor may take to end; it kills for at most two thirds of that
+TEMPORARY = ".tmp"  # the subfolder that a program is told to use for its temporary files
 
 
 class NotStarted(RunbookoptError):
@@ -43,7 +39,7 @@ class NotStarted(RunbookoptError):
 
 
 class Limits(Struct, frozen=True):
-    """What one program may use; `output_bytes` holds for stdout and stderr, each."""
+    """Limits of one program; `output_bytes` holds for stdout and stderr, each."""
 
     seconds: float
     output_bytes: int
@@ -52,7 +48,7 @@ class Limits(Struct, frozen=True):
 
 
 class Program(Struct, frozen=True):
-    """What to run: `argv` starts with the path of an executable, `environ` is all that it sees."""
+    """Program to run: `argv` starts with the path of an executable, `environ` is all that it sees."""
 
     argv: tuple[str, ...]
     environ: dict[str, str]
@@ -61,9 +57,9 @@ class Program(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """How a program ended: its exit code is minus a signal's number where a signal ended it; None is unknown.
+    """End of a program: its exit code is minus a signal's number where a signal ended it; None is unknown.
 
-    `stderr` is the end of what it wrote there; `limit` names the limit that ended it, in words.
+    `stderr` is the end of what it wrote there, in one line; `limit` names the limit that ended it, in words.
     """
 
     exit_code: int | None
@@ -93,7 +89,7 @@ def fresh_folder() -> Iterator[Path]:
 
 
 def clean_environ(environ: Mapping[str, str], folder: Path, named: Collection[str] = ()) -> dict[str, str]:
-    """Give all that a program sees: PATH, its folder as HOME, a locale, and the variables that are named."""
+    """All that a program sees: PATH, its folder as HOME, a locale, and the variables that are named."""
     given = {name: environ[name] for name in sorted(named) if name in environ}
     own = {"PATH": environ.get("PATH", os.defpath), "HOME": str(folder), "TMPDIR": str(folder / TEMPORARY)}
     return {"LANG": "C.UTF-8", **own, **given}
@@ -102,12 +98,12 @@ def clean_environ(environ: Mapping[str, str], folder: Path, named: Collection[st
 def filled(template: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
     """Put `values` in the places of `{name}`; `{{name}}` stays as `{name}`. Raises NotStarted."""
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2]
-        if found[1]:
-            return f"{{{name}}}"
+    def value(match: re.Match[str]) -> str:
+        literal, name = match.groups()
+        if literal:
+            return f"{{{literal}}}"
         if name not in values:
-            known = ", ".join(f"{{{known}}}" for known in values)
+            known = ", ".join(f"{{{each}}}" for each in values)
             raise NotStarted(f"argv: unknown placeholder {{{name}}}{nearest(name, values)}; known: {known}")
         return values[name]
 
@@ -115,7 +111,7 @@ def filled(template: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...
 
 
 def located(program: str, root: Path, path: str) -> str:
-    """Give the path of an executable: a name is looked for on `path`, a relative path stands below `root`.
+    """Path of an executable: a name is looked for on `path`, a relative path stands below `root`.
 
     Raises NotStarted, which says what is missing.
     """
@@ -130,10 +126,10 @@ def located(program: str, root: Path, path: str) -> str:
                 f"argv: {plain(str(place))} may not be run: chmod +x it, or name its interpreter first"
             )
         return str(place)
-    found = shutil.which(program, path=path)
-    if found is None:
+    located = shutil.which(program, path=path)
+    if located is None:
         raise NotStarted(f"argv: no program {plain(program)!r} on the PATH: install it, or give its path")
-    return str(Path(found).absolute())
+    return str(Path(located).absolute())
 
 
 @contextlib.asynccontextmanager
@@ -145,36 +141,24 @@ async def ended(folder: Path, program: Program) -> AsyncIterator[Ended]:
     import asyncio
 
     with contextlib.ExitStack() as held:
-        async with _turn():
+        async with _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             await asyncio.sleep(0)  # others wait for the turn, and the loop gets to its work in between
-            started = _started(folder, program.stdin, held)
+            process, ours, pipes = _started(folder, program.stdin, held)
         try:
-            yield await _outcome(started, program)
+            yield await _outcome(ours, pipes, program)
         finally:
-            started.ours.close()  # now it kills what lives, removes the folder, and ends
-            await _gone(started.process, folder)
-
-
-class _Started(Struct, frozen=True):
-    """A supervisor, our end of its socket, and the ends of its program's pipes that we read."""
-
-    process: "subprocess.Popen[bytes]"
-    ours: socket.socket
-    stdout: int
-    stderr: int
+            ours.close()  # now it kills what lives, removes the folder, and ends
+            await _gone(process, folder)
 
 
 _TURNS: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]" = WeakKeyDictionary()
+"""Of starting programs, in each event loop: while one is started, nothing else in the loop runs."""
 
 
-def _turn() -> "asyncio.Lock":
-    """Give this loop's lock for starting programs: while one is started, nothing else in the loop runs."""
-    import asyncio
-
-    return _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-
-
-def _started(folder: Path, stdin: Path, held: contextlib.ExitStack) -> _Started:
+def _started(
+    folder: Path, stdin: Path, held: contextlib.ExitStack
+) -> tuple["subprocess.Popen[bytes]", socket.socket, list[int]]:
+    """Start a supervisor; gives our end of its socket, and the ends that we read of its program's pipes."""
     ours, theirs = socket.socketpair()
     held.callback(ours.close)
     # A plain process: asyncio's own would be killed without its clean-up where a loop is closed under it.
@@ -183,30 +167,28 @@ def _started(folder: Path, stdin: Path, held: contextlib.ExitStack) -> _Started:
     with contextlib.ExitStack() as handed:
         handed.callback(theirs.close)
         task = handed.enter_context(stdin.open("rb"))
-        pipes = []
-        for _ in range(2):
-            read, write = os.pipe()
-            held.callback(os.close, read)
-            handed.callback(os.close, write)
-            pipes.append((read, write))
-        (stdout, written), (stderr, complained) = pipes
+        read, written = [0, 0], [0, 0]  # stdout, stderr
+        for each in range(2):
+            read[each], written[each] = os.pipe()
+            held.callback(os.close, read[each])
+            handed.callback(os.close, written[each])
         process = subprocess.Popen(
             command,
             stdin=task,
-            stdout=written,
-            stderr=complained,
+            stdout=written[0],
+            stderr=written[1],
             cwd=folder,
             env=needed,  # whoever runs as us may read a process's environment
             pass_fds=(theirs.fileno(),),
             start_new_session=True,  # Ctrl-C is the parent's
         )
-    return _Started(process, ours, stdout, stderr)
+    return process, ours, read
 
 
-async def _outcome(started: _Started, program: Program) -> Ended:
+async def _outcome(ours: socket.socket, pipes: Sequence[int], program: Program) -> Ended:
     import asyncio
 
-    loop, ours = asyncio.get_running_loop(), started.ours
+    loop = asyncio.get_running_loop()
     ours.setblocking(False)
 
     def stop() -> None:
@@ -214,10 +196,11 @@ async def _outcome(started: _Started, program: Program) -> Ended:
             ours.send(b"stop\n")
 
     limits = program.limits
-    stdout = _Heard(started.stdout, limits.output_bytes, stop, limits.output_bytes)
-    stderr = _Heard(started.stderr, limits.output_bytes, stop, STDERR_BYTES)
+    stdout = _Heard(loop, pipes[0], limits.output_bytes, stop, limits.output_bytes)
+    stderr = _Heard(loop, pipes[1], limits.output_bytes, stop, STDERR_BYTES)
     try:
-        await loop.sock_sendall(ours, _order(program))
+        order = {"argv": program.argv, "environ": program.environ, **asdict(limits)}
+        await loop.sock_sendall(ours, msgspec.json.encode(order) + b"\n")
         report = await _report(loop, ours)
         await asyncio.wait((stdout.closed, stderr.closed), timeout=1.0)
     finally:
@@ -225,38 +208,14 @@ async def _outcome(started: _Started, program: Program) -> Ended:
         stderr.leave()
     if report.fault is not None:
         raise NotStarted(f"argv: {plain(program.argv[0])} cannot be run: {plain(report.fault)}")
-    flooded = [name for name, heard in (("stdout", stdout), ("stderr", stderr)) if heard.full]
-    return Ended(
-        exit_code=report.exit_code,
-        seconds=report.seconds,
-        stdout=bytes(stdout.data),
-        stderr=stderr.data.decode(errors="replace"),
-        limit=f"more than {limits.output_bytes:,} bytes on {flooded[0]}"
-        if flooded
-        else _words(report, limits),
-    )
-
-
-def _order(program: Program) -> bytes:
-    memory = program.limits.memory_megabytes
-    order = {
-        "argv": program.argv,
-        "environ": program.environ,
-        "seconds": program.limits.seconds,
-        "processes": program.limits.processes,
-        "memory_bytes": None if memory is None else memory * 1_000_000,
-    }
-    return msgspec.json.encode(order) + b"\n"
-
-
-def _words(report: _Report, limits: Limits) -> str | None:
-    match report.limit:
-        case "time":
-            return f"more than {limits.seconds:g} seconds"
-        case "processes":
-            return f"more than {limits.processes} processes"
-        case other:
-            return other
+    limit = {
+        "time": f"more than {limits.seconds:g} seconds",
+        "processes": f"more than {limits.processes} processes",
+    }.get(report.limit or "", report.limit)
+    if stdout.full or stderr.full:
+        limit = f"more than {limits.output_bytes:,} bytes on {'stdout' if stdout.full else 'stderr'}"
+    line = plain(" ".join(stderr.data.decode(errors="replace").split()))[-STDERR_CHARACTERS:]
+    return Ended(report.exit_code, report.seconds, bytes(stdout.data), line, limit)
 
 
 async def _report(loop: "asyncio.AbstractEventLoop", ours: socket.socket) -> _Report:
@@ -273,14 +232,14 @@ async def _report(loop: "asyncio.AbstractEventLoop", ours: socket.socket) -> _Re
 
 
 class _Heard:
-    """What comes out of a pipe: of its first `limit` bytes the last `kept`; beyond them `stop` is called."""
+    """Output of a pipe: of its first `limit` bytes the last `kept`; beyond them `stop` is called."""
 
-    def __init__(self, fd: int, limit: int, stop: Callable[[], None], kept: int) -> None:
-        import asyncio
-
+    def __init__(
+        self, loop: "asyncio.AbstractEventLoop", fd: int, limit: int, stop: Callable[[], None], kept: int
+    ) -> None:
         self.data = bytearray()
         self.full = False
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._fd, self._left, self._stop, self._kept = fd, limit, stop, kept
         os.set_blocking(fd, False)
@@ -337,7 +296,7 @@ def _sweep(folder: Path) -> None:
 
 @cache
 def path_pattern(glob: str) -> re.Pattern[str]:
-    """Give what a path matches: `*` and `?` stay within one folder, `**/` is any number of folders."""
+    """Pattern of paths: `*` and `?` stay within one folder, `**/` is any number of folders."""
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
     return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)

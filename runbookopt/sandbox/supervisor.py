@@ -1,6 +1,6 @@
-"""Runs one program and lets nothing of it live on: a process of its own, with the standard library alone.
+"""Supervisor of one program, of which it lets nothing live on: a process with the standard library alone.
 
-`confinement` starts it with one end of a socket and the program's folder. It reads what to run (one JSON
+`run.py` starts it with one end of a socket and the program's folder. It reads what to run (one JSON
 line), answers how that ended (another), and removes the folder when the other end is closed. Whenever that
 happens, because the rollout was cancelled or our own process was killed, all that the program started is
 killed first. On Linux it adopts orphans, so that a process that left its group is found as well.
@@ -20,18 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-GRACE = 1.0
-"""Seconds between asking a program to end and killing it, at its time limit alone."""
-
-PATIENCE = 10.0
-"""Seconds of killing, for a program that forks faster than it is found."""
-
-COUNTED_EVERY = 0.05
-COUNTING_SHARE = 0.01
-"""How often processes are counted: at most so many seconds apart, and for so little of a processor."""
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+GRACE = 1.0  # seconds between asking a program to end and killing it, at its time limit alone
+PATIENCE = 10.0  # seconds of killing, for a program that forks faster than it is found
+COUNTED_EVERY = 0.05  # seconds at least, between two counts of the processes
+COUNTING_SHARE = 0.01  # of a processor at most, for counting them
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -76,9 +69,7 @@ def _run(talk: socket.socket, run: Mapping[str, Any]) -> dict[str, Any]:
     signal.set_wakeup_fd(wakes)
     start = time.monotonic()
     program, fault = _start(run)
-    status, limit = None, None
-    if fault is None:
-        status, limit = _watch(talk, woken, program, run)
+    status, limit = (None, None) if fault else _watch(talk, woken, program, run)
     if limit == "time":
         status = _asked_to_end(program)
     seconds = time.monotonic() - start
@@ -90,20 +81,19 @@ def _run(talk: socket.socket, run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _start(run: Mapping[str, Any]) -> tuple[int, str | None]:
     """Start the program; gives its process, and why it is none."""
-    told, tells = os.pipe()
+    faults, write_fault = os.pipe()
     program = os.fork()
     if program == 0:
-        _become(run, tells)
-    os.close(tells)
+        _become(run, write_fault)
+    os.close(write_fault)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for handed in (0, 1, 2):  # the program's own: who listens there hears of its end, not of ours
         os.dup2(nowhere, handed)
-    with os.fdopen(told, "rb") as pipe:
-        fault = pipe.read().decode()
-    return program, fault or None
+    with os.fdopen(faults, "rb") as pipe:
+        return program, pipe.read().decode() or None
 
 
-def _become(run: Mapping[str, Any], tells: int) -> NoReturn:
+def _become(run: Mapping[str, Any], write_fault: int) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         os.setsid()
@@ -111,11 +101,11 @@ def _become(run: Mapping[str, Any], tells: int) -> NoReturn:
         for number in _RESTORED:
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if run["memory_bytes"] is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (run["memory_bytes"], run["memory_bytes"]))
+        if run["memory_megabytes"] is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (run["memory_megabytes"] * 1_000_000,) * 2)
         os.execve(run["argv"][0], run["argv"], run["environ"])  # noqa: S606 - no shell is what we want
     except (OSError, ValueError) as error:
-        os.write(tells, str(getattr(error, "strerror", None) or error).encode())
+        os.write(write_fault, str(getattr(error, "strerror", None) or error).encode())
     finally:
         os._exit(127)
 
@@ -137,8 +127,9 @@ def _watch(
         if now >= deadline:
             return None, "time"
         if now >= counted:
-            many, pause = _counted()
-            counted = now + pause
+            before = time.process_time()
+            many = len(_descendants())
+            counted = now + max(COUNTED_EVERY, (time.process_time() - before) / COUNTING_SHARE)
             if many > run["processes"]:
                 return None, "processes"
         ready = {fd for fd, _ in poll.poll(1000 * max(0.0, min(deadline, counted) - now))}
@@ -146,13 +137,6 @@ def _watch(
             return None, "stopped"
         with contextlib.suppress(BlockingIOError):
             os.read(woken, 4096)
-
-
-def _counted() -> tuple[int, float]:
-    """Count the processes below us; gives also how long to wait before the next time."""
-    before = time.process_time()
-    many = len(_descendants())
-    return many, max(COUNTED_EVERY, (time.process_time() - before) / COUNTING_SHARE)
 
 
 def _asked_to_end(program: int) -> int | None:
@@ -189,23 +173,22 @@ def _kill(program: int) -> int | None:
 
 
 def _descendants() -> set[int]:
-    """Give the processes below this one; none where the system does not show them as Linux does."""
+    """Processes below this one; none where the system does not show them as Linux does."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if sys.platform == "linux" else ():  # noqa: PTH208 - many times a second
         if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                children.setdefault(_parent(name), []).append(int(name))
-    found: set[int] = set()
+            with (
+                contextlib.suppress(OSError, ValueError, IndexError),
+                open(f"/proc/{name}/stat", "rb") as stat,  # noqa: PTH123 - many times a second
+            ):
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    below: set[int] = set()
     front = [os.getpid()]
     while front:
-        front = [child for pid in front for child in children.get(pid, ()) if child not in found]
-        found.update(front)
-    return found
-
-
-def _parent(name: str) -> int:
-    with open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123 - many times a second
-        return int(stat.read().rpartition(b")")[2].split()[1])
+        front = [child for pid in front for child in children.get(pid, ()) if child not in below]
+        below.update(front)
+    return below
 
 
 def _prctl(option: int, value: int) -> None:
