@@ -1,4 +1,4 @@
-"""The deterministic criteria: what an output must be, and what to say where it is not (pure).
+"""Criteria that are deterministic: their checks of an output, and their words where it fails (pure).
 
 What the agent failed to deliver is a fail; what the verifier failed to do is an error.
 """
@@ -28,24 +28,23 @@ Path = Annotated[
 Text = Annotated[str, Meta(min_length=1)]
 Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
 
-MAX_NESTING = 100
-"""Levels of an output's JSON; an output that goes deeper counts as no JSON."""
+MAX_NESTING = 100  # levels of an output's JSON; an output that goes deeper counts as no JSON
 
 
 class _Check(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
     path: Path | None = None
 
-    def wanted(self, reference: Any) -> Any:
-        """Give what the output is held against; raises Unjudgeable."""
+    def expected(self, reference: Any) -> Any:
+        """Expectation that the output is held against; raises Unjudgeable."""
         raise Unjudgeable(f"no expectation in {shown(reference)}")
 
-    def words(self, wanted: Any) -> str:
-        """Say what is expected, as it stands behind "expected"."""
-        return told(wanted)
+    def words(self, expected: Any) -> str:
+        """Words for what is expected, behind "expected"."""
+        return told(expected)
 
-    def instead(self, got: Any, wanted: Any) -> str | None:
-        """Say what was got where that is not what was wanted; None is a pass."""
-        return None if _same(got, wanted) else told(got)
+    def instead(self, got: Any, expected: Any) -> str | None:
+        """Words for what was got where that is not as expected; None is a pass."""
+        return None if _same(got, expected) else told(got)
 
 
 class Equals(_Check, frozen=True, tag="equals"):
@@ -64,13 +63,13 @@ class Equals(_Check, frozen=True, tag="equals"):
                 "value", f"expected text where no path leads into the output, got {shown(self.value)}"
             )
 
-    def wanted(self, reference: Any) -> Any:
+    def expected(self, reference: Any) -> Any:
         if self.reference is None:
             return self.value
-        wanted = _referred(reference, self.reference)
-        if self.path is None and not isinstance(wanted, str):
-            raise Unjudgeable(f"expected text at {self.reference} of the reference, got {told(wanted)}")
-        return wanted
+        expected = _referred(reference, self.reference)
+        if self.path is None and not isinstance(expected, str):
+            raise Unjudgeable(f"expected text at {self.reference} of the reference, got {told(expected)}")
+        return expected
 
 
 class OneOf(_Check, frozen=True, tag="one_of"):
@@ -82,14 +81,14 @@ class OneOf(_Check, frozen=True, tag="one_of"):
     def __post_init__(self) -> None:
         _exactly_one(values=self.values is not None, reference=self.reference is not None)
 
-    def wanted(self, reference: Any) -> Any:
+    def expected(self, reference: Any) -> Any:
         return self.values if self.reference is None else _listed(reference, self.reference)
 
-    def words(self, wanted: Sequence[Any]) -> str:
-        return f"one of {enumerated(wanted)}"
+    def words(self, expected: Sequence[Any]) -> str:
+        return f"one of {enumerated(expected)}"
 
-    def instead(self, got: Any, wanted: Sequence[Any]) -> str | None:
-        return None if any(_same(got, value) for value in wanted) else told(got)
+    def instead(self, got: Any, expected: Sequence[Any]) -> str | None:
+        return None if any(_same(got, value) for value in expected) else told(got)
 
 
 class _Texts(_Check, frozen=True):
@@ -104,7 +103,7 @@ class _Texts(_Check, frozen=True):
             reference=self.reference is not None,
         )
 
-    def wanted(self, reference: Any) -> Sequence[str]:
+    def expected(self, reference: Any) -> Sequence[str]:
         if self.reference is None:
             return self.values or (self.value or "",)
         texts = _listed(reference, self.reference)
@@ -116,33 +115,33 @@ class _Texts(_Check, frozen=True):
 class Contains(_Texts, frozen=True, tag="contains"):
     """The text holds `value`, or each of `values`; a list has them among its items."""
 
-    def words(self, wanted: Sequence[str]) -> str:
-        return f"text with {enumerated(wanted)}"
+    def words(self, expected: Sequence[str]) -> str:
+        return f"text with {enumerated(expected)}"
 
-    def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
-        missing = [text for text in wanted if text not in _searchable(got)]
+    def instead(self, got: Any, expected: Sequence[str]) -> str | None:
+        missing = [text for text in expected if text not in _searchable(got)]
         return f"{told(got)} without {enumerated(missing)}" if missing else None
 
 
 class NotContains(_Texts, frozen=True, tag="not_contains"):
     """The text holds neither `value` nor any of `values`; a list has none of them among its items."""
 
-    def words(self, wanted: Sequence[str]) -> str:
-        return f"text without {enumerated(wanted)}"
+    def words(self, expected: Sequence[str]) -> str:
+        return f"text without {enumerated(expected)}"
 
-    def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
-        found = [text for text in wanted if text in _searchable(got)]
-        return f"{told(got)} with {enumerated(found)}" if found else None
+    def instead(self, got: Any, expected: Sequence[str]) -> str | None:
+        present = [text for text in expected if text in _searchable(got)]
+        return f"{told(got)} with {enumerated(present)}" if present else None
 
 
 class StartsWith(_Texts, frozen=True, tag="starts_with"):
     """The text begins with `value`, or with one of `values`."""
 
-    def words(self, wanted: Sequence[str]) -> str:
-        return f"text that starts with {enumerated(wanted, ' or ')}"
+    def words(self, expected: Sequence[str]) -> str:
+        return f"text that starts with {enumerated(expected, ' or ')}"
 
-    def instead(self, got: Any, wanted: Sequence[str]) -> str | None:
-        return None if _text(got).startswith(tuple(wanted)) else told(got)
+    def instead(self, got: Any, expected: Sequence[str]) -> str | None:
+        return None if _text(got).startswith(tuple(expected)) else told(got)
 
 
 class Regex(_Check, frozen=True, tag="regex", kw_only=True):
@@ -158,14 +157,14 @@ class Regex(_Check, frozen=True, tag="regex", kw_only=True):
                 "value", f"expected a regular expression, got {shown(self.value)}: {error}"
             ) from None
 
-    def wanted(self, _: Any) -> str:
+    def expected(self, _: Any) -> str:
         return self.value
 
-    def words(self, wanted: str) -> str:
-        return f"text that matches {told(wanted)}"
+    def words(self, expected: str) -> str:
+        return f"text that matches {told(expected)}"
 
-    def instead(self, got: Any, wanted: str) -> str | None:
-        return None if re.search(wanted, _text(got)) else told(got)
+    def instead(self, got: Any, expected: str) -> str | None:
+        return None if re.search(expected, _text(got)) else told(got)
 
 
 class MaxChars(_Check, frozen=True, tag="max_chars", kw_only=True):
@@ -173,14 +172,14 @@ class MaxChars(_Check, frozen=True, tag="max_chars", kw_only=True):
 
     value: Annotated[int, Meta(ge=1)]
 
-    def wanted(self, _: Any) -> int:
+    def expected(self, _: Any) -> int:
         return self.value
 
-    def words(self, wanted: int) -> str:
-        return f"at most {wanted} characters"
+    def words(self, expected: int) -> str:
+        return f"at most {expected} characters"
 
-    def instead(self, got: Any, wanted: int) -> str | None:
-        return None if len(_text(got)) <= wanted else f"{len(got)}"
+    def instead(self, got: Any, expected: int) -> str | None:
+        return None if len(_text(got)) <= expected else f"{len(got)}"
 
 
 class JsonSchema(_Check, frozen=True, tag="json_schema", kw_only=True):
@@ -193,16 +192,16 @@ class JsonSchema(_Check, frozen=True, tag="json_schema", kw_only=True):
         if fault is not None:
             raise InconsistentValues("schema", f"expected a JSON Schema: {fault[:TOLD]}")
 
-    def wanted(self, _: Any) -> bytes:
+    def expected(self, _: Any) -> bytes:
         return msgspec.json.encode(self.schema)
 
     def words(self, _: bytes) -> str:
         return "JSON as the schema says"
 
-    def instead(self, got: Any, wanted: bytes) -> str | None:
-        found = against_schema(got, wanted)
-        more = f", and {len(found) - 3} more" if len(found) > 3 else ""  # noqa: PLR2004
-        return f"JSON where this is wrong: {'; '.join(found[:3])}{more}" if found else None
+    def instead(self, got: Any, expected: bytes) -> str | None:
+        faults = against_schema(got, expected)
+        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""  # noqa: PLR2004
+        return f"JSON where this is wrong: {'; '.join(faults[:3])}{more}" if faults else None
 
 
 OutputCheck = Equals | OneOf | Contains | NotContains | StartsWith | Regex | MaxChars | JsonSchema
@@ -213,45 +212,35 @@ def examine(check: Check, *, output: str | None, reference: Any, left: Left | No
     """Judge one output; `reference` is the task's, and `left` what the attempt left beside the output.
 
     A regular expression runs for as long as a hostile output makes it: see `may_run_away`. A check that is a
-    program is run by `bounded` alone.
+    program is run by `isolated_checks` alone.
     """
-    match check:
-        case Command() | Python():
-            return Finding("error", "a check that is a program was not run")
-        case _Check():
-            return _examined(check, output, reference, left)
-        case _:
-            return trace_checks.examine(check, output, left)
-
-
-def _examined(this: Any, output: str | None, reference: Any, left: Left | None) -> Finding:
-    check: _Check = this
-    wanted = None
+    if isinstance(check, Command | Python):
+        return Finding("error", "a check that is a program was not run")
+    if not isinstance(check, _Check):
+        return trace_checks.examine(check, output, left)
+    on_output: _Check = check
+    expected = None
     try:
-        wanted = check.wanted(reference)
-        instead = check.instead(_looked_at(check, output, left), wanted)
+        expected = on_output.expected(reference)
+        instead = on_output.instead(_looked_at(check, output, left), expected)
     except Unjudgeable as reason:
         return Finding("error", str(reason))
     except Undelivered as undelivered:
         instead = str(undelivered)
     if instead is None:
         return Finding("pass")
-    return Finding("fail", f"expected {check.words(wanted)}, got {instead}")
+    return Finding("fail", f"expected {on_output.words(expected)}, got {instead}")
 
 
 def may_run_away(check: Check) -> bool:
     """Whether an output can keep this check busy for ever, because a regular expression looks at it."""
-    match check:
-        case Regex():
-            return True
-        case JsonSchema(schema=schema):
-            return b'"pattern' in msgspec.json.encode(schema)  # patternProperties too
-        case _:
-            return False
+    if isinstance(check, JsonSchema):
+        return b'"pattern' in msgspec.json.encode(check.schema)  # patternProperties too
+    return isinstance(check, Regex)
 
 
 def runs_programs(check: Check) -> bool:
-    """Whether the check runs code that is not ours: `bounded` starts a process for it."""
+    """Whether the check runs code that is not ours: `isolated_checks` starts a process for it."""
     return isinstance(check, Command | Python)
 
 
@@ -300,20 +289,15 @@ def _json(output: str) -> Any:
         raise Undelivered(f"text that is not JSON: {told(output)}") from None
     level = [value]
     for _ in range(MAX_NESTING):
-        level = [child for parent in level for child in _children(parent)]
+        lists = (list(each.values()) if isinstance(each, dict) else each for each in level)
+        level = [child for each in lists if isinstance(each, list) for child in each]
     if level:
         raise Undelivered(f"JSON of more than {MAX_NESTING} levels")
     return value
 
 
-def _children(value: object) -> Sequence[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
-
-
 def _follow(value: Any, path: str) -> Any:
-    """Give what `path` leads to; raises LookupError."""
+    """What `path` leads to; raises LookupError."""
     for name, index in re.findall(r"\.([^.\[\]]+)|\[([0-9]+)\]", path):
         holder: Any = value if isinstance(value, dict if name else list) else {}
         value = holder[name or int(index)]

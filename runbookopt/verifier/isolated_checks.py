@@ -26,11 +26,8 @@ from runbookopt.verifier import checks, program_checks
 from runbookopt.verifier.checks import Check, Finding
 from runbookopt.verifier.program_checks import Command, Python
 
-CPU_SECONDS = 1.0
-"""What one check of one output may take."""
-
-WALL_SECONDS = 60.0
-"""When the parent gives the child up."""
+CPU_SECONDS = 1.0  # that one check of one output may take
+WALL_SECONDS = 60.0  # after which the parent gives the child up
 
 
 class _Question(Struct, frozen=True):
@@ -73,30 +70,23 @@ def serve() -> None:
 
 
 def _answer(question: _Question) -> Finding:
-    check, seconds = question.check, CPU_SECONDS
+    given = msgspec.structs.asdict(question)
+    check, seconds = given.pop("check"), CPU_SECONDS
     try:
         match check:
             case Python():
                 seconds = check.seconds
                 with _stopped(signal.ITIMER_REAL, seconds):
-                    return program_checks.call(
-                        check, output=question.output, reference=question.reference, left=question.left
-                    )
+                    return program_checks.call(check, **given)
             case _ if checks.may_run_away(check) and question.output is not None:
                 with _stopped(signal.ITIMER_VIRTUAL, seconds):
-                    return _examined(question)
+                    return checks.examine(check, **given)
             case _:
-                return _examined(question)
+                return checks.examine(check, **given)
     except TimeoutError:
         return Finding("error", f"the check took more than {seconds:g} s")
     except (Exception, SystemExit) as crash:  # noqa: BLE001 - whatever a check dies of, the verifier fails closed
         return Finding("error", plain(f"the check crashed: {type(crash).__name__}: {crash}")[:200])
-
-
-def _examined(question: _Question) -> Finding:
-    return checks.examine(
-        question.check, output=question.output, reference=question.reference, left=question.left
-    )
 
 
 @contextlib.contextmanager
@@ -109,13 +99,11 @@ def _stopped(timer: int, seconds: float) -> Iterator[None]:
         signal.setitimer(timer, 0)
 
 
-_SERVE = (
-    "import sys; sys.path.append(sys.argv[1]); from runbookopt.verifier.isolated_checks import serve; serve()"
-)
+_SERVE = f"import sys; sys.path.append(sys.argv[1]); from {__name__} import serve; serve()"
 
 
 class _Child:
-    """The process that answers, started anew when it has died."""
+    """Process that answers, started anew when it has died."""
 
     def __init__(self, environ: dict[str, str] | None, root: Path | None) -> None:
         self._environ, self._root = environ, root
@@ -178,7 +166,6 @@ def _exchange(process: "subprocess.Popen[bytes]", line: bytes) -> bytes:
 
 @cache
 def _child(root: Path | None) -> _Child:
-    """Give the child for the Python functions of the repository at `root`, or the one for patterns."""
-    if root is None:
-        return _Child(None, None)
-    return _Child({name: os.environ[name] for name in program_checks.SEEN if name in os.environ}, root)
+    """Child for the Python functions of the repository at `root`, or the one for patterns."""
+    seen = {name: os.environ[name] for name in program_checks.SEEN if name in os.environ}
+    return _Child(seen if root else None, root)

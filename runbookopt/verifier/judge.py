@@ -1,4 +1,4 @@
-"""What a model is asked about one output, and how its answers decide (pure): one criterion a question.
+"""Judge of one output, by one criterion a question: its prompt, its answer, how its votes decide (pure).
 
 Everything fails closed: an answer that is not a verdict is a failure, and a question without a majority of
 verdicts is an error of the verifier.
@@ -6,24 +6,22 @@ verdicts is an error of the verifier.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import UNSET, Struct
 
 from runbookopt.documents import untrusted
-from runbookopt.documents.digest import canonical, digest, digest_of
+from runbookopt.documents.digest import as_text, digest, digest_of
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.documents.usage import Message
 from runbookopt.evidence.trajectory import Author, Task, Trajectory
 from runbookopt.verifier.checks import Finding
 from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 
-VERSION = 1
-"""Of the prompt: another one may give other verdicts, so it is part of a judge's key."""
-
-MOST_REPLY = 4000
-"""Characters of a reply that was no verdict which a judge is shown again."""
+VERSION = 1  # of the prompt: another one may give other verdicts, so it is part of a judge's key
+MOST_REPLY = 4000  # characters of a reply that was no verdict which a judge is shown again
+TOLD = 600  # characters of a critique that are kept
 
 _SYSTEM = """\
 You judge the output of an agent by one question, as a careful and impartial examiner.
@@ -39,13 +37,11 @@ critique: two or three sentences on what in the output decides the question, bef
 verdict: "met" where the answer to the question is yes, "not_met" where it is no."""
 
 _CODE_BLOCK = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
-
-TOLD = 600
-"""Characters of a critique that are kept."""
+_DATED = re.compile(r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|latest))+\Z")
 
 
 class Question(Struct, frozen=True):
-    """One judgement wanted of a judge: whether `judge` is met by `output`, an answer to the task `input`.
+    """Question to a judge: whether `judge` is met by `output`, an answer to the task `input`.
 
     Neither the criterion's statement nor `pass_if` is in it: a judge that knows which answer is the good one
     leans towards it.
@@ -58,7 +54,7 @@ class Question(Struct, frozen=True):
     vote: int = 0
 
     def key(self, judge: str) -> str:
-        """Give the key of the answer of the judge whose key is `judge`: all that can change it."""
+        """Key of the answer of the judge whose key is `judge`: all that can change it."""
         shown = [self.judge, digest_of(self.input), digest(self.output.encode(errors="surrogatepass"))]
         return digest_of(["judgement", *shown, judge, self.vote])
 
@@ -78,12 +74,12 @@ class JudgeFailure(Struct, frozen=True):
 
 
 def judge_key(judge: JudgeSettings) -> str:
-    """Give the digest of all that changes a judge's verdict, other than what it is asked."""
+    """Digest of all that changes a judge's verdict, other than its question."""
     return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature])
 
 
 def questions(rubric: Rubric, task: Task, output: str | None) -> tuple[Question, ...]:
-    """Give what a judge has to answer before an output can be assessed; where there is none, nothing."""
+    """Questions that a judge has to answer before an output can be assessed; where there is none, none."""
     if output is None or rubric.judge is None:
         return ()
     return tuple(
@@ -95,23 +91,23 @@ def questions(rubric: Rubric, task: Task, output: str | None) -> tuple[Question,
 
 
 def prompt(question: Question) -> tuple[Message, ...]:
-    """Give what a judge is told: what stays the same first, then the question, then the data in fences."""
-    task, output = _text(question.input), question.output
+    """Messages to a judge: what stays the same first, then the question, then the data in fences."""
+    task, output = as_text(question.input), question.output
     fence = untrusted.fence(question.judge, task, output)
-    asked = (
+    content = (
         f"Question: {question.judge}\n\n"
         f"The task that the agent was given, and its output, stand between tags that carry {fence}.\n\n"
         f"{untrusted.fenced('task', task, fence)}\n\n{untrusted.fenced('output', output, fence)}\n\n"
         "Answer the question about the output with the one JSON object."
     )
-    return Message("system", _SYSTEM), Message("user", asked)
+    return Message("system", _SYSTEM), Message("user", content)
 
 
 def repair(question: Question, reply: str, failure: JudgeFailure) -> tuple[Message, ...]:
-    """Give what a judge is told, once, after a reply that was no verdict."""
+    """Messages to a judge after a reply that was no verdict."""
     again = f"That is no answer: {failure.message}. Answer again, with nothing but the one JSON object."
-    said = Message("assistant", untrusted.shortened(reply, MOST_REPLY) or "(nothing)")
-    return *prompt(question), said, Message("user", again)
+    first = Message("assistant", untrusted.shortened(reply, MOST_REPLY) or "(nothing)")
+    return *prompt(question), first, Message("user", again)
 
 
 def read(text: str) -> Judgement | JudgeFailure:
@@ -122,62 +118,57 @@ def read(text: str) -> Judgement | JudgeFailure:
     except (ValueError, RecursionError):
         return JudgeFailure("unparsable", f"expected one JSON object, got {shown(text)}")
     match pairs:
-        case (("critique", str(said)), ("verdict", "met" | "not_met" as verdict)) if (
-            isinstance(pairs, tuple) and said.strip()  # a list of pairs is no object
+        case (("critique", str(critique)), ("verdict", "met" | "not_met" as verdict)) if (
+            isinstance(pairs, tuple) and critique.strip()  # a list of pairs is no object
         ):
-            return Judgement(_short(said), met=verdict == "met")
+            return Judgement(_short(critique), met=verdict == "met")
         case _:
-            wanted = "a critique in words, then a verdict that is met or not_met, and nothing else"
-            return JudgeFailure("unparsable", f"expected {wanted}, got {shown(text)}")
+            form = "a critique in words, then a verdict that is met or not_met, and nothing else"
+            return JudgeFailure("unparsable", f"expected {form}, got {shown(text)}")
 
 
 def findings(
     rubric: Rubric, answers: Iterable[tuple[Question, Judgement | JudgeFailure]]
 ) -> dict[str, Finding]:
-    """Give what the judge finds by each criterion: the majority of all votes, those not given included.
+    """Findings of the judge by each criterion: the majority of all votes, those not given included.
 
     Without such a majority it is an error. The explanation of a fail is the first critique that led to it.
     """
-    by_criterion: dict[str, list[Judgement | JudgeFailure]] = {}
-    for question, said in answers:
-        by_criterion.setdefault(question.criterion, []).append(said)
+    by_criterion: dict[str, list[Judgement | JudgeFailure]] = {each.id: [] for each in rubric.judged}
+    for question, answer in answers:
+        by_criterion.setdefault(question.criterion, []).append(answer)
     votes = rubric.judge.votes if rubric.judge else 0
-    return {
-        criterion.id: _majority(criterion, by_criterion.get(criterion.id, ()), votes)
-        for criterion in rubric.judged
-    }
+    return {each.id: _majority(each, by_criterion[each.id], votes) for each in rubric.judged}
 
 
 def author_of(rubric: Rubric, criterion: Criterion) -> Author:
-    """Give whom a stored verdict must name for today's judge to have given it, asked today's question."""
+    """Author that a stored verdict names where today's judge gave it, asked today's question."""
     if rubric.judge is None:
         raise ValueError(f"no judge answers {criterion.id}")
-    asked = [criterion.judge, criterion.passes_if_met, rubric.judge.votes]
-    return Author("llm", digest_of(["verdict", judge_key(rubric.judge), *asked]))
+    question = [criterion.judge, criterion.passes_if_met, rubric.judge.votes]
+    return Author("llm", digest_of(["verdict", judge_key(rubric.judge), *question]))
 
 
 def stored_findings(rubric: Rubric, trajectory: Trajectory) -> dict[str, Finding]:
-    """Give the verdicts that came with a stored output and were given by today's judge, by criterion.
+    """Verdicts that came with a stored output and were given by today's judge, by criterion.
 
     What an agent, a person or another judge said of it never decides, nor do two verdicts that disagree.
     """
-    found: dict[str, set[str]] = {}
-    told: dict[str, Finding] = {}
+    by_criterion: dict[str, list[Finding]] = {}
     authors = {criterion.id: author_of(rubric, criterion) for criterion in rubric.judged}
     for verdict in trajectory.verdicts:
-        if (
-            verdict.result != "error"
-            and verdict.by is not None
-            and verdict.by == authors.get(verdict.criterion)
-        ):
-            found.setdefault(verdict.criterion, set()).add(verdict.result)
+        if verdict.result != "error" and verdict.by and verdict.by == authors.get(verdict.criterion):
             why = "" if verdict.result == "pass" else _short(verdict.explanation or "")
-            told.setdefault(verdict.criterion, Finding(verdict.result, why))
-    return {criterion: told[criterion] for criterion, results in found.items() if len(results) == 1}
+            by_criterion.setdefault(verdict.criterion, []).append(Finding(verdict.result, why))
+    return {
+        criterion: same[0]
+        for criterion, same in by_criterion.items()
+        if len({finding.result for finding in same}) == 1
+    }
 
 
 def self_judged(judge_model: str, agent_model: str | None, reflector_model: str | None) -> str | None:
-    """Say whose work a judge would judge with the model that made it; None where it is another's.
+    """Sentence on whose work a judge would judge with the model that made it; None where it is another's.
 
     A model is the same at whatever provider and under whichever date of its name.
     """
@@ -187,37 +178,24 @@ def self_judged(judge_model: str, agent_model: str | None, reflector_model: str 
     return None
 
 
-_DATED = re.compile(r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|latest))+\Z")
-
-
 def _bare(model: str) -> str:
     return _DATED.sub("", model.casefold().rpartition("/")[2])
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else canonical(value).decode()
-
-
-def _majority(criterion: Criterion, said: Iterable[Judgement | JudgeFailure], votes: int) -> Finding:
-    said = tuple(said)
-    wanted = criterion.passes_if_met
+def _majority(criterion: Criterion, answers: Sequence[Judgement | JudgeFailure], votes: int) -> Finding:
+    given = [answer for answer in answers if isinstance(answer, Judgement)]
     for met in (True, False):
-        led = [answer.critique for answer in said if isinstance(answer, Judgement) and answer.met == met]
-        if len(led) * 2 > votes:
-            return Finding("pass") if met == wanted else Finding("fail", _told(criterion, led, votes))
-    failures = sorted(
-        {f"{failed.kind}: {failed.message}" for failed in said if isinstance(failed, JudgeFailure)}
-    )
-    given = sum(isinstance(answer, Judgement) for answer in said)
-    why = f" ({'; '.join(failures)})" if failures else ""
-    return Finding("error", _short(f"{given} of {votes} verdicts of the judge, and no majority{why}"))
-
-
-def _told(criterion: Criterion, critiques: list[str], votes: int) -> str:
-    """Say what was expected, then what came, as checks do: so failures of one criterion are of a kind."""
-    count = f"{len(critiques)} of {votes} votes: " if votes > 1 else ""
-    answer = "yes" if criterion.passes_if_met else "no"
-    return _short(f"expected {answer} to {shown(criterion.judge)}, got {count}{critiques[0]}")
+        critiques = [answer.critique for answer in given if answer.met == met]
+        if len(critiques) * 2 > votes:
+            if met == criterion.passes_if_met:
+                return Finding("pass")
+            # what was expected, then what came, as checks say it: so failures of one criterion are of a kind
+            count = f"{len(critiques)} of {votes} votes: " if votes > 1 else ""
+            expected = f"expected {'no' if met else 'yes'} to {shown(criterion.judge)}"
+            return Finding("fail", _short(f"{expected}, got {count}{critiques[0]}"))
+    failures = {f"{each.kind}: {each.message}" for each in answers if isinstance(each, JudgeFailure)}
+    why = f" ({'; '.join(sorted(failures))})" if failures else ""
+    return Finding("error", _short(f"{len(given)} of {votes} verdicts of the judge, and no majority{why}"))
 
 
 def _short(text: str) -> str:

@@ -1,12 +1,10 @@
-"""The criteria that are programs: a command that answers in JSON, and a Python function of the repository.
+"""Criteria that are programs: a command that answers in JSON, and a Python function of the repository.
 
-`bounded` runs them, each in a process that is not ours; whatever goes wrong there is an error.
+`isolated_checks` runs them, each in a process that is not ours; whatever goes wrong there is an error.
 """
 
-import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,28 +16,17 @@ from runbookopt.documents.digest import canonical
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.schema_errors import plain
 from runbookopt.evidence.trajectory import Left
-from runbookopt.sandbox.run import (
-    Ended,
-    Limits,
-    NotStarted,
-    Program,
-    clean_environ,
-    ended,
-    filled,
-    fresh_folder,
-    located,
-)
+from runbookopt.sandbox import run as sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 OUTPUT_BYTES = 1_000_000
 PROCESSES = 64
-TOLD = 300
-"""Characters of an explanation that a program gave."""
-
+TOLD = 300  # characters of an explanation that a program gave
 SEEN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 """The variables that a Python check sees: no credentials are among them."""
 
@@ -79,20 +66,19 @@ class _Verdict(Struct, frozen=True):
 
 
 def repository_root() -> Path:
-    """Give the root of the repository that we run in, or the current folder where there is none."""
+    """Root of the repository that we run in, or the current folder where there is none."""
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
 
 
 def files(check: ProgramCheck, root: Path) -> tuple[str, ...]:
-    """Give the paths below `root` of the files that a check runs, as far as it names them."""
+    """Paths below `root` of the files that a check runs, as far as it names them."""
     match check:
         case Python():
             return (_module_file(check.function.partition(":")[0], root).relative_to(root).as_posix(),)
         case Command():
-            named = [
-                part.removeprefix("{repository}/") for part in check.argv if part.startswith("{repository}/")
-            ]
+            here = "{repository}/"
+            named = [part.removeprefix(here) for part in check.argv if part.startswith(here)]
             named += [check.argv[0]] if "/" in check.argv[0] else []
             inside = [root / name for name in named if (root / name).is_relative_to(root)]
             return tuple(sorted({place.relative_to(root).as_posix() for place in inside if place.is_file()}))
@@ -103,24 +89,23 @@ def run(check: Command, *, output: str | None, reference: object, left: Left | N
     import asyncio
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    asked = canonical({"output": output, "reference": reference, "left": _plainly(left)})
+    question = canonical({"output": output, "reference": reference, "left": _plainly(left)})
     with ThreadPoolExecutor(1) as apart:  # a loop of its own, since one may be running here
         try:
-            how = apart.submit(lambda: asyncio.run(_run(check, asked))).result()
-        except (NotStarted, OSError) as fault:
+            how = apart.submit(lambda: asyncio.run(_run(check, question))).result()
+        except (sandbox.NotStarted, OSError) as fault:
             return Finding("error", f"the check did not run: {fault}")
     if how.limit is not None:
         return Finding("error", f"the check was stopped: {how.limit}")
     if how.exit_code != 0:
-        said = plain(" ".join(how.stderr.split()))[-TOLD:]
-        return Finding(
-            "error", f"the check ended with exit code {how.exit_code}: {said or 'no reason given'}"
-        )
+        reason = how.stderr or "no reason given"
+        return Finding("error", f"the check ended with exit code {how.exit_code}: {reason}")
     try:
         return _finding(msgspec.json.decode(how.stdout, type=_Verdict))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        wanted = '{"result": "pass" or "fail", "explanation": "..."}'
-        return Finding("error", f"expected {wanted} from the check, got {_quoted(how.stdout)}")
+        form = '{"result": "pass" or "fail", "explanation": "..."}'
+        got = plain(how.stdout[:TOLD].decode(errors="replace").strip())[:TOLD] or "nothing"
+        return Finding("error", f"expected {form} from the check, got {got}")
 
 
 def call(check: Python, *, output: str | None, reference: object, left: Left | None) -> Finding:
@@ -140,23 +125,17 @@ def call(check: Python, *, output: str | None, reference: object, left: Left | N
             return Finding("error", f"expected true or false, or a pair with an explanation, got {got}")
 
 
-async def _run(check: Command, asked: bytes) -> Ended:
-    async with _running(check, asked) as how:
-        return how
-
-
-@contextlib.asynccontextmanager
-async def _running(check: Command, asked: bytes) -> AsyncIterator[Ended]:
+async def _run(check: Command, question: bytes) -> sandbox.Ended:
     root = repository_root()
-    with fresh_folder() as folder:
-        question = folder / "question.json"
-        question.write_bytes(asked)
-        environ = clean_environ(os.environ, folder)
-        argv = filled(check.argv, {"repository": str(root), "folder": str(folder)})
-        argv = (located(argv[0], root, environ["PATH"]), *argv[1:])
-        limits = Limits(check.seconds, OUTPUT_BYTES, PROCESSES)
-        async with ended(folder, Program(argv, environ, question, limits)) as how:
-            yield how
+    with sandbox.fresh_folder() as folder:
+        stdin = folder / "question.json"
+        stdin.write_bytes(question)
+        environ = sandbox.clean_environ(os.environ, folder)
+        argv = sandbox.filled(check.argv, {"repository": str(root), "folder": str(folder)})
+        argv = (sandbox.located(argv[0], root, environ["PATH"]), *argv[1:])
+        limits = sandbox.Limits(check.seconds, OUTPUT_BYTES, PROCESSES)
+        async with sandbox.ended(folder, sandbox.Program(argv, environ, stdin, limits)) as how:
+            return how
 
 
 @cache
@@ -182,7 +161,7 @@ def _module_file(name: str, root: Path) -> Path:
 
 
 def _plainly(left: Left | None) -> dict[str, Any] | None:
-    """Give every field as JSON has it, unknown ones as null."""
+    """Every field as JSON has it, unknown ones as null."""
     if left is None:
         return None
     plainly: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(left))
@@ -193,7 +172,3 @@ def _finding(verdict: _Verdict) -> Finding:
     if verdict.result == "pass":
         return Finding("pass")
     return Finding("fail", plain(" ".join(verdict.explanation.split()))[:TOLD] or "the check says no")
-
-
-def _quoted(data: bytes) -> str:
-    return plain(data[:TOLD].decode(errors="replace").strip())[:TOLD] or "nothing"

@@ -1,6 +1,6 @@
-"""What is judged and how the judgements add up: the rubric, and the assessment of one output."""
+"""Rubric of a runbook: the criteria, and the assessment of one output by all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -111,8 +111,8 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
         if len({criterion.id for criterion in self.criteria}) < len(self.criteria):
             raise ValueError("expected criteria with ids of their own")
         if self.judged and self.judge is None:
-            which = ", ".join(criterion.id for criterion in self.judged)
-            raise ValueError(f"missing key 'judge': expected `judge: {{model: ...}}`, which answers {which}")
+            ids = ", ".join(criterion.id for criterion in self.judged)
+            raise ValueError(f"missing key 'judge': expected `judge: {{model: ...}}`, which answers {ids}")
 
     @property
     def judged(self) -> tuple[Criterion, ...]:
@@ -148,7 +148,7 @@ class Verdict(Struct, frozen=True):
 
 
 class Assessment(Struct, frozen=True):
-    """What the rubric says of one output; `score` and each of `objectives` lie in 0..1.
+    """Assessment of one output by the rubric; `score` and each of `objectives` lie in 0..1.
 
     `errors` counts the verdicts that the verifier failed to give, each scored as `assess` was told.
     """
@@ -166,18 +166,19 @@ class Assessment(Struct, frozen=True):
 
     @property
     def feedback(self) -> tuple[str, ...]:
-        """Why each criterion that did not pass did not: "right-queue: expected card-arrival, got other"."""
+        """Reasons of all criteria that did not pass: "right-queue: expected card-arrival, got other"."""
         return tuple(f"{v.criterion}: {v.explanation}" for v in self.verdicts if v.result != "pass")
 
 
 def programs(rubric: Rubric, root: Path) -> tuple[str, ...]:
-    """Give the paths below `root` of the programs that criteria are: part of the verifier as much as it is.
+    """Paths below `root` of the programs that criteria are: part of the verifier as much as it is.
 
     Raises RunbookoptError where one is not there.
     """
     checks = [criterion.check for criterion in rubric.criteria]
-    found = (path for check in checks if isinstance(check, ProgramCheck) for path in files(check, root))
-    return tuple(sorted(set(found)))
+    return tuple(
+        sorted({path for check in checks if isinstance(check, ProgramCheck) for path in files(check, root)})
+    )
 
 
 def read_rubric(data: bytes, path: str) -> Rubric:
@@ -200,30 +201,27 @@ def assess(
     of the criteria by weight, an objective that of its own criteria. What the verifier fails to judge is
     asked once more, then scored `errors_as`: 0 for a winner, 1 for the seed.
     """
-    given = tuple(
-        _verdict(
-            criterion.id,
-            _judged(output, verdicts.get(criterion.id))
-            if criterion.check is UNSET
-            else _checked(criterion.check, output, reference, left),
-            errors_as,
-        )
-        for criterion in rubric.criteria
-    )
-    judged = tuple(zip(rubric.criteria, given, strict=True))
+    scores = {"pass": 1.0, "fail": 0.0, "error": errors_as}
+    given = []
+    for criterion in rubric.criteria:
+        if criterion.check is not UNSET:
+            finding = _checked(criterion.check, output, reference, left)
+        elif output is None:
+            finding = Finding("fail", "no output")
+        else:
+            finding = verdicts.get(criterion.id) or Finding("error", "the judge gave no verdict")
+        given.append(Verdict(criterion.id, finding.result, scores[finding.result], finding.explanation))
+    judged = list(zip(rubric.criteria, given, strict=True))
     gates_failed = tuple(
         criterion.id for criterion, verdict in judged if criterion.gate and verdict.score < 1
     )
     objectives = {
-        name: _mean([pair for pair in judged if pair[0].dimension == name]) for name in rubric.objectives
+        name: 0.0 if gates_failed else _mean([pair for pair in judged if pair[0].dimension == name])
+        for name in rubric.objectives
     }
-    return Assessment(
-        score=0.0 if gates_failed else _mean(judged),
-        objectives=dict.fromkeys(objectives, 0.0) if gates_failed else objectives,
-        gates_failed=gates_failed,
-        errors=sum(verdict.result == "error" for verdict in given),
-        verdicts=given,
-    )
+    score = 0.0 if gates_failed else _mean(judged)
+    errors = sum(verdict.result == "error" for verdict in given)
+    return Assessment(score, objectives, gates_failed, errors, tuple(given))
 
 
 def _checked(check: Check, output: str | None, reference: Any, left: Left | None) -> Finding:  # noqa: ANN401
@@ -233,17 +231,6 @@ def _checked(check: Check, output: str | None, reference: Any, left: Left | None
     return finding
 
 
-def _judged(output: str | None, verdict: Finding | None) -> Finding:
-    if output is None:
-        return Finding("fail", "no output")
-    return verdict or Finding("error", "the judge gave no verdict")
-
-
-def _verdict(criterion: str, finding: Finding, errors_as: float) -> Verdict:
-    score = {"pass": 1.0, "fail": 0.0, "error": errors_as}[finding.result]
-    return Verdict(criterion, finding.result, score, finding.explanation)
-
-
-def _mean(judged: "tuple[tuple[Criterion, Verdict], ...] | list[tuple[Criterion, Verdict]]") -> float:
+def _mean(judged: Sequence[tuple[Criterion, Verdict]]) -> float:
     total = sum(criterion.weight for criterion, _ in judged)
     return sum(criterion.weight * verdict.score for criterion, verdict in judged) / total
