@@ -45,6 +45,7 @@ KNOWN_TO_ONE = {
     "typer": "cli",
     "rich": "cli",
     "litellm": "agents.model.client",
+    "anyio": "agents.model.concurrency",
     "github": "forge.github",
 }
 ON_REQUEST = {"cli.verify": ("jobs.rerun_proof", "cli.job")}
