@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 
 from msgspec import Meta, Struct
 
-from runbookopt.documents.digest import canonical
+from runbookopt.documents.digest import as_text
 from runbookopt.evidence.trajectory import Part, Task
 
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
@@ -95,7 +95,7 @@ def part_of(key: str, shares: Shares) -> Part:
 
 def normalised(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
     """A text, or canonical JSON, without differences of form (NFKC), case, white space and punctuation."""
-    text = value if isinstance(value, str) else canonical(value).decode()
+    text = as_text(value)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(folded.translate(_SPACED).split()) or text
 

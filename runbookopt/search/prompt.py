@@ -20,7 +20,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from runbookopt.documents import runbook as runbooks
-from runbookopt.documents.digest import canonical
+from runbookopt.documents.digest import as_text
 from runbookopt.documents.hidden_text import visible
 from runbookopt.documents.schema_errors import plain
 from runbookopt.documents.schema_errors import shown as quoted
@@ -137,7 +137,7 @@ def _texts(ask: Reflection) -> dict[str, str]:
 def _trajectories(letter: str, shown: Sequence[Shown], most: int, few: int) -> Iterator[_Block]:
     characters = most * few // max(few, len(shown))
     for name, one in _named(letter, shown):
-        text = one.input if isinstance(one.input, str) else canonical(one.input).decode()
+        text = as_text(one.input)
         yield _Block(f"## {name}, score {one.score:.2f}\n\nInput:", "input", _cut(text, characters))
         if one.output is None:
             yield _Block("Output: none, the agent delivered nothing.", "output", None)
