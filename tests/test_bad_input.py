@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(
     desk: Make, files: dict[str, str | None], said: tuple[str, ...]
 ) -> None:
     clone = desk(files)
-    stops(clone, clone.run("optimize-runbook", "desk", "--json"), 1, *said)
+    stops(clone, clone.ask("optimize-runbook", "desk", "--json"), 1, *said)
 
 
 COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
@@ -115,12 +115,12 @@ def test_a_command_that_cannot_be_run_is_one_clear_line(
     desk: Make, arguments: tuple[str, ...], environ: dict[str, str], status: int, said: str
 ) -> None:
     clone = desk()
-    stops(clone, clone.run("optimize-runbook", *arguments, environ=environ), status, said)
+    stops(clone, clone.ask("optimize-runbook", *arguments, environ=environ), status, said)
 
 
 def test_a_name_that_can_be_no_branch_costs_no_look(desk: Make, planted: ModuleType) -> None:
     clone = desk({path.replace("desk", "-d"): text for path, text in planted.files().items()})
-    ran = clone.run("optimize-runbook", "--all", "--json")
+    ran = clone.ask("optimize-runbook", "--all", "--json")
     assert (ran.returncode, ran.stdout.count("\n")) == (1, 1)
     assert ran.stderr.startswith("runbooks/-d: '-d' begins with '-', and a runbook's name becomes a branch's")
     with Repository.open(clone.root) as repository:
@@ -128,7 +128,7 @@ def test_a_name_that_can_be_no_branch_costs_no_look(desk: Make, planted: ModuleT
 
 
 def test_a_word_for_a_number_is_wrong_usage(desk: Make) -> None:
-    ran = desk().run("optimize-runbook", "desk", "--width", "x")
+    ran = desk().ask("optimize-runbook", "desk", "--width", "x")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "Invalid value for '--width'" in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -140,7 +140,7 @@ def test_too_few_tasks_to_prove_anything_stop_before_the_first_rollout(
     few = [task for task in planted.trajectories() if int(str(task["id"])[2:]) < 48 + 19]
     clone = desk({EVIDENCE: planted.lines(few)})
     said = "desk: 19 held-out groups: a proof needs at least 20; about 3 more tasks would bring them"
-    stops(clone, clone.run("optimize-runbook", "desk"), 1, said, "--dry-run")
+    stops(clone, clone.ask("optimize-runbook", "desk"), 1, said, "--dry-run")
     assert not (clone.root / ".runbookopt").exists()
 
 
@@ -158,14 +158,14 @@ def test_a_proof_that_cannot_judge_its_tasks_stops_before_the_first_rollout(
 ) -> None:
     clone = desk({EVIDENCE: without_references(planted, "held-out")})
     said = "desk: held-out tasks that the rubric cannot judge are 4 of 60: right-desk: nothing at $.answer"
-    stops(clone, clone.run("optimize-runbook", "desk"), 1, said, f"first in {EVIDENCE}:", "mend")
+    stops(clone, clone.ask("optimize-runbook", "desk"), 1, said, f"first in {EVIDENCE}:", "mend")
     assert not (clone.root / ".runbookopt").exists()
-    assert clone.run("optimize-runbook", "desk", "--dry-run").returncode == 0
+    assert clone.ask("optimize-runbook", "desk", "--dry-run").returncode == 0
 
 
 def test_tasks_of_the_search_that_cannot_be_judged_are_noted(desk: Make, planted: ModuleType) -> None:
     clone = desk({EVIDENCE: without_references(planted, "train", "validation")})
-    ran = clone.run("optimize-runbook", "desk", "--dry-run")
+    ran = clone.ask("optimize-runbook", "desk", "--dry-run")
     for part, count in (("train", "2 of 24"), ("validation", "1 of 24")):
         assert (
             f"  {part} tasks that the rubric cannot judge are {count}: right-desk: nothing at" in ran.stdout
@@ -179,23 +179,23 @@ def test_tasks_that_are_all_of_one_group_are_said_to_count_once(desk: Make, plan
         record["task"]["group"] = "customer-1"
     clone = desk({EVIDENCE: planted.lines(records)})
     said = "tasks of one group count once, and all 108 are of one group: add tasks of other groups"
-    stops(clone, clone.run("optimize-runbook", "desk"), 1, said)
+    stops(clone, clone.ask("optimize-runbook", "desk"), 1, said)
 
 
 def test_half_a_line_among_good_ones_is_a_warning(desk: Make, planted: ModuleType) -> None:
     whole = planted.lines(planted.trajectories())
     clone = desk({EVIDENCE: whole + '{"id": "t-1000", "task": {"inp\n'})
-    ran = clone.run("optimize-runbook", "desk", "--json")
+    ran = clone.ask("optimize-runbook", "desk", "--json")
     assert (ran.returncode, json.loads(ran.stdout)["outcome"]) == (0, "accepted")
     (warning,) = ran.stderr.splitlines()
     assert warning.startswith(f"warning: {EVIDENCE}:109: left out: ")
-    assert clone.run("runbookopt", "check").returncode == 1
+    assert clone.ask("runbookopt", "check").returncode == 1
 
 
 def test_many_warnings_are_one_line_that_says_where_to_read_them(desk: Make) -> None:
     strange = {"criterion": "right-dekc", "result": "pass", "score": 1.0}
     clone = desk({OTHERS: line(verdicts=[strange]) + "{\n[]\n"})
-    ran = clone.run("optimize-runbook", "desk", "--dry-run")
+    ran = clone.ask("optimize-runbook", "desk", "--dry-run")
     assert ran.returncode == 0
     (warning,) = ran.stderr.splitlines()
     assert warning.endswith("2 more warnings: see `runbookopt check`")
@@ -203,7 +203,7 @@ def test_many_warnings_are_one_line_that_says_where_to_read_them(desk: Make) -> 
 
 def test_no_file_name_moves_the_cursor(desk: Make) -> None:
     clone = desk({"trajectories/desk/\x1b[2J.jsonl": line(id="t-3")})
-    ran = clone.run("optimize-runbook", "desk")
+    ran = clone.ask("optimize-runbook", "desk")
     assert ran.stderr == f'{EVIDENCE}:4: id "t-3" is taken by trajectories/desk/\\x1b[2J.jsonl:1\n'
 
 
@@ -225,7 +225,7 @@ def test_a_full_disk_behind_standard_output_is_one_clear_line(desk: Make) -> Non
 def test_a_verdict_on_an_unknown_criterion_is_a_warning(desk: Make) -> None:
     strange = {"criterion": "right-dekc", "result": "pass", "score": 1.0}
     clone = desk({OTHERS: line(verdicts=[strange])})
-    ran = clone.run("optimize-runbook", "desk", "--dry-run")
+    ran = clone.ask("optimize-runbook", "desk", "--dry-run")
     assert ran.returncode == 0
     said = f"{OTHERS}:1: verdict on an unknown criterion 'right-dekc' (did you mean 'right-desk'?); ignored"
     assert ran.stderr == f"warning: {said}\n"
@@ -235,7 +235,7 @@ def test_what_is_not_a_git_repository_is_one_clear_line(repo: Make, tmp_path: Pa
     clone = repo()
     clone.root = tmp_path / "plain"
     clone.root.mkdir()
-    ran = clone.run("optimize-runbook", "desk")
+    ran = clone.ask("optimize-runbook", "desk")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == f"{clone.root} is not in a git repository: change into yours, or run git init\n"
 
@@ -244,7 +244,7 @@ def test_a_repository_without_commits_is_one_clear_line(repo: Make, tmp_path: Pa
     clone = repo()
     clone.root = tmp_path / "new"
     clone.git("init", "-q", str(clone.root), at=tmp_path)
-    ran = clone.run("optimize-runbook", "desk")
+    ran = clone.ask("optimize-runbook", "desk")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == f"{clone.root} has no commits yet: commit your runbooks, then run this again\n"
 
@@ -252,15 +252,15 @@ def test_a_repository_without_commits_is_one_clear_line(repo: Make, tmp_path: Pa
 def test_without_origin_that_is_said_first(desk: Make) -> None:
     clone = desk()
     clone.git("remote", "remove", "origin")
-    stops(clone, clone.run("optimize-runbook", "nosuch"), 1, "there is no origin", "use --no-propose")
+    stops(clone, clone.ask("optimize-runbook", "nosuch"), 1, "there is no origin", "use --no-propose")
 
 
 def test_an_origin_that_refuses_the_push_is_quoted_and_costs_no_look(desk: Make) -> None:
     clone = desk()
     hook = clone.hook("pre-receive", "echo only on weekdays >&2; exit 1")
-    stops(clone, clone.run("optimize-runbook", "desk", "--json"), 1, "only on weekdays")
+    stops(clone, clone.ask("optimize-runbook", "desk", "--json"), 1, "only on weekdays")
     hook.unlink()
-    found = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    found = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
     assert (found["outcome"], found["held_out"]["look"]) == ("accepted", 1)
 
 
@@ -269,7 +269,7 @@ def test_a_working_tree_that_is_not_the_base_is_one_clear_line(desk: Make, path:
     clone = desk()
     with (clone.root / "runbooks/desk" / path).open("a") as file:
         file.write("\n")
-    ran = clone.run("optimize-runbook", "desk")
+    ran = clone.ask("optimize-runbook", "desk")
     assert (ran.returncode, ran.stdout) == (1, "")
     (complaint,) = ran.stderr.splitlines()
     assert complaint.startswith(f"runbooks/desk/{path}: other than on origin's default branch")
@@ -278,12 +278,12 @@ def test_a_working_tree_that_is_not_the_base_is_one_clear_line(desk: Make, path:
 
 def test_a_branch_that_a_person_edited_is_left_alone_and_costs_no_look(desk: Make) -> None:
     clone = desk()
-    clone.run("optimize-runbook", "desk")
+    clone.ask("optimize-runbook", "desk")
     bo = clone.again("bo", "bo")
     bo.git("checkout", "-q", "runbookopt/desk")
     head = bo.commit({"runbooks/desk/RUNBOOK.md": "by hand\n"})
     before = clone.at_origin("for-each-ref")
-    ran = clone.run("optimize-runbook", "desk", "--json", "--random-seed", "1")
+    ran = clone.ask("optimize-runbook", "desk", "--json", "--random-seed", "1")
     assert (ran.returncode, ran.stdout) == (1, "")
     (complaint,) = ran.stderr.splitlines()
     assert complaint.startswith(f"desk: branch runbookopt/desk was edited by a person ({head[:12]}): ")
@@ -295,32 +295,32 @@ def test_a_full_disk_is_one_clear_line_and_the_same_command_goes_on(desk: Make) 
     limited = ["sh", "-c", f"ulimit -f 500; exec {Path(sys.executable).with_name('optimize-runbook')} desk"]
     ran = subprocess.run(limited, cwd=clone.root, capture_output=True, text=True, check=False)
     stops(clone, ran, 1, "journal.sqlite3: the journal cannot be written", "run the same command again")
-    spent = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)["spent"]
+    spent = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)["spent"]
     assert spent["cached"] > 0
 
 
 def test_a_journal_of_another_version_is_one_clear_line_and_left_as_it_is(desk: Make) -> None:
     clone = desk()
-    clone.run("optimize-runbook", "desk", "--dry-run")
+    clone.ask("optimize-runbook", "desk", "--dry-run")
     journal = clone.root / ".runbookopt/journal.sqlite3"
     with sqlite3.connect(journal) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = journal.read_bytes()
-    stops(clone, clone.run("optimize-runbook", "desk"), 1, "a journal of version 99")
+    stops(clone, clone.ask("optimize-runbook", "desk"), 1, "a journal of version 99")
     assert journal.read_bytes() == before
 
 
 def test_too_little_time_for_the_seed_is_one_clear_line_and_more_time_helps(desk: Make) -> None:
     clone = desk()
     said = "desk: the search's time was up before today's runbook was tried on 24 validation tasks"
-    stops(clone, clone.run("optimize-runbook", "desk", "--budget-minutes", "0.0000001"), 1, said)
-    assert json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)["outcome"] == "accepted"
+    stops(clone, clone.ask("optimize-runbook", "desk", "--budget-minutes", "0.0000001"), 1, said)
+    assert json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)["outcome"] == "accepted"
 
 
 def test_one_runbook_that_fails_does_not_stop_the_others(desk: Make) -> None:
     clone = desk({"runbooks/aaa/RUNBOOK.md": "# A\n", "runbooks/aaa/rubric.yaml": "criteria: []\n"})
-    ran = clone.run("optimize-runbook", "--all", "--json")
+    ran = clone.ask("optimize-runbook", "--all", "--json")
     assert ran.returncode == 1
     assert [json.loads(line)["runbook"] for line in ran.stdout.splitlines()] == ["desk"]
     assert "runbooks/aaa/rubric.yaml" in ran.stderr
