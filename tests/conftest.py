@@ -25,6 +25,10 @@ Ran = subprocess.CompletedProcess[str]
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 120  # seconds for a command
 
+# What the tests start again and again is compiled once, also where the environment says to keep nothing.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # No deadline and no complaint about slowness: a busy machine is no fault of what is tested.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("daily", PATIENT, max_examples=25)
