@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import msgspec
 import pytest
@@ -23,6 +23,8 @@ from runbookopt.engine.journal import Journal
 from runbookopt.errors import RunbookoptError
 from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Question
+from tests.conftest import PATIENCE
+from tests.virtual_time import virtual_time
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 CALLS = 60  # that the toy search makes in all: 52 rollouts and 8 reflections
@@ -247,7 +249,7 @@ def test_what_was_spent_is_known_or_none(tmp_path: Path, journal: Journal) -> No
     spent = paying.spent
     assert (spent.rollouts, spent.cached, spent.reflections) == (52, 0, 8)
     assert (spent.tokens, spent.usd) == (None, None)
-    assert 0 < spent.seconds < 60
+    assert spent.seconds > 0
 
 
 def test_a_second_run_with_nothing_new_pays_nothing(tmp_path: Path, journal: Journal) -> None:
@@ -259,11 +261,22 @@ def test_a_second_run_with_nothing_new_pays_nothing(tmp_path: Path, journal: Jou
     assert calls(tmp_path) == CALLS
 
 
+class UpAfter(float):
+    """A deadline that has passed when so many calls were made, however fast the machine is."""
+
+    def __new__(cls, folder: Path, last: int) -> Self:
+        self = super().__new__(cls)
+        self._folder, self._last = folder, last
+        return self
+
+    def __le__(self, now: float) -> bool:
+        return calls(self._folder) >= self._last
+
+
 def test_a_clock_lets_calls_in_flight_finish_and_ends_the_resumed_run_at_the_same_ask(
     tmp_path: Path, journal: Journal
 ) -> None:
-    agent = toy.Agent(tmp_path / "calls", 0.02)
-    found = driver(journal, tmp_path, agent, deadline=time.monotonic() + 0.15).drive(toy.search())
+    found = driver(journal, tmp_path, deadline=UpAfter(tmp_path, 20)).drive(toy.search())
     assert found.stopped == "minutes"
     assert 0 < calls(tmp_path) < CALLS
     assert journal.read("SELECT count(*) FROM answers") == [(calls(tmp_path),)]
@@ -278,7 +291,7 @@ def test_what_the_journal_holds_whole_is_answered_after_the_deadline(
     tmp_path: Path, journal: Journal
 ) -> None:
     driver(journal, tmp_path, run="earlier").drive(toy.search(1))
-    late = driver(journal, tmp_path, deadline=time.monotonic())
+    late = driver(journal, tmp_path, deadline=0.0)
     found = late.drive(toy.search(2))
     assert (found.asks, found.stopped, late.spent.rollouts) == (2, "minutes", 0)
 
@@ -491,7 +504,7 @@ def test_the_journal_knows_of_each_role_how_long_its_calls_took_and_what_they_us
     for kind, count, seconds in (("rollout", 6, 0.02), ("reflection", 2, 0.04), ("judgement", 12, 0.01)):
         known = journal.calls(kind, "sha256:toy")
         assert known.timed == count
-        assert 0.9 * seconds <= known.seconds / count < seconds + 0.2
+        assert known.seconds / count >= 0.9 * seconds
         assert known.tokens == (12 * toy.USED.prompt + 12 * toy.USED.completion if kind == "judgement" else 0)
 
 
@@ -506,22 +519,24 @@ def test_a_budget_in_dollars_needs_a_price(tmp_path: Path, journal: Journal) -> 
         driver(journal, tmp_path, Unpriced(), usd=3).drive(once(asking(FIRST)))
 
 
-def test_most_of_the_width_is_in_flight_until_an_ask_is_answered(tmp_path: Path, journal: Journal) -> None:
+def test_most_of_the_width_is_in_flight_until_an_ask_is_answered(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Slow(Counting):
         busy = 0.0
 
         async def rollout(self, *_: object) -> Produced:
-            began = time.monotonic()
-            await asyncio.sleep(0.2)
-            self.busy += time.monotonic() - began
+            took = self.busy % 0.3 + 0.1
+            await asyncio.sleep(took)
+            self.busy += took
             return Produced("")
 
     import asyncio  # noqa: PLC0415 - slow libraries are imported where they are used
 
-    slow, began = Slow(), time.monotonic()
+    slow, passed = Slow(), virtual_time(monkeypatch)
     ask = Ask(tuple(Rollout(Candidate(f"candidate {n}"), FIRST) for n in range(640)))
     driver(journal, tmp_path, slow, width=64).drive(once(ask))
-    assert slow.busy / (time.monotonic() - began) >= 0.8 * 64
+    assert slow.busy / passed.seconds >= 0.8 * 64
 
 
 def test_progress_is_told_at_most_ten_times_a_second_and_at_the_end(tmp_path: Path, journal: Journal) -> None:
@@ -548,9 +563,7 @@ def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
 
 
 def wait_for_calls(folder: Path, wanted: int, child: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 30
     while calls(folder) < wanted and child.poll() is None:
-        assert time.monotonic() < until
         time.sleep(0.002)
 
 
@@ -563,25 +576,28 @@ def uncut(folder: Path, *, judged: bool = False) -> object:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [("async",), ("async", 0, "judged")])
-def test_a_run_killed_twenty_times_ends_as_the_uncut_one(tmp_path: Path, how: tuple[object, ...]) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.nightly)])
+def test_a_run_killed_many_times_ends_as_the_uncut_one(
+    tmp_path: Path, how: tuple[object, ...], kills: int
+) -> None:
     rng, width = random.Random(7), 3
-    for _ in range(20):
+    for _ in range(kills):
         child = start(tmp_path, 0.05, width, *how)
         wait_for_calls(tmp_path, calls(tmp_path) + rng.randint(1, 3), child)
         time.sleep(rng.random() * 0.05)
         child.kill()
         assert child.communicate()[0] == ""
-    printed, _ = start(tmp_path, 0.05, width, *how).communicate(timeout=60)
+    printed, _ = start(tmp_path, 0.05, width, *how).communicate(timeout=PATIENCE)
     assert msgspec.json.decode(printed, type=toy.Found) == uncut(tmp_path, judged="judged" in how)
     paid = calls(tmp_path)
-    assert paid <= calls(tmp_path / "uncut") + 20 * width
-    start(tmp_path, 0.05, width, *how).communicate(timeout=60)
+    assert paid <= calls(tmp_path / "uncut") + kills * width
+    start(tmp_path, 0.05, width, *how).communicate(timeout=PATIENCE)
     assert calls(tmp_path) == paid
 
 
 def test_two_runs_at_once_on_one_journal_use_the_same_answers(tmp_path: Path) -> None:
     children = [start(tmp_path, 0.002, 4, "random") for _ in range(2)]
-    first, second = (child.communicate(timeout=60)[0] for child in children)
+    first, second = (child.communicate(timeout=PATIENCE)[0] for child in children)
     assert first == second != ""
     with Journal.open(tmp_path / "journal.sqlite3") as journal:
         assert [run.state for run in journal.runs()] == ["finished", "finished"]
@@ -601,39 +617,34 @@ def test_a_resumed_run_is_told_what_it_was_told_whatever_another_run_has_written
 
 
 @pytest.mark.parametrize("how", ["async", "thread", "blocking"])
-def test_ctrl_c_ends_within_two_seconds_and_keeps_what_was_answered(tmp_path: Path, how: str) -> None:
+def test_ctrl_c_waits_for_no_call_and_keeps_what_was_answered(tmp_path: Path, how: str) -> None:
     child = start(tmp_path, 60, 4, how, 7)
     wait_for_calls(tmp_path, 8, child)
-    time.sleep(0.1)
-    began = time.monotonic()
     child.send_signal(signal.SIGINT)
-    _, complaint = child.communicate(timeout=30)
-    assert time.monotonic() - began < 2
+    _, complaint = child.communicate(timeout=50)  # a call takes 60 seconds
     assert (child.returncode, complaint) == (130, "")
     with Journal.open(tmp_path / "journal.sqlite3") as journal:
         assert journal.read("SELECT count(*) FROM answers") == [(7,)]
 
 
-def test_ctrl_c_ends_within_two_seconds_while_another_process_holds_the_journal(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_also_while_another_process_holds_the_journal(tmp_path: Path) -> None:
     child = start(tmp_path, 0.02, 4, "async")
     wait_for_calls(tmp_path, 8, child)
     with Journal.open(tmp_path / "journal.sqlite3") as journal, journal.writing():
-        time.sleep(0.2)
-        began = time.monotonic()
+        time.sleep(0.2)  # likely it waits for the journal by then; what is asserted holds in any case
         child.send_signal(signal.SIGINT)
-        _, complaint = child.communicate(timeout=30)
-        assert time.monotonic() - began < 2
+        _, complaint = child.communicate(timeout=50)  # it waits 60 seconds for the journal
     assert (child.returncode, complaint) == (130, "")
 
 
 def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
     full = start(tmp_path, 0, 2, "full")
-    _, complaint = full.communicate(timeout=30)
+    _, complaint = full.communicate(timeout=PATIENCE)
     assert full.returncode == 1
     assert "journal cannot be written" in complaint
     assert len(complaint.splitlines()) == 1
     paid = calls(tmp_path)
-    printed, _ = start(tmp_path, 0, 2, "async").communicate(timeout=30)
+    printed, _ = start(tmp_path, 0, 2, "async").communicate(timeout=PATIENCE)
     assert msgspec.json.decode(printed, type=toy.Found) == uncut(tmp_path)
     assert 0 < paid < calls(tmp_path) <= calls(tmp_path / "uncut") + 2
     with Journal.open(tmp_path / "journal.sqlite3") as journal:

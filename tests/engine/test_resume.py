@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.conftest import Clone
 
 PROGRAM = Path(__file__).parents[1] / "programs/optimize_slowly.py"
-KILLS, WIDTH = 20, 4
+WIDTH = 4
 
 
 class Job:
@@ -59,15 +59,16 @@ class Job:
 
 
 @pytest.mark.slow
-def test_a_job_killed_at_twenty_random_calls_ends_as_the_uncut_one_and_pays_nothing_twice(
-    repo: Callable[..., "Clone"], planted: ModuleType
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.nightly)])
+def test_a_job_killed_at_random_calls_ends_as_the_uncut_one_and_pays_nothing_twice(
+    repo: Callable[..., "Clone"], planted: ModuleType, kills: int
 ) -> None:
     uncut, cut = (Job(repo(planted.files(), name)) for name in ("uncut", "cut"))
     wanted = uncut.run()
-    for call in sorted(random.Random(7).sample(range(1, uncut.paid - KILLS), KILLS)):
+    for call in sorted(random.Random(7).sample(range(1, uncut.paid - kills), kills)):
         cut.kill_at(call)
     assert cut.run() == wanted
-    assert uncut.paid <= cut.paid <= uncut.paid + KILLS * WIDTH
+    assert uncut.paid <= cut.paid <= uncut.paid + kills * WIDTH
     paid = cut.paid
     assert cut.run() == wanted
     assert cut.paid == paid
