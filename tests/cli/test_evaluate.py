@@ -2,7 +2,7 @@ import json
 import os
 import signal
 import subprocess
-import time
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import pytest
 from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.ledger import Ledger
-from tests.conftest import script
+from tests.conftest import PATIENCE, script
 
 if TYPE_CHECKING:
     from tests.conftest import Clone
@@ -40,8 +40,7 @@ NOISY = ("--set", "agent.noise=0.2")
 
 
 def scored(clone: "Clone", *flags: str, **environ: str) -> dict[str, Any]:
-    run = clone.run if environ else clone.ask  # a model's client is another process's
-    ran = run("runbookopt", "evaluate", "desk", "--json", *flags, environ=environ)
+    ran = clone.ask("runbookopt", "evaluate", "desk", "--json", *flags, environ=environ)
     assert (ran.returncode, ran.stderr, ran.stdout.count("\n")) == (0, "", 1)
     found: dict[str, Any] = json.loads(ran.stdout)
     assert list(found) == KEYS.split()
@@ -50,7 +49,8 @@ def scored(clone: "Clone", *flags: str, **environ: str) -> dict[str, Any]:
 
 def looks(clone: "Clone") -> tuple[Look, ...]:
     """Give the looks in the ledger at origin."""
-    with Repository.open(clone.again(f"other-{time.monotonic_ns()}", "tom").root) as other:
+    name = f"other-{len(list(clone.root.parent.iterdir()))}"
+    with Repository.open(clone.again(name, "tom").root) as other:
         return Ledger.open(other, push=False, fetch=True).looks("desk")
 
 
@@ -81,7 +81,7 @@ def test_what_is_known_is_not_paid_again_and_a_search_knows_it_too(repo: Make, p
     first, again = scored(clone), scored(clone)
     assert (again["spent"]["rollouts"], again["spent"]["cached"]) == (0, 24)
     assert {**again, "spent": None} == {**first, "spent": None}
-    searched = json.loads(clone.run("optimize-runbook", "desk", "--dry-run", "--json").stdout)
+    searched = json.loads(clone.ask("optimize-runbook", "desk", "--dry-run", "--json").stdout)
     assert searched["validation"]["before"] == first["score"]
     assert searched["spent"]["cached"] == 24
 
@@ -110,7 +110,7 @@ def test_an_edit_that_is_not_committed_is_scored_without_an_origin(repo: Make, p
 
 def test_held_out_tasks_stay_closed_without_leave_to_spend_a_look(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
-    ran = clone.run("runbookopt", "evaluate", "desk", "--split", "held-out", "--json")
+    ran = clone.ask("runbookopt", "evaluate", "desk", "--split", "held-out", "--json")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "desk: held-out tasks are kept for proofs, so add --spend-look to open them; it would be look 1,"
@@ -132,7 +132,7 @@ def test_a_look_stands_in_the_ledger_at_origin_and_later_proofs_may_spend_less(
     (look,) = looks(clone)
     assert (look.key, look.candidate, look.seed) == (found["look"]["key"], found["digest"], found["digest"])
     assert (len(look.tasks), look.searched, look.answer) == (60, (), None)
-    proved = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)
+    proved = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
     assert (proved["outcome"], proved["held_out"]["look"]) == ("accepted", 2)
     assert proved["held_out"]["allowance"] == pytest.approx(1 / 120)
 
@@ -145,7 +145,7 @@ def test_what_was_asked_of_held_out_tasks_before_spends_nothing(repo: Make, plan
     assert again["look"] == first["look"] | {"known": True}
     assert again["score"] == first["score"]
     assert len(looks(clone)) == 1
-    ran = clone.run("runbookopt", "evaluate", "desk", "--split", "held-out")
+    ran = clone.ask("runbookopt", "evaluate", "desk", "--split", "held-out")
     assert ran.returncode == 2
     assert "it costs nothing: the ledger has a look at this version already" in ran.stderr
 
@@ -161,7 +161,7 @@ def test_another_version_is_another_look(repo: Make, planted: ModuleType) -> Non
 
 def test_a_proof_answers_for_both_runbooks_that_it_compared(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
-    proved = json.loads(clone.run("optimize-runbook", "desk", "--json").stdout)["held_out"]
+    proved = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)["held_out"]
     clone.git("fetch", "-q")
     other = clone.again("other", "tom")
     today = scored(other, *OPEN)
@@ -183,7 +183,7 @@ def test_an_agent_that_errs_by_chance_tries_held_out_tasks_as_often_as_a_proof(
 
 
 def test_people_read_the_score_what_it_cost_and_what_fails(repo: Make, planted: ModuleType) -> None:
-    lines = repo(planted.files()).run("runbookopt", "evaluate", "desk").stdout.splitlines()
+    lines = repo(planted.files()).ask("runbookopt", "evaluate", "desk").stdout.splitlines()
     assert lines[:5] == [
         "desk (version 1.0.0) of the working tree: 0.250",
         "  score         0.250 on 24 validation tasks; 6 pass",
@@ -223,7 +223,7 @@ def test_what_cannot_be_is_said_before_anything_is_spent(
     repo: Make, planted: ModuleType, flags: list[str], status: int, said: str
 ) -> None:
     clone = repo(planted.files())
-    ran = clone.run("runbookopt", "evaluate", "desk", *flags)
+    ran = clone.ask("runbookopt", "evaluate", "desk", *flags)
     assert (ran.returncode, ran.stdout, ran.stderr.startswith(said)) == (status, "", True), ran.stderr
     assert clone.at_origin("for-each-ref", "refs/runbookopt") == ""
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_is_said_before_anything_is_spent(
 def test_a_revision_without_the_runbook_is_named(repo: Make, planted: ModuleType) -> None:
     clone = repo()
     clone.commit(planted.files())
-    ran = clone.run("runbookopt", "evaluate", "desk", "--revision", "HEAD~1")
+    ran = clone.ask("runbookopt", "evaluate", "desk", "--revision", "HEAD~1")
     old = clone.git("rev-parse", "HEAD~1")[:12]
     assert (ran.returncode, ran.stderr) == (
         1,
@@ -242,7 +242,7 @@ def test_a_revision_without_the_runbook_is_named(repo: Make, planted: ModuleType
 def test_a_part_without_tasks_is_said(repo: Make, planted: ModuleType) -> None:
     records = [record for record in planted.trajectories() if record["task"]["split"] != "validation"]
     clone = repo(planted.files(trajectories=planted.lines(records)))
-    ran = clone.run("runbookopt", "evaluate", "desk")
+    ran = clone.ask("runbookopt", "evaluate", "desk")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith("trajectories/desk: no task is in validation: add tasks, or choose another")
 
@@ -297,7 +297,7 @@ def test_a_budget_in_dollars_ends_it_before_it_is_overdrawn(
     clone = repo()
     with openai_server.Server(model_pair.Pair().answer) as server:
         flags = [*chat(clone, planted, server.url), "--width", "4", "--budget-usd", "0.003"]
-        ran = clone.run("runbookopt", "evaluate", "desk", *flags, environ={"OPENAI_API_KEY": "test-key"})
+        ran = clone.ask("runbookopt", "evaluate", "desk", *flags, environ={"OPENAI_API_KEY": "test-key"})
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith("desk: by what the first 4 of 24 rollouts cost, all of them cost more than")
     assert len(server.heard) == 8
@@ -308,7 +308,7 @@ def test_a_wrong_key_is_one_clear_line(repo: Make, planted: ModuleType, openai_s
     with openai_server.Server(faults=openai_server.always("unauthorized")) as server:
         flags = chat(clone, planted, server.url)
         key = "test-key-that-nobody-has"
-        ran = clone.run("runbookopt", "evaluate", "desk", *flags, environ={"OPENAI_API_KEY": key})
+        ran = clone.ask("runbookopt", "evaluate", "desk", *flags, environ={"OPENAI_API_KEY": key})
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
     assert "set OPENAI_API_KEY" in ran.stderr
     assert key not in ran.stderr
@@ -318,7 +318,16 @@ def test_interrupted_it_goes_on_where_it_was(
     repo: Make, planted: ModuleType, openai_server: ModuleType, model_pair: ModuleType
 ) -> None:
     clone = repo()
-    with openai_server.Server(model_pair.Pair().answer, latency=0.1) as server:
+    enough, resumed = threading.Event(), threading.Event()
+
+    def until_enough(body: dict[str, Any]) -> str:
+        """Answer, but when enough was heard wait until the run is resumed."""
+        if len(server.heard) > 12:
+            enough.set()
+            resumed.wait()
+        return str(model_pair.Pair().answer(body))
+
+    with openai_server.Server(until_enough) as server:
         flags = [*chat(clone, planted, server.url), "--width", "2"]
         environ = {"RUNBOOKOPT_AGENT_KEY_VARIABLE": "DESK_KEY", "DESK_KEY": "test-key", "OPENAI_API_KEY": "x"}
         process = subprocess.Popen(
@@ -329,13 +338,11 @@ def test_interrupted_it_goes_on_where_it_was(
             stderr=subprocess.PIPE,
             text=True,
         )
-        while len(server.heard) < 12:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
+        assert enough.wait(PATIENCE), process.communicate()
         process.send_signal(signal.SIGINT)
-        printed, complaint = process.communicate(timeout=60)
+        printed, complaint = process.communicate(timeout=PATIENCE)
         heard = len(server.heard)
-        server.latency = 0
+        resumed.set()
         scored(clone, *flags, **environ)
     assert (process.returncode, printed) == (130, "")
     assert complaint.startswith("desk: interrupted; all answers so far are in .runbookopt/journal.sqlite3")
@@ -352,7 +359,7 @@ def test_what_a_trajectory_wrote_neither_moves_the_cursor_nor_shows_a_secret(
     with openai_server.Server(lambda _: answer) as server:
         clone.commit(planted.files())
         flags = ["--model", "openai/local", f"--set=agent.api_base={server.url}"]
-        ran = clone.run("runbookopt", "evaluate", "desk", *flags, environ={"OPENAI_API_KEY": "test-key"})
+        ran = clone.ask("runbookopt", "evaluate", "desk", *flags, environ={"OPENAI_API_KEY": "test-key"})
         found = scored(clone, *flags, OPENAI_API_KEY="test-key")
     assert ran.returncode == 0
     for shown in (ran.stdout, json.dumps(found, ensure_ascii=False)):
