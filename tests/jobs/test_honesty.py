@@ -68,15 +68,20 @@ def compared(result: Result) -> Comparison:
 
 
 @pytest.mark.slow
-def test_where_nothing_can_be_learnt_at_most_one_of_twenty_is_accepted(repo: Callable[..., Clone]) -> None:
+@pytest.mark.parametrize("random_seeds", [(0, 4, 13), pytest.param(range(20), marks=pytest.mark.nightly)])
+def test_where_nothing_can_be_learnt_at_most_one_of_twenty_is_accepted(
+    repo: Callable[..., Clone], random_seeds: Sequence[int]
+) -> None:
     lines, outcomes, looked = stored(), [], 0
-    for random_seed in range(20):
+    for random_seed in random_seeds:
         dealt = shuffled(lines, random.Random(random_seed))
         clone = repo(sample(dealt), f"shuffled-{random_seed}")
         result = optimized(clone.root, OfflineReflector(random_seed), random_seed)
         outcomes.append(result.outcome)
         looked += result.bundle is not None
-    sys.stdout.write(f"{looked} of 20 reached a look, {outcomes.count('accepted')} accepted: {outcomes}\n")
+    sys.stdout.write(
+        f"{looked} of {len(random_seeds)} reached a look, {outcomes.count('accepted')} accepted: {outcomes}\n"
+    )
     assert outcomes.count("accepted") <= 1
     assert looked > 0  # else the proof was never asked
 
