@@ -11,7 +11,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.bundle import write_bundle
 from runbookopt.proof.allowance import allowance
 from runbookopt.proof.ledger import Ledger
-from tests.conftest import Clone
+from tests.conftest import Clone, copied, new_clone
 from tests.github.double import Github
 
 Make = Callable[..., Clone]
@@ -20,6 +20,22 @@ Make = Callable[..., Clone]
 @pytest.fixture
 def desk(repo: Make, planted: ModuleType) -> Clone:
     return repo(planted.files())
+
+
+@pytest.fixture(scope="module")
+def optimized_once(planted: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with origin and a clone in which the half with models has run, only to be copied."""
+    folder = tmp_path_factory.mktemp("optimized")
+    optimized(new_clone(folder, planted.files()))
+    return folder
+
+
+@pytest.fixture
+def ready(optimized_once: Path, tmp_path: Path) -> tuple[Clone, Path]:
+    """Give a clone in which the half with models has run, and its bundle."""
+    place = copied(optimized_once, tmp_path / "ready")
+    (bundle,) = (place / "clone/.runbookopt/bundles").iterdir()
+    return Clone(place / "clone", place / "clone-origin.git"), bundle
 
 
 def refs(clone: Clone) -> str:
@@ -56,8 +72,8 @@ def test_a_bundle_is_landed_in_another_clone(desk: Clone) -> None:
     assert not (ci.root / ".runbookopt").exists()
 
 
-def test_the_same_bundle_again_changes_nothing(desk: Clone) -> None:
-    bundle = optimized(desk)
+def test_the_same_bundle_again_changes_nothing(ready: tuple[Clone, Path]) -> None:
+    desk, bundle = ready
     first, before = proposed(desk, bundle), refs(desk)
     (again,) = proposed(desk, bundle)
     assert refs(desk) == before
@@ -118,16 +134,17 @@ def test_a_noisy_run_again_pays_nothing(desk: Clone) -> None:
     assert (again["held_out"], refs(desk)) == (first["held_out"], before)
 
 
-def test_a_changed_bundle_is_one_clear_line_and_writes_nothing(desk: Clone) -> None:
-    bundle, before = optimized(desk), refs(desk)
+def test_a_changed_bundle_is_one_clear_line_and_writes_nothing(ready: tuple[Clone, Path]) -> None:
+    desk, bundle = ready
+    before = refs(desk)
     bundle.write_text(bundle.read_text().replace("answer `post`", "answer `cards`"))
     ran = desk.ask("runbookopt", "propose", str(bundle))
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
     assert refs(desk) == before
 
 
-def test_what_is_no_bundle_does_not_stop_the_others(desk: Clone) -> None:
-    bundle = optimized(desk)
+def test_what_is_no_bundle_does_not_stop_the_others(ready: tuple[Clone, Path]) -> None:
+    desk, bundle = ready
     ran = desk.ask("runbookopt", "propose", "nosuch.json", str(bundle), "--json")
     assert ran.returncode == 1
     assert ran.stderr == "nosuch.json: No such file or directory; expected a file of .runbookopt/bundles/\n"
@@ -138,7 +155,7 @@ def test_a_bundle_of_commits_that_origin_never_had_is_refused(desk: Clone) -> No
     desk.commit({"README.md": "not pushed\n"}, push=False)
     bundle, ci = optimized(desk), desk.again("ci", "ci")
     kept = shutil.copy(bundle, ci.root)
-    ran = ci.run("runbookopt", "propose", str(kept))
+    ran = ci.ask("runbookopt", "propose", str(kept))
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
 
 
@@ -148,14 +165,16 @@ def test_a_folder_without_bundles_is_nothing_to_complain_of(desk: Clone) -> None
     assert ran.stderr == "no bundle in .runbookopt/bundles: no run has looked at held-out tasks\n"
 
 
-def test_a_folder_stands_for_its_bundles(desk: Clone) -> None:
-    optimized(desk)
+def test_a_folder_stands_for_its_bundles(ready: tuple[Clone, Path]) -> None:
+    desk, _ = ready
     ran = desk.ask("runbookopt", "propose", ".runbookopt/bundles", "--json")
     assert json.loads(ran.stdout)["outcome"] == "accepted"
 
 
-def test_without_a_token_for_github_the_run_stops_at_the_bundle_and_says_how_to_go_on(desk: Clone) -> None:
-    bundle = optimized(desk)
+def test_without_a_token_for_github_the_run_stops_at_the_bundle_and_says_how_to_go_on(
+    ready: tuple[Clone, Path],
+) -> None:
+    desk, bundle = ready
     desk.git("remote", "set-url", "origin", "https://github.com/octo/runbooks.git")
     ran = desk.ask("runbookopt", "propose", str(bundle), environ={"GITHUB_TOKEN": "", "GH_TOKEN": ""})
     assert (ran.returncode, ran.stdout) == (1, "")
@@ -175,7 +194,7 @@ def test_a_bundle_is_landed_at_github(planted: ModuleType, tmp_path: Path) -> No
         told = {"GITHUB_API_URL": github.api_url, "GITHUB_TOKEN": github.token}
         github.settings(private=False)
         path = str(optimized(clone))
-        ran = clone.run("runbookopt", "propose", path, "--json", environ=told)
+        ran = clone.ask("runbookopt", "propose", path, "--json", environ=told)
         assert (ran.returncode, ran.stderr) == (0, "")
         found = json.loads(ran.stdout)
         assert found["pull_request"]["url"] == f"{github.web_url}/octo/runbooks/pull/1"

@@ -1,7 +1,8 @@
 import json
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,27 +13,40 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
 from runbookopt.forge.protocol import Draft
 from runbookopt.landing.propose import propose
+from tests.conftest import Clone, copied, new_clone
 
-if TYPE_CHECKING:
-    from tests.conftest import Clone
-
-Stage = Callable[..., "Clone"]
+Stage = Callable[..., Clone]
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
-@pytest.fixture
-def at(repo: Callable[..., "Clone"], first_half: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """Let ana propose under a policy, and go to the clone of somebody: `at("bo", policy)`."""
+@pytest.fixture(scope="module")
+def proposed(tmp_path_factory: pytest.TempPathFactory, first_half: ModuleType) -> Callable[[str], Path]:
+    """Give a folder with origin and ana's clone, where she has proposed under a policy: made once."""
 
-    def go(login: str, policy: str | None = None) -> "Clone":
-        clone = repo(first_half.files(policy or first_half.REVIEW))
+    @cache
+    def propose_under(policy: str) -> Path:
+        folder = tmp_path_factory.mktemp("proposed")
+        clone = new_clone(folder, first_half.files(policy))
         clone.is_used_by("ana")
         with Repository.open(clone.root) as repository:
             propose(repository, LocalForge(repository), first_half.FirstHalf(repository)())
-        theirs = clone.again(login, login)
+        return folder
+
+    return propose_under
+
+
+@pytest.fixture
+def at(
+    proposed: Callable[[str], Path], first_half: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stage:
+    """Let ana have proposed under a policy, and go to the clone of somebody: `at("bo", policy)`."""
+
+    def go(login: str, policy: str = first_half.REVIEW) -> Clone:
+        place = copied(proposed(policy), tmp_path / "copy")
+        theirs = Clone(place / "clone", place / "clone-origin.git").again(login, login)
         monkeypatch.chdir(theirs.root / "runbooks")
         return theirs
 
@@ -51,7 +65,7 @@ def test_pull_requests_are_listed_with_whom_they_wait_for(at: Stage) -> None:
 
 
 def test_where_there_are_none_that_is_said(
-    repo: Callable[..., "Clone"], monkeypatch: pytest.MonkeyPatch
+    repo: Callable[..., Clone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repo().root)
     assert run("list").stdout == "no pull requests\n"
