@@ -16,6 +16,10 @@ from zipfile import ZipFile
 from runbookopt.documents.parse import read_plain_yaml
 
 PROJECT = Path(__file__).parents[1]
+SETUP = "$/.github/actions/setup-runbookopt"
+READY: dict[str, Path] = {}
+"""What a first machine installed, by what it was told to: it takes seconds, and others get a link to it."""
+
 OF_GITHUB = {"cache/restore", "cache/save", "create-github-app-token", "setup-python", "checkout"}
 """Actions of GitHub's own that do nothing here: a checkout is what a runner begins with."""
 
@@ -82,8 +86,17 @@ class Runner:
         given = {name: each.get("default", "") for name, each in action["inputs"].items()}
         given |= step.get("with", {})
         self.known |= {f"inputs.{name}": self.evaluated(each) for name, each in given.items()}
+        told, place = self._inputs(), self.temp / "runbookopt"
+        if step["uses"] == SETUP and told in READY:
+            place.symlink_to(READY[told])
+            return
         for inner in action["runs"]["steps"]:
             self.step(inner)
+        if step["uses"] == SETUP:
+            READY[told] = place
+
+    def _inputs(self) -> str:
+        return str(sorted(each for each in self.known.items() if each[0].startswith("inputs.")))
 
     def _of_github(self, action: str, given: Mapping[str, Any]) -> None:
         if action == "upload-artifact":
