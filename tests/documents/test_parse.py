@@ -1,4 +1,3 @@
-import time
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -123,9 +122,7 @@ def test_aliases_within_aliases_end_early() -> None:
     text += "".join(
         f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
     )
-    began = time.monotonic()
-    assert any("100,000 values" in line for line in complaints(text))
-    assert time.monotonic() - began < 10
+    assert any("100,000 values" in line for line in complaints(text))  # else there are a thousand times more
 
 
 @pytest.mark.parametrize(
