@@ -38,7 +38,7 @@ def done(root: Path, choices: Choices = CHOICES) -> dict[str, str]:
 
 
 def as_json(clone: "Clone", *arguments: str) -> dict[str, Any]:
-    ran = clone.run("runbookopt", "init", "--json", *arguments)
+    ran = clone.ask("runbookopt", "init", "--json", *arguments)
     assert (ran.returncode, ran.stderr) == (0, "")
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
@@ -63,19 +63,19 @@ def test_what_the_first_policy_says_of_its_defaults_is_true() -> None:
 
 
 def test_an_empty_repository_gets_all_that_check_asks_for(empty: "Clone") -> None:
-    ran = empty.run("runbookopt", "init", "--reviewer", "octocat")
+    ran = empty.ask("runbookopt", "init", "--reviewer", "octocat")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "wrote .github/workflows/optimize-runbooks.yml" in ran.stdout.splitlines()
-    checked = empty.run("runbookopt", "check", "--json")
+    checked = empty.ask("runbookopt", "check", "--json")
     assert (checked.returncode, json.loads(checked.stdout)["ok"]) == (0, True)
 
 
 def test_the_first_run_says_that_there_are_too_few_tasks_and_how_many_more_it_takes(empty: "Clone") -> None:
-    empty.run("runbookopt", "init", "--reviewer", "octocat")
-    ran = empty.run("optimize-runbook", "--all", "--no-propose")
+    empty.ask("runbookopt", "init", "--reviewer", "octocat")
+    ran = empty.ask("optimize-runbook", "--all", "--no-propose")
     assert (ran.returncode, "has no commits yet: commit your runbooks" in ran.stderr) == (1, True)
     empty.commit({}, push=False)
-    ran = empty.run("optimize-runbook", "--all", "--no-propose")
+    ran = empty.ask("optimize-runbook", "--all", "--no-propose")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith(
         "ticket-triage: 3 held-out groups: a proof needs at least 20; about 43 more tasks"
@@ -199,7 +199,7 @@ def test_the_released_version_is_installed_unless_another_is_named(empty: "Clone
 
 def test_without_a_name_anybody_has_to_be_named(empty: "Clone") -> None:
     unknown = {"GIT_CONFIG_GLOBAL": "/dev/null"}
-    ran = empty.run("runbookopt", "init", environ=unknown)
+    ran = empty.ask("runbookopt", "init", environ=unknown)
     assert (ran.returncode, "name them with --reviewer LOGIN" in ran.stderr) == (1, True)
     assert everything(empty.root) == {}
 
@@ -207,7 +207,7 @@ def test_without_a_name_anybody_has_to_be_named(empty: "Clone") -> None:
 def test_outside_of_a_repository_it_says_to_make_one(repo: Make, tmp_path: Path) -> None:
     clone = repo()
     clone.root = tmp_path
-    ran = clone.run("runbookopt", "init")
+    ran = clone.ask("runbookopt", "init")
     assert (ran.returncode, "run git init" in ran.stderr) == (1, True)
 
 

@@ -144,7 +144,7 @@ def test_a_wrong_key_is_one_clear_line(proposed: Make, openai_server: ModuleType
         clone = proposed(TRUE, f"defaults: {{agent: {agent}}}\n")
         key = "test-key-that-nobody-has"
         asked = ("--pull-request", "1", "--rerun-proof")
-        ran = clone.run("runbookopt", "verify", *asked, environ={"OPENAI_API_KEY": key})
+        ran = clone.ask("runbookopt", "verify", *asked, environ={"OPENAI_API_KEY": key})
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
     assert "set OPENAI_API_KEY" in ran.stderr
     assert key not in ran.stderr

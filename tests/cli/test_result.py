@@ -20,7 +20,7 @@ def test_no_terminal_is_too_narrow_for_the_numbers(
     repo: Callable[..., "Clone"], planted: ModuleType, columns: str
 ) -> None:
     clone = repo(planted.files(rubric=RUBRIC))
-    shown = clone.run("optimize-runbook", "desk", environ={"COLUMNS": columns}).stdout
+    shown = clone.ask("optimize-runbook", "desk", environ={"COLUMNS": columns}).stdout
     for numbers in ("0.625   1.000  +0.375", "0.250   1.000  +0.750", "1.000   1.000  +0.000"):
         assert numbers in shown
     assert "\u2026" not in shown
@@ -30,7 +30,7 @@ def test_what_a_policy_says_does_not_reach_the_terminal_as_it_is(
     repo: Callable[..., "Clone"], planted: ModuleType
 ) -> None:
     clone = repo(planted.files(policy='reviewers: ["bo\\e[2J"]\n'))
-    ran = clone.run("optimize-runbook", "desk")
+    ran = clone.ask("optimize-runbook", "desk")
     assert (ran.returncode, "\x1b" in ran.stdout + ran.stderr) == (0, False)
     assert r"waits for bo\x1b[2J" in ran.stdout
 
@@ -49,7 +49,7 @@ def test_what_is_not_proposed_says_why_in_a_line_and_no_more_of_the_policy(
     held_out = [r["task"] for r in records if r["task"]["split"] == "held-out" and "card" not in str(r)]
     for task in held_out[right:]:
         task["reference"] = {"answer": answer}
-    shown = repo(planted.files(trajectories=planted.lines(records))).run("optimize-runbook", "desk").stdout
+    shown = repo(planted.files(trajectories=planted.lines(records))).ask("optimize-runbook", "desk").stdout
     decision = shown[shown.index("  decision: ") :].splitlines()
     assert shown.startswith(said)
     assert decision[0] == "  decision: nothing is proposed"

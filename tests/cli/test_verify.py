@@ -158,9 +158,9 @@ def test_the_command_itself_exits_as_its_help_says(
     clone.git("checkout", "-q", "-b", "mine")
     head = clone.commit({PATH: first_half.RUNBOOK + "\nMore.\n"}, push=False)
     no = clone.run("runbookopt", "verify", "--base", "origin/main", "--head", head)
-    yes = clone.run("runbookopt", "verify", "--base", "origin/main", "--head", "origin/main", "--json")
-    usage = clone.run("runbookopt", "verify")
-    posted = clone.run("runbookopt", "verify", "--base", "origin/main", "--head", "origin/main", "--post")
+    yes = clone.ask("runbookopt", "verify", "--base", "origin/main", "--head", "origin/main", "--json")
+    usage = clone.ask("runbookopt", "verify")
+    posted = clone.ask("runbookopt", "verify", "--base", "origin/main", "--head", "origin/main", "--post")
     assert (no.returncode, yes.returncode, usage.returncode, posted.returncode) == (3, 0, 2, 0)
     assert no.stdout.startswith(f"does not pass: {head[:12]}, by people, needs people to agree\n")
     assert posted.stderr == "no check run is written: a plain git server has none\n"
