@@ -28,7 +28,7 @@ NOWHERE = "http://127.0.0.1:9/v1"
 
 
 def model(url: str | None, name: str = "openai/gpt-5-mini", *, width: int = 8, **settings: object) -> Model:
-    given = {"timeout_seconds": 5.0, "attempts": 4} | settings
+    given = {"timeout_seconds": 60.0, "attempts": 4} | settings
     return Model(ModelSettings(name, api_base=url, **given), width=width, environ={"OPENAI_API_KEY": KEY})
 
 
@@ -138,9 +138,9 @@ def test_what_may_pass_is_tried_again_and_counted(openai_server: ModuleType, fau
 
 
 def test_an_answer_that_comes_too_late_is_asked_for_again(openai_server: ModuleType) -> None:
-    with openai_server.Server(faults=openai_server.at_first("slow", 3.0)) as server:
-        completion = asked(model(server.url, timeout_seconds=0.4))
-    assert completion.usage.failures == {"timeout": 1}
+    with openai_server.Server(faults=openai_server.at_first("slow", 600.0)) as server:
+        completion = asked(model(server.url, timeout_seconds=2.0))
+    assert completion.usage.failures.keys() == {"timeout"}  # once, or more often where a machine is busy
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,14 @@ def test_a_refusal_for_being_too_many_is_waited_out_longer_than_attempts_last(
 def test_the_width_halves_when_the_server_wants_fewer_and_grows_slowly_again(
     openai_server: ModuleType,
 ) -> None:
+    def fewer(_: str, times: int) -> Any:  # noqa: ANN401 - of tests/openai_server.py
+        """Hold all that comes until as much is in flight as may be."""
+        while server.most_in_flight < (8 if times else 16):
+            time.sleep(0.005)
+        return None if times else openai_server.Fault("rate_limited", 0.01)
+
     texts = [f"letter {number}" for number in range(16)]
-    with openai_server.Server(latency=0.05, faults=openai_server.at_first("rate_limited", 0.01)) as server:
+    with openai_server.Server(latency=0.05, faults=fewer) as server:
         asking = model(server.url, width=16)
         asyncio.run(at_once(asking, texts))
         assert server.most_in_flight == 16
@@ -357,11 +363,10 @@ def test_a_server_that_fails_every_call_ends_the_run(openai_server: ModuleType) 
 
 
 @pytest.mark.parametrize("url", [NOWHERE, "http://nobody.invalid/v1"])
-def test_a_server_that_is_not_there_is_told_within_seconds(url: str) -> None:
-    asked_at = time.monotonic()
+def test_a_server_that_is_not_there_is_told_after_a_third_attempt(url: str) -> None:
     ended = broken(model(url, attempts=8))
     assert f"no connection to {url}: start the server, or correct api_base" in str(ended)
-    assert time.monotonic() - asked_at < 10
+    assert ended.usage.failures == {"connection": 3}
 
 
 def test_a_certificate_that_nobody_vouches_for_is_told_once(openai_server: ModuleType) -> None:
