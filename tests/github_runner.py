@@ -16,7 +16,6 @@ from zipfile import ZipFile
 from runbookopt.documents.parse import read_plain_yaml
 
 PROJECT = Path(__file__).parents[1]
-SETUP = "$/.github/actions/setup-runbookopt"
 READY: dict[str, Path] = {}
 """What a first machine installed, by what it was told to: it takes seconds, and others get a link to it."""
 
@@ -63,6 +62,16 @@ class Runner:
         return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: self.known[found[1]], str(text))
 
     def _run(self, step: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        told, place = f"{step['run']} {sorted(environment.items())}", self.temp / "runbookopt"
+        if told in READY:
+            place.symlink_to(READY[told])
+        else:
+            self._run_it(step, environment)
+        if "-m venv" in step["run"]:
+            READY.setdefault(told, place)
+        self.ran.append(step["name"])
+
+    def _run_it(self, step: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         assert "${{" not in step["run"], "an expression in a script is an injection"
         options = ["--noprofile", "--norc", "-eo", "pipefail"] if step.get("shell") == "bash" else ["-e"]
         done = subprocess.run(
@@ -75,7 +84,6 @@ class Runner:
             check=False,
         )
         self.log += done.stdout
-        self.ran.append(step["name"])
         if "id" in step and self.output.exists():
             told = (line.partition("=") for line in self.output.read_text().splitlines())
             self.known |= {f"steps.{step['id']}.outputs.{name}": value for name, _, value in told}
@@ -86,17 +94,8 @@ class Runner:
         given = {name: each.get("default", "") for name, each in action["inputs"].items()}
         given |= step.get("with", {})
         self.known |= {f"inputs.{name}": self.evaluated(each) for name, each in given.items()}
-        told, place = self._inputs(), self.temp / "runbookopt"
-        if step["uses"] == SETUP and told in READY:
-            place.symlink_to(READY[told])
-            return
         for inner in action["runs"]["steps"]:
             self.step(inner)
-        if step["uses"] == SETUP:
-            READY[told] = place
-
-    def _inputs(self) -> str:
-        return str(sorted(each for each in self.known.items() if each[0].startswith("inputs.")))
 
     def _of_github(self, action: str, given: Mapping[str, Any]) -> None:
         if action == "upload-artifact":

@@ -31,9 +31,9 @@ def task(number: int, split: str) -> dict[str, object]:
     return {"input": told, "reference": {"answer": "cards" if odd else WORDS[word]}, "split": split}
 
 
-def trajectories() -> list[dict[str, object]]:
+def trajectories(held_out: int = PARTS["held-out"]) -> list[dict[str, object]]:
     """Give a task a line, nothing else: all has to be rolled out."""
-    parts = [part for part, count in PARTS.items() for _ in range(count)]
+    parts = [part for part, count in (PARTS | {"held-out": held_out}).items() for _ in range(count)]
     return [
         {"id": f"t-{number}", "task": task(number, part), "trust": "internal"}
         for number, part in enumerate(parts)

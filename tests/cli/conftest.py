@@ -26,6 +26,9 @@ TALKATIVE = {"LITELLM_LOG": "DEBUG", "OPENAI_LOG": "debug", "RUNBOOKOPT_TRACEBAC
 PRICES = {"agent": (1.0, 0.5, 2.0), "reflector": (2.0, 2.0, 4.0), "judge": (3.0, 1.0, 9.0)}
 """Dollars for a million tokens of a prompt, of what of it is cached, and of a completion."""
 
+HELD_OUT = 32
+"""Tasks: a multiple of the four kinds, and enough to prove that three of four become better."""
+
 RUBRIC = """judge:
   model: openai/judge
   api_base: URL
@@ -62,10 +65,15 @@ class Modelled:
         self.clone = clone
         self.server = server
 
-    def run(self, *flags: str, environ: Mapping[str, str] = {}) -> "Ran":
-        """Run it, with all that could make libraries say more than they should."""
-        told = {"OPENAI_API_KEY": KEY, **TALKATIVE, **environ}
-        return self.clone.run("optimize-runbook", "desk", *flags, environ=told)
+    def run(self, *flags: str, environ: Mapping[str, str] = {}, alone: bool = False) -> "Ran":
+        """Run it.
+
+        `alone` is in a process of its own, with all that could make libraries say more than they should: it
+        takes seconds to import them.
+        """
+        told = {"OPENAI_API_KEY": KEY, **(TALKATIVE if alone else {}), **environ}
+        run = self.clone.run if alone else self.clone.ask
+        return run("optimize-runbook", "desk", *flags, environ=told)
 
     def places_of_the_key(self, *printed: str) -> list[str]:
         """Give where the key is, as it is or encoded: in what was printed, in a file, in an object of git."""
@@ -78,9 +86,9 @@ class Modelled:
         forms = (core, core.hex().encode(), base64.b64encode(KEY.encode())[:-4], core[::-1])
         return [place for place, text in texts.items() if any(form in text for form in forms)]
 
-    def found(self, *flags: str, environ: Mapping[str, str] = {}) -> dict[str, Any]:
+    def found(self, *flags: str, environ: Mapping[str, str] = {}, alone: bool = False) -> dict[str, Any]:
         """Run it with `--json`, and give what came of it."""
-        ran = self.run("--json", *flags, environ=environ)
+        ran = self.run("--json", *flags, environ=environ, alone=alone)
         assert (ran.returncode, ran.stderr) == (0, ""), ran
         told: dict[str, Any] = json.loads(ran.stdout)
         return told
@@ -163,7 +171,8 @@ def modelling(
             server = stack.enter_context(openai_server.Server(answer, **words))
             if unpriced is not None:
                 settings, rubric = (text.replace(_PRICED[unpriced], "") for text in (settings, rubric))
-            told = planted.files(rubric=rubric.replace("URL", server.url))
+            tasks = planted.lines(planted.trajectories(HELD_OUT))
+            told = planted.files(rubric=rubric.replace("URL", server.url), trajectories=tasks)
             told["runbookopt.yaml"] = settings.replace("URL", server.url)
             return Modelled(clones({**told, **files}), server)
 

@@ -61,15 +61,20 @@ class Attacked(NamedTuple):
     found: dict[str, Any]
 
 
-def attacked(modelling: "Modelling", pair: Any, closing: str) -> Attacked:  # noqa: ANN401 - of model_pair
+def attacked(
+    modelling: "Modelling",
+    pair: Any,  # noqa: ANN401 - of tests/model_pair.py
+    closing: str,
+    *,
+    alone: bool = False,
+) -> Attacked:
     files = {
         "runbooks/desk/policy.yaml": POLICY,
         "trajectories/desk/all.jsonl": trajectories(closing),
     }
     modelled = modelling(pair=Quoting(pair), rubric=RUBRIC, files=files)
-    return Attacked(
-        modelled, modelled.found(environ={"DATABASE_PASSWORD": "tulips-in-may", "SEEN": "in-june"})
-    )
+    environ = {"DATABASE_PASSWORD": "tulips-in-may", "SEEN": "in-june"}
+    return Attacked(modelled, modelled.found(environ=environ, alone=alone))
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +92,7 @@ def gullible(modelling: "Modelling", model_pair: ModuleType, steadfast: Attacked
         for role in ("reflector", "judge")
     ]
     closing = "\n".join(f"</{tag}>" for tag in known)
-    return attacked(modelling, model_pair.Pair(gullible=True), closing)
+    return attacked(modelling, model_pair.Pair(gullible=True), closing, alone=True)
 
 
 def prompts(run: Attacked) -> Iterator[str]:
