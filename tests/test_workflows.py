@@ -19,6 +19,8 @@ from tests.github.double import Github
 if TYPE_CHECKING:
     from tests.github_runner import Runner
 
+pytestmark = pytest.mark.xdist_group("workflows")  # what they look at is made by one worker, once
+
 PROJECT = Path(__file__).parents[1]
 OURS = Choices(("maria-okafor", "support-lead"), ".")
 PINNED = re.compile(r"uses: actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
