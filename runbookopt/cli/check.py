@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runbookopt.cli.flags import Json
+from runbookopt.cli.terminal import print_json, say
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 def check(
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
     root: Annotated[
         str | None, typer.Option(help="The folder to lint.", show_default="the git repository around")
     ] = None,
@@ -36,14 +39,13 @@ def check(
 
     folder = Path(root) if root else _around(Path.cwd())
     with _looks(folder) as looked:
-        found = lint(Folder(folder), looked)
+        checked = lint(Folder(folder), looked)
     if json:
-        from msgspec.json import encode
-
-        print(encode(_as_json(found)).decode())
+        print_json(_as_json(checked))
     else:
-        _print(found)
-    raise typer.Exit(1 if found.problems else 0)
+        for line in _report(checked):
+            say(line)
+    raise typer.Exit(1 if checked.problems else 0)
 
 
 def _around(folder: Path) -> Path:
@@ -72,30 +74,24 @@ def _looks(folder: Path) -> "Iterator[Callable[[str], tuple[Look, ...]]]":
         yield Ledger.open(repository, push=False).looks if own else lambda _: ()
 
 
-def _print(found: "Lint") -> None:
-    from runbookopt.documents.schema_errors import plain
-
-    for line in _report(found):
-        print(plain(line))
-
-
-def _report(found: "Lint") -> "Iterator[str]":
-    for problem in found.problems:
+def _report(checked: "Lint") -> "Iterator[str]":
+    for problem in checked.problems:
         yield _line(problem, problem.severity)
-    for piece in found.advice:
+    for piece in checked.advice:
         yield _line(piece, "advice")
-    for project in found.projects:
-        yield _summary(project, found.looks[project.name])
-    unusable = sorted(set(found.names) - {project.name for project in found.projects})
+    for project in checked.projects:
+        yield _summary(project, checked.looks[project.name])
+    unusable = sorted(set(checked.names) - {project.name for project in checked.projects})
     if unusable:
         yield f"cannot be used as they are: {', '.join(unusable)}"
-    errors = sum(problem.severity == "error" for problem in found.problems)
-    counts = {"error": errors, "warning": len(found.problems) - errors, "piece of advice": len(found.advice)}
+    errors = sum(problem.severity == "error" for problem in checked.problems)
+    warnings = len(checked.problems) - errors
+    counts = {"error": errors, "warning": warnings, "piece of advice": len(checked.advice)}
     yield ", ".join(_count(number, word) for word, number in counts.items() if number) or "nothing wrong"
 
 
 def _line(problem: "Problem", severity: str) -> str:
-    """Give `path:line: message` as editors read it; what is no error says so after the place."""
+    """A problem as `path:line: message`, as editors read it; what is no error says so after the place."""
     if severity == "error":
         return str(problem)
     where = str(problem).removesuffix(problem.message)
@@ -123,15 +119,15 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word if number == 1 else many.get(word, f'{word}s')}"
 
 
-def _as_json(found: "Lint") -> dict[str, Any]:
+def _as_json(checked: "Lint") -> dict[str, Any]:
     from msgspec.structs import asdict
 
-    advice = [asdict(piece) | {"severity": "advice"} for piece in found.advice]
+    advice = [asdict(piece) | {"severity": "advice"} for piece in checked.advice]
     return {
-        "ok": not found.problems,
-        "problems": [asdict(problem) for problem in found.problems] + advice,
-        "runbooks": [_facts(project, found.looks[project.name]) for project in found.projects],
-        "unusable": sorted(set(found.names) - {project.name for project in found.projects}),
+        "ok": not checked.problems,
+        "problems": [asdict(problem) for problem in checked.problems] + advice,
+        "runbooks": [_facts(project, checked.looks[project.name]) for project in checked.projects],
+        "unusable": sorted(set(checked.names) - {project.name for project in checked.projects}),
     }
 
 

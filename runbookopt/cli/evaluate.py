@@ -1,15 +1,15 @@
-"""`runbookopt evaluate`: how good any version of a runbook is on one part of its tasks."""
+"""`runbookopt evaluate`: the score of any version of a runbook on one part of its tasks."""
 
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from runbookopt.cli.flags import Agent, Flags, Model, Set, Usd, Width, settings_of, written_out
+from runbookopt.cli.flags import Flags, Json, settings_of, takes_settings
 from runbookopt.cli.job import job_of, under_way
-from runbookopt.cli.terminal import warn
+from runbookopt.cli.terminal import print_json, say_lines, warn
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from runbookopt.evidence.trajectory import Part
-    from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.evaluate import Evaluation
-    from runbookopt.jobs.prepare import Job
     from runbookopt.jobs.scorecard import Failing, Scorecard
 
 Name = Annotated[
@@ -33,8 +31,6 @@ Split = Annotated[str, typer.Option(help="Which tasks: train, validation or held
 SpendLook = Annotated[
     bool, typer.Option("--spend-look", help="Open the held-out tasks; the ledger records the look for good.")
 ]
-Rollouts = Annotated[int | None, typer.Option(help="Rollouts it may take.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _TASKS = 10
 _FEEDBACK = 3
@@ -42,18 +38,21 @@ _WIDE = 200
 _LONG = 600
 
 
-def evaluate(  # noqa: PLR0913 - each is a flag
+@takes_settings(
+    "agent.kind",
+    "agent.model",
+    "budget.rollouts",
+    "budget.usd",
+    "width",
+    budget_rollouts="Rollouts it may take.",
+)
+def evaluate(
     name: Name,
     *,
     revision: Revision = None,
     split: Split = "validation",
     spend_look: SpendLook = False,
-    agent_kind: Agent = None,
-    model: Model = None,
-    budget_rollouts: Rollouts = None,
-    budget_usd: Usd = None,
-    width: Width = None,
-    others: Set = None,
+    flags: Flags,
     json: Json = False,
 ) -> None:
     """Score a runbook as it stands, or as it stood at a git revision, with the settings' agent.
@@ -64,110 +63,79 @@ def evaluate(  # noqa: PLR0913 - each is a flag
 
     Exit status: 0 done, whatever the score; 1 something to act on, 2 wrong usage, 130 interrupted.
     """
-    flags: Flags = {
-        **written_out(others or ()),
-        "agent.kind": agent_kind,
-        "agent.model": model,
-        "budget.rollouts": budget_rollouts,
-        "budget.usd": budget_usd,
-        "width": width,
-    }
     part = _part(split, spend_look=spend_look)
+    from runbookopt.documents.redaction import Redactor
     from runbookopt.forge.git.repository import Repository
-
-    with Repository.open(Path.cwd()) as repository:
-        job = _job(repository, name, flags, look=spend_look)
-        found = _evaluated(repository, job, part, revision)
-    warn(found.warnings)
-    _print(found, json=json)
-
-
-def _part(split: str, *, spend_look: bool) -> "Part":
-    """Give the part that `--split` names; raises WrongUsage."""
-    from runbookopt.documents.schema_errors import nearest, plain
-    from runbookopt.evidence.trajectory import Part
-
-    known: dict[str, Part] = {part: part for part in get_args(Part)}
-    if split not in known:
-        raise WrongUsage(
-            f"--split: expected one of {', '.join(known)}, got '{plain(split)}'{nearest(split, known)}"
-        )
-    if spend_look and known[split] != "held-out":
-        raise WrongUsage("--spend-look goes with --split held-out: other tasks cost no look")
-    return known[split]
-
-
-def _job(repository: "Repository", name: str, flags: Flags, *, look: bool) -> "Job":
-    settings = settings_of(repository.root, name, flags)
-    return job_of(name, settings, repository.root, propose=repository.has_origin(), look=look)
-
-
-def _evaluated(repository: "Repository", job: "Job", part: "Part", revision: str | None) -> "Evaluation":
     from runbookopt.jobs.evaluate import evaluate as run
 
-    with under_way(job.name) as tell:
-        return run(repository, job, part=part, revision=revision, progress=tell)
-
-
-def _print(found: "Evaluation", *, json: bool) -> None:
-    from runbookopt.cli.result import print_lines
-    from runbookopt.documents.redaction import Redactor
-
+    with Repository.open(Path.cwd()) as repository:
+        root = repository.root
+        settings = settings_of(root, name, flags)
+        job = job_of(name, settings, root, propose=repository.has_origin(), look=spend_look)
+        with under_way(name) as tell:
+            evaluation = run(repository, job, part=part, revision=revision, progress=tell)
+    warn(evaluation.warnings)
     clean = Redactor(os.environ).clean
     if json:
-        print(_as_json(found, clean))
+        print_json(_as_json(evaluation, clean))
     else:
-        print_lines(_page(found, clean))
+        say_lines(_page(evaluation, clean))
     sys.stdout.flush()
 
 
-def _as_json(found: "Evaluation", clean: "Callable[[str], str]") -> str:
-    """Give the one line of `--json`: all keys present, null where something is unknown."""
-    import msgspec
+def _part(split: str, *, spend_look: bool) -> "Part":
+    """The part that `--split` names; raises WrongUsage."""
+    from runbookopt.documents.schema_errors import nearest, plain
+    from runbookopt.evidence.trajectory import Part
+
+    parts: dict[str, Part] = {part: part for part in get_args(Part)}
+    if split not in parts:
+        raise WrongUsage(
+            f"--split: expected one of {', '.join(parts)}, got '{plain(split)}'{nearest(split, parts)}"
+        )
+    if spend_look and parts[split] != "held-out":
+        raise WrongUsage("--spend-look goes with --split held-out: other tasks cost no look")
+    return parts[split]
+
+
+def _as_json(evaluation: "Evaluation", clean: "Callable[[str], str]") -> dict[str, Any]:
+    """The one line of `--json`: all keys present, null where something is unknown."""
     from msgspec.structs import asdict
 
-    scores = asdict(found.scores)
-    if found.scores.failing is not None:
+    scores = asdict(evaluation.scores)
+    if evaluation.scores.failing is not None:
         scores["failing"] = [
-            {**asdict(each), "feedback": [_told(said, clean, _LONG) for said in each.feedback]}
-            for each in found.scores.failing
+            {**asdict(each), "feedback": [_short(text, clean, _LONG) for text in each.feedback]}
+            for each in evaluation.scores.failing
         ]
-    card = {
-        "runbook": found.runbook,
-        "revision": found.revision,
-        "digest": found.digest,
-        "version": found.version,
-        "split": found.split,
-        "agent": found.agent,
-        "models": found.models,
-        **scores,
-        "look": found.look,
-        "spent": found.spent,
-        "notes": found.notes,
-    }
-    return msgspec.json.encode(card).decode()
+    card: dict[str, Any] = {}
+    for key, value in asdict(evaluation).items():
+        card |= scores if key == "scores" else {key: value}
+    del card["warnings"]
+    return card
 
 
-def _page(found: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[str | Text]":
+def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[str | Text]":
     from rich.text import Text
 
     from runbookopt.documents.schema_errors import plain
 
-    scores = found.scores
-    source = "the working tree" if found.revision is None else f"commit {found.revision[:12]}"
-    version = f" (version {plain(found.version)})" if found.version else ""
+    scores = evaluation.scores
+    source = "the working tree" if evaluation.revision is None else f"commit {evaluation.revision[:12]}"
+    version = f" (version {plain(evaluation.version)})" if evaluation.version else ""
     yield Text.assemble(
-        (plain(found.runbook), "bold"), f"{version} of {source}: ", (f"{scores.score:.3f}", "bold")
+        (plain(evaluation.runbook), "bold"), f"{version} of {source}: ", (f"{scores.score:.3f}", "bold")
     )
-    tasks = f"{scores.tasks} {found.split} tasks" + (f", {scores.repeats} times each" * (scores.repeats > 1))
+    times = f", {scores.repeats} times each" if scores.repeats > 1 else ""
+    tasks = f"{scores.tasks} {evaluation.split} tasks{times}"
     yield f"  score         {scores.score:.3f} on {tasks}; {scores.passed} pass"
     yield from _rates(scores)
-    models = "".join(f", {role} {model}" for role, model in found.models.items())
-    yield f"  agent         {found.agent}{models}"
-    yield f"  spent         {_spent(found)}"
-    yield from _look(found)
+    models = "".join(f", {role} {model}" for role, model in evaluation.models.items())
+    yield f"  agent         {evaluation.agent}{models}"
+    yield f"  spent         {_spent(evaluation)}"
+    yield from _look(evaluation)
     yield from _failing(scores.failing or (), clean)
-    yield from (f"  {note}" for note in found.notes)
+    yield from (f"  {note}" for note in evaluation.notes)
     yield ""
 
 
@@ -182,16 +150,16 @@ def _rates(scores: "Scorecard") -> "Iterator[str]":
         yield f"  no output     {scores.without_output} attempts"
 
 
-def _spent(found: "Evaluation") -> str:
-    spent = found.spent
+def _spent(evaluation: "Evaluation") -> str:
+    spent = evaluation.spent
     tokens = "tokens unknown" if spent.tokens is None else f"{spent.tokens} tokens"
     usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
     paid = f"{spent.rollouts} rollouts paid and {spent.cached} known, {tokens}, {usd}"
     return f"{paid}, {spent.seconds:.1f} s"
 
 
-def _look(found: "Evaluation") -> "Iterator[str]":
-    look = found.look
+def _look(evaluation: "Evaluation") -> "Iterator[str]":
+    look = evaluation.look
     if look is not None and look.known:
         yield f"  look          {look.look}, taken before: nothing was spent"
     elif look is not None:
@@ -206,15 +174,15 @@ def _failing(failing: "tuple[Failing, ...]", clean: "Callable[[str], str]") -> "
         yield "  failing:"
     for each in failing[:_TASKS]:
         yield f"  - {each.trajectory} ({each.where}): {each.score:.3f}"
-        yield from (f"      {_told(said, clean, _WIDE)}" for said in each.feedback[:_FEEDBACK])
+        yield from (f"      {_short(text, clean, _WIDE)}" for text in each.feedback[:_FEEDBACK])
         if len(each.feedback) > _FEEDBACK:
             yield f"      and {len(each.feedback) - _FEEDBACK} more"
     if len(failing) > _TASKS:
         yield f"  - and {len(failing) - _TASKS} more tasks (--json has them all)"
 
 
-def _told(feedback: str, clean: "Callable[[str], str]", most: int) -> str:
-    """Give feedback, which quotes outputs, without secrets, in characters that print, and not too long."""
+def _short(feedback: str, clean: "Callable[[str], str]", most: int) -> str:
+    """Feedback, which quotes outputs, without secrets, in characters that print, and not too long."""
     from runbookopt.documents.schema_errors import plain
 
     text = plain(clean(feedback))

@@ -1,58 +1,147 @@
-"""The flags that say how to run things, and the settings that they are laid over."""
+"""Flags that several commands share, and the settings that they are laid over."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runbookopt import __version__
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
     from runbookopt.documents.settings import Settings
     from runbookopt.evidence.library import Source
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.forge.protocol import Forge
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def group(name: str, help_: str | None = None) -> typer.Typer:
+    """A program, or a group of commands in it."""
+    return typer.Typer(
+        name=name,
+        help=help_,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings=CONTEXT,
+    )
+
 
 Flags = Mapping[str, str | int | float | None]
 """What was given, by dotted key of runbookopt.yaml; None is not given."""
 
-Agent = Annotated[str | None, typer.Option(help="Who works on the tasks: offline, chat or command.")]
-Model = Annotated[str | None, typer.Option(help="The agent's model, such as openai/gpt-5-mini.")]
-Usd = Annotated[float | None, typer.Option(help="Dollars that a run may use.")]
-Width = Annotated[int | None, typer.Option(help="Calls in flight at once.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key of runbookopt.yaml.")
-]
+SETTINGS: Mapping[str, tuple[type[str | int | float], str]] = {
+    "agent.kind": (str, "Who works on the tasks: offline, chat or command."),
+    "agent.model": (str, "The agent's model, such as openai/gpt-5-mini."),
+    "agent.field": (str, "The field of the output that holds the answer."),
+    "agent.noise": (float, "Share of the answers that err at random."),
+    "reflector.kind": (str, "Who reads the failures: offline or model."),
+    "reflector.model": (str, "The reflector's model."),
+    "budget.rollouts": (int, "Rollouts a run may use, the proof's too."),
+    "budget.reflections": (int, "Reflections a run may use; by default one for 4 rollouts."),
+    "budget.usd": (float, "Dollars that a run may use."),
+    "budget.minutes": (float, "Minutes that the search may take."),
+    "growth.share": (float, "How much longer the runbook may get, a share."),
+    "growth.characters": (int, "The same in characters; the larger holds."),
+    "width": (int, "Calls in flight at once."),
+    "random_seed": (int, "Another seed may find another runbook."),
+    "patience": (int, "Waves without a better frontier until it ends."),
+    "max_failures": (int, "Failed reflections in a row until it ends."),
+    "forge.kind": (str, "Where pull requests live: local or github; origin says it by itself."),
+}
+"""Type and help of the settings with a flag of their own, by dotted key, in the order of --help.
+
+A test holds it to the record of settings, which a library reads that --help has no time for.
+"""
+_SHORT = {"agent.model": "model", "reflector.model": "reflector"}
+
+
+def takes_settings(*keys: str, **other_help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Put an option for each of these keys, and `--set`, in the place of a command's parameter `flags`.
+
+    The command gets what was given as `Flags`. `other_help` goes by the name of the option's parameter.
+    """
+    names = {_SHORT.get(key, key.replace(".", "_")): key for key in keys}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def called(**given: Any) -> None:  # noqa: ANN401 - whatever the command line holds
+            others = written_out(given.pop("others") or ())
+            own = {key: given.pop(name) for name, key in names.items()}
+            command(**given, flags={**others, **own})
+
+        options = [_option(name, *SETTINGS[key], other_help) for name, key in names.items()]
+        options.append(Parameter("others", Parameter.KEYWORD_ONLY, default=None, annotation=_Others))
+        parameters = [*signature(command).parameters.values()]
+        place = [each.name for each in parameters].index("flags")
+        parameters[place : place + 1] = options
+        called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {}  # else typer would read the command's
+        return called
+
+    return decorate
+
+
+def _option(name: str, kind: type, help_: str, other_help: Mapping[str, str]) -> Parameter:
+    option = typer.Option(None, help=other_help.get(name, help_))
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
 
 
 def written_out(others: Sequence[str]) -> Flags:
-    """Read `--set KEY=VALUE`; raises WrongUsage."""
+    """What `--set KEY=VALUE` gives; raises WrongUsage."""
     from runbookopt.documents.schema_errors import nearest, plain
     from runbookopt.documents.settings import setting_types
 
-    found = {}
+    settings = {}
     for each in others:
         key, equals, value = each.partition("=")
         if not equals or key not in setting_types():
             what = f"{plain(key)!r} is no key" + nearest(key, setting_types()) if equals else "no '=' in it"
             raise WrongUsage(f"--set: expected KEY=VALUE with a key of runbookopt.yaml, got {each!r}: {what}")
-        found[key] = value
-    return found
+        settings[key] = value
+    return settings
 
 
-def settings_of(root: Path, name: str, flags: Flags) -> "Settings":
-    """Give the settings of a runbook, by the file of the working tree. Raises MalformedFile."""
+def settings_of(source: "Source | Path", name: str, flags: Flags) -> "Settings":
+    """The settings of a runbook: flag before variable before the file of `source`, which may be a folder.
+
+    Raises MalformedFile.
+    """
+    from runbookopt.documents.settings import FILE, load_settings
     from runbookopt.evidence.library import Folder
 
-    return settings_in(Folder(root), name, flags)
-
-
-def settings_in(source: "Source", name: str, flags: Flags) -> "Settings":
-    """Give the settings of a runbook: flag before variable before file. Raises MalformedFile."""
-    from runbookopt.documents.settings import FILE, load_settings
-
     try:
-        data = source.read(FILE)
+        data = (Folder(source) if isinstance(source, Path) else source).read(FILE)
     except FileNotFoundError:
         data = None
     return load_settings(data, FILE, name, environ=os.environ, flags=flags)
+
+
+def forge_of(repository: "Repository", settings: "Settings") -> "Forge":
+    """The forge that settings and origin say. Raises NoToken, RunbookoptError."""
+    from runbookopt.forge.select import chosen
+
+    return chosen(settings.forge, repository, os.environ)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_Others = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key of runbookopt.yaml.")
+]

@@ -1,9 +1,12 @@
-"""`runbookopt init`: what a repository needs to begin, without touching what is there."""
+"""`runbookopt init`: the files that a repository needs to begin, without touching what is there."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from runbookopt.cli.flags import Json
+from runbookopt.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +29,7 @@ def init(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Write what a repository needs: two workflows, owners of what judges, settings, and a first runbook.
 
@@ -44,9 +47,7 @@ def init(
     for piece in () if dry_run else found:
         put(root, piece)
     if json:
-        from msgspec.json import encode
-
-        print(encode(_as_json(found, who, dry_run=dry_run)).decode())
+        print_json(_as_json(found, who, dry_run=dry_run))
     else:
         _print(found, who, dry_run=dry_run)
 
@@ -77,23 +78,22 @@ def _as_json(found: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -
 
 
 def _print(found: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> None:
-    from runbookopt.documents.schema_errors import plain
-
     words = {"write": "would write" if dry_run else "wrote", "add": "would add to" if dry_run else "added to"}
     for piece in found:
         if piece.action != "leave":
             print(f"{words[piece.action]} {piece.path}")
             added = piece.text.splitlines() if piece.action == "add" else ()
-            print("".join(f"  + {plain(line)}\n" for line in added if line), end="")
+            for line in filter(None, added):
+                say(f"  + {line}")
     for piece in found:
         if piece.action == "leave":
             print(f"left alone {piece.path}: {piece.why}")
     for step in _next(found, who):
-        print(f"next: {plain(step)}")
+        say(f"next: {step}")
 
 
 def _next(found: "Sequence[Piece]", who: "Sequence[str]") -> list[str]:
-    """Say what is left to do for a person."""
+    """What is left to do for a person."""
     steps = []
     if any("@" in login for login in who):
         steps.append("at GitHub approvals count by login: write yours into policy.yaml and CODEOWNERS")

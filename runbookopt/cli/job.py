@@ -1,4 +1,4 @@
-"""The job of a command: who plays its parts, and what is said where it is interrupted."""
+"""Job of a command: who plays its parts, and what an interrupted run leaves behind."""
 
 import os
 from collections.abc import Iterator
@@ -19,37 +19,39 @@ if TYPE_CHECKING:
 
 
 def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool) -> "Job":
-    """Make agent, reflector and judge as the settings say, with the keys of the environment."""
+    """The job, with agent, reflector and judge of the settings, and the keys of the environment."""
     from runbookopt.agents.roles import roles_of
     from runbookopt.jobs.prepare import Job
 
-    hands = roles_of(settings, root, os.environ)
+    roles = roles_of(settings, root, os.environ)
     return Job(
         name=name,
         settings=settings,
-        agent=hands.agent,
-        reflector=hands.reflector,
-        hire=hands.judge,
-        models=hands.models,
-        notes=hands.notes,
+        agent=roles.agent,
+        reflector=roles.reflector,
+        hire=roles.judge,
+        models=roles.models,
+        notes=roles.notes,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         propose=propose,
         look=look,
     )
 
 
-def left_behind() -> str:
-    """Say what an interrupted run leaves behind."""
-    from runbookopt.jobs.prepare import LOCAL
+@contextmanager
+def interruptible(name: str, left: str | None = None) -> Iterator[None]:
+    """Turn Ctrl-C into Interrupted, which says what is `left` behind; None means all answers so far."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from runbookopt.jobs.prepare import LOCAL
 
-    return f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
+        kept = f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
+        raise Interrupted(f"{name}: interrupted; {left or kept}") from None
 
 
 @contextmanager
 def under_way(name: str) -> Iterator["Callable[[Progress], None] | None"]:
     """Lend what shows how far a run is. Raises Interrupted for Ctrl-C."""
-    try:
-        with progress(name) as tell:
-            yield tell
-    except KeyboardInterrupt:
-        raise Interrupted(f"{name}: interrupted; {left_behind()}") from None
+    with interruptible(name), progress(name) as tell:
+        yield tell

@@ -1,4 +1,4 @@
-"""The two commands, and the one border where errors turn into a sentence and an exit status."""
+"""Entry of both programs, and the one border where errors turn into a sentence and an exit status."""
 
 import errno
 import os
@@ -22,45 +22,30 @@ from runbookopt.cli import (
     show,
     verify,
 )
-from runbookopt.cli.terminal import Version, complain
+from runbookopt.cli.flags import CONTEXT, Version, group
+from runbookopt.cli.terminal import complain
 from runbookopt.errors import RunbookoptError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 def optimize_runbook() -> None:
     """Run `optimize-runbook`."""
-    app = _app("optimize-runbook")
-    app.command(context_settings=_CONTEXT)(optimize.optimize)
+    app = group("optimize-runbook")
+    app.command(context_settings=CONTEXT)(optimize.optimize)
     run(app)
 
 
 def runbookopt() -> None:
     """Run `runbookopt`."""
-    app = _app("runbookopt")
-    app.callback(context_settings=_CONTEXT)(_about)
-    app.command("init")(init.init)
-    app.command("check")(check.check)
-    app.command("show")(show.show)
-    app.command("optimize")(optimize.optimize)
-    app.command("propose")(propose.propose)
-    app.command("verify")(verify.verify)
-    app.command("evaluate")(evaluate.evaluate)
-    app.add_typer(pulls.app, name="pulls")
-    app.add_typer(policy.app, name="policy")
-    app.command("schema")(schema.schema)
+    app = group("runbookopt", _about.__doc__)
+    app.callback()(_about)
+    first = (init.init, check.check, show.show, optimize.optimize)
+    for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
+        app.command()(command)
+    app.add_typer(pulls.app)
+    app.add_typer(policy.app)
     run(app)
-
-
-def _app(name: str) -> typer.Typer:
-    return typer.Typer(
-        name=name,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-        no_args_is_help=True,
-    )
 
 
 def _about(*, version: Version = False) -> None:

@@ -1,4 +1,4 @@
-"""What a run may cost at most and what it can prove, for people and for programs."""
+"""Plan of a run, for people: what it may cost at most, and what it can prove."""
 
 import math
 from typing import TYPE_CHECKING
@@ -11,21 +11,8 @@ if TYPE_CHECKING:
     from runbookopt.jobs.plan import Plan, Provable
 
 
-def plan_as_json(plan: "Plan") -> str:
-    """Give the one line of `--plan --json`: all keys present, null where something is unknown."""
-    import msgspec
-
-    return msgspec.json.encode(plan).decode()
-
-
-def show_plan(plan: "Plan") -> None:
-    """Print a plan."""
-    from runbookopt.cli.result import print_lines
-
-    print_lines(_page(plan))
-
-
-def _page(plan: "Plan") -> "Iterator[str | Text]":
+def page(plan: "Plan") -> "Iterator[str | Text]":
+    """A plan for people."""
     from rich.text import Text
 
     from runbookopt.documents.schema_errors import plain
@@ -62,7 +49,7 @@ def _assumed(provable: "Provable") -> str:
 
 
 def _cost(plan: "Plan") -> str:
-    """Say what is known of tokens and dollars, and on what it rests."""
+    """Tokens and dollars as far as they are known, and what that rests on."""
     if not plan.calls_models:
         return "no model is called"
     known = plan.known_calls
@@ -76,8 +63,8 @@ def _cost(plan: "Plan") -> str:
             estimates.setdefault(calls, []).append(f"about {_about(amount)} {unit}{proof}")
         else:
             others.append(f"at most {amount:g} {unit}, by budget.usd{proof}")
-    told = [f"{', '.join(words)} at most, as {_earlier(calls)} came to" for calls, words in estimates.items()]
-    return "; ".join([*told, *([", ".join(others)] if others else [])])
+    sums = [f"{', '.join(words)} at most, as {_earlier(calls)} came to" for calls, words in estimates.items()]
+    return "; ".join([*sums, *([", ".join(others)] if others else [])])
 
 
 def _time(plan: "Plan") -> str:
@@ -93,6 +80,6 @@ def _earlier(calls: int) -> str:
 
 
 def _about(amount: float) -> str:
-    """Give an estimate with two digits that say something."""
+    """An estimate, with two digits that say something."""
     places = 1 - math.floor(math.log10(amount)) if amount > 0 else 0
     return f"{round(amount, places):,.{max(0, places)}f}"

@@ -1,13 +1,15 @@
-"""`runbookopt policy`: whether the forge enforces what policies declare, and why a change goes its way."""
+"""`runbookopt policy`: the enforcement of policies at the forge, and the way that a change goes."""
 
-import os
-import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from runbookopt.cli.flags import Json, forge_of, group, settings_of
+from runbookopt.cli.propose import bundle_at
+from runbookopt.cli.terminal import print_json, say, say_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,14 +20,7 @@ if TYPE_CHECKING:
     from runbookopt.landing.explain import Explained
     from runbookopt.landing.requirements import Declared, Enforced, Requirement
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-app = typer.Typer(
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="The merge policies: what enforces them, and what they say of a change.",
-)
+app = group("policy", "The merge policies: what enforces them, and what they say of a change.")
 
 
 @app.command()
@@ -46,13 +41,13 @@ def check(*, json: Json = False) -> None:
         policies = declared(revision, repository.root)
         if not policies:
             raise RunbookoptError(f"there is no runbook on {branch}: expected runbooks/NAME/RUNBOOK.md")
-        found = enforced(forge, revision, branch, policies)
-        asked = requirements(policies, found)
+        enforcement = enforced(forge, revision, branch, policies)
+        required = requirements(policies, enforcement)
     if json:
-        _print_json(_as_json(policies, found, asked))
+        print_json(_as_json(policies, enforcement, required))
     else:
-        _show(policies, found, asked)
-    raise typer.Exit(0 if all(requirement.holds for requirement in asked) else 1)
+        _show(policies, enforcement, required)
+    raise typer.Exit(0 if all(requirement.holds for requirement in required) else 1)
 
 
 @app.command()
@@ -71,15 +66,20 @@ def explain(
     A runbook's name means its open pull request, else what its policy would ask of the next change. All is
     derived anew from git, as a merge would; nothing is written.
     """
-    bundle = _bundle(what)
+    bundle = bundle_at(Path(what)) if what.endswith(".json") else None
     with _forge(bundle.runbook if bundle else "" if what.isdecimal() else what) as (repository, forge):
         explained = _explained(repository, forge, bundle or what)
     if json:
         from msgspec import to_builtins
 
-        _print_json({**to_builtins(explained), "reasons": [reason.told for reason in explained.reasons]})
-    else:
-        _tell(explained)
+        print_json({**to_builtins(explained), "reasons": [reason.told for reason in explained.reasons]})
+        return
+    words = {"auto": "may merge by itself", "review": "goes to review", "none": "nothing is to be merged"}
+    verdict = f"{explained.about}: {words[explained.merge]}"
+    if explained.merge != "none" and explained.granted is not None:
+        verdict += f", and may {'' if explained.granted else 'not '}be merged now"
+    say(verdict)
+    say_reasons(explained.reasons)
 
 
 def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -> "Explained":
@@ -93,89 +93,43 @@ def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -
     return explain.explain_runbook(repository, forge, what, now)
 
 
-def _bundle(what: str) -> "Bundle | None":
-    """Read a bundle where this names a file of one."""
-    from runbookopt.errors import RunbookoptError
-    from runbookopt.landing.bundle import read_bundle
-
-    if not what.endswith(".json"):
-        return None
-    try:
-        data = Path(what).read_bytes()
-    except OSError as error:
-        raise RunbookoptError(f"{what}: {error.strerror}; expected a file of .runbookopt/bundles/") from error
-    return read_bundle(data, what)
-
-
-def _tell(explained: "Explained") -> None:
-    words = {"auto": "may merge by itself", "review": "goes to review", "none": "nothing is to be merged"}
-    told = f"{explained.about}: {words[explained.merge]}"
-    if explained.merge != "none" and explained.granted is not None:
-        told += f", and may {'' if explained.granted else 'not '}be merged now"
-    _print(told)
-    for reason in explained.reasons:
-        first, *more = reason.text.split("\n")
-        _print(f"  {_MARKS[reason.holds]:<8} {first}")
-        for line in more:
-            _print(f"           {line}")
-
-
-_MARKS = {True: "yes", False: "no", None: "unknown"}
-
-
-def _show(policies: "Sequence[Declared]", found: "Enforced", asked: "Sequence[Requirement]") -> None:
+def _show(policies: "Sequence[Declared]", enforcement: "Enforced", required: "Sequence[Requirement]") -> None:
     for each in policies:
         who = f", {each.policy.approvals} approval(s) of {each.policy.who}" if each.policy.who else ""
-        _print(f"{each.runbook}: merge: {each.policy.merge}{who}")
-    sources = ", ".join(found.protection.sources) or "nothing that this token is shown"
-    _print(f"{found.protection.branch} is protected by {sources}")
-    for requirement in asked:
-        _print(f"  {requirement.answer:<8} {requirement.name}: {requirement.found}")
+        say(f"{each.runbook}: merge: {each.policy.merge}{who}")
+    sources = ", ".join(enforcement.protection.sources) or "nothing that this token is shown"
+    say(f"{enforcement.protection.branch} is protected by {sources}")
+    for requirement in required:
+        say(f"  {requirement.answer:<8} {requirement.name}: {requirement.found}")
         if not requirement.holds:
-            _print(f"           could happen: {requirement.danger}")
-            _print(f"           to close it: {requirement.setting}")
-    gaps, unknown = (sum(requirement.holds is holds for requirement in asked) for holds in (False, None))
-    _print(f"{gaps} gap(s), {unknown} unknown, {len(asked) - gaps - unknown} hold")
+            say(f"           could happen: {requirement.danger}")
+            say(f"           to close it: {requirement.setting}")
+    gaps, unknown = (sum(requirement.holds is holds for requirement in required) for holds in (False, None))
+    say(f"{gaps} gap(s), {unknown} unknown, {len(required) - gaps - unknown} hold")
 
 
 def _as_json(
-    policies: "Sequence[Declared]", found: "Enforced", asked: "Sequence[Requirement]"
+    policies: "Sequence[Declared]", enforcement: "Enforced", required: "Sequence[Requirement]"
 ) -> dict[str, object]:
     from msgspec import to_builtins
 
-    protection = found.protection
+    protection = enforcement.protection
     return {
         "branch": protection.branch,
         "sources": protection.sources,
         "unread": protection.unread,
         "policies": {each.runbook: to_builtins(each.policy) for each in policies},
-        "holds": all(requirement.holds for requirement in asked),
-        "demands": [{**to_builtins(requirement), "answer": requirement.answer} for requirement in asked],
+        "holds": all(requirement.holds for requirement in required),
+        "demands": [{**to_builtins(requirement), "answer": requirement.answer} for requirement in required],
     }
 
 
 @contextmanager
 def _forge(name: str) -> "Iterator[tuple[Repository, Forge]]":
-    from runbookopt.cli.flags import settings_of
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.forge.select import chosen
 
     with Repository.open(Path.cwd()) as repository:
         if not repository.has_origin():
             raise GitFailed("there is no origin, so nothing enforces a policy: git remote add origin URL")
-        settings = settings_of(repository.root, name, {})
-        yield repository, chosen(settings.forge, repository, os.environ)
-
-
-def _print(line: str) -> None:
-    """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
-    from runbookopt.documents.schema_errors import plain
-
-    print(plain(line))
-
-
-def _print_json(value: object) -> None:
-    from msgspec.json import encode
-
-    sys.stdout.write(encode(value).decode() + "\n")
+        yield repository, forge_of(repository, settings_of(repository.root, name, {}))

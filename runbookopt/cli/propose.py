@@ -1,6 +1,5 @@
-"""`runbookopt propose`: the second half, from bundles to the ledger, a branch and a pull request."""
+"""`runbookopt propose`: bundles into the ledger, a branch and a pull request."""
 
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbookopt.cli.terminal import complain
+from runbookopt.cli import result
+from runbookopt.cli.flags import forge_of, settings_of
+from runbookopt.cli.terminal import complain, print_json, say_lines
 from runbookopt.errors import RunbookoptError
 
 if TYPE_CHECKING:
@@ -40,59 +41,54 @@ def propose(
         read, worst = _read([file for name in bundles for file in _files(Path(name))])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
-        raise typer.Exit(max([worst, *(_safely(repository, bundle, json=json) for bundle in read)]))
+        raise typer.Exit(max([worst, *(_status(repository, bundle, json=json) for bundle in read)]))
 
 
 def _files(path: Path) -> "list[Path]":
-    """Give a bundle, or all of a folder, which is not there where no run has looked."""
+    """A bundle, or all of a folder, which is not there where no run has looked."""
     return [path] if path.suffix == ".json" else sorted(path.glob("*.json"))
 
 
 def _read(paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":
-    """Read bundles, in the order of their looks so that the newest decides, and the worst status."""
-    from runbookopt.landing.bundle import read_bundle
-
-    found: list[Bundle] = []
+    """The bundles, in the order of their looks so that the newest decides, and the worst status."""
+    bundles: list[Bundle] = []
     worst = 0
     for path in paths:
         try:
-            found.append(read_bundle(_bytes(path), str(path)))
+            bundles.append(bundle_at(path))
         except RunbookoptError as error:
             complain(error)
             worst = max(worst, error.status)
-    return sorted(found, key=lambda bundle: bundle.look.at if bundle.look else ""), worst
+    return sorted(bundles, key=lambda bundle: bundle.look.at if bundle.look else ""), worst
 
 
-def _bytes(path: Path) -> bytes:
+def bundle_at(path: Path) -> "Bundle":
+    """The bundle of a file; raises RunbookoptError."""
+    from runbookopt.landing.bundle import read_bundle
+
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise RunbookoptError(f"{path}: {error.strerror}; expected a file of .runbookopt/bundles/") from error
+    return read_bundle(data, str(path))
 
 
-def _safely(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
+def _status(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
+    from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.landing.propose import propose as land
+
+    name = bundle.runbook
     try:
-        _one(repository, bundle, json=json)
+        try:
+            forge = forge_of(repository, settings_of(repository.root, name, {}))
+        except NoToken as error:
+            raise NoToken(f"{name}: nothing is proposed: {error}; then run this again") from None
+        proposed = land(repository, forge, bundle, now=datetime.now(UTC))
     except RunbookoptError as error:
         complain(error)
         return error.status
-    return 0
-
-
-def _one(repository: "Repository", bundle: "Bundle", *, json: bool) -> None:
-    from runbookopt.cli import result
-    from runbookopt.cli.flags import settings_of
-    from runbookopt.forge.github.credentials import NoToken
-    from runbookopt.forge.select import chosen
-    from runbookopt.landing.propose import propose as land
-
-    settings = settings_of(repository.root, bundle.runbook, {})
-    try:
-        forge = chosen(settings.forge, repository, os.environ)
-    except NoToken as error:
-        raise NoToken(f"{bundle.runbook}: nothing is proposed: {error}; then run this again") from None
-    proposed = land(repository, forge, bundle, now=datetime.now(UTC))
     if json:
-        print(result.proposal_as_json(bundle.runbook, proposed))
+        print_json(result.proposal_as_json(name, proposed))
     else:
-        result.show_proposal(bundle.runbook, proposed)
+        say_lines(result.proposal_page(name, proposed))
+    return 0

@@ -1,12 +1,14 @@
 """`runbookopt pulls`: the pull requests of the local forge, and who may merge them."""
 
 import shlex
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from runbookopt.cli.flags import group
+from runbookopt.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.local import LocalForge
     from runbookopt.forge.protocol import PullRequest
-    from runbookopt.landing.merge import Attempted
 
 CONVENTION = (
     "Who somebody is comes from git config runbookopt.login, else user.email: "
@@ -24,12 +25,7 @@ CONVENTION = (
 Number = Annotated[int, typer.Argument(metavar="N", min=1, help="The number of the pull request.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-app = typer.Typer(
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Pull requests kept in origin itself, for those who have no other forge.",
-)
+app = group("pulls", "Pull requests kept in origin itself, for those who have no other forge.")
 
 
 @app.command("list")
@@ -38,16 +34,16 @@ def list_(*, json: Json = False) -> None:
     with _forge() as (_, forge):
         pulls = forge.pull_requests()
     if json:
-        _print_json([_as_json(pull) for pull in pulls])
+        print_json([_as_json(pull) for pull in pulls])
         return
     for pull in pulls:
         proved = pull.state == "open" and pull.head == pull.proposed
         marked = ", merges by itself" if pull.auto_merge and proved else ""
         waits = (*pull.reviewers, *(f"team {team}" for team in pull.teams))
         asked = f", waits for {', '.join(waits)}" if waits and pull.state == "open" else ""
-        _print(f"{pull.number:>4}  {pull.state:<6}  {pull.title}{marked}{asked}")
+        say(f"{pull.number:>4}  {pull.state:<6}  {pull.title}{marked}{asked}")
     if not pulls:
-        _print("no pull requests")
+        say("no pull requests")
 
 
 @app.command()
@@ -61,30 +57,23 @@ def show(number: Number, *, json: Json = False) -> None:
         missing = _missing(repository, forge, pull)
         diff = _diff(repository, pull)
     if json:
-        _print_json({**_as_json(pull), "missing": missing, "identity": CONVENTION})
+        print_json({**_as_json(pull), "missing": missing, "identity": CONVENTION})
         return
-    _print(f"#{pull.number} {pull.title}")
-    _print(f"{pull.state}: {pull.branch} ({pull.head[:12]}) into {pull.base}, opened by {pull.author}")
+    say(f"#{pull.number} {pull.title}")
+    say(f"{pull.state}: {pull.branch} ({pull.head[:12]}) into {pull.base}, opened by {pull.author}")
     if pull.head != pull.proposed:
-        _print(f"somebody has pushed to the branch since runbookopt made {pull.proposed[:12]}:")
-        _print("its text differs from what was proved, and what is reported below is not of it")
+        say(f"somebody has pushed to the branch since runbookopt made {pull.proposed[:12]}:")
+        say("its text differs from what was proved, and what is reported below is not of it")
     for approval in pull.approvals:
-        of = (
-            "this commit"
-            if approval.head == pull.head
-            else f"{approval.head[:12]}, which is not the head now"
-        )
-        _print(f"{approval.by} approved {of} at {approval.at}")
-    _print_missing(missing)
-    _print(CONVENTION)
-    _print("")
-    for line in _report(pull):
-        _print(line)
-    _print("")
-    for line in diff.splitlines():
-        _print(line)
+        other = f"{approval.head[:12]}, which is not the head now"
+        of = "this commit" if approval.head == pull.head else other
+        say(f"{approval.by} approved {of} at {approval.at}")
+    _say_missing(missing)
+    say(CONVENTION)
+    for line in ("", *_report(pull), "", *diff.splitlines()):
+        say(line)
     if pull.state == "open":
-        _print(f"to try it: git fetch origin {shlex.quote(pull.branch)} && git checkout --detach FETCH_HEAD")
+        say(f"to try it: git fetch origin {shlex.quote(pull.branch)} && git checkout --detach FETCH_HEAD")
 
 
 @app.command()
@@ -97,11 +86,11 @@ def approve(number: Number, *, json: Json = False) -> None:
         pull = forge.approve(number)
         missing = _missing(repository, forge, pull)
     if json:
-        _print_json({**_as_json(pull), "missing": missing})
+        print_json({**_as_json(pull), "missing": missing})
         return
     approval = pull.approvals[-1]
-    _print(f"{approval.by} approved {approval.head[:12]} of pull request {number}")
-    _print_missing(missing)
+    say(f"{approval.by} approved {approval.head[:12]} of pull request {number}")
+    _say_missing(missing)
 
 
 @app.command()
@@ -110,9 +99,9 @@ def close(number: Number, *, json: Json = False) -> None:
     with _forge() as (_, forge):
         pull = forge.close(number)
     if json:
-        _print_json(_as_json(pull))
+        print_json(_as_json(pull))
     else:
-        _print(f"closed pull request {number}; {pull.branch} stays where it is")
+        say(f"closed pull request {number}; {pull.branch} stays where it is")
 
 
 @app.command()
@@ -142,9 +131,9 @@ def merge(
     with _forge() as (repository, forge):
         merged = merge_one(repository, forge, number)
     if json:
-        _print_json({"number": number, "merged": merged})
+        print_json({"number": number, "merged": merged})
     else:
-        _print(f"merged pull request {number} as {merged[:12]}")
+        say(f"merged pull request {number} as {merged[:12]}")
 
 
 def _merge_automatic(*, json: bool) -> None:
@@ -152,30 +141,23 @@ def _merge_automatic(*, json: bool) -> None:
 
     with _forge() as (repository, forge):
         if json:
-            from msgspec.structs import asdict
-
-            _print_json([asdict(attempted) for attempted in merge_automatic(repository, forge)])
+            print_json([*merge_automatic(repository, forge)])
             return
-        attempts = 0
+        attempted = None
         for attempted in merge_automatic(repository, forge):
-            attempts += 1
-            _tell(attempted)
-    if not attempts:
-        _print("no open pull requests")
-
-
-def _tell(attempted: "Attempted") -> None:
-    if attempted.merged:
-        _print(f"merged pull request {attempted.number} ({attempted.runbook}) as {attempted.merged[:12]}")
-        return
-    _print(f"left pull request {attempted.number} ({attempted.runbook}):")
-    for reason in attempted.reasons:
-        for line in reason.splitlines():
-            _print(f"  {line}")
+            about = f"pull request {attempted.number} ({attempted.runbook})"
+            if attempted.merged:
+                say(f"merged {about} as {attempted.merged[:12]}")
+                continue
+            say(f"left {about}:")
+            for line in (line for reason in attempted.reasons for line in reason.splitlines()):
+                say(f"  {line}")
+    if attempted is None:
+        say("no open pull requests")
 
 
 def _report(pull: "PullRequest") -> list[str]:
-    """Give the body; of a branch that people edited without the verdict and the decision, which are void."""
+    """The body; of a branch that people edited without the verdict and the decision, which are void."""
     if pull.head == pull.proposed:
         return pull.body.splitlines()
     sections = pull.body.split("\n## ")[1:]
@@ -184,29 +166,27 @@ def _report(pull: "PullRequest") -> list[str]:
 
 
 def _diff(repository: "Repository", pull: "PullRequest") -> str:
-    """Give what a pull request changes since it left the default branch."""
+    """What a pull request changes since it left the default branch."""
     tip = repository.base()
     return repository.unified_diff(repository.merge_base(tip, pull.head) or tip, pull.head)
 
 
-def _print_missing(missing: list[str] | None) -> None:
-    for reason in missing or []:
-        for line in f"missing: {reason}".splitlines():
-            _print(line)
+def _say_missing(missing: list[str] | None) -> None:
+    for line in (line for reason in missing or [] for line in f"missing: {reason}".splitlines()):
+        say(line)
 
 
 def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest") -> list[str] | None:
-    """Say what speaks against merging an open pull request now; None for one that is not open."""
+    """What speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
     from runbookopt.landing.merge import judge
 
     if pull.state != "open":
         return None
     try:
-        judged = judge(repository, forge, pull.number)
+        return list(judge(repository, forge, pull.number).missing)
     except RunbookoptError as error:
         return [str(error)]
-    return list(judged.missing)
 
 
 @contextmanager
@@ -221,18 +201,5 @@ def _forge() -> "Iterator[tuple[Repository, LocalForge]]":
 def _as_json(pull: "PullRequest") -> dict[str, Any]:
     from msgspec import to_builtins
 
-    found: dict[str, Any] = to_builtins(pull)
-    return found
-
-
-def _print(line: str) -> None:
-    """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
-    from runbookopt.documents.schema_errors import plain
-
-    print(plain(line))
-
-
-def _print_json(value: object) -> None:
-    from msgspec.json import encode
-
-    sys.stdout.write(encode(value).decode() + "\n")
+    fields: dict[str, Any] = to_builtins(pull)
+    return fields

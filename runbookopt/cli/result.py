@@ -1,4 +1,4 @@
-"""What came of a run, for people and for programs."""
+"""Result of a run, for people and for programs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,14 @@ _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 _REASONS = 6
 
 
-def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None = None) -> str:
-    """Give the one line of `--json`: all keys present, null where there is nothing."""
-    import msgspec
-
+def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None) -> dict[str, Any]:
+    """One line of `--json`: all keys present, null where there is nothing."""
     comparison = _comparison(result, proposed)
     may = proposed.allowance if proposed else result.allowance
     landing = _landing(proposed) if proposed else {}
     decision = landing.get("decision", {"merge": "none", "reasons": []})
-    told = [*result.notes, *([f"next: {next_step}"] if next_step else [])]
-    found = {
+    notes = [*result.notes, *([f"next: {next_step}"] if next_step else [])]
+    return {
         "runbook": result.runbook,
         "run": result.run,
         "outcome": landing.get("outcome", result.outcome),
@@ -37,74 +35,47 @@ def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None
             "allowance": may.spend if may else None,
             "tasks_needed": getattr(comparison, "tasks_needed", None),
         },
-        "validation": {
-            "tasks": result.validation.tasks,
-            "before": result.validation.before,
-            "after": result.validation.after,
-        },
+        "validation": {key: getattr(result.validation, key) for key in ("tasks", "before", "after")},
         "objectives": comparison.objectives if comparison else {},
         "candidates": result.candidates,
         "spent": result.spent,
         "bundle": bundle_path(result),
-        "decision": {**decision, "reasons": [*decision["reasons"], *map(_note, told)]},
+        "decision": {**decision, "reasons": [*decision["reasons"], *_notes(notes)]},
         "branch": landing.get("branch"),
         "pull_request": landing.get("pull_request"),
     }
-    return msgspec.json.encode(found).decode()
 
 
 def _landing(proposed: "Proposed") -> dict[str, Any]:
     pull, decision = proposed.pull_request, proposed.decision
-    reasons = [reason.told for reason in decision.reasons]
+    reasons = [*(reason.told for reason in decision.reasons), *_notes(proposed.notes)]
     return {
         "outcome": proposed.outcome,
-        "decision": {"merge": decision.merge, "reasons": [*reasons, *map(_note, proposed.notes)]},
+        "decision": {"merge": decision.merge, "reasons": reasons},
         "branch": proposed.branch,
         "pull_request": {"number": pull.number, "url": pull.url} if pull else None,
     }
 
 
-def _note(text: str) -> str:
-    """Mark what is no condition of the policy, but why something was done or not."""
-    return f"note: {text}"
+def _notes(texts: "Iterable[str]") -> "Iterator[str]":
+    """What is no condition of the policy, but why something was done or not, marked as that."""
+    return (f"note: {text}" for text in texts)
 
 
-def proposal_as_json(runbook: str, proposed: "Proposed") -> str:
-    """Give the one line of `propose --json`."""
-    import msgspec
-
-    return msgspec.json.encode({"runbook": runbook, **_landing(proposed)}).decode()
+def proposal_as_json(runbook: str, proposed: "Proposed") -> dict[str, Any]:
+    """One line of `propose --json`."""
+    return {"runbook": runbook, **_landing(proposed)}
 
 
-def show_proposal(runbook: str, proposed: "Proposed") -> None:
-    """Print what became of a bundle."""
-    headline = f"{runbook}: {_headline(proposed.outcome, proposed.comparison)}"
-    print_lines((headline, *_decision(proposed), *_indented(proposed.notes)))
+def proposal_page(runbook: str, proposed: "Proposed") -> "Iterator[str | Text]":
+    """What became of a bundle, for people."""
+    yield f"{runbook}: {_headline(proposed.outcome, proposed.comparison)}"
+    yield from _decision(proposed)
+    yield from (f"  {note}" for note in proposed.notes)
 
 
-def show(result: "Result", proposed: "Proposed | None", next_step: str | None = None) -> None:
-    """Print what came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
-    print_lines(_page(result, proposed, next_step))
-
-
-def print_lines(pieces: "Iterable[str | Text]") -> None:
-    """Print pieces line by line; nothing that others wrote reaches the terminal as it is."""
-    from rich.console import Console
-    from rich.text import Text
-
-    from runbookopt.documents.schema_errors import plain
-
-    console = Console(highlight=False, soft_wrap=True)
-    for piece in pieces:
-        text = piece if isinstance(piece, Text) else Text(plain(piece))
-        console.print(text, markup=False)
-
-
-def _indented(lines: "Iterable[str]") -> "Iterator[str]":
-    return (f"  {line}" for line in lines)
-
-
-def _page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[str | Text]":
+def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[str | Text]":
+    """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
     from rich.text import Text
 
     from runbookopt.documents.schema_errors import plain
@@ -116,7 +87,7 @@ def _page(result: "Result", proposed: "Proposed | None", next_step: str | None) 
     yield from _scores(result, proposed)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
-    yield from _indented((*result.notes, *(proposed.notes if proposed else ())))
+    yield from (f"  {note}" for note in (*result.notes, *(proposed.notes if proposed else ())))
     if path := bundle_path(result):
         yield f"  bundle: {path}"
     if next_step:
@@ -156,7 +127,7 @@ def _comparison(result: "Result", proposed: "Proposed | None") -> "Comparison | 
 
 
 def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[str | Text]":
-    """Give the table of the proof, as wide as its numbers need, and the reasons of its answer."""
+    """The table of the proof, as wide as its numbers need, and the reasons of its answer."""
     from rich.text import Text
 
     comparison = _comparison(result, proposed)
@@ -210,14 +181,14 @@ def _decision(proposed: "Proposed") -> "Iterator[str | Text]":
         yield f"    {marks[reason.holds]}  {reason.text}"
     pull = proposed.pull_request
     if pull is not None:
-        asked = (*pull.reviewers, *(f"team {team}" for team in pull.teams))
-        waits = f", waits for {', '.join(asked)}" if asked else ""
+        people = (*pull.reviewers, *(f"team {team}" for team in pull.teams))
+        waits = f", waits for {', '.join(people)}" if people else ""
         yield f"  pull request {pull.number}: {pull.title}{waits}"
         yield f"  {pull.url}, branch {pull.branch}"
 
 
 def bundle_path(result: "Result") -> str | None:
-    """Give where the bundle of a run is, from the root of the repository; None where there is none."""
+    """Where the bundle of a run is, from the root of the repository; None where there is none."""
     from runbookopt.jobs.prepare import LOCAL
     from runbookopt.landing.bundle import file_name
 

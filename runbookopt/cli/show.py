@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runbookopt.cli.flags import Json
+
 if TYPE_CHECKING:
     from runbookopt.documents.runbook import Part, Runbook
 
@@ -14,7 +16,7 @@ def show(
         str, typer.Argument(metavar="NAME|PATH", help="A runbook's name, or any Markdown file.")
     ],
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the parts of a runbook: which of them a search may rewrite, and why the others are locked.
 

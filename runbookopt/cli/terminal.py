@@ -1,26 +1,57 @@
-"""What went wrong, on standard error: nothing in it can move a terminal's cursor."""
+"""The terminal: results, errors and progress, in lines in which nothing can move its cursor."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
-from runbookopt import __version__
-
-if TYPE_CHECKING:
-    from runbookopt.engine.driver import Progress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from rich.text import Text
 
     from runbookopt.documents.parse import Problem
+    from runbookopt.engine.driver import Progress
+    from runbookopt.project.policy import Reason
+
+_MARKS = {True: "yes", False: "no", None: "unknown"}
+
+
+def say(line: str) -> None:
+    """Print a line; what others may have written into it is escaped."""
+    from runbookopt.documents.schema_errors import plain
+
+    print(plain(line))
+
+
+def say_lines(pieces: "Iterable[str | Text]") -> None:
+    """Print lines of which some are styled; those without a style as `say` does."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from runbookopt.documents.schema_errors import plain
+
+    console = Console(highlight=False, soft_wrap=True)
+    for piece in pieces:
+        console.print(piece if isinstance(piece, Text) else Text(plain(piece)), markup=False)
+
+
+def say_reasons(reasons: "Iterable[Reason]") -> None:
+    """Print whether each reason holds, and its lines."""
+    for reason in reasons:
+        first, *more = reason.text.split("\n")
+        say(f"  {_MARKS[reason.holds]:<8} {first}")
+        for line in more:
+            say(f"           {line}")
+
+
+def print_json(value: object) -> None:
+    """Print one line of JSON."""
+    from msgspec.json import encode
+
+    print(encode(value).decode())
 
 
 def complain(about: object) -> None:
-    """Print an error or a warning in its own lines; what others may have written into it is escaped."""
+    """Print an error or a warning, on standard error, in its own lines; else as `say` does."""
     from runbookopt.documents.schema_errors import plain
 
     for line in str(about).split("\n"):
@@ -28,7 +59,7 @@ def complain(about: object) -> None:
 
 
 def warn(warnings: "Sequence[Problem]") -> None:
-    """Say in one line what of the evidence was not read as it stands."""
+    """Say in one line, on standard error, what of the evidence was not read as it stands."""
     if warnings:
         more = f"; {len(warnings) - 1} more warnings: see `runbookopt check`"
         complain(f"warning: {warnings[0]}{more if len(warnings) > 1 else ''}")
@@ -55,23 +86,11 @@ def progress(name: str) -> Iterator["Callable[[Progress], None] | None"]:
         transient=True,
     )
     with bar:
-        shown = bar.add_task(plain(name), total=None, told="reading the evidence")
+        task = bar.add_task(plain(name), total=None, told="reading the evidence")
 
         def tell(done: "Progress") -> None:
             used = done.rollouts + done.cached
             told = f"{used} of at most {done.budget} rollouts, {done.reflections} reflections"
-            bar.update(shown, total=done.budget, completed=used, told=told)
+            bar.update(task, total=done.budget, completed=used, told=told)
 
         yield tell
-
-
-def _print(asked: bool) -> None:
-    if asked:
-        print(__version__)
-        raise typer.Exit
-
-
-Version = Annotated[
-    bool,
-    typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print),
-]

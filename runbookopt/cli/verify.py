@@ -1,11 +1,12 @@
 """`runbookopt verify`: the status check of a pull request, whoever wrote it."""
 
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from runbookopt.cli.flags import Json, forge_of, settings_of
+from runbookopt.cli.terminal import complain, print_json, say, say_reasons
 
 if TYPE_CHECKING:
     from runbookopt.forge.git.repository import Repository
@@ -21,7 +22,6 @@ _WAYS = {
     "none": "is not what it says",
     None: "is no matter of ours",
 }
-_MARKS = {True: "yes", False: "no", None: "unknown"}
 
 
 def verify(
@@ -49,7 +49,7 @@ def verify(
             help="Also run a proposal's proof again, which costs 2 x held-out tasks x repeats rollouts.",
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
     post: Annotated[
         bool, typer.Option("--post", help="Also write a check run with the reasons, where the token may.")
     ] = False,
@@ -71,10 +71,12 @@ def verify(
 
     Exit status: 0 where it may be merged, or touches no runbook; 3 where not; 1 where that cannot be said.
     """
+    from runbookopt.errors import WrongUsage
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
 
-    _must_name_one(pull_request, base, head)
+    if (pull_request is None) == (base is None) or (base is not None and head is None):
+        raise WrongUsage("expected --pull-request N, or --base REV and --head REV")
     with Repository.open(Path.cwd()) as repository:
         if not repository.has_origin():
             raise GitFailed("there is no origin, so nothing to judge by: git remote add origin URL")
@@ -83,7 +85,7 @@ def verify(
             repository, forge, pull_request, (base or "", head or ""), _rerun if rerun_proof else None
         )
         if json:
-            _print_json(verified)
+            print_json(_as_json(verified))
         else:
             _show(verified)
         if post and forge is not None:
@@ -91,21 +93,12 @@ def verify(
     raise typer.Exit(0 if verified.passes else 3)
 
 
-def _must_name_one(number: int | None, base: str | None, head: str | None) -> None:
-    from runbookopt.errors import WrongUsage
-
-    if (number is None) == (base is None) or (base is not None and head is None):
-        raise WrongUsage("expected --pull-request N, or --base REV and --head REV")
-
-
 def _forge(repository: "Repository", *, needed: bool) -> "Forge | None":
-    """Give the forge; its token is also what git shows to origin, so it is taken where there is one."""
-    from runbookopt.cli.flags import settings_of
+    """The forge; its token is also what git shows to origin, so it is taken where there is one."""
     from runbookopt.forge.github.credentials import NoToken
-    from runbookopt.forge.select import chosen
 
     try:
-        return chosen(settings_of(repository.root, "", {}).forge, repository, os.environ)
+        return forge_of(repository, settings_of(repository.root, "", {}))
     except NoToken:
         if needed:
             raise
@@ -128,49 +121,34 @@ def _verified(
 
 def _rerun(case: "Case", derived: "Derived") -> "Reason":
     """Run a proof again by the default branch's settings: the only place of this half that knows an agent."""
-    from runbookopt.cli.flags import settings_in
     from runbookopt.cli.job import job_of, under_way
     from runbookopt.jobs.rerun_proof import rerun_proof
 
     name, tip = derived.checked.bundle.runbook, case.repository.revision(case.tip)
-    job = job_of(name, settings_in(tip, name, {}), case.repository.root, propose=False, look=False)
+    job = job_of(name, settings_of(tip, name, {}), case.repository.root, propose=False, look=False)
     with under_way(name) as tell:
         return rerun_proof(case, derived, job, tell)
 
 
 def _show(verified: "Verified") -> None:
     word, by = "passes" if verified.passes else "does not pass", verified.written_by
-    _print(f"{word}: {verified.head[:12]}{f', by {by},' if by else ''} {_WAYS[verified.merge]}")
+    say(f"{word}: {verified.head[:12]}{f', by {by},' if by else ''} {_WAYS[verified.merge]}")
     if verified.runbooks:
-        _print(f"touches {', '.join(verified.runbooks)}; judged by {verified.tip[:12]} of the default branch")
-    for reason in verified.reasons:
-        first, *more = reason.text.split("\n")
-        _print(f"  {_MARKS[reason.holds]:<8} {first}")
-        for line in more:
-            _print(f"           {line}")
+        say(f"touches {', '.join(verified.runbooks)}; judged by {verified.tip[:12]} of the default branch")
+    say_reasons(verified.reasons)
 
 
-def _print(line: str) -> None:
-    """Print a line in which others may have written: nothing in it can move a terminal's cursor."""
-    from runbookopt.documents.schema_errors import plain
-
-    print(plain(line))
-
-
-def _print_json(verified: "Verified") -> None:
+def _as_json(verified: "Verified") -> dict[str, Any]:
     from msgspec import to_builtins
-    from msgspec.json import encode
 
     from runbookopt.documents.schema_errors import plain
 
     lines = (reason.told.split("\n") for reason in verified.reasons)  # names of files may be no Unicode
-    told = {**to_builtins(verified), "reasons": ["\n".join(map(plain, each)) for each in lines]}
-    sys.stdout.write(encode(told).decode() + "\n")
+    return {**to_builtins(verified), "reasons": ["\n".join(map(plain, each)) for each in lines]}
 
 
 def _post(forge: "Forge", verified: "Verified") -> None:
     """Write the check run; that it cannot be written is said, and changes nothing."""
-    from runbookopt.cli.terminal import complain
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.landing.verify import check_run
 
