@@ -9,13 +9,11 @@ import typer
 
 from runbookopt.cli.flags import Flags, Json, settings_of, takes_settings
 from runbookopt.cli.job import job_of, under_way
-from runbookopt.cli.terminal import print_json, say_lines, warn
+from runbookopt.cli.terminal import Line, print_json, say_lines, warn
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from rich.text import Text
 
     from runbookopt.evidence.trajectory import Part
     from runbookopt.jobs.evaluate import Evaluation
@@ -115,17 +113,12 @@ def _as_json(evaluation: "Evaluation", clean: "Callable[[str], str]") -> dict[st
     return card
 
 
-def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[str | Text]":
-    from rich.text import Text
-
-    from runbookopt.documents.schema_errors import plain
-
+def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[Line]":
     scores = evaluation.scores
     source = "the working tree" if evaluation.revision is None else f"commit {evaluation.revision[:12]}"
-    version = f" (version {plain(evaluation.version)})" if evaluation.version else ""
-    yield Text.assemble(
-        (plain(evaluation.runbook), "bold"), f"{version} of {source}: ", (f"{scores.score:.3f}", "bold")
-    )
+    version = f" (version {evaluation.version})" if evaluation.version else ""
+    title = f"{version} of {source}: "
+    yield (evaluation.runbook, "bold"), (title, ""), (f"{scores.score:.3f}", "bold")
     times = f", {scores.repeats} times each" if scores.repeats > 1 else ""
     tasks = f"{scores.tasks} {evaluation.split} tasks{times}"
     yield f"  score         {scores.score:.3f} on {tasks}; {scores.passed} pass"

@@ -37,68 +37,60 @@ def init(
     lack. Doing it again changes nothing. Nothing is committed.
     """
     from runbookopt import __version__
+    from runbookopt.errors import RunbookoptError
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.scaffold import Choices, pieces, put
 
     with Repository.open(Path.cwd(), empty=True) as repository:
-        root = repository.root
-        who = tuple(login.removeprefix("@") for login in reviewer or _oneself(repository.identity()))
-    found = pieces(root, Choices(who, spec or f"runbookopt=={__version__}"))
-    for piece in () if dry_run else found:
-        put(root, piece)
-    if json:
-        print_json(_as_json(found, who, dry_run=dry_run))
-    else:
-        _print(found, who, dry_run=dry_run)
-
-
-def _oneself(login: str | None) -> tuple[str, ...]:
-    from runbookopt.errors import RunbookoptError
-
-    if login is None:
+        root, oneself = repository.root, None if reviewer else repository.identity()
+    logins = reviewer or ([oneself] if oneself else [])
+    if not logins:
         raise RunbookoptError(
             "git does not know who you are, and somebody has to review: name them with --reviewer LOGIN"
         )
-    return (login,)
+    who = tuple(login.removeprefix("@") for login in logins)
+    todo = pieces(root, Choices(who, spec or f"runbookopt=={__version__}"))
+    for piece in () if dry_run else todo:
+        put(root, piece)
+    if json:
+        print_json(_as_json(todo, who, dry_run=dry_run))
+    else:
+        _print(todo, who, dry_run=dry_run)
 
 
-def _as_json(found: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> dict[str, object]:
-    def those(action: str) -> list[str]:
-        return [piece.path for piece in found if piece.action == action]
-
-    left = {piece.path: piece.why for piece in found if piece.action == "leave"}
+def _as_json(pieces: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> dict[str, object]:
+    paths = {
+        action: [piece.path for piece in pieces if piece.action == action] for action in ("write", "add")
+    }
     return {
         "dry_run": dry_run,
         "reviewers": who,
-        "written": those("write"),
-        "added_to": those("add"),
-        "left_alone": left,
-        "next": _next(found, who),
+        "written": paths["write"],
+        "added_to": paths["add"],
+        "left_alone": {piece.path: piece.why for piece in pieces if piece.action == "leave"},
+        "next": _next(pieces, who),
     }
 
 
-def _print(found: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> None:
+def _print(pieces: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> None:
     words = {"write": "would write" if dry_run else "wrote", "add": "would add to" if dry_run else "added to"}
-    for piece in found:
-        if piece.action != "leave":
-            print(f"{words[piece.action]} {piece.path}")
-            added = piece.text.splitlines() if piece.action == "add" else ()
-            for line in filter(None, added):
-                say(f"  + {line}")
-    for piece in found:
-        if piece.action == "leave":
-            print(f"left alone {piece.path}: {piece.why}")
-    for step in _next(found, who):
+    for piece in (piece for piece in pieces if piece.action != "leave"):
+        print(f"{words[piece.action]} {piece.path}")
+        for line in filter(None, piece.text.splitlines() if piece.action == "add" else ()):
+            say(f"  + {line}")
+    for piece in (piece for piece in pieces if piece.action == "leave"):
+        print(f"left alone {piece.path}: {piece.why}")
+    for step in _next(pieces, who):
         say(f"next: {step}")
 
 
-def _next(found: "Sequence[Piece]", who: "Sequence[str]") -> list[str]:
+def _next(pieces: "Sequence[Piece]", who: "Sequence[str]") -> list[str]:
     """What is left to do for a person."""
     steps = []
     if any("@" in login for login in who):
         steps.append("at GitHub approvals count by login: write yours into policy.yaml and CODEOWNERS")
-    if any(piece.path.endswith("RUNBOOK.md") and piece.action == "write" for piece in found):
+    if any(piece.path.endswith("RUNBOOK.md") and piece.action == "write" for piece in pieces):
         steps.append("put your own runbook, rubric and trajectories where the example's are")
-    if any(piece.action != "leave" for piece in found):
+    if any(piece.action != "leave" for piece in pieces):
         steps.append("read the files, then git add, commit and push them to the default branch")
     return [*steps, "runbookopt check; the settings at GitHub are in docs/team-setup.md of runbookopt"]

@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.text import Text
-
+    from runbookopt.cli.terminal import Line
     from runbookopt.jobs.plan import Plan, Provable
 
 
-def page(plan: "Plan") -> "Iterator[str | Text]":
+def page(plan: "Plan") -> "Iterator[Line]":
     """A plan for people."""
-    from rich.text import Text
-
-    from runbookopt.documents.schema_errors import plain
-
     tasks, rollouts = plan.tasks, plan.rollouts
-    yield Text.assemble((plain(plan.runbook), "bold"), ": the plan; nothing was run")
+    yield (plan.runbook, "bold"), (": the plan; nothing was run", "")
     yield f"  tasks        {tasks.train} train, {tasks.validation} validation, {tasks.held_out} held-out"
     yield f"  can prove    {_gain(plan.provable)}"
     yield f"  assuming     {_assumed(plan.provable)}"

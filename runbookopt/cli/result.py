@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rich.text import Text
-
+    from runbookopt.cli.terminal import Line
     from runbookopt.jobs.optimize import Result
     from runbookopt.landing.propose import Proposed
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
@@ -67,23 +66,25 @@ def proposal_as_json(runbook: str, proposed: "Proposed") -> dict[str, Any]:
     return {"runbook": runbook, **_landing(proposed)}
 
 
-def proposal_page(runbook: str, proposed: "Proposed") -> "Iterator[str | Text]":
+def proposal_page(runbook: str, proposed: "Proposed") -> "Iterator[Line]":
     """What became of a bundle, for people."""
     yield f"{runbook}: {_headline(proposed.outcome, proposed.comparison)}"
     yield from _decision(proposed)
     yield from (f"  {note}" for note in proposed.notes)
 
 
-def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[str | Text]":
+def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[Line]":
     """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
-    from rich.text import Text
-
-    from runbookopt.documents.schema_errors import plain
-
     outcome = proposed.outcome if proposed else result.outcome
     words = _headline(outcome, _comparison(result, proposed))
-    yield Text.assemble((plain(result.runbook), "bold"), ": ", (words, _COLOURS[outcome]))
-    yield from _search(result)
+    yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[outcome])
+    spent, validation = result.spent, result.validation
+    offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
+    yield (
+        f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
+        f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"
+    )
+    yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
     yield from _scores(result, proposed)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
@@ -112,24 +113,12 @@ def _headline(outcome: str, comparison: "Comparison | None") -> str:
     return _OUTCOMES[outcome]
 
 
-def _search(result: "Result") -> "Iterator[str]":
-    spent, validation = result.spent, result.validation
-    offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
-    yield (
-        f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
-        f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"
-    )
-    yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
-
-
 def _comparison(result: "Result", proposed: "Proposed | None") -> "Comparison | None":
     return proposed.comparison if proposed else result.bundle.comparison if result.bundle else None
 
 
-def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[str | Text]":
+def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[Line]":
     """The table of the proof, as wide as its numbers need, and the reasons of its answer."""
-    from rich.text import Text
-
     comparison = _comparison(result, proposed)
     may = proposed.allowance if proposed else result.allowance
     if comparison is None or may is None:
@@ -138,7 +127,7 @@ def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[str | Te
     rows |= comparison.objectives if len(comparison.objectives) > 1 else {}
     heading = f"held-out ({comparison.tasks} tasks, look {may.look})"
     wide = max(map(len, (heading, *rows)))
-    yield Text(f"  {heading:<{wide}}  before   after    gain  at least  at most", style="bold")
+    yield ((f"  {heading:<{wide}}  before   after    gain  at least  at most", "bold"),)
     for name, row in rows.items():
         yield (
             f"  {name:<{wide}}  {row.before:6.3f}  {row.after:6.3f}  {row.after - row.before:+6.3f}"
@@ -148,11 +137,7 @@ def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[str | Te
         yield f"  - {reason}"
 
 
-def _diff(result: "Result") -> "Iterator[str | Text]":
-    from rich.text import Text
-
-    from runbookopt.documents.schema_errors import plain
-
+def _diff(result: "Result") -> "Iterator[Line]":
     if not result.patch:
         return
     yield "  why:"
@@ -161,18 +146,15 @@ def _diff(result: "Result") -> "Iterator[str | Text]":
         yield f"  - {change.component}: {change.diagnosis} ({cited})"
     if len(result.changes) > _REASONS:
         yield f"  - and {len(result.changes) - _REASONS} more reasons"
-    lines = [plain(line) for line in result.patch.splitlines()]
-    for line in lines[:_LINES]:
-        yield Text(line, style=_DIFF.get(line[:1], ""))
+    lines = result.patch.splitlines()
+    yield from (((line, _DIFF.get(line[:1], "")),) for line in lines[:_LINES])
     if len(lines) > _LINES:
         yield f"  ... and {len(lines) - _LINES} more lines"
 
 
-def _decision(proposed: "Proposed") -> "Iterator[str | Text]":
-    from rich.text import Text
-
+def _decision(proposed: "Proposed") -> "Iterator[Line]":
     words = {"auto": "may merge by itself", "review": "goes to review", "none": "nothing is proposed"}
-    yield Text.assemble("  decision: ", (words[proposed.decision.merge], "bold"))
+    yield ("  decision: ", ""), (words[proposed.decision.merge], "bold")
     marks = {True: "yes", False: "no ", None: "?  "}
     reasons = proposed.decision.reasons
     if proposed.decision.merge == "none":  # then it is idle to ask who would have to say yes

@@ -1,11 +1,8 @@
 """`runbookopt schema`: the JSON Schema of each file that a user writes."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 KNOWN = ("rubric", "policy", "settings", "trajectory")
 
@@ -19,23 +16,19 @@ def schema(
 
     Editors complete and check the YAML files with it.
     """
+    from json import dumps
+
     from runbookopt.documents.schema_errors import json_schema, nearest, plain
+    from runbookopt.documents.settings import SettingsFile
     from runbookopt.errors import WrongUsage
+    from runbookopt.evidence.trajectory import Trajectory
+    from runbookopt.project.policy import Policy
+    from runbookopt.verifier.rubric import Rubric
 
     if name not in KNOWN:
         raise WrongUsage(
             f"no schema '{plain(name)}'{nearest(name, KNOWN)}: expected one of {', '.join(KNOWN)}"
         )
-    from json import dumps
-
-    written: Mapping[str, Any] = json_schema(_record(name))
-    print(dumps({**written, "title": f"runbookopt {name}"}, indent=2, ensure_ascii=False))
-
-
-def _record(name: str) -> type:
-    from runbookopt.documents.settings import SettingsFile
-    from runbookopt.evidence.trajectory import Trajectory
-    from runbookopt.project.policy import Policy
-    from runbookopt.verifier.rubric import Rubric
-
-    return {"rubric": Rubric, "policy": Policy, "settings": SettingsFile, "trajectory": Trajectory}[name]
+    records = dict(zip(KNOWN, (Rubric, Policy, SettingsFile, Trajectory), strict=True))
+    described = {**json_schema(records[name]), "title": f"runbookopt {name}"}
+    print(dumps(described, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`runbookopt show`: a runbook's digest, version and parts in order, with what is locked and why."""
+"""`runbookopt show`: digest, version and parts of a runbook in order, with what is locked and why."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runbookopt.cli.flags import Json
+from runbookopt.cli.terminal import say
 
 if TYPE_CHECKING:
-    from runbookopt.documents.runbook import Part, Runbook
+    from runbookopt.documents.runbook import Runbook
 
 
 def show(
@@ -22,7 +23,7 @@ def show(
 
     A policy.yaml beside the file has its say. In JSON, the texts of the parts joined are the file.
     """
-    runbook = _read(target)
+    runbook = _read(_file(target))
     if json:
         from msgspec.json import encode
 
@@ -31,28 +32,25 @@ def show(
             for part in runbook.parts
         ]
         typer.echo(encode({"digest": runbook.digest, "version": runbook.version, "parts": parts}))
-    else:
-        _print(runbook)
-
-
-def _read(target: str) -> "Runbook":
-    from runbookopt.documents.runbook import decode
-    from runbookopt.project.policy import read_policy
-
-    path = _file(target)
-    policy = path.with_name("policy.yaml")
-    terms = read_policy(_bytes(policy) if policy.is_file() else None, str(policy))
-    return decode(_bytes(path), locked=terms.locked, path=str(path))
+        return
+    say(f"digest   {runbook.digest}")
+    say(f"version  {runbook.version or 'none'}")
+    wide = max((len(part.id) for part in runbook.parts), default=0)
+    for part in runbook.parts:
+        locked = "" if part.locked is None else f"[locked: {part.locked}]"
+        about = f"{part.heading or ''}  {locked}".strip()
+        say(f"{f'{part.first_line}-{part.last_line}':>11}  {part.id:<{wide}}  {about}".rstrip())
 
 
 def _file(target: str) -> Path:
-    """Give the file that a name or a path means; raises RunbookoptError."""
+    """The file that a name or a path means; raises RunbookoptError."""
     from runbookopt.documents.schema_errors import plain
     from runbookopt.errors import RunbookoptError
     from runbookopt.evidence.library import Folder
     from runbookopt.project.project import runbook_file, runbook_names
 
-    root = _root(Path.cwd())
+    here = Path.cwd()
+    root = next((root for root in (here, *here.parents) if (root / "runbooks").is_dir()), None)
     if Path(target).is_file() and (root is None or target not in runbook_names(Folder(root))):
         return Path(target)
     what = f"'{plain(target)}' is {'a folder' if Path(target).is_dir() else 'no file'}"
@@ -62,12 +60,16 @@ def _file(target: str) -> Path:
         file = root / runbook_file(Folder(root), target)
     except RunbookoptError as error:
         raise RunbookoptError(f"{what}; {error}") from error
-    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return file.relative_to(here) if file.is_relative_to(here) else file
 
 
-def _root(folder: Path) -> Path | None:
-    """Give the nearest folder, here or above, that has runbooks."""
-    return next((root for root in (folder, *folder.parents) if (root / "runbooks").is_dir()), None)
+def _read(path: Path) -> "Runbook":
+    from runbookopt.documents.runbook import decode
+    from runbookopt.project.policy import read_policy
+
+    policy = path.with_name("policy.yaml")
+    terms = read_policy(_bytes(policy) if policy.is_file() else None, str(policy))
+    return decode(_bytes(path), locked=terms.locked, path=str(path))
 
 
 def _bytes(path: Path) -> bytes:
@@ -77,22 +79,3 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _print(runbook: "Runbook") -> None:
-    from runbookopt.documents.schema_errors import plain
-
-    typer.echo(f"digest   {runbook.digest}")
-    typer.echo(f"version  {plain(runbook.version or 'none')}")
-    wide = max((len(part.id) for part in runbook.parts), default=0)
-    for part in runbook.parts:
-        typer.echo(f"{_lines(part):>11}  {part.id:<{wide}}  {plain(_about(part))}".rstrip())
-
-
-def _lines(part: "Part") -> str:
-    return f"{part.first_line}-{part.last_line}"
-
-
-def _about(part: "Part") -> str:
-    locked = "" if part.locked is None else f"[locked: {part.locked}]"
-    return f"{part.heading or ''}  {locked}".strip()

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from runbookopt.documents.parse import Problem
     from runbookopt.engine.driver import Progress
     from runbookopt.project.policy import Reason
@@ -22,16 +20,21 @@ def say(line: str) -> None:
     print(plain(line))
 
 
-def say_lines(pieces: "Iterable[str | Text]") -> None:
-    """Print lines of which some are styled; those without a style as `say` does."""
+Line = str | tuple[tuple[str, str], ...]
+"""A line, or its pieces, each with a style of rich."""
+
+
+def say_lines(lines: Iterable[Line]) -> None:
+    """Print lines in colour, if the terminal has any; what others may have written is escaped."""
     from rich.console import Console
     from rich.text import Text
 
     from runbookopt.documents.schema_errors import plain
 
     console = Console(highlight=False, soft_wrap=True)
-    for piece in pieces:
-        console.print(piece if isinstance(piece, Text) else Text(plain(piece)), markup=False)
+    for line in lines:
+        pieces = ((line, ""),) if isinstance(line, str) else line
+        console.print(Text.assemble(*((plain(text), style) for text, style in pieces)), markup=False)
 
 
 def say_reasons(reasons: "Iterable[Reason]") -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runbookopt.forge.protocol import Forge
     from runbookopt.landing.merge import Derived
     from runbookopt.landing.trial_merge import Case
-    from runbookopt.landing.verify import Rerun, Verified
+    from runbookopt.landing.verify import Verified
     from runbookopt.project.policy import Reason
 
 _WAYS = {
@@ -74,16 +74,19 @@ def verify(
     from runbookopt.errors import WrongUsage
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.landing.verify import verify_commits, verify_pull_request
 
     if (pull_request is None) == (base is None) or (base is not None and head is None):
         raise WrongUsage("expected --pull-request N, or --base REV and --head REV")
+    rerun = _rerun if rerun_proof else None
     with Repository.open(Path.cwd()) as repository:
         if not repository.has_origin():
             raise GitFailed("there is no origin, so nothing to judge by: git remote add origin URL")
         forge = _forge(repository, needed=bool(pull_request or post))
-        verified = _verified(
-            repository, forge, pull_request, (base or "", head or ""), _rerun if rerun_proof else None
-        )
+        if pull_request is not None and forge is not None:
+            verified = verify_pull_request(repository, forge, pull_request, head or None, rerun)
+        else:
+            verified = verify_commits(repository, base or "", head or "", rerun)
         if json:
             print_json(_as_json(verified))
         else:
@@ -103,20 +106,6 @@ def _forge(repository: "Repository", *, needed: bool) -> "Forge | None":
         if needed:
             raise
         return None
-
-
-def _verified(
-    repository: "Repository",
-    forge: "Forge | None",
-    number: int | None,
-    commits: tuple[str, str],
-    rerun: "Rerun | None",
-) -> "Verified":
-    from runbookopt.landing.verify import verify_commits, verify_pull_request
-
-    if number is not None and forge is not None:
-        return verify_pull_request(repository, forge, number, commits[1] or None, rerun)
-    return verify_commits(repository, *commits, rerun)
 
 
 def _rerun(case: "Case", derived: "Derived") -> "Reason":

@@ -1,4 +1,4 @@
-"""Whether a proof can be at all: what stands in its way whoever wins, before the first rollout (pure)."""
+"""Feasibility of a proof: the obstacles that it has whoever wins, before the first rollout (pure)."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from runbookopt.evidence.split import group_of
 from runbookopt.project.project import Project
-from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests
+from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests, looks_before
 from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass
 from runbookopt.proof.power import UNKNOWN_SCORE, provable_gain
 from runbookopt.verifier.program_checks import ProgramCheck
-from runbookopt.verifier.rubric import Criterion, assess
+from runbookopt.verifier.rubric import assess
 from runbookopt.verifier.trace_checks import TraceCheck
 
 ANY_OUTPUTS = (None, "{}")
@@ -22,18 +22,24 @@ CROWDED = 2
 
 
 def next_look(project: Project, earlier: Sequence[Look] = ()) -> Allowance:
-    """Give what the look after the looks `earlier` may spend."""
+    """What the look after the looks `earlier` may spend."""
     groups = group_digests(project.held_out_groups)
     return allowance(earlier, groups, project.split.held_out, project.policy.proof.allowance)
 
 
+def allowance_of(project: Project, looks: Sequence[Look], look: Look) -> Allowance:
+    """What `look` may spend, or did, after those of all `looks` that came before it."""
+    earlier = looks_before(looks, look.key)
+    return allowance(earlier, look.groups, look.tasks, project.policy.proof.allowance)
+
+
 def obstacles(project: Project, earlier: Sequence[Look] = ()) -> tuple[str, ...]:
-    """Say, one sentence each, why no winner could be proved at the next look, and what would help."""
+    """The reasons, one sentence each, why no winner could be proved at the next look, and what would help."""
     return (*_on_groups(project, earlier), *_on_judging(project))
 
 
 def provable(project: Project, earlier: Sequence[Look] = (), *, base: float = UNKNOWN_SCORE) -> float | None:
-    """Give the smallest gain that the held-out set proves at its next look, as the policy asks for it.
+    """The smallest gain that the held-out set proves at its next look, as the policy asks for it.
 
     A gain of the mean score, with a power of .8, where the seed's mean score is `base`; see `provable_gain`
     for all that is assumed. None where it proves none.
@@ -45,7 +51,7 @@ def provable(project: Project, earlier: Sequence[Look] = (), *, base: float = UN
 
 
 def more_tasks(project: Project, groups: int, share: float) -> str:
-    """Say what would bring `groups` more groups into a part that gets `share` of them."""
+    """What would bring `groups` more groups into a part that gets `share` of them."""
     tasks = project.evidence.tasks
     there = len({group_of(task) for task in tasks})
     if len(tasks) >= CROWDED * there:
@@ -55,7 +61,7 @@ def more_tasks(project: Project, groups: int, share: float) -> str:
 
 
 def unjudged(project: Project, tasks: Collection[str]) -> str | None:
-    """Say how many of these tasks the rubric can judge no output of, why, and where the first is."""
+    """How many of these tasks the rubric can judge no output of, why, and where the first is."""
     why = {task: reason for task in tasks if (reason := _error(project, task)) is not None}
     if not why:
         return None
@@ -77,10 +83,10 @@ def _on_groups(project: Project, earlier: Sequence[Look]) -> Iterator[str]:
         return
     may, margin = next_look(project, earlier), project.policy.proof.margin
     if not can_pass(groups, may.spend, margin):
-        asked = f", with a margin of {margin:g}" if margin else ""
+        with_margin = f", with a margin of {margin:g}" if margin else ""
         yield (
             f"winning all {groups} held-out groups would prove nothing (look {may.look} at them may spend"
-            f" {may.spend:.2g}{asked}): add tasks with references"
+            f" {may.spend:.2g}{with_margin}): add tasks with references"
         )
 
 
@@ -95,20 +101,20 @@ def _on_judging(project: Project) -> Iterator[str]:
 
 
 def _error(project: Project, task: str) -> str | None:
-    """Give the first thing that keeps the verifier from judging any output of a task; None is nothing.
+    """The first thing that keeps the verifier from judging any output of a task; None is nothing.
 
     What a judge, a program or what an attempt leaves decides, nobody knows before a call.
     """
-    known = tuple(criterion for criterion in project.rubric.criteria if _is_known_before(criterion))
-    if not known:
+    decided = tuple(
+        criterion
+        for criterion in project.rubric.criteria
+        if criterion.check is not UNSET and not isinstance(criterion.check, ProgramCheck | TraceCheck)
+    )
+    if not decided:
         return None
-    rubric, reference = replace(project.rubric, criteria=known), project.evidence.task(task).reference
+    rubric, reference = replace(project.rubric, criteria=decided), project.evidence.task(task).reference
     for output in ANY_OUTPUTS:
         for verdict in assess(rubric, output=output, reference=reference).verdicts:
             if verdict.result == "error":
                 return f"{verdict.criterion}: {verdict.explanation}"
     return None
-
-
-def _is_known_before(criterion: Criterion) -> bool:
-    return criterion.check is not UNSET and not isinstance(criterion.check, ProgramCheck | TraceCheck)

@@ -1,4 +1,4 @@
-"""What planned calls are likely to use and to take, as earlier ones of the same roles did (pure)."""
+"""Forecast of tokens, dollars and time by earlier calls of the same roles (pure but for `earlier_calls`)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,11 +11,27 @@ from runbookopt.jobs.prepare import LOCAL, Prepared
 
 
 class Earlier(Struct, frozen=True):
-    """What earlier calls to a run's agent, reflector and judge came to."""
+    """Earlier calls to a run's agent, reflector and judge."""
 
     agent: Calls = Calls()
     reflector: Calls = Calls()
     judge: Calls = Calls()
+
+
+def earlier_calls(root: Path, ready: Prepared) -> Earlier:
+    """The calls to these three by any run of the repository at `root`; makes no journal.
+
+    Raises JournalError where a run could not open its journal either.
+    """
+    path = root / LOCAL / "journal.sqlite3"
+    if not path.exists():
+        return Earlier()
+    with Journal.open(path) as journal:
+        return Earlier(
+            agent=journal.calls("rollout", ready.job.agent.key),
+            reflector=journal.calls("reflection", ready.job.reflector.key),
+            judge=journal.calls("judgement", ready.judge.key) if ready.judge else Calls(),
+        )
 
 
 class Planned(Struct, frozen=True):
@@ -57,6 +73,40 @@ class Expected(Struct, frozen=True):
     calls_models: bool
 
 
+def expected(ready: Prepared, planned: Planned, earlier: Earlier) -> Expected:
+    """Tokens, dollars and seconds that all planned calls are likely to come to.
+
+    - Tokens and dollars: each call uses what earlier ones of its role used in the mean, in prompts and
+      completions, at the prices of then. A runbook that has grown makes its rollouts dearer than they were.
+    - Where `budget.usd` is less than that, or no price is known, dollars are the budget's: a run charges no
+      more than it, and what its last ask cost more than was expected of it (`Driver`).
+    - Seconds of wall clock: asks go one after the other, and `width` calls of an ask at once; those of the
+      offline pair answer one by one, whatever the width. An ask of the search is of as many rollouts as there
+      are validation or train tasks; or of reflections, that are spread over all `waves` (`Options.wave` in
+      each at most). The search takes at most `budget.minutes`. Start, checks and git are not in it.
+    """
+    budget = ready.job.settings.budget
+    *rolling, reflecting = _roles(ready, planned, earlier)
+    roles = [role for role in (*rolling, reflecting) if role.calls]
+    models = [role for role in roles if role.model]
+    tokens = _sum(role.tokens for role in models) if models else None
+    total, proof, trying, priced = _dollars(models, reflecting, planned, budget.usd)
+    seconds = _seconds(roles, budget.minutes)
+    return Expected(
+        tokens=None if tokens is None else math.ceil(tokens),
+        usd=total,
+        usd_proof=proof,
+        usd_trying=trying,
+        seconds=seconds,
+        known_calls=KnownCalls(
+            tokens=0 if tokens is None else sum(role.earlier.counted for role in models),
+            usd=priced,
+            seconds=0 if seconds is None else sum(role.earlier.timed for role in roles),
+        ),
+        calls_models=bool(models),
+    )
+
+
 class _Role(Struct, frozen=True):
     """The calls to one role: `times` for each of `count` rollouts or reflections.
 
@@ -76,58 +126,21 @@ class _Role(Struct, frozen=True):
 
     @property
     def tokens(self) -> float | None:
-        known = self.earlier
-        return self.calls * known.tokens / known.counted if known.counted else None
+        return self.calls * self.earlier.tokens / self.earlier.counted if self.earlier.counted else None
 
     @property
     def usd(self) -> float | None:
         """Dollars for one rollout or reflection."""
-        known = self.earlier
-        return self.times * known.usd / known.priced if known.priced else None
+        return self.times * self.earlier.usd / self.earlier.priced if self.earlier.priced else None
 
-    @property
-    def seconds(self) -> float | None:
-        """Seconds of one turn."""
-        known = self.earlier
-        return self.times * known.seconds / known.timed if known.timed else None
-
-
-def expected(ready: Prepared, planned: Planned, earlier: Earlier) -> Expected:
-    """Say what all planned calls are likely to come to.
-
-    - Tokens and dollars: each call uses what earlier ones of its role used in the mean, in prompts and
-      completions, at the prices of then. A runbook that has grown makes its rollouts dearer than they were.
-    - Where `budget.usd` is less than that, or no price is known, dollars are the budget's: a run charges no
-      more than it, and what its last ask cost more than was expected of it (`Driver`).
-    - Seconds of wall clock: asks go one after the other, and `width` calls of an ask at once; those of the
-      offline pair answer one by one, whatever the width. An ask of the search is of as many rollouts as there
-      are validation or train tasks; or of reflections, that are spread over all `waves` (`Options.wave` in
-      each at most). The search takes at most `budget.minutes`. Start, checks and git are not in it.
-    """
-    budget = ready.job.settings.budget
-    *rolling, reflecting = _roles(ready, planned, earlier)
-    roles = [role for role in (*rolling, reflecting) if role.calls]
-    models = [role for role in roles if role.model]
-    tokens = _sum(role.tokens for role in models) if models else None
-    seconds = _seconds(roles, budget.minutes)
-    dollars = _dollars([role for role in models if role is not reflecting], reflecting, planned, budget.usd)
-    return Expected(
-        tokens=None if tokens is None else math.ceil(tokens),
-        usd=dollars.total if models else None,
-        usd_proof=dollars.proof if models else None,
-        usd_trying=dollars.trying if models else None,
-        seconds=seconds,
-        known_calls=KnownCalls(
-            tokens=0 if tokens is None else sum(role.earlier.counted for role in models),
-            usd=dollars.known if models else 0,
-            seconds=0 if seconds is None else sum(role.earlier.timed for role in roles),
-        ),
-        calls_models=bool(models),
-    )
+    def seconds(self, turns: int) -> float | None:
+        if not self.earlier.timed:
+            return None
+        return turns * (self.times * self.earlier.seconds / self.earlier.timed)
 
 
 def _roles(ready: Prepared, planned: Planned, earlier: Earlier) -> tuple[_Role, _Role, _Role]:
-    """Give agent, judge and reflector."""
+    """Agent, judge and reflector."""
     job, problem, rubric = ready.job, ready.problem, ready.project.rubric
     agent, reflector = (who.name != "offline" for who in (job.agent, job.reflector))
     width, rollouts = job.settings.width, planned.search + planned.proof
@@ -149,73 +162,48 @@ def _roles(ready: Prepared, planned: Planned, earlier: Earlier) -> tuple[_Role, 
 
 
 def _turns(calls: int, together: int, width: int) -> int:
-    """Give as how many calls in a row so many take: `together` of one ask, asks in a row, `width` at once."""
+    """How many calls in a row so many take: `together` of one ask, asks in a row, `width` at once."""
     whole, rest = divmod(calls, max(1, together))
     return whole * math.ceil(together / width) + math.ceil(rest / width)
 
 
-class _Dollars(Struct, frozen=True):
-    """Dollars in `total`, and of them for the proof; `known` earlier calls say so, or a budget where it is 0.
+def _dollars(
+    models: Sequence[_Role], reflecting: _Role, planned: Planned, limit: float | None
+) -> tuple[float | None, float | None, float | None, int]:
+    """Dollars in all, for the proof, and to try one candidate, and the number of calls that say so.
 
-    `trying`: see `Expected.usd_trying`.
+    Without any the budget says so, whose `limit` they are within. All are None where no model is called.
     """
-
-    total: float | None
-    proof: float | None
-    trying: float | None
-    known: int
-
-
-def _dollars(rolling: Sequence[_Role], reflecting: _Role, planned: Planned, limit: float | None) -> _Dollars:
-    """Give dollars, of the roles that a rollout calls and of the reflector, within the budget's `limit`."""
+    if not models:
+        return None, None, None, 0
     most = math.inf if limit is None else limit
-    rollout = _sum(role.usd for role in rolling)
-    reflection = reflecting.usd if reflecting.model and reflecting.calls else 0.0
+    rollout = _sum(role.usd for role in models if role is not reflecting)
+    reflection = reflecting.usd if reflecting in models else 0.0
     if rollout is None:
-        return _Dollars(limit, None, None, 0)
-    known = sum(role.earlier.priced for role in rolling)
+        return limit, None, None, 0
     proof = min(rollout * planned.proof, most)
     if reflection is None:
-        return _Dollars(limit, proof, None, 0)
+        return limit, proof, None, 0
     total = rollout * (planned.search + planned.proof) + reflection * planned.reflections
     trying = rollout * planned.trying + reflection
     if total >= most:
-        return _Dollars(limit, proof, trying, 0)
-    if reflecting.model and reflecting.calls:
-        known += reflecting.earlier.priced
-    return _Dollars(total, proof, trying, known)
+        return limit, proof, trying, 0
+    return total, proof, trying, sum(role.earlier.priced for role in models)
+
+
+def _seconds(roles: Sequence[_Role], minutes: float | None) -> float | None:
+    search = _sum(role.seconds(role.turns) for role in roles)
+    proof = _sum(role.seconds(role.turns_to_prove) for role in roles)
+    if search is None or proof is None:
+        return None
+    return proof + (search if minutes is None else min(search, 60 * minutes))
 
 
 def _sum(parts: Iterable[float | None]) -> float | None:
-    """Give the sum; one that is unknown makes it unknown."""
+    """The sum; one that is unknown makes it unknown."""
     total = 0.0
     for part in parts:
         if part is None:
             return None
         total += part
     return total
-
-
-def _seconds(roles: Sequence[_Role], minutes: float | None) -> float | None:
-    turns = [(role.turns, role.turns_to_prove, role.seconds) for role in roles]
-    search = _sum(None if each is None else number * each for number, _, each in turns)
-    proof = _sum(None if each is None else number * each for _, number, each in turns)
-    if search is None or proof is None:
-        return None
-    return proof + (search if minutes is None else min(search, 60 * minutes))
-
-
-def earlier_calls(root: Path, ready: Prepared) -> Earlier:
-    """Give what they came to, whichever run of the repository at `root` made them; makes no journal.
-
-    Raises JournalError where a run could not open its journal either.
-    """
-    path = root / LOCAL / "journal.sqlite3"
-    if not path.exists():
-        return Earlier()
-    with Journal.open(path) as journal:
-        return Earlier(
-            agent=journal.calls("rollout", ready.job.agent.key),
-            reflector=journal.calls("reflection", ready.job.reflector.key),
-            judge=journal.calls("judgement", ready.judge.key) if ready.judge else Calls(),
-        )

@@ -1,4 +1,4 @@
-"""All that is wrong with a repository's files, and what is well-formed and still bodes ill."""
+"""Problems of a repository's files, and advice on what is well-formed and still bodes ill."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -6,7 +6,7 @@ from msgspec import UNSET, Struct
 
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.schema_errors import nearest, plain
-from runbookopt.documents.settings import FILE, read_settings
+from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.jobs.feasibility import next_look, obstacles
@@ -46,7 +46,10 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
     names = runbook_names(source)
     projects: list[Project] = []
     looks: dict[str, tuple[Look, ...]] = {}
-    problems = [*_links(source), *_settings_problems(source)]
+    unread = "not read: expected a file, and this is a link or no file"
+    links = source.links(ROOT) if isinstance(source, Folder) else ()
+    problems = [Problem(plain(path), None, unread, "warning") for path in links]
+    settings = _settings(source, problems)
     if not names:
         problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))
     for name in names:
@@ -59,69 +62,58 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
         except RunbookoptError as error:
             problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
     problems += [problem for project in projects for problem in project.warnings]
-    found = [*_unknown_names(source, names)]
-    found += [piece for project in projects for piece in advice(project, looks[project.name])]
-    return Lint(tuple(names), tuple(projects), _sorted(problems), _sorted(found), looks)
+    pieces = [*_unknown_names(source, settings, names)]
+    pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
+    return Lint(tuple(names), tuple(projects), _sorted(problems), _sorted(pieces), looks)
 
 
-def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:
-    """Say what is well-formed and still makes a good result unlikely, or no evidence of much.
+def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
+    """The settings file; None where it is not there, or has problems, which are added to the others."""
+    try:
+        return read_settings(source.read(FILE))
+    except FileNotFoundError:
+        return None
+    except MalformedFile as error:
+        problems += error.problems
+        return None
 
-    `earlier` are the looks that were taken at the held-out tasks.
-    """
-    trajectories = f"trajectories/{project.name}"
-    _, rubric, policy = project.files
-    return tuple(
-        Problem(path, None, sentence, "warning")
-        for path, sentences in (
-            (trajectories, (*_on_tasks(project), *obstacles(project, earlier), *_on_references(project))),
-            (rubric, _on_rubric(project)),
-            (policy, (*_on_merging(project), *_on_gain(project, earlier))),
-        )
-        for sentence in sentences
-    )
+
+def _unknown_names(
+    source: Source, settings: SettingsFile | None, names: Collection[str]
+) -> Iterator[Problem]:
+    """Settings and trajectories for runbooks that do not exist."""
+    for name in sorted(settings.runbooks.keys() - set(names)) if settings else ():
+        sentence = f"runbooks: no runbook '{plain(name)}'{nearest(name, names)}"
+        yield Problem(FILE, None, sentence, "warning")
+    folders = {path.rpartition("/")[0] for path in source.files("trajectories") if path.endswith(".jsonl")}
+    for folder in sorted(folders):
+        name = folder.partition("/")[2]
+        if not any(f"{name}/".startswith(f"{runbook}/") for runbook in names):
+            yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
 
 
 def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0, problem.message)))
 
 
-def _links(source: Source) -> Iterator[Problem]:
-    for path in source.links(ROOT) if isinstance(source, Folder) else ():
-        yield Problem(
-            plain(path), None, "not read: expected a file, and this is a link or no file", "warning"
-        )
+def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:
+    """All that is well-formed and still makes a good result unlikely, or no evidence of much.
 
-
-def _settings_problems(source: Source) -> Sequence[Problem]:
-    try:
-        read_settings(source.read(FILE))
-    except FileNotFoundError:
-        return ()
-    except MalformedFile as error:
-        return error.problems
-    return ()
-
-
-def _unknown_names(source: Source, names: Collection[str]) -> Iterator[Problem]:
-    """Warn of settings and trajectories for runbooks that do not exist."""
-    if not _settings_problems(source) and FILE in source.files(FILE):
-        for name in sorted(read_settings(source.read(FILE)).runbooks.keys() - set(names)):
-            yield Problem(
-                FILE, None, f"runbooks: no runbook '{plain(name)}'{nearest(name, names)}", "warning"
-            )
-    folders = {path.rpartition("/")[0] for path in source.files("trajectories") if path.endswith(".jsonl")}
-    for folder in sorted(folders):
-        name = folder.partition("/")[2]
-        if not any(name == known or name.startswith(f"{known}/") for known in names):
-            yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
-
-
-def _on_tasks(project: Project) -> Iterator[str]:
-    parts = project.split
-    for what, tasks in (("train", parts.train), ("validation", parts.validation)):
-        if len(tasks) < FEW_TASKS:
-            yield f"{len(tasks)} {what} tasks: too few for a search; expected at least {FEW_TASKS}"
+    `earlier` are the looks that were taken at the held-out tasks.
+    """
+    parts = {"train": project.split.train, "validation": project.split.validation}
+    few = [
+        f"{len(tasks)} {part} tasks: too few for a search; expected at least {FEW_TASKS}"
+        for part, tasks in parts.items()
+        if len(tasks) < FEW_TASKS
+    ]
+    _, rubric, policy = project.files
+    sentences = {
+        f"trajectories/{project.name}": (*few, *obstacles(project, earlier), *_on_references(project)),
+        rubric: _on_rubric(project),
+        policy: (*_on_merging(project), *_on_gain(project, earlier)),
+    }
+    return tuple(Problem(path, None, each, "warning") for path, all_ in sentences.items() for each in all_)
 
 
 def _on_references(project: Project) -> Iterator[str]:
@@ -156,8 +148,8 @@ def _on_rubric(project: Project) -> Iterator[str]:
 
 def _without_reference(rubric: Rubric) -> Iterator[str]:
     if rubric.judged:
-        which = ", ".join(criterion.id for criterion in rubric.judged)
-        yield f"no criterion looks at a reference: a judge decides, held against nobody's labels ({which})"
+        criteria = ", ".join(criterion.id for criterion in rubric.judged)
+        yield f"no criterion looks at a reference: a judge decides, held against nobody's labels ({criteria})"
     elif not any(isinstance(criterion.check, ProgramCheck) for criterion in rubric.criteria):
         yield "no criterion looks at a reference: the rubric checks only form, and form is easily won"
 
@@ -169,19 +161,19 @@ def _on_merging(project: Project) -> Iterator[str]:
     elif not policy.who:
         yield "a change that goes to review can be approved by nobody: name reviewers or teams"
     if policy.merge == "auto" and policy.auto_merge_if.calibrated and project.rubric.uncalibrated:
-        which = ", ".join(project.rubric.uncalibrated)
-        yield f"nothing will merge automatically: criteria that are not calibrated decide ({which})"
+        criteria = ", ".join(project.rubric.uncalibrated)
+        yield f"nothing will merge automatically: criteria that are not calibrated decide ({criteria})"
 
 
 def _on_gain(project: Project, earlier: Sequence[Look]) -> Iterator[str]:
     policy, groups = project.policy, len(project.held_out_groups)
-    asked = policy.proof.margin
+    gain = policy.proof.margin
     if policy.merge == "auto":
-        asked = max(asked, policy.auto_merge_if.gain_at_least)
+        gain = max(gain, policy.auto_merge_if.gain_at_least)
     may = next_look(project, earlier)
     # of a runbook that fails everywhere: where it cannot be proved there, it can nowhere
-    if not obstacles(project, earlier) and provable_gain(groups, may.spend, base=0, margin=asked) is None:
+    if not obstacles(project, earlier) and provable_gain(groups, may.spend, base=0, margin=gain) is None:
         yield (
-            f"{groups} held-out groups cannot prove a gain of {asked:g} (as look {may.look}), which is what"
+            f"{groups} held-out groups cannot prove a gain of {gain:g} (as look {may.look}), which is what"
             " the policy asks for: hold out more tasks, or ask for less"
         )

@@ -1,11 +1,12 @@
-"""What a run may cost at most, and what gain it can prove, said before it (pure)."""
+"""Plan of a run, made before it: the most that it may cost, and the gain that it can prove (pure)."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import fmean
 
 from msgspec import Struct
 
+from runbookopt.documents.settings import Budget
 from runbookopt.jobs.feasibility import next_look, provable
 from runbookopt.jobs.forecast import Earlier, KnownCalls, Planned, expected
 from runbookopt.jobs.prepare import Prepared
@@ -82,7 +83,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan(ready: Prepared, earlier: Earlier) -> Plan:
-    """Say what a run may use at most, and what that is likely to come to as `earlier` calls did.
+    """What a run may use at most, and what that is likely to come to as `earlier` calls did.
 
     What it charges (`spent.rollouts` and `spent.cached`) is never more, since the driver begins no ask that
     the budget does not cover; neither is `spent.reflections`. Where the budget is what ends a run, what is
@@ -102,12 +103,16 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     than was expected of it. Where that ends the search, all of `usd` that is not for the proof is less than
     what the search has used and what the ask that did not fit was expected to cost.
     """
-    problem, settings, look = ready.problem, ready.job.settings, ready.job.look
-    begins = _beginning(ready) + ready.reserved <= settings.budget.rollouts
-    search = settings.budget.rollouts - ready.reserved if begins else _unknown(problem, problem.validation)
-    proof = ready.reserved if look and begins else 0
+    problem, budget = ready.problem, ready.job.settings.budget
+    beginning = _unknown(problem, (*problem.validation, *problem.train))  # what every search begins with
+    begins = beginning + ready.reserved <= budget.rollouts
+    search = budget.rollouts - ready.reserved if begins else _unknown(problem, problem.validation)
+    proof = ready.reserved if ready.job.look and begins else 0
     reflections = ready.reflections if begins else 0
-    costs = expected(ready, _planned(ready, search, proof, reflections), earlier)
+    # as many waves as there are while each candidate is the best so far: on validation, and on train
+    waves = max(1, math.ceil((search - beginning) / (len(problem.validation) + len(problem.train))))
+    trying = beginning + len(problem.validation) + ready.reserved
+    costs = expected(ready, Planned(search, proof, reflections, trying, waves), earlier)
     return Plan(
         runbook=ready.job.name,
         run=ready.run_id,
@@ -121,48 +126,24 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
         seconds=costs.seconds,
         known_calls=costs.known_calls,
         calls_models=costs.calls_models,
-        width=settings.width,
-        notes=(*ready.notes, *_too_few(ready), *_too_dear(ready, costs.usd_trying)),
+        width=ready.job.settings.width,
+        notes=(*ready.notes, *_warnings(budget, trying, costs.usd_trying)),
     )
-
-
-def _beginning(ready: Prepared) -> int:
-    """Give the rollouts that every search begins with: today's runbook on validation, then on train."""
-    problem = ready.problem
-    return _unknown(problem, (*problem.validation, *problem.train))
 
 
 def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
     return sum(task not in problem.free for task in tasks)
 
 
-def _planned(ready: Prepared, search: int, proof: int, reflections: int) -> Planned:
-    """Count waves as long as each candidate is the best so far: on validation, and on train to learn from."""
-    problem, begins = ready.problem, _beginning(ready)
-    waves = max(1, math.ceil((search - begins) / (len(problem.validation) + len(problem.train))))
-    return Planned(search, proof, reflections, trying=_needed(ready), waves=waves)
-
-
-def _needed(ready: Prepared) -> int:
-    """Give the rollouts until one candidate is validated, and those kept for the proof."""
-    return _beginning(ready) + len(ready.problem.validation) + ready.reserved
-
-
-def _too_few(ready: Prepared) -> tuple[str, ...]:
-    """Warn where no candidate can ever be better."""
-    needed = _needed(ready)
-    if needed <= ready.job.settings.budget.rollouts:
-        return ()
-    return (f"too few rollouts to try one candidate: raise budget.rollouts well above {needed}",)
-
-
-def _too_dear(ready: Prepared, usd: float | None) -> tuple[str, ...]:
-    """Warn where one candidate is likely to cost more than there is."""
-    budget = ready.job.settings.budget.usd
-    if usd is None or budget is None or usd <= budget:
-        return ()
-    told = "too few dollars to try one candidate, as earlier calls came to: raise budget.usd well above"
-    return (f"{told} {usd:.2f}",)
+def _warnings(budget: Budget, rollouts: int, usd: float | None) -> Iterator[str]:
+    """Where no candidate can ever be better, or is likely to cost more than there is."""
+    if rollouts > budget.rollouts:
+        yield f"too few rollouts to try one candidate: raise budget.rollouts well above {rollouts}"
+    if usd is not None and budget.usd is not None and usd > budget.usd:
+        yield (
+            "too few dollars to try one candidate, as earlier calls came to: raise budget.usd well above"
+            f" {usd:.2f}"
+        )
 
 
 def _provable(ready: Prepared) -> Provable:

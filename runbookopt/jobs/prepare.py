@@ -1,4 +1,4 @@
-"""All that is read and settled before the first rollout: evidence, terms, and whether a proof can be."""
+"""Preparation of a run: evidence, terms and obstacles, all read and settled before the first rollout."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ ROLLOUTS_A_REFLECTION = 4
 
 
 def no_judge(rubric: Rubric) -> Judge | None:
-    """Give no judge; raises RunbookoptError where a criterion asks one."""
+    """No judge; raises RunbookoptError where a criterion asks one."""
     if rubric.judged:
         raise RunbookoptError(f"{rubric.judged[0].id}: asks a judge, and there is none here")
     return None
@@ -99,16 +99,21 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
     _must_be_provable(job, project, looks)
     judge = job.hire(project.rubric)
-    reflections = _reflections(job.settings)
+    # reflections have a budget of their own, since a wave whose proposals all fail costs no rollout: by
+    # default far more than the rollouts let a search use (1 for 8 to 30, over the works of the benchmarks)
+    budget = job.settings.budget
+    least = Options().wave * (1 + job.settings.patience)
+    reflections = budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
     problem = _problem(job, project, _stored(project, job.agent), reflections)
     repeats = 1 if job.agent.deterministic else project.policy.proof.repeats
     reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
     _must_afford(job, problem, reserved)
     terms = _terms(job, project, problem) | {"reflections": reflections}
-    if judge is not None:
-        terms["judge"] = judge.key
-    if job.settings.budget.usd is not None:
-        terms["usd"] = job.settings.budget.usd
+    terms |= {"judge": judge.key} if judge else {}
+    terms |= {} if budget.usd is None else {"usd": budget.usd}
+    parts = {"train": project.split.train, "validation": project.split.validation}
+    why = {part: unjudged(project, tasks) for part, tasks in parts.items()}
+    hopeless = (f"{part} tasks that the rubric cannot judge are {each}" for part, each in why.items() if each)
     return Prepared(
         job=job,
         base=base,
@@ -123,12 +128,12 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         reflections=reflections,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *notes, *_unjudged(project)),
+        notes=(*job.notes, *notes, *hopeless),
     )
 
 
 def local_folder(root: Path) -> Path:
-    """Give the folder of local state, made and ignored by git where it is new."""
+    """The folder of local state, made and ignored by git where it is new."""
     folder = root / LOCAL
     try:
         folder.mkdir(exist_ok=True)
@@ -147,7 +152,7 @@ def local_folder(root: Path) -> Path:
 
 
 def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, Project, tuple[str, ...]]:
-    """Give the base, what is declared there, and what differs in the working tree and does no harm.
+    """The base, what is declared there, and what differs in the working tree and does no harm.
 
     What is proved must be what the pull request will be made against, so a proposal is made from the base:
     origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
@@ -158,21 +163,16 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
     verifier = (*here.files, *programs(here.rubric, repository.root))
     differing = repository.working_tree_differs(base, [*verifier, evidence])
     if differing and not job.propose:
-        return (
-            base,
-            here,
-            (f"differs from HEAD, so commit it before you propose the bundle: {_few(differing)}",),
-        )
+        note = f"differs from HEAD, so commit it before you propose the bundle: {few(differing)}"
+        return base, here, (note,)
     declared = [path for path in differing if path in verifier]
     if declared:
-        raise RunbookoptError(_not_the_base(_few(declared), base))
+        raise RunbookoptError(_not_the_base(few(declared), base))
     there = read_project(repository.revision(base), job.name, burnt=used)
     if differing and _held_out(there) != _held_out(here):
-        raise RunbookoptError(_not_the_base(f"held-out tasks in {_few(differing)}", base))
-    notes = (
-        (f"not read, since origin's default branch has it otherwise: {_few(differing)}",) if differing else ()
-    )
-    return base, there, notes
+        raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
+    note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
+    return base, there, (note,) if differing else ()
 
 
 def _not_the_base(what: str, base: str) -> str:
@@ -182,7 +182,8 @@ def _not_the_base(what: str, base: str) -> str:
     )
 
 
-def _few(paths: Sequence[str], most: int = 3) -> str:
+def few(paths: Sequence[str], most: int = 3) -> str:
+    """The first of these paths, and how many more there are."""
     more = f" and {len(paths) - most} more" if len(paths) > most else ""
     return ", ".join(paths[:most]) + more
 
@@ -207,13 +208,6 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...]) -> No
         )
 
 
-def _unjudged(project: Project) -> tuple[str, ...]:
-    """Say which tasks teach and select nothing: the verifier fails on them whatever the output is."""
-    found = {"train": project.split.train, "validation": project.split.validation}
-    told = {part: unjudged(project, tasks) for part, tasks in found.items()}
-    return tuple(f"{part} tasks that the rubric cannot judge are {why}" for part, why in told.items() if why)
-
-
 def _must_afford(job: Job, problem: Problem, reserved: int) -> None:
     budget = job.settings.budget.rollouts
     if reserved > budget:
@@ -228,23 +222,12 @@ def _must_afford(job: Job, problem: Problem, reserved: int) -> None:
         )
 
 
-def _reflections(settings: Settings) -> int:
-    """Give how many reflections a run may use, by default far more than its rollouts let it.
-
-    (With the offline pair a search used 1 for 8 to 30 of its rollouts, over the works of the benchmarks.)
-    They have a budget of their own since a wave whose proposals all fail costs no rollout.
-    """
-    budget = settings.budget
-    least = Options().wave * (1 + settings.patience)
-    return budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
-
-
 def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
-    """Give what today's runbook and agent put out, by task, judged by today's rubric.
+    """Attempts of today's runbook and agent that are stored, by task, judged by today's rubric.
 
     Where a judge decides, only outputs that it has judged count: those of others are rolled out again.
     """
-    found: dict[str, Attempt] = {}
+    attempts: dict[str, Attempt] = {}
     for stored in project.evidence.trajectories:
         key = stored.agent.key if stored.agent else None
         if stored.output is None or key != agent.key or stored.runbook_digest != project.runbook.digest:
@@ -266,12 +249,12 @@ def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
             judged.gates_failed,
             judged.errors,
         )
-        found.setdefault(task.id, attempt)
-    return found
+        attempts.setdefault(task.id, attempt)
+    return attempts
 
 
-def _problem(job: Job, project: Project, known: Mapping[str, Attempt], reflections: int) -> Problem:
-    """State the search's problem.
+def _problem(job: Job, project: Project, stored: Mapping[str, Attempt], reflections: int) -> Problem:
+    """The search's problem.
 
     A random agent's stored attempts are free on train alone: on validation they may be a selection of
     failures, and a candidate would look better than it is by regression to the mean. What a deterministic
@@ -295,7 +278,7 @@ def _problem(job: Job, project: Project, known: Mapping[str, Attempt], reflectio
         seed=project.runbook,
         train={task: project.evidence.task(task).input for task in split.train},
         validation=split.validation,
-        free={task: known[task] for task in free if task in known},
+        free={task: stored[task] for task in free if task in stored},
         modes=by_task,
         options=Options(
             random_seed=settings.random_seed,
@@ -310,7 +293,7 @@ def _problem(job: Job, project: Project, known: Mapping[str, Attempt], reflectio
 
 
 def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
-    """Give what decides the path of a run; width and time do not."""
+    """All that decides the path of a run; width and time do not."""
     return {
         "runbook": job.name,
         "version": VERSION,

@@ -1,23 +1,18 @@
-"""Runs the proof of a proposal again, for a reviewer: what its bundle says that an agent put out is tried."""
+"""Proof of a proposal, run again for a reviewer: the outputs that its bundle tells of are put out anew."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from msgspec import Struct
-
-from runbookopt.agents.protocol import Judge
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.driver import Progress
-from runbookopt.evidence.trajectory import Task
 from runbookopt.jobs.prepare import Job
-from runbookopt.jobs.rollouts import BudgetExceeded, Rollouts, of_both, outputs_of
+from runbookopt.jobs.rollouts import BudgetExceeded, Rollouts, compared, of_both
 from runbookopt.landing.merge import Derived
-from runbookopt.landing.paired_outputs import pairs
 from runbookopt.landing.rederive import Proof
 from runbookopt.landing.trial_merge import Case
 from runbookopt.landing.verify import AGAIN
 from runbookopt.project.policy import Reason
 from runbookopt.proof.allowance import reference_digest
-from runbookopt.proof.comparison import Comparison, compare
+from runbookopt.proof.comparison import Comparison
 from runbookopt.search.asks import Candidate
 
 VERSION = 1
@@ -39,24 +34,26 @@ def rerun_proof(
     The reason holds where the answer is accepted again, not where it is another one, and is unknown where it
     could not be run: by another agent, or for want of tasks or budget. Raises what agent and judge raise.
     """
-    told = _why_not(derived, job)
-    if derived.proof is None or told is not None:
-        return Reason(AGAIN, None, f"the proof was not run again: {told or 'there is none'}")
-    judge = job.hire(derived.checked.project.rubric)
+    proof, why_not = derived.proof, _why_not(derived, job)
+    if proof is None or why_not is not None:
+        return Reason(AGAIN, None, f"the proof was not run again: {why_not or 'there is none'}")
+    project = derived.checked.project
+    rollouts = Rollouts(case.repository, job, project, job.hire(project.rubric), progress)
     try:
-        found = _Rerun(case, derived, derived.proof, job, judge).found(f"verify-{case.head[:12]}", progress)
+        comparison, spent = _rerun(rollouts, derived, proof, f"verify-{case.head[:12]}")
     except BudgetExceeded as error:
         return Reason(AGAIN, None, f"the proof was not run again: {error}")
-    return Reason(AGAIN, found.compared.answer == "accepted", _told(found, job))
-
-
-class _Found(Struct, frozen=True):
-    compared: Comparison
-    spent: Spent
+    usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
+    words = (
+        f"run again on {comparison.tasks} held-out tasks by agent {job.agent.name}, the proof says"
+        f" {comparison.answer}: {'; '.join(comparison.reasons)}"
+        f" ({spent.rollouts} rollouts paid and {spent.cached} known, {usd})"
+    )
+    return Reason(AGAIN, comparison.answer == "accepted", words)
 
 
 def _why_not(derived: Derived, job: Job) -> str | None:
-    """Say why a proof cannot be run again, before anything is paid."""
+    """Why a proof cannot be run again, before anything is paid."""
     checked = derived.checked
     if job.agent.key != checked.bundle.agent.key:
         return (
@@ -68,46 +65,18 @@ def _why_not(derived: Derived, job: Job) -> str | None:
     return f"{gone} of the tasks that were looked at are gone" if gone else None
 
 
-class _Rerun(Struct, frozen=True):
-    case: Case
-    derived: Derived
-    proof: Proof
-    job: Job
-    judge: Judge | None
-
-    def found(self, label: str, progress: Callable[[Progress], None] | None) -> _Found:
-        """Roll out both sides, judge, and compare; `label` begins the names of the attempts."""
-        checked, project = self.derived.checked, self.derived.checked.project
-        tasks = [project.evidence.task(pair.task) for pair in self.proof.pairs]
-        repeats = 1 if self.job.agent.deterministic else project.policy.proof.repeats
-        names = [f"{label}/{number}" for number in range(repeats)]
-        sides = (Candidate(project.runbook.text), Candidate(checked.bundle.candidate))
-        rollouts = Rollouts(self.case.repository, self.job, project, self.judge, progress)
-        answered = rollouts.answered(of_both(tasks, sides, names), self._terms(tasks, names))
-        outputs = outputs_of(project.rubric, tasks, answered.attempts, repeats)
-        judged = pairs(outputs, {task.id: task for task in tasks}, project.rubric)
-        may = self.proof.allowance
-        compared = compare(judged, project.policy.proof, spend=may.spend, next_spend=may.next_spend)
-        return _Found(compared, answered.spent)
-
-    def _terms(self, tasks: Sequence[Task], names: Sequence[str]) -> dict[str, object]:
-        checked = self.derived.checked
-        return {
-            "rerun": VERSION,
-            "bundle": checked.bundle.digest,
-            "rubric": checked.project.digests.rubric,
-            "tasks": [(task.id, reference_digest(task)) for task in tasks],
-            "repeats": list(names),
-            "agent": self.job.agent.key,
-            "judge": self.judge.key if self.judge else None,
-        }
-
-
-def _told(found: _Found, job: Job) -> str:
-    """Say what came of it: the figures of the proof, and no task that fails."""
-    compared, spent = found.compared, found.spent
-    usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
-    cost = f"{spent.rollouts} rollouts paid and {spent.cached} known, {usd}"
-    reasons = "; ".join(compared.reasons)
-    tasks = f"{compared.tasks} held-out tasks by agent {job.agent.name}"
-    return f"run again on {tasks}, the proof says {compared.answer}: {reasons} ({cost})"
+def _rerun(rollouts: Rollouts, derived: Derived, proof: Proof, label: str) -> tuple[Comparison, Spent]:
+    """Roll out both sides, judge, and compare; `label` begins the names of the attempts."""
+    bundle, project = derived.checked.bundle, derived.checked.project
+    tasks = [project.evidence.task(pair.task) for pair in proof.pairs]
+    repeats = 1 if rollouts.job.agent.deterministic else project.policy.proof.repeats
+    names = [f"{label}/{number}" for number in range(repeats)]
+    terms = {
+        "rerun": VERSION,
+        "bundle": bundle.digest,
+        "tasks": [(task.id, reference_digest(task)) for task in tasks],
+        "repeats": names,
+    }
+    sides = (Candidate(project.runbook.text), Candidate(bundle.candidate))
+    attempts, spent = rollouts.answered(of_both(tasks, sides, names), terms)
+    return compared(project, tasks, attempts, repeats, proof.allowance)[1], spent

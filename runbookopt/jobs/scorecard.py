@@ -1,4 +1,4 @@
-"""What attempts at the tasks of one part come to: scores, pass rates, and what failed (pure)."""
+"""Scorecard of attempts at the tasks of one part: scores, pass rates, and the tasks that fail (pure)."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -80,14 +80,23 @@ def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard
     units: dict[str, list[Tried]] = {}
     for each in tried:
         units.setdefault(group_of(each.task) if part == "held-out" else each.task.id, []).append(each)
-    grouped = list(units.values())
+
+    def mean(measure: Callable[[Attempt], float]) -> float:
+        return fmean(fmean(fmean(map(measure, each.attempts)) for each in unit) for unit in units.values())
+
+    criteria = {}
+    for criterion in project.rubric.criteria:
+        results = [attempt.verdicts[criterion.id].result for attempt in attempts]
+        passed, failed, errors = (results.count(result) for result in ("pass", "fail", "error"))
+        criteria[criterion.id] = Rate(passed, failed, errors, passed / len(results))
+    objectives = project.rubric.objectives
     return Scorecard(
         tasks=len(tried),
         repeats=max(len(each.attempts) for each in tried),
         passed=sum(each.passed for each in tried),
-        score=_mean(grouped, lambda attempt: attempt.score),
-        objectives={name: _mean(grouped, _objective(name)) for name in project.rubric.objectives},
-        criteria={criterion.id: _rate(criterion.id, attempts) for criterion in project.rubric.criteria},
+        score=mean(lambda attempt: attempt.score),
+        objectives={name: mean(lambda attempt, key=name: attempt.objectives[key]) for name in objectives},
+        criteria=criteria,
         errors=sum(attempt.errors > 0 for attempt in attempts),
         without_output=sum(attempt.output is None for attempt in attempts),
         failing=None if part == "held-out" else _failing(project, tried),
@@ -100,49 +109,35 @@ def judged_again(
     """Judge outputs that a bundle holds of a task, with what stands beside each (or nothing at all)."""
     attempts = []
     for output, more in zip(outputs, beside or [Beside()] * len(outputs), strict=True):
-        said = assess(rubric, output=output, reference=task.reference, left=more.left, verdicts=more.judged)
+        judged = assess(rubric, output=output, reference=task.reference, left=more.left, verdicts=more.judged)
         attempts.append(
             Attempt(
                 trajectory="",
                 output=output,
-                score=said.score,
-                objectives=said.objectives,
-                feedback=said.feedback,
-                gates_failed=said.gates_failed,
-                errors=said.errors,
-                verdicts=said.findings,
+                score=judged.score,
+                objectives=judged.objectives,
+                feedback=judged.feedback,
+                gates_failed=judged.gates_failed,
+                errors=judged.errors,
+                verdicts=judged.findings,
             )
         )
     return Tried(task, tuple(attempts))
 
 
-def _mean(units: Sequence[Sequence[Tried]], measure: Callable[[Attempt], float]) -> float:
-    return fmean(fmean(fmean(map(measure, each.attempts)) for each in unit) for unit in units)
-
-
-def _objective(name: str) -> Callable[[Attempt], float]:
-    return lambda attempt: attempt.objectives[name]
-
-
-def _rate(criterion: str, attempts: Sequence[Attempt]) -> Rate:
-    results = [attempt.verdicts[criterion].result for attempt in attempts]
-    passed, failed, errors = (results.count(result) for result in ("pass", "fail", "error"))
-    return Rate(passed, failed, errors, passed / len(results))
-
-
 def _failing(project: Project, tried: Sequence[Tried]) -> tuple[Failing, ...]:
-    """Give the tasks that do not pass, worst first; of equal ones those in the order of the files."""
+    """The tasks that do not pass, worst first; of equal ones those in the order of the files."""
     evidence = project.evidence
-    found = [
+    order = {name: place for place, name in enumerate(evidence.places)}
+    failing = [
         Failing(
             task=each.task.id,
             trajectory=each.task.trajectories[0],
             where=evidence.where(each.task.trajectories[0]),
             score=each.score,
-            feedback=tuple(dict.fromkeys(said for one in each.attempts for said in one.feedback)),
+            feedback=tuple(dict.fromkeys(text for attempt in each.attempts for text in attempt.feedback)),
         )
         for each in tried
         if not each.passed
     ]
-    order = {name: place for place, name in enumerate(evidence.places)}
-    return tuple(sorted(found, key=lambda one: (one.score, order[one.trajectory])))
+    return tuple(sorted(failing, key=lambda each: (each.score, order[each.trajectory])))

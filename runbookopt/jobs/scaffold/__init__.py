@@ -1,4 +1,4 @@
-"""What `runbookopt init` puts into a repository: the files and lines that are not there yet."""
+"""Files and lines that `runbookopt init` puts into a repository where they are not there yet."""
 
 import re
 from collections.abc import Sequence
@@ -70,30 +70,31 @@ class Piece(Struct, frozen=True):
 
 
 def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
-    """Say what is to be done in a repository, in the order of paths; nothing that is there is replaced."""
-    found = [_file(root, path, rendered(name, choices)) for path, name in WORKFLOWS.items()]
-    found.append(_file(root, "runbookopt.yaml", rendered("runbookopt.yaml", choices)))
-    found.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
+    """All that is to be done in a repository, in the order of paths; nothing that is there is replaced."""
+    todo = [_file(root, path, rendered(name, choices)) for path, name in WORKFLOWS.items()]
+    todo.append(_file(root, "runbookopt.yaml", rendered("runbookopt.yaml", choices)))
+    todo.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
     owners = next((path for path in OWNERS_AT if _is_there(root / path)), OWNERS_AT[0])
     wanted = rendered("CODEOWNERS", choices)
     if not owners.startswith(".github/"):
         wanted += f"/{owners} {_mentions(choices.reviewers)}\n"
-    found.append(_lines(root, owners, wanted))
+    todo.append(_lines(root, owners, wanted))
     if set(runbook_names(Folder(root))) <= {NAME}:
-        found += [_file(root, path, rendered(name, choices)) for path, name in FIRST_RUNBOOK.items()]
+        todo += [_file(root, path, rendered(name, choices)) for path, name in FIRST_RUNBOOK.items()]
     else:
-        found.append(Piece(f"{ROOT}/", "leave", why="there are runbooks already"))
-    return tuple(sorted(found, key=lambda piece: piece.path))
+        todo.append(Piece(f"{ROOT}/", "leave", why="there are runbooks already"))
+    return tuple(sorted(todo, key=lambda piece: piece.path))
 
 
 def rendered(name: str, choices: Choices) -> str:
-    """Give a template with the team's choices in it."""
+    """A template with the team's choices in it."""
     text = (files(__name__) / "files" / name).read_text(encoding="utf-8")
-    values = {
-        "@SPEC@": choices.spec,
-        "@WHO@": _who(choices.reviewers),
-        "@OWNERS@": _mentions(choices.reviewers),
-    }
+    # whose approval counts is quoted, since a login may be a number
+    people = [dumps(login) for login in choices.reviewers if "/" not in login]
+    teams = [dumps(login.rpartition("/")[2]) for login in choices.reviewers if "/" in login]
+    named = {"reviewers": people, "teams": teams}
+    who = "\n".join(f"{key}: [{', '.join(names)}]" for key, names in named.items() if names)
+    values = {"@SPEC@": choices.spec, "@WHO@": who, "@OWNERS@": _mentions(choices.reviewers)}
     for token, value in values.items():
         text = text.replace(token, value)
     return text
@@ -102,14 +103,12 @@ def rendered(name: str, choices: Choices) -> str:
 def put(root: Path, piece: Piece) -> None:
     """Do what a piece says. A file that came to be meanwhile is not replaced: RunbookoptError says so."""
     place = root / piece.path
+    if piece.action == "leave":
+        return
     try:
-        if piece.action == "write":
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("x", encoding="utf-8", newline="") as file:
-                file.write(piece.text)
-        elif piece.action == "add":
-            with place.open("a", encoding="utf-8", newline="") as file:
-                file.write(piece.text)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("x" if piece.action == "write" else "a", encoding="utf-8", newline="") as file:
+            file.write(piece.text)
     except OSError as error:
         raise RunbookoptError(
             f"{piece.path}: cannot be written: {error.strerror}; make room for it, then run this again"
@@ -131,31 +130,20 @@ def _lines(root: Path, path: str, text: str) -> Piece:
     if place.is_symlink() or not place.is_file():
         return Piece(path, "leave", why="it is a link or no file; its lines would be:\n" + text)
     there = place.read_text(encoding="utf-8", errors="replace")
-    known = {words[0].strip("/") for words in map(str.split, there.splitlines()) if words}
+    first_words = {words[0].strip("/") for words in map(str.split, there.splitlines()) if words}
     wanted = text.splitlines(keepends=True)
-    lacking = [line for line in wanted if line[0] != "#" and line.split()[0].strip("/") not in known]
+    lacking = [line for line in wanted if line[0] != "#" and line.split()[0].strip("/") not in first_words]
     if not lacking:
         return Piece(path, "leave", why="it has these lines already")
     above = [line for line in wanted if line[0] == "#" and line not in there]
-    return Piece(path, "add", "".join((_ending(there), *above, *lacking)))
-
-
-def _ending(there: str) -> str:
-    return "" if not there or there.endswith("\n") else "\n"
+    ending = "" if not there or there.endswith("\n") else "\n"
+    return Piece(path, "add", "".join((ending, *above, *lacking)))
 
 
 def _is_there(place: Path) -> bool:
     return place.exists() or place.is_symlink()
 
 
-def _who(logins: Sequence[str]) -> str:
-    """Give the lines of a policy that say whose approval counts; quoted, since a login may be a number."""
-    people = [dumps(login) for login in logins if "/" not in login]
-    teams = [dumps(login.rpartition("/")[2]) for login in logins if "/" in login]
-    named = {"reviewers": people, "teams": teams}
-    return "\n".join(f"{key}: [{', '.join(names)}]" for key, names in named.items() if names)
-
-
 def _mentions(logins: Sequence[str]) -> str:
-    """Give owners as CODEOWNERS names them: @login, or an address as it is."""
+    """Owners as CODEOWNERS names them: @login, or an address as it is."""
     return " ".join(login if "@" in login else f"@{login}" for login in logins)
