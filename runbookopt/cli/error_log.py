@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def leave(error: BaseException) -> Path | None:
-    """Write versions and traceback for nobody else to read, and give where; None where that is impossible.
+    """Write versions and traceback for nobody else to read, and say where; None where that is impossible.
 
     The traceback is without the values of variables, and what looks like a secret is taken out.
     """
@@ -41,7 +41,7 @@ def _text(error: BaseException) -> str:
 
 
 def _versions() -> list[tuple[str, str]]:
-    """Give the versions of this package and of what it needs."""
+    """The versions of this package and of what it needs."""
     import re
     from importlib import metadata
 

@@ -23,36 +23,42 @@ _WAYS = {
     None: "is no matter of ours",
 }
 
+Number = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, show_default=False, help="The pull request, with its approvals."),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(metavar="REV", show_default=False, help="What the head was made from: with --head."),
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REV",
+        show_default=False,
+        help="The commit to judge; with --pull-request, its head or what a merge queue made of it.",
+    ),
+]
+RerunProof = Annotated[
+    bool,
+    typer.Option(
+        "--rerun-proof",
+        help="Also run a proposal's proof again, which costs 2 x held-out tasks x repeats rollouts.",
+    ),
+]
+Post = Annotated[
+    bool, typer.Option("--post", help="Also write a check run with the reasons, where the token may.")
+]
+
 
 def verify(
     *,
-    pull_request: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, show_default=False, help="The pull request, with its approvals."),
-    ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(metavar="REV", show_default=False, help="What the head was made from: with --head."),
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV",
-            show_default=False,
-            help="The commit to judge; with --pull-request, its head or what a merge queue made of it.",
-        ),
-    ] = None,
-    rerun_proof: Annotated[
-        bool,
-        typer.Option(
-            "--rerun-proof",
-            help="Also run a proposal's proof again, which costs 2 x held-out tasks x repeats rollouts.",
-        ),
-    ] = False,
+    pull_request: Number = None,
+    base: Base = None,
+    head: Head = None,
+    rerun_proof: RerunProof = False,
     json: Json = False,
-    post: Annotated[
-        bool, typer.Option("--post", help="Also write a check run with the reasons, where the token may.")
-    ] = False,
+    post: Post = False,
 ) -> None:
     """Judge a pull request: everything is derived anew from origin's default branch and the ledger.
 

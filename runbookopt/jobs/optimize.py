@@ -45,7 +45,6 @@ from runbookopt.proof.allowance import (
     reference_digest,
 )
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
-from runbookopt.search.asks import Rollout
 from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.pool import Edit, lineage, places
 
@@ -189,7 +188,11 @@ def _proved(
     earlier = recorded(ready.looks, look)
     if earlier is not None and earlier.bundle is not None:
         return _from_record(repository, ready, searched, unproved, earlier.bundle)
-    rollouts = _rollouts(ready, searched, look)
+    # both sides on each held-out task, fresh unless repeats are alike
+    alike = ready.job.agent.deterministic
+    names = ["0" if alike else f"{look.key}/{number}" for number in range(ready.repeats)]
+    sides = (searched.pool[0].candidate, searched.pool[searched.chosen].candidate)
+    rollouts = of_both(ready.held_out, sides, names)
     if not driver.affords(rollouts):
         return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
     ready.ledger.register(look)
@@ -243,14 +246,6 @@ def _from_record(
     return _noted(result, "the held-out tasks were asked this before: the record answers")
 
 
-def _rollouts(ready: Prepared, searched: SearchResult, look: Look) -> list[Rollout]:
-    """The proof's rollouts: both sides on each held-out task, fresh unless repeats are alike."""
-    alike = ready.job.agent.deterministic
-    names = ["0" if alike else f"{look.key}/{number}" for number in range(ready.repeats)]
-    sides = (searched.pool[0].candidate, searched.pool[searched.chosen].candidate)
-    return of_both(ready.held_out, sides, names)
-
-
 # What is handed over ------------------------------------------------------------------------------------
 
 
@@ -263,6 +258,8 @@ def _bundle(
     comparison: Comparison,
 ) -> Bundle:
     project, job, candidate = ready.project, ready.job, searched.pool[searched.chosen].candidate
+    judge = project.rubric.judge if ready.judge else None
+    models = dict(job.models) | ({"judge": judge.model} if judge else {})
     return Bundle(
         run=result.run,
         version=__version__,
@@ -279,7 +276,7 @@ def _bundle(
             held_out=held_out_digest(ready.held_out),
         ),
         agent=AgentUsed(job.agent.name, job.agent.key, job.agent.deterministic),
-        models=_models(ready),
+        models=tuple(f"{role}: {model}" for role, model in models.items()),
         offline="offline" in {job.agent.name, job.reflector.name},
         random_seed=job.settings.random_seed,
         changes=result.changes,
@@ -295,13 +292,6 @@ def _bundle(
         spent=result.spent,
         settings=_differing(job.settings),
     )
-
-
-def _models(ready: Prepared) -> tuple[str, ...]:
-    """The models that were called, by role."""
-    judge = ready.project.rubric.judge
-    models = dict(ready.job.models) | ({"judge": judge.model} if ready.judge and judge else {})
-    return tuple(f"{role}: {model}" for role, model in models.items())
 
 
 def _members(searched: SearchResult) -> tuple[MemberSummary, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from statistics import fmean
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from runbookopt.documents.settings import Budget
 from runbookopt.jobs.feasibility import next_look, provable
@@ -112,7 +113,8 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     # as many waves as there are while each candidate is the best so far: on validation, and on train
     waves = max(1, math.ceil((search - beginning) / (len(problem.validation) + len(problem.train))))
     trying = beginning + len(problem.validation) + ready.reserved
-    costs = expected(ready, Planned(search, proof, reflections, trying, waves), earlier)
+    costs = asdict(expected(ready, Planned(search, proof, reflections, trying, waves), earlier))
+    usd_trying = costs.pop("usd_trying")
     return Plan(
         runbook=ready.job.name,
         run=ready.run_id,
@@ -120,14 +122,9 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
         provable=_provable(ready),
         rollouts=Rollouts(most=search + proof, search=search, proof=proof, free=len(problem.free)),
         reflections=reflections,
-        tokens=costs.tokens,
-        usd=costs.usd,
-        usd_proof=costs.usd_proof,
-        seconds=costs.seconds,
-        known_calls=costs.known_calls,
-        calls_models=costs.calls_models,
+        **costs,
         width=ready.job.settings.width,
-        notes=(*ready.notes, *_warnings(budget, trying, costs.usd_trying)),
+        notes=(*ready.notes, *_warnings(budget, trying, usd_trying)),
     )
 
 
