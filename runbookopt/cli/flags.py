@@ -77,7 +77,11 @@ def takes_settings(*keys: str, **other_help: str) -> Callable[[Callable[..., Non
             own = {key: given.pop(name) for name, key in names.items()}
             command(**given, flags={**others, **own})
 
-        options = [_option(name, *SETTINGS[key], other_help) for name, key in names.items()]
+        options = []
+        for name, key in names.items():
+            kind, help_ = SETTINGS[key]
+            option = typer.Option(None, help=other_help.get(name, help_))
+            options.append(Parameter(name, Parameter.KEYWORD_ONLY, default=option, annotation=kind | None))
         options.append(Parameter("others", Parameter.KEYWORD_ONLY, default=None, annotation=_Others))
         parameters = [*signature(command).parameters.values()]
         place = [each.name for each in parameters].index("flags")
@@ -87,11 +91,6 @@ def takes_settings(*keys: str, **other_help: str) -> Callable[[Callable[..., Non
         return called
 
     return decorate
-
-
-def _option(name: str, kind: type, help_: str, other_help: Mapping[str, str]) -> Parameter:
-    option = typer.Option(None, help=other_help.get(name, help_))
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
 
 
 def written_out(others: Sequence[str]) -> Flags:

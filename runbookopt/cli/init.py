@@ -23,8 +23,7 @@ def init(
         ),
     ] = None,
     spec: Annotated[
-        str | None,
-        typer.Option(help="What pip installs in CI.", show_default="this version"),
+        str | None, typer.Option(help="What pip installs in CI.", show_default="this version")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")

@@ -70,9 +70,7 @@ def explain(
     with _forge(bundle.runbook if bundle else "" if what.isdecimal() else what) as (repository, forge):
         explained = _explained(repository, forge, bundle or what)
     if json:
-        from msgspec import to_builtins
-
-        print_json({**to_builtins(explained), "reasons": [reason.told for reason in explained.reasons]})
+        print_json(explained, reasons=[reason.told for reason in explained.reasons])
         return
     words = {"auto": "may merge by itself", "review": "goes to review", "none": "nothing is to be merged"}
     verdict = f"{explained.about}: {words[explained.merge]}"

@@ -3,7 +3,7 @@
 import shlex
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +34,7 @@ def list_(*, json: Json = False) -> None:
     with _forge() as (_, forge):
         pulls = forge.pull_requests()
     if json:
-        print_json([_as_json(pull) for pull in pulls])
+        print_json(pulls)
         return
     for pull in pulls:
         proved = pull.state == "open" and pull.head == pull.proposed
@@ -55,9 +55,10 @@ def show(number: Number, *, json: Json = False) -> None:
     with _forge() as (repository, forge):
         pull = forge.get(number)
         missing = _missing(repository, forge, pull)
-        diff = _diff(repository, pull)
+        tip = repository.base()
+        diff = repository.unified_diff(repository.merge_base(tip, pull.head) or tip, pull.head)
     if json:
-        print_json({**_as_json(pull), "missing": missing, "identity": CONVENTION})
+        print_json(pull, missing=missing, identity=CONVENTION)
         return
     say(f"#{pull.number} {pull.title}")
     say(f"{pull.state}: {pull.branch} ({pull.head[:12]}) into {pull.base}, opened by {pull.author}")
@@ -86,7 +87,7 @@ def approve(number: Number, *, json: Json = False) -> None:
         pull = forge.approve(number)
         missing = _missing(repository, forge, pull)
     if json:
-        print_json({**_as_json(pull), "missing": missing})
+        print_json(pull, missing=missing)
         return
     approval = pull.approvals[-1]
     say(f"{approval.by} approved {approval.head[:12]} of pull request {number}")
@@ -99,7 +100,7 @@ def close(number: Number, *, json: Json = False) -> None:
     with _forge() as (_, forge):
         pull = forge.close(number)
     if json:
-        print_json(_as_json(pull))
+        print_json(pull)
     else:
         say(f"closed pull request {number}; {pull.branch} stays where it is")
 
@@ -165,12 +166,6 @@ def _report(pull: "PullRequest") -> list[str]:
     return [line for section in kept for line in f"## {section}".splitlines()]
 
 
-def _diff(repository: "Repository", pull: "PullRequest") -> str:
-    """What a pull request changes since it left the default branch."""
-    tip = repository.base()
-    return repository.unified_diff(repository.merge_base(tip, pull.head) or tip, pull.head)
-
-
 def _say_missing(missing: list[str] | None) -> None:
     for line in (line for reason in missing or [] for line in f"missing: {reason}".splitlines()):
         say(line)
@@ -196,10 +191,3 @@ def _forge() -> "Iterator[tuple[Repository, LocalForge]]":
 
     with Repository.open(Path.cwd()) as repository:
         yield repository, LocalForge(repository)
-
-
-def _as_json(pull: "PullRequest") -> dict[str, Any]:
-    from msgspec import to_builtins
-
-    fields: dict[str, Any] = to_builtins(pull)
-    return fields

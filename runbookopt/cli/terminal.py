@@ -46,11 +46,12 @@ def say_reasons(reasons: "Iterable[Reason]") -> None:
             say(f"           {line}")
 
 
-def print_json(value: object) -> None:
-    """Print one line of JSON."""
+def print_json(value: object, **fields: object) -> None:
+    """Print one line of JSON; `fields` are added to a record's own, or stand for them."""
+    from msgspec import to_builtins
     from msgspec.json import encode
 
-    print(encode(value).decode())
+    print(encode({**to_builtins(value), **fields} if fields else value).decode())
 
 
 def complain(about: object) -> None:

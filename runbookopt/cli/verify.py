@@ -1,7 +1,7 @@
 """`runbookopt verify`: the status check of a pull request, whoever wrote it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,6 +77,7 @@ def verify(
 
     Exit status: 0 where it may be merged, or touches no runbook; 3 where not; 1 where that cannot be said.
     """
+    from runbookopt.documents.schema_errors import plain
     from runbookopt.errors import WrongUsage
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
@@ -94,7 +95,9 @@ def verify(
         else:
             verified = verify_commits(repository, base or "", head or "", rerun)
         if json:
-            print_json(_as_json(verified))
+            # plain, since names of files may be no Unicode
+            lines = (reason.told.split("\n") for reason in verified.reasons)
+            print_json(verified, reasons=["\n".join(map(plain, each)) for each in lines])
         else:
             _show(verified)
         if post and forge is not None:
@@ -131,15 +134,6 @@ def _show(verified: "Verified") -> None:
     if verified.runbooks:
         say(f"touches {', '.join(verified.runbooks)}; judged by {verified.tip[:12]} of the default branch")
     say_reasons(verified.reasons)
-
-
-def _as_json(verified: "Verified") -> dict[str, Any]:
-    from msgspec import to_builtins
-
-    from runbookopt.documents.schema_errors import plain
-
-    lines = (reason.told.split("\n") for reason in verified.reasons)  # names of files may be no Unicode
-    return {**to_builtins(verified), "reasons": ["\n".join(map(plain, each)) for each in lines]}
 
 
 def _post(forge: "Forge", verified: "Verified") -> None:

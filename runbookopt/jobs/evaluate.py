@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import digest, digest_of
@@ -23,6 +24,7 @@ from runbookopt.landing.bundle import Bundle
 from runbookopt.project.project import Project, read_project, runbook_file
 from runbookopt.proof.allowance import (
     ENOUGH_GROWTH,
+    Allowance,
     Look,
     burnt,
     group_digests,
@@ -37,17 +39,12 @@ VERSION = 1
 """Of what is asked: another one is another run in the journal."""
 
 
-class LookTaken(Struct, frozen=True):
-    """The look at the held-out tasks that an evaluation rests on, and what it spends of the allowance.
+class LookTaken(Allowance, frozen=True):
+    """The look at the held-out tasks that an evaluation rests on, by its key, and what it spends.
 
-    `look` counts from 1; `left` is what remained after it, and `next_spend` what the look after it may spend.
     `known`: it had been taken before, so that nothing was spent now.
     """
 
-    look: int
-    spend: float
-    next_spend: float
-    left: float
     key: str
     known: bool
 
@@ -157,8 +154,8 @@ def _rolled_out(
         "repeats": names,
     }
     candidate = Candidate(version.text)
-    wanted = [Rollout(candidate, task.id, name) for task in tasks for name in names]
-    answered, spent = rollouts.answered(wanted, terms)
+    asks = [Rollout(candidate, task.id, name) for task in tasks for name in names]
+    answered, spent = rollouts.answered(asks, terms)
     attempts = iter(answered)
     return [Tried(task, tuple(islice(attempts, len(names)))) for task in tasks], spent
 
@@ -261,7 +258,7 @@ def _price(project: Project, looks: Sequence[Look], *, known: bool) -> str:
 
 def _taken(project: Project, ledger: Ledger, look: Look, *, known: bool) -> LookTaken:
     may = allowance_of(project, ledger.looks(look.runbook), look)
-    return LookTaken(may.look, may.spend, may.next_spend, may.left, look.key, known)
+    return LookTaken(**asdict(may), key=look.key, known=known)
 
 
 def _recorded(project: Project, bundle: Bundle, version: Runbook, tasks: Sequence[Task]) -> list[Tried]:

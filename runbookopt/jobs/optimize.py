@@ -36,14 +36,7 @@ from runbookopt.landing.bundle import (
     write_bundle,
 )
 from runbookopt.landing.paired_outputs import held_out_digest
-from runbookopt.proof.allowance import (
-    Allowance,
-    Look,
-    group_digests,
-    look_key,
-    recorded,
-    reference_digest,
-)
+from runbookopt.proof.allowance import Allowance, Look, group_digests, look_key, recorded, reference_digest
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
 from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.pool import Edit, lineage, places

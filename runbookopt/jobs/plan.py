@@ -96,7 +96,7 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
       together are less than twice what was used. (Of what was charged alone, the search's part is at most
       three times as much where it is at least 1.5 times that many tasks.) Where even this beginning does not
       fit, only what is charged of it counts here.
-    - Reflections: a wave asks for at most two thirds of all that a run may make (`preparation`), so that it
+    - Reflections: a wave asks for at most two thirds of all that a run may make (`prepare`), so that it
       has made a third where the next wave does not fit.
 
     Tokens, dollars and seconds are estimates, and as good as earlier calls are like those of the run

@@ -84,18 +84,20 @@ def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard
     def mean(measure: Callable[[Attempt], float]) -> float:
         return fmean(fmean(fmean(map(measure, each.attempts)) for each in unit) for unit in units.values())
 
+    def objective(name: str) -> float:
+        return mean(lambda attempt: attempt.objectives[name])
+
     criteria = {}
     for criterion in project.rubric.criteria:
         results = [attempt.verdicts[criterion.id].result for attempt in attempts]
         passed, failed, errors = (results.count(result) for result in ("pass", "fail", "error"))
         criteria[criterion.id] = Rate(passed, failed, errors, passed / len(results))
-    objectives = project.rubric.objectives
     return Scorecard(
         tasks=len(tried),
         repeats=max(len(each.attempts) for each in tried),
         passed=sum(each.passed for each in tried),
         score=mean(lambda attempt: attempt.score),
-        objectives={name: mean(lambda attempt, key=name: attempt.objectives[key]) for name in objectives},
+        objectives={name: objective(name) for name in project.rubric.objectives},
         criteria=criteria,
         errors=sum(attempt.errors > 0 for attempt in attempts),
         without_output=sum(attempt.output is None for attempt in attempts),

@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 import typer
 
+from runbookopt.cli.flags import SETTINGS
 from runbookopt.cli.optimize import optimize
 from runbookopt.documents import settings
 from runbookopt.documents.parse import MalformedFile
@@ -113,6 +115,12 @@ def test_the_flag_that_is_named_for_a_key_is_one_of_the_command(key: str) -> Non
     known = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
     assert settings.as_flag(key, True)[0] in known
     assert settings.flag(key) in {settings.as_flag(key, True)[0], f"--set {key}"}
+
+
+def test_a_flag_takes_what_its_setting_holds() -> None:
+    for key, (kind, _) in SETTINGS.items():
+        names = re.findall(r"\b(?:str|int|float|Literal)\b", str(settings.setting_types()[key]))
+        assert names[0].replace("Literal", "str") == kind.__name__, key
 
 
 def test_a_setting_goes_into_a_command_as_it_is_read_from_one() -> None:

@@ -75,10 +75,10 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
     todo.append(_file(root, "runbookopt.yaml", rendered("runbookopt.yaml", choices)))
     todo.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
     owners = next((path for path in OWNERS_AT if _is_there(root / path)), OWNERS_AT[0])
-    wanted = rendered("CODEOWNERS", choices)
+    lines = rendered("CODEOWNERS", choices)
     if not owners.startswith(".github/"):
-        wanted += f"/{owners} {_mentions(choices.reviewers)}\n"
-    todo.append(_lines(root, owners, wanted))
+        lines += f"/{owners} {_mentions(choices.reviewers)}\n"
+    todo.append(_lines(root, owners, lines))
     if set(runbook_names(Folder(root))) <= {NAME}:
         todo += [_file(root, path, rendered(name, choices)) for path, name in FIRST_RUNBOOK.items()]
     else:
@@ -131,11 +131,11 @@ def _lines(root: Path, path: str, text: str) -> Piece:
         return Piece(path, "leave", why="it is a link or no file; its lines would be:\n" + text)
     there = place.read_text(encoding="utf-8", errors="replace")
     first_words = {words[0].strip("/") for words in map(str.split, there.splitlines()) if words}
-    wanted = text.splitlines(keepends=True)
-    lacking = [line for line in wanted if line[0] != "#" and line.split()[0].strip("/") not in first_words]
+    lines = text.splitlines(keepends=True)
+    lacking = [line for line in lines if line[0] != "#" and line.split()[0].strip("/") not in first_words]
     if not lacking:
         return Piece(path, "leave", why="it has these lines already")
-    above = [line for line in wanted if line[0] == "#" and line not in there]
+    above = [line for line in lines if line[0] == "#" and line not in there]
     ending = "" if not there or there.endswith("\n") else "\n"
     return Piece(path, "add", "".join((ending, *above, *lacking)))
 
