@@ -38,7 +38,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
-    """Conditions that must all hold for a change to merge without a person.
+    """What must all hold for a change to merge without a person.
 
     `gain_at_least` is the lower bound of the held-out gain; `growth_at_most` a share of the runbook's size.
     """
