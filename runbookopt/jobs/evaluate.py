@@ -22,15 +22,7 @@ from runbookopt.jobs.rollouts import Rollouts, bundle_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle
 from runbookopt.project.project import Project, read_project, runbook_file
-from runbookopt.proof.allowance import (
-    ENOUGH_GROWTH,
-    Allowance,
-    Look,
-    burnt,
-    group_digests,
-    look_key,
-    reference_digest,
-)
+from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, burnt, group_digests, reference_digest
 from runbookopt.proof.ledger import Ledger
 from runbookopt.search.asks import Candidate, Rollout
 from runbookopt.verifier.judge import self_judged
@@ -217,19 +209,17 @@ def _showed(look: Look, ledger: Ledger, version: str) -> bool:
 def _look(rollouts: Rollouts, version: Runbook, tasks: Sequence[Task]) -> Look:
     """The look of an evaluation: the version beside the runbook that is declared today."""
     project = rollouts.project
-    groups = group_digests(project.held_out_groups)
-    asked = {
+    question = {
         "seed": _declared(rollouts, version),
         "candidate": version.digest,
         "rubric": project.digests.rubric,
         "agent": rollouts.job.agent.key,
     }
-    return Look(
-        key=look_key(project.name, **asked, groups=groups),
-        runbook=project.name,
-        **asked,
-        groups=groups,
-        tasks={task.id: reference_digest(task) for task in tasks},
+    return Look.of(
+        project.name,
+        question,
+        groups=project.held_out_groups,
+        tasks=tasks,
         searched=(),  # an evaluation reflects on nothing
         at=rollouts.job.at,
     )

@@ -36,7 +36,7 @@ from runbookopt.landing.bundle import (
     write_bundle,
 )
 from runbookopt.landing.paired_outputs import held_out_digest
-from runbookopt.proof.allowance import Allowance, Look, group_digests, look_key, recorded, reference_digest
+from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
 from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.pool import Edit, lineage, places
@@ -206,19 +206,17 @@ def _noted(result: Result, note: str) -> Result:
 
 def _look(ready: Prepared, searched: SearchResult) -> Look:
     project = ready.project
-    asked = {
+    question = {
         "seed": project.runbook.digest,
         "candidate": searched.pool[searched.chosen].candidate.digest,
         "rubric": project.digests.rubric,
         "agent": ready.job.agent.key,
     }
-    groups = group_digests(project.held_out_groups)
-    return Look(
-        key=look_key(project.name, **asked, groups=groups),
-        runbook=project.name,
-        **asked,
-        groups=groups,
-        tasks={task.id: reference_digest(task) for task in ready.held_out},
+    return Look.of(
+        project.name,
+        question,
+        groups=project.held_out_groups,
+        tasks=ready.held_out,
         searched=(*project.split.train, *project.split.validation),
         at=ready.job.at,
     )

@@ -15,7 +15,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.prepare import Job, local_folder
-from runbookopt.landing.bundle import Bundle, HeldOutOutputs, read_bundle
+from runbookopt.landing.bundle import Bundle, HeldOutOutputs, recorded_bundle
 from runbookopt.landing.paired_outputs import Tried, pairs, put_out
 from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Allowance
@@ -108,7 +108,7 @@ def compared(
 
 def bundle_of(ledger: Ledger, digest: str) -> Bundle:
     """A bundle that the ledger keeps; raises RunbookoptError where it is not there."""
-    data = ledger.bundle(digest)
-    if data is None:
+    bundle = recorded_bundle(ledger, digest)
+    if bundle is None:
         raise RunbookoptError(f"the ledger lacks bundle {digest}: git fetch origin, then run this again")
-    return read_bundle(data, f"bundle {digest} of the ledger")
+    return bundle
