@@ -37,7 +37,7 @@ def propose(
     """
     from runbookopt.forge.git.repository import Repository
 
-    with Repository.open(Path.cwd()) as repository:
+    with Repository.open(Path.cwd()) as repository, repository.asked_once():
         read, worst = _read([file for name in bundles for file in _files(Path(name))])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)

@@ -189,5 +189,5 @@ def _forge() -> "Iterator[tuple[Repository, LocalForge]]":
     from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.local import LocalForge
 
-    with Repository.open(Path.cwd()) as repository:
+    with Repository.open(Path.cwd()) as repository, repository.asked_once():
         yield repository, LocalForge(repository)

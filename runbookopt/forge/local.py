@@ -69,20 +69,22 @@ class LocalForge:
 
         Raises PushRejected where the branch is no longer at `replaces` or has an open pull request by now.
         """
-        for attempt in attempts(_NumberTaken):
-            with attempt:
-                number = self._open(draft, replaces)
-        return self.get(number)
+        with self._repository.origin.asked_once():
+            for attempt in attempts(_NumberTaken):
+                with attempt:
+                    number = self._open(draft, replaces)
+            return self.get(number)
 
     def update(self, number: int, draft: Draft, *, replaces: str) -> PullRequest:
         """Push the branch and say so in the pull request, both or neither.
 
         Raises PushRejected where the branch or the pull request has moved meanwhile.
         """
-        self._must_be_open(self.get(number))
-        branch = RefUpdate(f"refs/heads/{draft.branch}", replaces, draft.head)
-        self._add(number, self._event("pushed", draft.head, draft=draft), branch)
-        return self.get(number)
+        with self._repository.origin.asked_once():
+            self._must_be_open(self.get(number))
+            branch = RefUpdate(f"refs/heads/{draft.branch}", replaces, draft.head)
+            self._add(number, self._event("pushed", draft.head, draft=draft), branch)
+            return self.get(number)
 
     def approve(self, number: int) -> PullRequest:
         """Approve the present head, as `git config runbookopt.login`, else user.email.
@@ -122,39 +124,39 @@ class LocalForge:
         The default branch and the event are pushed together, and only while the branch is at `head` and the
         default branch at `onto`: else PushRejected. Raises MergeConflict, and PushRefused by the server.
         """
-        found = self._must_be_open(self.get(number))
-        branch, base = f"refs/heads/{found.branch}", f"refs/heads/{found.base}"
-        tree = self._repository.merge(onto, head)
-        new = self._repository.history(head, without=onto)
-        if not new:
-            raise GitFailed(f"{found.branch} holds nothing that {found.base} does not")
-        author = self._repository.commit(new[0]).author
-        squashed = self._repository.write_commit(tree, [onto], message, author)
-        event = self._event("merged", head, commit=squashed)
-        self._add(number, event, RefUpdate(base, onto, squashed), RefUpdate(branch, head, head))
+        with self._repository.origin.asked_once():
+            pull = self._must_be_open(self.get(number))
+            branch, base = f"refs/heads/{pull.branch}", f"refs/heads/{pull.base}"
+            tree = self._repository.merge(onto, head)
+            new = self._repository.history(head, without=onto)
+            if not new:
+                raise GitFailed(f"{pull.branch} holds nothing that {pull.base} does not")
+            author = self._repository.commit(new[0]).author
+            squashed = self._repository.write_commit(tree, [onto], message, author)
+            event = self._event("merged", head, commit=squashed)
+            self._add(number, event, RefUpdate(base, onto, squashed), RefUpdate(branch, head, head))
         with suppress(GitFailed):  # pushed to just now, or origin keeps its branches: merged all the same
             self._repository.origin.push(RefUpdate(branch, head, None))
         return squashed
 
     def _happens(self, kind: Literal["approved", "closed"], number: int) -> PullRequest:
-        for attempt in attempts(PushRejected):
-            with attempt:
-                head = self._must_be_open(self.get(number)).head
-                self._add(number, self._event(kind, head))
-        return self.get(number)
+        with self._repository.origin.asked_once():
+            for attempt in attempts(PushRejected):
+                with attempt:
+                    head = self._must_be_open(self.get(number)).head
+                    self._add(number, self._event(kind, head))
+            return self.get(number)
 
     def _fetch(self) -> "_Origin":
         if not self._repository.has_origin():
             raise GitFailed("there is no origin to keep pull requests: git remote add origin URL")
-        base = self._repository.base(f"+{PULLS}*:{_PULLS_COPIED}*", f"+{_HEADS}*:{_HEADS_COPIED}*")
-        pulls = self._repository.refs(_PULLS_COPIED).items()
-        numbers = {ref.removeprefix(_PULLS_COPIED): last for ref, last in pulls}
-        heads = self._repository.refs(_HEADS_COPIED).items()
+        base, refs = self._repository.fetched(f"+{PULLS}*:{_PULLS_COPIED}*", f"+{_HEADS}*:{_HEADS_COPIED}*")
+        numbers = {ref.removeprefix(PULLS): last for ref, last in refs.items() if ref.startswith(PULLS)}
         return _Origin(
             url=self._repository.origin.url or "",
             base=base,
             pulls={int(number): last for number, last in numbers.items() if number.isdecimal()},
-            heads={ref.replace(_HEADS_COPIED, "runbookopt/", 1): head for ref, head in heads},
+            heads={r.removeprefix("refs/heads/"): sha for r, sha in refs.items() if r.startswith(_HEADS)},
         )
 
     def _fold(self, number: int, origin: "_Origin") -> PullRequest:
@@ -250,7 +252,7 @@ class LocalForge:
         return number
 
     def _add(self, number: int, event: Event, *more: RefUpdate) -> None:
-        last = self._repository.resolve(f"{_PULLS_COPIED}{number}")
+        last = self._fetch().pulls[number]
         self._repository.origin.push(RefUpdate(f"{PULLS}{number}", last, self._written(event, [last])), *more)
 
     def _written(self, event: Event, parents: list[str]) -> str:

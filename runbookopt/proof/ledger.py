@@ -37,6 +37,7 @@ class Ledger:
         self._fetch = fetch
         self._head: str | None = None
         self._read: dict[str, tuple[Look, ...]] = {}
+        self._paths: dict[str | None, tuple[str, ...]] = {None: ()}  # of looks, in their order, by head
 
     @classmethod
     def open(cls, repository: Repository, *, push: bool, fetch: bool = False) -> Self:
@@ -53,11 +54,9 @@ class Ledger:
     def looks(self, runbook: str) -> tuple[Look, ...]:
         """The looks at a runbook's held-out tasks, oldest first. Raises LedgerBroken."""
         if self._head is not None and self._head not in self._read:
-            chain = self._repository.history(self._head, chain=True)
-            places = dict.fromkeys(self._repository.files_changed(chain, kinds="A"))
-            blobs = {entry.path: entry.blob for entry in self._repository.tree(self._head)}
-            looks = (self._look(path, blobs.get(path)) for path in places if path.startswith("looks/"))
-            self._read[self._head] = tuple(looks)
+            self._paths[self._head] = self._paths_at(self._head)
+            blobs = {entry.path: entry.blob for entry in self._repository.tree(self._head, "looks")}
+            self._read[self._head] = tuple(self._look(p, blobs.get(p)) for p in self._paths[self._head])
         return tuple(look for look in self._read.get(self._head or "", ()) if look.runbook == runbook)
 
     def bundle(self, digest: str) -> bytes | None:
@@ -85,6 +84,15 @@ class Ledger:
     def keep(self, digest: str, bundle: bytes) -> None:
         """Keep the bytes of another bundle that a settled look answers. Raises what `register` raises."""
         self._append({_path("bundles", digest): bundle}, "Keep a bundle")
+
+    def _paths_at(self, head: str) -> tuple[str, ...]:
+        """The looks that were ever brought in, in their order; of our own commit, by what its parent had."""
+        before = next(iter(self._repository.commit(head).parents), None)
+        if before in self._paths:
+            added = [*self._paths[before], *(entry.path for entry in self._repository.tree(head, "looks"))]
+        else:
+            added = self._repository.files_changed(self._repository.history(head, chain=True), kinds="A")
+        return tuple(path for path in dict.fromkeys(added) if path.startswith("looks/"))
 
     def _append(self, edits: Mapping[str, bytes], message: str) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""

@@ -1,9 +1,12 @@
-"""The remote `origin` as it is now: its branches and refs, read and moved."""
+"""Origin of a clone as it is now: its branches and refs, read and moved."""
 
 import os
-from typing import Protocol
-
-import tenacity
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
 
 from runbookopt.forge.git.output import (
     GitFailed,
@@ -15,53 +18,89 @@ from runbookopt.forge.git.output import (
 )
 
 
-class Git(Protocol):
-    """Runs git in a clone and gives its exit status, its output, and what it complained of."""
-
-    def __call__(self, *arguments: str) -> tuple[int, bytes, str]:
-        """Run `git` with these arguments."""
-        ...
-
-
 class Origin:
-    """What a clone can ask of its origin, and tell it. Each question is one call to the server."""
+    """State of the remote `origin`, and changes to it.
 
-    def __init__(self, git: Git) -> None:
-        self._git = git
+    `git` runs git in the clone: exit status, output, complaint; `config` reads one of its settings. The state
+    is asked for anew with each question, but within `asked_once`: there the first answer stands, with what
+    was pushed since, until a push fails. Every push says what it believes of the refs that it moves, so it
+    does nothing where that is old by then. `complete` are commits that are here with all they stand on.
+    """
+
+    def __init__(
+        self, git: Callable[..., tuple[int, bytes, str]], config: Callable[[str], str | None]
+    ) -> None:
+        self.complete: set[str] = set()
+        self._git, self._config = git, config
         self._default_branch: str | None = None
         self._url: str | None = None
+        self._once = False
+        self._head: str | None = None  # the branch that HEAD names
+        self._refs: dict[str, str] | None = None
+
+    @contextmanager
+    def asked_once(self) -> Iterator[None]:
+        """Within, origin is asked for its state once, and again where a push fails."""
+        outer, self._once = self._once, True
+        if not outer:
+            self._refs = None
+        try:
+            yield
+        finally:
+            self._once = outer
+
+    def forget(self) -> None:
+        """Ask again, also within `asked_once`."""
+        self._refs = None
 
     @property
     def url(self) -> str | None:
         """Where it is, without credentials, asked until it is there; None where there is no such remote."""
-        self._url = self._url or self._asked_url()
+        self._url = self._url or without_credentials(self._config("remote.origin.url") or "") or None
         return self._url
 
     def is_there(self) -> bool:
-        """Whether the clone has a remote of that name, asked anew each time."""
-        return self._asked_url() is not None
-
-    def _asked_url(self) -> str | None:
-        url = os.fsdecode(self._git("config", "--get", "remote.origin.url")[1]).strip()
-        return without_credentials(url) or None
+        """Whether the clone has a remote of that name."""
+        return self._config("remote.origin.url") is not None
 
     def default_branch(self) -> str:
-        """Ask origin for the name of its default branch, once."""
-        self._default_branch = self._default_branch or self._asked_default_branch()
+        """The name of its default branch, asked once. Raises GitFailed."""
+        if self._default_branch is None:
+            refs = self.refs()
+            branches = [ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/")]
+            if not branches:
+                raise GitFailed("origin has no branches yet: push your default branch, then run this again")
+            # A bare folder made by `git init` names a default branch that nobody may ever have pushed.
+            likely = [name for name in (self._head, "main", "master") if name in branches]
+            if not likely and len(branches) > 1:
+                raise GitFailed(
+                    "origin's HEAD names no branch that exists; say there which is the default one: "
+                    "git symbolic-ref HEAD refs/heads/NAME"
+                )
+            self._default_branch = (likely or branches)[0]
         return self._default_branch
 
-    def refs(self, *patterns: str) -> dict[str, str]:
-        """Ask origin for its refs that match, and what they name. Raises OriginUnreachable."""
-        listing = self._ask("ls-remote", "--refs", "--", "origin", *patterns)
-        pairs = (line.partition("\t") for line in listing.splitlines())
-        return {ref: sha for sha, _, ref in pairs}
+    def refs(self, *names: str) -> dict[str, str]:
+        """Those of its refs that have these names, by default its branches and all of ours, and their ids.
+
+        Raises OriginUnreachable.
+        """
+        if self._refs is None or not self._once:
+            patterns = ("HEAD", "refs/heads/*", "refs/runbookopt/*")
+            listing = self._ask("ls-remote", "--symref", "--", "origin", *patterns)
+            pairs = [line.split("\t") for line in listing.split("\n") if line]
+            heads = [sha.removeprefix("ref: refs/heads/") for sha, ref in pairs if ref == "HEAD"]
+            self._head = heads[0] if heads else None
+            ours = ("refs/heads/", "refs/runbookopt/")
+            self._refs = {ref: sha for sha, ref in pairs if ref.startswith(ours) and len(sha) == _SHA_LENGTH}
+        return {ref: self._refs[ref] for ref in names or self._refs if ref in self._refs}
 
     def fetch(self, *refspecs: str) -> None:
         """Fetch refs of origin; copies whose original is gone are removed. Raises OriginUnreachable.
 
         Tried again while another process fetches the same refs.
         """
-        for attempt in attempts(OriginUnreachable, match=r"(?s).*(cannot lock ref|\.lock')"):
+        for attempt in attempts(OriginUnreachable, match=r"cannot lock ref|\.lock'"):
             with attempt:
                 self._ask("fetch", *_QUIETLY, "--prune", "--", "origin", *refspecs)
 
@@ -80,24 +119,14 @@ class Origin:
         options = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
         status, out, message = self._git("push", *options, *atomic, *leases, "--", "origin", *refspecs)
         if status:
+            self.forget()
             self._must_exist()
             raise push_error(os.fsdecode(out), message)
-
-    def _asked_default_branch(self) -> str:
-        listing = self._ask("ls-remote", "--symref", "--", "origin", "HEAD", "refs/heads/*")
-        pairs = [line.split("\t") for line in listing.splitlines()]
-        branches = [ref.removeprefix("refs/heads/") for sha, ref in pairs if ref.startswith("refs/heads/")]
-        named = [sha.removeprefix("ref: refs/heads/") for sha, _ in pairs if sha.startswith("ref: ")]
-        if not branches:
-            raise GitFailed("origin has no branches yet: push your default branch, then run this again")
-        # A bare folder made by `git init` names a default branch that nobody may ever have pushed.
-        likely = [name for name in (*named, "main", "master") if name in branches]
-        if not likely and len(branches) > 1:
-            raise GitFailed(
-                "origin's HEAD names no branch that exists; say there which is the default one: "
-                "git symbolic-ref HEAD refs/heads/NAME"
-            )
-        return (likely or branches)[0]
+        for update in updates:
+            if self._refs is not None:
+                self._refs.pop(update.ref, None)
+                self._refs |= {update.ref: update.new} if update.new else {}
+            self.complete |= {update.new} if update.new else set()
 
     def _ask(self, *arguments: str) -> str:
         status, out, message = self._git(*arguments)
@@ -111,16 +140,38 @@ class Origin:
             raise GitFailed("this clone has no remote named origin: git remote add origin URL")
 
 
-def attempts(lost: type[GitFailed], *, match: str = "(?s).*") -> tenacity.Retrying:
-    """Give as many attempts as a race with other writers is worth; `lost` is how losing it is told."""
-    return tenacity.Retrying(
-        retry=tenacity.retry_all(
-            tenacity.retry_if_exception_type(lost), tenacity.retry_if_exception_message(match=match)
-        ),
-        stop=tenacity.stop_after_attempt(20),
-        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
-        reraise=True,
-    )
+class Attempt:
+    """One of several attempts at a race: to lose it, in a `lost` error, is an error the last time only."""
+
+    def __init__(self, lost: type[GitFailed], match: str, *, last: bool) -> None:
+        self.is_lost = False
+        self._lost, self._match, self._last = lost, match, last
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.is_lost = isinstance(error, self._lost) and bool(re.search(self._match, str(error)))
+        return self.is_lost and not self._last
 
 
+def attempts(lost: type[GitFailed], *, match: str = "") -> Iterator[Attempt]:
+    """As many attempts as a race with other writers is worth, for a `with` each, until one is not lost.
+
+    The pauses in between are those of "full jitter", of 2 seconds at most:
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    chance = random.Random()
+    for number in range(_ATTEMPTS):
+        attempt = Attempt(lost, match, last=number == _ATTEMPTS - 1)
+        yield attempt
+        if not attempt.is_lost:
+            return
+        time.sleep(chance.uniform(0, min(2, 0.05 * 2**number)))
+
+
+_ATTEMPTS = 20
 _QUIETLY = ("--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
+_SHA_LENGTH = 40  # of 41 lines and more, one names a branch that HEAD, or another symbolic ref, stands for

@@ -1,5 +1,6 @@
-"""What git says, as records and as errors of one line (pure)."""
+"""Output of git, as records and as errors of one line (pure)."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, cast
@@ -82,10 +83,20 @@ class MergeConflict(GitFailed):
         super().__init__(f"the merge conflicts in {', '.join(self.paths)}")
 
 
-def parse_tree(listing: str) -> list[TreeEntry]:
-    """Read what `git ls-tree -r -z` lists."""
-    entries = (entry.partition("\t") for entry in listing.split("\0") if entry)
-    return [TreeEntry(path, *_mode_and_blob(meta)) for meta, _, path in entries]
+def parse_tree(data: bytes) -> dict[str, tuple[str, str]]:
+    """Read a tree object: the mode and the id of each name in it, in git's order; a folder's mode is "40000".
+
+    Modes are those that git shows today: old repositories hold others for files, such as "100664".
+    """
+    entries: dict[str, tuple[str, str]] = {}
+    at = 0
+    while at < len(data):
+        end = data.index(b"\0", at)
+        mode, _, name = data[at:end].partition(b" ")
+        at = end + 21
+        shown = ("100755" if int(mode, 8) & 0o100 else "100644") if mode.startswith(b"100") else mode.decode()
+        entries[os.fsdecode(name)] = (shown, data[end + 1 : at].hex())
+    return entries
 
 
 def parse_changes(raw: str) -> list[FileChange]:
@@ -95,20 +106,20 @@ def parse_changes(raw: str) -> list[FileChange]:
 
 
 def in_one_line(message: str) -> str:
-    """Give what git or the server complained of, without advice, progress, or the credentials of a URL."""
+    """The complaint of git or of the server, without advice, progress, or the credentials of a URL."""
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("hint:")]
     fatal = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))] or lines[-1:]
-    said = "; ".join(line.split(": ", 1)[-1].strip() for line in fatal)
-    return without_credentials(said) or "git said nothing"
+    complaint = "; ".join(line.split(": ", 1)[-1].strip() for line in fatal)
+    return without_credentials(complaint) or "git said nothing"
 
 
 def without_credentials(text: str) -> str:
-    """Give a text whose URLs name neither user nor password; a password may hold an @ itself."""
+    """A text whose URLs name neither user nor password; a password may hold an @ itself."""
     return re.sub(r"://[^/\s]+@", "://", text)
 
 
 def push_error(report: str, message: str) -> GitFailed:
-    """Tell who said no to a push: the state of the refs (somebody was first), the server, or the network.
+    """Error by who said no to a push: the state of the refs (somebody was first), the server, or the network.
 
     `report` is what `git push --porcelain` prints; the reasons are those of git's transport.c and
     receive-pack.c.
@@ -119,21 +130,15 @@ def push_error(report: str, message: str) -> GitFailed:
     reasons = without_credentials("; ".join(sorted(set(refusals))))
     heard = (line.removeprefix("remote:").strip() for line in message.splitlines() if line[:7] == "remote:")
     words = without_credentials(" ".join(line for line in heard if line))
-    told = f"{reasons}{f': {words}' if words else ''}"
+    answer = f"{reasons}{f': {words}' if words else ''}"
     moved = re.search(_MOVED, reasons) or "error: cannot lock ref" in words
-    if (
-        moved and "cannot create" not in words
-    ):  # a branch `a` leaves no room for `a/b`, however often one tries
-        return PushRejected(f"origin has moved: {told}")
-    return PushRefused(f"origin refuses the push: {told}")
+    # A branch `a` leaves no room for `a/b`, however often one tries.
+    if moved and "cannot create" not in words:
+        return PushRejected(f"origin has moved: {answer}")
+    return PushRefused(f"origin refuses the push: {answer}")
 
 
 _MOVED = r"stale info|fetch first|non-fast-forward|already exists|cannot lock|failed to update|incorrect old"
-
-
-def _mode_and_blob(meta: str) -> tuple[str, str]:
-    mode, _, blob = meta.split(" ")
-    return mode, blob
 
 
 def _change(meta: str, fields: Iterator[str]) -> FileChange:

@@ -1,4 +1,4 @@
-"""The only file that knows GitPython: what is read from, and written to, a git repository and its `origin`.
+"""Repository of the user: objects, refs and settings, read and written (the only file that knows GitPython).
 
 Nothing here touches the user's checkout, index or HEAD. Commits are built by plumbing, from the bytes of
 blobs and in an index of their own, and not in a worktree: `git worktree add` would run the user's
@@ -15,13 +15,12 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from runbookopt.errors import RunbookoptError
-from runbookopt.forge.git.origin import Origin
+from runbookopt.forge.git.origin import Origin, attempts
 from runbookopt.forge.git.output import (
     Commit,
     FileChange,
@@ -50,21 +49,21 @@ class Revision:
         self.commit = commit
         self._repository = repository
 
-    @cached_property
-    def _blobs(self) -> dict[str, str]:
-        files = (entry for entry in self._repository.tree(self.commit) if entry.mode.startswith("100"))
+    def _blobs(self, under: str) -> dict[str, str]:
+        files = (file for file in self._repository.tree(self.commit, under) if file.mode.startswith("100"))
         return {file.path: file.blob for file in files if _is_text(file.path)}
 
     def files(self, under: str) -> list[str]:
-        """Give the paths of the files under a folder, relative to the root, sorted; none if it is absent."""
+        """The files in a folder ("" for all): paths from the root, sorted; none if it is absent."""
         folder = under.strip("/")
-        return sorted(path for path in self._blobs if not folder or path.startswith(f"{folder}/"))
+        return sorted(path for path in self._blobs(folder) if path != folder)
 
     def read(self, path: str) -> bytes:
-        """Give the bytes of the blob, without line-ending or other filters. Raises FileNotFoundError."""
-        if path not in self._blobs:
+        """The bytes of the blob, without line-ending or other filters. Raises FileNotFoundError."""
+        blob = self._blobs(path).get(path)
+        if blob is None:
             raise FileNotFoundError(f"{path} is not a file of commit {self.commit[:12]}")
-        data = self._repository.blob(self._blobs[path])
+        data = self._repository.blob(blob)
         if data.startswith(b"version https://git-lfs.github.com/spec/v1\n"):
             raise GitFailed(
                 f"{path}: git holds only a pointer to it, the file itself is in Git LFS; "
@@ -74,7 +73,7 @@ class Revision:
 
 
 def _is_text(path: str) -> bool:
-    """Tell whether a name is Unicode; Python has half characters for bytes that are not."""
+    """Whether a name is Unicode; Python has half characters for bytes that are not."""
     return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
@@ -84,10 +83,14 @@ class Repository:
     def __init__(self, repo: "git.Repo", root: Path) -> None:
         self._repo = repo
         self.root = root
-        self.origin = Origin(self._run)
+        self.origin = Origin(self._run, self._config)
+        self._settings: dict[str, str] | None = None  # of git, while they are asked for once
         self._credentials: tuple[str, Callable[[], str]] | None = None
         self._revisions: dict[str, Revision] = {}
-        self._told: dict[tuple[str | bytes, ...], str] = {}  # of ids alone, and so the same for ever
+        # What follows is of ids alone, and so stays true.
+        self._commits: dict[str, Commit] = {}
+        self._folders: dict[str, dict[str, tuple[str, str]]] = {}
+        self._answers: dict[tuple[str, ...] | tuple[bytes, str], str] = {}
 
     # Opening ------------------------------------------------------------------------------------------------
 
@@ -129,14 +132,30 @@ class Repository:
     ) -> None:
         self.close()
 
+    @contextmanager
+    def asked_once(self) -> Iterator[None]:
+        """Within one command, git's settings are read once, and origin is asked once: see `Origin`."""
+        if self._settings is not None:
+            yield
+            return
+        # No more than these: a token may stand in another.
+        keys = r"^(remote\.origin\.url|user\.name|user\.email|runbookopt\.login)$"
+        lines = self._text("config", "-z", "--get-regexp", keys, fails=(1,)).split("\0")
+        self._settings = {key: value for key, _, value in (line.partition("\n") for line in lines)}
+        try:
+            with self.origin.asked_once():
+                yield
+        finally:
+            self._settings = None
+
     # Who, and where -----------------------------------------------------------------------------------------
 
     def identity(self) -> str | None:
-        """Give the login of whoever runs this: `git config runbookopt.login`, else user.email, else None."""
+        """The login of whoever runs this: `git config runbookopt.login`, else user.email, else None."""
         return self._config("runbookopt.login") or self._config("user.email")
 
     def person(self) -> Person:
-        """Give whose name stands on the commits that are made here; runbookopt's own where git knows none."""
+        """Whose name stands on the commits that are made here; runbookopt's own where git knows none."""
         name = os.environ.get("GIT_COMMITTER_NAME") or self._config("user.name")
         email = os.environ.get("GIT_COMMITTER_EMAIL") or self._config("user.email")
         return Person(name or "runbookopt", email or "runbookopt@localhost")
@@ -145,87 +164,136 @@ class Repository:
         """Whether there is a remote `origin`."""
         return self.origin.is_there()
 
-    def base(self, *also: str) -> str:
-        """Give the commit to work from: origin's default branch, fetched now; without origin, HEAD.
+    def base(self) -> str:
+        """The commit to work from: that of origin's default branch now, fetched; without origin, HEAD's."""
+        return self.fetched()[0] if self.has_origin() else self.resolve("HEAD")
 
-        `also` are refspecs to fetch at the same time.
+    def fetched(self, *refspecs: str) -> tuple[str, dict[str, str]]:
+        """The commit of origin's default branch, and all refs of origin, now. Raises OriginUnreachable.
+
+        The default branch and the refs of `refspecs` are here then with all that they stand on. They are
+        fetched where no ref of this clone, and nothing that it pushed, stands for that already.
         """
-        if not self.has_origin():
-            return self.resolve("HEAD")
-        branch = self.origin.default_branch()
-        tracking = f"refs/remotes/origin/{branch}"
-        self.origin.fetch(f"+refs/heads/{branch}:{tracking}", *also)
-        return self.resolve(tracking)
+        with self.origin.asked_once():
+            for attempt in attempts(_OriginMoved):
+                with attempt:
+                    branch = self.origin.default_branch()
+                    refs = self.origin.refs()
+                    self._bring(refs, (f"+refs/heads/{branch}:refs/remotes/origin/{branch}", *refspecs))
+        return refs[f"refs/heads/{branch}"], refs
+
+    def _bring(self, refs: Mapping[str, str], refspecs: Sequence[str]) -> None:
+        sources, copies = zip(*(spec.removeprefix("+").split(":") for spec in refspecs), strict=True)
+        needed = {sha for ref, sha in refs.items() if any(_matches(ref, source) for source in sources)}
+        complete = self.origin.complete
+        if not needed <= complete:
+            complete |= set(self.refs(*(copy.removesuffix("*") for copy in copies)).values())
+        if not needed <= complete:
+            self.origin.fetch(*refspecs)
+            if not all(self._object(sha) for sha in needed):
+                self.origin.forget()
+                raise _OriginMoved("origin moves all the time: run this again")
+            complete |= needed
 
     # Reading ------------------------------------------------------------------------------------------------
 
     def revision(self, commit: str) -> Revision:
-        """Give the files of a commit; one that a shallow clone lacks is fetched. Raises GitFailed."""
+        """The files of a commit; one that a shallow clone lacks is fetched. Raises GitFailed."""
         if commit in self._revisions:
             return self._revisions[commit]
-        found = self.find(commit)
-        if found is None and _SHA.fullmatch(commit) and self.has_origin():
+        sha = self.find(commit)
+        if sha is None and _SHA.fullmatch(commit) and self.has_origin():
             with suppress(OriginUnreachable):
                 self.origin.fetch(commit)
-            found = self.find(commit)
-        if found is None:
+            sha = self.find(commit)
+        if sha is None:
             raise GitFailed(
                 f"commit {commit} is not in this clone nor at origin: git fetch --unshallow may bring it"
             )
-        return self._revisions.setdefault(found, Revision(self, found))
+        return self._revisions.setdefault(sha, Revision(self, sha))
 
     def find(self, name: str) -> str | None:
-        """Give the id of the commit that a ref or id of this clone names, if there is one."""
-        if (name,) in self._told:
-            return self._told[name,]
-        peeled = f"{name}^{{commit}}"
-        told = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", peeled, fails=(1, 128))
-        found = told.strip() or None
-        if found is not None and _SHA.fullmatch(name):
-            self._told[name,] = found
-        return found
+        """The id of the commit that a ref or id of this clone names, if there is one."""
+        if name in self._commits:
+            return name
+        named = self._object(f"{name}^{{commit}}")
+        return named[0] if named else None
 
     def resolve(self, name: str) -> str:
-        """Give the id of the commit that a ref or id names. Raises GitFailed."""
-        found = self.find(name)
-        if found is None:
+        """The id of the commit that a ref or id names. Raises GitFailed."""
+        sha = self.find(name)
+        if sha is None:
             raise GitFailed(f"{name} names no commit of {self.root}")
-        return found
+        return sha
 
     def tree(self, commit: str, path: str = "") -> list[TreeEntry]:
-        """List the files at or under `path` ("" for all), as git holds them."""
-        where = ("--", path) if path else ()
-        return parse_tree(self._of("ls-tree", "-r", "-z", "--full-tree", ids=(commit,), more=where))
+        """The files of a commit or tree at or under `path` ("" for all). Raises GitFailed."""
+        root = self._object(f"{commit}^{{tree}}")
+        if root is None:
+            raise GitFailed(f"{commit} names no commit of {self.root}")
+        mode, sha = "40000", root[0]
+        for name in path.split("/") if path else ():
+            mode, sha = self._folder(sha).get(name, ("", "")) if mode == "40000" else ("", "")
+        return list(self._files(path, mode, sha)) if sha else []
+
+    def _files(self, path: str, mode: str, sha: str) -> Iterator[TreeEntry]:
+        if mode != "40000":
+            yield TreeEntry(path, mode, sha)
+            return
+        for name, (its_mode, its_sha) in self._folder(sha).items():
+            yield from self._files(f"{path}/{name}" if path else name, its_mode, its_sha)
+
+    def _folder(self, sha: str) -> dict[str, tuple[str, str]]:
+        if sha not in self._folders:
+            self._folders[sha] = parse_tree(self.blob(sha))
+        return self._folders[sha]
 
     def blob(self, sha: str) -> bytes:
-        """Give the bytes of an object."""
+        """The bytes of an object. Raises GitFailed where there is none."""
+        named = self._object(sha)
+        if named is None:
+            raise GitFailed(f"{sha} names no object of {self.root}")
+        return named[1]
+
+    def _object(self, name: str) -> tuple[str, bytes] | None:
+        """The id and the bytes of an object, if there is one of that name, of the one `git cat-file`."""
+        import git
+
         with _without_git_variables():
-            return self._repo.git.get_object_data(sha)[3]
+            try:
+                sha, _, _, data = self._repo.git.get_object_data(name)
+            except git.GitCommandNotFound as error:
+                raise GitFailed(_NO_GIT) from error
+            except ValueError:  # there is none, or no name of an object is like that
+                return None
+            except OSError as error:
+                raise GitFailed(f"git cannot read {name}: {error}") from error
+        return os.fsdecode(sha), data  # GitPython gives bytes
 
     def diff(self, base: str, head: str) -> list[FileChange]:
-        """List every file that differs between two trees or commits; a rename is one change."""
+        """Every file that differs between two trees or commits; a rename is one change."""
         how = ("-r", "-z", "-M", "--raw", "--no-abbrev")
-        return parse_changes(self._of("diff-tree", *how, ids=(base, head), more=("--",)))
+        return parse_changes(self._of((base, head), "diff-tree", *how, base, head, "--"))
 
     def patch(self, base: str, path: str, text: str) -> str:
-        """Give the unified diff that makes `text` of one file of a commit, for `apply`; "" if it is that."""
+        """The unified diff that makes `text` of one file of a commit, for `apply`; "" if it is that."""
         return self.unified_diff(base, self.write_tree({path: text.encode()}, onto=base), path)
 
     def unified_diff(self, base: str, head: str, path: str = "") -> str:
-        """Give the unified diff between two trees or commits, of the files at or under `path`."""
+        """The unified diff between two trees or commits, of the files at or under `path`."""
         where = ("--", path) if path else ("--",)
         exactly = ("--text", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
         sides = ("--src-prefix=a/", "--dst-prefix=b/")
-        return self._of("diff-tree", "-r", "-p", *exactly, *sides, ids=(base, head), more=where)
+        return self._of((base, head), "diff-tree", "-r", "-p", *exactly, *sides, base, head, *where)
 
     def working_tree_differs(self, base: str, paths: Sequence[str]) -> tuple[str, ...]:
-        """Name the files at or under `paths` whose content in the working tree is not the base's, sorted.
+        """The files at or under `paths` whose content in the working tree is not the base's, sorted.
 
         Equal is what git would commit as equal (so line-ending filters do not count). Files that only one
         side has count, ignored ones too; hidden ones that only the working tree has do not.
         """
         stored = {entry.path: entry for path in paths for entry in self.tree(base, path.strip("/"))}
-        present = {found for path in paths for found in _on_disk(self.root, path.strip("/"))}
+        present = {name for path in paths for name in _on_disk(self.root, path.strip("/"))}
         new = (path for path in present - stored.keys() if not Path(path).name.startswith("."))
         differing = {*new, *(stored.keys() - present)}
         common = sorted(stored.keys() & present)
@@ -233,47 +301,55 @@ class Repository:
             chunk = [path for path in common[first : first + 200] if not (self.root / path).is_symlink()]
             hashes = self._text("hash-object", "--", *chunk).split() if chunk else []
             differing |= {path for path, sha in zip(chunk, hashes, strict=True) if stored[path].blob != sha}
-        links = (path for path in common if (self.root / path).is_symlink())
-        differing |= {path for path in links if not self._same_link(path, stored[path])}
+        for path in common:
+            link, there = self.root / path, stored[path]
+            if link.is_symlink():
+                target = os.fsencode(link.readlink())
+                differing |= {path} if (there.mode, self.blob(there.blob)) != ("120000", target) else set()
         return tuple(sorted(differing))
 
     def commit(self, name: str) -> Commit:
         """Read one commit. Raises GitFailed."""
-        sha = name if _SHA.fullmatch(name) else self.resolve(name)
+        sha = self.resolve(name)
+        if sha not in self._commits:
+            self._commits[sha] = self._read_commit(sha)
+        return self._commits[sha]
+
+    def _read_commit(self, sha: str) -> Commit:
+        import git
+
         with _without_git_variables():
-            try:
-                found = self._repo.commit(sha)
-            except ValueError as error:
-                raise GitFailed(f"{name} names no commit of {self.root}") from error
-            message = found.message
+            there = git.Commit(self._repo, bytes.fromhex(sha))
+            message = there.message
             return Commit(
-                id=found.hexsha,
-                tree=found.tree.hexsha,
-                parents=tuple(parent.hexsha for parent in found.parents),
-                author=Person(found.author.name or "", found.author.email or ""),
-                committer=Person(found.committer.name or "", found.committer.email or ""),
-                at=found.committed_datetime.isoformat(),
+                id=sha,
+                tree=there.tree.hexsha,
+                parents=tuple(parent.hexsha for parent in there.parents),
+                author=Person(there.author.name or "", there.author.email or ""),
+                committer=Person(there.committer.name or "", there.committer.email or ""),
+                at=there.committed_datetime.isoformat(),
                 message=message if isinstance(message, str) else message.decode(errors="replace"),
             )
 
     def history(self, tip: str, *, without: str | None = None, chain: bool = False) -> tuple[str, ...]:
-        """Give the ids of the commits up to `tip`, oldest first, less what `without` has.
+        """The ids of the commits up to `tip`, oldest first, less what `without` has.
 
         With `chain`, first parents only.
         """
         limit = () if without is None else (f"^{without}",)
         options = ("--first-parent",) if chain else ()
-        return tuple(self._text("rev-list", "--reverse", "--topo-order", *options, tip, *limit, "--").split())
+        order = ("rev-list", "--reverse", "--topo-order", *options)
+        return tuple(self._of((tip, without or tip), *order, tip, *limit, "--").split())
 
     def files_changed(self, commits: Sequence[str], *, kinds: str = "AMD") -> list[str]:
-        """Name the files that each commit added, modified or deleted (git's letters), commit by commit."""
+        """The files that each commit added, modified or deleted (git's letters), commit by commit."""
         options = ("--stdin", "--root", "--no-commit-id", "-r", "-z", "--name-only", f"--diff-filter={kinds}")
         stdin = "".join(f"{commit}\n" for commit in commits).encode()
         names = self._text("diff-tree", *options, "--diff-merges=first-parent", stdin=stdin)
         return [name for name in names.split("\0") if name]
 
     def merge_base(self, one: str, other: str) -> str | None:
-        """Give the last commit that two histories share, if any."""
+        """The last commit that two histories share, if any."""
         return self._text("merge-base", one, other, fails=(1,)).strip() or None
 
     def is_ancestor(self, old: str, new: str) -> bool:
@@ -289,11 +365,15 @@ class Repository:
 
     def write_tree(self, edits: Mapping[str, bytes | None], *, onto: str | None = None) -> str:
         """Write `onto`'s tree with the exact bytes of some files replaced (None: removed); modes stay."""
+        if not edits and onto is None:
+            return self._text("hash-object", "-w", "-t", "tree", "--stdin").strip()
         modes = {entry.path: entry.mode for path in edits if onto for entry in self.tree(onto, path)}
         lines = []
         for path, data in edits.items():
-            blob = "0" * 40 if data is None else self._write_blob(data)
-            mode = "0" if data is None else modes.get(path, "100644")
+            blob, mode = "0" * 40, "0"
+            if data is not None:
+                blob = self._text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).strip()
+                mode = modes.get(path, "100644")
             lines.append(f"{mode} {blob}\t{path}\0")
         stdin = os.fsencode("".join(lines))
         with self._index(onto) as index:
@@ -302,15 +382,15 @@ class Repository:
 
     def apply(self, patch: bytes, *, onto: str) -> str:
         """Write the tree that a unified diff makes of `onto`'s. Raises GitFailed where it does not apply."""
-        if (patch, onto) not in self._told:
+        if (patch, onto) not in self._answers:
             with self._index(onto) as index:
                 exactly = ("--cached", "--whitespace=nowarn", "--no-ignore-whitespace", "-")
                 self._text("apply", *exactly, stdin=patch, extra=index)
                 tree = self._text("write-tree", extra=index).strip()
             if not _SHA.fullmatch(onto):
                 return tree
-            self._told[patch, onto] = tree
-        return self._told[patch, onto]
+            self._answers[patch, onto] = tree
+        return self._answers[patch, onto]
 
     def write_commit(
         self, tree: str, parents: Sequence[str], message: str, author: Person | None = None
@@ -341,10 +421,10 @@ class Repository:
 
     # Refs of this clone -------------------------------------------------------------------------------------
 
-    def refs(self, prefix: str) -> dict[str, str]:
-        """Give the refs under a prefix, and what they name."""
-        listing = self._text("for-each-ref", "--format=%(refname) %(objectname)", "--", prefix)
-        pairs = (line.partition(" ") for line in listing.splitlines())
+    def refs(self, *prefixes: str) -> dict[str, str]:
+        """The refs under some prefixes, and what they name."""
+        listing = self._text("for-each-ref", "--format=%(refname) %(objectname)", "--", *prefixes)
+        pairs = (line.partition(" ") for line in listing.split("\n") if line)
         return {ref: sha for ref, _, sha in pairs}
 
     def update_ref(self, ref: str, new: str, old: str | None) -> None:
@@ -369,8 +449,11 @@ class Repository:
             )
 
     def _config(self, key: str) -> str | None:
-        found = os.fsencode(self._text("config", "--get", key, fails=(1,)))
-        return found.decode(errors="replace").strip() or None
+        if self._settings is None:
+            value = self._text("config", "--get", key, fails=(1,))
+        else:
+            value = self._settings.get(key, "")
+        return os.fsencode(value).decode(errors="replace").strip() or None
 
     def _in_history(self, old: str, new: str) -> bool:
         if old == new:
@@ -380,13 +463,6 @@ class Repository:
             raise GitFailed(in_one_line(message))
         return status == 0
 
-    def _same_link(self, path: str, stored: TreeEntry) -> bool:
-        target = os.fsencode((self.root / path).readlink())
-        return stored.mode == "120000" and target == self.blob(stored.blob)
-
-    def _write_blob(self, data: bytes) -> str:
-        return self._text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).strip()
-
     @contextmanager
     def _index(self, onto: str | None) -> Iterator[dict[str, str]]:
         with tempfile.TemporaryDirectory(prefix="runbookopt-") as folder:
@@ -394,14 +470,13 @@ class Repository:
             self._text("read-tree", onto or "--empty", extra=index)
             yield index
 
-    def _of(self, *arguments: str, ids: tuple[str, ...], more: tuple[str, ...] = ()) -> str:
-        """Ask git about commits or trees; what it says of full ids is remembered."""
-        asked = (*arguments, *ids, *more)
+    def _of(self, ids: tuple[str, ...], *arguments: str) -> str:
+        """What git says of commits or trees, remembered where they are given by their full ids."""
         if not all(_SHA.fullmatch(each) for each in ids):
-            return self._text(*asked)
-        if asked not in self._told:
-            self._told[asked] = self._text(*asked)
-        return self._told[asked]
+            return self._text(*arguments)
+        if arguments not in self._answers:
+            self._answers[arguments] = self._text(*arguments)
+        return self._answers[arguments]
 
     def _text(
         self,
@@ -421,6 +496,8 @@ class Repository:
         import git
 
         shown, secrets = self._shown(arguments[0])
+        if arguments[0] == "fetch":
+            self._answers.clear()  # a history may begin earlier than where a shallow clone ended
         command = [self._repo.git.GIT_PYTHON_GIT_EXECUTABLE, *_OPTIONS, *arguments]
         with _without_git_variables(), tempfile.TemporaryFile() as handed:
             handed.write(stdin)
@@ -436,13 +513,13 @@ class Repository:
                     strip_newline_in_stdout=False,
                 )
             except git.GitCommandNotFound as error:
-                raise GitFailed("git is not installed, or not on the PATH") from error
+                raise GitFailed(_NO_GIT) from error
         for secret in secrets:
             message = message.replace(secret, "[secret]")
         return status, out, message
 
     def _shown(self, command: str) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Give the environment in which git shows our token to origin, and what must not be told of it.
+        """The environment in which git shows our token to origin, and what must not be told of it.
 
         After the settings that are there by now: an empty header takes theirs away, or GitHub would refuse
         two (actions/checkout leaves one in .git/config).
@@ -460,7 +537,16 @@ class Repository:
         return shown, (token, secret)
 
 
+class _OriginMoved(GitFailed):
+    """What origin was seen to have is gone before it was fetched."""
+
+
+def _matches(ref: str, source: str) -> bool:
+    return ref.startswith(source[:-1]) if source.endswith("*") else ref == source
+
+
 _SHA = re.compile("[0-9a-f]{40}")
+_NO_GIT = "git is not installed, or not on the PATH"
 
 _ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",  # a nightly job must fail, not wait
@@ -515,7 +601,7 @@ def _open(path: Path) -> "git.Repo":
     try:
         import git
     except ImportError as error:  # this is how GitPython says that there is no git
-        raise GitFailed("git is not installed, or not on the PATH") from error
+        raise GitFailed(_NO_GIT) from error
     with _without_git_variables():
         try:
             return git.Repo(path, search_parent_directories=True, expand_vars=False)
@@ -528,7 +614,7 @@ def _open(path: Path) -> "git.Repo":
 
 
 def _on_disk(root: Path, path: str) -> Iterator[str]:
-    """Give the files at or under `path`, links to folders as files, as git sees them."""
+    """The files at or under `path`, links to folders as files, as git sees them."""
     start = root / path
     if start.is_symlink() or start.is_file():
         yield path
