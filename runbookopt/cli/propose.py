@@ -37,7 +37,7 @@ def propose(
     """
     from runbookopt.forge.git.repository import Repository
 
-    with Repository.open(Path.cwd()) as repository, repository.asked_once():
+    with Repository.open(Path.cwd()) as repository:
         read, worst = _read([file for name in bundles for file in _files(Path(name))])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
@@ -83,7 +83,8 @@ def _status(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
             forge = forge_of(repository, settings_of(repository.root, name, {}))
         except NoToken as error:
             raise NoToken(f"{name}: nothing is proposed: {error}; then run this again") from None
-        proposed = land(repository, forge, bundle, now=datetime.now(UTC))
+        with repository.asked_once():
+            proposed = land(repository, forge, bundle, now=datetime.now(UTC))
     except RunbookoptError as error:
         complain(error)
         return error.status

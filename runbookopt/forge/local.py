@@ -52,13 +52,13 @@ class LocalForge:
         self._repository = repository
 
     def pull_requests(self, branch: str | None = None) -> tuple[PullRequest, ...]:
-        """Give all of them, or those of one branch, oldest first. Raises GitFailed."""
+        """All of them, or those of one branch, oldest first. Raises GitFailed."""
         origin = self._fetch()
-        found = (self._fold(number, origin) for number in sorted(origin.pulls))
-        return tuple(pull for pull in found if branch in {None, pull.branch})
+        pulls = (self._fold(number, origin) for number in sorted(origin.pulls))
+        return tuple(pull for pull in pulls if branch in {None, pull.branch})
 
     def get(self, number: int) -> PullRequest:
-        """Give one. Raises RunbookoptError where there is none of that number, GitFailed."""
+        """The one of a number. Raises RunbookoptError where there is none, GitFailed."""
         origin = self._fetch()
         if number not in origin.pulls:
             raise RunbookoptError(f"there is no pull request {number}: runbookopt pulls list shows them")
@@ -103,15 +103,15 @@ class LocalForge:
         """Do nothing: here nothing merges by itself, and `pulls merge --auto` judges each head anew."""
 
     def protection(self, branch: str) -> Protection:
-        """Say that nothing is known: whoever may push to origin may push anything there."""
+        """Nothing known: whoever may push to origin may push anything there."""
         return unknown_protection(branch, "a plain git server shows no rules of its own")
 
     def switches(self) -> RepositorySwitches:
-        """Say that nothing stands around it: a plain git server has no switches."""
+        """None: a plain git server has no switches."""
         return RepositorySwitches(enforces=False)
 
     def members(self, team: str) -> None:  # noqa: ARG002 - as the protocol has it
-        """Say that it is not known: git knows no teams."""
+        """Unknown: git knows no teams."""
         return
 
     def report(self, check: CheckRun) -> None:  # noqa: ARG002 - as the protocol has it
@@ -204,7 +204,7 @@ class LocalForge:
         return chain[::-1]
 
     def _makers(self, events: list[Event], head: str, base: str) -> tuple[str, ...]:
-        """Give all whose hand is in it; a login is known by the address that its events carry.
+        """All whose hand is in it; a login is known by the address that its events carry.
 
         Not by an address that is known to be the pusher's: whoever approves with that makes the approval
         worthless (see `may_merge`), and is no maker for it.
@@ -235,8 +235,8 @@ class LocalForge:
     def _open(self, draft: Draft, replaces: str | None) -> int:
         origin = self._fetch()
         for number in origin.pulls:
-            found = self._fold(number, origin)
-            if found.branch == draft.branch and found.state == "open":
+            pull = self._fold(number, origin)
+            if pull.branch == draft.branch and pull.state == "open":
                 raise PushRejected(f"{draft.branch} has an open pull request by now, {number}")
         number = max(origin.pulls, default=0) + 1
         opened = self._written(self._event("opened", draft.head, draft=draft), [])
@@ -259,10 +259,10 @@ class LocalForge:
         message = f"{event.kind} by {event.by}\n\n{canonical(msgspec.to_builtins(event)).decode()}\n"
         return self._repository.write_commit(self._repository.write_tree({}), [*parents, event.head], message)
 
-    def _must_be_open(self, found: PullRequest) -> PullRequest:
-        if found.state != "open":
-            raise RunbookoptError(f"pull request {found.number} is {found.state}")
-        return found
+    def _must_be_open(self, pull: PullRequest) -> PullRequest:
+        if pull.state != "open":
+            raise RunbookoptError(f"pull request {pull.number} is {pull.state}")
+        return pull
 
 
 class _Origin(Struct, frozen=True):
@@ -279,12 +279,12 @@ class _NumberTaken(PushRejected):
 
 
 def _last_draft(events: list[Event]) -> tuple[Draft, str]:
-    """Give what was proposed last, and the commit that was."""
+    """The last draft that was proposed, and its commit."""
     return [(event.draft, event.head) for event in events if event.draft is not None][-1]
 
 
 def _state(last: Event) -> Literal["open", "closed", "merged"]:
-    """Say how it stands by its last event alone; whoever deletes the branch closes it too."""
+    """Its state by its last event alone; whoever deletes the branch closes it too."""
     match last.kind:
         case "closed" | "merged":
             return last.kind

@@ -1,4 +1,4 @@
-"""What a forge demands before something is merged into a branch, of all its sources together (pure)."""
+"""Protection of a branch: all that a forge demands before a merge, of all its sources together (pure)."""
 
 from collections.abc import Iterator
 
@@ -48,7 +48,7 @@ class Protection(Struct, frozen=True, kw_only=True):
 
 
 def unknown_protection(branch: str, why: str) -> Protection:
-    """Give a protection of which nothing is known."""
+    """A protection of which nothing is known."""
     return Protection(
         branch=branch,
         unread=(why,),
@@ -64,7 +64,7 @@ def unknown_protection(branch: str, why: str) -> Protection:
 
 
 def against_merging_by_itself(protection: Protection) -> Iterator[str]:
-    """Say why a change must not merge by itself into this branch; nothing where all is known to hold.
+    """Reasons why a change must not merge by itself into this branch; none where all is known to hold.
 
     Auto-merge waits for what the branch demands and for nothing else, so that must be known, hold our check,
     and not let an approval count for a commit that was pushed after it.

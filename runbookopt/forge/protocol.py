@@ -1,4 +1,4 @@
-"""What a forge can do for a proposal, whichever forge it is."""
+"""Forge, and what it holds: pull requests, approvals, check runs (pure)."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -91,11 +91,11 @@ class Forge(Protocol):
     """Where pull requests live. Each method raises GitFailed where the forge cannot be reached or says no."""
 
     def pull_requests(self, branch: str | None = None) -> Sequence[PullRequest]:
-        """Give all of them, or those of one branch, oldest first."""
+        """All of them, or those of one branch, oldest first."""
         ...
 
     def get(self, number: int) -> PullRequest:
-        """Give one. Raises RunbookoptError where there is none of that number."""
+        """The one of a number. Raises RunbookoptError where there is none."""
         ...
 
     def open(self, draft: Draft, *, replaces: str | None) -> PullRequest:
@@ -118,15 +118,15 @@ class Forge(Protocol):
         ...
 
     def protection(self, branch: str) -> Protection:
-        """Give what must hold before a merge into a branch."""
+        """What must hold before a merge into a branch."""
         ...
 
     def switches(self) -> RepositorySwitches:
-        """Give the switches around the protections, and what the token is worth."""
+        """The switches around the protections, and what the token is worth."""
         ...
 
     def members(self, team: str) -> Sequence[str] | None:
-        """Give the logins of a team's members; None where they are not told."""
+        """The logins of a team's members; None where they are not told."""
         ...
 
     def report(self, check: CheckRun) -> None:
@@ -134,7 +134,7 @@ class Forge(Protocol):
         ...
 
     def approve(self, number: int) -> PullRequest:
-        """Say yes to the present head, in the name of whoever runs this."""
+        """Approve the present head, in the name of whoever runs this."""
         ...
 
     def close(self, number: int) -> PullRequest:

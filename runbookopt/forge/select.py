@@ -1,4 +1,4 @@
-"""Which forge a repository has: what its settings say, else what the address of its origin says."""
+"""Choice of the forge: by the settings, else by the address of origin."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -27,7 +27,7 @@ def chosen(
     environ: Mapping[str, str],
     patience: Patience | None = None,
 ) -> Forge:
-    """Give the forge; at GitHub its token is also what git shows to origin from now on.
+    """The forge; at GitHub its token is also what git shows to origin from now on.
 
     Raises NoToken where GitHub is the forge and nothing says in whose name, and RunbookoptError.
     """

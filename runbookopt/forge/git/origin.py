@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 from runbookopt.forge.git.output import (
     GitFailed,
@@ -150,9 +149,7 @@ class Attempt:
     def __enter__(self) -> None:
         """Begin."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         self.is_lost = isinstance(error, self._lost) and bool(re.search(self._match, str(error)))
         return self.is_lost and not self._last
 

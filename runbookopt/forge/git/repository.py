@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from runbookopt.errors import RunbookoptError
@@ -89,6 +88,7 @@ class Repository:
         self._revisions: dict[str, Revision] = {}
         # What follows is of ids alone, and so stays true.
         self._commits: dict[str, Commit] = {}
+        self._roots: dict[str, str] = {}
         self._folders: dict[str, dict[str, tuple[str, str]]] = {}
         self._answers: dict[tuple[str, ...] | tuple[bytes, str], str] = {}
 
@@ -127,9 +127,7 @@ class Repository:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @contextmanager
@@ -184,7 +182,8 @@ class Repository:
 
     def _bring(self, refs: Mapping[str, str], refspecs: Sequence[str]) -> None:
         sources, copies = zip(*(spec.removeprefix("+").split(":") for spec in refspecs), strict=True)
-        needed = {sha for ref, sha in refs.items() if any(_matches(ref, source) for source in sources)}
+        folders = tuple(source[:-1] for source in sources if source.endswith("*"))
+        needed = {sha for ref, sha in refs.items() if ref in sources or ref.startswith(folders)}
         complete = self.origin.complete
         if not needed <= complete:
             complete |= set(self.refs(*(copy.removesuffix("*") for copy in copies)).values())
@@ -228,13 +227,20 @@ class Repository:
 
     def tree(self, commit: str, path: str = "") -> list[TreeEntry]:
         """The files of a commit or tree at or under `path` ("" for all). Raises GitFailed."""
-        root = self._object(f"{commit}^{{tree}}")
-        if root is None:
-            raise GitFailed(f"{commit} names no commit of {self.root}")
-        mode, sha = "40000", root[0]
+        mode, sha = "40000", self._root_of(commit)
         for name in path.split("/") if path else ():
             mode, sha = self._folder(sha).get(name, ("", "")) if mode == "40000" else ("", "")
         return list(self._files(path, mode, sha)) if sha else []
+
+    def _root_of(self, commit: str) -> str:
+        if commit in self._roots:
+            return self._roots[commit]
+        root = self._object(f"{commit}^{{tree}}")
+        if root is None:
+            raise GitFailed(f"{commit} names no commit of {self.root}")
+        if _SHA.fullmatch(commit):
+            self._roots[commit] = root[0]
+        return root[0]
 
     def _files(self, path: str, mode: str, sha: str) -> Iterator[TreeEntry]:
         if mode != "40000":
@@ -541,10 +547,6 @@ class _OriginMoved(GitFailed):
     """What origin was seen to have is gone before it was fetched."""
 
 
-def _matches(ref: str, source: str) -> bool:
-    return ref.startswith(source[:-1]) if source.endswith("*") else ref == source
-
-
 _SHA = re.compile("[0-9a-f]{40}")
 _NO_GIT = "git is not installed, or not on the PATH"
 
@@ -588,9 +590,8 @@ _KEPT_VARIABLES = re.compile(
 @contextmanager
 def _without_git_variables() -> Iterator[None]:
     """Take git's variables out of the environment while git runs: GitPython hands on all of os.environ."""
-    taken = {k: v for k, v in os.environ.items() if k.startswith("GIT_") and not _KEPT_VARIABLES.fullmatch(k)}
-    for key in taken:
-        del os.environ[key]
+    names = [name for name in os.environ if name.startswith("GIT_") and not _KEPT_VARIABLES.fullmatch(name)]
+    taken = {name: os.environ.pop(name) for name in names}
     try:
         yield
     finally:

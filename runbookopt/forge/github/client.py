@@ -1,4 +1,4 @@
-"""The only file that knows PyGithub: what is asked of GitHub's interface, and told to it.
+"""Client of GitHub's interface: what is asked of it, and told to it (the only file that knows PyGithub).
 
 Questions are asked again where no answer comes. A change is sent once; where it is unclear what became of
 it, its sender looks before it is sent again (PyGithub by itself sends a failing POST eleven times). Limits
@@ -85,13 +85,13 @@ class Client:
 
     @property
     def token(self) -> str:
-        """Give the token, which is short-lived for an app and is renewed when it runs out."""
+        """The token, which is short-lived for an app and is renewed when it runs out."""
         return self._patiently(lambda: self._doing("sign in", lambda: self._auth.token))
 
     # Asking -------------------------------------------------------------------------------------------------
 
     def ask(self, path: str, **query: str | int) -> object:
-        """Give the answer to one question; `~` stands for the repository. Raises GitFailed."""
+        """The answer to one question; `~` stands for the repository. Raises GitFailed."""
 
         def asking() -> object:
             return self._reads.requester.requestJsonAndCheck("GET", self._path(path), parameters=query)[1]
@@ -99,18 +99,18 @@ class Client:
         return self._patiently(lambda: self._doing(f"show {self._path(path)}", asking))
 
     def ask_all(self, path: str, **query: str | int) -> list[object]:
-        """Give a whole list, page by page. Raises GitFailed."""
-        found: list[object] = []
+        """A whole list, page by page. Raises GitFailed."""
+        listed: list[object] = []
         for number in range(1, 1000):
             page = self.ask(path, **query, per_page=PAGE, page=number)
             items = page if isinstance(page, list) else []
-            found += items
+            listed += items
             if len(items) < PAGE:
                 break
-        return found
+        return listed
 
     def query(self, text: str, **variables: object) -> dict[str, Any]:
-        """Give what GraphQL answers to a question. Raises GitFailed."""
+        """The answer of GraphQL to a question. Raises GitFailed."""
         asking = self._graphql("show that", text, variables)
         for pause in self._patience.pauses:
             try:
@@ -234,7 +234,7 @@ class Client:
         self._patience.sleep(limited.seconds)
 
     def _doing(self, doing: str, act: Callable[[], Found]) -> Found:
-        """Tell GitHub's errors in ours. Raises Refusal, Unclear, _Limited, RunbookoptError."""
+        """Turn GitHub's errors into ours. Raises Refusal, Unclear, _Limited, RunbookoptError."""
         from github import GithubException
         from jwt import PyJWTError  # noqa: PLC0415 - comes with PyGithub, and is as slow
 
@@ -254,7 +254,13 @@ class Client:
     def _told(self, error: "github.GithubException", doing: str) -> Exception:
         words = "; ".join(_words(error.data)) or "it does not say why"
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-        if _is_limit(error.status, words, headers):
+        limited = "rate limit" in words.lower() or "retry-after" in headers
+        is_limit = {
+            400: "RATE_LIMITED" in words,  # PyGithub's number for GraphQL's errors, which come with 200
+            403: limited,
+            429: True,
+        }
+        if is_limit.get(error.status, False):
             return _Limited(_seconds(headers))
         if error.status >= 500 or "Something went wrong" in words:  # noqa: PLR2004 - HTTP's own number
             return Unclear(f"GitHub fails: {self._clean(words)} ({error.status})")
@@ -268,34 +274,27 @@ class Client:
 
 
 def _words(answer: object) -> Iterator[str]:
-    """Give all that a refusal says: its message, and that of each error."""
+    """All that a refusal says: its message, and that of each error."""
     if isinstance(answer, str):
         yield answer.splitlines()[0] if answer else ""
         return
     if not isinstance(answer, dict):
         return
-    told = answer.get("message")
+    message = answer.get("message")
     errors = [error for error in answer.get("errors") or [] if isinstance(error, dict | str)]
-    if told and not (errors and told == "Validation Failed"):
-        yield " ".join(str(told).split())
+    if message and not (errors and message == "Validation Failed"):
+        yield " ".join(str(message).split())
     for error in errors:
         if isinstance(error, str):
             yield error
         else:
             kind = f"{error['type']}: " if error.get("type") == "RATE_LIMITED" else ""
-            said = error.get("message") or " ".join(str(error.get(key, "")) for key in ("field", "code"))
-            yield f"{kind}{said}"
-
-
-def _is_limit(status: int, words: str, headers: Mapping[str, Any]) -> bool:
-    if status == 400:  # noqa: PLR2004 - PyGithub's number for GraphQL's errors, which come with 200
-        return "RATE_LIMITED" in words
-    limited = "rate limit" in words.lower() or "retry-after" in headers
-    return status == 429 or (status == 403 and limited)  # noqa: PLR2004 - HTTP's own numbers
+            words = error.get("message") or " ".join(str(error.get(key, "")) for key in ("field", "code"))
+            yield f"{kind}{words}"
 
 
 def _seconds(headers: Mapping[str, Any]) -> float:
-    """Give how long GitHub wants no requests; where it does not say, the minute that its manual tells."""
+    """Seconds that GitHub wants no requests; where it does not say, the minute of its manual."""
     after, reset = str(headers.get("retry-after", "")), str(headers.get("x-ratelimit-reset", ""))
     if after.isdigit():
         return float(after)

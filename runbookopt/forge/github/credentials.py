@@ -1,4 +1,4 @@
-"""Where GitHub is and who asks: addresses and secrets, from the environment alone (no PyGithub).
+"""Credentials for GitHub, and its addresses: from the environment alone (no PyGithub).
 
 No file of a repository can say where a token is sent, so nobody can have it sent to a server of theirs.
 """
@@ -61,7 +61,7 @@ def read_access(environ: Mapping[str, str]) -> Access:
 
 
 def api_url(environ: Mapping[str, str]) -> str:
-    """Give where the API is, without a slash at the end. Raises RunbookoptError where it is not safe."""
+    """The address of the API, without a slash at the end. Raises RunbookoptError where it is not safe."""
     url = (environ.get("GITHUB_API_URL") or PUBLIC_API).rstrip("/")
     parts = urlsplit(url)
     if parts.username or parts.password or not parts.hostname:
@@ -74,7 +74,7 @@ def api_url(environ: Mapping[str, str]) -> str:
 
 
 def web_host(api: str) -> str:
-    """Give the host of the pages and of git that belongs to an API: api.github.com has github.com."""
+    """The host of the pages and of git that belongs to an API: api.github.com has github.com."""
     host = urlsplit(api).netloc
     return host.removeprefix("api.") if host == "api.github.com" or host.endswith(".ghe.com") else host
 

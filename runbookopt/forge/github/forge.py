@@ -112,9 +112,9 @@ class GithubForge(GithubPulls):
             given = {"head": draft.branch, "base": draft.base, "title": draft.title, "body": body}
             return words.read_pull(self._client.send("POST", "~/pulls", given))
 
-        found = look()
-        if found is not None:
-            return found
+        opened = look()
+        if opened is not None:
+            return opened
         try:
             created = self._client.change("open a pull request", send, look)
         except Refusal as error:
@@ -152,27 +152,27 @@ class GithubForge(GithubPulls):
             now = self._answer(there.number)
             return now if now.head.sha == draft.head else None
 
-        found = there if there.head.sha == draft.head else self._client.awaited(look)
-        if found is None:
+        now = there if there.head.sha == draft.head else self._client.awaited(look)
+        if now is None:
             raise PushRejected(f"pull request {there.number} is not at {draft.head[:12]}, which was pushed")
-        return found
+        return now
 
     def _labelled(self, there: words.Answer, draft: Draft) -> Iterator[str]:
         def missing(pull: words.Answer) -> list[str]:
             return [name for name in draft.labels if name not in {label.name for label in pull.labels}]
 
-        wanted = missing(there)
-        if not wanted:
+        absent = missing(there)
+        if not absent:
             return
         path = f"~/issues/{there.number}/labels"
         try:
             self._client.change(
                 "put a label on",
-                lambda: [self._client.send("POST", path, {"labels": wanted})],
+                lambda: [self._client.send("POST", path, {"labels": absent})],
                 lambda: None if missing(self._answer(there.number)) else [],
             )
         except Refusal as error:
-            yield f"the label {', '.join(wanted)} was not put on: {error.words}"
+            yield f"the label {', '.join(absent)} was not put on: {error.words}"
 
     def _requested(self, there: words.Answer, people: Sequence[str], teams: Sequence[str]) -> Iterator[str]:
         """Ask whom the policy names, besides the code owners whom GitHub asks by itself.
@@ -180,7 +180,8 @@ class GithubForge(GithubPulls):
         Who is asked already, or has spoken of this commit, is not asked again. One that GitHub does not know
         keeps no other from being asked.
         """
-        spoken = set(self._spoken(there)) if people else set()
+        reviews = self._reviews(there.number) if people else []
+        spoken = {r.user.login.casefold() for r in reviews if r.user and r.commit_id == there.head.sha}
         named = [login for login in people if login.casefold() not in spoken]
         if there.author.casefold() in {login.casefold() for login in named}:
             yield f"{there.author} opened this pull request, so cannot be asked to review it"
@@ -192,12 +193,6 @@ class GithubForge(GithubPulls):
         except Refusal as error:
             for kind, name in everybody:
                 yield from self._asked_alone(there, kind, name, error if len(everybody) == 1 else None)
-
-    def _spoken(self, there: words.Answer) -> Iterator[str]:
-        """Give who has reviewed this commit."""
-        for each in self._reviews(there.number):
-            if each.user and each.commit_id == there.head.sha:
-                yield each.user.login.casefold()
 
     def _asked_alone(self, there: words.Answer, kind: str, name: str, known: Refusal | None) -> Iterator[str]:
         try:
@@ -256,19 +251,18 @@ class GithubForge(GithubPulls):
         }
         if draft.method == "rebase":
             wish = {key: value for key, value in wish.items() if not key.startswith("commit")}
+
+        def look() -> Literal[True] | None:
+            now = self._answer(there.number)
+            return None if now.auto_merge is None and now.merged_at is None else True
+
         try:
             self._client.change(
-                "switch auto-merge on",
-                lambda: self._sent("enablePullRequestAutoMerge", wish),
-                lambda: True if self._is_on(there.number) else None,
+                "switch auto-merge on", lambda: self._sent("enablePullRequestAutoMerge", wish), look
             )
         except Refusal as error:
             return [_refused(error.words)]
         return []
-
-    def _is_on(self, number: int) -> bool:
-        there = self._answer(number)
-        return there.auto_merge is not None or there.merged_at is not None
 
     def _describe(self, there: words.Answer, draft: Draft, body: words.Body) -> None:
         """Write title and body, unless just this was written before."""
@@ -323,11 +317,11 @@ class GithubForge(GithubPulls):
         return there
 
     def _viewer(self) -> str:
-        found: str = self._client.query("{ viewer { login } }")["viewer"]["login"]
-        return found
+        login: str = self._client.query("{ viewer { login } }")["viewer"]["login"]
+        return login
 
 
-def _refused(told: str) -> str:
-    """Give GitHub's refusal by its name and with what it means."""
-    outcome, meaning = words.outcome_of(told)
+def _refused(refusal: str) -> str:
+    """GitHub's refusal by its name and with what it means."""
+    outcome, meaning = words.outcome_of(refusal)
     return f"{outcome.replace('_', ' ')}: {meaning}"

@@ -28,13 +28,13 @@ class GithubPulls:
         self._owner = client.repository.partition("/")[0]
 
     def pull_requests(self, branch: str | None = None) -> tuple[PullRequest, ...]:
-        """Give those of one branch, else of all branches of ours, oldest first. Raises GitFailed."""
-        found = self._listed(branch)
-        tip = self._fetched(found)
-        return tuple(self._read(answer, tip) for answer in found)
+        """Those of one branch, else of all branches of ours, oldest first. Raises GitFailed."""
+        answers = self._listed(branch)
+        tip = self._fetched(answers)
+        return tuple(self._read(answer, tip) for answer in answers)
 
     def get(self, number: int) -> PullRequest:
-        """Give one, with its approvals and who had a hand in it. Raises GitFailed."""
+        """One, with its approvals and who had a hand in it. Raises GitFailed."""
         answer = self._answer(number)
         pull = self._read(answer, self._fetched([answer]))
         reviews = self._reviews(number)
@@ -51,7 +51,7 @@ class GithubPulls:
         )
 
     def protection(self, branch: str) -> Protection:
-        """Give classic protection and rulesets together; what a token is not shown is said to be unread."""
+        """Classic protection and rulesets together; what a token is not shown is said to be unread."""
         unread: list[str] = []
         classic = self._classic(branch, unread)
         rules: object = None
@@ -59,20 +59,20 @@ class GithubPulls:
             rules = self._client.ask_all(f"~/rules/branches/{quote(branch, safe='')}")
         except Refusal as error:
             unread.append(f"rulesets are not shown to this token ({error.words})")
-        shown = [found for number in rulesets_of(rules or []) if (found := self._ruleset(number))]
+        shown = [ruleset for number in rulesets_of(rules or []) if (ruleset := self._ruleset(number))]
         return combined(branch, classic=classic, rules=rules, rulesets=shown, unread=unread)
 
     def members(self, team: str) -> tuple[str, ...] | None:
-        """Give the members of a team, "slug" or "organization/slug"; None where they are not shown."""
+        """The members of a team, "slug" or "organization/slug"; None where they are not shown."""
         owner, _, slug = team.rpartition("/")
         try:
-            found = self._client.ask_all(f"/orgs/{owner or self._owner}/teams/{quote(slug, safe='')}/members")
+            users = self._client.ask_all(f"/orgs/{owner or self._owner}/teams/{quote(slug, safe='')}/members")
         except Refusal:
             return None
-        return tuple(user.login for user in msgspec.convert(found, tuple[words.User, ...]))
+        return tuple(user.login for user in msgspec.convert(users, tuple[words.User, ...]))
 
     def switches(self) -> RepositorySwitches:
-        """Give the repository's switches and what the token is worth, as far as the token is shown it."""
+        """The repository's switches and what the token is worth, as far as the token is shown it."""
         return switches(self._client)
 
     # Below --------------------------------------------------------------------------------------------------
@@ -81,13 +81,13 @@ class GithubPulls:
         return words.read_pull(self._client.ask(f"~/pulls/{number}"))
 
     def _listed(self, branch: str | None, state: str = "all") -> list[words.Answer]:
-        """Give the pull requests from our branches, oldest first; a fork's are not ours."""
+        """The pull requests from our branches, oldest first; a fork's are not ours."""
         head = {} if branch is None else {"head": f"{self._owner}:{branch}"}
-        found = self._client.ask_all("~/pulls", state=state, sort="created", direction="asc", **head)
+        listed = self._client.ask_all("~/pulls", state=state, sort="created", direction="asc", **head)
         here = self._client.repository.casefold()
         ours = (
             pull
-            for pull in msgspec.convert(found, list[words.Answer])
+            for pull in msgspec.convert(listed, list[words.Answer])
             if pull.head.repo is not None
             and pull.head.repo.full_name.casefold() == here
             and (pull.head.ref == branch if branch else pull.head.ref.startswith("runbookopt/"))
@@ -128,7 +128,7 @@ class GithubPulls:
         )
 
     def _proposed(self, head: str, tip: str) -> tuple[str, str]:
-        """Give the last commit that cites a bundle, and that bundle; the head where none does.
+        """The last commit that cites a bundle, and that bundle; the head where none does.
 
         Whoever writes a commit can cite one: the ledger tells what is ours.
         """
@@ -139,7 +139,7 @@ class GithubPulls:
         return head, words.bundle_of(self._repository.commit(head).message) or ""
 
     def _makers(self, number: int) -> tuple[str, ...]:
-        """Give the accounts and addresses on all commits, and who pushed with force.
+        """The accounts and addresses on all commits, and who pushed with force.
 
         GitHub does not tell who else pushed.
         """
@@ -153,8 +153,7 @@ class GithubPulls:
         users = [user for each in commits for user in (each.author, each.committer) if user]
         events = msgspec.convert(self._client.ask_all(f"~/issues/{number}/events"), list[words.Happened])
         users += [each.actor for each in events if each.event == "head_ref_force_pushed" and each.actor]
-        found = {name.email for name in signed} | {user.login for user in users}
-        return tuple(sorted(found - {""}))
+        return tuple(sorted({*(name.email for name in signed), *(user.login for user in users)} - {""}))
 
     def _reviews(self, number: int) -> list[words.Review]:
         return msgspec.convert(self._client.ask_all(f"~/pulls/{number}/reviews"), list[words.Review])

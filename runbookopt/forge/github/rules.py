@@ -1,4 +1,4 @@
-"""Classic protection and rulesets of GitHub, read into one record (pure; no PyGithub)."""
+"""Rules of a branch at GitHub: classic protection and rulesets, read into one record (pure; no PyGithub)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -96,7 +96,7 @@ class _Ruleset(Struct, frozen=True):
 
 
 def rulesets_of(rules: object) -> dict[int, str]:
-    """Give the ids of the rulesets behind the rules of a branch, with what owns each."""
+    """The ids of the rulesets behind the rules of a branch, with what owns each."""
     return {rule.ruleset_id: rule.ruleset_source_type for rule in msgspec.convert(rules, list[_Rule])}
 
 
@@ -114,9 +114,11 @@ def combined(
     A ruleset that is not among `rulesets` does not tell who may pass by it.
     """
     shown = [msgspec.convert(each, _Ruleset) for each in rulesets]
-    told = {each.id: each.bypass_actors for each in shown if each.bypass_actors is not None}
-    sources = [*_classic(classic), *_rulesets(rules, told)]
-    known = dict.fromkeys(who for source in sources for who in source.bypass or ())
+    actors = {each.id: each.bypass_actors for each in shown if each.bypass_actors is not None}
+    in_force = msgspec.convert(rules or [], list[_Rule])
+    numbers = dict.fromkeys(rule.ruleset_id for rule in in_force)
+    sources = [*_classic(classic), *(_ruleset(number, in_force, actors.get(number)) for number in numbers)]
+    bypass = tuple(dict.fromkeys(who for source in sources for who in source.bypass or ()))
     hidden = bool(unread) or any(source.bypass is None for source in sources)
     limited = [set(source.methods) for source in sources if source.methods is not None]
 
@@ -138,20 +140,20 @@ def combined(
         last_push=any_of("last_push"),
         merge_queue=any_of("merge_queue"),
         methods=tuple(sorted(set.intersection(*limited))) if limited else None,
-        bypass=None if hidden else tuple(known),
-        bypass_known=tuple(known),
+        bypass=None if hidden else bypass,
+        bypass_known=bypass,
     )
 
 
 def _classic(answer: object) -> list[_Source]:
     if answer is None:
         return []
-    found = msgspec.convert(answer, _Classic)
-    checks, reviews = found.required_status_checks or _Checks(), found.required_pull_request_reviews
-    asked = reviews or _Reviews()
-    free = asked.bypass_pull_request_allowances
+    classic = msgspec.convert(answer, _Classic)
+    checks = classic.required_status_checks or _Checks()
+    reviews = classic.required_pull_request_reviews or _Reviews()
+    free = reviews.bypass_pull_request_allowances
     named = [f"@{each.login or each.slug}" for each in (*free.users, *free.teams, *free.apps)]
-    admins = [] if found.enforce_admins.enabled else ["administrators"]
+    admins = [] if classic.enforce_admins.enabled else ["administrators"]
     pinned = {check.context for check in checks.checks}
     return [
         _Source(
@@ -161,20 +163,13 @@ def _classic(answer: object) -> list[_Source]:
                 *(RequiredCheck(name) for name in checks.contexts if name not in pinned),
             ),
             strict=checks.strict,
-            pull_request=reviews is not None,
-            approvals=asked.required_approving_review_count,
-            dismisses_stale=asked.dismiss_stale_reviews,
-            code_owners=asked.require_code_owner_reviews,
-            last_push=asked.require_last_push_approval,
+            pull_request=classic.required_pull_request_reviews is not None,
+            approvals=reviews.required_approving_review_count,
+            dismisses_stale=reviews.dismiss_stale_reviews,
+            code_owners=reviews.require_code_owner_reviews,
+            last_push=reviews.require_last_push_approval,
             bypass=(*named, *admins),
         )
-    ]
-
-
-def _rulesets(answer: object, told: dict[int, tuple[_Actor, ...]]) -> list[_Source]:
-    rules = msgspec.convert(answer or [], list[_Rule])
-    return [
-        _ruleset(number, rules, told.get(number)) for number in dict.fromkeys(r.ruleset_id for r in rules)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What stands around a repository's protections, as GitHub shows it to a token; nothing is changed here."""
+"""Switches around a repository's protections, as GitHub shows them to a token; nothing is changed here."""
 
 from typing import TypeVar
 
@@ -71,7 +71,7 @@ def switches(client: Client) -> RepositorySwitches:
 
 
 def _asked(client: Client, path: str, type_: type[T]) -> T | None:
-    """Give an answer; None where the token is not shown it."""
+    """An answer; None where the token is not shown it."""
     try:
         return msgspec.convert(client.ask(path), type_)
     except Refusal:

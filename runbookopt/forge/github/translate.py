@@ -1,4 +1,4 @@
-"""What GitHub says of a pull request and what we write into it (pure; no PyGithub)."""
+"""Texts and records of a pull request at GitHub: what it says, what we write into it (pure; no PyGithub)."""
 
 import re
 from typing import Literal
@@ -75,7 +75,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def author(self) -> str:
-        """Give the login of who opened it; "ghost", as GitHub says, where the account is gone."""
+        """The login of who opened it; "ghost", as GitHub says, where the account is gone."""
         return self.user.login if self.user else "ghost"
 
 
@@ -129,7 +129,7 @@ class Body(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     def text(self, marker: str = "") -> str:
-        """Give it within GitHub's limit; what is cut is whole lines of the report's end."""
+        """It within GitHub's limit; what is cut is whole lines of the report's end."""
         told = "".join(f"- {prose(note, 600)}\n" for note in self.notes)
         tail = f"\n## On GitHub\n\n{told}" if told else ""
         tail += f"\n{marker}\n" if marker else ""
@@ -137,12 +137,12 @@ class Body(Struct, frozen=True):
 
 
 def fingerprint(draft: Draft, body: Body) -> str:
-    """Give what tells one proposal from another without their texts, which people may have edited."""
+    """Digest that tells one proposal from another without their texts, which people may have edited."""
     return digest(canonical([draft.title, body.report, list(body.notes), draft.head]))
 
 
 def marker(draft: Draft, body: Body) -> str:
-    """Give the last line of a body: that all was done that was to be done for a commit."""
+    """The last line of a body: that all was done that was to be done for a commit."""
     return f"<!-- runbookopt: done {draft.head} {fingerprint(draft, body)} -->"
 
 
@@ -156,7 +156,7 @@ def done(body: str | None) -> tuple[str, str] | None:
 
 
 def superseded(by: int) -> str:
-    """Give the comment on a pull request that another one stands for now."""
+    """The comment on a pull request that another one stands for now."""
     return f"Superseded by #{by}.\n\n<!-- runbookopt: superseded -->"
 
 
@@ -166,14 +166,14 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
 def bundle_of(message: str) -> str | None:
-    """Give the digest of the bundle that a commit of ours cites in its trailers."""
+    """The digest of the bundle that a commit of ours cites in its trailers."""
     last = re.split(r"\n[ \t]*\n", message.strip().replace("\r\n", "\n"))[-1]
     found = re.findall(r"^Runbookopt-Bundle: (sha256:[0-9a-f]{64})\s*$", last, re.MULTILINE)
     return found[0] if len(found) == 1 else None
 
 
 def _fitted(text: str, most: int) -> str:
-    """Give as many whole lines as fit, and close a code block that the cut would leave open."""
+    """As many whole lines as fit; a code block that the cut would leave open is closed."""
     if len(text) <= most:
         return text
     told = "\nCut here: the rest is in the bundle.\n"
@@ -220,7 +220,7 @@ _OUTCOMES: dict[str, tuple[Outcome, str]] = {
 
 
 def outcome_of(words: str) -> tuple[Outcome, str]:
-    """Give the name of GitHub's refusal of auto-merge and what it means.
+    """The name of GitHub's refusal of auto-merge and what it means.
 
     The words come with and without "Pull request " before them, so they are looked for anywhere.
     """
