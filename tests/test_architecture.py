@@ -201,7 +201,7 @@ def loaded_by(arguments: list[str], folder: Path) -> set[str]:
 
 
 def test_help_imports_no_more_than_typer(tmp_path: Path) -> None:
-    ours = KNOWN_TO_ONE.keys() - {"typer"} | {"msgspec", "tenacity", "asyncio"}
+    ours = KNOWN_TO_ONE.keys() - {"typer"} | {"msgspec", "asyncio"}
     for command in (
         ["optimize-runbook", "--help"],
         ["runbookopt", "--help"],
