@@ -18,11 +18,14 @@ def schema(
     """
     from json import dumps
 
+    # first, since typing keeps the first of two equal types, and schemas print its bounds: 0.0, not 0
+    from runbookopt.evidence.trajectory import Trajectory
+    from runbookopt.project.policy import Policy
+
+    # isort: split
     from runbookopt.documents.schema_errors import json_schema, nearest, plain
     from runbookopt.documents.settings import SettingsFile
     from runbookopt.errors import WrongUsage
-    from runbookopt.evidence.trajectory import Trajectory
-    from runbookopt.project.policy import Policy
     from runbookopt.verifier.rubric import Rubric
 
     if name not in KNOWN:

@@ -16,7 +16,7 @@ from runbookopt.documents.schema_errors import explain, nearest
 from runbookopt.errors import WrongUsage
 
 ModelName = Annotated[str, Meta(min_length=1)]
-_Dollars = Annotated[float, Meta(ge=0.0)]
+_Dollars = Annotated[float, Meta(ge=0)]
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +101,7 @@ class AgentSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     kind: Literal["offline", "chat", "command"] = "offline"
     field: Text = "answer"
-    noise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
     model: ModelName | None = None
     deterministic: bool = False
     argv: Argv | None = None

@@ -39,7 +39,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
 
     margin: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     allowance: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
-    tolerance: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
+    tolerance: Annotated[float, Meta(ge=0, le=1)] = 0.05
     repeats: Annotated[int, Meta(ge=1)] = 3
     split: Shares = Shares()
 
