@@ -35,7 +35,7 @@ AT_THE_ROOT = FLOORS.keys() - {"errors"} | {"__init__.py", "__main__.py", "error
 MOST_FILES = 20
 """In a folder; `cli` holds one file a command, however many."""
 KNOWN_TO_ONE = {
-    "git": "forge.git.repository",
+    "git": "forge.git.process",
     "sqlite3": "engine.database",
     "yaml": "documents.parse",
     "markdown_it": "documents.markdown",

@@ -1,4 +1,4 @@
-"""Repository of the user: objects, refs and settings, read and written (the only file that knows GitPython).
+"""Repository of the user: objects, refs and settings, read and written.
 
 Nothing here touches the user's checkout, index or HEAD. Commits are built by plumbing, from the bytes of
 blobs and in an index of their own, and not in a worktree: `git worktree add` would run the user's
@@ -9,14 +9,13 @@ their word is shown), and commits are not signed, whatever commit.gpgsign says: 
 passphrase.
 """
 
-import base64
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import Self
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.origin import Origin, attempts
@@ -32,11 +31,8 @@ from runbookopt.forge.git.output import (
     in_one_line,
     parse_changes,
     parse_tree,
-    without_credentials,
 )
-
-if TYPE_CHECKING:
-    import git
+from runbookopt.forge.git.process import Git
 
 __all__ = ["Commit", "FileChange", "GitFailed", "Person", "Repository", "Revision"]
 
@@ -79,12 +75,10 @@ def _is_text(path: str) -> bool:
 class Repository:
     """The user's clone. Give it back with `with` or `close()`: it keeps a `git cat-file` running."""
 
-    def __init__(self, repo: "git.Repo", root: Path) -> None:
-        self._repo = repo
-        self.root = root
-        self.origin = Origin(self._run, self._config)
-        self._settings: dict[str, str] | None = None  # of git, while they are asked for once
-        self._credentials: tuple[str, Callable[[], str]] | None = None
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self.root = git.root
+        self.origin = Origin(self._talk, git.setting)
         self._revisions: dict[str, Revision] = {}
         # What follows is of ids alone, and so stays true.
         self._commits: dict[str, Commit] = {}
@@ -100,12 +94,7 @@ class Repository:
 
         Raises GitFailed: no repository, bare, no commits.
         """
-        repo = _open(path.absolute())
-        if repo.working_tree_dir is None:
-            repo.close()
-            raise GitFailed(f"{path} is a bare git repository: run this in a clone of it")
-        repo.git.update_environment(**_ENVIRONMENT)
-        repository = cls(repo, Path(repo.working_tree_dir))
+        repository = cls(Git.at(path))
         try:
             repository._must_be_readable(empty=empty)
         except RunbookoptError:
@@ -114,15 +103,12 @@ class Repository:
         return repository
 
     def authorize(self, url: str, token: Callable[[], str]) -> None:
-        """Show a token (asked for each time) to the server of origin at `url`, and to no other.
-
-        It goes in the environment of the git that talks to origin: it is in no argument, file or address.
-        """
-        self._credentials = (without_credentials(url), token)
+        """Show a token (asked for each time) to the server of origin at `url`, and to no other."""
+        self._git.authorize(url, token)
 
     def close(self) -> None:
-        """End the helper processes of GitPython."""
-        self._repo.close()
+        """End the helper processes of git."""
+        self._git.close()
 
     def __enter__(self) -> Self:
         return self
@@ -133,29 +119,19 @@ class Repository:
     @contextmanager
     def asked_once(self) -> Iterator[None]:
         """Within one command, git's settings are read once, and origin is asked once: see `Origin`."""
-        if self._settings is not None:
+        with self._git.settings_once(), self.origin.asked_once():
             yield
-            return
-        # No more than these: a token may stand in another.
-        keys = r"^(remote\.origin\.url|user\.name|user\.email|runbookopt\.login)$"
-        lines = self._text("config", "-z", "--get-regexp", keys, fails=(1,)).split("\0")
-        self._settings = {key: value for key, _, value in (line.partition("\n") for line in lines)}
-        try:
-            with self.origin.asked_once():
-                yield
-        finally:
-            self._settings = None
 
     # Who, and where -----------------------------------------------------------------------------------------
 
     def identity(self) -> str | None:
         """The login of whoever runs this: `git config runbookopt.login`, else user.email, else None."""
-        return self._config("runbookopt.login") or self._config("user.email")
+        return self._git.setting("runbookopt.login") or self._git.setting("user.email")
 
     def person(self) -> Person:
         """Whose name stands on the commits that are made here; runbookopt's own where git knows none."""
-        name = os.environ.get("GIT_COMMITTER_NAME") or self._config("user.name")
-        email = os.environ.get("GIT_COMMITTER_EMAIL") or self._config("user.email")
+        name = os.environ.get("GIT_COMMITTER_NAME") or self._git.setting("user.name")
+        email = os.environ.get("GIT_COMMITTER_EMAIL") or self._git.setting("user.email")
         return Person(name or "runbookopt", email or "runbookopt@localhost")
 
     def has_origin(self) -> bool:
@@ -189,7 +165,7 @@ class Repository:
             complete |= set(self.refs(*(copy.removesuffix("*") for copy in copies)).values())
         if not needed <= complete:
             self.origin.fetch(*refspecs)
-            if not all(self._object(sha) for sha in needed):
+            if not all(self._git.object(sha) for sha in needed):
                 self.origin.forget()
                 raise _OriginMoved("origin moves all the time: run this again")
             complete |= needed
@@ -215,7 +191,7 @@ class Repository:
         """The id of the commit that a ref or id of this clone names, if there is one."""
         if name in self._commits:
             return name
-        named = self._object(f"{name}^{{commit}}")
+        named = self._git.object(f"{name}^{{commit}}")
         return named[0] if named else None
 
     def resolve(self, name: str) -> str:
@@ -235,7 +211,7 @@ class Repository:
     def _root_of(self, commit: str) -> str:
         if commit in self._roots:
             return self._roots[commit]
-        root = self._object(f"{commit}^{{tree}}")
+        root = self._git.object(f"{commit}^{{tree}}")
         if root is None:
             raise GitFailed(f"{commit} names no commit of {self.root}")
         if _SHA.fullmatch(commit):
@@ -256,25 +232,10 @@ class Repository:
 
     def blob(self, sha: str) -> bytes:
         """The bytes of an object. Raises GitFailed where there is none."""
-        named = self._object(sha)
+        named = self._git.object(sha)
         if named is None:
             raise GitFailed(f"{sha} names no object of {self.root}")
         return named[1]
-
-    def _object(self, name: str) -> tuple[str, bytes] | None:
-        """The id and the bytes of an object, if there is one of that name, of the one `git cat-file`."""
-        import git
-
-        with _without_git_variables():
-            try:
-                sha, _, _, data = self._repo.git.get_object_data(name)
-            except git.GitCommandNotFound as error:
-                raise GitFailed(_NO_GIT) from error
-            except ValueError:  # there is none, or no name of an object is like that
-                return None
-            except OSError as error:
-                raise GitFailed(f"git cannot read {name}: {error}") from error
-        return os.fsdecode(sha), data  # GitPython gives bytes
 
     def diff(self, base: str, head: str) -> list[FileChange]:
         """Every file that differs between two trees or commits; a rename is one change."""
@@ -305,7 +266,7 @@ class Repository:
         common = sorted(stored.keys() & present)
         for first in range(0, len(common), 200):
             chunk = [path for path in common[first : first + 200] if not (self.root / path).is_symlink()]
-            hashes = self._text("hash-object", "--", *chunk).split() if chunk else []
+            hashes = self._git.text("hash-object", "--", *chunk).split() if chunk else []
             differing |= {path for path, sha in zip(chunk, hashes, strict=True) if stored[path].blob != sha}
         for path in common:
             link, there = self.root / path, stored[path]
@@ -318,24 +279,8 @@ class Repository:
         """Read one commit. Raises GitFailed."""
         sha = self.resolve(name)
         if sha not in self._commits:
-            self._commits[sha] = self._read_commit(sha)
+            self._commits[sha] = self._git.commit(sha)
         return self._commits[sha]
-
-    def _read_commit(self, sha: str) -> Commit:
-        import git
-
-        with _without_git_variables():
-            there = git.Commit(self._repo, bytes.fromhex(sha))
-            message = there.message
-            return Commit(
-                id=sha,
-                tree=there.tree.hexsha,
-                parents=tuple(parent.hexsha for parent in there.parents),
-                author=Person(there.author.name or "", there.author.email or ""),
-                committer=Person(there.committer.name or "", there.committer.email or ""),
-                at=there.committed_datetime.isoformat(),
-                message=message if isinstance(message, str) else message.decode(errors="replace"),
-            )
 
     def history(self, tip: str, *, without: str | None = None, chain: bool = False) -> tuple[str, ...]:
         """The ids of the commits up to `tip`, oldest first, less what `without` has.
@@ -351,18 +296,18 @@ class Repository:
         """The files that each commit added, modified or deleted (git's letters), commit by commit."""
         options = ("--stdin", "--root", "--no-commit-id", "-r", "-z", "--name-only", f"--diff-filter={kinds}")
         stdin = "".join(f"{commit}\n" for commit in commits).encode()
-        names = self._text("diff-tree", *options, "--diff-merges=first-parent", stdin=stdin)
+        names = self._git.text("diff-tree", *options, "--diff-merges=first-parent", stdin=stdin)
         return [name for name in names.split("\0") if name]
 
     def merge_base(self, one: str, other: str) -> str | None:
         """The last commit that two histories share, if any."""
-        return self._text("merge-base", one, other, fails=(1,)).strip() or None
+        return self._git.text("merge-base", one, other, fails=(1,)).strip() or None
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` has `old` in its history (or is it)."""
         if self._in_history(old, new):
             return True
-        if self._text("rev-parse", "--is-shallow-repository").strip() == "false" or not self.has_origin():
+        if self._git.text("rev-parse", "--is-shallow-repository").strip() == "false" or not self.has_origin():
             return False
         self.origin.unshallow()
         return self._in_history(old, new)
@@ -372,27 +317,27 @@ class Repository:
     def write_tree(self, edits: Mapping[str, bytes | None], *, onto: str | None = None) -> str:
         """Write `onto`'s tree with the exact bytes of some files replaced (None: removed); modes stay."""
         if not edits and onto is None:
-            return self._text("hash-object", "-w", "-t", "tree", "--stdin").strip()
+            return self._git.text("hash-object", "-w", "-t", "tree", "--stdin").strip()
         modes = {entry.path: entry.mode for path in edits if onto for entry in self.tree(onto, path)}
         lines = []
         for path, data in edits.items():
             blob, mode = "0" * 40, "0"
             if data is not None:
-                blob = self._text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).strip()
+                blob = self._git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).strip()
                 mode = modes.get(path, "100644")
             lines.append(f"{mode} {blob}\t{path}\0")
         stdin = os.fsencode("".join(lines))
         with self._index(onto) as index:
-            self._text("update-index", "-z", "--index-info", stdin=stdin, extra=index)
-            return self._text("write-tree", extra=index).strip()
+            self._git.text("update-index", "-z", "--index-info", stdin=stdin, extra=index)
+            return self._git.text("write-tree", extra=index).strip()
 
     def apply(self, patch: bytes, *, onto: str) -> str:
         """Write the tree that a unified diff makes of `onto`'s. Raises GitFailed where it does not apply."""
         if (patch, onto) not in self._answers:
             with self._index(onto) as index:
                 exactly = ("--cached", "--whitespace=nowarn", "--no-ignore-whitespace", "-")
-                self._text("apply", *exactly, stdin=patch, extra=index)
-                tree = self._text("write-tree", extra=index).strip()
+                self._git.text("apply", *exactly, stdin=patch, extra=index)
+                tree = self._git.text("write-tree", extra=index).strip()
             if not _SHA.fullmatch(onto):
                 return tree
             self._answers[patch, onto] = tree
@@ -411,14 +356,16 @@ class Repository:
             "GIT_COMMITTER_EMAIL": committer.email,
         }
         onto = [argument for parent in parents for argument in ("-p", parent)]
-        return self._text("commit-tree", tree, *onto, "-F", "-", stdin=message.encode(), extra=people).strip()
+        return self._git.text(
+            "commit-tree", tree, *onto, "-F", "-", stdin=message.encode(), extra=people
+        ).strip()
 
     def merge(self, ours: str, theirs: str) -> str:
         """Write the tree of a three-way merge of two commits. Raises MergeConflict, GitFailed."""
         if self._in_history(ours, theirs):
             return self.commit(theirs).tree
         arguments = ("--write-tree", "--name-only", "--no-messages", "-z", ours, theirs)
-        status, out, message = self._run("merge-tree", *arguments)
+        status, out, message = self._git.run("merge-tree", *arguments)
         if status == 1:
             raise MergeConflict([name for name in os.fsdecode(out).split("\0")[1:] if name])
         if status:
@@ -429,20 +376,20 @@ class Repository:
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """The refs under some prefixes, and what they name."""
-        listing = self._text("for-each-ref", "--format=%(refname) %(objectname)", "--", *prefixes)
+        listing = self._git.text("for-each-ref", "--format=%(refname) %(objectname)", "--", *prefixes)
         pairs = (line.partition(" ") for line in listing.split("\n") if line)
         return {ref: sha for ref, _, sha in pairs}
 
     def update_ref(self, ref: str, new: str, old: str | None) -> None:
         """Move a ref of this clone from `old` (None: absent) to `new`. Raises PushRejected: has moved."""
-        status, _, message = self._run("update-ref", ref, new, old or "0" * 40)
+        status, _, message = self._git.run("update-ref", ref, new, old or "0" * 40)
         if status:
             raise PushRejected(in_one_line(message))
 
     # Git itself ---------------------------------------------------------------------------------------------
 
     def _must_be_readable(self, *, empty: bool) -> None:
-        status, out, message = self._run(
+        status, out, message = self._git.run(
             "rev-parse", "--show-object-format", "--verify", "--quiet", "HEAD^{commit}"
         )
         if "dubious ownership" in message:
@@ -454,17 +401,15 @@ class Repository:
                 f"{self.root} names its objects by SHA-256, which GitPython cannot read; SHA-1 is needed"
             )
 
-    def _config(self, key: str) -> str | None:
-        if self._settings is None:
-            value = self._text("config", "--get", key, fails=(1,))
-        else:
-            value = self._settings.get(key, "")
-        return os.fsencode(value).decode(errors="replace").strip() or None
+    def _talk(self, *arguments: str) -> tuple[int, bytes, str]:
+        if arguments[0] == "fetch":
+            self._answers.clear()  # a history may begin earlier than where a shallow clone ended
+        return self._git.run(*arguments)
 
     def _in_history(self, old: str, new: str) -> bool:
         if old == new:
             return True
-        status, _, message = self._run("merge-base", "--is-ancestor", old, new)
+        status, _, message = self._git.run("merge-base", "--is-ancestor", old, new)
         if status > 1:
             raise GitFailed(in_one_line(message))
         return status == 0
@@ -473,74 +418,16 @@ class Repository:
     def _index(self, onto: str | None) -> Iterator[dict[str, str]]:
         with tempfile.TemporaryDirectory(prefix="runbookopt-") as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            self._text("read-tree", onto or "--empty", extra=index)
+            self._git.text("read-tree", onto or "--empty", extra=index)
             yield index
 
     def _of(self, ids: tuple[str, ...], *arguments: str) -> str:
         """What git says of commits or trees, remembered where they are given by their full ids."""
         if not all(_SHA.fullmatch(each) for each in ids):
-            return self._text(*arguments)
+            return self._git.text(*arguments)
         if arguments not in self._answers:
-            self._answers[arguments] = self._text(*arguments)
+            self._answers[arguments] = self._git.text(*arguments)
         return self._answers[arguments]
-
-    def _text(
-        self,
-        *arguments: str,
-        stdin: bytes = b"",
-        extra: Mapping[str, str] | None = None,
-        fails: Iterable[int] = (),
-    ) -> str:
-        status, out, message = self._run(*arguments, stdin=stdin, extra=extra)
-        if status and status not in fails:
-            raise GitFailed(f"git {arguments[0]}: {in_one_line(message)}")
-        return os.fsdecode(out)
-
-    def _run(
-        self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes, str]:
-        import git
-
-        shown, secrets = self._shown(arguments[0])
-        if arguments[0] == "fetch":
-            self._answers.clear()  # a history may begin earlier than where a shallow clone ended
-        command = [self._repo.git.GIT_PYTHON_GIT_EXECUTABLE, *_OPTIONS, *arguments]
-        with _without_git_variables(), tempfile.TemporaryFile() as handed:
-            handed.write(stdin)
-            handed.seek(0)
-            try:
-                status, out, message = self._repo.git.execute(
-                    command,
-                    istream=cast("BinaryIO", handed),
-                    env={**shown, **(extra or {})},
-                    with_extended_output=True,
-                    with_exceptions=False,
-                    stdout_as_string=False,
-                    strip_newline_in_stdout=False,
-                )
-            except git.GitCommandNotFound as error:
-                raise GitFailed(_NO_GIT) from error
-        for secret in secrets:
-            message = message.replace(secret, "[secret]")
-        return status, out, message
-
-    def _shown(self, command: str) -> tuple[dict[str, str], tuple[str, ...]]:
-        """The environment in which git shows our token to origin, and what must not be told of it.
-
-        After the settings that are there by now: an empty header takes theirs away, or GitHub would refuse
-        two (actions/checkout leaves one in .git/config).
-        """
-        if self._credentials is None or command not in _TALKING:
-            return {}, ()
-        url, token = self._credentials[0], self._credentials[1]()
-        secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        count = os.environ.get("GIT_CONFIG_COUNT", "")
-        before = int(count) if count.isdecimal() else 0
-        shown = {**_QUIET, "GIT_CONFIG_COUNT": str(before + 2)}
-        for number, value in enumerate(("", f"Authorization: Basic {secret}"), start=before):
-            shown[f"GIT_CONFIG_KEY_{number}"] = f"http.{url}.extraHeader"
-            shown[f"GIT_CONFIG_VALUE_{number}"] = value
-        return shown, (token, secret)
 
 
 class _OriginMoved(GitFailed):
@@ -548,70 +435,6 @@ class _OriginMoved(GitFailed):
 
 
 _SHA = re.compile("[0-9a-f]{40}")
-_NO_GIT = "git is not installed, or not on the PATH"
-
-_ENVIRONMENT = {
-    "GIT_TERMINAL_PROMPT": "0",  # a nightly job must fail, not wait
-    "GIT_OPTIONAL_LOCKS": "0",  # reading must not refresh the user's index
-    "GIT_LITERAL_PATHSPECS": "1",  # a file may be called ":(glob)*"
-    "GIT_NO_REPLACE_OBJECTS": "1",  # what is judged is what is pushed
-}
-
-_TALKING = frozenset({"fetch", "push", "ls-remote"})
-
-_QUIET = {
-    "GIT_TRACE_REDACT": "1",  # a trace of the traffic shows no header of ours
-    "GIT_TRACE2_CONFIG_PARAMS": "",
-    "GIT_TRACE2_ENV_VARS": "",
-}
-
-_OPTIONS = tuple(
-    argument
-    for setting in (
-        f"core.hooksPath={os.devnull}",
-        "core.splitIndex=false",  # else a shared index lands in the user's .git
-        "core.fsmonitor=false",
-        "core.safecrlf=false",
-        "index.sparse=false",
-        "i18n.commitEncoding=UTF-8",
-        "gc.auto=0",
-        "maintenance.auto=false",
-    )
-    for argument in ("-c", setting)
-)
-
-_KEPT_VARIABLES = re.compile(
-    r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|ASKPASS|SSL_\w+|EXEC_PATH|ALLOW_PROTOCOL|HTTP_\w+|PROXY_\w+|TRACE\w*"
-    r"|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)|PYTHON_\w+)"
-)
-"""How to reach a server, and where settings are; the rest (GIT_DIR, GIT_INDEX_FILE) is a hook's or a CI's."""
-
-
-@contextmanager
-def _without_git_variables() -> Iterator[None]:
-    """Take git's variables out of the environment while git runs: GitPython hands on all of os.environ."""
-    names = [name for name in os.environ if name.startswith("GIT_") and not _KEPT_VARIABLES.fullmatch(name)]
-    taken = {name: os.environ.pop(name) for name in names}
-    try:
-        yield
-    finally:
-        os.environ.update(taken)
-
-
-def _open(path: Path) -> "git.Repo":
-    try:
-        import git
-    except ImportError as error:  # this is how GitPython says that there is no git
-        raise GitFailed(_NO_GIT) from error
-    with _without_git_variables():
-        try:
-            return git.Repo(path, search_parent_directories=True, expand_vars=False)
-        except git.NoSuchPathError as error:
-            raise GitFailed(f"{path}: no such folder") from error
-        except git.InvalidGitRepositoryError as error:
-            raise GitFailed(
-                f"{path} is not in a git repository: change into yours, or run git init"
-            ) from error
 
 
 def _on_disk(root: Path, path: str) -> Iterator[str]:
