@@ -40,21 +40,21 @@ def written(client: Client, check: CheckRun) -> None:
 
     def there() -> _Check | None:
         path = f"~/commits/{check.head}/check-runs"
-        told = client.ask(path, check_name=check.name, filter="all", per_page=100)
-        found = msgspec.convert(told, _Checks).check_runs
-        return next((each for each in found if each.external_id == OURS), None)
+        answer = client.ask(path, check_name=check.name, filter="all", per_page=100)
+        runs = msgspec.convert(answer, _Checks).check_runs
+        return next((run for run in runs if run.external_id == OURS), None)
 
-    def said() -> _Check | None:
-        now = there()
-        return now if now and (now.conclusion, now.output) == (conclusion, output) else None
+    def done() -> _Check | None:
+        run = there()
+        return run if run and (run.conclusion, run.output) == (conclusion, output) else None
 
     def send() -> _Check:
-        now = there()
-        if now is None:
-            told = client.send("POST", "~/check-runs", {**given, "head_sha": check.head})
+        run = there()
+        if run is None:
+            answer = client.send("POST", "~/check-runs", {**given, "head_sha": check.head})
         else:
-            told = client.send("PATCH", f"~/check-runs/{now.id}", given)
-        return msgspec.convert(told, _Check)
+            answer = client.send("PATCH", f"~/check-runs/{run.id}", given)
+        return msgspec.convert(answer, _Check)
 
-    if not said():
-        client.change("write a check run", send, said)
+    if not done():
+        client.change("write a check run", send, done)

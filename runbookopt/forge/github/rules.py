@@ -8,22 +8,6 @@ from msgspec import Struct
 from runbookopt.forge.protection import Protection, RequiredCheck
 
 
-class _Source(Struct, frozen=True, kw_only=True):
-    """What one source demands."""
-
-    name: str
-    checks: tuple[RequiredCheck, ...] = ()
-    strict: bool = False
-    pull_request: bool = False
-    approvals: int = 0
-    dismisses_stale: bool = False
-    code_owners: bool = False
-    last_push: bool = False
-    merge_queue: bool = False
-    methods: tuple[str, ...] | None = None
-    bypass: tuple[str, ...] | None = ()
-
-
 class _Check(Struct, frozen=True):
     context: str
     app_id: int | None = None
@@ -117,7 +101,9 @@ def combined(
     actors = {each.id: each.bypass_actors for each in shown if each.bypass_actors is not None}
     in_force = msgspec.convert(rules or [], list[_Rule])
     numbers = dict.fromkeys(rule.ruleset_id for rule in in_force)
-    sources = [*_classic(classic), *(_ruleset(number, in_force, actors.get(number)) for number in numbers)]
+    sources = [_ruleset(branch, number, in_force, actors.get(number)) for number in numbers]
+    if classic is not None:
+        sources.insert(0, _classic(branch, msgspec.convert(classic, _Classic)))
     bypass = tuple(dict.fromkeys(who for source in sources for who in source.bypass or ()))
     hidden = bool(unread) or any(source.bypass is None for source in sources)
     limited = [set(source.methods) for source in sources if source.methods is not None]
@@ -129,12 +115,12 @@ def combined(
 
     return Protection(
         branch=branch,
-        sources=tuple(source.name for source in sources),
+        sources=tuple(name for source in sources for name in source.sources),
         unread=tuple(unread),
         checks=tuple(dict.fromkeys(check for source in sources for check in source.checks)),
         strict=any_of("strict"),
         pull_request=any_of("pull_request"),
-        approvals=max((source.approvals for source in sources), default=0) or (None if unread else 0),
+        approvals=max((source.approvals or 0 for source in sources), default=0) or (None if unread else 0),
         dismisses_stale=any_of("dismisses_stale"),
         code_owners=any_of("code_owners"),
         last_push=any_of("last_push"),
@@ -145,40 +131,37 @@ def combined(
     )
 
 
-def _classic(answer: object) -> list[_Source]:
-    if answer is None:
-        return []
-    classic = msgspec.convert(answer, _Classic)
+def _classic(branch: str, classic: _Classic) -> Protection:
     checks = classic.required_status_checks or _Checks()
     reviews = classic.required_pull_request_reviews or _Reviews()
     free = reviews.bypass_pull_request_allowances
     named = [f"@{each.login or each.slug}" for each in (*free.users, *free.teams, *free.apps)]
     admins = [] if classic.enforce_admins.enabled else ["administrators"]
     pinned = {check.context for check in checks.checks}
-    return [
-        _Source(
-            name="classic",
-            checks=(
-                *(_required(check) for check in checks.checks),
-                *(RequiredCheck(name) for name in checks.contexts if name not in pinned),
-            ),
-            strict=checks.strict,
-            pull_request=classic.required_pull_request_reviews is not None,
-            approvals=reviews.required_approving_review_count,
-            dismisses_stale=reviews.dismiss_stale_reviews,
-            code_owners=reviews.require_code_owner_reviews,
-            last_push=reviews.require_last_push_approval,
-            bypass=(*named, *admins),
-        )
-    ]
+    return Protection(
+        branch=branch,
+        sources=("classic",),
+        checks=(
+            *(_required(check) for check in checks.checks),
+            *(RequiredCheck(name) for name in checks.contexts if name not in pinned),
+        ),
+        strict=checks.strict,
+        pull_request=classic.required_pull_request_reviews is not None,
+        approvals=reviews.required_approving_review_count,
+        dismisses_stale=reviews.dismiss_stale_reviews,
+        code_owners=reviews.require_code_owner_reviews,
+        last_push=reviews.require_last_push_approval,
+        bypass=(*named, *admins),
+    )
 
 
-def _ruleset(number: int, rules: list[_Rule], actors: tuple[_Actor, ...] | None) -> _Source:
+def _ruleset(branch: str, number: int, rules: list[_Rule], actors: tuple[_Actor, ...] | None) -> Protection:
     mine = {rule.type: rule.parameters for rule in rules if rule.ruleset_id == number}
     reviews = mine.get("pull_request", _Parameters())
     checks = mine.get("required_status_checks", _Parameters())
-    return _Source(
-        name=f"ruleset {number}",
+    return Protection(
+        branch=branch,
+        sources=(f"ruleset {number}",),
         checks=tuple(_required(check) for check in checks.required_status_checks),
         strict=checks.strict_required_status_checks_policy,
         pull_request="pull_request" in mine,

@@ -1,5 +1,6 @@
 """Switches around a repository's protections, as GitHub shows them to a token; nothing is changed here."""
 
+from itertools import compress
 from typing import TypeVar
 
 import msgspec
@@ -28,14 +29,8 @@ class _Repository(Struct, frozen=True):
     @property
     def methods(self) -> tuple[str, ...] | None:
         """The ways to merge; None where the switches are not shown, which takes the right to push."""
-        switches = {
-            "merge": self.allow_merge_commit,
-            "squash": self.allow_squash_merge,
-            "rebase": self.allow_rebase_merge,
-        }
-        if None in switches.values():
-            return None
-        return tuple(method for method, allowed in switches.items() if allowed)
+        allowed = (self.allow_merge_commit, self.allow_squash_merge, self.allow_rebase_merge)
+        return None if None in allowed else tuple(compress(("merge", "squash", "rebase"), allowed))
 
 
 class _Actions(Struct, frozen=True):
@@ -59,7 +54,9 @@ def switches(client: Client) -> RepositorySwitches:
     owners = _asked(client, "~/codeowners/errors", _Errors)
     who = _viewer(client)
     return RepositorySwitches(
-        owners_refused=None if owners is None else tuple(_told(line) for line in owners.errors),
+        owners_refused=None
+        if owners is None
+        else tuple(f"{each.path}:{each.line}: {each.kind}" for each in owners.errors),
         actions_may_approve=actions.can_approve_pull_request_reviews,
         auto_merge_allowed=here.allow_auto_merge,
         methods=here.methods,
@@ -80,11 +77,6 @@ def _asked(client: Client, path: str, type_: type[T]) -> T | None:
 
 def _viewer(client: Client) -> str | None:
     try:
-        found: str = client.query("{ viewer { login } }")["viewer"]["login"]
+        return str(client.query("{ viewer { login } }")["viewer"]["login"])
     except Refusal:
         return None
-    return found
-
-
-def _told(line: _Line) -> str:
-    return f"{line.path}:{line.line}: {line.kind}"
