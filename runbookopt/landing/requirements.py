@@ -1,6 +1,7 @@
 """Requirement of a forge: one thing that it should see to, and what it is held against."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
@@ -30,16 +31,27 @@ class Requirement(Struct, frozen=True):
     setting: str
 
     @classmethod
-    def of(
-        cls, name: str, holds: bool | None, found: tuple[str, str, str], danger: str, setting: str
-    ) -> Self:
-        """A requirement with how it is where it holds, where it does not, and where that is unknown."""
-        return cls(name, holds, found[2 if holds is None else 0 if holds else 1], danger, setting)
+    def of(cls, entry: str, holds: bool | None, words: Mapping[str, object]) -> Self:
+        """The requirement of an entry of requirements.toml, with words for the placeholders."""
+        sentences = _entries()[entry]
+        defaults = {"name": entry, "no": f"not so: {sentences.get('yes')}", "unknown": "{unread}"}
+        filled = {key: text.format(**words) for key, text in {**defaults, **sentences}.items()}
+        return cls(filled["name"], holds, filled[_ANSWERS[holds]], filled["danger"], filled["setting"])
 
     @property
     def answer(self) -> Literal["yes", "no", "unknown"]:
         """Whether it holds, in a word."""
-        return "unknown" if self.holds is None else "yes" if self.holds else "no"
+        return _ANSWERS[self.holds]
+
+
+_ANSWERS: Mapping[bool | None, Literal["yes", "no", "unknown"]] = {True: "yes", False: "no", None: "unknown"}
+
+
+@cache
+def _entries() -> dict[str, dict[str, str]]:
+    import tomllib  # noqa: PLC0415 - read on first use, so that importing this costs nothing
+
+    return tomllib.loads(Path(__file__).with_name("requirements.toml").read_text(encoding="utf-8"))
 
 
 class Declared(Struct, frozen=True):
