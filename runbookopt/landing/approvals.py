@@ -20,35 +20,11 @@ class Permission(Struct, frozen=True):
     reasons: tuple[Reason, ...]
 
 
-class Reviews(Struct, frozen=True, kw_only=True):
-    """Reviews of a pull request, as the forge tells them.
-
-    `makers` are all who committed or pushed any part of it, by login and address; `head` is the commit that
-    would be merged; `objections` are the logins of those who asked for changes and did not take it back.
-    `members` are the logins of each team of the policy, None where they are not told.
-    """
-
-    head: str
-    author: str
-    makers: tuple[str, ...] = ()
-    approvals: tuple[Approval, ...] = ()
-    objections: tuple[str, ...] = ()
-    members: Mapping[str, Sequence[str] | None] = {}
+Members = Mapping[str, Sequence[str] | None]
+"""The logins of each team of a policy, None where they are not told."""
 
 
-def reviews_of(pull: PullRequest, members: Mapping[str, Sequence[str] | None]) -> Reviews:
-    """The reviews of a pull request; `members` as in Reviews."""
-    return Reviews(
-        head=pull.head,
-        author=pull.author,
-        makers=pull.makers,
-        approvals=pull.approvals,
-        objections=pull.objections,
-        members=members,
-    )
-
-
-def may_merge(policy: Policy, decision: Decision, reviews: Reviews) -> Permission:
+def may_merge(policy: Policy, decision: Decision, pull: PullRequest, members: Members) -> Permission:
     """Whether the policy lets a pull request be merged now; one more approval never turns yes to no.
 
     An approval counts once for each of the policy's reviewers or members of its teams and once for each
@@ -59,24 +35,24 @@ def may_merge(policy: Policy, decision: Decision, reviews: Reviews) -> Permissio
     if decision.merge == "none":
         never = Reason("decision", False, "the change is not to be merged")
         return Permission(False, (*decision.reasons, never))
-    objections = tuple(_objections(policy, decision, reviews))
+    objections = tuple(_objections(policy, decision, pull, members))
     if decision.merge == "auto" and not objections:
         alone = Reason("decision", True, "the policy needs no person here")
         return Permission(True, (*decision.reasons, alone))
-    counted, refused = _counted(policy, reviews)
+    counted, refused = _counted(policy, pull, members)
     enough = _enough(policy, len(counted), len({reason.text for reason in refused if reason.holds is None}))
     stopped = any(not reason.holds for reason in objections)
     granted = bool(enough.holds) and not stopped
     return Permission(granted, (*decision.reasons, enough, *objections, *counted, *refused))
 
 
-def _objections(policy: Policy, decision: Decision, reviews: Reviews) -> Iterator[Reason]:
+def _objections(policy: Policy, decision: Decision, pull: PullRequest, members: Members) -> Iterator[Reason]:
     """Each objection; it holds where it does not stop a change that enough people approved."""
-    for login in reviews.objections:
-        listed = _listed(login, policy, reviews)
+    for login in pull.objections:
+        listed = _listed(login, policy, members)
         asked = f"{login} asked for changes"
         if listed is None:
-            yield Reason("objection", None, f"{asked}, and {_unknown(policy, reviews)}")
+            yield Reason("objection", None, f"{asked}, and {_unknown(policy, members)}")
         elif listed is not False:
             yield Reason("objection", False, f"{asked}: settle it, and let {login} approve or take it back")
         else:
@@ -84,40 +60,40 @@ def _objections(policy: Policy, decision: Decision, reviews: Reviews) -> Iterato
             yield Reason("objection", True, f"{asked}{by_itself}; {_UNLISTED}")
 
 
-def _counted(policy: Policy, reviews: Reviews) -> tuple[list[Reason], list[Reason]]:
+def _counted(policy: Policy, pull: PullRequest, members: Members) -> tuple[list[Reason], list[Reason]]:
     """The approvals that count, one for each person, and those that do not or may not."""
     counted: dict[str, Reason] = {}
     addresses: dict[str, str] = {}
     refused: list[Reason] = []
-    for approval in reviews.approvals:
+    for approval in pull.approvals:
         who = approval.by.casefold()
-        why = _why_not(approval, reviews, addresses)
-        listed = _listed(approval.by, policy, reviews)
+        why = _why_not(approval, pull, addresses)
+        listed = _listed(approval.by, policy, members)
         if why is None and listed:
             counted[who] = Reason("approval", True, f"{approval.by} approved this commit {listed}")
             if approval.email:
                 addresses[who] = approval.email.casefold()
         else:
             unknown = why is None and listed is None
-            why = why or (_unknown(policy, reviews) if unknown else _UNLISTED)
+            why = why or (_unknown(policy, members) if unknown else _UNLISTED)
             text = f"the approval of {approval.by} does not count: {why}"
             refused.append(Reason("approval", None if unknown else False, text))
     return list(counted.values()), refused
 
 
-def _why_not(approval: Approval, reviews: Reviews, addresses: Mapping[str, str]) -> str | None:
+def _why_not(approval: Approval, pull: PullRequest, addresses: Mapping[str, str]) -> str | None:
     """Why an approval does not count; `addresses` has that of each person whose approval does."""
     who, email = approval.by.casefold(), approval.email.casefold()
-    makers = {maker.casefold() for maker in reviews.makers}
+    makers = {maker.casefold() for maker in pull.makers}
     own = "set your own git config user.email and approve again"
-    if who == reviews.author.casefold():
+    if who == pull.author.casefold():
         return "the author cannot approve"
     if who in makers:
         return "who committed or pushed to the branch cannot approve"
     if email and email in makers:
         return f"it was given as {approval.email}, who committed or pushed to the branch: {own}"
-    if approval.head != reviews.head:
-        return f"it was given for {approval.head[:12]}, and the branch is at {reviews.head[:12]} now"
+    if approval.head != pull.head:
+        return f"it was given for {approval.head[:12]}, and the branch is at {pull.head[:12]} now"
     same = [other for other, address in addresses.items() if email and address == email and other != who]
     return f"it was given as {approval.email}, which counts once, for {same[0]}: {own}" if same else None
 
@@ -125,20 +101,20 @@ def _why_not(approval: Approval, reviews: Reviews, addresses: Mapping[str, str])
 _UNLISTED = "the policy does not list this person as a reviewer"
 
 
-def _listed(login: str, policy: Policy, reviews: Reviews) -> str | Literal[False] | None:
+def _listed(login: str, policy: Policy, members: Members) -> str | Literal[False] | None:
     """As what the policy lists a person, False: not at all; None where a team is not told."""
     who = login.casefold()
     if who in {reviewer.casefold() for reviewer in policy.reviewers}:
         return "as a reviewer"
-    teams = {team: reviews.members.get(team) for team in policy.teams}
-    for team, members in teams.items():
-        if members is not None and who in {member.casefold() for member in members}:
+    teams = {team: members.get(team) for team in policy.teams}
+    for team, logins in teams.items():
+        if logins is not None and who in {login.casefold() for login in logins}:
             return f"as a member of {team}"
     return None if None in teams.values() else False
 
 
-def _unknown(policy: Policy, reviews: Reviews) -> str:
-    teams = ", ".join(team for team in policy.teams if reviews.members.get(team) is None)
+def _unknown(policy: Policy, members: Members) -> str:
+    teams = ", ".join(team for team in policy.teams if members.get(team) is None)
     return f"it is unknown who is a member of {teams}: give the token `members: read`, or name the person"
 
 

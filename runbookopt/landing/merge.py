@@ -9,7 +9,7 @@ from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import OriginUnreachable, PushRejected
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import Forge, PullRequest
-from runbookopt.landing.approvals import Permission, may_merge, reviews_of
+from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.landing.propose import branch_of, runbook_of
 from runbookopt.landing.rederive import (
     Checked,
@@ -141,7 +141,7 @@ def allowed(forge: Forge, derived: Derived, pull: PullRequest) -> Permission:
     """Whether the policy lets a derived change be merged, by what people did with its pull request."""
     project, policy = derived.checked.project, derived.checked.project.policy
     members = {team: forge.members(team) for team in policy.teams}
-    permission = may_merge(policy, derived.decision, reviews_of(pull, members))
+    permission = may_merge(policy, derived.decision, pull, members)
     if permission.granted or policy.who:
         return permission
     again = f"run optimize-runbook {derived.checked.bundle.runbook} again"

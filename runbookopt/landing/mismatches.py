@@ -16,10 +16,6 @@ from runbookopt.proof.comparison import Pair, Terms, compare
 
 _WORDS = {
     "path": "the runbook's file is {implied}, not {stated}",
-    "runbook": "the runbook is {implied}, not {stated}",
-    "rubric": "the rubric is {implied}, not {stated}",
-    "policy": "the policy is {implied}, not {stated}",
-    "candidate": "the candidate is {implied}, not {stated}",
     "chosen": "the chosen member is {implied}, not {stated}",
     "outcome": "the outcome is {implied} by its own comparison, not {stated}",
     "text": "the patch does not make the candidate of the base",
@@ -29,7 +25,8 @@ _WORDS = {
     "tasks": "the outputs are not those of each held-out task, once",
     "repeats": "the outputs are not of {implied[0]} repeat(s) each",
 }
-"""The sentence for each field in which a bundle may differ from what is implied."""
+_DIFFERS = "the {name} is {implied}, not {stated}"
+"""The sentences for fields in which a bundle may differ from what is implied; the last is for all others."""
 
 
 def with_base(bundle: Bundle, project: Project) -> Iterator[str]:
@@ -127,4 +124,4 @@ def _in_words(**fields: tuple[object, object]) -> Iterator[str]:
     """A sentence for each field whose two values, the stated and the implied one, differ."""
     for name, (stated, implied) in fields.items():
         if stated != implied:
-            yield _WORDS[name].format(stated=stated, implied=implied)
+            yield _WORDS.get(name, _DIFFERS).format(name=name, stated=stated, implied=implied)

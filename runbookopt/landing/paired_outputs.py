@@ -87,12 +87,11 @@ def _outcomes(
 
 def _beside(rubric: Rubric, tried: Tried) -> Beside:
     judged: dict[str, Finding] = {}
-    for criterion in rubric.judged:
-        finding = tried.judged.get(criterion.id)
-        if finding is not None:
-            text = finding.explanation
-            cut = text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."
-            judged[criterion.id] = Finding(finding.result, cut)
+    for name in (criterion.id for criterion in rubric.judged if criterion.id in tried.judged):
+        finding = tried.judged[name]
+        text = finding.explanation
+        cut = text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."
+        judged[name] = Finding(finding.result, cut)
     return Beside(judged, None if tried.left is None else _looked_at(rubric, tried.left))
 
 

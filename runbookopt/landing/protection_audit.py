@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from runbookopt.forge.protection import OUR_CHECK, Protection
+from runbookopt.landing.approvals import Members
 from runbookopt.landing.requirements import Declared, Enforced, Requirement, few
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
 
@@ -117,7 +118,7 @@ def _bypass(protection: Protection) -> Condition:
     return "bypass", holds, words
 
 
-def _teams(declared: Sequence[Declared], members: Mapping[str, Sequence[str] | None]) -> Iterator[Condition]:
+def _teams(declared: Sequence[Declared], members: Members) -> Iterator[Condition]:
     teams = list(dict.fromkeys(team for each in declared for team in each.policy.teams))
     unknown = [team for team in teams if members.get(team) is None]
     empty = [team for team in teams if members.get(team) == ()]

@@ -17,7 +17,7 @@ from runbookopt.documents.untrusted import block, code, label, plain, prose
 from runbookopt.documents.usage import Usage
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Change, MemberSummary, changed_lines, models_by_role
-from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision
+from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
 from runbookopt.verifier.judge import self_judged
@@ -60,13 +60,25 @@ class Trailers(Struct, frozen=True):
 
 def render(findings: Findings) -> str:
     """The Markdown of the pull request, never longer than a forge takes: lists are cut first."""
-    text = ""
+    page = ""
     for rows in (25, 12, 6, 3, 1):
-        text = _page(findings, rows)
-        if len(text) <= MOST_CHARACTERS:
-            return text
-    cut = "\n\nCut here: the rest is in the bundle.\n"
-    return text[: MOST_CHARACTERS - len(cut)].rpartition("\n")[0] + cut
+        page = _page(findings, rows)
+        if len(page) <= MOST_CHARACTERS:
+            break
+    return cut(page, MOST_CHARACTERS, "\n\nCut here: the rest is in the bundle.\n")
+
+
+def cut(text: str, most: int, note: str) -> str:
+    """A text of at most so many characters, with a note where lines at its end are left out."""
+    return text if len(text) <= most else text[: most - len(note)].rpartition("\n")[0] + note
+
+
+def table(reasons: Sequence[Reason]) -> Iterator[str]:
+    """The Markdown of reasons, a row each."""
+    yield from ("| condition | holds | what was found |", "|---|---|---|")
+    words = {True: "yes", False: "**no**", None: "**unknown**"}
+    for reason in reasons:
+        yield f"| {_name(reason.condition)} | {words[reason.holds]} | {prose(reason.text)} |"
 
 
 def title(bundle: Bundle, comparison: Comparison) -> str:
@@ -116,7 +128,7 @@ _TRAILERS = {f"Runbookopt-{key.title()}": key for key in Trailers.__struct_field
 def _page(findings: Findings, rows: int) -> str:
     sections: tuple[tuple[str, Callable[[Findings, int], Iterator[str]]], ...] = (
         ("Scores", _scores),
-        ("Decision", _reasons),
+        ("Decision", lambda findings, _: table(findings.decision.reasons)),
         ("What changed, and why", _changes),
         ("What to look at", _look_at),
         ("The frontier", _frontier),
@@ -170,13 +182,6 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
 
 def _score_row(name: str, before: float, after: float, low: float, high: float) -> str:
     return f"| {name} | {before:.3f} | {after:.3f} | {after - before:+.3f} | {low:+.3f} to {high:+.3f} |"
-
-
-def _reasons(findings: Findings, _: int) -> Iterator[str]:
-    yield from ("| condition | holds | what was found |", "|---|---|---|")
-    words = {True: "yes", False: "**no**", None: "**unknown**"}
-    for reason in findings.decision.reasons:
-        yield f"| {_name(reason.condition)} | {words[reason.holds]} | {prose(reason.text)} |"
 
 
 def _changes(findings: Findings, rows: int) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Requirement of a forge: one thing that it should see to, and what it is held against."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -12,6 +12,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Revision
 from runbookopt.forge.protection import Protection, RepositorySwitches
 from runbookopt.forge.protocol import Forge
+from runbookopt.landing.approvals import Members
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.policy import Policy
 from runbookopt.project.project import ROOT, declared_policy, runbook_names
@@ -65,14 +66,14 @@ class Declared(Struct, frozen=True):
 class Enforced(Struct, frozen=True, kw_only=True):
     """What a forge enforces for the default branch.
 
-    `codeowners` are the texts of its files of that name, by path. `members` are the logins of each team that
-    a policy names, None where they are not told.
+    `codeowners` are the texts of its files of that name, by path. `members` are of each team that
+    a policy names.
     """
 
     protection: Protection
     switches: RepositorySwitches
     codeowners: Mapping[str, str] = {}
-    members: Mapping[str, Sequence[str] | None] = {}
+    members: Members = {}
 
 
 def few(items: Iterable[str], most: int = 5) -> str:

@@ -9,7 +9,7 @@ from runbookopt.forge.git.output import FileChange, MergeConflict
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.forge.protocol import Forge, PullRequest
 from runbookopt.guard.guard import NO_FILES
-from runbookopt.landing.approvals import Permission, may_merge, reviews_of
+from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.project.codeowners import PLACES
@@ -108,7 +108,7 @@ class Case(Struct, frozen=True, dict=True):
         """Whether people agreed as a policy wants it; unknown, and so not granted, without `pull`."""
         if self.pull is not None and self.forge is not None:
             members = {team: self.forge.members(team) for team in policy.teams}
-            return may_merge(policy, decision, reviews_of(self.pull, members))
+            return may_merge(policy, decision, self.pull, members)
         needed = f"{policy.approvals} approval(s) of {policy.who or 'nobody whom a policy names'} are needed"
         unknown = "who approved is not known here: verify with --pull-request N"
         return Permission(False, (*decision.reasons, Reason("approvals", None, f"{needed}, and {unknown}")))

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.documents.untrusted import code, prose
+from runbookopt.documents.untrusted import code
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.output import OriginUnreachable
 from runbookopt.forge.git.repository import Repository
@@ -19,7 +19,7 @@ from runbookopt.forge.protocol import CheckRun, Forge
 from runbookopt.landing.approvals import Permission
 from runbookopt.landing.manual_change import by_hand
 from runbookopt.landing.merge import Derived, Head, allowed, derive
-from runbookopt.landing.report import read_trailers
+from runbookopt.landing.report import cut, read_trailers, table
 from runbookopt.landing.trial_merge import Case
 from runbookopt.project.policy import Reason
 from runbookopt.proof.allowance import Look
@@ -203,16 +203,7 @@ def check_run(verified: Verified) -> CheckRun:
         "may be merged" if verified.passes else f"may not be merged: {against} reason(s) are no or unknown"
     )
     names = ", ".join(code(name, 80) for name in verified.runbooks[:20]) or "no runbook"
-    words = {True: "yes", False: "**no**", None: "**unknown**"}
-    rows = ((code(each.condition), words[each.holds], prose(each.text)) for each in verified.reasons)
-    lines = (
-        f"Touches {names}; judged by {code(verified.tip)} of the default branch.\n",
-        "| condition | holds | what was found |",
-        "|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    )
-    text = "\n".join(lines) + "\n"
-    cut = "\nCut here: run `runbookopt verify` for the rest.\n"
-    if len(text) > MOST_CHARACTERS:
-        text = text[: MOST_CHARACTERS - len(cut)].rpartition("\n")[0] + cut
-    return CheckRun(OUR_CHECK, verified.head, verified.passes, title, text)
+    by_whom = f"Touches {names}; judged by {code(verified.tip)} of the default branch.\n"
+    text = "\n".join((by_whom, *table(verified.reasons), ""))
+    summary = cut(text, MOST_CHARACTERS, "\nCut here: run `runbookopt verify` for the rest.\n")
+    return CheckRun(OUR_CHECK, verified.head, verified.passes, title, summary)

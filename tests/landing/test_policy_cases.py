@@ -23,7 +23,7 @@ from runbookopt.forge.github.client import Patience
 from runbookopt.forge.local import LocalForge
 from runbookopt.forge.protocol import Draft, Forge
 from runbookopt.forge.select import chosen
-from runbookopt.landing.approvals import may_merge, reviews_of
+from runbookopt.landing.approvals import may_merge
 from runbookopt.landing.merge import judge
 from runbookopt.landing.propose import propose
 from runbookopt.landing.rate_limits import limited
@@ -227,7 +227,7 @@ def test_the_policy_says_what_the_table_says(world: World, case: dict[str, Any])
     decision = decide(policy, facts_of(case.get("facts", {})))
     number = happened(world, tuple(case.get("events", ())))
     members = {team: world.forge.members(team) for team in policy.teams}
-    permission = may_merge(policy, decision, reviews_of(world.forge.get(number), members))
+    permission = may_merge(policy, decision, world.forge.get(number), members)
     assert decision.merge == case["merge"]
     assert permission.granted is on(world, case["granted"]), [reason.told for reason in permission.reasons]
     must_say(permission.reasons, case.get("reasons", {}), world)

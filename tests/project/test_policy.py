@@ -2,15 +2,15 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, get_args
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.forge.protocol import Approval
+from runbookopt.forge.protocol import Approval, PullRequest
 from runbookopt.guard.kinds import Introduced
-from runbookopt.landing.approvals import Permission, Reviews, may_merge
+from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.project.policy import AutoMergeIf, Decision, Facts, Policy, decide, read_policy
 from runbookopt.proof.comparison import Comparison, Terms
 
@@ -29,14 +29,18 @@ GOOD = Facts(
 AUTO = Policy(merge="auto", reviewers=("ann", "bob"), approvals=2)
 REVIEW = Policy(reviewers=("ann", "bob"))
 HEAD = "a" * 40
+PULL = PullRequest(
+    number=1, url="", title="", body="", branch="", base="", head=HEAD, proposed=HEAD, author="bot",
+    makers=(), state="open", reviewers=(), auto_merge=False, approvals=(), bundle="",
+)  # fmt: skip
 
 
 def asked(
     policy: Policy, decision: Decision, approvals: Sequence[Approval], makers: Sequence[str] = ("bot",)
 ) -> Permission:
     """Ask whether it may be merged; the first of `makers` opened it."""
-    said = Reviews(head=HEAD, author=makers[0], makers=tuple(makers), approvals=tuple(approvals))
-    return may_merge(policy, decision, said)
+    pull = replace(PULL, author=makers[0], makers=tuple(makers), approvals=tuple(approvals))
+    return may_merge(policy, decision, pull, {})
 
 
 def reason(decision: Decision, condition: str) -> Any:  # noqa: ANN401
@@ -109,8 +113,8 @@ def test_a_change_merges_by_itself_when_every_condition_holds() -> None:
 
 
 BROKEN: list[tuple[str, bool | None, dict[str, Any]]] = [
-    ("gain_at_least", False, {"comparison": msgspec.structs.replace(ACCEPTED, low=0.019)}),
-    ("gain_at_least", False, {"comparison": msgspec.structs.replace(ACCEPTED, low=float("nan"))}),
+    ("gain_at_least", False, {"comparison": replace(ACCEPTED, low=0.019)}),
+    ("gain_at_least", False, {"comparison": replace(ACCEPTED, low=float("nan"))}),
     ("changed_lines_at_most", False, {"changed_lines": 41}),
     ("changed_lines_at_most", None, {"changed_lines": None}),
     ("growth_at_most", False, {"growth": 0.21}),
@@ -121,7 +125,7 @@ BROKEN: list[tuple[str, bool | None, dict[str, Any]]] = [
     ("trust_at_least", None, {"trust": None}),
     ("introduces_none_of", False, {"introduced": {"urls": ("https://a.example (line 3)",)}}),
     ("introduces_none_of", None, {"introduced": None}),
-    ("passing_today", False, {"comparison": msgspec.structs.replace(ACCEPTED, passing_today=19)}),
+    ("passing_today", False, {"comparison": replace(ACCEPTED, passing_today=19)}),
     ("ledger", False, {"ledger_notes": ("a looked-at task has vanished",)}),
 ]
 
@@ -130,7 +134,7 @@ BROKEN: list[tuple[str, bool | None, dict[str, Any]]] = [
 def test_one_condition_that_fails_or_is_unknown_sends_the_change_to_review(
     condition: str, holds: bool | None, fact: dict[str, Any]
 ) -> None:
-    decision = decide(AUTO, msgspec.structs.replace(GOOD, **fact))
+    decision = decide(AUTO, replace(GOOD, **fact))
     assert decision.merge == "review"
     assert reason(decision, condition).holds is holds
     assert [r.condition for r in decision.reasons if not r.holds] == [condition]
@@ -138,8 +142,8 @@ def test_one_condition_that_fails_or_is_unknown_sends_the_change_to_review(
 
 @pytest.mark.parametrize("answer", ["rejected", "inconclusive", None])
 def test_what_the_proof_did_not_accept_goes_nowhere(answer: Any) -> None:  # noqa: ANN401
-    comparison = None if answer is None else msgspec.structs.replace(ACCEPTED, answer=answer)
-    decision = decide(AUTO, msgspec.structs.replace(GOOD, comparison=comparison))
+    comparison = None if answer is None else replace(ACCEPTED, answer=answer)
+    decision = decide(AUTO, replace(GOOD, comparison=comparison))
     everybody = [Approval("ann", HEAD, ""), Approval("bob", HEAD, "")]
     assert decision.merge == "none"
     assert not reason(decision, "accepted").holds
@@ -148,10 +152,10 @@ def test_what_the_proof_did_not_accept_goes_nowhere(answer: Any) -> None:  # noq
 
 def test_a_policy_may_ask_for_less() -> None:
     wanted = AutoMergeIf(calibrated=False, trust_at_least="public", introduces_none_of=("urls",))
-    facts = msgspec.structs.replace(
+    facts = replace(
         GOOD, uncalibrated=None, trust="public", introduced={"commands": ("sudo (line 1)",), "urls": ()}
     )
-    assert decide(msgspec.structs.replace(AUTO, auto_merge_if=wanted), facts).merge == "auto"
+    assert decide(replace(AUTO, auto_merge_if=wanted), facts).merge == "auto"
 
 
 def test_a_policy_that_asks_for_review_gets_it_whatever_the_facts() -> None:
@@ -222,16 +226,11 @@ def test_what_is_granted_while_a_team_is_unknown_is_granted_whoever_they_turn_ou
         ([], ["cy"], ["cy", "dee"]), *[[(), ("ann",), ("cy",), ("cy", "ann")]] * 2
     ):
         policy = Policy(reviewers=("ann",), teams=("leads",))
-        said = Reviews(
-            head=HEAD,
-            author="bot",
-            approvals=tuple(Approval(who, HEAD, "") for who in approves),
-            objections=objects,
-            members={"leads": None},
-        )
+        approvals = tuple(Approval(who, HEAD, "") for who in approves)
+        pull = replace(PULL, approvals=approvals, objections=objects)
         decision = decide(policy, GOOD)
-        unknown = may_merge(policy, decision, said)
-        known = may_merge(policy, decision, msgspec.structs.replace(said, members={"leads": members}))
+        unknown = may_merge(policy, decision, pull, {"leads": None})
+        known = may_merge(policy, decision, pull, {"leads": members})
         assert known.granted or not unknown.granted
 
 
