@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 
-def leave(error: BaseException) -> Path | None:
+def leave_log(error: BaseException) -> Path | None:
     """Write versions and traceback for nobody else to read, and say where; None where that is impossible.
 
     The traceback is without the values of variables, and what looks like a secret is taken out.
@@ -27,24 +27,18 @@ def leave(error: BaseException) -> Path | None:
 
 def _text(error: BaseException) -> str:
     import platform
+    import re
     import traceback
+    from importlib import metadata
 
     from runbookopt.documents.redaction import Redactor
 
+    needs = [need for need in metadata.requires("runbookopt") or () if "extra ==" not in need]
+    names = ["runbookopt", *(re.split(r"[^\w.-]", need)[0] for need in needs)]
     lines = [
-        *(f"{name} {version}\n" for name, version in _versions()),
+        *(f"{name} {metadata.version(name)}\n" for name in names),
         f"Python {platform.python_version()} on {platform.platform()}\n",
         f"command: {' '.join(sys.argv)}\n\n",
         *traceback.format_exception(error),
     ]
     return Redactor(os.environ).clean("".join(lines))
-
-
-def _versions() -> list[tuple[str, str]]:
-    """The versions of this package and of what it needs."""
-    import re
-    from importlib import metadata
-
-    needs = [need for need in metadata.requires("runbookopt") or () if "extra ==" not in need]
-    names = ["runbookopt", *(re.split(r"[^\w.-]", need)[0] for need in needs)]
-    return [(name, metadata.version(name)) for name in names]

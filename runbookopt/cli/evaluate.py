@@ -126,7 +126,9 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
     models = "".join(f", {role} {model}" for role, model in evaluation.models.items())
     yield f"  agent         {evaluation.agent}{models}"
     yield f"  spent         {_spent(evaluation)}"
-    yield from _look(evaluation)
+    if look := evaluation.look:
+        new = f"which spent {look.spend:.2g} of the allowance: the next may spend {look.next_spend:.2g}"
+        yield f"  look          {look.look}, {'taken before: nothing was spent' if look.known else new}"
     yield from _failing(scores.failing or (), clean)
     yield from (f"  {note}" for note in evaluation.notes)
     yield ""
@@ -149,17 +151,6 @@ def _spent(evaluation: "Evaluation") -> str:
     usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
     paid = f"{spent.rollouts} rollouts paid and {spent.cached} known, {tokens}, {usd}"
     return f"{paid}, {spent.seconds:.1f} s"
-
-
-def _look(evaluation: "Evaluation") -> "Iterator[str]":
-    look = evaluation.look
-    if look is not None and look.known:
-        yield f"  look          {look.look}, taken before: nothing was spent"
-    elif look is not None:
-        yield (
-            f"  look          {look.look}, which spent {look.spend:.2g} of the allowance: the next may spend"
-            f" {look.next_spend:.2g}"
-        )
 
 
 def _failing(failing: "tuple[Failing, ...]", clean: "Callable[[str], str]") -> "Iterator[str]":

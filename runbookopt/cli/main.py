@@ -9,19 +9,8 @@ from typing import NoReturn
 import typer
 
 from runbookopt import __version__
-from runbookopt.cli import (
-    check,
-    error_log,
-    evaluate,
-    init,
-    optimize,
-    policy,
-    propose,
-    pulls,
-    schema,
-    show,
-    verify,
-)
+from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show, verify
+from runbookopt.cli.error_log import leave_log
 from runbookopt.cli.flags import CONTEXT, Version, group
 from runbookopt.cli.terminal import complain
 from runbookopt.errors import RunbookoptError
@@ -74,7 +63,7 @@ def run(app: typer.Typer) -> None:
             _cannot_print(None)
         if os.environ.get("RUNBOOKOPT_TRACEBACK"):
             raise
-        log = error_log.leave(error)
+        log = leave_log(error)
         more = f"and attach {log}" if log else "with what RUNBOOKOPT_TRACEBACK=1 prints"
         complain(f"a bug in runbookopt {__version__}: {type(error).__name__}: {error}")
         complain(f"please report it, {more}")

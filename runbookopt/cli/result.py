@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from runbookopt.cli.terminal import Line
     from runbookopt.jobs.optimize import Result
     from runbookopt.landing.propose import Proposed
+    from runbookopt.proof.allowance import Allowance
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
 
 _HELD_OUT = ("tasks", "before", "after", "gain", "low", "high", "p")
@@ -19,8 +20,7 @@ _REASONS = 6
 
 def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None) -> dict[str, Any]:
     """One line of `--json`: all keys present, null where there is nothing."""
-    comparison = _comparison(result, proposed)
-    may = proposed.allowance if proposed else result.allowance
+    comparison, may = (proposed or result).comparison, (proposed or result).allowance
     landing = _landing(proposed) if proposed else {}
     decision = landing.get("decision", {"merge": "none", "reasons": []})
     notes = [*result.notes, *([f"next: {next_step}"] if next_step else [])]
@@ -75,9 +75,9 @@ def proposal_page(runbook: str, proposed: "Proposed") -> "Iterator[Line]":
 
 def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[Line]":
     """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
-    outcome = proposed.outcome if proposed else result.outcome
-    words = _headline(outcome, _comparison(result, proposed))
-    yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[outcome])
+    last = proposed or result
+    words = _headline(last.outcome, last.comparison)
+    yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
     offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
     yield (
@@ -85,7 +85,7 @@ def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -
         f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"
     )
     yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
-    yield from _scores(result, proposed)
+    yield from _scores(last.comparison, last.allowance)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
     yield from (f"  {note}" for note in (*result.notes, *(proposed.notes if proposed else ())))
@@ -113,14 +113,8 @@ def _headline(outcome: str, comparison: "Comparison | None") -> str:
     return _OUTCOMES[outcome]
 
 
-def _comparison(result: "Result", proposed: "Proposed | None") -> "Comparison | None":
-    return proposed.comparison if proposed else result.bundle.comparison if result.bundle else None
-
-
-def _scores(result: "Result", proposed: "Proposed | None") -> "Iterator[Line]":
+def _scores(comparison: "Comparison | None", may: "Allowance | None") -> "Iterator[Line]":
     """The table of the proof, as wide as its numbers need, and the reasons of its answer."""
-    comparison = _comparison(result, proposed)
-    may = proposed.allowance if proposed else result.allowance
     if comparison is None or may is None:
         return
     rows: dict[str, Comparison | ObjectiveChange] = {"score": comparison}

@@ -1,15 +1,12 @@
 """`runbookopt show`: digest, version and parts of a runbook in order, with what is locked and why."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from runbookopt.cli.flags import Json
 from runbookopt.cli.terminal import say
-
-if TYPE_CHECKING:
-    from runbookopt.documents.runbook import Runbook
 
 
 def show(
@@ -23,7 +20,13 @@ def show(
 
     A policy.yaml beside the file has its say. In JSON, the texts of the parts joined are the file.
     """
-    runbook = _read(_file(target))
+    from runbookopt.documents.runbook import decode
+    from runbookopt.project.policy import read_policy
+
+    path = _file(target)
+    policy = path.with_name("policy.yaml")
+    terms = read_policy(_bytes(policy) if policy.is_file() else None, str(policy))
+    runbook = decode(_bytes(path), locked=terms.locked, path=str(path))
     if json:
         from msgspec.json import encode
 
@@ -61,15 +64,6 @@ def _file(target: str) -> Path:
     except RunbookoptError as error:
         raise RunbookoptError(f"{what}; {error}") from error
     return file.relative_to(here) if file.is_relative_to(here) else file
-
-
-def _read(path: Path) -> "Runbook":
-    from runbookopt.documents.runbook import decode
-    from runbookopt.project.policy import read_policy
-
-    policy = path.with_name("policy.yaml")
-    terms = read_policy(_bytes(policy) if policy.is_file() else None, str(policy))
-    return decode(_bytes(path), locked=terms.locked, path=str(path))
 
 
 def _bytes(path: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -36,11 +36,16 @@ class Problem(Struct, frozen=True, order=True):
         return f"{where}: {self.message}"
 
 
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Problems by file, line and message."""
+    return tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0, problem.message)))
+
+
 class MalformedFile(RunbookoptError):
     """A file that cannot be read as what it should be; `problems` holds all that is wrong with it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda p: (p.path, p.line or 0, p.message)))
+        self.problems = in_order(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

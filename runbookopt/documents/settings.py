@@ -243,9 +243,14 @@ def load_settings(
     return msgspec.convert(merged, Settings)
 
 
-def setting_types() -> dict[str, Any]:
+def setting_types(record: type[Struct] = Settings, above: str = "") -> dict[str, Any]:
     """The type of each setting by its dotted key, in the order of the record."""
-    return dict(_leaves(Settings))
+    types: dict[str, Any] = {}
+    for field in msgspec.structs.fields(record):
+        nested = isinstance(field.type, type) and issubclass(field.type, Struct)
+        name = above + field.name
+        types |= setting_types(field.type, f"{name}.") if nested else {name: field.type}
+    return types
 
 
 def variable(key: str) -> str:
@@ -277,14 +282,6 @@ _FLAGGED = {
     "forge.kind": "--forge-kind",
 }
 """The flags of agents, reflectors and forges; every other key of theirs goes with `--set`."""
-
-
-def _leaves(record: type[Struct], above: str = "") -> Iterator[tuple[str, Any]]:
-    for field in msgspec.structs.fields(record):
-        if isinstance(field.type, type) and issubclass(field.type, Struct):
-            yield from _leaves(field.type, f"{above}{field.name}.")
-        else:
-            yield above + field.name, field.type
 
 
 def _variables(environ: Mapping[str, str], problems: list[Problem]) -> Iterator[tuple[str, str, str]]:

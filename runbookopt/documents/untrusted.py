@@ -6,6 +6,7 @@ his own text, and the same texts give the same prompt, so that caches hit.
 
 import hashlib
 import re
+from itertools import count
 
 from runbookopt.documents.hidden_text import visible
 
@@ -14,18 +15,10 @@ DIGITS = 32  # hexadecimal ones, of a fence
 
 def fence(*texts: str) -> str:
     """32 hexadecimal digits that occur in none of the texts; the same texts give the same digits."""
-    dice = hashlib.sha256()
-    for text in texts:
-        data = text.encode(errors="surrogatepass")
-        dice.update(b"%d:" % len(data) + data)  # the length: texts cut elsewhere are other texts
-    number = 0
-    while True:
-        again = dice.copy()
-        again.update(b"%d" % number)
-        digits = again.hexdigest()[:DIGITS]
-        if not any(digits in text for text in texts):
-            return digits
-        number += 1
+    encoded = [text.encode(errors="surrogatepass") for text in texts]
+    data = b"".join(b"%d:" % len(each) + each for each in encoded)  # lengths: cut elsewhere is other texts
+    digits = (hashlib.sha256(data + b"%d" % number).hexdigest()[:DIGITS] for number in count())
+    return next(each for each in digits if not any(each in text for text in texts))
 
 
 def fenced(name: str, text: str, fence: str) -> str:

@@ -9,16 +9,38 @@ from msgspec.structs import replace
 
 from runbookopt.agents.protocol import Agent, AgentFailure, Judge, Judged, Produced, Reflector
 from runbookopt.documents.digest import canonical, digest, digest_of
+from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Usage
 from runbookopt.engine.journal import Answer, Kind
-from runbookopt.evidence.trajectory import Task
-from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Rollout
+from runbookopt.evidence.trajectory import Left, Task
+from runbookopt.search.asks import Attempt, Proposal, Reflection, ReflectionFailure, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question, findings, questions
 from runbookopt.verifier.rubric import Assessment, Rubric, assess
 
 Verdicts = Sequence[tuple[Question, Judgement | JudgeFailure]]
 
 _KINDS: dict[type, Kind] = {Rollout: "rollout", Reflection: "reflection", Question: "judgement"}
+
+
+def attempt_of(
+    trajectory: str,
+    output: str | None,
+    assessed: Assessment,
+    verdicts: dict[str, Finding],
+    left: Left | None = None,
+) -> Attempt:
+    """The attempt that put `output` out; what only a proof needs, `verdicts` and `left`, it need not hold."""
+    return Attempt(
+        trajectory=trajectory,
+        output=output,
+        score=assessed.score,
+        objectives=assessed.objectives,
+        feedback=assessed.feedback,
+        gates_failed=assessed.gates_failed,
+        errors=assessed.errors,
+        verdicts=verdicts,
+        left=left,
+    )
 
 
 class Call(Struct, frozen=True):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.budget import Budget, Dollars, ShortOf, Spending
-from runbookopt.engine.calls import Call, Caller, judged, produced, reflected
+from runbookopt.engine.calls import Call, Caller, attempt_of, judged, produced, reflected
 from runbookopt.engine.database import JournalError
 from runbookopt.engine.event_loop import EventLoop
 from runbookopt.engine.journal import Answer, Run, trajectory_id
@@ -239,17 +239,8 @@ class Driver:
             (each.ask, judged(answers[each.key])) for each in judgements if isinstance(each.ask, Question)
         ]
         assessed = self._caller.assess(rollout.task, made, verdicts)
-        return Attempt(
-            trajectory=trajectory_id(call.key),
-            output=made.output,
-            score=assessed.score,
-            objectives=assessed.objectives,
-            feedback=assessed.feedback,
-            gates_failed=assessed.gates_failed,
-            errors=assessed.errors,
-            verdicts=assessed.findings if whole else _NO_VERDICTS,
-            left=made.left if whole else None,
-        )
+        findings, left = (assessed.findings, made.left) if whole else (_NO_VERDICTS, None)
+        return attempt_of(trajectory_id(call.key), made.output, assessed, findings, left)
 
     def _report(self, *, at_once: bool = False) -> None:
         now = time.monotonic()

@@ -18,7 +18,7 @@ from runbookopt.evidence.trajectory import Part, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import allowance_of, next_look, unjudged
 from runbookopt.jobs.prepare import Job, few
-from runbookopt.jobs.rollouts import Rollouts, bundle_of
+from runbookopt.jobs.rollouts import Rollouts, bundle_of, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle
 from runbookopt.project.project import Project, read_project, runbook_file
@@ -166,7 +166,9 @@ def _on_held_out(
     if earlier is not None and earlier.bundle is not None:
         tried = _recorded(project, bundle_of(ledger, earlier.bundle), version, tasks)
         return tried, Spent(0, 0, 0), _taken(project, ledger, earlier, known=True)
-    look = earlier or _look(rollouts, version, tasks)
+    look = earlier or look_of(  # which reflects on nothing
+        job, project, tasks, seed=_declared(rollouts, version), candidate=version.digest
+    )
     looked_at = [task for task in tasks if task.id in look.tasks]
     repeats = range(project.policy.proof.repeats)
     names = ["0"] if job.agent.deterministic else [f"{look.key}/{number}" for number in repeats]
@@ -204,25 +206,6 @@ def _showed(look: Look, ledger: Ledger, version: str) -> bool:
     if look.seed == version:
         return True
     return digest(runbooks.bump_version(bundle_of(ledger, look.bundle).candidate).encode()) == version
-
-
-def _look(rollouts: Rollouts, version: Runbook, tasks: Sequence[Task]) -> Look:
-    """The look of an evaluation: the version beside the runbook that is declared today."""
-    project = rollouts.project
-    question = {
-        "seed": _declared(rollouts, version),
-        "candidate": version.digest,
-        "rubric": project.digests.rubric,
-        "agent": rollouts.job.agent.key,
-    }
-    return Look.of(
-        project.name,
-        question,
-        groups=project.held_out_groups,
-        tasks=tasks,
-        searched=(),  # an evaluation reflects on nothing
-        at=rollouts.job.at,
-    )
 
 
 def _declared(rollouts: Rollouts, version: Runbook) -> str:

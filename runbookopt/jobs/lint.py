@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from msgspec import UNSET, Struct
 
-from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.parse import MalformedFile, Problem, in_order
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
@@ -64,7 +64,7 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
     problems += [problem for project in projects for problem in project.warnings]
     pieces = [*_unknown_names(source, settings, names)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
-    return Lint(tuple(names), tuple(projects), _sorted(problems), _sorted(pieces), looks)
+    return Lint(tuple(names), tuple(projects), in_order(problems), in_order(pieces), looks)
 
 
 def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
@@ -90,10 +90,6 @@ def _unknown_names(
         name = folder.partition("/")[2]
         if not any(f"{name}/".startswith(f"{runbook}/") for runbook in names):
             yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
-
-
-def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    return tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0, problem.message)))
 
 
 def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:

@@ -22,7 +22,7 @@ from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.prepare import Job, Prepared, local_folder, prepare
-from runbookopt.jobs.rollouts import bundle_of, compared, of_both
+from runbookopt.jobs.rollouts import bundle_of, compared, look_of, of_both
 from runbookopt.landing.bundle import (
     AgentUsed,
     Bundle,
@@ -64,6 +64,11 @@ class Result(Struct, frozen=True):
     allowance: Allowance | None
     notes: tuple[str, ...]
     warnings: tuple[Problem, ...]
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The comparison of the proof, where there was one."""
+        return self.bundle.comparison if self.bundle else None
 
 
 def optimize(repository: Repository, job: Job, progress: Callable[[Progress], None] | None = None) -> Result:
@@ -177,14 +182,16 @@ def _proved(
     why_not = _why_not_look(ready, unproved)
     if why_not is not None:
         return _noted(unproved, why_not)
-    look = _look(ready, searched)
+    sides = (searched.pool[0].candidate, searched.pool[searched.chosen].candidate)
+    seed, winner = ready.project.runbook.digest, sides[1].digest
+    shown = (*ready.problem.train, *ready.problem.validation)
+    look = look_of(ready.job, ready.project, ready.held_out, seed=seed, candidate=winner, searched=shown)
     earlier = recorded(ready.looks, look)
     if earlier is not None and earlier.bundle is not None:
         return _from_record(repository, ready, searched, unproved, earlier.bundle)
     # both sides on each held-out task, fresh unless repeats are alike
     alike = ready.job.agent.deterministic
     names = ["0" if alike else f"{look.key}/{number}" for number in range(ready.repeats)]
-    sides = (searched.pool[0].candidate, searched.pool[searched.chosen].candidate)
     rollouts = of_both(ready.held_out, sides, names)
     if not driver.affords(rollouts):
         return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
@@ -202,24 +209,6 @@ def _proved(
 
 def _noted(result: Result, note: str) -> Result:
     return replace(result, notes=(*result.notes, note))
-
-
-def _look(ready: Prepared, searched: SearchResult) -> Look:
-    project = ready.project
-    question = {
-        "seed": project.runbook.digest,
-        "candidate": searched.pool[searched.chosen].candidate.digest,
-        "rubric": project.digests.rubric,
-        "agent": ready.job.agent.key,
-    }
-    return Look.of(
-        project.name,
-        question,
-        groups=project.held_out_groups,
-        tasks=ready.held_out,
-        searched=(*project.split.train, *project.split.validation),
-        at=ready.job.at,
-    )
 
 
 def _from_record(

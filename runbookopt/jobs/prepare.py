@@ -8,6 +8,7 @@ from msgspec import Struct
 from runbookopt.agents.protocol import Agent, Judge, Reflector
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.settings import Settings
+from runbookopt.engine.calls import attempt_of
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Left, Task
@@ -240,16 +241,7 @@ def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
         judged = assess(
             project.rubric, output=stored.output, reference=task.reference, left=left, verdicts=verdicts
         )
-        attempt = Attempt(
-            stored.id,
-            stored.output,
-            judged.score,
-            judged.objectives,
-            judged.feedback,
-            judged.gates_failed,
-            judged.errors,
-        )
-        attempts.setdefault(task.id, attempt)
+        attempts.setdefault(task.id, attempt_of(stored.id, stored.output, judged, {}))
     return attempts
 
 

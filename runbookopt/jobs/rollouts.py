@@ -18,7 +18,7 @@ from runbookopt.jobs.prepare import Job, local_folder
 from runbookopt.landing.bundle import Bundle, HeldOutOutputs, recorded_bundle
 from runbookopt.landing.paired_outputs import Tried, pairs, put_out
 from runbookopt.project.project import Project
-from runbookopt.proof.allowance import Allowance
+from runbookopt.proof.allowance import Allowance, Look
 from runbookopt.proof.comparison import Comparison, compare
 from runbookopt.proof.ledger import Ledger
 from runbookopt.search.asks import Attempt, Candidate, Rollout
@@ -85,6 +85,27 @@ class Rollouts(Struct, frozen=True):
                 f" them cost more than {usd:g} dollars: raise budget.usd; what was answered is kept"
             )
         return attempts + driver.rollouts(rest) if rest else attempts
+
+
+def look_of(  # a look at the same question has the same key, whoever takes it
+    job: Job,
+    project: Project,
+    tasks: Sequence[Task],
+    *,
+    seed: str,
+    candidate: str,
+    searched: tuple[str, ...] = (),
+) -> Look:
+    """The look at held-out `tasks` that compares two runbooks by their digests; see `Look`."""
+    agent, rubric = job.agent.key, project.digests.rubric
+    return Look.of(
+        project.name,
+        {"seed": seed, "candidate": candidate, "rubric": rubric, "agent": agent},
+        groups=project.held_out_groups,
+        tasks=tasks,
+        searched=searched,
+        at=job.at,
+    )
 
 
 def of_both(tasks: Sequence[Task], sides: Sequence[Candidate], names: Sequence[str]) -> list[Rollout]:

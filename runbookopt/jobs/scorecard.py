@@ -5,6 +5,7 @@ from statistics import fmean
 
 from msgspec import Struct
 
+from runbookopt.engine.calls import attempt_of
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Part, Task
 from runbookopt.landing.bundle import Beside
@@ -112,18 +113,7 @@ def judged_again(
     attempts = []
     for output, more in zip(outputs, beside or [Beside()] * len(outputs), strict=True):
         judged = assess(rubric, output=output, reference=task.reference, left=more.left, verdicts=more.judged)
-        attempts.append(
-            Attempt(
-                trajectory="",
-                output=output,
-                score=judged.score,
-                objectives=judged.objectives,
-                feedback=judged.feedback,
-                gates_failed=judged.gates_failed,
-                errors=judged.errors,
-                verdicts=judged.findings,
-            )
-        )
+        attempts.append(attempt_of("", output, judged, judged.findings))
     return Tried(task, tuple(attempts))
 
 
