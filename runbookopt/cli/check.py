@@ -132,9 +132,11 @@ def _as_json(checked: "Lint") -> dict[str, Any]:
 
 
 def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
+    from msgspec.structs import asdict
+
     from runbookopt.jobs.feasibility import provable
 
-    split, policy = project.split, project.policy
+    policy = project.policy
     return {
         "runbook": project.name,
         "path": project.path,
@@ -142,12 +144,7 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
         "version": project.runbook.version,
         "components": [part.id for part in project.runbook.components],
         "locked": [part.id for part in project.runbook.parts if part.locked],
-        "tasks": {
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "held_out": len(split.held_out),
-            "left_out": len(split.left_out),
-        },
+        "tasks": {part: len(tasks) for part, tasks in asdict(project.split).items()},
         "held_out_groups": len(project.held_out_groups),
         "trajectories": len(project.evidence.trajectories),
         "labels": len(project.evidence.labels),

@@ -125,7 +125,11 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
     yield from _rates(scores)
     models = "".join(f", {role} {model}" for role, model in evaluation.models.items())
     yield f"  agent         {evaluation.agent}{models}"
-    yield f"  spent         {_spent(evaluation)}"
+    spent = evaluation.spent
+    tokens = "tokens unknown" if spent.tokens is None else f"{spent.tokens} tokens"
+    usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
+    used = f"{tokens}, {usd}, {spent.seconds:.1f} s"
+    yield f"  spent         {spent.rollouts} rollouts paid and {spent.cached} known, {used}"
     if look := evaluation.look:
         new = f"which spent {look.spend:.2g} of the allowance: the next may spend {look.next_spend:.2g}"
         yield f"  look          {look.look}, {'taken before: nothing was spent' if look.known else new}"
@@ -143,14 +147,6 @@ def _rates(scores: "Scorecard") -> "Iterator[str]":
         yield f"  errors        {scores.errors} attempts with a verdict that could not be had, scored as 0"
     if scores.without_output:
         yield f"  no output     {scores.without_output} attempts"
-
-
-def _spent(evaluation: "Evaluation") -> str:
-    spent = evaluation.spent
-    tokens = "tokens unknown" if spent.tokens is None else f"{spent.tokens} tokens"
-    usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
-    paid = f"{spent.rollouts} rollouts paid and {spent.cached} known, {tokens}, {usd}"
-    return f"{paid}, {spent.seconds:.1f} s"
 
 
 def _failing(failing: "tuple[Failing, ...]", clean: "Callable[[str], str]") -> "Iterator[str]":

@@ -58,14 +58,11 @@ def init(
 
 
 def _as_json(pieces: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> dict[str, object]:
-    paths = {
-        action: [piece.path for piece in pieces if piece.action == action] for action in ("write", "add")
-    }
     return {
         "dry_run": dry_run,
         "reviewers": who,
-        "written": paths["write"],
-        "added_to": paths["add"],
+        "written": [piece.path for piece in pieces if piece.action == "write"],
+        "added_to": [piece.path for piece in pieces if piece.action == "add"],
         "left_alone": {piece.path: piece.why for piece in pieces if piece.action == "leave"},
         "next": _next(pieces, who),
     }

@@ -20,14 +20,15 @@ _REASONS = 6
 
 def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None) -> dict[str, Any]:
     """One line of `--json`: all keys present, null where there is nothing."""
-    comparison, may = (proposed or result).comparison, (proposed or result).allowance
+    last = proposed or result
+    comparison, may = last.comparison, last.allowance
     landing = _landing(proposed) if proposed else {}
     decision = landing.get("decision", {"merge": "none", "reasons": []})
     notes = [*result.notes, *([f"next: {next_step}"] if next_step else [])]
     return {
         "runbook": result.runbook,
         "run": result.run,
-        "outcome": landing.get("outcome", result.outcome),
+        "outcome": last.outcome,
         "held_out": {
             **{key: getattr(comparison, key, None) for key in _HELD_OUT},
             "look": may.look if may else None,

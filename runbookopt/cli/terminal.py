@@ -75,13 +75,13 @@ def progress(name: str) -> Iterator["Callable[[Progress], None] | None"]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich import progress as rich_progress
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
 
     from runbookopt.documents.schema_errors import plain
 
-    bar = rich_progress.Progress(
+    bar = Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[told]}", markup=False),

@@ -170,10 +170,8 @@ def _parser(depth: Literal["blocks", "inline", "table"]) -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", None if depth == "blocks" else {"maxNesting": 100})
-    if depth == "blocks":
-        parser.core.ruler.enableOnly(
-            ["normalize", "block"]
-        )  # what is within a paragraph is nobody's business
+    if depth == "blocks":  # what is within a paragraph is nobody's business
+        parser.core.ruler.enableOnly(["normalize", "block"])
     return parser.enable("table") if depth == "table" else parser
 
 

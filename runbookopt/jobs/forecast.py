@@ -59,9 +59,7 @@ class KnownCalls(Struct, frozen=True):
 class Expected(Struct, frozen=True):
     """What all planned calls come to if each is like the earlier ones of its role in the mean.
 
-    Each is None where nobody knows; tokens and dollars also where no model is called (`calls_models`).
-    `usd_proof` is what of `usd` is for the proof, `usd_trying` what it costs to try one candidate and to
-    prove it. See `expected`.
+    `usd_trying` is what it costs to try one candidate and to prove it; for all else see `plan.Plan`.
     """
 
     tokens: int | None

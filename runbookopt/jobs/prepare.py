@@ -142,13 +142,10 @@ def local_folder(root: Path) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n")
     except OSError as error:
+        why = f"{folder}: cannot be written ({error.strerror}); let this user write there"
         if not folder.is_dir() and folder.exists():
-            raise RunbookoptError(
-                f"{folder} is a file, and local state needs a folder of that name: move it away"
-            ) from error
-        raise RunbookoptError(
-            f"{folder}: cannot be written ({error.strerror}); let this user write there"
-        ) from error
+            why = f"{folder} is a file, and local state needs a folder of that name: move it away"
+        raise RunbookoptError(why) from error
     return folder
 
 
