@@ -1,7 +1,7 @@
 """Forecast of tokens, dollars and time by earlier calls of the same roles (pure but for `earlier_calls`)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -59,7 +59,7 @@ class KnownCalls(Struct, frozen=True):
 class Expected(Struct, frozen=True):
     """What all planned calls come to if each is like the earlier ones of its role in the mean.
 
-    `usd_trying` is what it costs to try one candidate and to prove it; for all else see `plan.Plan`.
+    Each is None where nobody knows; `usd_trying` is what it costs to try one candidate and to prove it.
     """
 
     tokens: int | None
@@ -87,16 +87,14 @@ def expected(ready: Prepared, planned: Planned, earlier: Earlier) -> Expected:
     *rolling, reflecting = _roles(ready, planned, earlier)
     roles = [role for role in (*rolling, reflecting) if role.calls]
     models = [role for role in roles if role.model]
-    tokens = _known(sum(role.tokens for role in models) if models else math.nan)
-    usd, usd_proof, usd_trying, priced = _dollars(models, reflecting, planned, budget.usd)
-    search = sum((role.turns * role.seconds for role in roles), 0.0)
-    proof = sum((role.turns_to_prove * role.seconds for role in roles), 0.0)
-    seconds = _known(proof + min(search, math.inf if budget.minutes is None else 60 * budget.minutes))
+    tokens = _sum(role.tokens for role in models) if models else None
+    total, proof, trying, priced = _dollars(models, reflecting, planned, budget.usd)
+    seconds = _seconds(roles, budget.minutes)
     return Expected(
         tokens=None if tokens is None else math.ceil(tokens),
-        usd=usd,
-        usd_proof=_known(usd_proof),
-        usd_trying=_known(usd_trying),
+        usd=total,
+        usd_proof=proof,
+        usd_trying=trying,
         seconds=seconds,
         known_calls=KnownCalls(
             tokens=0 if tokens is None else sum(role.earlier.counted for role in models),
@@ -107,15 +105,10 @@ def expected(ready: Prepared, planned: Planned, earlier: Earlier) -> Expected:
     )
 
 
-def _known(amount: float) -> float | None:
-    return None if math.isnan(amount) else amount
-
-
 class _Role(Struct, frozen=True):
     """The calls to one role: `times` for each of `count` rollouts or reflections.
 
     In the search they take as long as `turns` calls one after the other, in the proof as `turns_to_prove`.
-    NaN is unknown, so that what it is added to is unknown too.
     """
 
     earlier: Calls
@@ -130,18 +123,18 @@ class _Role(Struct, frozen=True):
         return self.count * self.times
 
     @property
-    def tokens(self) -> float:
-        return self.calls * self.earlier.tokens / self.earlier.counted if self.earlier.counted else math.nan
+    def tokens(self) -> float | None:
+        return self.calls * self.earlier.tokens / self.earlier.counted if self.earlier.counted else None
 
     @property
-    def usd(self) -> float:
+    def usd(self) -> float | None:
         """Dollars for one rollout or reflection."""
-        return self.times * self.earlier.usd / self.earlier.priced if self.earlier.priced else math.nan
+        return self.times * self.earlier.usd / self.earlier.priced if self.earlier.priced else None
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of one turn."""
-        return self.times * self.earlier.seconds / self.earlier.timed if self.earlier.timed else math.nan
+    def seconds(self, turns: int) -> float | None:
+        if not self.earlier.timed:
+            return None
+        return turns * (self.times * self.earlier.seconds / self.earlier.timed)
 
 
 def _roles(ready: Prepared, planned: Planned, earlier: Earlier) -> tuple[_Role, _Role, _Role]:
@@ -174,18 +167,41 @@ def _turns(calls: int, together: int, width: int) -> int:
 
 def _dollars(
     models: Sequence[_Role], reflecting: _Role, planned: Planned, limit: float | None
-) -> tuple[float | None, float, float, int]:
+) -> tuple[float | None, float | None, float | None, int]:
     """Dollars in all, for the proof, and to try one candidate, and the number of calls that say so.
 
-    Without any the budget says so, whose `limit` they are within. None or NaN where no model is called.
+    Without any the budget says so, whose `limit` they are within. All are None where no model is called.
     """
     if not models:
-        return None, math.nan, math.nan, 0
+        return None, None, None, 0
     most = math.inf if limit is None else limit
-    rollout = sum((role.usd for role in models if role is not reflecting), 0.0)
+    rollout = _sum(role.usd for role in models if role is not reflecting)
     reflection = reflecting.usd if reflecting in models else 0.0
-    proof, trying = min(rollout * planned.proof, most), rollout * planned.trying + reflection
+    if rollout is None:
+        return limit, None, None, 0
+    proof = min(rollout * planned.proof, most)
+    if reflection is None:
+        return limit, proof, None, 0
     total = rollout * (planned.search + planned.proof) + reflection * planned.reflections
-    if total < most:  # it is not where a price is unknown
-        return total, proof, trying, sum(role.earlier.priced for role in models)
-    return limit, proof, trying, 0
+    trying = rollout * planned.trying + reflection
+    if total >= most:
+        return limit, proof, trying, 0
+    return total, proof, trying, sum(role.earlier.priced for role in models)
+
+
+def _seconds(roles: Sequence[_Role], minutes: float | None) -> float | None:
+    search = _sum(role.seconds(role.turns) for role in roles)
+    proof = _sum(role.seconds(role.turns_to_prove) for role in roles)
+    if search is None or proof is None:
+        return None
+    return proof + (search if minutes is None else min(search, 60 * minutes))
+
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    """The sum; one that is unknown makes it unknown."""
+    total = 0.0
+    for part in parts:
+        if part is None:
+            return None
+        total += part
+    return total
