@@ -35,14 +35,6 @@ settings.register_profile("daily", PATIENT, max_examples=25)
 settings.register_profile("nightly", PATIENT, max_examples=500)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file with one worker, so that what they share is made once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(PROJECT).as_posix()))
-
-
 class Clone:
     """A clone with a working tree; `origin` is the bare folder that it pushes to."""
 

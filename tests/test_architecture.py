@@ -114,6 +114,14 @@ def test_imports_point_down() -> None:
     assert wrong == set()
 
 
+def test_a_file_in_the_wrong_room_is_seen() -> None:
+    assert misplaced("documents.parse", "search.loop")  # up
+    assert misplaced("engine.driver", "landing.bundle")  # sideways
+    assert misplaced("loose", "errors")  # of no room
+    assert not misplaced("landing.bundle", "proof.ledger")
+    assert not misplaced("search.loop", "search.pool")
+
+
 def test_no_folder_is_too_full_to_be_read_at_a_glance() -> None:
     folders = {path.parent for path in modules().values()} - {PACKAGE / "cli"}
     counts = {folder.name: len([*folder.glob("*.py")]) for folder in folders}

@@ -121,7 +121,8 @@ def _optimize(request: _Request, name: str) -> None:
     warn(result.warnings)
     proposed = None
     if forge is not None and result.bundle is not None:
-        proposed = propose(request.repository, forge, result.bundle, now=datetime.now(UTC))
+        with request.repository.asked_once():
+            proposed = propose(request.repository, forge, result.bundle, now=datetime.now(UTC))
     step = _next_step(request, result, proposed)
     if request.json:
         print_json(results.as_json(result, proposed, step))

@@ -7,8 +7,6 @@ import pytest
 if TYPE_CHECKING:
     from tests.cli.conftest import Clones, Done, Modelled, Modelling
 
-pytestmark = pytest.mark.xdist_group("models")  # what they look at is made by one worker, once
-
 ROLES = ("agent", "reflector", "judge")
 
 

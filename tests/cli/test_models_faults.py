@@ -15,8 +15,6 @@ from tests.conftest import script
 if TYPE_CHECKING:
     from tests.cli.conftest import Done, Modelled, Modelling
 
-pytestmark = pytest.mark.xdist_group("models")  # what they look at is made by one worker, once
-
 ROLES = ("agent", "reflector", "judge")
 KINDS = {
     "rate_limited": "rate_limited",

@@ -9,8 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from tests.cli.conftest import Done, Modelled, Modelling
 
-pytestmark = pytest.mark.xdist_group("models")  # what they look at is made by one worker, once
-
 KEY = "Made-Up.4f1c9e07d2b85a63"
 RUBRIC = """judge: {model: openai/judge, api_base: URL}
 criteria:

@@ -24,8 +24,6 @@ from tests.conftest import PATIENCE, script
 if TYPE_CHECKING:
     from tests.conftest import Clone, Ran
 
-pytestmark = pytest.mark.xdist_group("sample")  # what they look at is made by one worker, once
-
 Make = Callable[..., "Clone"]
 
 NAME = "support-triage"

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Done
     from tests.conftest import Clone
 
-pytestmark = pytest.mark.xdist_group("models")  # what they look at is made by one worker, once
-
 Make = Callable[..., "Clone"]
 
 KEYS = {

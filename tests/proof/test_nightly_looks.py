@@ -62,7 +62,7 @@ def share_that_gets_through(sequences: int, *, ledger: bool) -> float:
     return sum(through) / sequences
 
 
-FEW_OR_ALL = pytest.mark.parametrize("sequences", [300, pytest.param(2000, marks=pytest.mark.nightly)])
+FEW_OR_ALL = pytest.mark.parametrize("sequences", [120, pytest.param(2000, marks=pytest.mark.nightly)])
 
 
 @pytest.mark.slow

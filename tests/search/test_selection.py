@@ -23,7 +23,7 @@ POOLS = st.integers(2, 8).flatmap(
 Rows = list[tuple[list[float], str]]
 TASKS, MEMBERS = 40, 21
 FEW_OR_ALL = pytest.mark.parametrize(
-    ("pools", "noise"), [(100, 0.015), pytest.param(200, 0.0, marks=pytest.mark.nightly)]
+    ("pools", "noise"), [(60, 0.03), pytest.param(200, 0.0, marks=pytest.mark.nightly)]
 )
 """So many pools, and how much farther a mean of so few may be from what is promised."""
 DOUBTS = st.floats(0, 1)

@@ -127,10 +127,10 @@ def policy_of(bench: Bench) -> str:
     return (text or b"").decode()
 
 
-def every_request_fails_in_turn(bench: Bench, faults: Sequence[Fault], first: int = 1) -> None:
-    """Each request fails once, with the fault whose turn it is, until none is left to fail."""
+def every_request_fails_in_turn(bench: Bench, faults: Sequence[Fault], first: int = 1, step: int = 1) -> None:
+    """Each request, or each `step`-th, fails once, with the fault whose turn it is, until none is left."""
     bundle, known = bench.bundle(), set()
-    for at, fault in zip(range(first, LAST), cycle(faults), strict=False):
+    for at, fault in zip(range(first, LAST, step), cycle(faults), strict=False):
         forgotten(bench)
         start, hit = len(bench.github.heard), failing(bench, fault, at=at)
         tried(bench, bundle)
@@ -157,25 +157,38 @@ FAULTS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "faults", [FAULTS, *(pytest.param([fault], marks=pytest.mark.nightly) for fault in FAULTS)]
-)
+def test_a_fault_at_a_request_leaves_one_pull_request_that_the_next_run_repairs(bench: Bench) -> None:
+    every_request_fails_in_turn(bench, FAULTS, step=2)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_request_leaves_one_pull_request_that_the_next_run_repairs(
-    bench: Bench, faults: Sequence[Fault]
+    bench: Bench, fault: Fault
 ) -> None:
-    every_request_fails_in_turn(bench, faults)
+    every_request_fails_in_turn(bench, [fault])
+
+
+def before_reviewers(bench: Bench) -> int:
+    """The request of an undisturbed proposal after which reviewers are asked, counted from 1."""
+    start = len(bench.github.heard)
+    bench.propose()
+    asked = [n for n, each in enumerate(bench.github.heard[start:]) if "requested_reviewers" in each.path]
+    return max(1, asked[0] - 1)
 
 
 AROUND_REVIEWERS = [Fault.ERROR_AFTER, Fault.CUT]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "faults",
-    [AROUND_REVIEWERS, *(pytest.param([fault], marks=pytest.mark.nightly) for fault in AROUND_REVIEWERS)],
-)
-def test_a_fault_while_reviewers_are_asked_is_repaired(reviewed: Bench, faults: Sequence[Fault]) -> None:
-    every_request_fails_in_turn(reviewed, faults, first=21)
+def test_a_fault_while_reviewers_are_asked_is_repaired(reviewed: Bench) -> None:
+    every_request_fails_in_turn(reviewed, AROUND_REVIEWERS, first=before_reviewers(reviewed), step=2)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("fault", AROUND_REVIEWERS)
+def test_any_fault_while_reviewers_are_asked_is_repaired(reviewed: Bench, fault: Fault) -> None:
+    every_request_fails_in_turn(reviewed, [fault], first=before_reviewers(reviewed))
 
 
 def writing(bench: Bench, part: str, fault: Fault) -> None:
