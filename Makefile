@@ -40,10 +40,10 @@ test: .venv/test.stamp  ## lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -n auto --dist loadfile
 
-nightly: .venv/test.stamp  ## every test, the exhaustive ones too, with many examples of each property
-	$(BIN)/pytest -n auto --dist loadfile -m '' --hypothesis-profile=nightly
+nightly: .venv/test.stamp  ## every test, the exhaustive ones too, with many examples of each property, and coverage
+	$(BIN)/pytest -n auto --dist loadfile -m '' --hypothesis-profile=nightly --cov --cov-report=term
 
 clean:
 	rm -rf .venv $(DEMO) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -208,7 +208,7 @@ def test_neither_what_barely_passes_nor_the_seed_that_nothing_passed_is_expected
         lucky[choice.number > 0].append(pool[choice.number].score - true)
     for returned in (False, True):
         assert len(hoped[returned]) > pools // 5
-        assert fmean(lucky[returned]) > 0.04
+        assert fmean(lucky[returned]) > 0.04 - noise
         assert -0.03 < fmean(hoped[returned]) < 0.02 + noise
 
 
