@@ -202,15 +202,16 @@ def _on_grid(values: Sequence[Exact]) -> tuple[list[int], int]:
 def _flips_mid_p(values: Sequence[int]) -> float:
     """Count the flips of whole numbers: S >= s where what is flipped sums to 0 or less."""
     gains, losses = sum(v for v in values if v > 0), -sum(v for v in values if v < 0)
-    changed = [abs(value) for value in values if value]
+    changed = tuple(sorted(abs(value) for value in values if value))
     below, at = _subsets(changed, min(gains, losses))
     flips = 2 ** len(changed)
     tail = 2 * below + at
     return float(Fraction(tail if losses <= gains else 2 * flips - tail, 2 * flips))
 
 
-def _subsets(values: Sequence[int], limit: int) -> tuple[int, int]:
-    """Count the subsets of positive `values` that sum to less than `limit`, and those that sum to it.
+@lru_cache(maxsize=1024)  # a score and its only objective, and both sides of an interval, ask the same
+def _subsets(values: tuple[int, ...], limit: int) -> tuple[int, int]:
+    """Count the subsets of positive sorted `values` that sum to less than `limit`, and those that sum to it.
 
     The product of (1 + x^v) up to x^limit, each coefficient in its own bits of one integer: a factor is a
     shift and a sum.
@@ -220,7 +221,7 @@ def _subsets(values: Sequence[int], limit: int) -> tuple[int, int]:
     bits = len(values) + 1
     mask = (1 << (limit + 1) * bits) - 1
     counts = 1
-    for value in sorted(values):
+    for value in values:
         counts = (counts + (counts << value // divisor * bits)) & mask
     at = counts >> limit * bits
     return (counts - (at << limit * bits)) % ((1 << bits) - 1), at  # the sum of digits
