@@ -315,7 +315,8 @@ def held_out_moved(
         return ()
     used = burnt(ledger.looks(name))  # what a search has used by now is no news to a proof
     try:
-        now = read_project(repository.revision(tip), name, burnt=used)
+        is_base = tip == checked.bundle.base
+        now = base.with_burnt(used) if is_base else read_project(repository.revision(tip), name, burnt=used)
     except RunbookoptError as error:
         return (f"{name} cannot be read there any more: {error}",)
     moved = moved_since_its_look(checked, now).less(moved_since_its_look(checked, base))

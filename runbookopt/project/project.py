@@ -63,6 +63,10 @@ class Project(Struct, frozen=True):
         """The keys of the groups that the proof may look at, sorted."""
         return tuple(sorted({group_of(self.evidence.task(task)) for task in self.split.held_out}))
 
+    def with_burnt(self, burnt: Collection[str]) -> "Project":
+        """The same, where other tasks can prove nothing any more."""
+        return with_fields(self, split=split(self.evidence.tasks, self.policy.proof.split, burnt=burnt))
+
 
 def runbook_names(source: Source) -> list[str]:
     """The names of all runbooks: the paths of their folders under runbooks/, sorted.
