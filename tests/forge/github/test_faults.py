@@ -136,6 +136,7 @@ def every_request_fails_in_turn(bench: Bench, faults: Sequence[Fault], first: in
         tried(bench, bundle)
         at_most_one(bench)
         if not hit():
+            assert at > first, "no request failed: nothing was tried"
             return
         left = left_behind(bench)
         if left not in known:
