@@ -158,14 +158,16 @@ def test_swapping_before_and_after_mirrors_the_bounds(differences: list[Fraction
     assert (interval.low, interval.high) == (-mirrored.high, -mirrored.low)
 
 
-def test_the_inverted_bound_is_the_last_gain_that_is_significant() -> None:
-    differences = [Fraction(k, 5) for k in (5, 4, 3, 3, 2, 1, 1, 0, 4, 5, 2)]
-    low = paired_low(differences, 0.05)
-    above = [
-        mid_p_by_hand([*(d - gain for d in differences), -1 - gain])
-        for gain in (exact(low), exact(low + 0.005))
-    ]
-    assert above[0] <= 0.05 < above[1]
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=7), st.sampled_from([0.3, 0.05, 0.01]))
+def test_the_inverted_bound_is_the_last_gain_that_is_significant(fifths: list[int], level: float) -> None:
+    differences = [Fraction(fifth, 5) for fifth in (*fifths, 1, 2)]  # neither sign nor size is binary
+    low = exact(paired_low(differences, level))
+    at, after = (
+        mid_p_by_hand([*(difference - gain for difference in differences), -1 - gain])
+        for gain in (low, low + Fraction(1, 200))
+    )
+    assert after > level
+    assert at <= level or low == -1
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0.28, 0.03), (0.35, 0.10), (0.16, 0.03), (0.9, 0.0)])
