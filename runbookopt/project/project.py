@@ -200,8 +200,8 @@ def _unsafe(name: str) -> str | None:
             return f"'{part}' begins with '{part[0]}'"
         if part.endswith((".", " ", ".lock")):
             return f"'{part}' ends with '{'.lock' if part.endswith('.lock') else part[-1]}'"
-        if ".." in part or "\\" in part:
-            return f"'{part}' holds '..' or a backslash"
+        if not part or ".." in part or "\\" in part:
+            return f"'{part}' is empty or holds '..' or a backslash"
         if len(part.encode()) > LONGEST:
             return f"'{part[:20]}...' is longer than {LONGEST} bytes"
     return None

@@ -169,6 +169,12 @@ def test_a_name_that_can_be_no_branch_is_refused_by_name(tmp_path: Path, name: s
         runbook_file(source, name)
 
 
+@pytest.mark.parametrize("name", ["/", "a/", "/a", "a//b"])
+def test_a_name_with_an_empty_part_is_refused(name: str) -> None:
+    with pytest.raises(MalformedFile, match="'' is empty"):
+        runbook_file(Listed([f"runbooks/{name}/RUNBOOK.md"]), name)
+
+
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20))
 def test_every_name_that_is_not_refused_is_a_branch_and_an_argument(name: str) -> None:
     try:
