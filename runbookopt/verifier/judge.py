@@ -67,10 +67,14 @@ class Judgement(Struct, frozen=True):
 
 
 class JudgeFailure(Struct, frozen=True):
-    """Why there is no verdict (`kind`: "unparsable", "refused", "timeout", ...)."""
+    """Why there is no verdict (`kind`: "unparsable", "refused", "timeout", ...).
+
+    `unanswered`: no reply came, which is no fault of the judge's: what it was asked about has no score.
+    """
 
     kind: str
     message: str
+    unanswered: bool = False
 
 
 def judge_key(judge: JudgeSettings) -> str:
