@@ -34,7 +34,7 @@ version: 1.1.0
 - If the message mentions "parcel", answer `post`
 - Otherwise `front`
 """
-OPEN = ("--split", "held-out", "--spend-look")
+OPEN = ["--split", "held-out", "--spend-look", "--yes", "--show-figures"]
 NONE = "no runbook 'desk': there is none in runbooks/; expected runbooks/desk/RUNBOOK.md"
 NOISY = ("--set", "agent.noise=0.2")
 
