@@ -141,7 +141,8 @@ def _optimize(request: _Request, name: str) -> None:
     from runbookopt.jobs.optimize import optimize as run
     from runbookopt.landing.propose import propose
 
-    if not request.again and (waits := _waits(request, name)):
+    mark = _mark(request.repository.root, name)
+    if not request.again and not mark.exists() and (waits := _waits(request, name)):
         _told(request, results.waiting_as_json(waits), results.waiting_page(waits))
         return
     job, forge = _job(request, name)
@@ -150,11 +151,21 @@ def _optimize(request: _Request, name: str) -> None:
     warn(result.warnings)
     proposed = None
     if forge is not None and result.bundle is not None:
+        mark.touch()
         with request.repository.asked_once():
             proposed = propose(request.repository, forge, result.bundle, now=datetime.now(UTC))
     step = _next_step(request, result, proposed)
     ended = results.Ended(result, proposed, step, show_figures=request.show_figures)
     _told(request, results.as_json(ended), results.page(ended))
+    mark.unlink(missing_ok=True)
+
+
+def _mark(root: Path, name: str) -> Path:
+    """A file that lies there while a run proposes: one that was killed then goes on, and does not wait."""
+    from runbookopt.documents.digest import digest_of
+    from runbookopt.jobs.prepare import LOCAL
+
+    return root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
 
 
 def _told(request: _Request, found: Mapping[str, object], page: Iterable[Line]) -> None:

@@ -95,10 +95,10 @@ def _held_out(comparison: "Comparison | None", may: "Allowance | None", *, show:
         **{key: getattr(told, key, None) for key in _FIGURES},
         "look": may.look if may else None,
         "allowance": may.spend if may else None,
+        "tasks_needed": told.tasks_needed if told else None,
+        "more_tasks": more_tasks(comparison) if comparison else None,
         "spent": may.spent if may else None,
         "left": may.left if may else None,
-        "more_tasks": more_tasks(comparison) if comparison else None,
-        "tasks_needed": told.tasks_needed if told else None,
     }
 
 
