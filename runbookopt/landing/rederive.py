@@ -237,7 +237,7 @@ def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register
     # Under the terms of the base at hand: the policy may have moved since the record was made.
     terms, earlier = checked.project.policy.proof, looks_before(ledger.looks(look.runbook), look.key)
     may = allowance(earlier, look.groups, look.tasks, terms.allowance, look.at)
-    compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.next_spend)
+    compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.renewed_spend)
     return Proof(may, compared, source.pairs, source.bundle.digest, look)
 
 

@@ -71,13 +71,15 @@ class Look(Struct, frozen=True):
 class Allowance(Struct, frozen=True):
     """The significance level that look number `look`, from 1, may `spend`, and what is `left` after it.
 
-    `next_spend` is the level of the next one if no group is new by then. `spent` is the chance of a false
-    acceptance that all looks so far have spent, this one included.
+    `next_spend` is the level of the next one if no group is new by then, and `renewed_spend` if so many are
+    that the set holds nothing back: how many more tasks would settle it is told by that. `spent` is the
+    chance of a false acceptance that all looks so far have spent, this one included.
     """
 
     look: int
     spend: float
     next_spend: float
+    renewed_spend: float
     left: float
     spent: float
 
@@ -245,7 +247,14 @@ def _fold(looks: Iterable[tuple[set[str], set[str], str]], total: float) -> Iter
         seen_groups |= groups
         seen_tasks |= tasks
         left = min(of_the_set, of_time)
-        yield Allowance(number, spend, next_spend=_spend(left, total), left=left, spent=spent)
+        yield Allowance(
+            look=number,
+            spend=spend,
+            next_spend=_spend(left, total),
+            renewed_spend=_spend(of_time, total),
+            left=left,
+            spent=spent,
+        )
 
 
 def _spend(left: float, total: float) -> float:
