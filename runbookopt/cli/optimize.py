@@ -29,7 +29,9 @@ Everything = Annotated[bool, typer.Option("--all", help="All runbooks of the rep
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Show the diff and its reasons on validation alone; write nothing but the journal."
+        "--dry-run",
+        help="Show the diff and its reasons on validation alone; write nothing but the journal, and what was"
+        " read, which no later proof may use.",
     ),
 ]
 Plan = Annotated[
@@ -38,6 +40,13 @@ Plan = Annotated[
 ]
 NoPropose = Annotated[
     bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
+]
+BeginAgain = Annotated[
+    bool,
+    typer.Option(
+        "--begin-again",
+        help="Where looks are lost that the default branch rests on: count all of the allowance as spent.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
 
@@ -50,6 +59,7 @@ class _Request(NamedTuple):
     propose: bool
     look: bool
     json: bool
+    begin_again: bool
 
 
 @takes_settings(*SETTINGS)
@@ -60,6 +70,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     plan: Plan = False,
     dry_run: DryRun = False,
     no_propose: NoPropose = False,
+    begin_again: BeginAgain = False,
     json: Json = False,
     flags: Flags,
     version: Version = False,  # noqa: ARG001 - printed before this is called
@@ -73,6 +84,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
     Exit status: 0 done (also when rejected, inconclusive, or nothing better was found), 1 something to act
     on, 2 wrong usage, 3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
     """
+    if begin_again and dry_run:
+        raise WrongUsage("--begin-again is of proofs, and a dry run makes none: leave one of them out")
     if bool(names) == everything:
         raise WrongUsage("expected the names of runbooks, or --all (`runbookopt check` lists them)")
     from runbookopt.forge.git.repository import Repository
@@ -82,7 +95,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
             raise RunbookoptError(
                 "there is no origin to propose to: git remote add origin URL and push, or use --no-propose"
             )
-        request = _Request(repository, flags, not no_propose and not dry_run, not dry_run, json)
+        again = begin_again and not plan
+        request = _Request(repository, flags, not no_propose and not dry_run, not dry_run, json, again)
         one, left = (_plan, "nothing was run") if plan else (_optimize, None)
         raise typer.Exit(max(_status(one, request, name, left) for name in _chosen(repository, names)))
 
@@ -153,11 +167,9 @@ def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
     settings = settings_of(root, name, request.flags)
     job = job_of(name, settings, root, propose=False, look=request.look)
     forge = _forge(request.repository, name, settings) if request.propose else None
-    if forge is None:
-        return job, None
     from msgspec.structs import replace
 
-    return replace(job, propose=True), forge
+    return replace(job, propose=forge is not None, begin_again=request.begin_again), forge
 
 
 def _forge(repository: "Repository", name: str, settings: "Settings") -> "Forge | None":

@@ -21,8 +21,10 @@ from runbookopt.jobs.prepare import Job, few
 from runbookopt.jobs.rollouts import Rollouts, bundle_of, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle
+from runbookopt.landing.identity import identity_of
 from runbookopt.project.project import Project, read_project, runbook_file
-from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, burnt, group_digests, reference_digest
+from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, group_digests, reference_digest
+from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
 from runbookopt.search.asks import Candidate, Rollout
 from runbookopt.verifier.judge import self_judged
@@ -80,15 +82,18 @@ def evaluate(
     held_out = part == "held-out"
     shared = held_out and job.look
     ledger = Ledger.open(repository, push=shared and job.propose, fetch=shared and repository.has_origin())
-    looks = ledger.looks(job.name)
-    project = read_project(Folder(repository.root), job.name, burnt=burnt(looks))
+    source, tip = Folder(repository.root), repository.resolve("HEAD")
+    names = identity_of(repository, ledger, job.name, source, tip).names
+    if shared:
+        must_be_bound(repository, ledger, tip, names)
+    project = read_project(source, job.name, burnt=ledger.burnt(*names))
     commit = None if revision is None else repository.resolve(revision)
     version = project.runbook if commit is None else _at(repository, commit, job.name)
     rollouts = Rollouts(repository, job, project, job.hire(project.rubric), progress)
     tasks = _tasks(project, part)
     look = None
     if held_out:
-        tried, spent, look = _on_held_out(rollouts, ledger, looks, version, tasks)
+        tried, spent, look = _on_held_out(rollouts, ledger, names, version, tasks)
     else:  # with the same attempts as a search makes
         tried, spent = _rolled_out(rollouts, version, tasks, ["0"])
     if not tried:
@@ -156,16 +161,16 @@ def _rolled_out(
 
 
 def _on_held_out(
-    rollouts: Rollouts, ledger: Ledger, looks: Sequence[Look], version: Runbook, tasks: Sequence[Task]
+    rollouts: Rollouts, ledger: Ledger, names: Sequence[str], version: Runbook, tasks: Sequence[Task]
 ) -> tuple[list[Tried], Spent, LookTaken]:
     """Score on held-out tasks: from the record of a look that showed the same, else by a new look."""
-    job, project = rollouts.job, rollouts.project
+    job, project, looks = rollouts.job, rollouts.project, ledger.looks(*names)
     earlier = _showing(rollouts, ledger, looks, version)
     if not job.look:
         raise WrongUsage(_price(project, looks, known=earlier is not None))
     if earlier is not None and earlier.bundle is not None:
         tried = _recorded(project, bundle_of(ledger, earlier.bundle), version, tasks)
-        return tried, Spent(0, 0, 0), _taken(project, ledger, earlier, known=True)
+        return tried, Spent(0, 0, 0), _taken(project, looks, earlier, known=True)
     look = earlier or look_of(  # which reflects on nothing
         job, project, tasks, seed=_declared(rollouts, version), candidate=version.digest
     )
@@ -175,7 +180,7 @@ def _on_held_out(
     rollouts.must_afford(len(looked_at) * len(names))
     ledger.register(look)  # before the first rollout, as a proof does; a known one is there already
     tried, spent = _rolled_out(rollouts, version, looked_at, names)
-    return tried, spent, _taken(project, ledger, look, known=earlier is not None)
+    return tried, spent, _taken(project, ledger.looks(*names), look, known=earlier is not None)
 
 
 def _showing(rollouts: Rollouts, ledger: Ledger, looks: Sequence[Look], version: Runbook) -> Look | None:
@@ -229,8 +234,8 @@ def _price(project: Project, looks: Sequence[Look], *, known: bool) -> str:
     )
 
 
-def _taken(project: Project, ledger: Ledger, look: Look, *, known: bool) -> LookTaken:
-    may = allowance_of(project, ledger.looks(look.runbook), look)
+def _taken(project: Project, looks: Sequence[Look], look: Look, *, known: bool) -> LookTaken:
+    may = allowance_of(project, looks, look)
     return LookTaken(**asdict(may), key=look.key, known=known)
 
 

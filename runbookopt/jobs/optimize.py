@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from operator import attrgetter
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -36,8 +37,10 @@ from runbookopt.landing.bundle import (
     write_bundle,
 )
 from runbookopt.landing.paired_outputs import held_out_digest
+from runbookopt.landing.readings import write_reading
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
+from runbookopt.proof.ledger import Reading
 from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.pool import Edit, lineage, places
 
@@ -81,6 +84,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     with Journal.open(local_folder(repository.root) / "journal.sqlite3") as journal:
         run = journal.run(ready.run_id, ready.terms)
         driver = _driver(ready, run, progress)
+        reading = _leave_reading(repository, ready)
         searched = driver.drive(search(ready.problem))
         if not searched.pool:
             run.finish()  # else it would end at the same ask for ever
@@ -91,8 +95,24 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             )
         unproved = _unproved(repository, ready, searched, driver, run.id)
         result = _proved(repository, ready, searched, driver, unproved)
+        if result.bundle is not None and reading is not None:
+            reading.unlink(missing_ok=True)  # its look says the same
         run.finish()
     return result
+
+
+def _leave_reading(repository: Repository, ready: Prepared) -> Path | None:
+    """Write down what the search is going to read, before it does: it may never come to a look.
+
+    Without a proposal that stays in this clone, and beside the bundles for who may write at origin; then
+    gives that file, None where origin knows all of it.
+    """
+    problem, job = ready.problem, ready.job
+    read = (*problem.train, *problem.validation)
+    ready.ledger.read(reading := Reading(job.name, tuple(sorted(read)), job.at))
+    if job.propose or ready.ledger.burnt_at_origin(job.name).issuperset(read):
+        return None
+    return write_reading(reading, local_folder(repository.root))
 
 
 def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
@@ -196,7 +216,7 @@ def _proved(
     if not driver.affords(rollouts):
         return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
     ready.ledger.register(look)
-    may = allowance_of(ready.project, ready.ledger.looks(look.runbook), look)
+    may = allowance_of(ready.project, ready.ledger.looks(*ready.names), look)
     attempts = driver.rollouts(rollouts)
     outputs, comparison = compared(ready.project, ready.held_out, attempts, ready.repeats, may)
     result = replace(unproved, spent=driver.spent)
@@ -204,7 +224,14 @@ def _proved(
     write_bundle(bundle, local_folder(repository.root))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
-    return replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    proved = replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    if ready.job.propose:
+        return proved
+    return _noted(
+        proved,
+        f"look {may.look} is what this clone takes it for: it is not registered at origin before"
+        " `runbookopt propose`, and others may have looked by then",
+    )
 
 
 def _noted(result: Result, note: str) -> Result:
@@ -221,7 +248,7 @@ def _from_record(
     again = _bundle(ready, searched, unproved, record.look, record.outputs, record.comparison)
     bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
     write_bundle(bundle, local_folder(repository.root))
-    may = allowance_of(ready.project, ready.ledger.looks(ready.job.name), record.look)
+    may = allowance_of(ready.project, ready.ledger.looks(*ready.names), record.look)
     result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may)
     return _noted(result, "the held-out tasks were asked this before: the record answers")
 

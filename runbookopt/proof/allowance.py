@@ -11,6 +11,9 @@ from runbookopt.evidence.trajectory import Task
 
 ENOUGH_GROWTH = 0.25  # a candidate gets another look where its held-out groups have grown by this share
 
+BEGINS_AGAIN = "begins_again"
+"""The answer of an entry that is no look: earlier ones are lost, and all that was left counts as spent."""
+
 
 class Look(Struct, frozen=True):
     """One look at the held-out tasks, as the ledger keeps it.
@@ -18,7 +21,8 @@ class Look(Struct, frozen=True):
     `seed`, `candidate`, `rubric` and `agent` are digests; `groups` are the digests of the held-out group
     keys, sorted; `tasks` maps each held-out task's id to the digest of its reference; `searched` are the
     ids of the train and validation tasks. A look is registered before the first held-out rollout, without
-    `bundle` and `answer`; one that never settles stays spent. `at` is ISO 8601.
+    `bundle` and `answer`; one that never settles stays spent. `at` is ISO 8601. Where a ledger begins again
+    an entry with the answer BEGINS_AGAIN stands for the looks that are lost.
     """
 
     key: str
@@ -119,15 +123,15 @@ def allowance(
     "Alpha-investing", without its rewards). Before each look, W regains `total` times the share of its
     groups that no look has seen, up to `total`; groups are new only as far as there are tasks that no look
     has seen, since a group's name is free to choose. Looks that never settled have spent. Only groups, tasks
-    and the order of the looks matter, never their answers.
+    and the order of the looks matter, never their answers; but an entry that begins again spends all of W.
     """
     left, spend = 0.0, 0.0
     seen_groups, seen_tasks = set[str](), set[str]()
-    looks = [(set(look.groups), set(look.tasks)) for look in earlier]
-    for at_groups, at_tasks in (*looks, (set(groups), set(tasks))):
+    looks = [(set(look.groups), set(look.tasks), look.answer == BEGINS_AGAIN) for look in earlier]
+    for at_groups, at_tasks, begins_again in (*looks, (set(groups), set(tasks), False)):
         fresh = min(len(at_groups - seen_groups), len(at_tasks - seen_tasks))
         left = min(total, left + total * fresh / max(1, len(at_groups)))
-        spend = _spend(left, total)
+        spend = left if begins_again else _spend(left, total)
         left -= spend
         seen_groups |= at_groups
         seen_tasks |= at_tasks
@@ -143,11 +147,12 @@ def looks_before(looks: Sequence[Look], key: str) -> tuple[Look, ...]:
 def recorded(earlier: Sequence[Look], look: Look) -> Look | None:
     """Find the look whose record answers `look`, so that it need not spend; None if it has to be taken.
 
-    That is a look with the same key, else the last one at the same candidate under the same terms, if the
+    That is a look at the same question, else the last one at the same candidate under the same terms, if the
     groups that are new since are less than a quarter of those it saw. It may be one that never settled.
+    `earlier` are looks at one runbook, whatever it was called when they were taken.
     """
-    terms = operator.attrgetter("runbook", "seed", "candidate", "rubric", "agent")
-    same_key = [seen for seen in earlier if seen.key == look.key]
+    terms = operator.attrgetter("seed", "candidate", "rubric", "agent")
+    same_key = [seen for seen in earlier if terms(seen) == terms(look) and seen.groups == look.groups]
     same_candidate = [
         seen
         for seen in earlier
@@ -174,10 +179,11 @@ def changed_since(
     """
     merged = [at for at, look in enumerate(earlier) if seed is not None and look.seed != seed]
     since = earlier[merged[-1] :] if merged else earlier
-    sentences = moved_since(since, tasks).told(trajectory_names(tasks))
-    if any(look.rubric != rubric for look in since):
-        return "the rubric is another than at earlier looks", *sentences
-    return sentences
+    begun = [look.at for look in since if look.answer == BEGINS_AGAIN]
+    again = [f"the ledger began again ({begun[-1]}): earlier looks at it are lost"] if begun else []
+    other = any(look.rubric != rubric for look in since)
+    rubrics = ["the rubric is another than at earlier looks"] if other else []
+    return (*again, *rubrics, *moved_since(since, tasks).told(trajectory_names(tasks)))
 
 
 def moved_since(earlier: Sequence[Look], tasks: Sequence[Task]) -> Moved:
