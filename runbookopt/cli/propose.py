@@ -45,9 +45,7 @@ def propose(
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
         statuses = [worst, unread]
-        for (
-            bundle
-        ) in read:  # what was read before its look, and no more: its held-out tasks were none of that
+        for bundle in read:  # each after what was read before its look, which it holds nothing of
             at = bundle.look.at if bundle.look else ""
             statuses += [_append(repository, each) for each in readings if each.at <= at]
             readings = [each for each in readings if each.at > at]

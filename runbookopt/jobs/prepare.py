@@ -171,10 +171,8 @@ def _bound(
             raise
         project = _read(repository, job, base, ledger.burnt(*identity.names))[0]
         begin_again(ledger, project, base, job.at)
-        return (
-            "the ledger began again: all of the allowance counts as spent, and the next change that is"
-            " accepted goes to review",
-        )
+        spent = "all of the allowance counts as spent, and the next change that is accepted goes to review"
+        return (f"the ledger began again: {spent}",)
     if job.begin_again:
         return ("--begin-again changed nothing: the ledger holds all that the default branch rests on",)
     return ()

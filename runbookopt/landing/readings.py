@@ -31,7 +31,7 @@ MOST_TASKS = DRAWN["train"] + DRAWN["validation"]
 
 
 def write_reading(reading: Reading, folder: Path) -> Path:
-    """Write a reading to `folder`/bundles/, wholly or not at all; returns its path. Raises RunbookoptError."""
+    """Write a reading to a file in `folder`/bundles/ and give its path. Raises RunbookoptError."""
     place = folder / "bundles" / f"{reading.key.removeprefix('sha256:')}{ENDING}"
     return write_whole(place, canonical(msgspec.to_builtins(reading)), "what the search reads")
 

@@ -24,7 +24,7 @@ _NAMED = re.compile(rf"^{TRAILER}:[^\S\n]*(.*?)[^\S\n]*$", re.IGNORECASE | re.MU
 
 
 class Unbound(LedgerBroken):
-    """The ledger lacks what the default branch says it rests on: looks were taken back, or never came along."""
+    """The ledger lacks what the default branch rests on: looks were taken back, or never came along."""
 
 
 class Named(Struct, frozen=True):

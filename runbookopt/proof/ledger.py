@@ -94,7 +94,7 @@ class Ledger:
         return self._shared
 
     def looks(self, *names: str) -> tuple[Look, ...]:
-        """The looks at the held-out tasks of a runbook, by all its names, oldest first. Raises LedgerBroken."""
+        """The looks at a runbook's held-out tasks, by all its names, oldest first. Raises LedgerBroken."""
         entries = self._entries(self._head)
         return tuple(entry for entry in entries if isinstance(entry, Look) and entry.runbook in names)
 
@@ -108,7 +108,7 @@ class Ledger:
         return frozenset(entry.runbook for entry in self._entries(self._head))
 
     def burnt(self, *names: str, before: str | None = None) -> frozenset[str]:
-        """The ids of the tasks that searches of a runbook, by all its names, have read, with a look or without.
+        """The ids of the tasks that searches of a runbook, by all its names, have read, looking or not.
 
         `before` is the key of a look: only what came before it counts, if it is there.
         """
@@ -176,7 +176,7 @@ class Ledger:
             self._append(data, f"Tasks that a search of {new.runbook} has read")
 
     def _paths_at(self, head: str) -> tuple[str, ...]:
-        """The entries that were ever brought in, in their order; of our own commit, by what its parent had."""
+        """The entries that ever came in, in their order; of our own commit, by what its parent had."""
         before = next(iter(self._repository.commit(head).parents), None)
         if before in self._paths:
             added = [*self._paths[before], *(entry.path for entry in self._tree(head))]

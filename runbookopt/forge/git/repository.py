@@ -302,7 +302,7 @@ class Repository:
         return tuple(self._of((tip, *without), *say).split())
 
     def renames(self, tip: str, folder: str) -> list[tuple[str, str]]:
-        """The files in a folder that a commit up to `tip` renamed, as git finds by likeness: old, new path."""
+        """The files in a folder that a commit up to `tip` renamed, by likeness: their old and new paths."""
         commits = self._of((tip,), "rev-list", tip, "--", folder).encode()
         how = ("--stdin", "--no-commit-id", "-r", "-z", "-M", "--diff-filter=R", "--name-status")
         listed = self._git.text("diff-tree", *how, "--diff-merges=first-parent", "--", folder, stdin=commits)
