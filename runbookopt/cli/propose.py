@@ -91,9 +91,7 @@ def _append(repository: "Repository", reading: "Reading") -> int:
         complain(error)
         return error.status
     if new:
-        complain(
-            f"{reading.runbook}: {new} tasks that a search has read are in the ledger: none can prove more"
-        )
+        complain(f"{reading.runbook}: {new} tasks that a search has read are in the ledger now")
     return 0
 
 

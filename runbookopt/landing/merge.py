@@ -105,7 +105,12 @@ def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Deri
     trailers = read_trailers(repository.commit(head.cites).message)
     if trailers is None:
         raise Refused(f"commit {head.cites[:12]} cites no bundle")
-    found = rederive(repository, ledger, must_be_recorded(ledger, trailers.bundle))
+    try:
+        bundle = must_be_recorded(ledger, trailers.bundle)
+    except LedgerBroken:  # all of it may be gone, and that is what has to be said
+        must_be_bound(repository, ledger, tip, ("NAME", *ledger.names()))
+        raise
+    found = rederive(repository, ledger, bundle)
     checked, decision = found.checked, found.decision
     must_be_bound(repository, ledger, tip, checked.identity.names)
     must_be_fresh(repository, checked, tip)
