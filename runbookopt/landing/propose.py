@@ -34,7 +34,7 @@ from runbookopt.landing.report import Findings, commit_message, read_trailers, r
 from runbookopt.project.policy import Decision, Limits, Reason
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance, trajectory_names
-from runbookopt.proof.binding import TRAILER, must_be_bound
+from runbookopt.proof.binding import TRAILER, must_be_bound, named_in, unheld
 from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.ledger import Ledger
 
@@ -236,7 +236,15 @@ def must_be_free(repository: Repository, forge: Forge, runbook: str, *, now: dat
     """
     branch = branch_of(runbook)
     there = repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
-    if there and _is_edited(repository, Ledger.open(repository, push=True), there):
+    ledger = Ledger.open(repository, push=True) if there else None
+    if there and ledger and _is_edited(repository, ledger, there):
+        lost = next(unheld(repository, ledger.at_origin, named_in(repository, there)), None)
+        if lost is not None:
+            raise RunbookoptError(
+                f"{runbook}: the ledger does not hold {lost}, on branch {branch}: looks were taken back, so"
+                " bring them back: runbookopt ledger restore --from REMOTE|FILE; or a person wrote that, so"
+                " close its pull request and delete the branch"
+            )
         raise RunbookoptError(
             f"{runbook}: branch {branch} was edited by a person ({there[:12]}): merge or close its"
             " pull request and delete the branch, then run again, or use --no-propose"

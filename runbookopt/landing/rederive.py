@@ -111,7 +111,8 @@ def rederive(repository: Repository, ledger: Ledger, bundle: Bundle, *, register
 
 def _check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     bundle = read_bundle(encode(bundle), "the bundle")
-    base, name, key = repository.revision(bundle.base), bundle.runbook, bundle.look and bundle.look.key
+    base, name = repository.revision(bundle.base), bundle.runbook
+    key = bundle.look.key if bundle.look else None
     identity = identity_of(repository, ledger, name, base, base.commit)
     project = read_project(base, name, burnt=ledger.burnt(*identity.names, before=key))
     _refuse(bundle, with_base(bundle, project))

@@ -255,9 +255,15 @@ class Ledger:
     def _entry(self, path: str, blob: str | None) -> Look | Reading:
         if blob is None:
             raise LedgerBroken(f"{path} was deleted from the ledger: a look is never taken back; restore it")
-        kind, word = (Look, "look") if path.startswith("looks/") else (Reading, "reading")
+        entry: Look | Reading
+        word = "look" if path.startswith("looks/") else "reading"
         try:
-            entry = msgspec.json.decode(self._repository.blob(blob), type=kind)
+            data = self._repository.blob(blob)
+            entry = (
+                msgspec.json.decode(data, type=Look)
+                if word == "look"
+                else msgspec.json.decode(data, type=Reading)
+            )
         except msgspec.DecodeError as error:
             raise LedgerBroken(f"{path} of the ledger is not a {word}: {error}") from error
         if path != _path(path.partition("/")[0], _key(entry)):
