@@ -64,11 +64,11 @@ def _files(path: Path) -> "list[Path]":
 
 def _readings(paths: "Sequence[Path]") -> "tuple[list[Reading], int]":
     """What searches have read, by the files beside bundles and in their folders; and the worst status."""
-    from runbookopt.landing.readings import MOST_FILES, read_reading, readings_in
+    from runbookopt.landing.readings import MOST_FILES, read_reading, readings_beside
 
     readings: list[Reading] = []
     worst = 0
-    files = readings_in(path.parent if path.suffix == ".json" else path for path in paths)
+    files = readings_beside(path.parent if path.suffix == ".json" else path for path in paths)
     for path in files[:MOST_FILES]:
         try:
             readings.append(read_reading(path))

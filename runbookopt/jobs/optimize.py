@@ -84,7 +84,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     with Journal.open(local_folder(repository.root) / "journal.sqlite3") as journal:
         run = journal.run(ready.run_id, ready.terms)
         driver = _driver(ready, run, progress)
-        reading = _leave_reading(repository, ready)
+        reading, file = _leave_reading(repository, ready)
         searched = driver.drive(search(ready.problem))
         if not searched.pool:
             run.finish()  # else it would end at the same ask for ever
@@ -95,24 +95,26 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             )
         unproved = _unproved(repository, ready, searched, driver, run.id)
         result = _proved(repository, ready, searched, driver, unproved)
-        if result.bundle is not None and reading is not None:
-            reading.unlink(missing_ok=True)  # its look says the same
+        if ready.job.propose:
+            ready.ledger.read(reading)
+        if file is not None and (ready.job.propose or result.bundle is not None):
+            file.unlink(missing_ok=True)  # origin has it, or its look says the same
         run.finish()
     return result
 
 
-def _leave_reading(repository: Repository, ready: Prepared) -> Path | None:
+def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Path | None]:
     """Write down what the search is going to read, before it does: it may never come to a look.
 
-    Without a proposal that stays in this clone, and beside the bundles for who may write at origin; then
-    gives that file, None where origin knows all of it.
+    That goes into this clone's ledger, and for who may write at origin into a file beside the bundles; None
+    where origin knows all of it.
     """
-    problem, job = ready.problem, ready.job
-    read = (*problem.train, *problem.validation)
-    ready.ledger.read(reading := Reading(job.name, tuple(sorted(read)), job.at))
-    if job.propose or ready.ledger.burnt_at_origin(job.name).issuperset(read):
-        return None
-    return write_reading(reading, local_folder(repository.root))
+    read = (*ready.problem.train, *ready.problem.validation)
+    reading = Reading(ready.job.name, tuple(sorted(read)), ready.job.at)
+    ready.ledger.read(reading, push=False)
+    if ready.ledger.burnt_at_origin(*ready.names).issuperset(read):
+        return reading, None
+    return reading, write_reading(reading, local_folder(repository.root))
 
 
 def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | None) -> Driver:

@@ -17,6 +17,9 @@ from runbookopt.landing.bundle import write_whole
 from runbookopt.project.project import runbook_names
 from runbookopt.proof.ledger import Ledger, Reading
 
+FOLDER = "readings"
+"""Beside the folder of the bundles."""
+
 ENDING = ".reading.json"
 """How the names of their files end."""
 
@@ -31,14 +34,15 @@ MOST_TASKS = DRAWN["train"] + DRAWN["validation"]
 
 
 def write_reading(reading: Reading, folder: Path) -> Path:
-    """Write a reading to a file in `folder`/bundles/ and give its path. Raises RunbookoptError."""
-    place = folder / "bundles" / f"{reading.key.removeprefix('sha256:')}{ENDING}"
+    """Write a reading to a file in `folder`/readings/ and give its path. Raises RunbookoptError."""
+    place = folder / FOLDER / f"{reading.key.removeprefix('sha256:')}{ENDING}"
     return write_whole(place, canonical(msgspec.to_builtins(reading)), "what the search reads")
 
 
-def readings_in(folders: Iterable[Path]) -> list[Path]:
-    """The files of readings in some folders, each once."""
-    return sorted({file for folder in folders for file in folder.glob(f"*{ENDING}")})
+def readings_beside(folders: Iterable[Path]) -> list[Path]:
+    """The files of readings among bundles, in these folders, and beside them, each once."""
+    places = [place for folder in folders for place in (folder, folder.parent / FOLDER)]
+    return sorted({file for place in places for file in place.glob(f"*{ENDING}")})
 
 
 def read_reading(path: Path) -> Reading:

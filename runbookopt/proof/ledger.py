@@ -165,15 +165,16 @@ class Ledger:
         """Keep the bytes of another bundle that a settled look answers. Raises what `register` raises."""
         self._append({_path("bundles", digest): bundle}, "Keep a bundle")
 
-    def read(self, reading: Reading) -> None:
+    def read(self, reading: Reading, *, push: bool = True) -> None:
         """Write down what a search has read, less what the ledger has of it; nothing where it has all.
 
-        Raises what `register` raises.
+        Without `push` that stays in this clone for now. Raises what `register` raises.
         """
         new = replace(reading, tasks=tuple(sorted({*reading.tasks} - self.burnt(reading.runbook))))
         data = {_path("reads", new.key): canonical(msgspec.to_builtins(new))} if new.tasks else {}
-        if data or (self._push and self._head != self._shared):  # with what was not pushed before
-            self._append(data, f"Tasks that a search of {new.runbook} has read")
+        push = push and self._push
+        if data or (push and self._head != self._shared):  # with what was not pushed before
+            self._append(data, f"Tasks that a search of {new.runbook} has read", push=push)
 
     def _paths_at(self, head: str) -> tuple[str, ...]:
         """The entries that ever came in, in their order; of our own commit, by what its parent had."""
@@ -184,13 +185,14 @@ class Ledger:
             added = self._repository.files_changed(self._repository.history(head, chain=True), kinds="A")
         return tuple(path for path in dict.fromkeys(added) if path.startswith(("looks/", "reads/")))
 
-    def _append(self, edits: Mapping[str, bytes], message: str) -> None:
+    def _append(self, edits: Mapping[str, bytes], message: str, *, push: bool | None = None) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""
         for attempt in attempts(PushRejected):
             with attempt:
                 shared = self._catch_up()
                 self._move_to(self._commit(self._head, edits, message))
-                if self._push and self._head is not None and self._head != shared:
+                pushes = self._push if push is None else push
+                if pushes and self._head is not None and self._head != shared:
                     self._repository.origin.push(RefUpdate(REF, shared, self._head))
                     self._shared = self._head
                     with suppress(PushRejected):  # another process of this clone has seen even more

@@ -319,7 +319,7 @@ def test_what_a_dry_run_has_read_proves_nothing_under_another_split(
     flags = ("--dry-run",) if where == "here" else ("--no-propose", "--budget-minutes", "0.000001")
     first = clone if where == "here" else clone.again("first", "bo")
     first.ask(*RUN, *flags)
-    (file,) = first.root.glob(".runbookopt/bundles/*.reading.json")
+    (file,) = first.root.glob(".runbookopt/readings/*.reading.json")
     before = set(json.loads(file.read_text())["tasks"])
     assert len(before) > 90
     assert first.ask(*RUN, *flags).returncode in {0, 1}
@@ -347,7 +347,7 @@ def test_a_handed_over_reading_burns_no_more_than_tasks_that_are_there(
 ) -> None:
     clone = repo(unsplit(planted))
     clone.ask(*RUN, "--dry-run")
-    (file,) = clone.root.glob(".runbookopt/bundles/*.reading.json")
+    (file,) = clone.root.glob(".runbookopt/readings/*.reading.json")
     told = json.loads(file.read_text())
     there = fresh(clone)
     bad = {
