@@ -86,7 +86,7 @@ def restore(
     from runbookopt.proof.restoration import restore as put_back
 
     with Repository.open(Path.cwd()) as repository:
-        folder = Path(source).absolute()
+        folder = repository.root if source == "." else Path(source).absolute()
         restored = put_back(repository, str(folder) if folder.exists() else source)
     if json:
         print_json(restored)

@@ -40,7 +40,7 @@ def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None
         "candidates": result.candidates,
         "spent": result.spent,
         "bundle": bundle_path(result),
-        "decision": {**decision, "reasons": [*decision["reasons"], *_notes(notes)]},
+        "decision": {**decision, "reasons": [*dict.fromkeys((*decision["reasons"], *_notes(notes)))]},
         "branch": landing.get("branch"),
         "pull_request": landing.get("pull_request"),
     }
@@ -89,7 +89,8 @@ def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -
     yield from _scores(last.comparison, last.allowance)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
-    yield from (f"  {note}" for note in (*result.notes, *(proposed.notes if proposed else ())))
+    notes = dict.fromkeys((*result.notes, *(proposed.notes if proposed else ())))
+    yield from (f"  {note}" for note in notes)
     if path := bundle_path(result):
         yield f"  bundle: {path}"
     if next_step:

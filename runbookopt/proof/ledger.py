@@ -215,7 +215,8 @@ class Ledger:
         if seen is not None and (shared is None or not self._repository.is_ancestor(seen, shared)):
             raise LedgerBroken(
                 f"the ledger at origin ({shared or 'gone'}) does not descend from {seen}, seen there before: "
-                f"looks were taken back; put it back: git push --force origin {seen}:{REF}"
+                "looks were taken back; put it back beside what is there: runbookopt ledger restore --from .;"
+                f" or in its place: git push --force origin {seen}:{REF}"
             )
         if shared is not None:
             self._repository.update_ref(SEEN, shared, seen)
