@@ -161,10 +161,10 @@ def _rolled_out(
 
 
 def _on_held_out(
-    rollouts: Rollouts, ledger: Ledger, names: Sequence[str], version: Runbook, tasks: Sequence[Task]
+    rollouts: Rollouts, ledger: Ledger, known_as: Sequence[str], version: Runbook, tasks: Sequence[Task]
 ) -> tuple[list[Tried], Spent, LookTaken]:
     """Score on held-out tasks: from the record of a look that showed the same, else by a new look."""
-    job, project, looks = rollouts.job, rollouts.project, ledger.looks(*names)
+    job, project, looks = rollouts.job, rollouts.project, ledger.looks(*known_as)
     earlier = _showing(rollouts, ledger, looks, version)
     if not job.look:
         raise WrongUsage(_price(project, looks, known=earlier is not None))
@@ -180,7 +180,7 @@ def _on_held_out(
     rollouts.must_afford(len(looked_at) * len(names))
     ledger.register(look)  # before the first rollout, as a proof does; a known one is there already
     tried, spent = _rolled_out(rollouts, version, looked_at, names)
-    return tried, spent, _taken(project, ledger.looks(*names), look, known=earlier is not None)
+    return tried, spent, _taken(project, ledger.looks(*known_as), look, known=earlier is not None)
 
 
 def _showing(rollouts: Rollouts, ledger: Ledger, looks: Sequence[Look], version: Runbook) -> Look | None:
