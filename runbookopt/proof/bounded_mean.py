@@ -16,7 +16,7 @@ def gain_p(differences: Sequence[float]) -> float:
     The largest of `race_p` and all that `disaster_floors` gives. On two values, a gain for many and a loss
     for few, it is at most the level as often as the level says, whatever the sizes and the rate: the floor
     with all losses as disasters is no smaller than the exact binomial p (`disaster_floors`). On -1, 0 and 1
-    `race_p` is McNemar's mid-p. Between these it rests on simulation: tests/proof/test_skew.py.
+    `race_p` is hardly more than McNemar's mid-p. Between these it rests on simulation: benchmarks/skew.py.
     """
     values = sorted(differences)
     return max(race_p(values), disaster_floors(values))
@@ -25,10 +25,11 @@ def gain_p(differences: Sequence[float]) -> float:
 def race_p(differences: Sequence[float]) -> float:
     """The chance that gains run out before losses do, where each lasts an exponential time of its size.
 
-    Half of it with one loss more, the worst there is, and half without, as a mid-p counts half of a tie.
-    With it, this is the test of Gaffke (2005), "Three test statistics for a nonparametric one-sided
-    hypothesis on the mean of a nonnegative variable", and of Learned-Miller and Thomas (2019), "A new
-    confidence interval for the mean of a bounded random variable": P(sum of E_i d_i <= E_0), E exponential.
+    Half of it with one loss more, the worst there is, and half without, as a mid-p counts half of a tie: on
+    b wins and c losses it is the mid-p and c/(b + c) of that half. With the loss more, this is the test of
+    Gaffke (2005), "Three test statistics for a nonparametric one-sided hypothesis on the mean of a
+    nonnegative variable", and of Learned-Miller and Thomas (2019), "A new confidence interval for the mean of
+    a bounded random variable": P(sum of E_i d_i <= E_0), E exponential.
     """
     without, with_loss = _race(sorted(differences), 1.0)
     return (without + with_loss) / 2

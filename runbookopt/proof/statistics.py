@@ -46,8 +46,8 @@ def mean(values: Sequence[Exact]) -> Exact:
 def paired_p(differences: Sequence[float | Fraction]) -> float:
     """The one-sided p of "after is no better than before" from paired differences in -1..1.
 
-    It is `gain_p`, which rare disasters behind many small gains do not fool; on differences of -1, 0 and 1
-    that is `binary_p`, McNemar's mid-p. Raises ValueError for a difference outside -1..1.
+    It is `gain_p`, which rare disasters behind many small gains do not fool, and on differences of -1, 0 and
+    1 `binary_p`, McNemar's mid-p. Raises ValueError for a difference outside -1..1.
     """
     values = _differences(differences)
     if _binary(values):
@@ -106,9 +106,9 @@ def paired_interval(differences: Sequence[float | Fraction], level: float) -> In
 
 @lru_cache(maxsize=65536)
 def binary_p(wins: int, losses: int, groups: int) -> float:
-    """`gain_p` where every difference is -1, 0 or 1: McNemar's mid-p, but where nearly all groups differ.
+    """The one-sided p where every difference is -1, 0 or 1: McNemar's mid-p, but where nearly all differ.
 
-    Equal to it from 20 groups on, where it is at most .05.
+    `gain_p` of the same is no smaller, so that a score of .999 in place of 1 proves no more.
 
     The mid-p is right on average over how many groups differ. Where that is no chance, since all do, up to
     1.4 times as many samples pass as the level says. There the floor of `disaster_floors` is the larger one:
