@@ -103,6 +103,19 @@ def nulls() -> Iterator[Null]:
     yield balanced("whole but for .999, n = 40", 40, ((0.999, 0.25), (0.0, 0.5), (-0.999, 0.25)))
 
 
+def anything(rng: Random) -> Null:
+    """A null of three values as they come, often or seldom, for 20 to 90 groups."""
+    groups = rng.choice((20, 25, 30, 40, 50, 60, 72, 90))
+    gain = rng.choice((1.0, 0.5, 0.3, 0.1, 0.05, 0.02, rng.random()))
+    other = rng.choice((0.3, 0.1, 0.02, 0.0, -0.02, -0.05, -0.1, -0.3, -0.5, rng.random(), -rng.random()))
+    loss = rng.choice((1.0, 1.0, 0.9, 0.5, rng.random()))
+    often = [rng.random(), rng.random(), 2 * rng.random() * rng.choice((0.01, 0.02, 0.05, 0.1, 0.2, 0.5))]
+    chances = [each / math.fsum(often) for each in often]
+    name = f"{gain:.2f}, {other:.2f}, {-loss:.2f} at {chances[0]:.2f}, {chances[1]:.2f}, {chances[2]:.3f}"
+    values = zip((gain, other, -loss), chances, strict=True)
+    return balanced(f"{name}, n = {groups}", groups, tuple(values))
+
+
 def disasters(
     groups: int, rate: float, *, loss: float = 1.0, small: tuple[float, float] | None = None
 ) -> Null:
@@ -253,12 +266,29 @@ def _change(rng: Random) -> int:
     return (chance < 0.16) - (0.16 <= chance < 0.19)  # noqa: PLR2004
 
 
+def worst(count: int) -> dict[str, tuple[float, str]]:
+    """The highest rates of so many nulls of any three values: of each level its share, and of a month."""
+    highest: dict[str, tuple[float, str]] = {}
+    rng = Random(count)
+    for _ in range(count):
+        null = anything(rng)
+        found = tail(null, paired_p, 0)
+        shares = {f"{level:g}": found.rate(level) / level for level in LEVELS} | {"month": found.month()}
+        for name, share in shares.items():
+            highest[name] = max(highest.get(name, (0.0, "")), (round(share, 4), null.name))
+    return highest
+
+
 def main() -> None:
     """Print, for each null, its rates over the levels and over a month; for each setting, its power."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=20_000, help="of what cannot be computed exactly")
     parser.add_argument("--before", action="store_true", help="measure the rule before this one, too")
+    parser.add_argument("--search", type=int, metavar="N", help="the worst of N nulls of any three values")
     asked = parser.parse_args()
+    if asked.search:
+        print(json.dumps(worst(asked.search)))
+        return
     tests: dict[str, Test] = {"ours": paired_p} | ({"before": before_p} if asked.before else {})
     for null in nulls():
         for name, test in tests.items():

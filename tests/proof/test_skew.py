@@ -18,6 +18,7 @@ from benchmarks.skew import (
     power,
     settings,
     tail,
+    worst,
 )
 from runbookopt.proof.statistics import binary_p, paired_p
 
@@ -63,6 +64,13 @@ def test_the_generators_are_no_better_and_fooled_the_rule_before() -> None:
     assert before.month() > 0.5
     gated = tail(NULLS["weights 39:1 and a gate, noise 0, n = 120"], before_p, 0)
     assert (gated.rate(LEVELS[0]) > 0.045, gated.month() > 0.6) == (True, True)
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(600, marks=rare)])
+def test_no_three_values_drawn_at_random_break_the_level(count: int) -> None:
+    shares = {name: share for name, (share, _) in worst(count).items()}
+    assert shares.pop("month") <= ALLOWANCE
+    assert max(shares.values()) <= 1.01  # some of these are of -1, 0 and 1 alone
 
 
 def accepted_of(null: Null, draws: int) -> int:
