@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from runbookopt.proof.allowance import Look, allowance
 from runbookopt.proof.comparison import Comparison, Outcome, Pair, Terms, compare
+from runbookopt.proof.sample_size import groups_to_prove, shrunk
 from runbookopt.proof.statistics import clopper_pearson_lower, paired_p, sign_flip_mid_p
 
 LEVELS = (0.025, 0.0083, 0.0025, 0.00045)
@@ -244,6 +245,12 @@ def power(test: Test, draw: Callable[[Random], float], groups: int, draws: int) 
     return sum(found) / draws
 
 
+def groups_needed(draw: Callable[[Random], float], drawn: int = 20_000) -> int:
+    """How many groups are said to prove such a winner at a first look, of so many that were seen."""
+    rng = Random(drawn)
+    return groups_to_prove(shrunk([draw(rng) for _ in range(drawn)]), level=LEVELS[0]) or 0
+
+
 def compared(differences: Sequence[float], spend: float = LEVELS[0]) -> Comparison:
     """The whole comparison of two runbooks whose scores differ by so much in each group."""
     pairs = [
@@ -301,6 +308,10 @@ def main() -> None:
         for setting, draw in settings().items():
             powers = {name: power(test, draw, groups, asked.draws // 10) for name, test in tests.items()}
             print(json.dumps({"setting": setting, "groups": groups, "power": powers}), flush=True)
+    for setting, draw in settings().items():
+        needed = groups_needed(draw)
+        proved = power(paired_p, draw, needed, asked.draws // 10)
+        print(json.dumps({"setting": setting, "needed": needed, "power": proved}), flush=True)
 
 
 if __name__ == "__main__":
