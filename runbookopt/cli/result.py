@@ -34,6 +34,7 @@ def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None
             "look": may.look if may else None,
             "allowance": may.spend if may else None,
             "tasks_needed": getattr(comparison, "tasks_needed", None),
+            "newest_quarter": last.newest if last.outcome == "accepted" else None,
         },
         "validation": {key: getattr(result.validation, key) for key in ("tasks", "before", "after")},
         "objectives": comparison.objectives if comparison else {},
@@ -87,6 +88,12 @@ def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -
     )
     yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
     yield from _scores(last.comparison, last.allowance)
+    if last.newest is not None and last.outcome == "accepted":
+        newest = last.newest
+        yield (
+            f"  - on the newest quarter, {newest.tasks} tasks from {newest.since} on:"
+            f" {newest.before:.3f} -> {newest.after:.3f}, {newest.gain:+.3f}"
+        )
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
     yield from (f"  {note}" for note in (*result.notes, *(proposed.notes if proposed else ())))

@@ -35,7 +35,8 @@ from runbookopt.landing.bundle import (
     seal,
     write_bundle,
 )
-from runbookopt.landing.paired_outputs import held_out_digest
+from runbookopt.landing.newest_quarter import Newest, newest_quarter
+from runbookopt.landing.paired_outputs import held_out_digest, pairs
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
 from runbookopt.search.loop import SearchResult, search
@@ -49,7 +50,7 @@ class Result(Struct, frozen=True):
 
     `bundle` and `allowance` are None where nobody looked at the held-out tasks; `patch` is the winner's diff
     against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
-    as it did, `warnings` what of the evidence was left out.
+    as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
     """
 
     runbook: str
@@ -64,6 +65,7 @@ class Result(Struct, frozen=True):
     allowance: Allowance | None
     notes: tuple[str, ...]
     warnings: tuple[Problem, ...]
+    newest: Newest | None = None
 
     @property
     def comparison(self) -> Comparison | None:
@@ -204,7 +206,15 @@ def _proved(
     write_bundle(bundle, local_folder(repository.root))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
-    return replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    newest = _newest(ready, outputs)
+    return replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may, newest=newest)
+
+
+def _newest(ready: Prepared, outputs: tuple[HeldOutOutputs, ...]) -> Newest | None:
+    evidence = ready.project.evidence
+    tasks = {task.id: task for task in evidence.tasks}
+    seen = [output for output in outputs if output.task in tasks]  # a record may be of tasks that are gone
+    return newest_quarter(pairs(seen, tasks, ready.project.rubric), evidence)
 
 
 def _noted(result: Result, note: str) -> Result:
@@ -222,7 +232,8 @@ def _from_record(
     bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
     write_bundle(bundle, local_folder(repository.root))
     may = allowance_of(ready.project, ready.ledger.looks(ready.job.name), record.look)
-    result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    newest = _newest(ready, record.outputs)
+    result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may, newest=newest)
     return _noted(result, "the held-out tasks were asked this before: the record answers")
 
 

@@ -19,6 +19,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
+from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Checked,
@@ -43,7 +44,8 @@ LABEL = "runbookopt"
 class Proposed(Struct, frozen=True):
     """What became of a bundle.
 
-    `comparison` and `allowance` are of the look at its place in the ledger, None where nobody looked.
+    `comparison` and `allowance` are of the look at its place in the ledger, None where nobody looked, and
+    `newest` is the gain on the newest quarter of its tasks.
     `branch` and `pull_request` are there where the change is proposed, now or before; `notes` say why
     something was not done.
     """
@@ -56,6 +58,7 @@ class Proposed(Struct, frozen=True):
     branch: str | None = None
     pull_request: PullRequest | None = None
     notes: tuple[str, ...] = ()
+    newest: Newest | None = None
 
 
 def propose(repository: Repository, forge: Forge, bundle: Bundle, *, now: datetime | None = None) -> Proposed:
@@ -85,7 +88,10 @@ def propose(repository: Repository, forge: Forge, bundle: Bundle, *, now: dateti
     )
     notes = () if proof.record == bundle.digest else (before,)
     comparison, may = proof.comparison, proof.allowance
-    proposed = Proposed(comparison.answer, comparison, may, derived.decision, guarded, notes=notes)
+    newest = newest_quarter(proof.pairs, derived.checked.project.evidence)
+    proposed = Proposed(
+        comparison.answer, comparison, may, derived.decision, guarded, notes=notes, newest=newest
+    )
     if proposed.decision.merge == "none":
         return proposed
     for attempt in attempts(PushRejected):
@@ -181,6 +187,7 @@ def _draft(repository: Repository, derived: Rederived, notes: tuple[str, ...], t
         rubric=project.rubric,
         names=trajectory_names(project.evidence.tasks),
         notes=notes,
+        newest=newest_quarter(proof.pairs, project.evidence),
     )
     by_itself, people = derived.decision.merge == "auto", (project.policy.reviewers, project.policy.teams)
     (reviewers, teams), (otherwise, teams_otherwise) = (((), ()), people) if by_itself else (people, ((), ()))

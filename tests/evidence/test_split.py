@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbookopt.evidence.library import task_id
-from runbookopt.evidence.split import LeftOut, Shares, group_of, normalised, part_of, runs_of_words, split
+from runbookopt.evidence.split import LeftOut, Shares, group_of, part_of, split
 from runbookopt.evidence.trajectory import Part, Task
+from runbookopt.evidence.words import normalised, runs_of_words
 
 
 def task(value: object, group: str | None = None, part: Part | None = None) -> Task:
@@ -147,7 +148,8 @@ def test_at_most_so_many_are_drawn_lowest_ids_first() -> None:
     ("text", "repeats"),
     [
         ("please note the machine at the corner ate my only card", True),
-        ("A machine at the corner ate my only purse!", False),
+        ("A machine at the corner ate my only purse!", True),
+        ("A machine near the corner has my purse!", False),
         ("lost: my card", True),
         ("lost my card today", False),
     ],
@@ -167,7 +169,8 @@ def test_a_form_letter_is_no_repetition() -> None:
     letter = "dear sir or madam I am writing to you today about my {}"
     tasks = [task(letter.format(n), None, "train" if n % 2 else "held-out") for n in range(40)]
     assert split(tasks, Shares()).left_out == ()
-    assert len(split(tasks[:6], Shares()).left_out) == 3
+    assert split(tasks[:6], Shares()).left_out == ()
+    assert len(split(tasks[:2], Shares()).left_out) == 1
 
 
 def test_what_a_search_has_used_stays_burnt_with_its_group() -> None:
