@@ -1,5 +1,6 @@
 """Boilerplate: runs of words that inputs share whose rest differs (pure)."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
@@ -19,6 +20,8 @@ WITNESSES = 8
 """So many of those that share a run are asked whether it is boilerplate."""
 
 Run = tuple[str, ...]
+
+_NUMBER = re.compile(r".*\d.*")
 
 
 class Boilerplate(Struct, frozen=True):
@@ -64,12 +67,24 @@ def common_words(texts: Mapping[str, Sequence[str]], groups: Mapping[str, str]) 
 
 
 def covered(words: Sequence[str], runs: Collection[Run]) -> list[bool]:
-    """Whether each word of a text stands in one of these runs."""
+    """Whether each word of a text stands in one of these runs, or in a gap that is too short for a body.
+
+    Such a gap is a slot of a template: a name, a number, a date.
+    """
+    marks = _covered(words, runs)
+    ends = 0
+    for mark, piece in groupby(tuple(marks)):
+        start, ends = ends, ends + len([*piece])
+        if not mark and ends - start < min(BODY, len(words)):
+            marks[start:ends] = [True] * (ends - start)
+    return marks
+
+
+def _covered(words: Sequence[str], runs: Collection[Run]) -> list[bool]:
     marks = [False] * len(words)
-    if runs:
-        for place in range(len(words) - RUN + 1):
-            if tuple(words[place : place + RUN]) in runs:
-                marks[place : place + RUN] = [True] * RUN
+    for place, run in enumerate(_runs(words) if runs else ()):
+        if run in runs:
+            marks[place : place + RUN] = [True] * RUN
     return marks
 
 
@@ -85,11 +100,13 @@ def _holders(texts: Mapping[str, Sequence[str]], groups: Mapping[str, str]) -> d
 
 
 def _runs(words: Sequence[str]) -> Iterable[Run]:
-    return zip(*(words[start:] for start in range(RUN)), strict=False)
+    """The runs of a text, in which one number is like another."""
+    shapes = [word if word.isalpha() else _NUMBER.sub("0", word) for word in words]
+    return zip(*(shapes[start:] for start in range(RUN)), strict=False)
 
 
 def _rest(words: Sequence[str], runs: Collection[Run]) -> _Rest:
-    marks = covered(words, runs)
+    marks = _covered(words, runs)
     pieces = [len([*piece]) for mark, piece in groupby(marks) if not mark]
     own = frozenset(word for word, mark in zip(words, marks, strict=True) if not mark)
     return _Rest(own, max(pieces, default=0), sum(pieces), sum(marks))
@@ -121,7 +138,7 @@ def _phrases(
 
 
 def _pieces(words: Sequence[str], runs: Collection[Run]) -> Iterator[Run]:
-    marked = zip(covered(words, runs), words, strict=True)
+    marked = zip(_covered(words, runs), words, strict=True)
     for mark, piece in groupby(marked, key=lambda each: each[0]):
         if mark:
             yield tuple(word for _, word in piece)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
 from heapq import nsmallest
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import ceil, log
 
 from msgspec import Struct
@@ -22,6 +22,12 @@ from runbookopt.evidence.words import keyed_words, runs
 
 ALIKE, SAME_WORDS = 0.75, 0.85
 """Shares of the longer text's own words that a near repeat has in the same order, or in any order."""
+
+LONG, ALIKE_LONG = 40, 0.66
+"""From so many words on less in the same order is no chance; below, single words may differ throughout."""
+
+MOST_WORDS = 1000
+"""So many words of a text are compared: the first ones."""
 
 WEIGHT = 0.6
 """The share that these have of the rarity of either text's own words: common ones are everybody's."""
@@ -107,9 +113,9 @@ class _Words(Struct, frozen=True, dict=True):
         Of its own is what stands beside the same word there, or with `anywhere` what stands in no common run.
         """
         if not any(self.common):
-            return self.all
+            return self.all[:MOST_WORDS]
         known, own, last = other.pairs, other.own_alone if anywhere else (), len(self.all) - 1
-        return tuple(
+        words = (
             word
             for place, word in enumerate(self.all)
             if not self.common[place]
@@ -117,6 +123,7 @@ class _Words(Struct, frozen=True, dict=True):
             or (place < last and (word, self.all[place + 1]) in known)
             or word in own
         )
+        return tuple(islice(words, MOST_WORDS))
 
 
 @lru_cache(maxsize=4)  # one run reads the same project several times
@@ -156,63 +163,63 @@ class _Index:
         self._known = sorted(known, key=lambda text: text.id)
         counts = Counter(word for text in every for word in text.set)
         self._rarity = {word: log((1 + len(every)) / count) for word, count in counts.items()}
+        self._weights: dict[str, float] = {}
         self._postings: defaultdict[object, list[int]] = defaultdict(list)
         for number, text in enumerate(self._known):
             for key in (*text.pairs, *set(text.own), text.all):
                 self._postings[key].append(number)
 
     def nearest(self, text: _Words) -> NearRepeat | None:
-        """The known text that this one repeats most nearly; of equals the first by id."""
-        others = [other for other in self._candidates(text) if self._may_be_alike(text, other)]
-        best, other = max(
-            ((_likeness(text, other), other) for other in others),
-            key=lambda each: each[0],
-            default=(0.0, text),
-        )
-        if not best:
-            return None
-        shared = set(other.beside(text))
-        words = tuple(word for word in dict.fromkeys(text.beside(other)) if word in shared)
-        return NearRepeat(text.id, other.id, words or text.all)
+        """The known text that this one repeats, of several the one that shares most of what is rare in it."""
+        for other in self._candidates(text):
+            if self._may_be_alike(text, other) and _are_alike(text, other):
+                shared = set(other.beside(text))
+                words = tuple(word for word in dict.fromkeys(text.beside(other)) if word in shared)
+                return NearRepeat(text.id, other.id, words or text.all)
+        return None
 
     def _candidates(self, text: _Words) -> Iterator[_Words]:
-        keys = [key for key in {*text.pairs, *text.all, text.all} if key in self._postings]
+        keys = [key for key in {*text.pairs, *text.set, text.all} if key in self._postings]
         few = [key for key in keys if len(self._postings[key]) <= MOST_POSTINGS]
         counts: Counter[int] = Counter()
         for key in nsmallest(KEYS, few, key=lambda key: (len(self._postings[key]), str(key))):
             counts.update(self._postings[key])
-        most = nsmallest(MOST_CANDIDATES, counts.items(), key=lambda count: (-count[1], count[0]))
-        others = (self._known[number] for number, _ in sorted(most))
+        every = [(-count, number) for number, count in counts.items()]
+        several = [each for each in every if each[0] < -1]  # else a text of common words asks for thousands
+        most = nsmallest(MOST_CANDIDATES, several if len(several) >= MOST_CANDIDATES else every)
+        others = (self._known[number] for _, number in most)
         return (other for other in others if other.id != text.id and other.group != text.group)
 
     def _may_be_alike(self, one: _Words, other: _Words) -> bool:
         """Whether the words of both have enough of the rarity of either text's own."""
-        least = min(self._weight(frozenset(one.own)), self._weight(frozenset(other.own)))
-        return self._weight(one.set & other.set) >= WEIGHT * least
+        shared = sum(map(self._rarity.__getitem__, one.set & other.set))
+        return shared >= WEIGHT * min(self._own(one), self._own(other))
 
-    def _weight(self, words: Collection[str]) -> float:
-        return sum(self._rarity[word] for word in words)
+    def _own(self, text: _Words) -> float:
+        if text.id not in self._weights:
+            self._weights[text.id] = sum(map(self._rarity.__getitem__, frozenset(text.own)))
+        return self._weights[text.id]
 
 
-def _likeness(one: _Words, other: _Words) -> float:
-    """How alike two texts are, in (0, 1]; 0 where neither nearly repeats the other."""
+def _are_alike(one: _Words, other: _Words) -> bool:
+    """Whether one of two texts nearly repeats the other."""
     if one.all == other.all:
-        return 1.0
+        return True
     mine, theirs = sorted((one.beside(other), other.beside(one)), key=len)
     if len(mine) < SHORT:
-        return float(mine == theirs and len(mine) >= SHORTEST)
+        return mine == theirs and len(mine) >= SHORTEST
     ordered = common_subsequence(mine, theirs)
-    if ordered >= ALIKE * len(theirs) or _contained(mine, theirs, ordered) or _dotted(mine, theirs, ordered):
-        return ordered / len(theirs)
+    least = ALIKE if len(theirs) < LONG else ALIKE_LONG
+    if ordered >= least * len(theirs) or _contained(mine, theirs, ordered):
+        return True
+    if len(theirs) < LONG and 2 * ordered >= len(theirs) and _dotted(mine, theirs):
+        return True
     mine, theirs = sorted((one.beside(other, anywhere=True), other.beside(one, anywhere=True)), key=len)
-    same = (Counter(mine) & Counter(theirs)).total() / len(theirs)
-    return same if same >= SAME_WORDS and len(mine) >= SHORT else 0.0
+    return len(mine) >= SHORT and (Counter(mine) & Counter(theirs)).total() >= SAME_WORDS * len(theirs)
 
 
-def _dotted(mine: Sequence[str], theirs: Sequence[str], ordered: int) -> bool:
+def _dotted(mine: Sequence[str], theirs: Sequence[str]) -> bool:
     """Whether single words alone differ, and at most every fourth; one may stand for two, as in "isn't"."""
-    if 2 * ordered < len(theirs):
-        return False
     gaps, a, b = 0, 0, 0
     for block in SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks():
         less, more = sorted((block.a - a, block.b - b))
