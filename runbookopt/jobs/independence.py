@@ -57,16 +57,16 @@ def on_near_repeats(project: Project) -> Iterator[str]:
     """Which held-out tasks are alike to what a search uses, why that was found, and what to write."""
     pairs = pairs_of(project)
     if pairs:
-        lost = project.policy.proof.near_repeats == "refuse"
-        kept = "stay in the proof, as the policy allows, so that every change goes to review"
-        what = "are left out of the proof" if lost else kept
+        one = len(pairs) == 1
+        kept = f"stay{'s' * one} in the proof, as the policy allows, so that every change goes to review"
+        gone = f"{'is' if one else 'are'} left out of the proof"
+        what = gone if project.policy.proof.near_repeats == "refuse" else kept
         told = "; ".join(_told(pair) for pair in pairs[:NAMED])
-        more = (
-            f"; and {len(pairs) - NAMED} more pairs (`runbookopt check --json`)" if len(pairs) > NAMED else ""
-        )
+        rest = len(pairs) - NAMED
+        more = f"; and {rest} more (`runbookopt check --json` has all)" if rest > 0 else ""
         yield (
-            f"{len(pairs)} held-out tasks {what}: each nearly repeats one that a search uses: {told}{more}."
-            " Give those that belong together one `group`, and they stay in one part"
+            f"{len(pairs)} held-out task{'s' * (not one)} {what}: each nearly repeats one that a search uses:"
+            f" {told}{more}. Give those that belong together one `group`, and they stay in one part"
         )
     phrases = [each for each in project.split.boilerplate if pairs or len(each.words.split()) >= LONG]
     if phrases:

@@ -210,11 +210,10 @@ def timed(value: object, began: datetime | None, group: str | None = None, part:
     return Task(id=task_id(value), input=value, group=group, split=part, began=began)
 
 
-@given(
-    st.lists(st.builds(timed, INPUTS, TIMES, GROUPS), max_size=20, unique_by=lambda task: task.id),
-    INPUTS,
-    TIMES,
-)
+TIMED = st.lists(st.builds(timed, INPUTS, TIMES, GROUPS), max_size=20, unique_by=lambda task: task.id)
+
+
+@given(TIMED, INPUTS, TIMES)
 def test_adding_a_task_moves_no_other_by_time(
     tasks: list[Task], value: object, began: datetime | None
 ) -> None:
