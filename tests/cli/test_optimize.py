@@ -31,7 +31,7 @@ FILE = f"runbooks/{NAME}/RUNBOOK.md"
 KEYS = {
     "": "runbook run outcome held_out validation objectives candidates spent bundle decision branch"
     " pull_request",
-    "held_out": "tasks before after gain low high p look allowance tasks_needed",
+    "held_out": "tasks before after gain low high p look allowance tasks_needed newest_quarter",
     "validation": "tasks before after",
     "spent": "rollouts cached reflections tokens usd seconds usage",
     "decision": "merge reasons",
