@@ -105,7 +105,7 @@ def slips(text: str, rng: random.Random) -> str:
 
 def turned(text: str, rng: random.Random) -> str:
     words = text.split()
-    at = rng.randrange(len(words))
+    at = rng.randrange(1, max(2, len(words)))
     return " ".join(words[at:] + words[:at])
 
 
@@ -196,7 +196,7 @@ def test_messages_of_real_people_leave_enough_for_a_proof() -> None:
         texts = sorted({row["text"] for row in csv.DictReader(file)})
     drawn = random.Random(1).sample(texts, 1500)
     found = split([Task(task_id(text), text) for text in drawn], Shares())
-    assert len(found.left_out) < 0.25 * (len(found.held_out) + len(found.left_out)) + 100
+    assert len(found.left_out) <= 150  # of about 600
     assert len(found.held_out) == 200
 
 
