@@ -41,7 +41,7 @@ REPEATED_RUN, REPEATED_SHARE = 8, 0.5
 SHORT, SHORTEST = 5, 3
 """With fewer than SHORT words of its own only the same words make a near repeat, of at least SHORTEST."""
 
-KEYS, MOST_POSTINGS, MOST_CANDIDATES = 16, 200, 20
+KEYS, FEW_KEYS, MOST_POSTINGS, MOST_CANDIDATES = 16, 3, 200, 20
 """A text is compared with those that share most of its rarest pairs and words; common ones are no reason."""
 
 
@@ -128,7 +128,7 @@ class _Words(Struct, frozen=True, dict=True):
 
 @lru_cache(maxsize=4)  # one run reads the same project several times
 def near_repeats(asked: tuple[Text, ...], known: tuple[Text, ...]) -> Found:
-    """Each of the texts `asked` that nearly repeats one of `known` of another group, with the most alike.
+    """Each of the texts `asked` that nearly repeats one of `known` of another group, with the first found.
 
     What many share is counted over all of them. The order of either does not matter.
     """
@@ -180,10 +180,11 @@ class _Index:
 
     def _candidates(self, text: _Words) -> Iterator[_Words]:
         keys = [key for key in {*text.pairs, *text.set, text.all} if key in self._postings]
-        few = [key for key in keys if len(self._postings[key]) <= MOST_POSTINGS]
+        rarest = nsmallest(KEYS, keys, key=lambda key: (len(self._postings[key]), str(key)))
+        rare = [key for key in rarest if len(self._postings[key]) <= MOST_POSTINGS]
         counts: Counter[int] = Counter()
-        for key in nsmallest(KEYS, few, key=lambda key: (len(self._postings[key]), str(key))):
-            counts.update(self._postings[key])
+        for key in rare or rarest[:FEW_KEYS]:  # of many copies of one text the first are enough
+            counts.update(self._postings[key][:MOST_POSTINGS])
         every = [(-count, number) for number, count in counts.items()]
         several = [each for each in every if each[0] < -1]  # else a text of common words asks for thousands
         most = nsmallest(MOST_CANDIDATES, several if len(several) >= MOST_CANDIDATES else every)

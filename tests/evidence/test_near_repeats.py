@@ -214,6 +214,7 @@ def left_out(used: Sequence[object], asked: Sequence[object]) -> list[bool]:
     return [task_id(value) in gone for value in asked]
 
 
+WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in "nrstx"]
 BODIES = (
     "my card was swallowed by the machine at the station",
     "how long does a transfer to another country take now",
@@ -242,6 +243,13 @@ def test_a_repeat_behind_other_boilerplate_is_one() -> None:
     notices = (NOTICE, "Forwarded by the night desk of the eastern branch, with no warranty of any kind.")
     sent = [f"{notices[number % 2]} {body}" for number, body in enumerate((*BODIES, *BODIES[::-1]))]
     assert left_out(sent[:6], sent[6:]) == [True] * 6
+
+
+def test_a_text_that_many_others_repeat_is_still_found() -> None:
+    rng = random.Random(3)
+    others = [" ".join(rng.choices(WORDS, k=12)) for _ in range(1500)]
+    copies = [f"{BODIES[0]} {rng.choice(WORDS)} {number % 7}" for number in range(300)]
+    assert left_out([*others, *copies[:250]], copies[250:]) == [True] * 50
 
 
 def test_keys_of_json_are_nobodys_words() -> None:
@@ -280,7 +288,6 @@ def test_near_repeats_that_are_allowed_stay_and_are_named() -> None:
 
 # Properties -------------------------------------------------------------------------------------------------
 
-WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in "nrstx"]
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=8, max_size=20).map(" ".join)
 
 
