@@ -92,7 +92,9 @@ def evaluate(
     look, told = None, True
     if held_out:
         tried, spent, taken = _on_held_out(rollouts, ledger, looks, version, tasks)
-        look, told = _taken(project, ledger, taken, known=taken in looks), _may_tell(job, ledger, taken)
+        may = allowance_of(project, ledger.looks(job.name), taken)
+        look = LookTaken(**asdict(may), key=taken.key, known=taken in looks)
+        told = _may_tell(job, ledger, taken)
     else:  # with the same attempts as a search makes
         tried, spent = _rolled_out(rollouts, version, tasks, ["0"])
     if not tried:
@@ -252,11 +254,6 @@ def _price(project: Project, looks: Sequence[Look], at: str) -> str:
         f" {may.left + may.spend:.2g} that is left of the allowance that all looks share, and the next proof"
         f" could then spend {may.next_spend:.2g} instead of {may.spend:.2g}"
     )
-
-
-def _taken(project: Project, ledger: Ledger, look: Look, *, known: bool) -> LookTaken:
-    may = allowance_of(project, ledger.looks(look.runbook), look)
-    return LookTaken(**asdict(may), key=look.key, known=known)
 
 
 def _recorded(project: Project, bundle: Bundle, version: Runbook, tasks: Sequence[Task]) -> list[Tried]:
