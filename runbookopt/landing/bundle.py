@@ -100,7 +100,7 @@ class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     no_answer: str | None = None
 
 
-class StoredVerdicts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class StoredVerdicts(Struct, frozen=True, forbid_unknown_fields=True):
     """Stored verdicts on today's runbook that the search used in place of rollouts.
 
     Of all `used`, the oldest is `oldest_days` old at the time of the run (None where none has a date), and
@@ -114,6 +114,13 @@ class StoredVerdicts(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     old: int = 0
     checked: int = 0
     alike: int = 0
+
+
+def age(stored: StoredVerdicts) -> str:
+    """How old the stored verdicts are that were used, in words."""
+    oldest = "" if stored.oldest_days is None else f"the oldest of them {stored.oldest_days} days old"
+    undated = f"{stored.undated} of them without a date" if stored.undated else ""
+    return ", ".join(part for part in (oldest, undated) if part)
 
 
 class Suspect(Struct, frozen=True, forbid_unknown_fields=True):

@@ -127,6 +127,7 @@ HEADINGS = [
     "Decision",
     "What changed, and why",
     "What to look at",
+    "Stored verdicts and references",
     "The frontier",
     "What it cost",
     "What the numbers cannot say",
