@@ -5,7 +5,7 @@ A search rests on both. So they are tried before its first reflection, on today'
 
 import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,6 +31,10 @@ ALIKE = 0.9
 
 FRESH = timedelta(days=14)
 """Age up to which a stored verdict stands by itself."""
+
+
+AHEAD = timedelta(days=1)
+"""How far a clock may be ahead; a time that is later than that is no date."""
 
 
 class BrokenClaim(RunbookoptError):
@@ -82,10 +86,11 @@ def claims_of(agent: Agent, problem: Problem, evidence: Evidence, at: str) -> Cl
     The offline agent is deterministic by construction, and is not tried for it.
     """
     now = time_of(at)
-    days = {
-        task: _days(time_of(evidence.trajectory(attempt.trajectory).started_at), now)
-        for task, attempt in problem.free.items()
-    }
+    days: dict[str, int | None] = {}
+    for task, attempt in problem.free.items():
+        then = time_of(evidence.trajectory(attempt.trajectory).started_at)
+        age = None if then is None or now is None else now - then
+        days[task] = None if age is None or age < -AHEAD else max(0, age.days)
     old = tuple(sorted(task for task, age in days.items() if age is None or age >= FRESH.days))
     checked = old[:CHECKED]  # ids are digests, so these are any
     every = sorted(  # first those that are tried or rolled out in any case
@@ -129,8 +134,15 @@ def trying(problem: Problem, claims: Claims, evidence: Evidence) -> Asking[Belie
     for task, second in zip(claims.twice, reply.rollouts[len(first) :], strict=True):
         if not _alike(attempts[task], second):
             raise BrokenClaim(_differ(claims.agent, evidence, evidence.task(task), attempts[task], second))
-    fresh = {task: attempt for task, attempt in attempts.items() if isinstance(attempt, Attempt)}
-    return _standing(problem, claims, fresh)
+    fresh = {task: _named(each, problem.free.get(task)) for task, each in attempts.items()}
+    return _standing(problem, claims, {task: each for task, each in fresh.items() if each is not None})
+
+
+def _named(fresh: Attempt | NoAnswer, stored: Attempt | None) -> Attempt | None:
+    """A fresh attempt; what says the same as a stored one keeps its name, by which people can look it up."""
+    if isinstance(fresh, NoAnswer) or stored is None or fresh.output != stored.output:
+        return fresh if isinstance(fresh, Attempt) else None
+    return replace(fresh, trajectory=stored.trajectory)
 
 
 def _standing(problem: Problem, claims: Claims, fresh: Mapping[str, Attempt]) -> Believed:
@@ -167,13 +179,6 @@ def _stored(claims: Claims, used: set[str], checked: int, alike: int) -> StoredV
         checked=checked,
         alike=alike,
     )
-
-
-def _days(then: datetime | None, now: datetime | None) -> int | None:
-    """Whole days from then to now; None where one is unknown, or it is from a day that has not come."""
-    if then is None or now is None or then - now > timedelta(days=1):
-        return None
-    return max(0, (now - then).days)
 
 
 def _alike(one: Attempt | NoAnswer, other: Attempt | NoAnswer) -> bool:

@@ -107,7 +107,9 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     what the search has used and what the ask that did not fit was expected to cost.
     """
     problem, budget = ready.problem, ready.job.settings.budget
-    beginning = _beginning(ready)
+    # what every search begins with: what tries its claims, and the seed on all else, if they hold
+    unknown = {*problem.validation, *problem.train} - {*problem.free, *ready.claims.first}
+    beginning = ready.claims.rollouts + len(unknown)
     begins = beginning + ready.reserved <= budget.rollouts
     search = budget.rollouts - ready.reserved if begins else ready.claims.needed(problem)
     proof = ready.reserved if ready.job.look and begins else 0
@@ -134,13 +136,6 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
         width=ready.job.settings.width,
         notes=(*ready.notes, *_warnings(budget, trying, usd_trying)),
     )
-
-
-def _beginning(ready: Prepared) -> int:
-    """What every search begins with: what tries its claims, and the seed on all else, if they hold."""
-    problem, claims = ready.problem, ready.claims
-    known = {*problem.free, *claims.first}
-    return claims.rollouts + len({*problem.validation, *problem.train} - known)
 
 
 def _warnings(budget: Budget, rollouts: int, usd: float | None) -> Iterator[str]:

@@ -29,8 +29,8 @@ Make = Callable[..., "Clone"]
 NAME = "support-triage"
 FILE = f"runbooks/{NAME}/RUNBOOK.md"
 KEYS = {
-    "": "runbook run outcome held_out validation objectives stored_verdicts suspect_references candidates spent"
-    " bundle decision branch pull_request",
+    "": "runbook run outcome held_out validation objectives stored_verdicts suspect_references candidates"
+    " spent bundle decision branch pull_request",
     "held_out": "tasks before after gain low high p look allowance tasks_needed more_tasks spent left"
     " newest_quarter",
     "validation": "tasks before after",
