@@ -17,8 +17,13 @@ from runbookopt.search.loop import SearchResult
 from runbookopt.verifier.checks import Check, answer_to
 from runbookopt.verifier.rubric import Rubric
 
-NEAREST = 5
-"""Tasks that are asked: one of them must have the answer for its reference, and none that of the task."""
+NEAREST = 10
+"""Tasks that are asked: `WITH` of them must have the answer that all texts gave for their reference."""
+
+WITH = 2
+
+WITHOUT = 5
+"""So many of the nearest must not have the task's own reference."""
 
 LEAST = 2
 """Texts that must agree: today's runbook and one candidate."""
@@ -45,8 +50,8 @@ def suspects(rubric: Rubric, evidence: Evidence, parts: Mapping[Part, Outputs]) 
 
     Looked at is what a check `equals` compares with the reference, the first of them that says so. All
     outputs must be the same there, and other than the reference. Of the `NEAREST` tasks, by the cosine of
-    their words weighted by rareness, one at least must have that answer for its reference, and none what
-    the task has.
+    their words weighted by rareness, `WITH` must have that answer for their reference, and the `WITHOUT`
+    nearest must not have the task's own.
     """
     checks = [each.check for each in rubric.criteria if each.check is not UNSET and each.looks_at_reference]
     known = [task for outputs in parts.values() for task in outputs]
@@ -57,10 +62,15 @@ def suspects(rubric: Rubric, evidence: Evidence, parts: Mapping[Part, Outputs]) 
         for part, outputs in parts.items():
             for task, said in _agreeing(check, outputs):
                 others = [expected[other] for other in near.to(task)]
-                if expected[task] not in {None, said} and said in others and expected[task] not in others:
+                if _is_suspect(said, expected[task], others):
                     ids = evidence.task(task).trajectories
                     found.append(Suspect(part, task, ids, said.decode(), len(outputs[task])))
     return tuple({each.task: each for each in reversed(found)}.values())[::-1]
+
+
+def _is_suspect(said: bytes, expected: bytes | None, others: Sequence[bytes | None]) -> bool:
+    """Whether the references of the nearest tasks, nearest first, speak for what was said."""
+    return expected not in {None, said, *others[:WITHOUT]} and others.count(said) >= WITH
 
 
 def _agreeing(check: Check, outputs: Outputs) -> Iterator[tuple[str, bytes]]:

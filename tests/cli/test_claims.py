@@ -1,4 +1,4 @@
-"""Claims by command line: a deterministic agent that is not, and a model that was replaced behind its name."""
+"""Claims by command line: a deterministic agent that is not, and a model that was replaced."""
 
 import json
 import os
@@ -108,7 +108,7 @@ def replaced(modelling: "Modelling", planted: ModuleType, answer: str, **more: s
 def test_a_model_that_was_replaced_behind_its_name_is_told_before_the_first_reflection(
     modelling: "Modelling", planted: ModuleType
 ) -> None:
-    few = ("--dry-run", "--budget-rollouts", "125")  # it ends before its first reflection
+    few = ("--dry-run", "--budget-rollouts", "110")  # it ends before its first reflection
     modelled = replaced(modelling, planted, "front")
     found = modelled.found(*few)
     told = found["stored_verdicts"]
