@@ -398,8 +398,8 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
     yield (
         f"- Only stated by the job that ran it: that the agent it names really gave these outputs{left}; "
         f"{'the verdicts of the judge; ' if judged else ''}diagnoses"
-        " and the trajectories they cite; validation scores, candidates and the frontier; models, cost,"
-        " random seed and settings."
+        " and the trajectories they cite; validation scores, candidates and the frontier; stored"
+        " verdicts and suspect references; models, cost, random seed and settings."
     )
 
 
