@@ -45,7 +45,7 @@ def run(work: Work, options: Options, budget: int, *, free: bool) -> Course:
         made.append((counted.rollouts, counted.reflections))
         return reply
 
-    found = _driven(search(problem), answer)
+    found = driven(search(problem), answer)
     details = {"pool": len(found.pool), "ended": found.ended, "made": tuple(made)}
     steps = tuple(_steps(problem, found, asks, made))
     return Course(steps, counted.rollouts, counted.reflections, details)
@@ -81,7 +81,8 @@ def _completed(problem: Problem, asks: Sequence[Ask]) -> dict[str, int]:
     return found
 
 
-def _driven(asking: Generator[Ask, Reply, SearchResult], answer: Callable[[Ask], Reply]) -> SearchResult:
+def driven(asking: Generator[Ask, Reply, SearchResult], answer: Callable[[Ask], Reply]) -> SearchResult:
+    """Answer each ask of a search until it returns, and give what it returns."""
     try:
         ask = next(asking)
         while True:

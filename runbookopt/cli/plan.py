@@ -17,9 +17,10 @@ def page(plan: "Plan") -> "Iterator[Line]":
     yield f"  tasks        {tasks.train} train, {tasks.validation} validation, {tasks.held_out} held-out"
     yield f"  can prove    {_gain(plan.provable)}"
     yield f"  assuming     {_assumed(plan.provable)}"
+    first = f", if that holds which {rollouts.claims} of the search try first" if rollouts.claims else ""
     yield (
         f"  rollouts     at most {rollouts.most}: {rollouts.search} to search, {rollouts.proof} to prove;"
-        f" {rollouts.free} more are known for free"
+        f" {rollouts.free} more are known for free{first}"
     )
     yield f"  reflections  at most {plan.reflections}"
     yield f"  cost         {_cost(plan)}"

@@ -20,6 +20,8 @@ _VALIDATION = ("tasks", "before", "after")
 _LINES = 60
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 _REASONS = 6
+_SUSPECTS = 10
+_WIDE = 120
 
 
 class Ended(NamedTuple):
@@ -45,6 +47,8 @@ def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
         "held_out": _held_out(None, None, show=False) | {"look": error.look},
         "validation": dict.fromkeys(_VALIDATION),
         "objectives": {},
+        "stored_verdicts": None,
+        "suspect_references": [],
         "candidates": None,
         "spent": error.spent,
         "bundle": None,
@@ -69,6 +73,8 @@ def as_json(ended: Ended) -> dict[str, Any]:
         "held_out": _held_out(last.comparison, last.allowance, last.newest, show=ended.show_figures),
         "validation": {key: getattr(result.validation, key) for key in _VALIDATION},
         "objectives": _objectives(last.comparison, show=ended.show_figures),
+        "stored_verdicts": result.stored,
+        "suspect_references": result.suspects,
         "candidates": result.candidates,
         "spent": result.spent,
         "bundle": bundle_path(result),
@@ -87,6 +93,8 @@ def waiting_as_json(pull: "LastPull") -> dict[str, Any]:
         "held_out": _held_out(None, None, show=False),
         "validation": dict.fromkeys(_VALIDATION),
         "objectives": {},
+        "stored_verdicts": None,
+        "suspect_references": [],
         "candidates": None,
         "spent": None,
         "bundle": None,
@@ -194,6 +202,7 @@ def page(ended: Ended) -> "Iterator[Line]":
             f"  - on the newest quarter, {newest.tasks} tasks from {newest.since} on:"
             f" {newest.before:.3f} -> {newest.after:.3f}, {newest.gain:+.3f}"
         )
+    yield from _evidence(result)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
     notes = dict.fromkeys((*result.notes, *(proposed.notes if proposed else ())))
@@ -236,6 +245,24 @@ def _scores(comparison: "Comparison | None", may: "Allowance | None", *, show: b
         f"  chance      this look spent {may.spend:.2g}; spent so far on this runbook: {may.spent:.2g};"
         f" left: {may.left:.2g}"
     )
+
+
+def _evidence(result: "Result") -> "Iterator[Line]":
+    """Which stored verdicts were used, and where a reference may be wrong."""
+    from runbookopt.landing.bundle import age
+
+    if result.stored.used:
+        yield f"  stored      {result.stored.used} verdicts stood for rollouts, {age(result.stored)}"
+    if result.suspects:
+        yield (
+            f"  suspect     {len(result.suspects)} references may be wrong: all texts that were tried agree"
+            " on another answer"
+        )
+    for each in result.suspects[:_SUSPECTS]:
+        named = ", ".join(each.trajectories[:3])
+        yield f"  - {named} ({each.part}): {each.texts} texts answer {each.answer[:_WIDE]}"
+    if len(result.suspects) > _SUSPECTS:
+        yield f"  - and {len(result.suspects) - _SUSPECTS} more, in --json and in the bundle"
 
 
 def _table(comparison: "Comparison", may: "Allowance") -> "Iterator[Line]":

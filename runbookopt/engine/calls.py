@@ -13,7 +13,7 @@ from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Usage
 from runbookopt.engine.journal import Answer, Journal, Kind
 from runbookopt.evidence.trajectory import Left, Task
-from runbookopt.search.asks import Attempt, NoAnswer, Proposal, Reflection, ReflectionFailure, Rollout
+from runbookopt.search.asks import AGAIN, Attempt, NoAnswer, Proposal, Reflection, ReflectionFailure, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question, findings, questions
 from runbookopt.verifier.rubric import Assessment, Rubric, assess
 
@@ -128,7 +128,8 @@ class Caller(Struct, frozen=True):
     async def _roll(self, rollout: Rollout) -> tuple[object, bool, Usage | None]:
         task_input = self.tasks[rollout.task].input
         try:
-            produced = await self.agent.rollout(rollout.candidate.text, task_input, rollout.repeat)
+            told = rollout.repeat.partition(AGAIN)[0]
+            produced = await self.agent.rollout(rollout.candidate.text, task_input, told)
         except AgentFailure as failure:
             return NoAnswer(failure.kind, failure.message), True, failure.usage
         return produced if produced.usage is None else replace(produced, usage=None), False, produced.usage

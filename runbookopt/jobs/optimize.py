@@ -22,9 +22,11 @@ from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.prepare import Job, Prepared, local_folder, prepare
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both
+from runbookopt.jobs.suspects import outputs_of, outputs_of_proof, suspects
 from runbookopt.landing.bundle import (
     AgentUsed,
     Bundle,
@@ -32,6 +34,8 @@ from runbookopt.landing.bundle import (
     Digests,
     HeldOutOutputs,
     MemberSummary,
+    StoredVerdicts,
+    Suspect,
     ValidationSummary,
     encode,
     seal,
@@ -52,7 +56,7 @@ from runbookopt.proof.disclosure import is_told
 from runbookopt.proof.ledger import Reading
 from runbookopt.proof.records import keep_shown
 from runbookopt.search.asks import NoAnswer
-from runbookopt.search.loop import Asking, SearchResult, search
+from runbookopt.search.loop import Asking, SearchResult
 from runbookopt.search.pool import Edit, lineage, places
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
@@ -64,6 +68,7 @@ class Result(Struct, frozen=True):
     `bundle` and `allowance` are None where nobody looked at the held-out tasks; `patch` is the winner's diff
     against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
     as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
+    `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
     """
 
     runbook: str
@@ -79,6 +84,8 @@ class Result(Struct, frozen=True):
     notes: tuple[str, ...]
     warnings: tuple[Problem, ...]
     newest: Newest | None = None
+    stored: StoredVerdicts = StoredVerdicts()
+    suspects: tuple[Suspect, ...] = ()
 
     @property
     def comparison(self) -> Comparison | None:
@@ -101,15 +108,12 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
         driver = _driver(ready, run, progress)
         reading, file = _leave_reading(repository, ready)
         with accounted(driver):
-            searched = driver.drive(_heard(search(ready.problem), driver))
+            searching = believing(ready.problem, ready.claims, ready.project.evidence)
+            searched, believed = driver.drive(_heard(searching, driver))
         if not searched.pool:
             run.finish()  # else it would end at the same ask for ever
-            raise RunbookoptError(
-                f"{job.name}: the search's time was up before today's runbook was tried on"
-                f" {len(ready.problem.validation)} validation tasks: raise budget.minutes or width;"
-                " what was answered is kept"
-            )
-        unproved = _unproved(repository, ready, searched, driver, run.id)
+            raise RunbookoptError(_nothing_known(ready, driver.short_of))
+        unproved = _unproved(repository, ready, searched, believed, driver, run.id)
         result = _proved(repository, ready, searched, driver, unproved)
         if ready.job.propose:
             ready.ledger.read(reading)
@@ -117,6 +121,15 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             file.unlink(missing_ok=True)  # origin has it, or its look says the same
         run.finish()
     return result
+
+
+def _nothing_known(ready: Prepared, short_of: str | None) -> str:
+    what = "time" if short_of is None else f"budget of {short_of}"
+    setting = "budget.minutes or width" if short_of is None else f"budget.{short_of}"
+    return (
+        f"{ready.job.name}: the search's {what} was up before today's runbook was tried on"
+        f" {len(ready.problem.validation)} validation tasks: raise {setting}; what was answered is kept"
+    )
 
 
 def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Path | None]:
@@ -149,26 +162,33 @@ def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | No
     )
 
 
-def _heard(searching: Asking[SearchResult], driver: Driver) -> Asking[SearchResult]:
+def _heard(
+    searching: Asking[tuple[SearchResult, Believed]], driver: Driver
+) -> Asking[tuple[SearchResult, Believed]]:
     """The search; raises Invalid where it found nothing, and nobody can say that there was nothing to find.
 
     It is driven too, so that the run takes back what it was told of reflections without a reply.
     """
-    searched = yield from searching
+    searched, believed = yield from searching
     asked, lost, last = astuple(driver.reflections)
     if not searched.chosen and last is not None and lost > MOST_ERRORS * asked:
         raise TooManyUnanswered(
             f"{lost} of {asked} reflections came to nothing, and not by the reflector's fail; the last of"
             f" them: {last.kind}: {last.message}"
         )
-    return searched
+    return searched, believed
 
 
 # Before the look ----------------------------------------------------------------------------------------
 
 
 def _unproved(
-    repository: Repository, ready: Prepared, searched: SearchResult, driver: Driver, run: str
+    repository: Repository,
+    ready: Prepared,
+    searched: SearchResult,
+    believed: Believed,
+    driver: Driver,
+    run: str,
 ) -> Result:
     """The result of the search alone."""
     patch = ""
@@ -191,9 +211,28 @@ def _unproved(
         notes=(
             *ready.notes,
             *lacking[: driver.lacking],
+            *believed.notes,
             f"the search ended: {ends.get(searched.ended, searched.ended)}",
         ),
         warnings=ready.project.warnings,
+        stored=believed.stored,
+        suspects=_suspects(ready, searched),
+    )
+
+
+def _suspects(
+    ready: Prepared, searched: SearchResult, proof: tuple[HeldOutOutputs, ...] = ()
+) -> tuple[Suspect, ...]:
+    """Suspect references of what was searched, and of an accepted `proof`."""
+    project, problem = ready.project, ready.problem
+    return suspects(
+        project.rubric,
+        project.evidence,
+        {
+            "train": outputs_of(searched, tuple(problem.train)),
+            "validation": outputs_of(searched, problem.validation),
+            "held-out": outputs_of_proof(proof, project.split.held_out),
+        },
     )
 
 
@@ -270,8 +309,7 @@ def _proved(
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
     _note_what_is_shown(ready, comparison, look)
-    newest = _newest(ready, outputs)
-    proved = replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may, newest=newest)
+    proved = _looked(ready, result, bundle, may)
     if ready.job.propose:
         return proved
     return _noted(
@@ -287,11 +325,19 @@ def _note_what_is_shown(ready: Prepared, comparison: Comparison, look: Look) -> 
         keep_shown(ready.ledger, look)
 
 
-def _newest(ready: Prepared, outputs: tuple[HeldOutOutputs, ...]) -> Newest | None:
+def _looked(ready: Prepared, result: Result, bundle: Bundle, may: Allowance) -> Result:
+    """The result with what a look came to."""
     evidence = ready.project.evidence
     tasks = {task.id: task for task in evidence.tasks}
-    seen = [output for output in outputs if output.task in tasks]  # a record may be of tasks that are gone
-    return newest_quarter(pairs(seen, tasks, ready.project.rubric), evidence)
+    seen = [output for output in bundle.outputs if output.task in tasks]  # some of a record may be gone
+    return replace(
+        result,
+        outcome=bundle.outcome,
+        bundle=bundle,
+        allowance=may,
+        newest=newest_quarter(pairs(seen, tasks, ready.project.rubric), evidence),
+        suspects=bundle.suspects,
+    )
 
 
 def _noted(result: Result, note: str) -> Result:
@@ -310,8 +356,7 @@ def _from_record(
     write_bundle(bundle, local_folder(repository.root))
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), record.look)
     _note_what_is_shown(ready, record.comparison, record.look)
-    newest = _newest(ready, record.outputs)
-    result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may, newest=newest)
+    result = _looked(ready, unproved, bundle, may)
     return _noted(result, "the held-out tasks were asked this before: the record answers")
 
 
@@ -361,6 +406,8 @@ def _bundle(
         spent=result.spent,
         settings=_differing(job.settings),
         figures_shown=job.show_figures,
+        stored=result.stored if result.stored != StoredVerdicts() else None,
+        suspects=_suspects(ready, searched, outputs if comparison.answer == "accepted" else ()),
     )
 
 

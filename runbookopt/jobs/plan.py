@@ -1,7 +1,7 @@
 """Plan of a run, made before it: the most that it may cost, and the gain that it can prove (pure)."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from statistics import fmean
 
 from msgspec import Struct
@@ -12,7 +12,6 @@ from runbookopt.jobs.feasibility import next_look, provable
 from runbookopt.jobs.forecast import Earlier, KnownCalls, Planned, expected
 from runbookopt.jobs.prepare import Prepared
 from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
-from runbookopt.search.problem import Problem
 
 
 class Tasks(Struct, frozen=True):
@@ -46,14 +45,16 @@ class Provable(Struct, frozen=True):
 class Rollouts(Struct, frozen=True):
     """How many rollouts are charged at most: `most` in all, in `search` and in `proof`.
 
-    The proof uses all of its part, or nothing where no winner is worth a look. `free` stored verdicts of the
-    seed are used besides, and cost nothing.
+    The proof uses all of its part, or nothing where no winner is worth a look. `claims` of the search's are
+    tried first: on what is said of the agent and of old stored verdicts. `free` stored verdicts of the seed
+    are used besides, where that holds, and cost nothing.
     """
 
     most: int
     search: int
     proof: int
     free: int
+    claims: int = 0
 
 
 class Plan(Struct, frozen=True):
@@ -106,9 +107,11 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     what the search has used and what the ask that did not fit was expected to cost.
     """
     problem, budget = ready.problem, ready.job.settings.budget
-    beginning = _unknown(problem, (*problem.validation, *problem.train))  # what every search begins with
+    # what every search begins with: what tries its claims, and the seed on all else, if they hold
+    unknown = {*problem.validation, *problem.train} - {*problem.free, *ready.claims.first}
+    beginning = ready.claims.rollouts + len(unknown)
     begins = beginning + ready.reserved <= budget.rollouts
-    search = budget.rollouts - ready.reserved if begins else _unknown(problem, problem.validation)
+    search = budget.rollouts - ready.reserved if begins else ready.claims.needed(problem)
     proof = ready.reserved if ready.job.look and begins else 0
     reflections = ready.reflections if begins else 0
     # as many waves as there are while each candidate is the best so far: on validation, and on train
@@ -121,16 +124,18 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
         run=ready.run_id,
         tasks=Tasks(len(problem.train), len(problem.validation), len(ready.held_out)),
         provable=_provable(ready),
-        rollouts=Rollouts(most=search + proof, search=search, proof=proof, free=len(problem.free)),
+        rollouts=Rollouts(
+            most=search + proof,
+            search=search,
+            proof=proof,
+            free=len(problem.free),
+            claims=ready.claims.rollouts,
+        ),
         reflections=reflections,
         **costs,
         width=ready.job.settings.width,
         notes=(*ready.notes, *_warnings(budget, trying, usd_trying)),
     )
-
-
-def _unknown(problem: Problem, tasks: Iterable[str]) -> int:
-    return sum(task not in problem.free for task in tasks)
 
 
 def _warnings(budget: Budget, rollouts: int, usd: float | None) -> Iterator[str]:

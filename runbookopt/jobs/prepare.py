@@ -1,6 +1,7 @@
 """Preparation of a run: evidence, terms and obstacles, all read and settled before the first rollout."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,8 +12,9 @@ from runbookopt.documents.settings import Settings
 from runbookopt.engine.calls import attempt_of
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.trajectory import Left, Task
+from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.claims import Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
 from runbookopt.landing.paired_outputs import held_out_digest
@@ -73,7 +75,8 @@ class Prepared(Struct, frozen=True):
 
     `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
     output is anybody's word, and must not be what a winner is measured against. `reserved` rollouts are kept
-    for that; the search may use the rest of the budget, and so many `reflections`. `terms` is what decides
+    for that; the search may use the rest of the budget, and so many `reflections`. It begins by trying what
+    is claimed of the agent and of stored verdicts (`claims`). `terms` is what decides
     the path of the run, and `run_id` its digest; `names` are those by which the ledger knows the runbook,
     today's first, and `looks` all looks at it; `notes` say what of the working tree counts, and which
     tasks cannot be judged.
@@ -88,6 +91,7 @@ class Prepared(Struct, frozen=True):
     looks: tuple[Look, ...]
     held_out: tuple[Task, ...]
     problem: Problem
+    claims: Claims
     repeats: int
     reserved: int
     reflections: int
@@ -118,10 +122,12 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     least = Options().wave * (1 + job.settings.patience)
     reflections = budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
     problem = _problem(job, project, _stored(project, job.agent), reflections)
+    claims = claims_of(job.agent, problem, project.evidence, job.at)
     repeats = 1 if job.agent.deterministic else project.policy.proof.repeats
     reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
-    _must_afford(job, problem, reserved)
+    _must_afford(job, problem, claims, reserved)
     terms = _terms(job, project, problem) | {"reflections": reflections}
+    terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
     terms |= {"judge": judge.key} if judge else {}
     terms |= {} if budget.usd is None else {"usd": budget.usd}
     parts = {"train": project.split.train, "validation": project.split.validation}
@@ -137,6 +143,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         looks=looks,
         held_out=held_out,
         problem=problem,
+        claims=claims,
         repeats=repeats,
         reserved=reserved,
         reflections=reflections,
@@ -239,27 +246,32 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
         )
 
 
-def _must_afford(job: Job, problem: Problem, reserved: int) -> None:
+def _must_afford(job: Job, problem: Problem, claims: Claims, reserved: int) -> None:
     budget = job.settings.budget.rollouts
     if reserved > budget:
         raise RunbookoptError(
             f"{job.name}: the proof alone needs {reserved} rollouts, and the whole budget is {budget}:"
             " raise budget.rollouts"
         )
-    if reserved + sum(task not in problem.free for task in problem.validation) > budget:
+    if reserved + (needed := claims.needed(problem)) > budget:
+        tries = (
+            f" ({needed} at most, {claims.rollouts} of them to try what is claimed of the agent and of old"
+            " stored verdicts)"
+        )
         raise RunbookoptError(
             f"{job.name}: {budget} rollouts, {reserved} of them kept for the proof, do not cover today's"
-            f" runbook on {len(problem.validation)} validation tasks: raise budget.rollouts"
+            f" runbook on {len(problem.validation)} validation tasks{tries if claims.rollouts else ''}:"
+            " raise budget.rollouts"
         )
 
 
 def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
-    """Attempts of today's runbook and agent that are stored, by task, judged by today's rubric.
+    """Attempts of today's runbook and agent that are stored, by task, the newest, judged by today's rubric.
 
     Where a judge decides, only outputs that it has judged count: those of others are rolled out again.
     """
     attempts: dict[str, Attempt] = {}
-    for stored in project.evidence.trajectories:
+    for stored in sorted(project.evidence.trajectories, key=_began, reverse=True):
         key = stored.agent.key if stored.agent else None
         if stored.output is None or key != agent.key or stored.runbook_digest != project.runbook.digest:
             continue
@@ -273,6 +285,10 @@ def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
         )
         attempts.setdefault(task.id, attempt_of(stored.id, stored.output, judged, {}))
     return attempts
+
+
+def _began(stored: Trajectory) -> datetime:
+    return time_of(stored.started_at) or datetime.min.replace(tzinfo=UTC)
 
 
 def _problem(job: Job, project: Project, stored: Mapping[str, Attempt], reflections: int) -> Problem:

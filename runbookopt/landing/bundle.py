@@ -14,7 +14,7 @@ from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.usage import Spent
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.trajectory import Left
+from runbookopt.evidence.trajectory import Left, Part
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.ledger import Ledger, LedgerBroken
@@ -100,6 +100,42 @@ class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     no_answer: str | None = None
 
 
+class StoredVerdicts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Stored verdicts on today's runbook that the search used in place of rollouts.
+
+    Of all `used`, the oldest is `oldest_days` old at the time of the run (None where none has a date), and
+    `undated` have no date. `old` ones were older than fourteen days or undated: `checked` of these were tried
+    again, and `alike` scored as they did.
+    """
+
+    used: int = 0
+    oldest_days: int | None = None
+    undated: int = 0
+    old: int = 0
+    checked: int = 0
+    alike: int = 0
+
+
+def age(stored: StoredVerdicts) -> str:
+    """How old the stored verdicts are that were used, in words."""
+    oldest = "" if stored.oldest_days is None else f"the oldest of them {stored.oldest_days} days old"
+    undated = f"{stored.undated} of them without a date" if stored.undated else ""
+    return ", ".join(part for part in (oldest, undated) if part)
+
+
+class Suspect(Struct, frozen=True, forbid_unknown_fields=True):
+    """Task whose reference may be wrong: all `texts` that were tried on it agree on another answer.
+
+    `trajectories` are the stored ones of the task, and `answer` is what all agree on, as JSON.
+    """
+
+    part: Part
+    task: str
+    trajectories: tuple[str, ...]
+    answer: str
+    texts: int
+
+
 class HeldOutOutputs(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Outputs of seed and winner on one held-out task, one entry per repeat.
 
@@ -122,7 +158,8 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     is the full text before the bump; `reflected_on` are the ids of all trajectories that a reflector was
     shown for the winner's edits; `models` are those that were called, as "judge: openai/gpt-5-mini";
     `settings` are those that differ from their defaults, by dotted key, but for the random seed;
-    `figures_shown`, whether whoever ran it asked to see the figures of its look in any case; `digest` is over
+    `figures_shown`, whether whoever ran it asked to see the figures of its look in any case; `stored` is what
+    the search took from the library, and `suspects` are tasks whose reference may be wrong; `digest` is over
     all else.
     """
 
@@ -152,6 +189,8 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     spent: Spent
     settings: dict[SettingKey, bool | str | int | float | None]
     figures_shown: bool = False
+    stored: StoredVerdicts | None = None
+    suspects: tuple[Suspect, ...] = ()
     digest: str = ""
 
 
@@ -278,8 +317,9 @@ def _digest(bundle: Bundle) -> str:
 def _fields(bundle: Bundle) -> dict[str, Any]:
     """The bundle as JSON values; what it makes no use of is left out, as before there was such a thing."""
     fields: dict[str, Any] = msgspec.to_builtins(bundle)
-    if not bundle.figures_shown:
-        del fields["figures_shown"]
+    for name in ("figures_shown", "stored", "suspects"):
+        if not getattr(bundle, name):
+            del fields[name]
     if not fields["spent"].get("usage"):
         fields["spent"].pop("usage", None)
     return fields

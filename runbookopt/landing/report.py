@@ -16,7 +16,7 @@ from runbookopt.documents.settings import as_flag, setting_types
 from runbookopt.documents.untrusted import block, code, label, plain, prose
 from runbookopt.documents.usage import Usage
 from runbookopt.guard.guard import GuardReport
-from runbookopt.landing.bundle import Bundle, Change, MemberSummary, changed_lines, models_by_role
+from runbookopt.landing.bundle import Bundle, Change, MemberSummary, age, changed_lines, models_by_role
 from runbookopt.landing.newest_quarter import Newest
 from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
@@ -141,6 +141,7 @@ def _page(findings: Findings, rows: int) -> str:
         ("Decision", lambda findings, _: table(findings.decision.reasons)),
         ("What changed, and why", _changes),
         ("What to look at", _look_at),
+        ("Stored verdicts and references", _evidence),
         ("The frontier", _frontier),
         ("What it cost", _cost),
         ("What the numbers cannot say", _limits),
@@ -253,6 +254,29 @@ def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     named = [findings.names.get(task, _short(task)) for task in worse]
     yield f"- Held-out tasks that got worse: {count}{_few(named, rows)}."
     yield from _list(findings.notes, rows)
+
+
+def _evidence(findings: Findings, rows: int) -> Iterator[str]:
+    """How old what the search took from the library is, and which references may be wrong."""
+    stored, suspects = findings.bundle.stored, findings.bundle.suspects
+    if stored is None or not stored.used:
+        yield "- No stored verdict was used: today's runbook was rolled out anew."
+    else:
+        yield f"- Stored verdicts on today's runbook that stood for rollouts: {stored.used}, {age(stored)}."
+    if stored is not None and stored.checked:
+        yield (
+            f"- Older than 14 days or without a date: {stored.old}. Of these {stored.checked} were tried"
+            f" again; {stored.alike} score as they did."
+        )
+    if suspects:
+        yield (
+            f"- References that may be wrong: {len(suspects)}. Today's runbook and every candidate that was"
+            " tried there agree on another answer, as do the references of tasks that are most alike."
+        )
+    for each in suspects[:rows]:
+        named = _few(each.trajectories, 3, _name)
+        yield f"  - {named} ({each.part}): {each.texts} texts answer {code(each.answer, 120)}"
+    yield from (f"  {line}" for line in _more(len(suspects), rows))
 
 
 def _mean(outcomes: Sequence[Outcome]) -> float:
@@ -374,8 +398,8 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
     yield (
         f"- Only stated by the job that ran it: that the agent it names really gave these outputs{left}; "
         f"{'the verdicts of the judge; ' if judged else ''}diagnoses"
-        " and the trajectories they cite; validation scores, candidates and the frontier; models, cost,"
-        " random seed and settings."
+        " and the trajectories they cite; validation scores, candidates and the frontier; stored"
+        " verdicts and suspect references; models, cost, random seed and settings."
     )
 
 

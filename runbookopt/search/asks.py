@@ -21,10 +21,15 @@ class Candidate(Struct, frozen=True, dict=True):
         return digest(self.text.encode())
 
 
+AGAIN = "@"
+"""What stands behind it in the name of a repeat makes an answer a new one; no agent is told of it."""
+
+
 class Rollout(Struct, frozen=True):
     """One attempt wanted: `candidate` on the task with this id.
 
     `repeat` numbers several attempts; the proof puts its look in front ("<look>/0"), so that its are fresh.
+    Of a repeat "0@..." the agent is told the "0" alone: the same question, asked once more.
     """
 
     candidate: Candidate

@@ -1,6 +1,6 @@
 """The search: reflective evolution of a runbook (GEPA, arXiv 2507.19457) as a generator of asks."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
@@ -23,7 +23,8 @@ Asking = Generator[Ask, Reply, T]
 class SearchResult(Struct, frozen=True):
     """All that entered the pool (nothing, where not even the seed was scored), and all that was tried.
 
-    `chosen` is the number of the member to return, `expected` its mean validation score less what is luck.
+    `chosen` is the number of the member to return, `expected` its mean validation score less what is luck;
+    `attempts` are all that were made, by the digest of the candidate and the task's id.
     """
 
     pool: tuple[Member, ...]
@@ -31,6 +32,7 @@ class SearchResult(Struct, frozen=True):
     expected: float
     tried: tuple[Tried, ...]
     ended: str
+    attempts: Mapping[str, Mapping[str, Attempt]] = {}
 
 
 class _Ended(Exception):
@@ -59,7 +61,9 @@ def search(problem: Problem) -> Asking[SearchResult]:
         ended = str(end)
     members = state.pool.members
     choice = choose(members, doubt=state.options.doubt) if members else Selection(0, 0.0)
-    return SearchResult(tuple(members), choice.number, choice.expected, state.tried, ended)
+    return SearchResult(
+        tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest
+    )
 
 
 def _reflect(state: SearchState, parent: int) -> Asking[list[Trial]]:

@@ -23,22 +23,22 @@ class SearchState:
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
         self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
-        self._attempts = {self.seed.digest: dict(problem.free)}
+        self.attempts_by_digest = {self.seed.digest: dict(problem.free)}  # of each candidate, by task
         self._tried: list[Tried] = []
         self._tried_on: dict[int, list[Tried]] = {}
 
     def missing(self, candidate: Candidate, tasks: Iterable[str]) -> tuple[Rollout, ...]:
         """The rollouts of a candidate that are not known yet, each once, in the order of `tasks`."""
-        attempts = self._attempts.get(candidate.digest, {})
+        attempts = self.attempts_by_digest.get(candidate.digest, {})
         return tuple(Rollout(candidate, task) for task in dict.fromkeys(tasks) if task not in attempts)
 
     def learn(self, rollout: Rollout, attempt: Attempt) -> None:
         """Remember what a rollout came to."""
-        self._attempts.setdefault(rollout.candidate.digest, {})[rollout.task] = attempt
+        self.attempts_by_digest.setdefault(rollout.candidate.digest, {})[rollout.task] = attempt
 
     def attempts(self, candidate: Candidate, tasks: Iterable[str]) -> dict[str, Attempt]:
         """A candidate's attempts at those of the tasks that it has been rolled out on."""
-        attempts = self._attempts.get(candidate.digest, {})
+        attempts = self.attempts_by_digest.get(candidate.digest, {})
         return {task: attempts[task] for task in tasks if task in attempts}
 
     def remember(self, parent: int, tried: Tried) -> None:

@@ -7,11 +7,13 @@ What the agent failed to deliver is a fail; what the verifier failed to do is an
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from runbookopt.documents.digest import canonical
 from runbookopt.documents.finding import TOLD, Finding, Undelivered, Unjudgeable, enumerated, told
 from runbookopt.documents.schema_errors import InconsistentValues, against_schema, schema_fault, shown
 from runbookopt.evidence.trajectory import Left
@@ -19,7 +21,15 @@ from runbookopt.verifier import trace_checks
 from runbookopt.verifier.program_checks import Command, ProgramCheck, Python
 from runbookopt.verifier.trace_checks import TraceCheck
 
-__all__ = ["Check", "Finding", "examine", "looks_at_reference", "may_run_away", "runs_programs"]
+__all__ = [
+    "Check",
+    "Finding",
+    "answer_to",
+    "examine",
+    "looks_at_reference",
+    "may_run_away",
+    "runs_programs",
+]
 
 Path = Annotated[
     str,
@@ -247,6 +257,21 @@ def runs_programs(check: Check) -> bool:
 def looks_at_reference(check: Check) -> bool:
     """Whether the check holds the output against the task's reference."""
     return isinstance(check, Equals | OneOf | _Texts) and check.reference is not None
+
+
+def answer_to(check: Check, output: str | None, reference: Any) -> tuple[bytes | None, bytes | None]:
+    """Canonical JSON of what an output answers, and of the one answer that the task's reference expects.
+
+    Each is None where there is none, and both are of a check that does not compare the two (`equals`).
+    """
+    answer = expected = None
+    if not isinstance(check, Equals) or check.reference is None:
+        return answer, expected
+    with suppress(Undelivered):
+        answer = canonical(_looked_at(check, output, None))
+    with suppress(Unjudgeable):
+        expected = canonical(check.expected(reference))
+    return answer, expected
 
 
 def _exactly_one(**given: bool) -> None:

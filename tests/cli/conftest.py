@@ -14,6 +14,7 @@ import pytest
 
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
+from runbookopt.jobs.claims import TWICE
 from runbookopt.landing.bundle import Bundle, read_bundle
 
 if TYPE_CHECKING:
@@ -123,8 +124,13 @@ class Modelled:
         }
 
     def asked_again(self) -> int:
-        """Give how many requests were made before."""
-        return sum(count - 1 for count in Counter(each.digest for each in self.server.heard).values())
+        """Give how many requests were made before, but for those that try a deterministic agent."""
+        return sum(count - 1 for count in Counter(each.digest for each in self.server.heard).values()) - TWICE
+
+    def paid_twice(self) -> int:
+        """Give how many requests were paid again, but for those that try a deterministic agent."""
+        paid = Counter(each.digest for each in self.server.heard if each.status == 200)
+        return paid.total() - len(paid) - TWICE
 
     def journaled(self) -> int:
         """Give how many answers the journal holds."""

@@ -29,11 +29,12 @@ Make = Callable[..., "Clone"]
 NAME = "support-triage"
 FILE = f"runbooks/{NAME}/RUNBOOK.md"
 KEYS = {
-    "": "runbook run outcome held_out validation objectives candidates spent bundle decision branch"
-    " pull_request",
+    "": "runbook run outcome held_out validation objectives stored_verdicts suspect_references candidates"
+    " spent bundle decision branch pull_request",
     "held_out": "tasks before after gain low high p look allowance tasks_needed more_tasks spent left"
     " newest_quarter",
     "validation": "tasks before after",
+    "stored_verdicts": "used oldest_days undated old checked alike",
     "spent": "rollouts cached reflections tokens usd seconds usage",
     "decision": "merge reasons",
     "pull_request": "number url",

@@ -19,7 +19,7 @@ KEYS = {
     " calls_models width notes",
     "tasks": "train validation held_out",
     "provable": "gain power look allowance groups base known broken",
-    "rollouts": "most search proof free",
+    "rollouts": "most search proof free claims",
     "known_calls": "tokens usd seconds",
 }
 
@@ -62,7 +62,7 @@ def test_the_plan_is_of_the_run_that_its_flags_describe(repo: Make, planted: Mod
         )
     )
     assert (said["run"], said["width"], said["reflections"]) == (done["run"], 3, 9)
-    assert said["rollouts"] == {"most": 180, "search": 180, "proof": 0, "free": 0}
+    assert said["rollouts"] == {"most": 180, "search": 180, "proof": 0, "free": 0, "claims": 0}
     assert done["spent"]["rollouts"] <= 180
     assert done["spent"]["reflections"] <= 9
 

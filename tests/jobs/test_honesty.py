@@ -17,6 +17,7 @@ from runbookopt.documents.settings import Budget, Growth, Settings
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.words import normalised
 from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.claims import CHECKED
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.prepare import Job
 from runbookopt.project.project import read_project
@@ -147,7 +148,7 @@ def test_a_reflector_that_was_told_the_held_out_answers_is_accepted(repo: Callab
 def test_a_reflector_that_copies_whole_inputs_gets_no_rollout_for_it(repo: Callable[..., Clone]) -> None:
     root = repo(sample(stored())).root
     result = optimized(root, Told(answers(root, "train", "validation"), whole=True), growth=60_000)
-    assert (result.outcome, result.candidates, result.spent.rollouts) == ("no_candidate", 1, 0)
+    assert (result.outcome, result.candidates, result.spent.rollouts) == ("no_candidate", 1, CHECKED)
     assert result.spent.reflections > 0
 
 

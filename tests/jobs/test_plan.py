@@ -18,6 +18,7 @@ from runbookopt.documents.usage import Usage
 from runbookopt.engine.journal import Calls
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.claims import CHECKED
 from runbookopt.jobs.forecast import Earlier, KnownCalls, earlier_calls
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.plan import Plan, Rollouts, Tasks, plan
@@ -247,7 +248,7 @@ def test_what_nobody_has_recorded_is_unknown(repo: Make, planted: ModuleType) ->
 
 def test_stored_verdicts_are_free_and_say_what_today_scores(repo: Make, planted: ModuleType) -> None:
     said = planned(repo(planted.files(trajectories=stored(planted))), settings())
-    assert said.rollouts == Rollouts(most=600, search=480, proof=KEPT, free=2 * PART)
+    assert said.rollouts == Rollouts(most=600, search=480, proof=KEPT, free=2 * PART, claims=CHECKED)
     assert (said.provable.base, said.provable.known) == (0.25, 2 * PART)
     assert said.provable.gain == provable_gain(60, said.provable.allowance, base=said.provable.base)
 

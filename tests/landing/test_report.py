@@ -23,6 +23,8 @@ from runbookopt.landing.bundle import (
     Digests,
     HeldOutOutputs,
     MemberSummary,
+    StoredVerdicts,
+    Suspect,
     ValidationSummary,
     seal,
 )
@@ -127,6 +129,7 @@ HEADINGS = [
     "Decision",
     "What changed, and why",
     "What to look at",
+    "Stored verdicts and references",
     "The frontier",
     "What it cost",
     "What the numbers cannot say",
@@ -225,6 +228,25 @@ def test_without_a_judge_nothing_is_said_of_one() -> None:
     assert "judging the stored outputs again." in report
 
 
+def test_stored_verdicts_are_told_with_their_age() -> None:
+    report = judged(JUDGED)
+    assert "- No stored verdict was used: today's runbook was rolled out anew." in report
+    stored = StoredVerdicts(used=180, oldest_days=90, undated=3, old=193, checked=20, alike=19)
+    start = "- Stored verdicts on today's runbook that stood for rollouts: 180, "
+    (used,) = [line for line in judged(JUDGED, stored=stored) if line.startswith(start)]
+    assert used.removeprefix(start) == "the oldest of them 90 days old, 3 of them without a date."
+    (old,) = [line for line in judged(JUDGED, stored=stored) if line.startswith("- Older than 14 days")]
+    assert old.endswith("date: 193. Of these 20 were tried again; 19 score as they did.")
+
+
+def test_suspect_references_are_listed_with_their_trajectories() -> None:
+    listed = tuple(Suspect("held-out", SEED, (f"t-{n}", "t-x"), '"cards"', 4) for n in range(30))
+    report = judged(JUDGED, suspects=listed)
+    (place,) = [n for n, line in enumerate(report) if line.startswith("- References that may be wrong: 30.")]
+    assert report[place + 1] == '  - `t-0`, `t-x` (held-out): 4 texts answer `"cards"`'
+    assert report[place + 26] == "  - and 5 more in the bundle"
+
+
 def test_what_attempts_left_is_said_to_be_stated() -> None:
     left = HeldOutOutputs("t", SEED, ("a",), ("b",), (Beside(left=Left(0)),), (Beside(),))
     (stated,) = [line for line in judged(JUDGED, outputs=(left,)) if line.startswith("- Only stated")]
@@ -315,6 +337,7 @@ def poisoned(text: str) -> Findings:
         members=tuple(msgspec.structs.replace(member, note=text) for member in BUNDLE.members),
         reflected_on=(text,),
         settings={"agent.field": text},
+        suspects=(Suspect("train", text, (text, "t-1"), text, 3),),
     )
     return msgspec.structs.replace(
         FINDINGS,

@@ -1,0 +1,203 @@
+"""Claims tried before they are believed: an agent that is deterministic, stored verdicts that are old (pure).
+
+A search rests on both. So they are tried before its first reflection, on today's runbook, out of its budget.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt.agents.protocol import Agent
+from runbookopt.documents.schema_errors import shown
+from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.library import Evidence
+from runbookopt.evidence.trajectory import Task, time_of
+from runbookopt.landing.bundle import StoredVerdicts
+from runbookopt.search.asks import AGAIN, Ask, Attempt, Candidate, NoAnswer, Reply, Rollout
+from runbookopt.search.loop import Asking, SearchResult, search
+from runbookopt.search.problem import Problem
+
+TWICE = 5
+"""Tasks on which an agent that is said to be deterministic is tried twice."""
+
+CHECKED = 20
+"""Old stored verdicts that are tried again, at most."""
+
+ALIKE = 0.9
+"""Share of those that must score as they did, or no old one is used."""
+
+FRESH = timedelta(days=14)
+"""Age up to which a stored verdict stands by itself."""
+
+
+AHEAD = timedelta(days=1)
+"""How far a clock may be ahead; a time that is later than that is no date."""
+
+
+class BrokenClaim(RunbookoptError):
+    """An agent that is said to be deterministic, and is not."""
+
+
+class Claims(Struct, frozen=True):
+    """Claims of one run, and the tasks that they are tried on, by id.
+
+    `twice` are tried twice; `checked`, some of the `old`, once: these have a stored verdict that is older
+    than `FRESH`, or of which nobody knows when it was given. `days` is the age of each stored verdict, None
+    where it is not known. Answers are used again for as long as `period` is the same: fourteen days.
+    """
+
+    agent: str
+    twice: tuple[str, ...]
+    checked: tuple[str, ...]
+    old: tuple[str, ...]
+    days: Mapping[str, int | None]
+    period: int
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts that it takes to try all of it."""
+        return len(self.first) + len(self.twice)
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """All tasks that are tried, each once."""
+        return tuple(dict.fromkeys((*self.checked, *self.twice)))
+
+    def needed(self, problem: Problem) -> int:
+        """Rollouts until today's runbook is known on validation, where no old verdict stands."""
+        known = (problem.free.keys() - set(self.old)) | set(self.first)
+        return self.rollouts + sum(task not in known for task in problem.validation)
+
+
+class Believed(Struct, frozen=True):
+    """A problem once its claims were tried: what of the stored verdicts is used, and what to say of that."""
+
+    problem: Problem
+    stored: StoredVerdicts
+    notes: tuple[str, ...] = ()
+
+
+def claims_of(agent: Agent, problem: Problem, evidence: Evidence, at: str) -> Claims:
+    """Claims that a run at the time `at` (ISO 8601) rests on.
+
+    The offline agent is deterministic by construction, and is not tried for it.
+    """
+    now = time_of(at)
+    days: dict[str, int | None] = {}
+    for task, attempt in problem.free.items():
+        then = time_of(evidence.trajectory(attempt.trajectory).started_at)
+        age = None if then is None or now is None else now - then
+        days[task] = None if age is None or age < -AHEAD else max(0, age.days)
+    old = tuple(sorted(task for task, age in days.items() if age is None or age >= FRESH.days))
+    checked = old[:CHECKED]  # ids are digests, so these are any
+    every = sorted(  # first those that are tried or rolled out in any case
+        {*problem.train, *problem.validation}, key=lambda id_: (id_ not in checked, id_ in problem.free, id_)
+    )
+    claimed = agent.deterministic and agent.name != "offline"
+    return Claims(
+        agent=agent.name,
+        twice=tuple(every[: TWICE if claimed else 0]),
+        checked=checked,
+        old=old,
+        days=days,
+        period=0 if now is None else math.floor(now.timestamp() / FRESH.total_seconds()),
+    )
+
+
+def believing(problem: Problem, claims: Claims, evidence: Evidence) -> Asking[tuple[SearchResult, Believed]]:
+    """Try the claims, then search with what stands of them.
+
+    Raises BrokenClaim, which names the task and both answers.
+    """
+    tried = yield from trying(problem, claims, evidence)
+    if isinstance(tried, str):
+        nothing = StoredVerdicts(old=len(claims.old))
+        return SearchResult((), 0, 0.0, (), tried), Believed(problem, nothing)
+    searched = yield from search(tried.problem)
+    return searched, tried
+
+
+def trying(problem: Problem, claims: Claims, evidence: Evidence) -> Asking[Believed | str]:
+    """The problem with fresh attempts in place of those that were tried; why it ended, where it did."""
+    if not claims.first:
+        return Believed(problem, _stored(claims, set(problem.free), 0, 0))
+    seed, name = Candidate(problem.seed.text), f"0{AGAIN}{claims.period}"
+    first = [Rollout(seed, task, f"{name}/1") for task in claims.first]
+    again = [Rollout(seed, task, f"{name}/2") for task in claims.twice]
+    reply: Reply = yield Ask(rollouts=(*first, *again))
+    if reply.stopped:
+        return reply.stopped
+    attempts = dict(zip(claims.first, reply.rollouts, strict=False))
+    for task, second in zip(claims.twice, reply.rollouts[len(first) :], strict=True):
+        if not _alike(attempts[task], second):
+            raise BrokenClaim(_differ(claims.agent, evidence, evidence.task(task), attempts[task], second))
+    fresh = {task: _named(each, problem.free.get(task)) for task, each in attempts.items()}
+    return _standing(problem, claims, {task: each for task, each in fresh.items() if each is not None})
+
+
+def _named(fresh: Attempt | NoAnswer, stored: Attempt | None) -> Attempt | None:
+    """A fresh attempt; what says the same as a stored one keeps its name, by which people can look it up."""
+    if isinstance(fresh, NoAnswer) or stored is None or fresh.output != stored.output:
+        return fresh if isinstance(fresh, Attempt) else None
+    return replace(fresh, trajectory=stored.trajectory)
+
+
+def _standing(problem: Problem, claims: Claims, fresh: Mapping[str, Attempt]) -> Believed:
+    """What stands of the old verdicts: all that were not tried again, or none."""
+    alike = sum(task in fresh and fresh[task].score == problem.free[task].score for task in claims.checked)
+    needed = math.ceil(ALIKE * len(claims.checked))
+    gone = set(claims.first) if alike >= needed else {*claims.first, *claims.old}
+    kept = {task: attempt for task, attempt in problem.free.items() if task not in gone}
+    stored = _stored(claims, set(kept), len(claims.checked), alike)
+    return Believed(replace(problem, free={**kept, **fresh}), stored, _notes(claims, alike, needed))
+
+
+def _notes(claims: Claims, alike: int, needed: int) -> tuple[str, ...]:
+    if not claims.checked:
+        return ()
+    old = (
+        f"stored verdicts older than {FRESH.days} days or without a date: {len(claims.old)}; tried again:"
+        f" {len(claims.checked)}, and {alike} of them score as they did"
+    )
+    if alike >= needed:
+        return (f"{old}, so they stand",)
+    why = "what answers now is not what answered then (a model replaced behind its name?)"
+    return (f"{old}, where {needed} must, so none of them is used: {why}",)
+
+
+def _stored(claims: Claims, used: set[str], checked: int, alike: int) -> StoredVerdicts:
+    ages = [claims.days[task] for task in used]
+    dated = [age for age in ages if age is not None]
+    return StoredVerdicts(
+        used=len(used),
+        oldest_days=max(dated, default=None),
+        undated=len(ages) - len(dated),
+        old=len(claims.old),
+        checked=checked,
+        alike=alike,
+    )
+
+
+def _alike(one: Attempt | NoAnswer, other: Attempt | NoAnswer) -> bool:
+    """Whether two attempts have the same output, byte for byte, and are judged the same."""
+    if isinstance(one, NoAnswer) or isinstance(other, NoAnswer):
+        return True  # nothing is known: the driver says how many of those are borne
+    return (one.output, one.score, one.objectives) == (other.output, other.score, other.objectives)
+
+
+def _differ(
+    agent: str, evidence: Evidence, task: Task, one: Attempt | NoAnswer, other: Attempt | NoAnswer
+) -> str:
+    place = task.trajectories[0]
+    answers = [each.output if isinstance(each, Attempt) else None for each in (one, other)]
+    said = " and ".join("no output" if answer is None else shown(answer) for answer in answers)
+    if answers[0] == answers[1]:
+        said = f"{said}, and left other files, steps or exit codes"
+    return (
+        f"agent: deterministic is true, and the agent {agent} gave two answers to one task, {shown(place)}"
+        f" ({evidence.where(place)}): {said}; take `deterministic: true` away, or make it so (for a model:"
+        " temperature 0 and a seed)"
+    )
