@@ -62,15 +62,10 @@ def suspects(rubric: Rubric, evidence: Evidence, parts: Mapping[Part, Outputs]) 
         for part, outputs in parts.items():
             for task, said in _agreeing(check, outputs):
                 others = [expected[other] for other in near.to(task)]
-                if _is_suspect(said, expected[task], others):
+                if expected[task] not in {None, said, *others[:WITHOUT]} and others.count(said) >= WITH:
                     ids = evidence.task(task).trajectories
                     found.append(Suspect(part, task, ids, said.decode(), len(outputs[task])))
     return tuple({each.task: each for each in reversed(found)}.values())[::-1]
-
-
-def _is_suspect(said: bytes, expected: bytes | None, others: Sequence[bytes | None]) -> bool:
-    """Whether the references of the nearest tasks, nearest first, speak for what was said."""
-    return expected not in {None, said, *others[:WITHOUT]} and others.count(said) >= WITH
 
 
 def _agreeing(check: Check, outputs: Outputs) -> Iterator[tuple[str, bytes]]:
