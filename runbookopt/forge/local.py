@@ -48,6 +48,8 @@ class LocalForge:
     is opened where none was, so a newer one says that the branch of the older was deleted.
     """
 
+    in_git = True
+
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 

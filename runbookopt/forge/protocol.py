@@ -88,7 +88,12 @@ class CheckRun(Struct, frozen=True):
 
 
 class Forge(Protocol):
-    """Where pull requests live. Each method raises GitFailed where the forge cannot be reached or says no."""
+    """Where pull requests live. Each method raises GitFailed where the forge cannot be reached or says no.
+
+    `in_git`: they are refs of origin, so who can read origin can read them, without a token.
+    """
+
+    in_git: bool
 
     def pull_requests(self, branch: str | None = None) -> Sequence[PullRequest]:
         """All of them, or those of one branch, oldest first."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -229,19 +228,19 @@ def _merge(repository: Repository, forge: Forge, judged: Judged) -> str:
     paragraphs = (f"{title} (#{pull.number})", body.strip(), f"{trailers}{credits_}")
     text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
     merged = forge.merge(pull.number, text, head=pull.head, onto=judged.tip)
-    ended(repository, pull, "merged")
+    _ended(repository, forge, replace(pull, state="merged"))
     return merged
 
 
 def close(repository: Repository, forge: Forge, number: int) -> PullRequest:
     """Close a pull request without merging it. Raises RunbookoptError where it is not open."""
     pull = forge.close(number)
-    ended(repository, pull, "closed")
+    _ended(repository, forge, replace(pull, state="closed"))
     return pull
 
 
-def ended(repository: Repository, pull: PullRequest, state: Literal["closed", "merged"]) -> None:
+def _ended(repository: Repository, forge: Forge, pull: PullRequest) -> None:
     """Write into the ledger how a pull request ended, if that may be written: it has ended all the same."""
-    with suppress(GitFailed):
-        ledger = Ledger.open(repository, push=True)
-        note_pulls(ledger, runbook_of(pull.branch), [replace(pull, state=state)])
+    if not forge.in_git:
+        with suppress(GitFailed):
+            note_pulls(Ledger.open(repository, push=True), runbook_of(pull.branch), [pull])

@@ -112,7 +112,7 @@ def propose(
     for attempt in attempts(PushRejected):
         with attempt:
             published = _publish(repository, forge, ledger, derived, proposed, now)
-    if published.pull_request is not None:
+    if published.pull_request is not None and not forge.in_git:
         note_pulls(ledger, bundle.runbook, [published.pull_request])
     return published
 
@@ -155,7 +155,8 @@ def _publish(
     full = _no_room(checked.project.policy.limits, pulls, now) if now else None
     why_not = _closed_before(repository, checked, ours) or edited or full
     if why_not:
-        note_pulls(ledger, bundle.runbook, ours)
+        if not forge.in_git:
+            note_pulls(ledger, bundle.runbook, ours)
         reasons = (*proposed.decision.reasons, Reason("proposed", False, why_not))
         return replace(proposed, decision=Decision("none", reasons), notes=(*proposed.notes, why_not))
     tip = repository.base()

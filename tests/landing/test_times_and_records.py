@@ -62,6 +62,10 @@ def test_the_last_pull_request_is_written_down_and_followed(bench: Bench) -> Non
     pull = bench.proposed("").pull_request
     assert pull is not None
     ledger = Ledger.open(bench.repository, push=True)
+    assert (
+        last_pull(ledger, "triage") is None
+    )  # the local forge keeps its pull requests in git, for all to see
+    note_pulls(ledger, "triage", [pull])
     head = bench.clone.at_origin("rev-parse", "refs/runbookopt/ledger")
     note_pulls(ledger, "triage", [pull])
     assert bench.clone.at_origin("rev-parse", "refs/runbookopt/ledger") == head  # nothing is new

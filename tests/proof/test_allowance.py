@@ -189,11 +189,16 @@ def test_the_answers_of_earlier_looks_spend_and_refill_nothing() -> None:
     assert len({spends([earlier], earlier) for earlier in settled}) == 1
 
 
-def test_an_entry_that_begins_again_spends_all_and_new_groups_refill_it() -> None:
-    begins = msgspec.structs.replace(look(), answer=BEGINS_AGAIN)
+def test_an_entry_that_begins_again_spends_all_and_new_groups_refill_it_in_a_year() -> None:
+    begins = msgspec.structs.replace(look(), answer=BEGINS_AGAIN, at="2026-12-01T00:00:00+00:00")
     assert allowance([begins], look().groups, look().tasks, A).spend == 0
     new = look(first=20)
-    assert allowance([look(), begins], new.groups, new.tasks, A).spend == pytest.approx(A / 6)
+    earlier = [look(), begins]
+    assert (
+        allowance(earlier, new.groups, new.tasks, A, begins.at).spend == 0
+    )  # for what is lost, a year is spent
+    later = allowance(earlier, new.groups, new.tasks, A, "2027-12-01T00:00:00+00:00")
+    assert later.spend == pytest.approx(A / 6)
 
 
 def test_that_a_ledger_began_again_is_said_until_a_change_was_accepted_and_merged() -> None:

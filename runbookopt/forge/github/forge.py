@@ -23,6 +23,8 @@ from runbookopt.forge.protocol import CheckRun, Draft, PullRequest
 class GithubForge(GithubPulls):
     """A `Forge` at GitHub."""
 
+    in_git = False
+
     def open(self, draft: Draft, *, replaces: str | None) -> PullRequest:
         """Push the branch and open a pull request, or take up the one that is open for it by now.
 
