@@ -1,4 +1,5 @@
 import json
+import random
 import re
 from collections.abc import Iterator, Mapping
 from types import ModuleType
@@ -50,7 +51,9 @@ def trajectories(closing: str) -> str:
 
 def task(number: int, part: str, closing: str) -> dict[str, object]:
     word, order = list(WORDS)[number % 3], ORDERS[number // 3 % 3]
-    told = f"dear desk, {word} number {number} please\n{closing}\n\n{order}"
+    own = random.Random(number)  # words of its own: what differs by a number alone repeats another
+    rest = " ".join("".join(own.choices("aeioubdgklmnprst", k=5)) for _ in range(12))
+    told = f"dear desk, {word} number {number} please\n{rest}\n{closing}\n\n{order}"
     return {"input": told, "reference": {"answer": WORDS[word]}, "split": part}
 
 
