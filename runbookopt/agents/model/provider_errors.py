@@ -6,7 +6,8 @@ The one place that says whose a failure is. Where a provider's status says too l
 import json
 import re
 import ssl
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -194,12 +195,15 @@ def kind_of(error: BaseException) -> str:
     if (kind := _on_the_wire(error, causes)) is not None:
         return kind
     names = [each.__name__ for each in type(error).__mro__ if each.__module__.startswith("litellm")]
-    if "APIConnectionError" in names or not names:
-        return _unforeseen(causes)
     named = next((kind for name, kind in _CLASSES.items() if name in names), None)
     if named in {"refused", "timeout"}:
         return named
-    return _by_words(error) or named or _by_status(error) or "server"
+    if named is None and (kind := _below(causes)) is not None:
+        return kind
+    if "APIConnectionError" in names or not names:
+        return "internal"  # so litellm calls each error that it does not foresee
+    status = _status(causes)
+    return _by_words(error, status) or ("server" if status >= _FAILED else named or _by_status(status))
 
 
 def _on_the_wire(error: BaseException, causes: Sequence[BaseException]) -> str | None:
@@ -212,12 +216,19 @@ def _on_the_wire(error: BaseException, causes: Sequence[BaseException]) -> str |
     return "unparsable" if is_no_json(error) else None
 
 
-def _unforeseen(causes: Sequence[BaseException]) -> str:
-    """Litellm calls each error that it does not foresee a lost connection: its causes say what it was."""
-    if any(_is_lost(each) for each in causes):
+def _below(causes: Sequence[BaseException]) -> str | None:
+    """Kind by what happened below litellm: no connection, or a reply that it stumbled over."""
+    if any(map(_is_lost, causes)):
         return "connection"
-    misread = isinstance(causes[-1], _MISREAD) or type(causes[-1]).__name__ == "ValidationError"
-    return "unparsable" if misread else "internal"
+    first = causes[-1]
+    if isinstance(first, _MISREAD) and any("response" in name for name in _frames(first)):
+        return "unparsable"
+    return "unparsable" if type(first).__name__ == "ValidationError" else None
+
+
+def _frames(error: BaseException) -> Iterator[str]:
+    """Names of the functions that an error came through."""
+    return (frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _is_lost(cause: BaseException) -> bool:
@@ -226,8 +237,19 @@ def _is_lost(cause: BaseException) -> bool:
     return not _LOST.isdisjoint(each.__name__ for each in type(cause).__mro__)
 
 
-def _by_words(error: BaseException) -> str | None:
-    status, text = getattr(error, "status_code", None), words(error)
+def _status(causes: Sequence[BaseException]) -> int:
+    """The status that a server answered with: litellm's own errors have others."""
+    for each in reversed(causes):
+        status = getattr(each, "status_code", None) or getattr(
+            getattr(each, "response", None), "status_code", None
+        )
+        if isinstance(status, int):
+            return status
+    return _FAILED
+
+
+def _by_words(error: BaseException, status: int) -> str | None:
+    text = words(error)
     if status == _UNPROCESSABLE:
         return None
     if "LLM Provider NOT provided" in text:
@@ -241,10 +263,7 @@ def _by_words(error: BaseException) -> str | None:
     return found
 
 
-def _by_status(error: BaseException) -> str | None:
-    status = getattr(error, "status_code", None)
-    if not isinstance(status, int) or status >= _FAILED:
-        return None
+def _by_status(status: int) -> str:
     return _STATUSES.get(status, "bad_request")
 
 
