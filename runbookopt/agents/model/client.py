@@ -71,6 +71,7 @@ class Model:
         self._clean = lru_cache(maxsize=64)(self._redactor.clean)  # a runbook goes with each of its tasks
         self._answered = False
         self._barren = 0
+        self._broken = False
         self._cut: int | None = 0  # replies that were cut; None once one was whole
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: AsyncGenerator[None] | None = None
@@ -101,6 +102,7 @@ class Model:
             return Completion(text, attempts.usage)
         finally:
             self.usage += attempts.usage
+        self._broken = True  # what is in flight is not tried again
         raise ModelBroken(message, attempts.usage)
 
     async def _answer(self, request: Mapping[str, Any], attempts: Attempts) -> str:
@@ -111,7 +113,7 @@ class Model:
                 return await self._attempt(request, attempts)
             except ModelFailure as failure:
                 pause = attempts.pause(failure)
-                if pause is None or self._is_cut(failure):
+                if pause is None or self._broken or self._is_cut(failure):
                     raise
             await asyncio.sleep(pause)
 
