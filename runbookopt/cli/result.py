@@ -26,7 +26,6 @@ def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
         "runbook": runbook,
         "run": None,
         "outcome": "invalid",
-        "reason": str(error),
         "held_out": {**dict.fromkeys(_HELD_OUT), "look": error.look, "allowance": None, "tasks_needed": None},
         "validation": dict.fromkeys(_VALIDATION),
         "objectives": {},
@@ -50,7 +49,6 @@ def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None
         "runbook": result.runbook,
         "run": result.run,
         "outcome": last.outcome,
-        "reason": None,
         "held_out": {
             **{key: getattr(comparison, key, None) for key in _HELD_OUT},
             "look": may.look if may else None,

@@ -39,6 +39,7 @@ from runbookopt.landing.bundle import (
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
+from runbookopt.search.asks import NoAnswer
 from runbookopt.search.loop import Asking, SearchResult, search
 from runbookopt.search.pool import Edit, lineage, places
 
@@ -220,6 +221,12 @@ def _proved(
         attempts = driver.rollouts(rollouts)
     outputs, comparison = compared(ready.project, ready.held_out, attempts, ready.repeats, may)
     result = replace(unproved, spent=driver.spent)
+    if lacking := sum(isinstance(each, NoAnswer) for each in attempts):
+        result = _noted(
+            result,
+            f"{lacking} of {len(attempts)} attempts of the proof have no score, by nobody's fail: they count"
+            " for today's runbook and against the winner",
+        )
     bundle = seal(_bundle(ready, searched, result, look, outputs, comparison))
     write_bundle(bundle, local_folder(repository.root))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew

@@ -79,7 +79,8 @@ class JudgeFailure(Struct, frozen=True):
 
 def judge_key(judge: JudgeSettings) -> str:
     """Digest of all that changes a judge's verdict, other than its question."""
-    return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature])
+    more = [] if judge.max_tokens is None else [judge.max_tokens]
+    return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature, *more])
 
 
 def questions(rubric: Rubric, task: Task, output: str | None) -> tuple[Question, ...]:

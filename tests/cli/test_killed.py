@@ -101,6 +101,7 @@ def runs() -> Iterator[Runs]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("width", [1, 16])
 @pytest.mark.parametrize("faulty", [False, True], ids=["calm", "faulty"])
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.nightly)])

@@ -78,7 +78,8 @@ def invalid(ran: "Ran") -> dict[str, Any]:
     assert (found["outcome"], found["decision"]["merge"]) == ("invalid", "none")
     assert ran.stderr.count("\n") == 1
     assert ran.stderr.startswith("desk: invalid, so nothing is decided: ")
-    assert found["reason"] in ran.stderr
+    (reason,) = found["decision"]["reasons"]
+    assert reason.removeprefix("note: invalid: ") in ran.stderr
     assert "the same command goes on from there" in ran.stderr
     return found
 
@@ -102,7 +103,7 @@ def test_an_outage_decides_nothing_and_the_same_command_later_ends_as_an_undistu
     modelled = modelling(settings=settings)
     modelled.server.outage = outage(phase, kind, after=3 if phase != "reflector" else 0)
     found = invalid(modelled.run("--json"))
-    assert SAID[kind] in found["reason"]
+    assert SAID[kind] in found["decision"]["reasons"][0]
     registered = looks(modelled.clone)
     assert [look.bundle for look in registered] == [None] * (phase == "proof")
     assert found["held_out"]["look"] == (1 if phase == "proof" else None)
@@ -151,7 +152,7 @@ def test_first_replies_that_are_all_cut_end_the_run_with_the_setting_to_raise(
 ) -> None:
     modelled = modelling()
     modelled.server.outage = lambda body: "truncated" if body["model"] == role else None
-    reason = invalid(modelled.run("--json", "--set", "agent.max_tokens=200"))["reason"]
+    reason = invalid(modelled.run("--json", "--set", "agent.max_tokens=200"))["decision"]["reasons"][0]
     assert "all of its first 10 replies were cut at their most tokens: raise max_tokens" in reason
     assert len(modelled.heard(role)) <= 10 + 8
     assert looks(modelled.clone) == ()
