@@ -9,6 +9,17 @@ class RunbookoptError(Exception):
     status: ClassVar[int] = 1
 
 
+class Invalid(RunbookoptError):
+    """No result, for reasons that are nobody's fail: the outcome is "invalid". Exit status 1.
+
+    `spent` is what it cost all the same, `look` the number of a look that is registered and not settled.
+    What was answered is in the journal: the same command goes on with what lacks.
+    """
+
+    spent: object = None
+    look: int | None = None
+
+
 class WrongUsage(RunbookoptError):
     """The command line itself is wrong: exit status 2."""
 

@@ -30,6 +30,7 @@ from msgspec import Struct
 Kind = Literal[
     "rate_limited",  # 429; `seconds` is its Retry-After
     "no_credit",  # 429, and no waiting helps
+    "out_of_credit",  # the same as another provider says it, by a plain 400
     "server",  # 500
     "cut",  # the connection ends before an answer
     "cut_short",  # the connection ends within the answer
@@ -53,6 +54,10 @@ class Fault(Struct, frozen=True):
 
 Plan = Callable[[str, int], Fault | None]
 """The fault of a request by its digest and how many times it was heard before."""
+
+
+Outage = Callable[[Mapping[str, Any]], Kind | None]
+"""What goes wrong with a request, by the request."""
 
 
 class Heard(Struct):
@@ -129,6 +134,7 @@ class Server:
     ) -> None:
         self.answer = answer
         self.faults = faults
+        self.outage: Outage | None = None
         self.latency = latency
         self.context = context
         self.heard: list[Heard] = []
@@ -180,6 +186,8 @@ class Server:
             said.prompt = sum(tokens(message["content"]) for message in body["messages"])
             said.cached = tokens(system) if system in self._systems else 0
             self._systems.add(system)
+        if self.outage is not None and (kind := self.outage(body)) is not None:
+            return said, Fault(kind)
         return said, self.faults(said.digest, times) if self.faults else None
 
     def wait(self, seconds: float) -> None:
@@ -312,6 +320,10 @@ _ERRORS: dict[str | None, tuple[int, dict[str, str]]] = {
             "type": "insufficient_quota",
             "code": "insufficient_quota",
         },
+    ),
+    "out_of_credit": (
+        400,
+        {"message": "Your credit balance is too low to access the API.", "type": "invalid_request_error"},
     ),
     "server": (500, {"message": "The server had an error", "type": "server_error"}),
     "unauthorized": (

@@ -1,13 +1,12 @@
 """The chat agent: a model that is given the runbook, then the task, and whose reply is the output."""
 
 from runbookopt.agents.model.client import Model
+from runbookopt.agents.model.provider_errors import is_own
 from runbookopt.agents.model.retry import ModelFailure
 from runbookopt.agents.protocol import AgentFailure, Produced
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.usage import Message
-
-OWN_FAILINGS = frozenset({"refused", "truncated", "empty", "context"})
-"""Kinds of failures by which the model, given this runbook and this task, delivers nothing."""
+from runbookopt.evidence.trajectory import Left
 
 
 class ChatAgent:
@@ -34,7 +33,8 @@ class ChatAgent:
         try:
             completion = await self._model.complete(messages, repeat=repeat)
         except ModelFailure as failure:
-            if failure.kind in OWN_FAILINGS:
-                return Produced(output=None, usage=failure.usage)
+            if is_own(failure.kind):
+                left = Left(reason=f"{failure.kind}: {failure.message}")
+                return Produced(output=None, left=left, usage=failure.usage)
             raise AgentFailure(failure.kind, failure.message, failure.usage) from None
         return Produced(output=completion.text, usage=completion.usage)

@@ -24,6 +24,7 @@ RESULTS, TASK, STDOUT = "results", "task.json", "stdout"
 MOST_FILES = 1_000  # in the results folder, and of a task
 MOST_SEEN = 20_000  # files among which a transcript is looked for
 TRANSCRIPT_BYTES = 50_000_000
+UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h: what the program needs cannot be had now
 
 
 class CommandAgent:
@@ -69,11 +70,16 @@ class CommandAgent:
         )
 
     async def rollout(self, runbook: str, task_input: Any, repeat: str) -> Produced:  # noqa: ANN401 - any JSON
-        """Run the program on the task; what it fails to deliver is an answer, not a failure."""
+        """Run the program on the task; what it fails to deliver is an answer, not a failure.
+
+        Raises AgentFailure where the program says by its exit code that it could not work at all.
+        """
         try:
             with sandbox.fresh_folder() as folder:
                 self._hand_over(folder, runbook, task_input)
                 async with sandbox.ended(folder, self._prepared(folder, repeat)) as how:
+                    if how.exit_code == UNAVAILABLE and how.limit is None:
+                        raise AgentFailure("unavailable", self._clean(_reason(None, how)))
                     return self._left(folder, how)
         except OSError as error:
             raise AgentFailure("system", plain(f"{type(error).__name__}: {error}")) from None

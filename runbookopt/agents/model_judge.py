@@ -37,6 +37,7 @@ def model_settings(judge: JudgeSettings) -> ModelSettings:
         api_base=judge.api_base,
         key_variable=judge.key_variable,
         temperature=judge.temperature,
+        max_tokens=judge.max_tokens,
         price=judge.price,
     )
 

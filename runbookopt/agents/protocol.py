@@ -23,10 +23,10 @@ class Produced(Struct, frozen=True, omit_defaults=True):
 
 
 class AgentFailure(Exception):
-    """The agent could not be run at all (`kind`: "timeout", "refused", ...), which is no fault of its own.
+    """The agent could not be run at all (`kind`: "timeout", "server", ...), which is no fault of its own.
 
-    Counted as an attempt without output in the run that met it, and asked again in every other. `usage` is
-    what was billed all the same.
+    Such an attempt has no score. It is asked again by every other run, and by this one where it ends for want
+    of answers. `usage` is what was billed all the same.
     """
 
     def __init__(self, kind: str, message: str, usage: Usage | None = None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from runbookopt.agents.model.provider_errors import is_own
 from runbookopt.agents.model.retry import ModelBroken, ModelFailure
 from runbookopt.documents.usage import Message, Usage
 from runbookopt.search.asks import ReflectionFailure
@@ -50,7 +51,8 @@ async def read_reply(
             answer = read(again.text)
             usage += Usage(failures={answer.kind: 1} if isinstance(answer, failing) else {})
     except ModelFailure as failure:
-        return failing(failure.kind, failure.message), usage + failure.usage
+        lost = not is_own(failure.kind)
+        return failing(failure.kind, failure.message, unanswered=lost), usage + failure.usage
     except ModelBroken as broken:
         broken.usage = usage + broken.usage
         raise

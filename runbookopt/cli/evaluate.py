@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from runbookopt.cli.flags import Flags, Json, settings_of, takes_settings
-from runbookopt.cli.job import job_of, under_way
-from runbookopt.cli.terminal import Line, print_json, say_lines, warn
-from runbookopt.errors import WrongUsage
+from runbookopt.cli.job import job_of, told, under_way
+from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
+from runbookopt.errors import Invalid, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,8 @@ def evaluate(
     interrupted, the same command goes on where it was. To look at held-out tasks spends of the allowance that
     all proofs of the runbook share, and takes --spend-look; what was asked before costs nothing more.
 
-    Exit status: 0 done, whatever the score; 1 something to act on, 2 wrong usage, 130 interrupted.
+    Exit status: 0 done, whatever the score; 1 something to act on (also when too many calls came to nothing,
+    and not by the agent's fail: then there is no score), 2 wrong usage, 130 interrupted.
     """
     part = _part(split, spend_look=spend_look)
     from runbookopt.documents.redaction import Redactor
@@ -70,8 +71,14 @@ def evaluate(
         root = repository.root
         settings = settings_of(root, name, flags)
         job = job_of(name, settings, root, propose=repository.has_origin(), look=spend_look)
-        with under_way(name) as tell:
-            evaluation = run(repository, job, part=part, revision=revision, progress=tell)
+        try:
+            with under_way(name) as tell:
+                evaluation = run(repository, job, part=part, revision=revision, progress=tell)
+        except Invalid as error:
+            complain(told(name, error))
+            if json:
+                print_json(_invalid_as_json(name, part, error))
+            raise typer.Exit(error.status) from None
     warn(evaluation.warnings)
     clean = Redactor(os.environ).clean
     if json:
@@ -106,11 +113,29 @@ def _as_json(evaluation: "Evaluation", clean: "Callable[[str], str]") -> dict[st
             {**asdict(each), "feedback": [_short(text, clean, _LONG) for text in each.feedback]}
             for each in evaluation.scores.failing
         ]
-    card: dict[str, Any] = {}
+    card: dict[str, Any] = {"outcome": "scored", "reason": None}
     for key, value in asdict(evaluation).items():
         card |= scores if key == "scores" else {key: value}
     del card["warnings"]
     return card
+
+
+def _invalid_as_json(name: str, part: "Part", error: Invalid) -> dict[str, Any]:
+    """The one line of `--json` of an evaluation that came to no score: the keys of `_as_json`."""
+    from msgspec.structs import fields
+
+    from runbookopt.jobs.evaluate import Evaluation
+    from runbookopt.jobs.scorecard import Scorecard
+
+    of_both = {field.name: None for record in (Evaluation, Scorecard) for field in fields(record)}
+    known = {
+        "runbook": name,
+        "split": part,
+        "spent": error.spent,
+        "look": error.look and {"look": error.look},
+    }
+    found = {"outcome": "invalid", "reason": str(error)} | of_both | known
+    return {key: value for key, value in found.items() if key not in {"scores", "warnings"}}
 
 
 def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[Line]":
@@ -139,6 +164,8 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
 
 
 def _rates(scores: "Scorecard") -> "Iterator[str]":
+    from runbookopt.documents.schema_errors import plain
+
     yield from (f"  objective     {share:.3f} {name}" for name, share in scores.objectives.items())
     for name, rate in scores.criteria.items():
         errors = f", {rate.errors} could not be judged" if rate.errors else ""
@@ -146,7 +173,10 @@ def _rates(scores: "Scorecard") -> "Iterator[str]":
     if scores.errors:
         yield f"  errors        {scores.errors} attempts with a verdict that could not be had, scored as 0"
     if scores.without_output:
-        yield f"  no output     {scores.without_output} attempts"
+        why = ", ".join(f"{count} {plain(reason)}" for reason, count in scores.why_without.items())
+        yield f"  no output     {scores.without_output} attempts{f': {why}' if why else ''}"
+    if scores.unanswered:
+        yield f"  no score      {scores.unanswered} attempts that came to nothing, by nobody's fail"
 
 
 def _failing(failing: "tuple[Failing, ...]", clean: "Callable[[str], str]") -> "Iterator[str]":

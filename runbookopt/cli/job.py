@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runbookopt.cli.terminal import progress
-from runbookopt.errors import Interrupted
+from runbookopt.errors import Interrupted, Invalid, RunbookoptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from runbookopt.documents.settings import Settings
     from runbookopt.engine.driver import Progress
     from runbookopt.jobs.prepare import Job
+
+
+_KEPT = "all answers so far are in .runbookopt/journal.sqlite3, and the same command goes on from there"
 
 
 def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool) -> "Job":
@@ -38,16 +41,21 @@ def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look
     )
 
 
+def told(name: str, error: RunbookoptError) -> str:
+    """An error as it is said: one that leaves no result with what is left behind, and what to do next."""
+    if not isinstance(error, Invalid):
+        return str(error)
+    look = f"; look {error.look} stays registered and is not settled" if error.look else ""
+    return f"{name}: invalid, so nothing is decided: {error}{look}; {_KEPT}"
+
+
 @contextmanager
 def interruptible(name: str, left: str | None = None) -> Iterator[None]:
     """Turn Ctrl-C into Interrupted, which says what is `left` behind; None means all answers so far."""
     try:
         yield
     except KeyboardInterrupt:
-        from runbookopt.jobs.prepare import LOCAL
-
-        kept = f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
-        raise Interrupted(f"{name}: interrupted; {left or kept}") from None
+        raise Interrupted(f"{name}: interrupted; {left or _KEPT}") from None
 
 
 @contextmanager

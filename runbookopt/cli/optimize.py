@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from runbookopt.cli.flags import SETTINGS, Flags, Version, forge_of, settings_of, takes_settings
-from runbookopt.cli.job import interruptible, job_of
+from runbookopt.cli.job import interruptible, job_of, told
 from runbookopt.cli.terminal import complain, print_json, progress, say_lines, warn
-from runbookopt.errors import RunbookoptError, WrongUsage
+from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
     from runbookopt.documents.settings import Settings
@@ -71,7 +71,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
     a key in runbookopt.yaml and a variable too: RUNBOOKOPT_BUDGET_ROLLOUTS for --budget-rollouts.
 
     Exit status: 0 done (also when rejected, inconclusive, or nothing better was found), 1 something to act
-    on, 2 wrong usage, 3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
+    on (also when invalid: too many calls came to nothing, and not by the agent's fail), 2 wrong usage, 3
+    refused by guard or policy, 130 interrupted; with several runbooks the worst.
     """
     if bool(names) == everything:
         raise WrongUsage("expected the names of runbooks, or --all (`runbookopt check` lists them)")
@@ -105,7 +106,12 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
         except WrongUsage:  # the same for every runbook
             raise
         except RunbookoptError as error:
-            complain(error)
+            complain(told(name, error))
+            if request.json and isinstance(error, Invalid):
+                from runbookopt.cli.result import invalid_as_json
+
+                print_json(invalid_as_json(name, error))
+                sys.stdout.flush()
             return error.status
     return 0
 

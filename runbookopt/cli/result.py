@@ -7,15 +7,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runbookopt.cli.terminal import Line
+    from runbookopt.errors import Invalid
     from runbookopt.jobs.optimize import Result
     from runbookopt.landing.propose import Proposed
     from runbookopt.proof.allowance import Allowance
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
 
 _HELD_OUT = ("tasks", "before", "after", "gain", "low", "high", "p")
+_VALIDATION = ("tasks", "before", "after")
 _LINES = 60
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 _REASONS = 6
+
+
+def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
+    """One line of `--json` of a run without a result: the keys of `as_json`."""
+    return {
+        "runbook": runbook,
+        "run": None,
+        "outcome": "invalid",
+        "held_out": {**dict.fromkeys(_HELD_OUT), "look": error.look, "allowance": None, "tasks_needed": None},
+        "validation": dict.fromkeys(_VALIDATION),
+        "objectives": {},
+        "candidates": None,
+        "spent": error.spent,
+        "bundle": None,
+        "decision": {"merge": "none", "reasons": [f"note: invalid: {error}"]},
+        "branch": None,
+        "pull_request": None,
+    }
 
 
 def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None) -> dict[str, Any]:
@@ -35,7 +55,7 @@ def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None
             "allowance": may.spend if may else None,
             "tasks_needed": getattr(comparison, "tasks_needed", None),
         },
-        "validation": {key: getattr(result.validation, key) for key in ("tasks", "before", "after")},
+        "validation": {key: getattr(result.validation, key) for key in _VALIDATION},
         "objectives": comparison.objectives if comparison else {},
         "candidates": result.candidates,
         "spent": result.spent,

@@ -119,13 +119,17 @@ def _forge(repository: "Repository", *, needed: bool) -> "Forge | None":
 
 def _rerun(case: "Case", derived: "Derived") -> "Reason":
     """Run a proof again by the default branch's settings: the only place of this half that knows an agent."""
-    from runbookopt.cli.job import job_of, under_way
+    from runbookopt.cli.job import job_of, told, under_way
+    from runbookopt.errors import Invalid, RunbookoptError
     from runbookopt.jobs.rerun_proof import rerun_proof
 
     name, tip = derived.checked.bundle.runbook, case.repository.revision(case.tip)
     job = job_of(name, settings_of(tip, name, {}), case.repository.root, propose=False, look=False)
-    with under_way(name) as tell:
-        return rerun_proof(case, derived, job, tell)
+    try:
+        with under_way(name) as tell:
+            return rerun_proof(case, derived, job, tell)
+    except Invalid as error:
+        raise RunbookoptError(told(name, error)) from None
 
 
 def _show(verified: "Verified") -> None:

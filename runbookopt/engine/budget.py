@@ -6,11 +6,12 @@ from functools import reduce
 from operator import add
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from runbookopt.documents.usage import Spent, Usage, Used
 from runbookopt.engine.calls import Call
 from runbookopt.engine.journal import Answer, Kind
+from runbookopt.engine.unanswered import Attempts
 from runbookopt.errors import RunbookoptError
 
 ShortOf = Literal["rollouts", "reflections", "usd"]
@@ -56,7 +57,7 @@ class Budget(Struct):
     """Budget of one part of the run: what is left, when its time is up (monotonic clock), and why it ended.
 
     `left` counts rollouts; no `reflections` are no limit. `later` rollouts are still to be paid from the same
-    `dollars` when this part has ended.
+    `dollars` when this part has ended. `attempts` are those of this part, with those that have no score.
     """
 
     left: int
@@ -66,6 +67,7 @@ class Budget(Struct):
     later: int = 0
     stopped: str | None = None
     short_of: ShortOf | None = None
+    attempts: Attempts = field(default_factory=Attempts)
 
     def cover(self, calls: Iterable[Call]) -> None:
         """Stop where these calls, none of them charged yet, are more than what is left."""

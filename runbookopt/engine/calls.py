@@ -13,7 +13,7 @@ from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Usage
 from runbookopt.engine.journal import Answer, Kind
 from runbookopt.evidence.trajectory import Left, Task
-from runbookopt.search.asks import Attempt, Proposal, Reflection, ReflectionFailure, Rollout
+from runbookopt.search.asks import Attempt, NoAnswer, Proposal, Reflection, ReflectionFailure, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question, findings, questions
 from runbookopt.verifier.rubric import Assessment, Rubric, assess
 
@@ -117,7 +117,7 @@ class Caller(Struct, frozen=True):
         try:
             produced = await self.agent.rollout(rollout.candidate.text, task_input, rollout.repeat)
         except AgentFailure as failure:
-            return {"kind": failure.kind, "message": failure.message}, True, failure.usage
+            return NoAnswer(failure.kind, failure.message), True, failure.usage
         return produced if produced.usage is None else replace(produced, usage=None), False, produced.usage
 
 
@@ -149,6 +149,18 @@ async def _judgement(judge: Judge, question: Question) -> Judged:
 def produced(answer: Answer) -> Produced:
     """What an answer to a rollout says was produced: nothing, where the agent failed."""
     return Produced(None) if answer.failed else msgspec.json.decode(answer.body, type=Produced)
+
+
+def unanswered(answer: Answer) -> NoAnswer | None:
+    """Why there is no answer to a call, where that is nobody's fail, as it is of each failed rollout."""
+    if not answer.failed:
+        return None
+    if answer.kind == "rollout":
+        return msgspec.json.decode(answer.body, type=NoAnswer)
+    failure = reflected(answer) if answer.kind == "reflection" else judged(answer)
+    if isinstance(failure, ReflectionFailure | JudgeFailure) and failure.unanswered:
+        return NoAnswer(failure.kind, failure.message)
+    return None
 
 
 def reflected(answer: Answer) -> Proposal | ReflectionFailure:

@@ -1,23 +1,25 @@
 """Driver of a search: answers its asks from the journal first, by calls second, within the budget."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.budget import Budget, Dollars, ShortOf, Spending
-from runbookopt.engine.calls import Call, Caller, attempt_of, judged, produced, reflected
+from runbookopt.engine.calls import Call, Caller, attempt_of, judged, produced, reflected, unanswered
 from runbookopt.engine.database import JournalError
 from runbookopt.engine.event_loop import EventLoop
 from runbookopt.engine.journal import Answer, Run, trajectory_id
+from runbookopt.engine.unanswered import Attempts
 from runbookopt.engine.workers import WorkerPool
-from runbookopt.errors import RunbookoptError
-from runbookopt.search.asks import Ask, Attempt, Reply, Rollout
-from runbookopt.verifier.judge import Question
+from runbookopt.errors import Invalid, RunbookoptError
+from runbookopt.search.asks import Ask, Attempt, NoAnswer, ReflectionFailure, Reply, Rollout
+from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
 
 T = TypeVar("T")
 _PROGRESS_SECONDS = 0.1
@@ -37,6 +39,14 @@ class Progress(Struct, frozen=True):
     budget: int
 
 
+class Reflections(Struct, frozen=True):
+    """Reflections of a run: all that were asked for, those without a reply, and why the last has none."""
+
+    asked: int = 0
+    unanswered: int = 0
+    last: ReflectionFailure | None = None
+
+
 class Driver:
     """Answers asks so that neither width, nor completion order, nor a kill changes the path of the run.
 
@@ -53,6 +63,10 @@ class Driver:
       that the journal then holds whole is answered, the first that it does not is answered
       `stopped="minutes"`, and the journal remembers that: a resumed run ends at the same ask. The proof is
       not cut short, since its look is spent when it begins.
+    - Trouble: an attempt that came to nothing for nobody's fail has no score (`NoAnswer`). Where more of the
+      search's, or of the proof's, are so than a result can bear, or no call can succeed, the run ends with
+      Invalid. What it was told of such attempts in that part is taken back, so that the same run, driven
+      again, asks for them again and ends as one that never lacked them.
     - At most `width` calls, rollouts, reflections and judgements together, are in flight.
     """
 
@@ -79,12 +93,15 @@ class Driver:
         self._rollouts = rollouts
         dollars = Dollars(usd)
         self._search = Budget(rollouts - reserved, dollars, reflections, deadline, later=reserved)
-        self._proof = Budget(reserved, dollars)
+        self._proof = Budget(reserved, dollars, attempts=Attempts(least=reserved))
         self._width = width
         self._progress = progress
         self._reported = self._began = time.monotonic()
         self._asks = 0
+        self._proof_from: int | None = None  # the number of its first ask
         self._charged: set[bytes] = set()  # keys, shortened: a long run has many
+        self._counted: set[bytes] = set()
+        self._reflections = Reflections()
         self._spending = Spending()
 
     @property
@@ -97,6 +114,11 @@ class Driver:
         """Part of the budget that was too small, where that ended the search."""
         return self._search.short_of
 
+    @property
+    def reflections(self) -> Reflections:
+        """Reflections of the search so far."""
+        return self._reflections
+
     def drive(self, search: Generator[Ask, Reply, T]) -> T:
         """Answer the search until it returns, and give what it returns.
 
@@ -105,7 +127,7 @@ class Driver:
         journal, and driving the same search again goes on from there.
         """
         reply: Reply | None = None
-        with closing(search), EventLoop() as loop:
+        with self._taking_back(0), closing(search), EventLoop() as loop:
             while True:
                 try:
                     ask = next(search) if reply is None else search.send(reply)
@@ -120,13 +142,14 @@ class Driver:
         keys = {_short(self._caller.rollout(rollout).key) for rollout in rollouts} - self._charged
         return len(keys) <= self._proof.left and self._proof.dollars.cover(len(keys), 0)
 
-    def rollouts(self, rollouts: Sequence[Rollout]) -> list[Attempt]:
+    def rollouts(self, rollouts: Sequence[Rollout]) -> list[Attempt | NoAnswer]:
         """Attempts of the proof, in the order of `rollouts`, out of the reservation.
 
         Raises RunbookoptError, before the first call, where the reservation does not cover them
-        (`affords`).
+        (`affords`), and Invalid.
         """
-        with EventLoop() as loop:
+        self._proof_from = self._asks if self._proof_from is None else self._proof_from
+        with self._taking_back(self._proof_from), EventLoop() as loop:
             reply = self._answer(loop, Ask(rollouts=tuple(rollouts)), self._proof)
             self._run.settle()
             self._report(at_once=True)
@@ -138,6 +161,15 @@ class Driver:
             )
         return list(reply.rollouts)
 
+    @contextmanager
+    def _taking_back(self, since: int) -> Iterator[None]:
+        """Take back what came to nothing since an ask, where the run ends for want of answers."""
+        try:
+            yield
+        except Invalid:
+            self._run.forget(since)
+            raise
+
     def _answer(self, loop: EventLoop, ask: Ask, budget: Budget) -> Reply:
         loop.check()
         rollouts = [self._caller.rollout(rollout) for rollout in ask.rollouts]
@@ -148,11 +180,25 @@ class Driver:
         self._report()
         if budget.stopped is not None:
             return Reply(stopped=budget.stopped)
-        attempts = (
+        attempts = tuple(
             self._attempt(answers, call, rollout, whole=budget is self._proof)
             for rollout, call in zip(ask.rollouts, rollouts, strict=True)
         )
-        return Reply(tuple(attempts), tuple(reflected(answers[call.key]) for call in reflections))
+        new = {
+            call.key: attempt for call, attempt in zip(rollouts, attempts, strict=True) if self._is_new(call)
+        }
+        self._counted.update(map(_short, new))
+        budget.attempts.add([_lacking(answers[key], attempt) for key, attempt in new.items()])
+        proposals = tuple(reflected(answers[call.key]) for call in reflections)
+        lost = [each for each in proposals if isinstance(each, ReflectionFailure) and each.unanswered]
+        asked, unanswered_before, last = astuple(self._reflections)
+        self._reflections = Reflections(
+            asked + len(proposals), unanswered_before + len(lost), lost[-1] if lost else last
+        )
+        return Reply(attempts, proposals)
+
+    def _is_new(self, call: Call) -> bool:
+        return isinstance(call.ask, Rollout) and _short(call.key) not in self._counted
 
     def _answers(
         self, loop: EventLoop, ask: Ask, calls: Mapping[str, Call], budget: Budget
@@ -175,6 +221,8 @@ class Driver:
             budget.stopped = "minutes"
             self._run.stop(place, "minutes")
             return {}
+        if lost := [answer for answer in answers.values() if unanswered(answer)]:
+            answers |= self._run.keep(place, lost)  # only now: who is killed before asks for them again
         for key in keys:
             if (charged := _short(key)) not in self._charged:
                 self._charged.add(charged)
@@ -191,11 +239,18 @@ class Driver:
         if not missing:
             return
         claimed = {call.key for call in missing}
+        new = sum(map(self._is_new, calls))
+        lost: dict[str, NoAnswer] = {}
 
         def keep(fresh: Sequence[Answer]) -> None:
-            answers.update(self._run.keep(place, fresh))
+            why = {answer.key: unanswered(answer) for answer in fresh}
+            if given := [answer for answer in fresh if why[answer.key] is None]:
+                answers.update(self._run.keep(place, given))
+            answers.update({answer.key: answer for answer in fresh if why[answer.key] is not None})
             self._spending.pay(fresh)
             self._report()
+            lost.update({a.key: no for a in fresh if a.kind == "rollout" and (no := why[a.key])})
+            budget.attempts.bear(new, len(lost), next(reversed(lost.values()), None))
 
         def follow(call: Call) -> list[Call]:
             """Judgements that an output needs and that nobody has been asked for."""
@@ -212,7 +267,7 @@ class Driver:
             loop.run(pool.make(missing))
         except BaseException:  # also Ctrl-C: what was answered is kept all the same
             self._run.hurry()
-            with suppress(JournalError):
+            with suppress(JournalError, Invalid):
                 pool.keep_pending()
             raise
 
@@ -228,17 +283,21 @@ class Driver:
 
     def _attempt(
         self, answers: Mapping[str, Answer], call: Call, rollout: Rollout, *, whole: bool
-    ) -> Attempt:
+    ) -> Attempt | NoAnswer:
         """Judge an output: checks are recomputed, since the journal holds outputs and no scores.
 
         Only a proof is told the `whole` of it, for a search keeps all attempts in memory.
         """
+        if no_answer := unanswered(answers[call.key]):
+            return no_answer
         made = produced(answers[call.key])
         judgements = self._caller.judgements(rollout.task, made)
         verdicts = [
             (each.ask, judged(answers[each.key])) for each in judgements if isinstance(each.ask, Question)
         ]
         assessed = self._caller.assess(rollout.task, made, verdicts)
+        if assessed.errors and (unjudged := _unjudged(assessed.findings, verdicts)):
+            return unjudged
         findings, left = (assessed.findings, made.left) if whole else (_NO_VERDICTS, None)
         return attempt_of(trajectory_id(call.key), made.output, assessed, findings, left)
 
@@ -251,3 +310,22 @@ class Driver:
 
 def _short(key: str) -> bytes:
     return bytes.fromhex(key[-32:])  # half of its digest, which nothing else has
+
+
+def _unjudged(
+    findings: Mapping[str, Finding], verdicts: Iterable[tuple[Question, Judgement | JudgeFailure]]
+) -> NoAnswer | None:
+    """Why a verdict is lacking, where that is because the judge was not heard; None else."""
+    for question, said in verdicts:
+        decides = question.criterion in findings and findings[question.criterion].result == "error"
+        if decides and isinstance(said, JudgeFailure) and said.unanswered:
+            return NoAnswer(said.kind, f"the judge: {said.message}")
+    return None
+
+
+def _lacking(answer: Answer, attempt: Attempt | NoAnswer) -> NoAnswer | str | None:
+    """Why an attempt has no score, or no output; None where it has both."""
+    if isinstance(attempt, NoAnswer):
+        return attempt
+    left = produced(answer).left if attempt.output is None else None
+    return left.reason if left else None

@@ -39,6 +39,8 @@ _ANY_EARLY_KEY = (
     "SELECT EXISTS (SELECT 1 FROM answers WHERE key BETWEEN 'sha256:' AND 'sha256;' AND kind = 'rollout')"
 )
 _ANSWER = "key, kind, body, cost, usage"
+_UNANSWERED = "kind = 'rollout' OR json_extract(CAST(body AS TEXT), '$.unanswered')"
+"""Failures for which nobody is to blame: of rollouts, all of them."""
 
 
 class Calls(Struct, frozen=True):
@@ -256,6 +258,21 @@ class Run:
         ):
             return self.answers([answer.key for answer in answers])
         return {answer.key: answer for answer in answers}  # all were the first
+
+    def forget(self, since: int) -> None:
+        """Take back what came to nothing for nobody's fail, from the ask with this number on.
+
+        The run ends for want of answers. When it goes on, it asks for them again, and takes the path of a
+        run that never lacked them: so what followed from the first of them is taken back too.
+        """
+        lost = f"run = ? AND ordinal >= ? AND ({_UNANSWERED})"
+        with self._journal.writing() as execute:
+            query = f"SELECT min(ordinal) FROM failures WHERE {lost}"  # noqa: S608 - no word of others
+            (first,) = execute(query, (self._number, since)).fetchone()
+            if first is not None:
+                execute(f"DELETE FROM failures WHERE {lost}", (self._number, since))  # noqa: S608
+                execute("DELETE FROM asks WHERE run = ? AND ordinal > ?", (self._number, first))
+        self._begun = None
 
     def hurry(self) -> None:
         """Wait for no other process any longer: this one is about to end."""

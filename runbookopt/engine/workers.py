@@ -7,6 +7,8 @@ from runbookopt.engine.calls import Call
 from runbookopt.engine.event_loop import GRACE_SECONDS
 from runbookopt.engine.journal import Answer
 
+_LAST_SECONDS = 60.0  # for the calls in flight when one of them ended the run
+
 
 class WorkerPool:
     """The calls of one ask; no more than `width` answers are ever in flight or not yet on disk.
@@ -33,6 +35,7 @@ class WorkerPool:
         self._queue: deque[Call] = deque()
         self._pending: list[Answer] = []
         self._in_flight = 0
+        self._over = False
 
     async def make(self, calls: Sequence[Call]) -> None:
         """Make all calls, or as many as there is time for; raises the first error of a call."""
@@ -47,14 +50,19 @@ class WorkerPool:
                 while self._pending:  # it has answers already: perhaps it needs nobody else
                     self.keep_pending()
                     await asyncio.sleep(0)
-            ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            ended, others = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            if others:  # one call ended all: what is in flight is paid for, perhaps
+                await asyncio.wait(others, timeout=_LAST_SECONDS)
         finally:
             for worker in workers:
                 worker.cancel()
             await asyncio.wait(workers, timeout=GRACE_SECONDS)
+        errors = {
+            worker: worker.exception() for worker in workers if worker.done() and not worker.cancelled()
+        }
         for worker in workers:
-            if worker in ended:
-                worker.result()
+            if worker in ended and (error := errors[worker]) is not None:
+                raise error
         self.keep_pending()
 
     def keep_pending(self) -> None:
@@ -65,7 +73,7 @@ class WorkerPool:
         del self._pending[: len(answers)]  # only now: Ctrl-C in between must lose nothing
 
     async def _work(self) -> None:
-        while self._queue:
+        while self._queue and not self._over:
             if self._in_flight + len(self._pending) >= self._width:
                 await self._keep_together()
             elif self._is_late():
@@ -78,7 +86,7 @@ class WorkerPool:
         try:
             answer = await self._answer(call)
         except BaseException:  # the end of all calls: begin no more, and count this one among those at risk
-            self._queue.clear()
+            self._over = True
             raise
         self._in_flight -= 1
         self._pending.append(answer)

@@ -18,13 +18,13 @@ from runbookopt.evidence.trajectory import Part, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import allowance_of, next_look, unjudged
 from runbookopt.jobs.prepare import Job, few
-from runbookopt.jobs.rollouts import Rollouts, bundle_of, look_of
+from runbookopt.jobs.rollouts import Rollouts, bundle_of, leaving, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle
 from runbookopt.project.project import Project, read_project, runbook_file
 from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, burnt, group_digests, reference_digest
 from runbookopt.proof.ledger import Ledger
-from runbookopt.search.asks import Candidate, Rollout
+from runbookopt.search.asks import Attempt, Candidate, Rollout
 from runbookopt.verifier.judge import self_judged
 
 VERSION = 1
@@ -74,8 +74,9 @@ def evaluate(
 
     Rubric, policy and tasks are those of the working tree. Held-out tasks are opened only where the job says
     `look`, and that look stands in the ledger (at origin, where the job says `propose`) before the first
-    rollout. Raises WrongUsage where they may not be opened, RunbookoptError for all that a user can mend, and
-    KeyboardInterrupt; the journal keeps what was answered, and the same call goes on from there.
+    rollout. Raises WrongUsage where they may not be opened, Invalid where too many attempts have no score,
+    RunbookoptError for all that a user can mend, and KeyboardInterrupt; the journal keeps what was answered,
+    and the same call goes on from there.
     """
     held_out = part == "held-out"
     shared = held_out and job.look
@@ -91,7 +92,7 @@ def evaluate(
         tried, spent, look = _on_held_out(rollouts, ledger, looks, version, tasks)
     else:  # with the same attempts as a search makes
         tried, spent = _rolled_out(rollouts, version, tasks, ["0"])
-    if not tried:
+    if not any(each.attempts for each in tried):
         raise RunbookoptError(
             f"{project.name}: none of the tasks that were looked at is held out any more:"
             " evaluate on --split validation"
@@ -149,7 +150,10 @@ def _rolled_out(
     asks = [Rollout(candidate, task.id, name) for task in tasks for name in names]
     answered, spent = rollouts.answered(asks, terms)
     attempts = iter(answered)
-    return [Tried(task, tuple(islice(attempts, len(names)))) for task in tasks], spent
+    return [
+        Tried(task, tuple(each for each in islice(attempts, len(names)) if isinstance(each, Attempt)))
+        for task in tasks
+    ], spent
 
 
 # Held-out tasks -----------------------------------------------------------------------------------------
@@ -174,8 +178,10 @@ def _on_held_out(
     names = ["0"] if job.agent.deterministic else [f"{look.key}/{number}" for number in repeats]
     rollouts.must_afford(len(looked_at) * len(names))
     ledger.register(look)  # before the first rollout, as a proof does; a known one is there already
-    tried, spent = _rolled_out(rollouts, version, looked_at, names)
-    return tried, spent, _taken(project, ledger, look, known=earlier is not None)
+    taken = _taken(project, ledger, look, known=earlier is not None)
+    with leaving(taken.look):
+        tried, spent = _rolled_out(rollouts, version, looked_at, names)
+    return tried, spent, taken
 
 
 def _showing(rollouts: Rollouts, ledger: Ledger, looks: Sequence[Look], version: Runbook) -> Look | None:

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from runbookopt import __version__
 from runbookopt.documents import runbook as runbooks
@@ -17,12 +17,13 @@ from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal, Run
+from runbookopt.engine.unanswered import MOST, TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.prepare import Job, Prepared, local_folder, prepare
-from runbookopt.jobs.rollouts import bundle_of, compared, look_of, of_both
+from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both
 from runbookopt.landing.bundle import (
     AgentUsed,
     Bundle,
@@ -38,7 +39,8 @@ from runbookopt.landing.bundle import (
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
-from runbookopt.search.loop import SearchResult, search
+from runbookopt.search.asks import NoAnswer
+from runbookopt.search.loop import Asking, SearchResult, search
 from runbookopt.search.pool import Edit, lineage, places
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
@@ -75,13 +77,16 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     """Search for a better runbook, prove it, and write the bundle.
 
     Raises RunbookoptError for all that a user can mend, as far as it can be known before the first rollout,
-    and KeyboardInterrupt; the journal then holds all that was answered, and the same call goes on from there.
+    Invalid where too much was not answered, and KeyboardInterrupt; the journal then holds all that was
+    answered, and the same call goes on from there. A look that was registered before an Invalid stays so and
+    is not settled: the same call continues it.
     """
     ready = prepare(repository, job)
     with Journal.open(local_folder(repository.root) / "journal.sqlite3") as journal:
         run = journal.run(ready.run_id, ready.terms)
         driver = _driver(ready, run, progress)
-        searched = driver.drive(search(ready.problem))
+        with accounted(driver):
+            searched = driver.drive(_heard(search(ready.problem), driver))
         if not searched.pool:
             run.finish()  # else it would end at the same ask for ever
             raise RunbookoptError(
@@ -109,6 +114,21 @@ def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | No
         deadline=None if minutes is None else time.monotonic() + 60 * minutes,
         progress=progress,
     )
+
+
+def _heard(searching: Asking[SearchResult], driver: Driver) -> Asking[SearchResult]:
+    """The search; raises Invalid where it found nothing, and nobody can say that there was nothing to find.
+
+    It is driven too, so that the run takes back what it was told of reflections without a reply.
+    """
+    searched = yield from searching
+    asked, lost, last = astuple(driver.reflections)
+    if not searched.chosen and last is not None and lost > MOST * asked:
+        raise TooManyUnanswered(
+            f"{lost} of {asked} reflections came to nothing, and not by the reflector's fail; the last of"
+            f" them: {last.kind}: {last.message}"
+        )
+    return searched
 
 
 # Before the look ----------------------------------------------------------------------------------------
@@ -197,9 +217,16 @@ def _proved(
         return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
     ready.ledger.register(look)
     may = allowance_of(ready.project, ready.ledger.looks(look.runbook), look)
-    attempts = driver.rollouts(rollouts)
+    with accounted(driver), leaving(may.look):
+        attempts = driver.rollouts(rollouts)
     outputs, comparison = compared(ready.project, ready.held_out, attempts, ready.repeats, may)
     result = replace(unproved, spent=driver.spent)
+    if lacking := sum(isinstance(each, NoAnswer) for each in attempts):
+        result = _noted(
+            result,
+            f"{lacking} of {len(attempts)} attempts of the proof have no score, by nobody's fail: they count"
+            " for today's runbook and against the winner",
+        )
     bundle = seal(_bundle(ready, searched, result, look, outputs, comparison))
     write_bundle(bundle, local_folder(repository.root))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew

@@ -32,7 +32,8 @@ def rerun_proof(
     further chance. Nothing is written at origin.
 
     The reason holds where the answer is accepted again, not where it is another one, and is unknown where it
-    could not be run: by another agent, or for want of tasks or budget. Raises what agent and judge raise.
+    could not be run: by another agent, or for want of tasks or budget. Raises Invalid where too many attempts
+    have no score, and what agent and judge raise.
     """
     proof, why_not = derived.proof, _why_not(derived, job)
     if proof is None or why_not is not None:

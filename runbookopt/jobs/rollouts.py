@@ -1,6 +1,7 @@
 """Rollouts that no search asks for: those of an evaluation and of a proof, with their outputs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal
-from runbookopt.errors import RunbookoptError
+from runbookopt.errors import Invalid, RunbookoptError
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.prepare import Job, local_folder
@@ -21,7 +22,7 @@ from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Allowance, Look
 from runbookopt.proof.comparison import Comparison, compare
 from runbookopt.proof.ledger import Ledger
-from runbookopt.search.asks import Attempt, Candidate, Rollout
+from runbookopt.search.asks import Attempt, Candidate, NoAnswer, Rollout
 
 
 class BudgetExceeded(RunbookoptError):
@@ -48,11 +49,12 @@ class Rollouts(Struct, frozen=True):
 
     def answered(
         self, rollouts: Sequence[Rollout], terms: Mapping[str, object]
-    ) -> tuple[list[Attempt], Spent]:
+    ) -> tuple[list[Attempt | NoAnswer], Spent]:
         """The attempts, in the order of `rollouts`, and what they cost.
 
         `terms`, with rubric, agent and judge, name the run: the same ones go on where they were interrupted.
-        Raises BudgetExceeded, and what agent and judge raise; what was answered is kept.
+        Raises BudgetExceeded, Invalid with what was spent, and what agent and judge raise; what was answered
+        is kept.
         """
         self.must_afford(len(rollouts))
         job, project = self.job, self.project
@@ -69,11 +71,12 @@ class Rollouts(Struct, frozen=True):
                 width=job.settings.width,
                 progress=self.progress,
             )
-            attempts = self._rolled_out(driver, rollouts)
+            with accounted(driver):
+                attempts = self._rolled_out(driver, rollouts)
             run.finish()
         return attempts, driver.spent
 
-    def _rolled_out(self, driver: Driver, rollouts: Sequence[Rollout]) -> list[Attempt]:
+    def _rolled_out(self, driver: Driver, rollouts: Sequence[Rollout]) -> list[Attempt | NoAnswer]:
         """Roll out; where dollars are a limit, begin with a few, which say what the others will cost."""
         usd = self.job.settings.budget.usd
         first = len(rollouts) if usd is None else self.job.settings.width
@@ -85,6 +88,26 @@ class Rollouts(Struct, frozen=True):
                 f" them cost more than {usd:g} dollars: raise budget.usd; what was answered is kept"
             )
         return attempts + driver.rollouts(rest) if rest else attempts
+
+
+@contextmanager
+def accounted(driver: Driver) -> Iterator[None]:
+    """Tell an Invalid what was spent."""
+    try:
+        yield
+    except Invalid as error:
+        error.spent = driver.spent
+        raise
+
+
+@contextmanager
+def leaving(look: int) -> Iterator[None]:
+    """Tell an Invalid the number of the look that it leaves unsettled."""
+    try:
+        yield
+    except Invalid as error:
+        error.look = look
+        raise
 
 
 def look_of(  # a look at the same question has the same key, whoever takes it
@@ -114,10 +137,14 @@ def of_both(tasks: Sequence[Task], sides: Sequence[Candidate], names: Sequence[s
 
 
 def compared(
-    project: Project, tasks: Sequence[Task], attempts: Sequence[Attempt], repeats: int, may: Allowance
+    project: Project,
+    tasks: Sequence[Task],
+    attempts: Sequence[Attempt | NoAnswer],
+    repeats: int,
+    may: Allowance,
 ) -> tuple[tuple[HeldOutOutputs, ...], Comparison]:
     """Outputs of the rollouts of `of_both`, as a bundle holds them, and what the proof says of them."""
-    tried = iter([Tried(attempt.output, attempt.verdicts, attempt.left) for attempt in attempts])
+    tried = map(_tried, attempts)
     outputs = tuple(
         put_out(project.rubric, task, before=[*islice(tried, repeats)], after=[*islice(tried, repeats)])
         for task in tasks
@@ -125,6 +152,12 @@ def compared(
     judged = pairs(outputs, {task.id: task for task in tasks}, project.rubric)
     proof = project.policy.proof
     return outputs, compare(judged, proof, spend=may.spend, next_spend=may.next_spend)
+
+
+def _tried(attempt: Attempt | NoAnswer) -> Tried:
+    if isinstance(attempt, NoAnswer):
+        return Tried(None, no_answer=attempt.kind)
+    return Tried(attempt.output, attempt.verdicts, attempt.left)
 
 
 def bundle_of(ledger: Ledger, digest: str) -> Bundle:

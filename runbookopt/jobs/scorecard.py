@@ -1,5 +1,6 @@
 """Scorecard of attempts at the tasks of one part: scores, pass rates, and the tasks that fail (pure)."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
@@ -15,7 +16,7 @@ from runbookopt.verifier.rubric import Rubric, assess
 
 
 class Tried(Struct, frozen=True):
-    """A task and its attempts, by repeat; each of them with all its verdicts."""
+    """A task and its attempts that have a score, by repeat; each of them with all its verdicts."""
 
     task: Task
     attempts: tuple[Attempt, ...]
@@ -58,7 +59,9 @@ class Scorecard(Struct, frozen=True):
 
     `score`, and each objective, is a mean in 0..1: over repeats, then over tasks, and of held-out tasks
     over groups, as a proof counts. A verdict that could not be had scores 0; `errors` attempts have one.
-    `without_output` attempts ended without an output. `failing` is None for held-out tasks.
+    `without_output` attempts ended without an output, by what the agent did: `why_without` counts them by the
+    reason, where it is known. `unanswered` attempts have no score, by nobody's fail: they count nowhere.
+    `failing` is None for held-out tasks.
     """
 
     tasks: int
@@ -69,14 +72,19 @@ class Scorecard(Struct, frozen=True):
     criteria: dict[str, Rate]
     errors: int
     without_output: int
+    why_without: dict[str, int]
+    unanswered: int
     failing: tuple[Failing, ...] | None
 
 
 def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard:
-    """Add up attempts at tasks of a part, at least one task.
+    """Add up attempts at tasks of a part, at least one attempt.
 
     Held-out tasks that fail are not named: what is written after reading them could not be proved on them.
     """
+    repeats = max(len(each.attempts) for each in tried)
+    unanswered = sum(repeats - len(each.attempts) for each in tried)
+    tried = [each for each in tried if each.attempts]
     attempts = [attempt for each in tried for attempt in each.attempts]
     units: dict[str, list[Tried]] = {}
     for each in tried:
@@ -95,23 +103,36 @@ def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard
         criteria[criterion.id] = Rate(passed, failed, errors, passed / len(results))
     return Scorecard(
         tasks=len(tried),
-        repeats=max(len(each.attempts) for each in tried),
+        repeats=repeats,
         passed=sum(each.passed for each in tried),
         score=mean(lambda attempt: attempt.score),
         objectives={name: objective(name) for name in project.rubric.objectives},
         criteria=criteria,
         errors=sum(attempt.errors > 0 for attempt in attempts),
         without_output=sum(attempt.output is None for attempt in attempts),
+        why_without=_why_without(attempts),
+        unanswered=unanswered,
         failing=None if part == "held-out" else _failing(project, tried),
     )
+
+
+def _why_without(attempts: Sequence[Attempt]) -> dict[str, int]:
+    """Attempts without an output by why: the kind of a model's failure, a program's exit code or limit."""
+    reasons = [attempt.left.reason for attempt in attempts if attempt.output is None and attempt.left]
+    return dict(Counter(reason.partition(":")[0] for reason in reasons if reason).most_common())
 
 
 def judged_again(
     rubric: Rubric, task: Task, outputs: Sequence[str | None], beside: Sequence[Beside]
 ) -> Tried:
-    """Judge outputs that a bundle holds of a task, with what stands beside each (or nothing at all)."""
+    """Judge outputs that a bundle holds of a task, with what stands beside each (or nothing at all).
+
+    An attempt that had no score then has none now.
+    """
     attempts = []
     for output, more in zip(outputs, beside or [Beside()] * len(outputs), strict=True):
+        if more.no_answer is not None:
+            continue
         judged = assess(rubric, output=output, reference=task.reference, left=more.left, verdicts=more.judged)
         attempts.append(attempt_of("", output, judged, judged.findings))
     return Tried(task, tuple(attempts))

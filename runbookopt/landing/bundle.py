@@ -91,11 +91,13 @@ class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Evidence beside an output, for the criteria that the output alone does not decide.
 
     `judged` is what a judge found, by criterion, and the first half's word; `left` is what the attempt left,
-    no more of it than the rubric's checks look at.
+    no more of it than the rubric's checks look at. `no_answer` is the kind of trouble ("timeout", ...) for
+    which an attempt has no score, by nobody's fail.
     """
 
     judged: dict[str, Finding] = {}
     left: Left | None = None
+    no_answer: str | None = None
 
 
 class HeldOutOutputs(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

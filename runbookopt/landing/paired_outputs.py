@@ -33,11 +33,15 @@ def group_digest(task: Task) -> str:
 
 
 class Tried(Struct, frozen=True):
-    """One attempt at a held-out task, as the first half knows it; `judged` is by criterion."""
+    """One attempt at a held-out task, as the first half knows it; `judged` is by criterion.
+
+    `no_answer` is the kind of trouble for which it has no score.
+    """
 
     output: str | None
     judged: Mapping[str, Finding] = {}
     left: Left | None = None
+    no_answer: str | None = None
 
 
 def put_out(rubric: Rubric, task: Task, before: Sequence[Tried], after: Sequence[Tried]) -> HeldOutOutputs:
@@ -58,8 +62,8 @@ def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: 
     """Judge the stored outputs again, and pair them for the comparison.
 
     What a judge found is taken from beside the output, all else is judged anew. A verdict that the verifier
-    fails to give, or that is not there, counts for the seed and against the winner. Raises KeyError for a
-    task that is not among `tasks`.
+    fails to give, or that is not there, counts for the seed and against the winner, and so does an attempt
+    without a score. Raises KeyError for a task that is not among `tasks`.
     """
     judged: list[Pair] = []
     for seen in outputs:
@@ -74,6 +78,9 @@ def _outcomes(
     rubric: Rubric, task: Task, outputs: Sequence[str | None], beside: Sequence[Beside], errors_as: float
 ) -> Iterator[Outcome]:
     for output, more in zip(outputs, beside or [Beside()] * len(outputs), strict=True):
+        if more.no_answer is not None:
+            yield _lacking(rubric, errors_as)
+            continue
         judged = assess(
             rubric,
             output=output,
@@ -85,7 +92,15 @@ def _outcomes(
         yield Outcome(judged.score, judged.objectives, judged.gates_failed, judged.errors)
 
 
+def _lacking(rubric: Rubric, score: float) -> Outcome:
+    """The outcome of an attempt without a score: the whole of it, or nothing and every gate failed."""
+    gates = tuple(criterion.id for criterion in rubric.criteria if criterion.gate and not score)
+    return Outcome(score, dict.fromkeys(rubric.objectives, score), gates, errors=1)
+
+
 def _beside(rubric: Rubric, tried: Tried) -> Beside:
+    if tried.no_answer is not None:
+        return Beside(no_answer=tried.no_answer)
     judged: dict[str, Finding] = {}
     for name in (criterion.id for criterion in rubric.judged if criterion.id in tried.judged):
         finding = tried.judged[name]

@@ -326,6 +326,11 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
     if comparison is not None and comparison.groups:
         share = f"3 in {comparison.groups} ({3 / comparison.groups:.1%})"
         yield f"- Harm that is rarer than {share} is invisible to this many tasks."
+        if lacking := _lacking(findings.bundle):
+            yield (
+                f"- {lacking} held-out attempts have no score, by nobody's fail: they count for today's text"
+                " and against the winner."
+            )
         few = f": fewer than {PASSING_TODAY_AT_LEAST}, so a loss can hardly be seen"
         is_few = comparison.passing_today < PASSING_TODAY_AT_LEAST
         seen = few if is_few else ", on which a loss could be seen"
@@ -368,6 +373,12 @@ def _judge(findings: Findings) -> Iterator[str]:
     own = self_judged(rubric.judge.model, models.get("agent"), models.get("reflector"))
     if own is not None:
         yield f"- It judged its own work, as the rubric allows: {prose(own)}. Models favour their own words."
+
+
+def _lacking(bundle: Bundle) -> int:
+    """Attempts of the proof that have no score."""
+    beside = (each for seen in bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
+    return sum(each.no_answer is not None for each in beside)
 
 
 def _again(findings: Findings, _: int) -> Iterator[str]:

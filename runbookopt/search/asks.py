@@ -61,6 +61,16 @@ class Attempt(Struct, frozen=True, gc=False):  # a long run has many, and none h
         return len(self.feedback) > self.errors
 
 
+class NoAnswer(Struct, frozen=True):
+    """What stands for an attempt that came to nothing for reasons that are not the agent's: it has no score.
+
+    `kind` is "timeout", "server", ...; `message` is one line.
+    """
+
+    kind: str
+    message: str
+
+
 class Shown(Struct, frozen=True):
     """A trajectory as a reflector sees it: never the reference, only the feedback."""
 
@@ -110,10 +120,14 @@ class Proposal(Struct, frozen=True):
 
 
 class ReflectionFailure(Struct, frozen=True):
-    """A reflection that gave no proposal: never adopted, counted, and shown."""
+    """A reflection that gave no proposal: never adopted, counted, and shown.
+
+    `unanswered`: no reply came, which is no fault of the reflector's.
+    """
 
     kind: str
     message: str
+    unanswered: bool = False
 
 
 class Ask(Struct, frozen=True):
@@ -135,6 +149,6 @@ class Reply(Struct, frozen=True):
     `stopped` says why the driver answers nothing more ("budget", "minutes"): the lists are then empty.
     """
 
-    rollouts: tuple[Attempt, ...] = ()
+    rollouts: tuple[Attempt | NoAnswer, ...] = ()
     reflections: tuple[Proposal | ReflectionFailure, ...] = ()
     stopped: str | None = None

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Tried
+from runbookopt.search.asks import Ask, Attempt, Candidate, ReflectionFailure, Reply, Tried
 from runbookopt.search.edits import Draft, Trial, crossed
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
@@ -90,13 +90,19 @@ def _reflect(state: SearchState, parent: int) -> Asking[list[Trial]]:
 
 
 def _validate(state: SearchState, draft: Draft, wave: int) -> Asking[bool]:
-    """Score a draft on all of validation and add it to the pool; tell whether the frontier moved."""
+    """Score a draft on all of validation and add it to the pool; tell whether the frontier moved.
+
+    Where an attempt has no score, nothing is known of it: the seed's tasks are those that it has a score on,
+    and on each of them a draft without one is taken to do as its parent does.
+    """
     pool, validation = state.pool, state.problem.validation
+    known = pool.members[draft.parent].validation if pool.members else {}
+    validation = tuple(known) or validation
     if draft.candidate in pool:
         _remember(state, draft, "dropped: it came out as a candidate that was tried before")
         return False
     yield from _roll(state, draft.candidate, validation)
-    scores = state.attempts(draft.candidate, validation)
+    scores = {**known, **state.attempts(draft.candidate, validation)}
     parents = (draft.parent,) if pool.members else ()
     edits = tuple(trial.edit for trial in draft.trials)
     improved = pool.enter(Member(draft.candidate, parents, wave, scores, edits))
@@ -114,7 +120,8 @@ def _roll(state: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Ask
     if rollouts:
         reply = yield from _ask(Ask(rollouts=rollouts))
         for rollout, attempt in zip(rollouts, reply.rollouts, strict=True):
-            state.learn(rollout, attempt)
+            if isinstance(attempt, Attempt):
+                state.learn(rollout, attempt)
 
 
 def _ask(ask: Ask) -> Asking[Reply]:

@@ -67,15 +67,20 @@ class Judgement(Struct, frozen=True):
 
 
 class JudgeFailure(Struct, frozen=True):
-    """Why there is no verdict (`kind`: "unparsable", "refused", "timeout", ...)."""
+    """Why there is no verdict (`kind`: "unparsable", "refused", "timeout", ...).
+
+    `unanswered`: no reply came, which is no fault of the judge's: what it was asked about has no score.
+    """
 
     kind: str
     message: str
+    unanswered: bool = False
 
 
 def judge_key(judge: JudgeSettings) -> str:
     """Digest of all that changes a judge's verdict, other than its question."""
-    return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature])
+    more = [] if judge.max_tokens is None else [judge.max_tokens]
+    return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature, *more])
 
 
 def questions(rubric: Rubric, task: Task, output: str | None) -> tuple[Question, ...]:

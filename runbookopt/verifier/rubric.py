@@ -37,6 +37,7 @@ class JudgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: Text
     votes: Annotated[int, Meta(ge=1, le=MOST_VOTES)] = 1
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
     api_base: Text | None = None
     key_variable: Text | None = None
     allow_self_judge: bool = False

@@ -242,6 +242,14 @@ def test_what_a_failing_program_leaves_is_the_output_all_the_same() -> None:
     assert left_of(roll(agent("crash"))).exit_code == -signal.SIGSEGV
 
 
+def test_a_program_that_could_not_work_says_so_and_has_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_CREDENTIAL_KEY", "made-up-credential-7f3a")
+    with pytest.raises(AgentFailure) as caught:
+        roll(agent("unavailable", environment=("A_CREDENTIAL_KEY",)))
+    assert caught.value.kind == "unavailable"
+    assert caught.value.message == "exit code 75: 429: [removed: credential]: come back later"
+
+
 def test_a_results_folder_is_an_object_of_paths_and_texts() -> None:
     produced = roll(agent("odd", output="results"))
     assert json.loads(produced.output or "") == {"binary": None, "sub/answer": "yes"}

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Make = Callable[..., "Clone"]
 
 KEYS = (
-    "runbook revision digest version split agent models tasks repeats passed score objectives criteria errors"
-    " without_output failing look spent notes"
+    "outcome reason runbook revision digest version split agent models tasks repeats passed score objectives"
+    " criteria errors without_output why_without unanswered failing look spent notes"
 )
 BETTER = """---
 name: desk

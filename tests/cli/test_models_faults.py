@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -98,12 +99,15 @@ def test_the_pull_request_lists_the_failures_by_kind(stormy: Stormy) -> None:
 
 
 def complaint(modelled: "Modelled", *flags: str, alone: bool = False) -> str:
-    """Run it, and give the one line that it complains with."""
+    """Run it, and give why it has no result, as the one line that it complains with says."""
     ran = modelled.run("--json", *flags, alone=alone)
-    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1), ran
+    assert (ran.returncode, ran.stdout.count("\n"), ran.stderr.count("\n")) == (1, 1, 1), ran
+    found = json.loads(ran.stdout)
+    reason: str = found["decision"]["reasons"][0].removeprefix("note: invalid: ")
+    assert (found["outcome"], reason in ran.stderr) == ("invalid", True)
     assert (modelled.clone.root / ".runbookopt/journal.sqlite3").exists()
     assert modelled.places_of_the_key(ran.stdout, ran.stderr) == []
-    return ran.stderr.strip().replace(modelled.server.url, "URL")
+    return reason.replace(modelled.server.url, "URL")
 
 
 @pytest.mark.slow

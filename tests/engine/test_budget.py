@@ -10,7 +10,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from runbookopt.agents.protocol import AgentFailure, Judged, Produced, Reflected
+from runbookopt.agents.protocol import Judged, Produced, Reflected
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent, Usage
@@ -137,7 +137,7 @@ class Caller:
         await self._answer(call)
         if call not in self._failed and self._temper.chance("fails", call) < self._temper.failing:
             self._failed.add(call)
-            raise AgentFailure("timeout", "no answer within 60 s")
+            return Produced(None)
         return Produced(output(self._temper, *call))
 
     async def reflect(self, ask: Reflection) -> Reflected:
@@ -348,7 +348,7 @@ class Priced:
     async def rollout(self, runbook: str, task_input: str, _: str) -> Produced:
         used = self._used("rollout", runbook)
         if self.fails(runbook):
-            raise AgentFailure("truncated", "no end", used)
+            return Produced(None, usage=used)
         return Produced(f"{runbook} {task_input}", usage=used)
 
     async def reflect(self, ask: Reflection) -> Reflected:

@@ -57,6 +57,19 @@ def test_a_verdict_that_is_not_there_counts_for_the_seed_and_against_the_winner(
     assert found(rubric(JUDGED), Tried("b"), Tried("a")) == ((0.5, 1), (0.5, 1))
 
 
+def test_an_attempt_without_a_score_counts_for_the_seed_and_against_the_winner() -> None:
+    gated = rubric(
+        CHECKED.replace("}}", "}, gate: true}") + "- {id: short, check: {kind: max_chars, value: 9}}\n"
+    )
+    lost = Tried(None, no_answer="timeout")
+    assert found(gated, lost, lost) == ((1.0, 1), (0.0, 1))
+    outputs = put_out(gated, TASK, [lost, Tried("a")], [Tried("b"), lost])
+    (pair,) = pairs([outputs], {TASK.id: TASK}, gated)
+    assert [each.gates_failed for each in (*pair.before, *pair.after)] == [(), (), ("right",), ("right",)]
+    assert pair.after[1].objectives == {"right": 0.0, "short": 0.0}
+    assert msgspec.to_builtins(outputs)["beside_before"] == ({"no_answer": "timeout"}, {})
+
+
 def test_a_verdict_on_what_a_check_decides_is_not_kept() -> None:
     claimed = Tried("b", {"right": Finding("pass"), "kind": Finding("pass")})
     outputs = put_out(rubric(JUDGED), TASK, [claimed], [claimed])

@@ -100,6 +100,10 @@ match sys.argv[1]:
         print(sys.argv[2], end="")
         print("Traceback: no such\x1b[2J model", file=sys.stderr)
         sys.exit(3)
+    case "unavailable":
+        print("as far as it came")
+        print(f"429: {os.environ['A_CREDENTIAL_KEY']}: come back later", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
     case "fill":
         print(len(bytearray(2_000_000_000)))
     case "crash":

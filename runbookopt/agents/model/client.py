@@ -13,7 +13,6 @@ import gc
 import hashlib
 import logging
 import os
-import ssl
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -24,16 +23,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from runbookopt.agents.model.concurrency import Concurrency
-from runbookopt.agents.model.provider_errors import chain, has_no_credit, is_no_json, wait, words
-from runbookopt.agents.model.retry import (
-    BROKEN,
-    DELIVERED,
-    RETRIED,
-    Attempts,
-    ModelBroken,
-    ModelFailure,
-    advice,
-)
+from runbookopt.agents.model.provider_errors import KINDS, Kind, chain, kind_of, wait, words
+from runbookopt.agents.model.retry import Attempts, ModelBroken, ModelFailure
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.settings import ModelSettings
@@ -43,6 +34,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _BARREN = 3  # calls in a row that came to nothing
+_CUT = 10  # first replies that were all cut: no later one would be whole
 _LINE = 240  # characters of what a server said that are shown
 
 _VARIABLES = {
@@ -79,6 +71,8 @@ class Model:
         self._clean = lru_cache(maxsize=64)(self._redactor.clean)  # a runbook goes with each of its tasks
         self._answered = False
         self._barren = 0
+        self._broken = False
+        self._cut: int | None = 0  # replies that were cut; None once one was whole
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: AsyncGenerator[None] | None = None
 
@@ -103,12 +97,12 @@ class Model:
             failure.usage = attempts.usage
             if not broken:
                 raise
-            place, variables = self.settings.api_base or "its provider", " or ".join(self._variables())
-            message = self._redactor.clean(f"{self.name}: {advice(failure, place, variables)}")
+            message = self._redactor.clean(f"{self.name}: {self._advice(failure)}")
         else:
             return Completion(text, attempts.usage)
         finally:
             self.usage += attempts.usage
+        self._broken = True  # what is in flight is not tried again
         raise ModelBroken(message, attempts.usage)
 
     async def _answer(self, request: Mapping[str, Any], attempts: Attempts) -> str:
@@ -119,7 +113,7 @@ class Model:
                 return await self._attempt(request, attempts)
             except ModelFailure as failure:
                 pause = attempts.pause(failure)
-                if pause is None:
+                if pause is None or self._broken or self._is_cut(failure):
                     raise
             await asyncio.sleep(pause)
 
@@ -142,7 +136,14 @@ class Model:
             self.width.grow()
         self._answered, self._barren = True, 0
         attempts.usage += self._billed(response)
-        return self._clean(_text(response))
+        try:
+            text = _text(response)
+        except ModelFailure as cut:
+            if cut.kind == "truncated" and self._cut is not None:
+                self._cut += 1
+            raise
+        self._cut = None
+        return self._clean(text)
 
     def _billed(self, response: Any) -> Usage:  # noqa: ANN401 - litellm's own record
         tokens = getattr(response, "usage", None)
@@ -206,30 +207,49 @@ class Model:
 
     def _failure(self, error: BaseException) -> ModelFailure:
         """Translate a foreign error; nothing of the key is left in it."""
-        kind = _kind(error)
+        kind, last = kind_of(error), chain(error)[-1]
         if kind == "timeout":
             message = f"no answer within {self.settings.timeout_seconds:g} s"
-        elif kind == "unknown_model" and not isinstance(error, _litellm().exceptions.NotFoundError):
+        elif kind == "unknown_model" and "LLM Provider NOT provided" in words(error):
             message = "a name is provider/model, as in openai/gpt-5-mini"
         elif kind == "unparsable":
             message = "the server's reply is no chat completion"
         elif kind in {"connection", "certificate"}:
-            message = str(chain(error)[-1]) or "the connection was cut"
+            message = str(last) or "the connection was cut"
+        elif kind == "internal":
+            message = f"{type(last).__name__}: {last}"
         else:
             message = words(error)
         line = " ".join(self._redactor.clean(message).split())
         shown = line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
         return ModelFailure(kind, shown, Usage(), wait=wait(error))
 
+    def _is_cut(self, failure: ModelFailure) -> bool:
+        """Whether all replies so far were cut, and so many that no later one would be whole."""
+        return failure.kind == "truncated" and self._cut is not None and self._cut >= _CUT
+
     def _is_broken(self, failure: ModelFailure) -> bool:
-        if failure.kind in BROKEN:
+        kind = KINDS[failure.kind]
+        if kind.ends or self._is_cut(failure):
             return True
-        if failure.kind in DELIVERED:
+        if kind.billed:
             return False
         self._barren += 1
-        if not self._answered and failure.kind in {"bad_request", "connection"}:
+        if not self._answered and failure.kind in {"bad_request", "connection", "internal"}:
             return True
-        return self._barren >= _BARREN and (failure.kind in RETRIED or not self._answered)
+        return self._barren >= _BARREN and not (kind.by_prompt and self._answered)
+
+    def _advice(self, failure: ModelFailure) -> str:
+        """Line that says what is wrong, what was said there, and what to do."""
+        most = self.settings.max_tokens
+        told = KINDS[failure.kind].advice.format(
+            place=self.settings.api_base or "its provider",
+            variables=" or ".join(self._variables()),
+            first=_CUT,
+            limit="it is not set, and the provider's own is too low" if most is None else f"it is {most}",
+        )
+        named = f"{failure.kind}: " if KINDS[failure.kind].advice == Kind().advice else ""
+        return f"{told} ({named}{failure.message})"
 
 
 def begin_import() -> threading.Thread:
@@ -304,53 +324,3 @@ def _text(response: Any) -> str:  # noqa: ANN401 - litellm's own record
     if not text.strip():
         raise ModelFailure("empty", "the reply has no text", Usage())
     return text.encode(errors="replace").decode()  # half a character is none
-
-
-def _kind(error: BaseException) -> str:
-    """Kind of a foreign error: what happened on the wire before what a provider's code says."""
-    causes = chain(error)
-    if any(isinstance(each, ImportError) for each in causes):
-        return "package"
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
-        return "certificate"
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if is_no_json(error):
-        return "unparsable"
-    return _kind_by_provider(error, causes)
-
-
-def _kind_by_provider(error: BaseException, causes: Sequence[BaseException]) -> str:
-    litellm = _litellm()
-    for name, kind in _KINDS.items():
-        if isinstance(error, getattr(litellm.exceptions, name)):
-            if kind == "rate_limited" and has_no_credit(error):
-                return "no_credit"
-            if kind == "bad_request" and "LLM Provider NOT provided" in str(error):
-                return "unknown_model"
-            return kind
-    if isinstance(causes[-1], _MISREAD) or type(causes[-1]).__name__ == "ValidationError":
-        return "unparsable"
-    lost = any(isinstance(each, OSError) or type(each).__name__ in _LOST for each in causes)
-    return "connection" if lost else "server"
-
-
-_KINDS = {
-    "ContextWindowExceededError": "context",
-    "ContentPolicyViolationError": "refused",
-    "AuthenticationError": "authentication",
-    "PermissionDeniedError": "authentication",
-    "PaymentRequiredError": "no_credit",
-    "RateLimitError": "rate_limited",
-    "NotFoundError": "unknown_model",
-    "Timeout": "timeout",
-    "UnprocessableEntityError": "bad_request",
-    "BadRequestError": "bad_request",
-}
-"""Kinds by litellm's errors, the narrower first."""
-
-_LOST = frozenset({"APIConnectionError", "ConnectError", "ReadError", "RemoteProtocolError", "WriteError"})
-"""Errors of the libraries below litellm where a connection is not made or is cut."""
-
-_MISREAD = (AttributeError, LookupError, TypeError)
-"""Litellm stumbles so over a reply of another shape than was agreed, and calls it a lost connection."""

@@ -3,15 +3,15 @@
 import random
 from collections.abc import Callable
 
+from runbookopt.agents.model.provider_errors import KINDS
 from runbookopt.documents.usage import Usage
-from runbookopt.errors import RunbookoptError
+from runbookopt.errors import Invalid
 
 
 class ModelFailure(Exception):
     """One call that came to nothing, after all attempts that make sense.
 
-    `kind`: "refused" (a content filter), "truncated", "empty", "unparsable", "context" (the prompt is too
-    long), "bad_request", "timeout", "rate_limited", "server", "connection". `message` is one line.
+    `kind` is one of `KINDS`, which say whose it is; `message` is one line.
     """
 
     def __init__(self, kind: str, message: str, usage: Usage, *, wait: float | None = None) -> None:
@@ -22,7 +22,7 @@ class ModelFailure(Exception):
         self.wait = wait  # seconds that the server asked for
 
 
-class ModelBroken(RunbookoptError):
+class ModelBroken(Invalid):
     """No call to this model can succeed until a person does something: the run ends, its journal stays."""
 
     def __init__(self, message: str, usage: Usage) -> None:
@@ -30,14 +30,6 @@ class ModelBroken(RunbookoptError):
         self.usage = usage
 
 
-BROKEN = frozenset({"authentication", "unknown_model", "no_credit", "certificate", "package"})
-"""Kinds of failures that every other call would meet too."""
-
-RETRIED = frozenset({"truncated", "empty", "unparsable", "timeout", "rate_limited", "server", "connection"})
-DELIVERED = frozenset({"truncated", "empty", "refused"})
-"""Kinds of failures that the model answered with, and that were billed."""
-
-_MOST_DELIVERED = 3  # attempts that end so: they cost money
 _MOST_REFUSED = 3  # connections that nobody takes, where nobody ever took one
 _SHORTEST_WAIT = 0.05  # seconds, whatever a server asks for
 _LONGEST_WAIT = 120.0
@@ -63,13 +55,16 @@ class Attempts:
         self.usage += Usage(failures={kind: 1})
         failed = self.usage.failures
         if kind == "rate_limited":
+            if failure.wait is not None and failure.wait > self._patience:
+                return None  # no waiting of ours would mend it
             seconds = _seconds(failure, failed[kind])
             self._patience -= seconds
             return None if self._patience < 0 else seconds
-        if kind not in RETRIED or sum(failed.values()) - failed.get("rate_limited", 0) >= self._attempts:
+        tried = sum(failed.values()) - failed.get("rate_limited", 0)
+        if failed[kind] >= (KINDS[kind].tries or tried + 1) or tried >= self._attempts:
             return None
-        if kind in DELIVERED:
-            return None if failed[kind] >= _MOST_DELIVERED else 0.0
+        if KINDS[kind].billed:
+            return 0.0
         if kind == "connection" and failed[kind] >= _MOST_REFUSED and not self._met():
             return None
         return _seconds(failure, failed[kind])
@@ -81,21 +76,3 @@ def _seconds(failure: ModelFailure, times: int) -> float:
     backoff = random.uniform(0, min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(times - 1, 10)))
     seconds = backoff if failure.wait is None else failure.wait
     return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
-
-
-def advice(failure: ModelFailure, place: str, variables: str) -> str:
-    """Line that says what is wrong at `place`, what was said there, and what to do."""
-    advices = {
-        "authentication": f"{place} does not accept the key: set {variables}",
-        "unknown_model": f"{place} knows no such model: correct its name, or api_base",
-        "no_credit": f"{place} gives no credit any more: add some, or set another {variables}",
-        "certificate": f"the certificate of {place} is not trusted: correct api_base, or set SSL_CERT_FILE"
-        " to who signed it",
-        "package": f"{place} needs another package: install it",
-        "connection": f"no connection to {place}: start the server, or correct api_base",
-        "context": "every prompt is too long for it: choose a model with a larger context",
-        "bad_request": f"{place} refuses the request: correct the model's settings",
-    }
-    if failure.kind in advices:
-        return f"{advices[failure.kind]} ({failure.message})"
-    return f"{place} answers nothing but errors: run again later ({failure.kind}: {failure.message})"
