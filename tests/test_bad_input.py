@@ -283,7 +283,9 @@ def test_a_branch_that_a_person_edited_is_left_alone_and_costs_no_look(desk: Mak
     bo.git("checkout", "-q", "runbookopt/desk")
     head = bo.commit({"runbooks/desk/RUNBOOK.md": "by hand\n"})
     before = clone.at_origin("for-each-ref")
-    ran = clone.ask("optimize-runbook", "desk", "--json", "--random-seed", "1")
+    flags = ("--json", "--random-seed", "1")
+    assert json.loads(clone.ask("optimize-runbook", "desk", *flags).stdout)["outcome"] == "waiting"
+    ran = clone.ask("optimize-runbook", "desk", *flags, "--again")
     assert (ran.returncode, ran.stdout) == (1, "")
     (complaint,) = ran.stderr.splitlines()
     assert complaint.startswith(f"desk: branch runbookopt/desk was edited by a person ({head[:12]}): ")

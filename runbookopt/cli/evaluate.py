@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from runbookopt.cli.flags import Flags, Json, settings_of, takes_settings
+from runbookopt.cli.flags import Flags, Json, ShowFigures, settings_of, takes_settings
 from runbookopt.cli.job import job_of, told, under_way
 from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
-from runbookopt.errors import Invalid, WrongUsage
+from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,8 @@ SpendLook = Annotated[
     bool, typer.Option("--spend-look", help="Open the held-out tasks; the ledger records the look for good.")
 ]
 
+Yes = Annotated[bool, typer.Option("--yes", help="Spend the look without being asked.")]
+
 _TASKS = 10
 _FEEDBACK = 3
 _WIDE = 200
@@ -44,12 +46,14 @@ _LONG = 600
     "width",
     budget_rollouts="Rollouts it may take.",
 )
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each is a flag
     name: Name,
     *,
     revision: Revision = None,
     split: Split = "validation",
     spend_look: SpendLook = False,
+    yes: Yes = False,
+    show_figures: ShowFigures = False,
     flags: Flags,
     json: Json = False,
 ) -> None:
@@ -57,7 +61,8 @@ def evaluate(
 
     Rubric, policy and tasks are those of the working tree. What is in the journal is not paid again;
     interrupted, the same command goes on where it was. To look at held-out tasks spends of the allowance that
-    all proofs of the runbook share, and takes --spend-look; what was asked before costs nothing more.
+    all proofs of the runbook share, and takes --spend-look, which says how much and asks; without a terminal
+    it takes --yes too. What was asked before costs nothing more. The figures take --show-figures.
 
     Exit status: 0 done, whatever the score; 1 something to act on (also when too many calls came to nothing,
     and not by the agent's fail: then there is no score), 2 wrong usage, 130 interrupted.
@@ -66,11 +71,15 @@ def evaluate(
     from runbookopt.documents.redaction import Redactor
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.evaluate import evaluate as run
+    from runbookopt.jobs.evaluate import look_price
 
     with Repository.open(Path.cwd()) as repository:
         root = repository.root
         settings = settings_of(root, name, flags)
-        job = job_of(name, settings, root, propose=repository.has_origin(), look=spend_look)
+        there = repository.has_origin()
+        job = job_of(name, settings, root, propose=there, look=spend_look, show_figures=show_figures)
+        if spend_look and not yes:
+            _ask(name, look_price(repository, job, revision))
         try:
             with under_way(name) as tell:
                 evaluation = run(repository, job, part=part, revision=revision, progress=tell)
@@ -86,6 +95,16 @@ def evaluate(
     else:
         say_lines(_page(evaluation, clean))
     sys.stdout.flush()
+
+
+def _ask(name: str, price: str | None) -> None:
+    """Ask on the terminal whether the look is to be spent. Raises WrongUsage where there is none."""
+    if price is None:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUsage(f"{name}: {price}; there is no terminal to ask on, so add --yes to spend it")
+    if not typer.confirm(f"{name}: {price}. Spend it?", err=True):
+        raise RunbookoptError(f"{name}: no look was spent")
 
 
 def _part(split: str, *, spend_look: bool) -> "Part":
@@ -107,8 +126,11 @@ def _as_json(evaluation: "Evaluation", clean: "Callable[[str], str]") -> dict[st
     """The one line of `--json`: all keys present, null where something is unknown."""
     from msgspec.structs import asdict
 
-    scores = asdict(evaluation.scores)
-    if evaluation.scores.failing is not None:
+    from runbookopt.jobs.scorecard import Scorecard
+
+    untold = dict.fromkeys(Scorecard.__struct_fields__)
+    scores = untold if evaluation.scores is None else asdict(evaluation.scores)
+    if evaluation.scores is not None and evaluation.scores.failing is not None:
         scores["failing"] = [
             {**asdict(each), "feedback": [_short(text, clean, _LONG) for text in each.feedback]}
             for each in evaluation.scores.failing
@@ -143,11 +165,9 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
     source = "the working tree" if evaluation.revision is None else f"commit {evaluation.revision[:12]}"
     version = f" (version {evaluation.version})" if evaluation.version else ""
     title = f"{version} of {source}: "
-    yield (evaluation.runbook, "bold"), (title, ""), (f"{scores.score:.3f}", "bold")
-    times = f", {scores.repeats} times each" if scores.repeats > 1 else ""
-    tasks = f"{scores.tasks} {evaluation.split} tasks{times}"
-    yield f"  score         {scores.score:.3f} on {tasks}; {scores.passed} pass"
-    yield from _rates(scores)
+    score = "its score is not told" if scores is None else f"{scores.score:.3f}"
+    yield (evaluation.runbook, "bold"), (title, ""), (score, "bold")
+    yield from _rates(scores, evaluation.split) if scores else ()
     models = "".join(f", {role} {model}" for role, model in evaluation.models.items())
     yield f"  agent         {evaluation.agent}{models}"
     spent = evaluation.spent
@@ -158,14 +178,17 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
     if look := evaluation.look:
         new = f"which spent {look.spend:.2g} of the allowance: the next may spend {look.next_spend:.2g}"
         yield f"  look          {look.look}, {'taken before: nothing was spent' if look.known else new}"
-    yield from _failing(scores.failing or (), clean)
+        yield f"  chance        spent so far on this runbook: {look.spent:.2g}; left: {look.left:.2g}"
+    yield from _failing((scores and scores.failing) or (), clean)
     yield from (f"  {note}" for note in evaluation.notes)
     yield ""
 
 
-def _rates(scores: "Scorecard") -> "Iterator[str]":
+def _rates(scores: "Scorecard", part: str) -> "Iterator[str]":
     from runbookopt.documents.schema_errors import plain
 
+    times = f", {scores.repeats} times each" if scores.repeats > 1 else ""
+    yield f"  score         {scores.score:.3f} on {scores.tasks} {part} tasks{times}; {scores.passed} pass"
     yield from (f"  objective     {share:.3f} {name}" for name, share in scores.objectives.items())
     for name, rate in scores.criteria.items():
         errors = f", {rate.errors} could not be judged" if rate.errors else ""

@@ -141,6 +141,13 @@ Version = Annotated[
     typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ShowFigures = Annotated[
+    bool,
+    typer.Option(
+        "--show-figures",
+        help="Show held-out figures of what is not accepted; recorded, and the next change goes to review.",
+    ),
+]
 _Others = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key of runbookopt.yaml.")
 ]

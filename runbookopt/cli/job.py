@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _KEPT = "all answers so far are in .runbookopt/journal.sqlite3, and the same command goes on from there"
 
 
-def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool) -> "Job":
+def job_of(
+    name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool, show_figures: bool = False
+) -> "Job":
     """The job, with agent, reflector and judge of the settings, and the keys of the environment."""
     from runbookopt.agents.roles import roles_of
     from runbookopt.jobs.prepare import Job
@@ -38,6 +40,7 @@ def job_of(name: str, settings: "Settings", root: "Path", *, propose: bool, look
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         propose=propose,
         look=look,
+        show_figures=show_figures,
     )
 
 

@@ -2,16 +2,25 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from runbookopt.cli.flags import SETTINGS, Flags, Version, forge_of, settings_of, takes_settings
+from runbookopt.cli.flags import (
+    SETTINGS,
+    Flags,
+    ShowFigures,
+    Version,
+    forge_of,
+    settings_of,
+    takes_settings,
+)
 from runbookopt.cli.job import interruptible, job_of, told
-from runbookopt.cli.terminal import complain, print_json, progress, say_lines, warn
+from runbookopt.cli.terminal import Line, complain, print_json, progress, say_lines, warn
 from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
     from runbookopt.jobs.optimize import Result
     from runbookopt.jobs.prepare import Job
     from runbookopt.landing.propose import Proposed
+    from runbookopt.proof.records import LastPull
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/.")
@@ -39,6 +49,9 @@ Plan = Annotated[
 NoPropose = Annotated[
     bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
 ]
+Again = Annotated[
+    bool, typer.Option("--again", help="Search and look also while a pull request of the runbook is open.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
 
 
@@ -49,6 +62,8 @@ class _Request(NamedTuple):
     flags: Flags
     propose: bool
     look: bool
+    again: bool
+    show_figures: bool
     json: bool
 
 
@@ -60,6 +75,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
     plan: Plan = False,
     dry_run: DryRun = False,
     no_propose: NoPropose = False,
+    again: Again = False,
+    show_figures: ShowFigures = False,
     json: Json = False,
     flags: Flags,
     version: Version = False,  # noqa: ARG001 - printed before this is called
@@ -67,12 +84,13 @@ def optimize(  # noqa: PLR0913 - each is a flag
     """Search for a better runbook, prove it on held-out tasks, and propose it under its merge policy.
 
     Your checkout is not touched: the diff goes to the branch runbookopt/NAME of origin, with a pull request.
-    Interrupted or killed, the same command goes on where it was, and nothing is paid twice. Every setting has
-    a key in runbookopt.yaml and a variable too: RUNBOOKOPT_BUDGET_ROLLOUTS for --budget-rollouts.
+    While a pull request of the runbook is open, a run waits: it ends before its search. Interrupted or
+    killed, the same command goes on where it was, and nothing is paid twice. Every setting has a key in
+    runbookopt.yaml and a variable too: RUNBOOKOPT_BUDGET_ROLLOUTS for --budget-rollouts.
 
-    Exit status: 0 done (also when rejected, inconclusive, or nothing better was found), 1 something to act
-    on (also when invalid: too many calls came to nothing, and not by the agent's fail), 2 wrong usage, 3
-    refused by guard or policy, 130 interrupted; with several runbooks the worst.
+    Exit status: 0 done (also when rejected, inconclusive, waiting, or nothing better was found), 1 something
+    to act on (also when invalid: too many calls came to nothing, and not by the agent's fail), 2 wrong usage,
+    3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
     """
     if bool(names) == everything:
         raise WrongUsage("expected the names of runbooks, or --all (`runbookopt check` lists them)")
@@ -83,7 +101,15 @@ def optimize(  # noqa: PLR0913 - each is a flag
             raise RunbookoptError(
                 "there is no origin to propose to: git remote add origin URL and push, or use --no-propose"
             )
-        request = _Request(repository, flags, not no_propose and not dry_run, not dry_run, json)
+        request = _Request(
+            repository,
+            flags,
+            propose=not no_propose and not dry_run,
+            look=not dry_run,
+            again=again or dry_run,  # which neither looks nor proposes
+            show_figures=show_figures,
+            json=json,
+        )
         one, left = (_plan, "nothing was run") if plan else (_optimize, None)
         raise typer.Exit(max(_status(one, request, name, left) for name in _chosen(repository, names)))
 
@@ -121,20 +147,52 @@ def _optimize(request: _Request, name: str) -> None:
     from runbookopt.jobs.optimize import optimize as run
     from runbookopt.landing.propose import propose
 
+    mark = _mark(request.repository.root, name)
+    if not request.again and not mark.exists() and (waits := _waits(request, name)):
+        _told(request, results.waiting_as_json(waits), results.waiting_page(waits))
+        return
     job, forge = _job(request, name)
     with progress(name) as tell:
         result = run(request.repository, job, tell)
     warn(result.warnings)
     proposed = None
     if forge is not None and result.bundle is not None:
+        mark.touch()
         with request.repository.asked_once():
             proposed = propose(request.repository, forge, result.bundle, now=datetime.now(UTC))
     step = _next_step(request, result, proposed)
+    ended = results.Ended(result, proposed, step, show_figures=request.show_figures)
+    _told(request, results.as_json(ended), results.page(ended))
+    mark.unlink(missing_ok=True)
+
+
+def _mark(root: Path, name: str) -> Path:
+    """A file that lies there while a run proposes: one that was killed then goes on, and does not wait."""
+    from runbookopt.documents.digest import digest_of
+    from runbookopt.jobs.prepare import LOCAL
+
+    return root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
+
+
+def _told(request: _Request, found: Mapping[str, object], page: Iterable[Line]) -> None:
+    """Print one or the other, for programs or for people."""
     if request.json:
-        print_json(results.as_json(result, proposed, step))
+        print_json(found)
     else:
-        say_lines(results.page(result, proposed, step))
+        say_lines(page)
     sys.stdout.flush()
+
+
+def _waits(request: _Request, name: str) -> "LastPull | None":
+    """The open pull request that a run waits for; a run that proposes nothing has no token to ask a forge."""
+    from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.landing.open_pulls import open_pull
+
+    forge = None
+    if request.propose:
+        with suppress(NoToken):
+            forge = forge_of(request.repository, settings_of(request.repository.root, name, request.flags))
+    return open_pull(request.repository, name, forge)
 
 
 def _plan(request: _Request, name: str) -> None:
@@ -157,7 +215,7 @@ def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
     """The job, and where its pull request goes: without a forge the run stops at the bundle."""
     root = request.repository.root
     settings = settings_of(root, name, request.flags)
-    job = job_of(name, settings, root, propose=False, look=request.look)
+    job = job_of(name, settings, root, propose=False, look=request.look, show_figures=request.show_figures)
     forge = _forge(request.repository, name, settings) if request.propose else None
     if forge is None:
         return job, None

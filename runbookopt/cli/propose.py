@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runbookopt.cli import result
-from runbookopt.cli.flags import forge_of, settings_of
+from runbookopt.cli.flags import ShowFigures, forge_of, settings_of
 from runbookopt.cli.terminal import complain, print_json, say_lines
 from runbookopt.errors import RunbookoptError
 
@@ -27,13 +27,15 @@ def propose(
         ),
     ],
     *,
+    show_figures: ShowFigures = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and bundle.")] = False,
 ) -> None:
     """Write the looks of bundles into the ledger, and propose those whose proof holds there.
 
     Nothing in a bundle is believed that git can tell: patch, guard, policy, split and statistics are
-    derived anew. Where origin is at GitHub, a token is needed: GITHUB_TOKEN or GH_TOKEN, or RUNBOOKOPT_APP_ID
-    and RUNBOOKOPT_APP_PRIVATE_KEY_FILE of a GitHub App; GITHUB_API_URL says where an Enterprise Server is.
+    derived anew. What became of open pull requests is written into the ledger too. Where origin is at GitHub,
+    a token is needed: GITHUB_TOKEN or GH_TOKEN, or RUNBOOKOPT_APP_ID and RUNBOOKOPT_APP_PRIVATE_KEY_FILE of
+    a GitHub App; GITHUB_API_URL says where an Enterprise Server is.
     """
     from runbookopt.forge.git.repository import Repository
 
@@ -41,7 +43,14 @@ def propose(
         read, worst = _read([file for name in bundles for file in _files(Path(name))])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
-        raise typer.Exit(max([worst, *(_status(repository, bundle, json=json) for bundle in read)]))
+        for bundle in read:
+            worst = max(worst, _status(repository, bundle, show_figures=show_figures, json=json))
+        try:
+            _refresh(repository)
+        except RunbookoptError:
+            if not worst:  # else it is likely the same, and was said
+                raise
+        raise typer.Exit(worst)
 
 
 def _files(path: Path) -> "list[Path]":
@@ -73,7 +82,20 @@ def bundle_at(path: Path) -> "Bundle":
     return read_bundle(data, str(path))
 
 
-def _status(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
+def _refresh(repository: "Repository") -> None:
+    """Bring what the ledger says of pull requests up to date; without a token, say that it is not."""
+    from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.landing.open_pulls import refresh
+
+    if not repository.has_origin():
+        return
+    try:
+        refresh(repository, lambda name: forge_of(repository, settings_of(repository.root, name, {})))
+    except NoToken as error:
+        complain(f"whether pull requests are still open is not known: {error}")
+
+
+def _status(repository: "Repository", bundle: "Bundle", *, show_figures: bool, json: bool) -> int:
     from runbookopt.forge.github.credentials import NoToken
     from runbookopt.landing.propose import propose as land
 
@@ -84,12 +106,12 @@ def _status(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
         except NoToken as error:
             raise NoToken(f"{name}: nothing is proposed: {error}; then run this again") from None
         with repository.asked_once():
-            proposed = land(repository, forge, bundle, now=datetime.now(UTC))
+            proposed = land(repository, forge, bundle, now=datetime.now(UTC), show_figures=show_figures)
     except RunbookoptError as error:
         complain(error)
         return error.status
     if json:
-        print_json(result.proposal_as_json(name, proposed))
+        print_json(result.proposal_as_json(name, proposed, show_figures=show_figures))
     else:
-        say_lines(result.proposal_page(name, proposed))
+        say_lines(result.proposal_page(name, proposed, show_figures=show_figures))
     return 0

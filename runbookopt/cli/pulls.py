@@ -97,8 +97,10 @@ def approve(number: Number, *, json: Json = False) -> None:
 @app.command()
 def close(number: Number, *, json: Json = False) -> None:
     """Close a pull request without merging. The same change is then not proposed again."""
-    with _forge() as (_, forge):
-        pull = forge.close(number)
+    from runbookopt.landing.merge import close as close_one
+
+    with _forge() as (repository, forge):
+        pull = close_one(repository, forge, number)
     if json:
         print_json(pull)
     else:

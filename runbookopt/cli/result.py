@@ -1,7 +1,7 @@
 """Result of a run, for people and for programs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -12,12 +12,25 @@ if TYPE_CHECKING:
     from runbookopt.landing.propose import Proposed
     from runbookopt.proof.allowance import Allowance
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
+    from runbookopt.proof.records import LastPull
 
-_HELD_OUT = ("tasks", "before", "after", "gain", "low", "high", "p")
+_FIGURES = ("before", "after", "gain", "low", "high", "p")
 _VALIDATION = ("tasks", "before", "after")
 _LINES = 60
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 _REASONS = 6
+
+
+class Ended(NamedTuple):
+    """A run that has ended: what came of it, what became of that, what to type next.
+
+    Of a winner that was not accepted no held-out figure is told, unless somebody asked to see them.
+    """
+
+    result: "Result"
+    proposed: "Proposed | None"
+    next_step: str | None
+    show_figures: bool
 
 
 def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
@@ -26,7 +39,7 @@ def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
         "runbook": runbook,
         "run": None,
         "outcome": "invalid",
-        "held_out": {**dict.fromkeys(_HELD_OUT), "look": error.look, "allowance": None, "tasks_needed": None},
+        "held_out": _held_out(None, None, show=False) | {"look": error.look},
         "validation": dict.fromkeys(_VALIDATION),
         "objectives": {},
         "candidates": None,
@@ -38,25 +51,21 @@ def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
     }
 
 
-def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None) -> dict[str, Any]:
-    """One line of `--json`: all keys present, null where there is nothing."""
+def as_json(ended: Ended) -> dict[str, Any]:
+    """One line of `--json`: all keys present, null where there is nothing or nothing is told."""
+    result, proposed = ended.result, ended.proposed
     last = proposed or result
-    comparison, may = last.comparison, last.allowance
     landing = _landing(proposed) if proposed else {}
     decision = landing.get("decision", {"merge": "none", "reasons": []})
-    notes = [*result.notes, *([f"next: {next_step}"] if next_step else [])]
+    step = [f"next: {ended.next_step}"] if ended.next_step else []
+    notes = [*_untold(last.comparison), *result.notes, *step]
     return {
         "runbook": result.runbook,
         "run": result.run,
         "outcome": last.outcome,
-        "held_out": {
-            **{key: getattr(comparison, key, None) for key in _HELD_OUT},
-            "look": may.look if may else None,
-            "allowance": may.spend if may else None,
-            "tasks_needed": getattr(comparison, "tasks_needed", None),
-        },
+        "held_out": _held_out(last.comparison, last.allowance, show=ended.show_figures),
         "validation": {key: getattr(result.validation, key) for key in _VALIDATION},
-        "objectives": comparison.objectives if comparison else {},
+        "objectives": _objectives(last.comparison, show=ended.show_figures),
         "candidates": result.candidates,
         "spent": result.spent,
         "bundle": bundle_path(result),
@@ -64,6 +73,69 @@ def as_json(result: "Result", proposed: "Proposed | None", next_step: str | None
         "branch": landing.get("branch"),
         "pull_request": landing.get("pull_request"),
     }
+
+
+def waiting_as_json(pull: "LastPull") -> dict[str, Any]:
+    """One line of `--json` of a run that waits for an open pull request: the keys of any other."""
+    return {
+        "runbook": pull.runbook,
+        "run": None,
+        "outcome": "waiting",
+        "held_out": _held_out(None, None, show=False),
+        "validation": dict.fromkeys(_VALIDATION),
+        "objectives": {},
+        "candidates": None,
+        "spent": None,
+        "bundle": None,
+        "decision": {"merge": "none", "reasons": [*_notes([_why_waiting(pull)])]},
+        "branch": pull.branch,
+        "pull_request": {"number": pull.number, "url": pull.url},
+    }
+
+
+def waiting_page(pull: "LastPull") -> "Iterator[Line]":
+    """What a run says that waits, for people."""
+    yield (pull.runbook, "bold"), (": ", ""), ("waiting", "yellow"), (f": {_why_waiting(pull)}", "")
+
+
+def _why_waiting(pull: "LastPull") -> str:
+    return (
+        f"pull request {pull.number} ({pull.url}) is open, so nothing was searched and no look was taken;"
+        " merge or close it, or add --again"
+    )
+
+
+def _held_out(comparison: "Comparison | None", may: "Allowance | None", *, show: bool) -> dict[str, Any]:
+    """What is told of a look at the held-out tasks."""
+    from runbookopt.proof.disclosure import is_told, more_tasks
+
+    told = comparison if comparison and (show or is_told(comparison)) else None
+    return {
+        "tasks": comparison.tasks if comparison else None,
+        **{key: getattr(told, key, None) for key in _FIGURES},
+        "look": may.look if may else None,
+        "allowance": may.spend if may else None,
+        "tasks_needed": told.tasks_needed if told else None,
+        "more_tasks": more_tasks(comparison) if comparison else None,
+        "spent": may.spent if may else None,
+        "left": may.left if may else None,
+    }
+
+
+def _objectives(comparison: "Comparison | None", *, show: bool) -> "dict[str, ObjectiveChange] | None":
+    """The objectives of a look; None where their figures are not told."""
+    from runbookopt.proof.disclosure import is_told
+
+    if comparison is None:
+        return {}
+    return comparison.objectives if show or is_told(comparison) else None
+
+
+def _untold(comparison: "Comparison | None") -> "tuple[str, ...]":
+    """What is told of a look that was not accepted, in place of its figures."""
+    from runbookopt.proof.disclosure import is_told, told
+
+    return () if comparison is None or is_told(comparison) else told(comparison)
 
 
 def _landing(proposed: "Proposed") -> dict[str, Any]:
@@ -82,20 +154,24 @@ def _notes(texts: "Iterable[str]") -> "Iterator[str]":
     return (f"note: {text}" for text in texts)
 
 
-def proposal_as_json(runbook: str, proposed: "Proposed") -> dict[str, Any]:
+def proposal_as_json(runbook: str, proposed: "Proposed", *, show_figures: bool) -> dict[str, Any]:
     """One line of `propose --json`."""
-    return {"runbook": runbook, **_landing(proposed)}
+    held_out = _held_out(proposed.comparison, proposed.allowance, show=show_figures)
+    objectives = _objectives(proposed.comparison, show=show_figures)
+    return {"runbook": runbook, **_landing(proposed), "held_out": held_out, "objectives": objectives}
 
 
-def proposal_page(runbook: str, proposed: "Proposed") -> "Iterator[Line]":
+def proposal_page(runbook: str, proposed: "Proposed", *, show_figures: bool) -> "Iterator[Line]":
     """What became of a bundle, for people."""
     yield f"{runbook}: {_headline(proposed.outcome, proposed.comparison)}"
+    yield from _scores(proposed.comparison, proposed.allowance, show=show_figures)
     yield from _decision(proposed)
     yield from (f"  {note}" for note in proposed.notes)
 
 
-def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -> "Iterator[Line]":
+def page(ended: Ended) -> "Iterator[Line]":
     """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
+    result, proposed = ended.result, ended.proposed
     last = proposed or result
     words = _headline(last.outcome, last.comparison)
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
@@ -106,20 +182,20 @@ def page(result: "Result", proposed: "Proposed | None", next_step: str | None) -
         f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"
     )
     yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
-    yield from _scores(last.comparison, last.allowance)
+    yield from _scores(last.comparison, last.allowance, show=ended.show_figures)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
     yield from (f"  {note}" for note in (*result.notes, *(proposed.notes if proposed else ())))
     if path := bundle_path(result):
         yield f"  bundle: {path}"
-    if next_step:
-        yield f"  next: {next_step}"
+    if ended.next_step:
+        yield f"  next: {ended.next_step}"
     yield ""
 
 
 _OUTCOMES = {
     "accepted": "a better runbook, proved on held-out tasks",
-    "rejected": "the winner is no better on held-out tasks",
+    "rejected": "the winner is no better on held-out tasks, or does harm there",
     "inconclusive": "a winner that the held-out tasks do not prove",
     "no_candidate": "no better runbook was found",
 }
@@ -129,15 +205,29 @@ _COLOURS = {"accepted": "green", "rejected": "red", "inconclusive": "yellow", "n
 def _headline(outcome: str, comparison: "Comparison | None") -> str:
     if outcome == "inconclusive" and comparison is None:
         return "a winner on validation, not proved on held-out tasks"
-    if outcome == "rejected" and comparison is not None and comparison.gain > 0:
-        return "the winner gains too little on held-out tasks, or does harm there"
     return _OUTCOMES[outcome]
 
 
-def _scores(comparison: "Comparison | None", may: "Allowance | None") -> "Iterator[Line]":
-    """The table of the proof, as wide as its numbers need, and the reasons of its answer."""
+def _scores(comparison: "Comparison | None", may: "Allowance | None", *, show: bool) -> "Iterator[Line]":
+    """What is told of the proof, and what all looks have spent."""
     if comparison is None or may is None:
         return
+    from runbookopt.proof.disclosure import is_told, told
+
+    if show or is_told(comparison):
+        yield from _table(comparison, may)
+    else:
+        yield f"  held-out    {comparison.tasks} tasks, look {may.look}: {comparison.answer}"
+        yield from (f"  - {sentence}" for sentence in told(comparison))
+        yield "  - its figures are told with --show-figures alone, after which the next change goes to review"
+    yield (
+        f"  chance      this look spent {may.spend:.2g}; spent so far on this runbook: {may.spent:.2g};"
+        f" left: {may.left:.2g}"
+    )
+
+
+def _table(comparison: "Comparison", may: "Allowance") -> "Iterator[Line]":
+    """The figures of the proof, as wide as its numbers need, and the reasons of its answer."""
     rows: dict[str, Comparison | ObjectiveChange] = {"score": comparison}
     rows |= comparison.objectives if len(comparison.objectives) > 1 else {}
     heading = f"held-out ({comparison.tasks} tasks, look {may.look})"

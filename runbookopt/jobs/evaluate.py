@@ -24,6 +24,7 @@ from runbookopt.landing.bundle import Bundle
 from runbookopt.project.project import Project, read_project, runbook_file
 from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, burnt, group_digests, reference_digest
 from runbookopt.proof.ledger import Ledger
+from runbookopt.proof.records import keep_shown
 from runbookopt.search.asks import Attempt, Candidate, Rollout
 from runbookopt.verifier.judge import self_judged
 
@@ -45,7 +46,8 @@ class Evaluation(Struct, frozen=True):
     """How good one version of a runbook is on one part of its tasks.
 
     `revision` is the commit that it was read at, None for the working tree; `version` is what its front
-    matter says. `models` names those that were called, by role. `look` is None but for held-out tasks.
+    matter says. `models` names those that were called, by role. `look` is None but for held-out tasks, of
+    which `scores` are None unless the look was accepted by a proof, or somebody asked to see them.
     """
 
     runbook: str
@@ -55,7 +57,7 @@ class Evaluation(Struct, frozen=True):
     split: Part
     agent: str
     models: Mapping[str, str]
-    scores: Scorecard
+    scores: Scorecard | None
     look: LookTaken | None
     spent: Spent
     notes: tuple[str, ...]
@@ -74,9 +76,10 @@ def evaluate(
 
     Rubric, policy and tasks are those of the working tree. Held-out tasks are opened only where the job says
     `look`, and that look stands in the ledger (at origin, where the job says `propose`) before the first
-    rollout. Raises WrongUsage where they may not be opened, Invalid where too many attempts have no score,
-    RunbookoptError for all that a user can mend, and KeyboardInterrupt; the journal keeps what was answered,
-    and the same call goes on from there.
+    rollout. That their figures are shown stands there too, where the job says `show_figures`. Raises
+    WrongUsage where they may not be opened, Invalid where too many attempts have no score, RunbookoptError
+    for all that a user can mend, and KeyboardInterrupt; the journal keeps what was answered, and the same
+    call goes on from there.
     """
     held_out = part == "held-out"
     shared = held_out and job.look
@@ -87,9 +90,10 @@ def evaluate(
     version = project.runbook if commit is None else _at(repository, commit, job.name)
     rollouts = Rollouts(repository, job, project, job.hire(project.rubric), progress)
     tasks = _tasks(project, part)
-    look = None
+    look, told = None, True
     if held_out:
-        tried, spent, look = _on_held_out(rollouts, ledger, looks, version, tasks)
+        tried, spent, taken = _on_held_out(rollouts, ledger, looks, version, tasks)
+        look, told = _taken(project, ledger, taken, known=taken in looks), _may_tell(job, ledger, taken)
     else:  # with the same attempts as a search makes
         tried, spent = _rolled_out(rollouts, version, tasks, ["0"])
     if not any(each.attempts for each in tried):
@@ -107,12 +111,26 @@ def evaluate(
         split=part,
         agent=job.agent.name,
         models=models | ({"judge": judge.model} if judge else {}),
-        scores=scorecard(project, part, tried),
+        scores=scorecard(project, part, tried) if told else None,
         look=look,
         spent=spent,
-        notes=tuple(_notes(rollouts, tasks, look)),
+        notes=tuple(_notes(rollouts, tasks, look, told=told)),
         warnings=project.warnings,
     )
+
+
+def look_price(repository: Repository, job: Job, revision: str | None = None) -> str | None:
+    """What it would spend to look at a version on held-out tasks, in a sentence; None where it is known.
+
+    Raises what `evaluate` raises before it asks anybody.
+    """
+    ledger = Ledger.open(repository, push=False, fetch=repository.has_origin())
+    looks = ledger.looks(job.name)
+    project = read_project(Folder(repository.root), job.name, burnt=burnt(looks))
+    version = project.runbook if revision is None else _at(repository, repository.resolve(revision), job.name)
+    _tasks(project, "held-out")
+    known = _showing(job, project, ledger, version) is not None
+    return None if known else _price(project, looks, job.at)
 
 
 def _at(repository: Repository, commit: str, name: str) -> Runbook:
@@ -161,15 +179,17 @@ def _rolled_out(
 
 def _on_held_out(
     rollouts: Rollouts, ledger: Ledger, looks: Sequence[Look], version: Runbook, tasks: Sequence[Task]
-) -> tuple[list[Tried], Spent, LookTaken]:
+) -> tuple[list[Tried], Spent, Look]:
     """Score on held-out tasks: from the record of a look that showed the same, else by a new look."""
     job, project = rollouts.job, rollouts.project
-    earlier = _showing(rollouts, ledger, looks, version)
+    earlier = _showing(job, project, ledger, version)
     if not job.look:
-        raise WrongUsage(_price(project, looks, known=earlier is not None))
+        kept = f"{project.name}: held-out tasks are kept for proofs, so add --spend-look to open them"
+        known = "it costs nothing: the ledger has a look at this version already"
+        raise WrongUsage(f"{kept}; {known if earlier else _price(project, looks, job.at)}")
     if earlier is not None and earlier.bundle is not None:
         tried = _recorded(project, bundle_of(ledger, earlier.bundle), version, tasks)
-        return tried, Spent(0, 0, 0), _taken(project, ledger, earlier, known=True)
+        return tried, Spent(0, 0, 0), earlier
     look = earlier or look_of(  # which reflects on nothing
         job, project, tasks, seed=_declared(rollouts, version), candidate=version.digest
     )
@@ -178,24 +198,31 @@ def _on_held_out(
     names = ["0"] if job.agent.deterministic else [f"{look.key}/{number}" for number in repeats]
     rollouts.must_afford(len(looked_at) * len(names))
     ledger.register(look)  # before the first rollout, as a proof does; a known one is there already
-    taken = _taken(project, ledger, look, known=earlier is not None)
-    with leaving(taken.look):
+    with leaving(_taken(project, ledger, look, known=earlier is not None).look):
         tried, spent = _rolled_out(rollouts, version, looked_at, names)
-    return tried, spent, taken
+    return tried, spent, look
 
 
-def _showing(rollouts: Rollouts, ledger: Ledger, looks: Sequence[Look], version: Runbook) -> Look | None:
+def _may_tell(job: Job, ledger: Ledger, look: Look) -> bool:
+    """Whether the figures of a look are told: those of what was accepted, and others if it is noted."""
+    if look.answer == "accepted":
+        return True
+    if job.show_figures:
+        keep_shown(ledger, look)
+    return job.show_figures
+
+
+def _showing(job: Job, project: Project, ledger: Ledger, version: Runbook) -> Look | None:
     """The last look that showed what this version does on these tasks.
 
     Which runbook it was compared with then makes no difference. A look at fewer groups answers until a
     quarter of them is new.
     """
-    project, agent = rollouts.project, rollouts.job.agent.key
     groups = set(group_digests(project.held_out_groups))
     fitting = (
         look
-        for look in reversed(looks)
-        if (look.rubric, look.agent) == (project.digests.rubric, agent)
+        for look in reversed(ledger.looks(job.name))
+        if (look.rubric, look.agent) == (project.digests.rubric, job.agent.key)
         and len(groups - set(look.groups)) < ENOUGH_GROWTH * len(look.groups)
         and _showed(look, ledger, version.digest)
     )
@@ -223,15 +250,12 @@ def _declared(rollouts: Rollouts, version: Runbook) -> str:
         return version.digest
 
 
-def _price(project: Project, looks: Sequence[Look], *, known: bool) -> str:
-    kept = f"{project.name}: held-out tasks are kept for proofs, so add --spend-look to open them"
-    if known:
-        return f"{kept}; it costs nothing: the ledger has a look at this version already"
-    may = next_look(project, looks)
+def _price(project: Project, looks: Sequence[Look], at: str) -> str:
+    may = next_look(project, looks, at)
     return (
-        f"{kept}; it would be look {may.look}, written into the ledger for good, and of the allowance"
-        f" that all looks share the next proof could then spend {may.next_spend:.2g} instead of"
-        f" {may.spend:.2g}"
+        f"it would be look {may.look}, written into the ledger for good: it spends {may.spend:.2g} of the"
+        f" {may.left + may.spend:.2g} that is left of the allowance that all looks share, and the next proof"
+        f" could then spend {may.next_spend:.2g} instead of {may.spend:.2g}"
     )
 
 
@@ -256,7 +280,7 @@ def _recorded(project: Project, bundle: Bundle, version: Runbook, tasks: Sequenc
     ]
 
 
-def _notes(rollouts: Rollouts, tasks: Sequence[Task], look: LookTaken | None) -> Iterator[str]:
+def _notes(rollouts: Rollouts, tasks: Sequence[Task], look: LookTaken | None, *, told: bool) -> Iterator[str]:
     repository, job, project = rollouts.repository, rollouts.job, rollouts.project
     yield from job.notes
     yield "rubric, policy and tasks are those of the working tree"
@@ -274,4 +298,9 @@ def _notes(rollouts: Rollouts, tasks: Sequence[Task], look: LookTaken | None) ->
         yield (
             "which held-out tasks fail is not listed: what is written after reading them could not be"
             " proved on them"
+        )
+    if look is not None and not told:
+        yield (
+            "its figures are told with --show-figures alone, at no further spending: whoever keeps the edits"
+            " after which they rose climbs on luck. It is recorded, and the next change then goes to review"
         )

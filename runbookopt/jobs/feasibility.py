@@ -21,32 +21,34 @@ CROWDED = 2
 """Tasks a group, on average, from which on it is groups that are lacking and not tasks."""
 
 
-def next_look(project: Project, earlier: Sequence[Look] = ()) -> Allowance:
-    """What the look after the looks `earlier` may spend."""
+def next_look(project: Project, earlier: Sequence[Look] = (), at: str = "") -> Allowance:
+    """What the look after the looks `earlier` may spend, `at` a time (ISO 8601) or as soon as it can be."""
     groups = group_digests(project.held_out_groups)
-    return allowance(earlier, groups, project.split.held_out, project.policy.proof.allowance)
+    return allowance(earlier, groups, project.split.held_out, project.policy.proof.allowance, at)
 
 
 def allowance_of(project: Project, looks: Sequence[Look], look: Look) -> Allowance:
     """What `look` may spend, or did, after those of all `looks` that came before it."""
     earlier = looks_before(looks, look.key)
-    return allowance(earlier, look.groups, look.tasks, project.policy.proof.allowance)
+    return allowance(earlier, look.groups, look.tasks, project.policy.proof.allowance, look.at)
 
 
-def obstacles(project: Project, earlier: Sequence[Look] = ()) -> tuple[str, ...]:
+def obstacles(project: Project, earlier: Sequence[Look] = (), at: str = "") -> tuple[str, ...]:
     """The reasons, one sentence each, why no winner could be proved at the next look, and what would help."""
-    return (*_on_groups(project, earlier), *_on_judging(project))
+    return (*_on_groups(project, earlier, at), *_on_judging(project))
 
 
-def provable(project: Project, earlier: Sequence[Look] = (), *, base: float = UNKNOWN_SCORE) -> float | None:
+def provable(
+    project: Project, earlier: Sequence[Look] = (), at: str = "", *, base: float = UNKNOWN_SCORE
+) -> float | None:
     """The smallest gain that the held-out set proves at its next look, as the policy asks for it.
 
     A gain of the mean score, with a power of .8, where the seed's mean score is `base`; see `provable_gain`
     for all that is assumed. None where it proves none.
     """
-    if obstacles(project, earlier):
+    if obstacles(project, earlier, at):
         return None
-    spend, margin = next_look(project, earlier).spend, project.policy.proof.margin
+    spend, margin = next_look(project, earlier, at).spend, project.policy.proof.margin
     return provable_gain(len(project.held_out_groups), spend, base=base, margin=margin)
 
 
@@ -70,7 +72,7 @@ def unjudged(project: Project, tasks: Collection[str]) -> str | None:
     return f"{len(why)} of {len(tasks)}: {reason}, first in {place}"
 
 
-def _on_groups(project: Project, earlier: Sequence[Look]) -> Iterator[str]:
+def _on_groups(project: Project, earlier: Sequence[Look], at: str) -> Iterator[str]:
     groups, share = len(project.held_out_groups), float(project.policy.proof.split.held_out)
     if groups < MINIMUM_GROUPS:
         left_out = len(project.split.left_out)
@@ -81,7 +83,7 @@ def _on_groups(project: Project, earlier: Sequence[Look]) -> Iterator[str]:
             f" (a share of {share:g} is held out)"
         )
         return
-    may, margin = next_look(project, earlier), project.policy.proof.margin
+    may, margin = next_look(project, earlier, at), project.policy.proof.margin
     if not can_pass(groups, may.spend, margin):
         with_margin = f", with a margin of {margin:g}" if margin else ""
         yield (

@@ -39,6 +39,8 @@ from runbookopt.landing.bundle import (
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
+from runbookopt.proof.disclosure import is_told
+from runbookopt.proof.records import keep_shown
 from runbookopt.search.asks import NoAnswer
 from runbookopt.search.loop import Asking, SearchResult, search
 from runbookopt.search.pool import Edit, lineage, places
@@ -231,7 +233,14 @@ def _proved(
     write_bundle(bundle, local_folder(repository.root))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
+    _note_what_is_shown(ready, comparison, look)
     return replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may)
+
+
+def _note_what_is_shown(ready: Prepared, comparison: Comparison, look: Look) -> None:
+    """Write down that figures of a look are to be shown, where no second half at hand does so."""
+    if ready.job.show_figures and not ready.job.propose and not is_told(comparison):
+        keep_shown(ready.ledger, look)
 
 
 def _noted(result: Result, note: str) -> Result:
@@ -249,6 +258,7 @@ def _from_record(
     bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
     write_bundle(bundle, local_folder(repository.root))
     may = allowance_of(ready.project, ready.ledger.looks(ready.job.name), record.look)
+    _note_what_is_shown(ready, record.comparison, record.look)
     result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may)
     return _noted(result, "the held-out tasks were asked this before: the record answers")
 
@@ -298,6 +308,7 @@ def _bundle(
         comparison=comparison,
         spent=result.spent,
         settings=_differing(job.settings),
+        figures_shown=job.show_figures,
     )
 
 

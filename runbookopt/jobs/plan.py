@@ -147,9 +147,9 @@ def _provable(ready: Prepared) -> Provable:
     project = ready.project
     scores = [attempt.score for attempt in ready.problem.free.values()]
     base = fmean(scores) if scores else UNKNOWN_SCORE
-    may = next_look(project, ready.looks)
+    may = next_look(project, ready.looks, ready.job.at)
     return Provable(
-        gain=provable(project, ready.looks, base=base),
+        gain=provable(project, ready.looks, ready.job.at, base=base),
         power=POWER,
         look=may.look,
         allowance=may.spend,

@@ -45,7 +45,8 @@ class Job(Struct, frozen=True):
     """One runbook to optimize: how to run it, who attempts tasks, who reflects, and at what time (ISO 8601).
 
     `propose`: the result will be proposed at origin, so the working tree must equal the base there and a
-    look is registered there. `look`: whether the held-out tasks may be opened at all. `hire` gives the judge
+    look is registered there. `look`: whether the held-out tasks may be opened at all. `show_figures`: whether
+    somebody is to see what they say of a winner that is not accepted. `hire` gives the judge
     of a rubric, None where no criterion asks one. `models` names the model of each part that is one, and
     `notes` say what is not promised of agent and reflector.
     """
@@ -57,6 +58,7 @@ class Job(Struct, frozen=True):
     at: str
     propose: bool = True
     look: bool = True
+    show_figures: bool = False
     hire: Callable[[Rubric], Judge | None] = no_judge
     models: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
@@ -199,7 +201,7 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...]) -> No
             f"trajectories/{project.name}: {len(split.train)} train and {len(split.validation)} validation"
             f" tasks: both are needed to search; {more_tasks(project, 1, share)}"
         )
-    against = obstacles(project, looks) if job.look else ()
+    against = obstacles(project, looks, job.at) if job.look else ()
     if against:
         raise RunbookoptError(
             f"{project.name}: {'; '.join(against)}; or use --dry-run to search without a proof"

@@ -13,6 +13,7 @@ from runbookopt.landing.verify import AGAIN
 from runbookopt.project.policy import Reason
 from runbookopt.proof.allowance import reference_digest
 from runbookopt.proof.comparison import Comparison
+from runbookopt.proof.disclosure import is_told, told
 from runbookopt.search.asks import Candidate
 
 VERSION = 1
@@ -45,9 +46,10 @@ def rerun_proof(
     except BudgetExceeded as error:
         return Reason(AGAIN, None, f"the proof was not run again: {error}")
     usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
+    found = comparison.reasons if is_told(comparison) else told(comparison)
     words = (
         f"run again on {comparison.tasks} held-out tasks by agent {job.agent.name}, the proof says"
-        f" {comparison.answer}: {'; '.join(comparison.reasons)}"
+        f" {comparison.answer}{': ' if found else ''}{'; '.join(found)}"
         f" ({spent.rollouts} rollouts paid and {spent.cached} known, {usd})"
     )
     return Reason(AGAIN, comparison.answer == "accepted", words)

@@ -151,7 +151,7 @@ def compared(
     )
     judged = pairs(outputs, {task.id: task for task in tasks}, project.rubric)
     proof = project.policy.proof
-    return outputs, compare(judged, proof, spend=may.spend, next_spend=may.next_spend)
+    return outputs, compare(judged, proof, spend=may.spend, next_spend=may.renewed_spend)
 
 
 def _tried(attempt: Attempt | NoAnswer) -> Tried:

@@ -121,8 +121,9 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `version` is the tool's; `patch` is the unified diff of the one file with its version bump; `candidate`
     is the full text before the bump; `reflected_on` are the ids of all trajectories that a reflector was
     shown for the winner's edits; `models` are those that were called, as "judge: openai/gpt-5-mini";
-    `settings` are those that differ from their defaults, by dotted key, but for the random seed; `digest` is
-    over all else.
+    `settings` are those that differ from their defaults, by dotted key, but for the random seed;
+    `figures_shown`, whether whoever ran it asked to see the figures of its look in any case; `digest` is over
+    all else.
     """
 
     format: str = FORMAT
@@ -150,6 +151,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     comparison: Comparison | None
     spent: Spent
     settings: dict[SettingKey, bool | str | int | float | None]
+    figures_shown: bool = False
     digest: str = ""
 
 
@@ -270,8 +272,10 @@ def _digest(bundle: Bundle) -> str:
 
 
 def _fields(bundle: Bundle) -> dict[str, Any]:
-    """The bundle as JSON values; where no model was called it is as it was before there were models."""
+    """The bundle as JSON values; what it makes no use of is left out, as before there was such a thing."""
     fields: dict[str, Any] = msgspec.to_builtins(bundle)
+    if not bundle.figures_shown:
+        del fields["figures_shown"]
     if not fields["spent"].get("usage"):
         fields["spent"].pop("usage", None)
     return fields

@@ -1,12 +1,15 @@
 """Merge of a pull request: guard, proof and policy derived anew say whether, and then it is made."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.origin import attempts
-from runbookopt.forge.git.output import OriginUnreachable, PushRejected
+from runbookopt.forge.git.output import GitFailed, OriginUnreachable, PushRejected
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import Forge, PullRequest
 from runbookopt.landing.approvals import Permission, may_merge
@@ -24,6 +27,7 @@ from runbookopt.landing.rederive import (
 from runbookopt.landing.report import read_trailers, squash_message, without_gain
 from runbookopt.project.policy import Decision, Reason
 from runbookopt.proof.ledger import Ledger, LedgerBroken
+from runbookopt.proof.records import note_pulls
 
 
 class Judged(Struct, frozen=True):
@@ -216,4 +220,20 @@ def _merge(repository: Repository, forge: Forge, judged: Judged) -> str:
     credits_ = "".join(f"\nCo-authored-by: {person.name} <{person.email}>" for person in others)
     paragraphs = (f"{title} (#{pull.number})", body.strip(), f"{trailers}{credits_}")
     text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
-    return forge.merge(pull.number, text, head=pull.head, onto=judged.tip)
+    merged = forge.merge(pull.number, text, head=pull.head, onto=judged.tip)
+    ended(repository, pull, "merged")
+    return merged
+
+
+def close(repository: Repository, forge: Forge, number: int) -> PullRequest:
+    """Close a pull request without merging it. Raises RunbookoptError where it is not open."""
+    pull = forge.close(number)
+    ended(repository, pull, "closed")
+    return pull
+
+
+def ended(repository: Repository, pull: PullRequest, state: Literal["closed", "merged"]) -> None:
+    """Write into the ledger how a pull request ended, if that may be written: it has ended all the same."""
+    with suppress(GitFailed):
+        ledger = Ledger.open(repository, push=True)
+        note_pulls(ledger, runbook_of(pull.branch), [replace(pull, state=state)])

@@ -102,7 +102,7 @@ def with_scores(bundle: Bundle, pairs: Sequence[Pair], terms: Terms) -> Iterator
             figures.append((f"{objective}, {name},", says, is_))
     for name, says, is_ in figures:
         if not math.isclose(says, is_, rel_tol=0, abs_tol=1e-9):
-            yield f"{name} is {is_:.6g} by the outputs, not {says:.6g}"
+            yield f"{name} is another by the outputs than is stated"
 
 
 def question(bundle: Bundle, project: Project) -> Mapping[str, str]:

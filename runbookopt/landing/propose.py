@@ -34,7 +34,9 @@ from runbookopt.project.policy import Decision, Limits, Reason
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance, trajectory_names
 from runbookopt.proof.comparison import Comparison
+from runbookopt.proof.disclosure import is_told
 from runbookopt.proof.ledger import Ledger
+from runbookopt.proof.records import keep_shown, note_pulls
 
 LABEL = "runbookopt"
 """The label of each pull request."""
@@ -58,10 +60,19 @@ class Proposed(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def propose(repository: Repository, forge: Forge, bundle: Bundle, *, now: datetime | None = None) -> Proposed:
+def propose(
+    repository: Repository,
+    forge: Forge,
+    bundle: Bundle,
+    *,
+    now: datetime | None = None,
+    show_figures: bool = False,
+) -> Proposed:
     """Write down the look, and where the proof accepts the winner, propose it in one pull request.
 
-    `now`, with its time zone, is when: the policy's limits are held against it, and not asked without it.
+    `now`, with its time zone, is when: the policy's limits and the look's time are held against it, and not
+    asked without it. Where the proof does not accept, and somebody is to see its figures all the same
+    (`show_figures`, or so says the bundle), that is written down too.
     Doing it again changes nothing, or brings the pull request up to date. The user's checkout, index and HEAD
     stay as they are. Raises Refused where the bundle does not agree with git or the guard objects, naming
     everything; Stale where the default branch has moved away from what it was made from; LedgerBroken,
@@ -70,11 +81,9 @@ def propose(repository: Repository, forge: Forge, bundle: Bundle, *, now: dateti
     if not repository.has_origin():
         raise GitFailed("there is no origin to propose to: git remote add origin URL, or use --no-propose")
     ledger = Ledger.open(repository, push=True)
-    derived = rederive(repository, ledger, bundle)
-    look, proof, guarded = derived.checked.look, derived.proof, derived.checked.change.guard
-    if proof is not None and look is not None and proof.record == bundle.digest:
-        answered = replace(look, bundle=bundle.digest, answer=proof.comparison.answer)
-        ledger.settle(answered, encode(bundle))
+    derived = rederive(repository, ledger, bundle, now=now)
+    proof, guarded = derived.proof, derived.checked.change.guard
+    _settle(ledger, derived, show_figures=show_figures)
     if guarded.violations:
         listed = "".join(f"\n- {violation}" for violation in guarded.violations)
         raise Refused(f"{bundle.runbook}: the guard stops this change:{listed}")
@@ -91,7 +100,23 @@ def propose(repository: Repository, forge: Forge, bundle: Bundle, *, now: dateti
     for attempt in attempts(PushRejected):
         with attempt:
             published = _publish(repository, forge, ledger, derived, proposed, now)
+    if published.pull_request is not None:
+        note_pulls(ledger, bundle.runbook, [published.pull_request])
     return published
+
+
+def _settle(ledger: Ledger, derived: Rederived, *, show_figures: bool) -> None:
+    """Write down what came of the look, and whether figures of it are shown that were not accepted."""
+    bundle, look, proof = derived.checked.bundle, derived.checked.look, derived.proof
+    if proof is None or look is None:
+        return
+    if proof.record == bundle.digest:
+        answered = replace(look, bundle=bundle.digest, answer=proof.comparison.answer)
+        ledger.settle(answered, encode(bundle))
+    # what the first half took for accepted it has printed
+    shown = show_figures or bundle.figures_shown or bundle.outcome == "accepted"
+    if shown and not is_told(proof.comparison):
+        keep_shown(ledger, proof.look)
 
 
 def _publish(
@@ -118,6 +143,7 @@ def _publish(
     full = _no_room(checked.project.policy.limits, pulls, now) if now else None
     why_not = _closed_before(repository, checked, ours) or edited or full
     if why_not:
+        note_pulls(ledger, bundle.runbook, ours)
         reasons = (*proposed.decision.reasons, Reason("proposed", False, why_not))
         return replace(proposed, decision=Decision("none", reasons), notes=(*proposed.notes, why_not))
     tip = repository.base()

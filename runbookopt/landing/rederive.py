@@ -1,6 +1,7 @@
 """Rederivation of a bundle from git: all that can be known without its word must agree with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import get_args
 
 from msgspec import Struct
@@ -39,9 +40,11 @@ from runbookopt.proof.allowance import (
     moved_since,
     recorded,
     trajectory_names,
+    untimely,
 )
 from runbookopt.proof.comparison import Comparison, Pair, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
+from runbookopt.proof.records import shown_since
 from runbookopt.verifier.rubric import Rubric, programs
 
 
@@ -75,13 +78,14 @@ class Proof(Struct, frozen=True):
     """What the ledger makes of a look: its place, what it may spend there, and what its outputs say.
 
     `record` is the bundle whose outputs were compared: another than the one at hand where the same question
-    was answered before.
+    was answered before. `look` is the entry of the ledger, which may be an earlier one then.
     """
 
     allowance: Allowance
     comparison: Comparison
     pairs: tuple[Pair, ...]
     record: str
+    look: Look
 
 
 class Rederived(Struct, frozen=True):
@@ -96,14 +100,24 @@ class Stale(RunbookoptError):
     """The default branch has moved away from what a bundle was made from."""
 
 
-def rederive(repository: Repository, ledger: Ledger, bundle: Bundle, *, register: bool = True) -> Rederived:
+def rederive(
+    repository: Repository,
+    ledger: Ledger,
+    bundle: Bundle,
+    *,
+    register: bool = True,
+    now: datetime | None = None,
+) -> Rederived:
     """Hold a bundle against git, compare what its look saw, and decide by the policy of its base.
 
-    A look that the ledger lacks is registered, or without `register` taken as if it came next. Raises Refused
-    with everything that does not agree, MalformedFile where the bundle was changed after sealing, GitFailed
+    A look that the ledger lacks is registered, or without `register` taken as if it came next. Where it is
+    said what time it is `now`, its own is held against that. Raises Refused with everything that does not
+    agree, MalformedFile where the bundle was changed after sealing, GitFailed
     where its base is not to be had, LedgerBroken, PushRefused, OriginUnreachable.
     """
     checked = _check(repository, ledger, bundle)
+    if now is not None and checked.look is not None:
+        _must_be_timely(ledger, checked.look, now)
     proof = _prove(repository, ledger, checked, register=register)
     return Rederived(checked, proof, _decide(ledger, checked, proof))
 
@@ -201,6 +215,14 @@ def _must_run_the_bases_programs(repository: Repository, bundle: Bundle, project
         )
 
 
+def _must_be_timely(ledger: Ledger, look: Look, now: datetime) -> None:
+    """Refuse a look that tells a time to come, and a new one that tells a time long past: either refills."""
+    known = [entry for entry in ledger.looks(look.runbook) if entry.key == look.key]
+    why = untimely(known[0] if known else look, now, known=bool(known))
+    if why:
+        raise Refused(f"{look.runbook}: {why}; set the clock, then run optimize-runbook {look.runbook} again")
+
+
 def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register: bool) -> Proof | None:
     """Compare what a look saw, at its place in the ledger; where its question was answered, that stands."""
     if checked.look is None:
@@ -214,9 +236,9 @@ def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register
         source = _check(repository, ledger, must_be_recorded(ledger, look.bundle or ""))
     # Under the terms of the base at hand: the policy may have moved since the record was made.
     terms, earlier = checked.project.policy.proof, looks_before(ledger.looks(look.runbook), look.key)
-    may = allowance(earlier, look.groups, look.tasks, terms.allowance)
-    compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.next_spend)
-    return Proof(may, compared, source.pairs, source.bundle.digest)
+    may = allowance(earlier, look.groups, look.tasks, terms.allowance, look.at)
+    compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.renewed_spend)
+    return Proof(may, compared, source.pairs, source.bundle.digest, look)
 
 
 def _answered(ledger: Ledger, look: Look) -> Look | None:
@@ -240,11 +262,21 @@ def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
         uncalibrated=uncalibrated_in(project.rubric),
         trust=trust_in(project),
         leaning=leaning(proof.pairs, bundle.changes, project.evidence) if proof else (),
-        ledger_notes=changed_since(
-            earlier, project.evidence.tasks, project.digests.rubric, seed=project.digests.runbook
+        ledger_notes=(
+            *changed_since(
+                earlier, project.evidence.tasks, project.digests.rubric, seed=project.digests.runbook
+            ),
+            *_figures_shown(ledger, earlier, project.digests.runbook),
         ),
     )
     return decide(project.policy, facts)
+
+
+def _figures_shown(ledger: Ledger, earlier: Sequence[Look], seed: str) -> Iterator[str]:
+    count = shown_since(ledger, earlier, seed=seed)
+    if count:
+        looks = "a look that was" if count == 1 else f"{count} looks that were"
+        yield f"since the last accepted change, somebody was shown held-out figures of {looks} not accepted"
 
 
 def trust_in(project: Project) -> Trust | None:

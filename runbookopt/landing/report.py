@@ -172,6 +172,7 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
             yield f"Each side of the score's interval is at {score}; of an objective's at {100 * HARM:g} %."
     if may is not None:
         yield f"This is look {may.look} at the held-out tasks; its allowance is {may.spend:.3g}."
+        yield f"Chance of luck spent so far on this runbook, by all looks: {may.spent:.3g}."
     yield (
         f"On the {validation.tasks} validation tasks, by which the winner was chosen: {validation.before:.3f}"
         f" before, {validation.after:.3f} after, p = {validation.p:.2g}."

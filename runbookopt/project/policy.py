@@ -10,6 +10,7 @@ from runbookopt.documents.parse import MalformedFile, Problem, read_yaml
 from runbookopt.evidence.trajectory import Trust
 from runbookopt.guard.kinds import Introduced
 from runbookopt.proof.comparison import Comparison, Terms
+from runbookopt.proof.disclosure import UNTOLD
 
 PASSING_TODAY_AT_LEAST = 20
 """Held-out tasks that must pass today: with fewer, a loss can hardly be seen; nothing merges by itself."""
@@ -103,7 +104,8 @@ class Facts(Struct, frozen=True):
     lines removed. `growth` is (characters after - before) / before. `introduced` is the guard's list, class
     by class. `uncalibrated` names the criteria that decide without having earned it. `trust` is the least
     trust of the train tasks, all of which may be reflected on; `leaning` says which sources carry more than
-    half of the gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed.
+    half of the gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on
+    held-out figures that were shown.
     """
 
     comparison: Comparison | None
@@ -139,13 +141,21 @@ def read_policy(data: bytes | None, path: str) -> Policy:
 def decide(policy: Policy, facts: Facts) -> Decision:
     """The way that a change goes.
 
-    "none" unless the proof accepted it; "auto" where the policy asks for that and every condition is known
-    to hold; else "review".
+    "none" unless the proof accepted it, and then without what held-out tasks say; "auto" where the policy
+    asks for that and every condition is known to hold; else "review".
     """
     reasons = (*_asked(policy, facts.comparison), *_conditions(policy.auto_merge_if, facts))
     if not reasons[0].holds:
-        return Decision("none", reasons)
+        return Decision("none", reasons if facts.comparison is None else tuple(map(_untold, reasons)))
     return Decision("auto" if all(reason.holds for reason in reasons) else "review", reasons)
+
+
+def _untold(reason: Reason) -> Reason:
+    """A reason less what held-out tasks say, as it stands where the proof did not accept the change."""
+    return Reason(reason.condition, None, UNTOLD) if reason.condition in _BY_HELD_OUT_TASKS else reason
+
+
+_BY_HELD_OUT_TASKS = frozenset({"gain_at_least", "leave_one_source_out", "passing_today"})
 
 
 def _asked(policy: Policy, comparison: Comparison | None) -> Iterator[Reason]:

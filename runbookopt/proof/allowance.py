@@ -1,7 +1,8 @@
 """Allowance of looks at held-out tasks: a fold over the ledger's entries (pure)."""
 
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from msgspec import Struct
@@ -10,6 +11,12 @@ from runbookopt.documents.digest import digest_of
 from runbookopt.evidence.trajectory import Task
 
 ENOUGH_GROWTH = 0.25  # a candidate gets another look where its held-out groups have grown by this share
+YEAR = timedelta(days=365)
+"""What the groups of a set refill is at most one allowance in so long, however fast the set turns over."""
+
+
+AHEAD, BEHIND = timedelta(days=1), timedelta(days=30)
+"""How far the time of a look may lie ahead of a clock, and behind it if the look is new."""
 
 
 class Look(Struct, frozen=True):
@@ -64,13 +71,17 @@ class Look(Struct, frozen=True):
 class Allowance(Struct, frozen=True):
     """The significance level that look number `look`, from 1, may `spend`, and what is `left` after it.
 
-    `next_spend` is the level of the next one if no group is new by then.
+    `next_spend` is the level of the next one if no group is new by then, and `renewed_spend` if so many are
+    that the set holds nothing back: how many more tasks would settle it is told by that. `spent` is the
+    chance of a false acceptance that all looks so far have spent, this one included.
     """
 
     look: int
     spend: float
     next_spend: float
+    renewed_spend: float
     left: float
+    spent: float
 
 
 class Moved(Struct, frozen=True):
@@ -110,28 +121,45 @@ def look_key(
 
 
 def allowance(
-    earlier: Sequence[Look], groups: Collection[str], tasks: Collection[str], total: float
+    earlier: Sequence[Look], groups: Collection[str], tasks: Collection[str], total: float, at: str = ""
 ) -> Allowance:
-    """The part of `total` that a look at `groups`, with `tasks` by id, may spend after `earlier` looks.
+    """The part of `total` that a look at `groups`, with `tasks` by id, may spend `at` a time after `earlier`.
 
-    W, what is left, starts as `total`. Each look spends W*W/(total + W), so that looks at the same groups
-    spend total/2, total/6, total/12, ... and `total` altogether (alpha spending: Foster and Stine (2008),
-    "Alpha-investing", without its rewards). Before each look, W regains `total` times the share of its
-    groups that no look has seen, up to `total`; groups are new only as far as there are tasks that no look
-    has seen, since a group's name is free to choose. Looks that never settled have spent. Only groups, tasks
-    and the order of the looks matter, never their answers.
+    Two stocks start as `total`, and a look spends W*W/(total + W) of both, where W is the smaller one: so
+    looks at the same groups spend total/2, total/6, total/12, ... and `total` altogether (alpha spending:
+    Foster and Stine (2008), "Alpha-investing", without its rewards). Neither ever holds more than `total`.
+
+    Before each look, the stock of the set regains `total` times the share of its groups that no look has
+    seen; groups are new only as far as there are tasks that no look has seen, since a group's name is free to
+    choose. The stock of time regains `total` in the course of a `YEAR`. So whatever a set does, the looks of
+    any 365 days spend at most what the second stock held and what it regains, which is less than 2 * `total`.
+
+    Time is what the looks tell (`Look.at`, ISO 8601 with its zone), in the order of the ledger: one that
+    cannot be read, or lies before that of an earlier look, regains nothing. Looks that never settled have
+    spent. Only groups, tasks, times and the order of the looks matter, never their answers.
     """
-    left, spend = 0.0, 0.0
-    seen_groups, seen_tasks = set[str](), set[str]()
-    looks = [(set(look.groups), set(look.tasks)) for look in earlier]
-    for at_groups, at_tasks in (*looks, (set(groups), set(tasks))):
-        fresh = min(len(at_groups - seen_groups), len(at_tasks - seen_tasks))
-        left = min(total, left + total * fresh / max(1, len(at_groups)))
-        spend = _spend(left, total)
-        left -= spend
-        seen_groups |= at_groups
-        seen_tasks |= at_tasks
-    return Allowance(look=len(earlier) + 1, spend=spend, next_spend=_spend(left, total), left=left)
+    now = (set(groups), set(tasks), at)
+    *_, last = _fold((*((set(look.groups), set(look.tasks), look.at) for look in earlier), now), total)
+    return last
+
+
+def allowances(looks: Sequence[Look], total: float) -> tuple[Allowance, ...]:
+    """What each of the looks of a runbook, oldest first, spent of `total`."""
+    return tuple(_fold(((set(look.groups), set(look.tasks), look.at) for look in looks), total))
+
+
+def untimely(look: Look, now: datetime, *, known: bool) -> str | None:
+    """Say why the time of a look cannot be right `now`; None where it can, or where it tells none.
+
+    One to come would refill the allowance before it is due. So would one long past, where a chain of looks
+    begins with it: the ledger must not take it, unless it is `known` there already.
+    """
+    at = _time(look.at)
+    if at is not None and at > now + AHEAD:
+        return f"its look at the held-out tasks says that it was taken at {look.at}, which is yet to come"
+    if at is not None and not known and at < now - BEHIND:
+        return f"its look was taken at {look.at}, more than {BEHIND.days} days before it came to the ledger"
+    return None
 
 
 def looks_before(looks: Sequence[Look], key: str) -> tuple[Look, ...]:
@@ -201,5 +229,42 @@ def _few(tasks: Collection[str], names: Mapping[str, str], most: int = 3) -> str
     return ", ".join(shown[:most]) + more
 
 
+def _fold(looks: Iterable[tuple[set[str], set[str], str]], total: float) -> Iterator[Allowance]:
+    """The allowance of each look, given by its groups, tasks and time."""
+    of_the_set, of_time, spent = 0.0, total, 0.0
+    seen_groups, seen_tasks = set[str](), set[str]()
+    latest: datetime | None = None
+    for number, (groups, tasks, told) in enumerate(looks, 1):
+        fresh = min(len(groups - seen_groups), len(tasks - seen_tasks)) / max(1, len(groups))
+        of_the_set = min(total, of_the_set + total * fresh)
+        at = _time(told)
+        if at is not None:
+            passed = max(at, latest) - latest if latest else timedelta()
+            of_time = min(total, of_time + total * (passed / YEAR))
+            latest = max(at, latest) if latest else at
+        spend = _spend(min(of_the_set, of_time), total)
+        of_the_set, of_time, spent = of_the_set - spend, of_time - spend, spent + spend
+        seen_groups |= groups
+        seen_tasks |= tasks
+        left = min(of_the_set, of_time)
+        yield Allowance(
+            look=number,
+            spend=spend,
+            next_spend=_spend(left, total),
+            renewed_spend=_spend(of_time, total),
+            left=left,
+            spent=spent,
+        )
+
+
 def _spend(left: float, total: float) -> float:
     return left * left / (total + left)
+
+
+def _time(told: str) -> datetime | None:
+    """The time that a look tells, None where it tells none or not in which zone."""
+    try:
+        at = datetime.fromisoformat(told)
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

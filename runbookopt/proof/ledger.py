@@ -26,7 +26,8 @@ class LedgerBroken(RunbookoptError):
 class Ledger:
     """The looks, in their order, and the bundles that settled them.
 
-    The tree holds `looks/<key>.json` and `bundles/<digest>.json` (in hexadecimal) and only grows. Each
+    The tree holds `looks/<key>.json` and `bundles/<digest>.json` (in hexadecimal) and only grows; beside them
+    are the `records` of `proof.records`. Each
     commit is the child of the one before, and the order of the looks is that of the commits that brought
     them in. With `push` the chain is origin's; without, it stays in this clone until somebody pushes.
     """
@@ -84,6 +85,18 @@ class Ledger:
     def keep(self, digest: str, bundle: bytes) -> None:
         """Keep the bytes of another bundle that a settled look answers. Raises what `register` raises."""
         self._append({_path("bundles", digest): bundle}, "Keep a bundle")
+
+    def records(self, folder: str) -> dict[str, bytes]:
+        """The records below a folder beside the looks, by their paths."""
+        entries = self._repository.tree(self._head, folder) if self._head else []
+        return {entry.path: self._repository.blob(entry.blob) for entry in entries}
+
+    def record(self, path: str, data: bytes, message: str) -> None:
+        """Write a record beside the looks; one of `pulls/` in place of the one that is there.
+
+        Raises what `register` raises.
+        """
+        self._append({path: data}, message)
 
     def _paths_at(self, head: str) -> tuple[str, ...]:
         """The looks that were ever brought in, in their order; of our own commit, by what its parent had."""
@@ -149,15 +162,16 @@ class Ledger:
     def _commit(self, head: str | None, edits: Mapping[str, bytes], message: str) -> str | None:
         """`head` with a commit on top that brings in what is new in `edits`; `head` if nothing is."""
         there = {} if head is None else {e.path: e.blob for e in self._repository.tree(head)}
-        new = {p: data for p, data in edits.items() if p not in there or self._settles(p, there[p], data)}
+        new = {p: data for p, data in edits.items() if p not in there or self._replaces(p, there[p], data)}
         if not new:
             return head
         tree = self._repository.write_tree(new, onto=head)
         return self._repository.write_commit(tree, [head] if head else [], message)
 
-    def _settles(self, path: str, blob: str, data: bytes) -> bool:
+    def _replaces(self, path: str, blob: str, data: bytes) -> bool:
+        """Whether an entry may stand in the place of another: an answer to a look, news of a pull request."""
         if not path.startswith("looks/"):
-            return False
+            return path.startswith("pulls/") and self._repository.blob(blob) != data
         old, new = (msgspec.json.decode(look, type=Look) for look in (self._repository.blob(blob), data))
         return old.answer is None and new.answer is not None
 

@@ -34,7 +34,7 @@ version: 1.1.0
 - If the message mentions "parcel", answer `post`
 - Otherwise `front`
 """
-OPEN = ("--split", "held-out", "--spend-look")
+OPEN = ("--split", "held-out", "--spend-look", "--yes", "--show-figures")
 NONE = "no runbook 'desk': there is none in runbooks/; expected runbooks/desk/RUNBOOK.md"
 NOISY = ("--set", "agent.noise=0.2")
 
@@ -114,8 +114,8 @@ def test_held_out_tasks_stay_closed_without_leave_to_spend_a_look(repo: Make, pl
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "desk: held-out tasks are kept for proofs, so add --spend-look to open them; it would be look 1,"
-        " written into the ledger for good, and of the allowance that all looks share the next proof could"
-        " then spend 0.0083 instead of 0.025\n"
+        " written into the ledger for good: it spends 0.025 of the 0.05 that is left of the allowance that"
+        " all looks share, and the next proof could then spend 0.0083 instead of 0.025\n"
     )
     assert not (clone.root / ".runbookopt/journal.sqlite3").exists()
     assert clone.at_origin("for-each-ref", "refs/runbookopt") == ""
@@ -129,6 +129,7 @@ def test_a_look_stands_in_the_ledger_at_origin_and_later_proofs_may_spend_less(
     assert (found["tasks"], found["score"], found["failing"]) == (60, 0.25, None)
     assert (found["look"]["look"], found["look"]["known"]) == (1, False)
     assert (found["look"]["spend"], found["look"]["left"]) == (pytest.approx(0.025), pytest.approx(0.025))
+    assert found["look"]["spent"] == pytest.approx(0.025)
     (look,) = looks(clone)
     assert (look.key, look.candidate, look.seed) == (found["look"]["key"], found["digest"], found["digest"])
     assert (len(look.tasks), look.searched, look.answer) == (60, (), None)

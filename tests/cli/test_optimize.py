@@ -31,7 +31,7 @@ FILE = f"runbooks/{NAME}/RUNBOOK.md"
 KEYS = {
     "": "runbook run outcome held_out validation objectives candidates spent bundle decision branch"
     " pull_request",
-    "held_out": "tasks before after gain low high p look allowance tasks_needed",
+    "held_out": "tasks before after gain low high p look allowance tasks_needed more_tasks spent left",
     "validation": "tasks before after",
     "spent": "rollouts cached reflections tokens usd seconds usage",
     "decision": "merge reasons",
@@ -196,7 +196,7 @@ def test_again_with_nothing_new_pays_nothing_and_writes_nothing_to_origin(
     clone = repo(planted.files())
     first = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
     before = refs(clone)
-    again = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
+    again = json.loads(clone.ask("optimize-runbook", "desk", "--again", "--json").stdout)
     assert refs(clone) == before
     assert (again["spent"]["rollouts"], again["spent"]["reflections"]) == (0, 0)
     for key in ("run", "outcome", "held_out", "validation", "objectives", "branch", "pull_request"):
@@ -224,14 +224,14 @@ def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
     tasks = planted.trajectories()
     tasks[60]["task"]["reference"] = {"answer": "post"}
     clone.commit({"trajectories/desk/all.jsonl": planted.lines(tasks)})
-    ran = clone.ask("optimize-runbook", "desk", "--json")
+    ran = clone.ask("optimize-runbook", "desk", "--again", "--json")
     found = json.loads(ran.stdout)
     reasons = "; ".join(found["decision"]["reasons"])
     assert (ran.returncode, found["decision"]["merge"]) == (0, "review")
     assert "had another reference when they were looked at: " in reasons
     assert "pull request 1 was brought up to date" in reasons
     assert found["held_out"] == first["held_out"]
-    again = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
+    again = json.loads(clone.ask("optimize-runbook", "desk", "--again", "--json").stdout)
     assert "note: pull request 1 proposes this already" in again["decision"]["reasons"]
 
 
@@ -374,6 +374,6 @@ def test_the_half_without_a_right_to_push_knows_the_looks_at_origin(repo: Make, 
     clone = repo(planted.files())
     other = clone.again("other", "other")
     first = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
-    again = json.loads(other.ask("optimize-runbook", "desk", "--no-propose", "--json").stdout)
+    again = json.loads(other.ask("optimize-runbook", "desk", "--no-propose", "--again", "--json").stdout)
     assert first["spent"]["rollouts"] > again["spent"]["rollouts"] > 0
     assert again["held_out"] == first["held_out"]

@@ -129,7 +129,7 @@ def test_a_noisy_run_again_pays_nothing(desk: Clone) -> None:
     flags = ("optimize-runbook", "desk", "--agent-noise", "0.1", "--json")
     first = json.loads(desk.ask(*flags).stdout)
     before = refs(desk)
-    again = json.loads(desk.ask(*flags).stdout)
+    again = json.loads(desk.ask(*flags, "--again").stdout)
     assert (again["spent"]["rollouts"], again["spent"]["reflections"]) == (0, 0)
     assert (again["held_out"], refs(desk)) == (first["held_out"], before)
 

@@ -38,7 +38,7 @@ def test_what_a_policy_says_does_not_reach_the_terminal_as_it_is(
 @pytest.mark.parametrize(
     ("right", "answer", "said"),
     [
-        (0, "front", "desk: the winner is no better on held-out tasks\n"),
+        (0, "front", "desk: the winner is no better on held-out tasks, or does harm there\n"),
         (4, "nobody", "desk: a winner that the held-out tasks do not prove\n"),
     ],
 )

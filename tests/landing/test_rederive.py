@@ -36,8 +36,8 @@ def test_a_recorded_bundle_that_is_another_than_its_name_says_is_used_by_nobody(
     name = found["bundle"].removeprefix(".runbookopt/")
     other = put_another_in_its_place(clone, name)
     for command in (
-        ("optimize-runbook", "desk", "--no-propose"),
-        ("runbookopt", "evaluate", "desk", "--split", "held-out", "--spend-look"),
+        ("optimize-runbook", "desk", "--no-propose", "--again"),
+        ("runbookopt", "evaluate", "desk", "--split", "held-out", "--spend-look", "--yes"),
         ("runbookopt", "pulls", "merge", "1"),
         ("runbookopt", "propose", found["bundle"]),
     ):

@@ -91,7 +91,9 @@ FINDINGS = Findings(
     before=parse(BEFORE),
     after=parse(AFTER),
     comparison=COMPARISON,
-    allowance=Allowance(look=1, spend=0.025, next_spend=0.0083, left=0.025),
+    allowance=Allowance(
+        look=1, spend=0.025, next_spend=0.0083, renewed_spend=0.0083, left=0.025, spent=0.025
+    ),
     pairs=(
         Pair("sha256:" + "1" * 64, SEED, outcomes(0, 1), outcomes(1, 1)),
         Pair("sha256:" + "2" * 64, SEED, outcomes(1, 1), outcomes(0, 1)),

@@ -247,7 +247,7 @@ def test_statistics_that_the_outputs_do_not_bear_out_are_named(team: Teams) -> N
     assert honest.comparison is not None
     lies = replace(honest.comparison, answer="accepted", gain=0.4, after=0.9)
     forged = asked.recorded(seal(replace(honest, comparison=lies, outcome="accepted")))
-    asked.fails(asked.ours(forged), "gain is 0.02 by the outputs, not 0.4", "after is 0.52 by the outputs")
+    asked.fails(asked.ours(forged), "gain is another by the outputs", "after is another by the outputs")
 
 
 def test_the_guard_is_asked_again(team: Teams) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ from runbookopt.evidence.trajectory import Task
 from runbookopt.proof.allowance import (
     Look,
     allowance,
+    allowances,
     burnt,
     changed_since,
     group_digests,
@@ -18,9 +20,11 @@ from runbookopt.proof.allowance import (
     recorded,
     reference_digest,
     trajectory_names,
+    untimely,
 )
 
 A = 0.05
+START = datetime(2026, 1, 1, tzinfo=UTC)
 some_groups = st.sets(st.integers(0, 30), min_size=1).map(lambda keys: group_digests(map(str, keys)))
 
 
@@ -32,7 +36,12 @@ def look(candidate: str = "c", groups: int = 40, first: int = 0, seed: str = "s"
 
 
 def spends(earlier: Sequence[Look], now: Look) -> float:
-    return allowance(earlier, now.groups, now.tasks, A).spend
+    return allowance(earlier, now.groups, now.tasks, A, now.at).spend
+
+
+def on(day: float, look: Look) -> Look:
+    """Give a look that is taken so many days after the first."""
+    return msgspec.structs.replace(look, at=(START + timedelta(days=day)).isoformat())
 
 
 def test_looks_at_the_same_groups_spend_a_half_a_sixth_and_a_twelfth() -> None:
@@ -49,12 +58,94 @@ def test_an_allowance_tells_its_place_and_what_is_left() -> None:
 
 
 def test_new_groups_refill_in_proportion_and_never_beyond_the_whole() -> None:
-    half_new = spends([look("one")], look("two", first=20))
+    first = on(0, look("one"))
+    half_new = spends([first], on(365, look("two", first=20)))
     assert half_new == pytest.approx(A / 2)
-    tenth_new = spends([look("one")], look("two", first=4))
+    tenth_new = spends([first], on(365, look("two", first=4)))
     left = A / 2 + A / 10
     assert tenth_new == pytest.approx(left * left / (A + left))
-    assert spends([look("one")], look("two", first=40)) == pytest.approx(A / 2)
+    assert spends([first], on(365, look("two", first=40))) == pytest.approx(A / 2)
+
+
+def test_new_groups_refill_no_faster_than_one_allowance_a_year() -> None:
+    first = on(0, look("one"))
+    left = A / 2 + A * 73 / 365
+    assert spends([first], on(73, look("two", first=40))) == pytest.approx(left * left / (A + left))
+    assert spends([first], on(0, look("two", first=40))) == pytest.approx(A / 6)
+
+
+@pytest.mark.parametrize("told", ["", "soon", "2031-01-01T00:00:00", "2025-06-01T00:00:00+00:00"])
+def test_a_time_that_is_missing_unreadable_or_before_an_earlier_look_refills_nothing(told: str) -> None:
+    odd = msgspec.structs.replace(look("two", first=40), at=told)
+    assert spends([on(0, look("one"))], odd) == pytest.approx(A / 6)
+    after = [on(0, look("one")), odd]
+    assert spends(after, on(0, look("three", first=80))) == pytest.approx(A / 12)
+
+
+def test_no_time_between_two_looks_counts_twice() -> None:
+    rolling = [look(f"{n}", first=40 * n) for n in range(4)]
+    back = [on(0, rolling[0]), on(200, rolling[1]), on(10, rolling[2])]
+    straight = [on(0, rolling[0]), on(200, rolling[1]), on(200, rolling[2])]
+    assert spends(back, on(210, rolling[3])) == pytest.approx(spends(straight, on(210, rolling[3])))
+
+
+@pytest.mark.parametrize(
+    ("days", "known", "said"),
+    [
+        (0, False, None),
+        (0.9, False, None),
+        (1.1, False, "its look at the held-out tasks says that it was taken at 2026-01-02T02:24:00+00:00,"),
+        (1.1, True, "its look at the held-out tasks says that it was taken at 2026-01-02T02:24:00+00:00,"),
+        (-29, False, None),
+        (-31, False, "its look was taken at 2025-12-01T00:00:00+00:00, more than 30 days before"),
+        (-31, True, None),
+    ],
+)
+def test_a_look_that_tells_a_time_to_come_or_long_past_is_not_taken_for_new(
+    days: float, known: bool, said: str | None
+) -> None:
+    why = untimely(on(days, look()), START, known=known)
+    assert (why or "").startswith(said or "")
+    assert (why is None) == (said is None)
+
+
+def test_a_time_that_no_look_tells_is_never_untimely() -> None:
+    assert untimely(look(), START, known=False) is None
+
+
+def sets(kind: str, night: int) -> Look:
+    """Give the look of a night at a set that stays, grows by a group a night, or is another each week."""
+    first, groups = {"static": (0, 72), "growing": (0, 72 + night), "rolling": (10 * night, 72)}[kind]
+    return on(night, look(f"{night}", groups=groups, first=first))
+
+
+@pytest.mark.parametrize("kind", ["static", "growing", "rolling"])
+def test_a_year_of_nightly_looks_spends_less_than_two_allowances_whatever_the_set_does(kind: str) -> None:
+    told = allowances([sets(kind, night) for night in range(365)], A)
+    assert 0.9 * A < told[-1].spent < 2 * A
+    assert told[-1].spent == pytest.approx(sum(one.spend for one in told))
+    assert [one.look for one in told] == list(range(1, 366))
+
+
+@given(st.lists(st.tuples(some_groups, st.integers(0, 300)), min_size=2, max_size=20))
+def test_looks_within_any_year_spend_at_most_two_allowances(
+    seen: list[tuple[tuple[str, ...], int]],
+) -> None:
+    days = [sum(step for _, step in seen[: at + 1]) for at in range(len(seen))]
+    looks = [
+        on(day, looking_at(groups, at)) for at, ((groups, _), day) in enumerate(zip(seen, days, strict=True))
+    ]
+    told = allowances(looks, A)
+    for start in days:
+        year = (one.spend for one, day in zip(told, days, strict=True) if start <= day < start + 365)
+        assert sum(year) <= 2 * A + 1e-12
+
+
+def test_a_chain_of_looks_says_what_each_of_them_spent() -> None:
+    looks = [on(day, look(f"{day}", first=day)) for day in range(6)]
+    one_by_one = [allowance(looks[:at], each.groups, each.tasks, A, each.at) for at, each in enumerate(looks)]
+    assert allowances(looks, A) == tuple(one_by_one)
+    assert allowances([], A) == ()
 
 
 def looking_at(groups: tuple[str, ...], night: int) -> Look:
@@ -89,7 +180,7 @@ def test_groups_under_new_names_refill_nothing_unless_their_tasks_are_new() -> N
     regrouped = msgspec.structs.replace(look(), tasks=look(first=40).tasks)
     assert spends([look()], regrouped) == pytest.approx(A / 6)
     half = msgspec.structs.replace(renamed, tasks=look(first=20).tasks)
-    assert spends([look()], half) == pytest.approx(A / 2)
+    assert spends([on(0, look())], on(365, half)) == pytest.approx(A / 2)
 
 
 def test_the_answers_of_earlier_looks_spend_and_refill_nothing() -> None:
