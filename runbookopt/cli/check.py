@@ -38,8 +38,8 @@ def check(
     from runbookopt.jobs.lint import lint
 
     folder = Path(root) if root else _around(Path.cwd())
-    with _looks(folder) as looked:
-        checked = lint(Folder(folder), looked)
+    with _known(folder) as known:
+        checked = lint(Folder(folder), *known)
     if json:
         print_json(_as_json(checked))
     else:
@@ -58,20 +58,31 @@ def _around(folder: Path) -> Path:
 
 
 @contextmanager
-def _looks(folder: Path) -> "Iterator[Callable[[str], tuple[Look, ...]]]":
-    """Lend what this clone knows of looks at held-out tasks: nobody is asked; a mere folder knows none."""
+def _known(
+    folder: Path,
+) -> "Iterator[tuple[Callable[[str], tuple[Look, ...]], Callable[[str], frozenset[str]]] | tuple[()]]":
+    """Lend what this clone knows of looks and readings: nobody is asked; a mere folder knows none."""
+    from runbookopt.evidence.library import Folder
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.landing.identity import identity_of
     from runbookopt.proof.ledger import Ledger
 
     try:
         repository = Repository.open(folder)
     except GitFailed:
-        yield lambda _: ()
+        yield ()
         return
     with repository:
-        own = repository.root.resolve() == folder.resolve()
-        yield Ledger.open(repository, push=False).looks if own else lambda _: ()
+        if repository.root.resolve() != folder.resolve():
+            yield ()
+            return
+        ledger, head = Ledger.open(repository, push=False), repository.resolve("HEAD")
+
+        def names(name: str) -> tuple[str, ...]:
+            return identity_of(repository, ledger, name, Folder(folder), head).names
+
+        yield lambda name: ledger.looks(*names(name)), lambda name: ledger.burnt(*names(name))
 
 
 def _report(checked: "Lint") -> "Iterator[str]":

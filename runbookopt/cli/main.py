@@ -9,7 +9,19 @@ from typing import NoReturn
 import typer
 
 from runbookopt import __version__
-from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show, verify
+from runbookopt.cli import (
+    check,
+    evaluate,
+    init,
+    ledger,
+    optimize,
+    policy,
+    propose,
+    pulls,
+    schema,
+    show,
+    verify,
+)
 from runbookopt.cli.error_log import leave_log
 from runbookopt.cli.flags import CONTEXT, Version, group
 from runbookopt.cli.terminal import complain
@@ -32,6 +44,7 @@ def runbookopt() -> None:
     first = (init.init, check.check, show.show, optimize.optimize)
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
+    app.add_typer(ledger.app)
     app.add_typer(pulls.app)
     app.add_typer(policy.app)
     run(app)

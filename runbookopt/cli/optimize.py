@@ -39,7 +39,9 @@ Everything = Annotated[bool, typer.Option("--all", help="All runbooks of the rep
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Show the diff and its reasons on validation alone; write nothing but the journal."
+        "--dry-run",
+        help="Show the diff and its reasons on validation alone; write nothing but the journal, and what was"
+        " read, which no later proof may use.",
     ),
 ]
 Plan = Annotated[
@@ -51,6 +53,13 @@ NoPropose = Annotated[
 ]
 Again = Annotated[
     bool, typer.Option("--again", help="Search and look also while a pull request of the runbook is open.")
+]
+BeginAgain = Annotated[
+    bool,
+    typer.Option(
+        "--begin-again",
+        help="Where looks are lost that the default branch rests on: count all of the allowance as spent.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
 
@@ -65,6 +74,7 @@ class _Request(NamedTuple):
     again: bool
     show_figures: bool
     json: bool
+    begin_again: bool
 
 
 @takes_settings(*SETTINGS)
@@ -77,6 +87,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     no_propose: NoPropose = False,
     again: Again = False,
     show_figures: ShowFigures = False,
+    begin_again: BeginAgain = False,
     json: Json = False,
     flags: Flags,
     version: Version = False,  # noqa: ARG001 - printed before this is called
@@ -92,6 +103,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
     to act on (also when invalid: too many calls came to nothing, and not by the agent's fail), 2 wrong usage,
     3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
     """
+    if begin_again and dry_run:
+        raise WrongUsage("--begin-again is of proofs, and a dry run makes none: leave one of them out")
     if bool(names) == everything:
         raise WrongUsage("expected the names of runbooks, or --all (`runbookopt check` lists them)")
     from runbookopt.forge.git.repository import Repository
@@ -109,6 +122,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
             again=again or dry_run,  # which neither looks nor proposes
             show_figures=show_figures,
             json=json,
+            begin_again=begin_again and not plan,
         )
         one, left = (_plan, "nothing was run") if plan else (_optimize, None)
         raise typer.Exit(max(_status(one, request, name, left) for name in _chosen(repository, names)))
@@ -217,11 +231,9 @@ def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
     settings = settings_of(root, name, request.flags)
     job = job_of(name, settings, root, propose=False, look=request.look, show_figures=request.show_figures)
     forge = _forge(request.repository, name, settings) if request.propose else None
-    if forge is None:
-        return job, None
     from msgspec.structs import replace
 
-    return replace(job, propose=True), forge
+    return replace(job, propose=forge is not None, begin_again=request.begin_again), forge
 
 
 def _forge(repository: "Repository", name: str, settings: "Settings") -> "Forge | None":

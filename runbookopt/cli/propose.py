@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.forge.protocol import Forge
     from runbookopt.landing.bundle import Bundle
+    from runbookopt.proof.ledger import Reading
 
 
 def propose(
@@ -41,21 +43,63 @@ def propose(
 
     with Repository.open(Path.cwd()) as repository:
         read, worst = _read([file for name in bundles for file in _files(Path(name))])
+        readings, unread = _readings([Path(name) for name in bundles])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
-        for bundle in read:
-            worst = max(worst, _status(repository, bundle, show_figures=show_figures, json=json))
+        statuses = [worst, unread]
+        for bundle in read:  # each after what was read before its look, which it holds nothing of
+            at = bundle.look.at if bundle.look else ""
+            statuses += [_append(repository, each) for each in readings if each.at <= at]
+            readings = [each for each in readings if each.at > at]
+            statuses.append(_status(repository, bundle, show_figures=show_figures, json=json))
+        statuses += [_append(repository, each) for each in readings]
         try:
             _refresh(repository)
         except RunbookoptError:
-            if not worst:  # else it is likely the same, and was said
+            if not any(statuses):  # else it is likely the same, and was said
                 raise
-        raise typer.Exit(worst)
+        raise typer.Exit(max(statuses))
 
 
 def _files(path: Path) -> "list[Path]":
     """A bundle, or all of a folder, which is not there where no run has looked."""
-    return [path] if path.suffix == ".json" else sorted(path.glob("*.json"))
+    from runbookopt.landing.readings import ENDING
+
+    files = [path] if path.suffix == ".json" else sorted(path.glob("*.json"))
+    return [file for file in files if not file.name.endswith(ENDING)]
+
+
+def _readings(paths: "Sequence[Path]") -> "tuple[list[Reading], int]":
+    """What searches have read, by the files beside bundles and in their folders; and the worst status."""
+    from runbookopt.landing.readings import MOST_FILES, read_reading, readings_beside
+
+    readings: list[Reading] = []
+    worst = 0
+    files = readings_beside(path.parent if path.suffix == ".json" else path for path in paths)
+    for path in files[:MOST_FILES]:
+        try:
+            readings.append(read_reading(path))
+        except RunbookoptError as error:
+            complain(error)
+            worst = max(worst, error.status)
+    return sorted(readings, key=lambda reading: reading.at), worst
+
+
+def _append(repository: "Repository", reading: "Reading") -> int:
+    """Write into the ledger what a search has read, and say so; its exit status."""
+    from runbookopt.landing.readings import append
+    from runbookopt.proof.ledger import Ledger
+
+    try:
+        _forge(repository, reading.runbook)  # whose token git shows to origin
+        with repository.asked_once():
+            new = append(repository, Ledger.open(repository, push=True), reading)
+    except RunbookoptError as error:
+        complain(error)
+        return error.status
+    if new:
+        complain(f"{reading.runbook}: {new} tasks that a search has read are in the ledger now")
+    return 0
 
 
 def _read(paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":
@@ -96,15 +140,11 @@ def _refresh(repository: "Repository") -> None:
 
 
 def _status(repository: "Repository", bundle: "Bundle", *, show_figures: bool, json: bool) -> int:
-    from runbookopt.forge.github.credentials import NoToken
     from runbookopt.landing.propose import propose as land
 
     name = bundle.runbook
     try:
-        try:
-            forge = forge_of(repository, settings_of(repository.root, name, {}))
-        except NoToken as error:
-            raise NoToken(f"{name}: nothing is proposed: {error}; then run this again") from None
+        forge = _forge(repository, name)
         with repository.asked_once():
             proposed = land(repository, forge, bundle, now=datetime.now(UTC), show_figures=show_figures)
     except RunbookoptError as error:
@@ -115,3 +155,13 @@ def _status(repository: "Repository", bundle: "Bundle", *, show_figures: bool, j
     else:
         say_lines(result.proposal_page(name, proposed, show_figures=show_figures))
     return 0
+
+
+def _forge(repository: "Repository", name: str) -> "Forge":
+    """The forge of a runbook. Raises NoToken."""
+    from runbookopt.forge.github.credentials import NoToken
+
+    try:
+        return forge_of(repository, settings_of(repository.root, name, {}))
+    except NoToken as error:
+        raise NoToken(f"{name}: nothing is proposed: {error}; then run this again") from None

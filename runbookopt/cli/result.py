@@ -69,7 +69,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
         "candidates": result.candidates,
         "spent": result.spent,
         "bundle": bundle_path(result),
-        "decision": {**decision, "reasons": [*decision["reasons"], *_notes(notes)]},
+        "decision": {**decision, "reasons": [*dict.fromkeys((*decision["reasons"], *_notes(notes)))]},
         "branch": landing.get("branch"),
         "pull_request": landing.get("pull_request"),
     }
@@ -185,7 +185,8 @@ def page(ended: Ended) -> "Iterator[Line]":
     yield from _scores(last.comparison, last.allowance, show=ended.show_figures)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
-    yield from (f"  {note}" for note in (*result.notes, *(proposed.notes if proposed else ())))
+    notes = dict.fromkeys((*result.notes, *(proposed.notes if proposed else ())))
+    yield from (f"  {note}" for note in notes)
     if path := bundle_path(result):
         yield f"  bundle: {path}"
     if ended.next_step:

@@ -21,8 +21,10 @@ from runbookopt.jobs.prepare import Job, few
 from runbookopt.jobs.rollouts import Rollouts, bundle_of, leaving, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle
+from runbookopt.landing.identity import identity_of
 from runbookopt.project.project import Project, read_project, runbook_file
-from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, burnt, group_digests, reference_digest
+from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, group_digests, reference_digest
+from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
 from runbookopt.proof.records import keep_shown
 from runbookopt.search.asks import Attempt, Candidate, Rollout
@@ -84,16 +86,21 @@ def evaluate(
     held_out = part == "held-out"
     shared = held_out and job.look
     ledger = Ledger.open(repository, push=shared and job.propose, fetch=shared and repository.has_origin())
-    looks = ledger.looks(job.name)
-    project = read_project(Folder(repository.root), job.name, burnt=burnt(looks))
+    source, tip = Folder(repository.root), repository.resolve("HEAD")
+    names = identity_of(repository, ledger, job.name, source, tip).names
+    if shared:
+        must_be_bound(repository, ledger, tip, names)
+    project = read_project(source, job.name, burnt=ledger.burnt(*names))
     commit = None if revision is None else repository.resolve(revision)
     version = project.runbook if commit is None else _at(repository, commit, job.name)
     rollouts = Rollouts(repository, job, project, job.hire(project.rubric), progress)
     tasks = _tasks(project, part)
     look, told = None, True
     if held_out:
-        tried, spent, taken = _on_held_out(rollouts, ledger, looks, version, tasks)
-        look, told = _taken(project, ledger, taken, known=taken in looks), _may_tell(job, ledger, taken)
+        looks = ledger.looks(*names)
+        tried, spent, taken = _on_held_out(rollouts, ledger, names, version, tasks)
+        look = _taken(project, ledger.looks(*names), taken, known=taken in looks)
+        told = _may_tell(job, ledger, taken)
     else:  # with the same attempts as a search makes
         tried, spent = _rolled_out(rollouts, version, tasks, ["0"])
     if not any(each.attempts for each in tried):
@@ -125,11 +132,13 @@ def look_price(repository: Repository, job: Job, revision: str | None = None) ->
     Raises what `evaluate` raises before it asks anybody.
     """
     ledger = Ledger.open(repository, push=False, fetch=repository.has_origin())
-    looks = ledger.looks(job.name)
-    project = read_project(Folder(repository.root), job.name, burnt=burnt(looks))
+    source, tip = Folder(repository.root), repository.resolve("HEAD")
+    names = identity_of(repository, ledger, job.name, source, tip).names
+    must_be_bound(repository, ledger, tip, names)
+    project, looks = read_project(source, job.name, burnt=ledger.burnt(*names)), ledger.looks(*names)
     version = project.runbook if revision is None else _at(repository, repository.resolve(revision), job.name)
     _tasks(project, "held-out")
-    known = _showing(job, project, ledger, version) is not None
+    known = _showing(job, project, ledger, looks, version) is not None
     return None if known else _price(project, looks, job.at)
 
 
@@ -178,11 +187,11 @@ def _rolled_out(
 
 
 def _on_held_out(
-    rollouts: Rollouts, ledger: Ledger, looks: Sequence[Look], version: Runbook, tasks: Sequence[Task]
+    rollouts: Rollouts, ledger: Ledger, known_as: Sequence[str], version: Runbook, tasks: Sequence[Task]
 ) -> tuple[list[Tried], Spent, Look]:
     """Score on held-out tasks: from the record of a look that showed the same, else by a new look."""
-    job, project = rollouts.job, rollouts.project
-    earlier = _showing(job, project, ledger, version)
+    job, project, looks = rollouts.job, rollouts.project, ledger.looks(*known_as)
+    earlier = _showing(job, project, ledger, looks, version)
     if not job.look:
         kept = f"{project.name}: held-out tasks are kept for proofs, so add --spend-look to open them"
         known = "it costs nothing: the ledger has a look at this version already"
@@ -198,7 +207,7 @@ def _on_held_out(
     names = ["0"] if job.agent.deterministic else [f"{look.key}/{number}" for number in repeats]
     rollouts.must_afford(len(looked_at) * len(names))
     ledger.register(look)  # before the first rollout, as a proof does; a known one is there already
-    with leaving(_taken(project, ledger, look, known=earlier is not None).look):
+    with leaving(allowance_of(project, ledger.looks(*known_as), look).look):
         tried, spent = _rolled_out(rollouts, version, looked_at, names)
     return tried, spent, look
 
@@ -212,7 +221,9 @@ def _may_tell(job: Job, ledger: Ledger, look: Look) -> bool:
     return job.show_figures
 
 
-def _showing(job: Job, project: Project, ledger: Ledger, version: Runbook) -> Look | None:
+def _showing(
+    job: Job, project: Project, ledger: Ledger, looks: Sequence[Look], version: Runbook
+) -> Look | None:
     """The last look that showed what this version does on these tasks.
 
     Which runbook it was compared with then makes no difference. A look at fewer groups answers until a
@@ -221,7 +232,7 @@ def _showing(job: Job, project: Project, ledger: Ledger, version: Runbook) -> Lo
     groups = set(group_digests(project.held_out_groups))
     fitting = (
         look
-        for look in reversed(ledger.looks(job.name))
+        for look in reversed(looks)
         if (look.rubric, look.agent) == (project.digests.rubric, job.agent.key)
         and len(groups - set(look.groups)) < ENOUGH_GROWTH * len(look.groups)
         and _showed(look, ledger, version.digest)
@@ -259,8 +270,8 @@ def _price(project: Project, looks: Sequence[Look], at: str) -> str:
     )
 
 
-def _taken(project: Project, ledger: Ledger, look: Look, *, known: bool) -> LookTaken:
-    may = allowance_of(project, ledger.looks(look.runbook), look)
+def _taken(project: Project, looks: Sequence[Look], look: Look, *, known: bool) -> LookTaken:
+    may = allowance_of(project, looks, look)
     return LookTaken(**asdict(may), key=look.key, known=known)
 
 

@@ -10,6 +10,7 @@ from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.jobs.feasibility import next_look, obstacles
+from runbookopt.landing.identity import at_the_same_tasks, shared_tasks
 from runbookopt.project.project import ROOT, Project, read_project, runbook_names
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain
@@ -38,10 +39,15 @@ class Lint(Struct, frozen=True):
     looks: dict[str, tuple[Look, ...]] = {}
 
 
-def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: ()) -> Lint:
+def lint(
+    source: Source,
+    looked: Callable[[str], tuple[Look, ...]] = lambda _: (),
+    read: Callable[[str], frozenset[str]] = lambda _: frozenset(),
+) -> Lint:
     """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
 
-    `looked` gives the looks that were taken at a runbook's held-out tasks.
+    `looked` gives the looks that were taken at a runbook's held-out tasks, `read` the ids of the tasks that
+    searches have read without a look.
     """
     names = runbook_names(source)
     projects: list[Project] = []
@@ -55,7 +61,7 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
     for name in names:
         try:
             earlier = looked(name)
-            projects.append(read_project(source, name, burnt=burnt(earlier)))
+            projects.append(read_project(source, name, burnt=burnt(earlier) | read(name)))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems
@@ -64,6 +70,9 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
     problems += [problem for project in projects for problem in project.warnings]
     pieces = [*_unknown_names(source, settings, names)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
+    for name, others in shared_tasks(projects).items():
+        shared = at_the_same_tasks(others)
+        pieces += [Problem(f"trajectories/{name}", None, sentence, "warning") for sentence in shared]
     return Lint(tuple(names), tuple(projects), in_order(problems), in_order(pieces), looks)
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from operator import attrgetter
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -37,9 +38,11 @@ from runbookopt.landing.bundle import (
     write_bundle,
 )
 from runbookopt.landing.paired_outputs import held_out_digest
+from runbookopt.landing.readings import write_reading
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
 from runbookopt.proof.disclosure import is_told
+from runbookopt.proof.ledger import Reading
 from runbookopt.proof.records import keep_shown
 from runbookopt.search.asks import NoAnswer
 from runbookopt.search.loop import Asking, SearchResult, search
@@ -87,6 +90,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     with Journal.open(local_folder(repository.root) / "journal.sqlite3") as journal:
         run = journal.run(ready.run_id, ready.terms)
         driver = _driver(ready, run, progress)
+        reading, file = _leave_reading(repository, ready)
         with accounted(driver):
             searched = driver.drive(_heard(search(ready.problem), driver))
         if not searched.pool:
@@ -98,8 +102,26 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             )
         unproved = _unproved(repository, ready, searched, driver, run.id)
         result = _proved(repository, ready, searched, driver, unproved)
+        if ready.job.propose:
+            ready.ledger.read(reading)
+        if file is not None and (ready.job.propose or result.bundle is not None):
+            file.unlink(missing_ok=True)  # origin has it, or its look says the same
         run.finish()
     return result
+
+
+def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Path | None]:
+    """Write down what the search is going to read, before it does: it may never come to a look.
+
+    That goes into this clone's ledger, and for who may write at origin into a file beside the bundles; None
+    where origin knows all of it.
+    """
+    read = (*ready.problem.train, *ready.problem.validation)
+    reading = Reading(ready.job.name, tuple(sorted(read)), ready.job.at)
+    ready.ledger.read(reading, push=False)
+    if ready.ledger.burnt_at_origin(*ready.names).issuperset(read):
+        return reading, None
+    return reading, write_reading(reading, local_folder(repository.root))
 
 
 def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
@@ -218,7 +240,7 @@ def _proved(
     if not driver.affords(rollouts):
         return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
     ready.ledger.register(look)
-    may = allowance_of(ready.project, ready.ledger.looks(look.runbook), look)
+    may = allowance_of(ready.project, ready.ledger.looks(*ready.names), look)
     with accounted(driver), leaving(may.look):
         attempts = driver.rollouts(rollouts)
     outputs, comparison = compared(ready.project, ready.held_out, attempts, ready.repeats, may)
@@ -234,7 +256,14 @@ def _proved(
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
     _note_what_is_shown(ready, comparison, look)
-    return replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    proved = replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    if ready.job.propose:
+        return proved
+    return _noted(
+        proved,
+        f"look {may.look} is what this clone takes it for: it is not registered at origin before"
+        " `runbookopt propose`, and others may have looked by then",
+    )
 
 
 def _note_what_is_shown(ready: Prepared, comparison: Comparison, look: Look) -> None:
@@ -257,7 +286,7 @@ def _from_record(
     again = _bundle(ready, searched, unproved, record.look, record.outputs, record.comparison)
     bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
     write_bundle(bundle, local_folder(repository.root))
-    may = allowance_of(ready.project, ready.ledger.looks(ready.job.name), record.look)
+    may = allowance_of(ready.project, ready.ledger.looks(*ready.names), record.look)
     _note_what_is_shown(ready, record.comparison, record.look)
     result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may)
     return _noted(result, "the held-out tasks were asked this before: the record answers")

@@ -14,9 +14,11 @@ from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
+from runbookopt.landing.identity import Identity, begin_again, identity_of
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.project.project import Project, read_project
-from runbookopt.proof.allowance import Look, burnt
+from runbookopt.proof.allowance import Look
+from runbookopt.proof.binding import Unbound, must_be_bound
 from runbookopt.proof.ledger import Ledger
 from runbookopt.search.asks import Attempt
 from runbookopt.search.loop import VERSION
@@ -48,7 +50,8 @@ class Job(Struct, frozen=True):
     look is registered there. `look`: whether the held-out tasks may be opened at all. `show_figures`: whether
     somebody is to see what they say of a winner that is not accepted. `hire` gives the judge
     of a rubric, None where no criterion asks one. `models` names the model of each part that is one, and
-    `notes` say what is not promised of agent and reflector.
+    `notes` say what is not promised of agent and reflector. `begin_again`: a ledger that lacks what the
+    default branch rests on begins again, with all of the allowance spent.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Job(Struct, frozen=True):
     hire: Callable[[Rubric], Judge | None] = no_judge
     models: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    begin_again: bool = False
 
 
 class Prepared(Struct, frozen=True):
@@ -70,7 +74,8 @@ class Prepared(Struct, frozen=True):
     `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
     output is anybody's word, and must not be what a winner is measured against. `reserved` rollouts are kept
     for that; the search may use the rest of the budget, and so many `reflections`. `terms` is what decides
-    the path of the run, and `run_id` its digest; `notes` say what of the working tree counts, and which
+    the path of the run, and `run_id` its digest; `names` are those by which the ledger knows the runbook,
+    today's first, and `looks` all looks at it; `notes` say what of the working tree counts, and which
     tasks cannot be judged.
     """
 
@@ -79,6 +84,7 @@ class Prepared(Struct, frozen=True):
     project: Project
     judge: Judge | None
     ledger: Ledger
+    names: tuple[str, ...]
     looks: tuple[Look, ...]
     held_out: tuple[Task, ...]
     problem: Problem
@@ -94,13 +100,17 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     """Read everything, and refuse what cannot end well.
 
     Raises RunbookoptError: a working tree that is not the base, no evidence, too few tasks to ever prove
-    anything, a budget that does not cover the proof.
+    anything, a budget that does not cover the proof, a ledger that lacks what the default branch rests on.
     """
     ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
-    looks = ledger.looks(job.name)
-    base, project, notes = _read(repository, job, burnt(looks))
+    base = repository.base() if job.propose else repository.resolve("HEAD")
+    source = repository.revision(base) if job.propose else Folder(repository.root)
+    identity = identity_of(repository, ledger, job.name, source, base)
+    begun = _bound(repository, ledger, job, base, identity) if job.look else ()
+    looks = ledger.looks(*identity.names)
+    project, notes = _read(repository, job, base, ledger.burnt(*identity.names))
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
-    _must_be_provable(job, project, looks)
+    _must_be_provable(job, project, looks, begun)
     judge = job.hire(project.rubric)
     # reflections have a budget of their own, since a wave whose proposals all fail costs no rollout: by
     # default far more than the rollouts let a search use (1 for 8 to 30, over the works of the benchmarks)
@@ -123,6 +133,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         project=project,
         judge=judge,
         ledger=ledger,
+        names=identity.names,
         looks=looks,
         held_out=held_out,
         problem=problem,
@@ -131,7 +142,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         reflections=reflections,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *notes, *hopeless),
+        notes=(*job.notes, *begun, *notes, *hopeless, *identity.told()),
     )
 
 
@@ -151,20 +162,39 @@ def local_folder(root: Path) -> Path:
     return folder
 
 
-def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, Project, tuple[str, ...]]:
-    """The base, what is declared there, and what differs in the working tree and does no harm.
+def _bound(
+    repository: Repository, ledger: Ledger, job: Job, base: str, identity: Identity
+) -> tuple[str, ...]:
+    """Refuse a ledger that lacks what the base rests on, or begin it again where that is asked for."""
+    try:
+        must_be_bound(repository, ledger, base, identity.names)
+    except Unbound:
+        if not job.begin_again:
+            raise
+        project = _read(repository, job, base, ledger.burnt(*identity.names))[0]
+        begin_again(ledger, project, base, job.at)
+        spent = "all of the allowance counts as spent, and the next change that is accepted goes to review"
+        return (f"the ledger began again: {spent}",)
+    if job.begin_again:
+        return ("--begin-again changed nothing: the ledger holds all that the default branch rests on",)
+    return ()
+
+
+def _read(
+    repository: Repository, job: Job, base: str, used: frozenset[str]
+) -> tuple[Project, tuple[str, ...]]:
+    """What is declared at the base, and what differs in the working tree and does no harm.
 
     What is proved must be what the pull request will be made against, so a proposal is made from the base:
     origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
     """
-    base = repository.base() if job.propose else repository.resolve("HEAD")
     here = read_project(Folder(repository.root), job.name, burnt=used)
     evidence = f"trajectories/{job.name}"
     verifier = (*here.files, *programs(here.rubric, repository.root))
     differing = repository.working_tree_differs(base, [*verifier, evidence])
     if differing and not job.propose:
         note = f"differs from HEAD, so commit it before you propose the bundle: {few(differing)}"
-        return base, here, (note,)
+        return here, (note,)
     declared = [path for path in differing if path in verifier]
     if declared:
         raise RunbookoptError(_not_the_base(few(declared), base))
@@ -172,7 +202,7 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
     if differing and _held_out(there) != _held_out(here):
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
-    return base, there, (note,) if differing else ()
+    return there, (note,) if differing else ()
 
 
 def _not_the_base(what: str, base: str) -> str:
@@ -192,7 +222,7 @@ def _held_out(project: Project) -> str:
     return held_out_digest([project.evidence.task(task) for task in project.split.held_out])
 
 
-def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...]) -> None:
+def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun: tuple[str, ...]) -> None:
     """Refuse what no search could make good: everything paid for it would be paid for nothing."""
     split, shares = project.split, project.policy.proof.split
     if not split.train or not split.validation:
@@ -204,7 +234,7 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...]) -> No
     against = obstacles(project, looks, job.at) if job.look else ()
     if against:
         raise RunbookoptError(
-            f"{project.name}: {'; '.join(against)}; or use --dry-run to search without a proof"
+            f"{project.name}: {'; '.join((*begun, *against))}; or use --dry-run to search without a proof"
         )
 
 

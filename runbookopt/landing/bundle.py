@@ -218,20 +218,24 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
 
     Raises RunbookoptError where it cannot be written.
     """
-    place = folder / "bundles" / file_name(bundle)
+    return write_whole(folder / "bundles" / file_name(bundle), encode(bundle), "the bundle")
+
+
+def write_whole(place: Path, data: bytes, what: str) -> Path:
+    """Write a file wholly or not at all; returns its path. Raises RunbookoptError where it cannot be done."""
     unfinished: Path | None = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=place.parent, prefix=".unfinished-", delete=False) as file:
             unfinished = Path(file.name)
-            file.write(encode(bundle))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(place)
     except OSError as error:
         if unfinished is not None:
             unfinished.unlink(missing_ok=True)
-        message = f"{place}: the bundle cannot be written ({error.strerror}); make room there and run again"
+        message = f"{place}: {what} cannot be written ({error.strerror}); make room there and run again"
         raise RunbookoptError(message) from error
     return place
 

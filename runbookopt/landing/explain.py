@@ -13,13 +13,14 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protection import against_merging_by_itself
 from runbookopt.forge.protocol import Forge
 from runbookopt.landing.bundle import Bundle
+from runbookopt.landing.identity import identity_of
 from runbookopt.landing.merge import judge
 from runbookopt.landing.propose import branch_of
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import Stale, must_be_fresh, rederive, trust_in, uncalibrated_in
 from runbookopt.project.policy import Facts, Reason, decide
 from runbookopt.project.project import read_project
-from runbookopt.proof.allowance import burnt
+from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
 
 _BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least"})
@@ -44,7 +45,8 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     """
     ledger = Ledger.open(repository, push=False, fetch=repository.has_origin())
     revision = repository.revision(repository.base())
-    project = read_project(revision, name, burnt=burnt(ledger.looks(name)))
+    names = identity_of(repository, ledger, name, revision, revision.commit).names
+    project = read_project(revision, name, burnt=ledger.burnt(*names))
     pulls = forge.pull_requests(branch_of(name))
     is_open = next((pull for pull in pulls if pull.state == "open"), None)
     if is_open is not None:
@@ -62,6 +64,7 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     ledger = Ledger.open(repository, push=False, fetch=True)
     try:
         derived = rederive(repository, ledger, bundle, register=False)
+        must_be_bound(repository, ledger, repository.base(), derived.checked.identity.names)
         must_be_fresh(repository, derived.checked, repository.base())
     except (Refused, Stale) as error:
         return Explained(about, "none", (Reason("agreement", False, str(error)),))

@@ -26,6 +26,7 @@ from runbookopt.landing.rederive import (
 )
 from runbookopt.landing.report import read_trailers, squash_message, without_gain
 from runbookopt.project.policy import Decision, Reason
+from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.proof.records import note_pulls
 
@@ -94,21 +95,28 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     bundle, proof = derived.checked.bundle, derived.proof
     if proof is None:
         raise Refused(f"{bundle.runbook}: nobody looked at the held-out tasks, so nothing is proved")
-    message = squash_message(bundle, proof.comparison)
+    message = squash_message(bundle, proof.comparison, ledger.at_origin)
     return Judged(pull, tip, derived.decision, permission, message, derived.edited)
 
 
 def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Derived:
     """Derive anew from git what is to become of a head, as if it were merged onto `tip`.
 
-    Raises Refused where its bundle does not agree with git or the guard objects to what is there, and Stale
-    where runbook, rubric or policy of the default branch are not those of the bundle any more.
+    Raises Refused where its bundle does not agree with git or the guard objects to what is there, Stale
+    where runbook, rubric or policy of the default branch are not those of the bundle any more, and Unbound
+    where the ledger lacks what the default branch rests on.
     """
     trailers = read_trailers(repository.commit(head.cites).message)
     if trailers is None:
         raise Refused(f"commit {head.cites[:12]} cites no bundle")
-    found = rederive(repository, ledger, must_be_recorded(ledger, trailers.bundle))
+    try:
+        bundle = must_be_recorded(ledger, trailers.bundle)
+    except LedgerBroken:  # all of it may be gone, and that is what has to be said
+        must_be_bound(repository, ledger, tip, ("NAME", *ledger.names()))
+        raise
+    found = rederive(repository, ledger, bundle)
     checked, decision = found.checked, found.decision
+    must_be_bound(repository, ledger, tip, checked.identity.names)
     must_be_fresh(repository, checked, tip)
     edited = _edited(repository, head, checked)
     report = checked.change.guard

@@ -19,6 +19,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
+from runbookopt.landing.identity import identity_of
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Checked,
@@ -33,6 +34,7 @@ from runbookopt.landing.report import Findings, commit_message, read_trailers, r
 from runbookopt.project.policy import Decision, Limits, Reason
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance, trajectory_names
+from runbookopt.proof.binding import TRAILER, must_be_bound, named_in, unheld
 from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.disclosure import is_told
 from runbookopt.proof.ledger import Ledger
@@ -75,12 +77,15 @@ def propose(
     (`show_figures`, or so says the bundle), that is written down too.
     Doing it again changes nothing, or brings the pull request up to date. The user's checkout, index and HEAD
     stay as they are. Raises Refused where the bundle does not agree with git or the guard objects, naming
-    everything; Stale where the default branch has moved away from what it was made from; LedgerBroken,
-    PushRefused, OriginUnreachable.
+    everything; Stale where the default branch has moved away from what it was made from; Unbound where the
+    ledger lacks what that rests on; LedgerBroken, PushRefused, OriginUnreachable.
     """
     if not repository.has_origin():
         raise GitFailed("there is no origin to propose to: git remote add origin URL, or use --no-propose")
     ledger = Ledger.open(repository, push=True)
+    tip = repository.base()
+    identity = identity_of(repository, ledger, bundle.runbook, repository.revision(tip), tip)
+    must_be_bound(repository, ledger, tip, identity.names)
     derived = rederive(repository, ledger, bundle, now=now)
     proof, guarded = derived.proof, derived.checked.change.guard
     _settle(ledger, derived, show_figures=show_figures)
@@ -92,7 +97,8 @@ def propose(
     before = (
         f"this was asked of the held-out tasks before: the recorded answer stands (bundle {proof.record})"
     )
-    notes = () if proof.record == bundle.digest else (before,)
+    recorded = () if proof.record == bundle.digest else (before,)
+    notes = (*recorded, *derived.checked.identity.told())
     comparison, may = proof.comparison, proof.allowance
     proposed = Proposed(comparison.answer, comparison, may, derived.decision, guarded, notes=notes)
     if proposed.decision.merge == "none":
@@ -152,7 +158,7 @@ def _publish(
     if is_open and is_open.complete and _is_proposed(repository, ledger, checked, is_open):
         return _with_pull(proposed, is_open, f"pull request {is_open.number} proposes this already")
     ledger.keep(bundle.digest, encode(bundle))
-    draft = _draft(repository, derived, proposed.notes, there)
+    draft = _draft(repository, derived, proposed.notes, there, ledger)
     if is_open and there:
         updated = forge.update(is_open.number, draft, replaces=there)
         return _with_pull(proposed, updated, f"pull request {updated.number} was brought up to date")
@@ -190,7 +196,9 @@ def _with_pull(proposed: Proposed, pull: PullRequest, *notes: str) -> Proposed:
     return replace(proposed, branch=pull.branch, pull_request=pull, decision=decision, notes=notes)
 
 
-def _draft(repository: Repository, derived: Rederived, notes: tuple[str, ...], there: str | None) -> Draft:
+def _draft(
+    repository: Repository, derived: Rederived, notes: tuple[str, ...], there: str | None, ledger: Ledger
+) -> Draft:
     checked, proof = derived.checked, derived.proof
     bundle, change, project = checked.bundle, checked.change, checked.project
     if change.after is None or proof is None:
@@ -207,13 +215,15 @@ def _draft(repository: Repository, derived: Rederived, notes: tuple[str, ...], t
         rubric=project.rubric,
         names=trajectory_names(project.evidence.tasks),
         notes=notes,
+        ledger=ledger.at_origin,
     )
+    message = commit_message(bundle, proof.comparison, ledger.at_origin)
     by_itself, people = derived.decision.merge == "auto", (project.policy.reviewers, project.policy.teams)
     (reviewers, teams), (otherwise, teams_otherwise) = (((), ()), people) if by_itself else (people, ((), ()))
     return Draft(
         branch=branch_of(bundle.runbook),
         base=repository.origin.default_branch(),
-        head=_commit(repository, checked, commit_message(bundle, proof.comparison), there),
+        head=_commit(repository, checked, message, there),
         title=title(bundle, proof.comparison),
         body=render(findings),
         reviewers=reviewers,
@@ -223,19 +233,24 @@ def _draft(repository: Repository, derived: Rederived, notes: tuple[str, ...], t
         labels=(LABEL,),
         auto_merge=by_itself,
         method=project.policy.method,
-        message=squash_message(bundle, proof.comparison),
+        message=squash_message(bundle, proof.comparison, ledger.at_origin),
         bundle=bundle.digest,
     )
 
 
 def _commit(repository: Repository, checked: Checked, message: str, there: str | None) -> str:
-    """The one commit; that of a run which was cut is taken up again."""
+    """The one commit; that of a run which was cut is taken up again, whatever the ledger holds besides."""
     base, tree = checked.bundle.base, checked.change.tree
     if there:
         before = repository.commit(there)
-        if (before.tree, before.parents, before.message.strip()) == (tree, (base,), message.strip()):
+        if (before.tree, before.parents, _unbound(before.message)) == (tree, (base,), _unbound(message)):
             return before.id
     return repository.write_commit(tree, [base], message)
+
+
+def _unbound(message: str) -> list[str]:
+    """The lines of a message but for the ledger's head, which others move."""
+    return [line for line in message.strip().split("\n") if not line.startswith(f"{TRAILER}:")]
 
 
 def must_be_free(repository: Repository, forge: Forge, runbook: str, *, now: datetime) -> None:
@@ -247,7 +262,15 @@ def must_be_free(repository: Repository, forge: Forge, runbook: str, *, now: dat
     """
     branch = branch_of(runbook)
     there = repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
-    if there and _is_edited(repository, Ledger.open(repository, push=True), there):
+    ledger = Ledger.open(repository, push=True) if there else None
+    if there and ledger and _is_edited(repository, ledger, there):
+        lost = next(unheld(repository, ledger.at_origin, named_in(repository, there)), None)
+        if lost is not None:
+            raise RunbookoptError(
+                f"{runbook}: the ledger does not hold {lost}, on branch {branch}: looks were taken back, so"
+                " bring them back: runbookopt ledger restore --from REMOTE|FILE; or a person wrote that, so"
+                " close its pull request and delete the branch"
+            )
         raise RunbookoptError(
             f"{runbook}: branch {branch} was edited by a person ({there[:12]}): merge or close its"
             " pull request and delete the branch, then run again, or use --no-propose"

@@ -1,6 +1,6 @@
 """Rederivation of a bundle from git: all that can be known without its word must agree with it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import get_args
 
@@ -15,6 +15,7 @@ from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
 from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle, recorded_bundle
+from runbookopt.landing.identity import Identity, identity_of
 from runbookopt.landing.leave_one_out import leaning
 from runbookopt.landing.mismatches import (
     asked,
@@ -33,7 +34,6 @@ from runbookopt.proof.allowance import (
     Look,
     Moved,
     allowance,
-    burnt,
     changed_since,
     group_digests,
     looks_before,
@@ -64,10 +64,11 @@ class Checked(Struct, frozen=True):
     """A bundle that agrees with git: the project at its base, its change, and the proof's pairs.
 
     `look` is derived, not read from the bundle; None where nobody looked. `pairs` are empty where the bundle
-    restates what another one recorded of the same look.
+    restates what another one recorded of the same look. `identity` is by what the base says of names.
     """
 
     bundle: Bundle
+    identity: Identity
     project: Project
     change: Change
     look: Look | None
@@ -124,22 +125,23 @@ def rederive(
 
 def _check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     bundle = read_bundle(encode(bundle), "the bundle")
-    looks = ledger.looks(bundle.runbook)
-    earlier = looks_before(looks, bundle.look.key) if bundle.look else looks
-    project = read_project(repository.revision(bundle.base), bundle.runbook, burnt=burnt(earlier))
+    base, name = repository.revision(bundle.base), bundle.runbook
+    key = bundle.look.key if bundle.look else None
+    identity = identity_of(repository, ledger, name, base, base.commit)
+    project = read_project(base, name, burnt=ledger.burnt(*identity.names, before=key))
     _refuse(bundle, with_base(bundle, project))
     change = _change(repository, bundle, project)
     against = with_patch(bundle, change.text, change.guard.violations)
-    record = _restated(ledger, bundle)
+    record = _restated(ledger, bundle, identity)
     if record is not None:
         _refuse(bundle, [*against, *with_record(bundle, project, record)])
-        return Checked(bundle, project, change, record, ())
+        return Checked(bundle, identity, project, change, record, ())
     look = _look(bundle, project, bundle.look.at) if bundle.look else None
     _refuse(bundle, [*against, *with_held_out(bundle, project, look)])
     _must_run_the_bases_programs(repository, bundle, project)
     judged = pairs(bundle.outputs, {task.id: task for task in project.evidence.tasks}, project.rubric)
     _refuse(bundle, with_scores(bundle, judged, project.policy.proof))
-    return Checked(bundle, project, change, look, tuple(judged))
+    return Checked(bundle, identity, project, change, look, tuple(judged))
 
 
 def _refuse(bundle: Bundle, mismatches: Iterable[str]) -> None:
@@ -171,11 +173,11 @@ def guarded(
     return after, guard(changes, path=project.path, before=project.runbook, after=after or text)
 
 
-def _restated(ledger: Ledger, bundle: Bundle) -> Look | None:
+def _restated(ledger: Ledger, bundle: Bundle, identity: Identity) -> Look | None:
     """The look of a bundle that rests on the record of another one, and repeats what that one said."""
     if bundle.look is None:
         return None
-    own = [look for look in ledger.looks(bundle.runbook) if look.key == bundle.look.key]
+    own = [look for look in ledger.looks(*identity.names) if look.key == bundle.look.key]
     if not own or own[0].bundle in {None, bundle.digest}:
         return None
     record = must_be_recorded(ledger, own[0].bundle or "")
@@ -227,23 +229,24 @@ def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register
     """Compare what a look saw, at its place in the ledger; where its question was answered, that stands."""
     if checked.look is None:
         return None
-    look = _answered(ledger, checked.look)
+    names = checked.identity.names
+    look = _answered(ledger, checked.look, names)
     if register and (look is None or look.key == checked.look.key):
         ledger.register(checked.look)  # also where it is there: only what origin has is sure of its place
-        look = _answered(ledger, checked.look)
+        look = _answered(ledger, checked.look, names)
     look, source = look or checked.look, checked
     if look.bundle not in {None, checked.bundle.digest}:
         source = _check(repository, ledger, must_be_recorded(ledger, look.bundle or ""))
     # Under the terms of the base at hand: the policy may have moved since the record was made.
-    terms, earlier = checked.project.policy.proof, looks_before(ledger.looks(look.runbook), look.key)
+    terms, earlier = checked.project.policy.proof, looks_before(ledger.looks(*names), look.key)
     may = allowance(earlier, look.groups, look.tasks, terms.allowance, look.at)
     compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.renewed_spend)
     return Proof(may, compared, source.pairs, source.bundle.digest, look)
 
 
-def _answered(ledger: Ledger, look: Look) -> Look | None:
+def _answered(ledger: Ledger, look: Look, names: Collection[str]) -> Look | None:
     """The entry of the ledger that answers a look: its own, else one that settled the same question."""
-    looks = ledger.looks(look.runbook)
+    looks = ledger.looks(*names)
     own = [entry for entry in looks if entry.key == look.key]
     other = recorded(looks, look)
     return own[0] if own else other if other is not None and other.bundle is not None else None
@@ -252,7 +255,7 @@ def _answered(ledger: Ledger, look: Look) -> Look | None:
 def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
     bundle, project = checked.bundle, checked.project
     before, after = project.runbook.text, bundle.candidate
-    looks = ledger.looks(bundle.runbook)
+    looks = ledger.looks(*checked.identity.names)
     earlier = (*looks_before(looks, checked.look.key), checked.look) if checked.look else looks
     facts = Facts(
         comparison=proof.comparison if proof else None,
@@ -345,7 +348,7 @@ def held_out_moved(
     look, name, base = checked.look, checked.bundle.runbook, checked.project
     if look is None:
         return ()
-    used = burnt(ledger.looks(name))  # what a search has used by now is no news to a proof
+    used = ledger.burnt(*checked.identity.names)  # what a search has read by now is no news to a proof
     try:
         is_base = tip == checked.bundle.base
         now = base.with_burnt(used) if is_base else read_project(repository.revision(tip), name, burnt=used)

@@ -19,6 +19,7 @@ from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Change, MemberSummary, changed_lines, models_by_role
 from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
+from runbookopt.proof.binding import TRAILER
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import Rubric
@@ -33,7 +34,8 @@ class Findings(Struct, frozen=True):
     `before` is the runbook at the base commit and `after` the candidate, with or without its version bump.
     `comparison`, `allowance` and `pairs` are of the look as it stands in the ledger; None and empty where
     nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
-    look up. `notes` are further sentences for the reviewer.
+    look up. `notes` are further sentences for the reviewer. `ledger` is the commit of the ledger that the
+    proof rests on.
     """
 
     bundle: Bundle
@@ -47,6 +49,7 @@ class Findings(Struct, frozen=True):
     rubric: Rubric | None = None
     names: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    ledger: str | None = None
 
 
 class Trailers(Struct, frozen=True):
@@ -89,8 +92,12 @@ def title(bundle: Bundle, comparison: Comparison) -> str:
     )
 
 
-def commit_message(bundle: Bundle, comparison: Comparison) -> str:
-    """The message of the one commit; its last paragraph is the trailers that `read_trailers` reads."""
+def commit_message(bundle: Bundle, comparison: Comparison, ledger: str | None = None) -> str:
+    """The message of the one commit; its last paragraph is the trailers that `read_trailers` reads.
+
+    `ledger` is the commit of the ledger at origin that the proof rests on.
+    """
+    rests = "" if ledger is None else f"{TRAILER}: {ledger}\n"
     parts = ", ".join(plain(change.component, 60) for change in bundle.changes[:10]) or "unknown"
     trailers = Trailers(bundle.run, bundle.version, f"{comparison.gain:+.4f}", bundle.digest)
     return (
@@ -98,12 +105,13 @@ def commit_message(bundle: Bundle, comparison: Comparison) -> str:
         f"{comparison.tasks} held-out tasks: {comparison.before:.3f} before, {comparison.after:.3f} after,"
         f" gain at least {comparison.low:+.3f}.\nParts: {parts}.\n\n"
         + "".join(f"{name}: {plain(getattr(trailers, key))}\n" for name, key in _TRAILERS.items())
+        + rests
     )
 
 
-def squash_message(bundle: Bundle, comparison: Comparison) -> str:
+def squash_message(bundle: Bundle, comparison: Comparison, ledger: str | None = None) -> str:
     """The message of a merge: as `commit_message`, with the pull request's title."""
-    _, _, rest = commit_message(bundle, comparison).partition("\n")
+    _, _, rest = commit_message(bundle, comparison, ledger).partition("\n")
     return f"{title(bundle, comparison)}\n{rest}"
 
 
@@ -394,6 +402,8 @@ def _again(findings: Findings, _: int) -> Iterator[str]:
     names = ("Runbook", "Candidate", "Rubric", "Policy", "Held-out tasks")
     for name, value in zip(names, astuple(bundle.digests), strict=True):
         yield f"- {name}: {'none is declared' if value is None else code(value)}"
+    if findings.ledger is not None:  # some forges make the message of a merge of this text
+        yield from ("", f"{TRAILER}: {findings.ledger}")
 
 
 def _name(text: str) -> str:

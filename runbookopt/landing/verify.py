@@ -4,7 +4,7 @@ Policies and rubrics are read from the default branch, bundle and looks from the
 head is read as data and believed in nothing; what is not known is not yes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from msgspec import Struct
@@ -23,7 +23,8 @@ from runbookopt.landing.report import cut, read_trailers, table
 from runbookopt.landing.trial_merge import Case
 from runbookopt.project.policy import Reason
 from runbookopt.proof.allowance import Look
-from runbookopt.proof.ledger import Ledger
+from runbookopt.proof.binding import named_in, unheld
+from runbookopt.proof.ledger import REF, Ledger
 
 AGAIN = "proof again"
 """The condition that a proof which was run again is accepted again."""
@@ -94,11 +95,14 @@ def _verified(case: Case, rerun: Rerun | None) -> Verified:
     touches = case.effect.touches
     names = tuple(each.runbook for each in touches.runbooks)
     verified = Verified(case.head, case.tip, passes=True, reasons=(), runbooks=names)
+    rests_on_nothing = tuple(_rests_on_nothing(case))
+    if touches.nothing and rests_on_nothing:
+        return replace(verified, passes=False, reasons=rests_on_nothing)
     if touches.nothing:
         more = f"; it changes {', '.join(touches.shared)}" if touches.shared else ""
         nothing = f"this touches no runbook, rubric, policy or labels{more}"
         return replace(verified, reasons=(Reason("touches", True, nothing),))
-    against = [Reason("guard", False, made) for made in touches.no_files]
+    against = [*rests_on_nothing, *(Reason("guard", False, made) for made in touches.no_files)]
     if case.effect.conflict:
         against.append(Reason("merge", False, case.effect.conflict))
     cited = _cited(case)
@@ -107,6 +111,18 @@ def _verified(case: Case, rerun: Rerun | None) -> Verified:
     else:
         judged = _by_us(case, verified, cited, _unless(bool(against), rerun))
     return replace(judged, passes=judged.passes and not against, reasons=(*against, *judged.reasons))
+
+
+def _rests_on_nothing(case: Case) -> Iterator[Reason]:
+    """What of the head's own commits, once merged, would have every later proof refused."""
+    repository = case.repository
+    own = repository.history(case.head, without=case.tip)
+    named = [each for commit in own for each in named_in(repository, commit)]
+    head = repository.origin.refs(REF).get(REF) if named else None
+    if named and head is not None:
+        repository.origin.fetch(REF)
+    for each in unheld(repository, head, named):
+        yield Reason("ledger", False, f"the ledger at origin does not hold {each}: write that message anew")
 
 
 def _cited(case: Case) -> str | None:
@@ -188,7 +204,7 @@ class _AtOrigin(Ledger):
             raise Refused(f"{look.runbook}: its look at the held-out tasks {state} in the ledger at origin")
 
     def _catch_up(self) -> str | None:
-        self._head = self._at_origin()
+        self._head = self._shared = self._at_origin()
         return self._head
 
 

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import NamedTuple, Self
 
 from msgspec import Struct
 
@@ -18,6 +18,9 @@ YEAR = timedelta(days=365)
 AHEAD, BEHIND = timedelta(days=1), timedelta(days=30)
 """How far the time of a look may lie ahead of a clock, and behind it if the look is new."""
 
+BEGINS_AGAIN = "begins_again"
+"""The answer of an entry that is no look: earlier ones are lost, and all that was left counts as spent."""
+
 
 class Look(Struct, frozen=True):
     """One look at the held-out tasks, as the ledger keeps it.
@@ -25,7 +28,8 @@ class Look(Struct, frozen=True):
     `seed`, `candidate`, `rubric` and `agent` are digests; `groups` are the digests of the held-out group
     keys, sorted; `tasks` maps each held-out task's id to the digest of its reference; `searched` are the
     ids of the train and validation tasks. A look is registered before the first held-out rollout, without
-    `bundle` and `answer`; one that never settles stays spent. `at` is ISO 8601.
+    `bundle` and `answer`; one that never settles stays spent. `at` is ISO 8601. Where a ledger begins again
+    an entry with the answer BEGINS_AGAIN stands for the looks that are lost.
     """
 
     key: str
@@ -136,16 +140,17 @@ def allowance(
 
     Time is what the looks tell (`Look.at`, ISO 8601 with its zone), in the order of the ledger: one that
     cannot be read, or lies before that of an earlier look, regains nothing. Looks that never settled have
-    spent. Only groups, tasks, times and the order of the looks matter, never their answers.
+    spent. Only groups, tasks, times and the order of the looks matter, never their answers; but an entry that
+    begins again spends all that is left.
     """
-    now = (set(groups), set(tasks), at)
-    *_, last = _fold((*((set(look.groups), set(look.tasks), look.at) for look in earlier), now), total)
+    now = _Taken(set(groups), set(tasks), at, begins_again=False)
+    *_, last = _fold((*map(_taken, earlier), now), total)
     return last
 
 
 def allowances(looks: Sequence[Look], total: float) -> tuple[Allowance, ...]:
     """What each of the looks of a runbook, oldest first, spent of `total`."""
-    return tuple(_fold(((set(look.groups), set(look.tasks), look.at) for look in looks), total))
+    return tuple(_fold(map(_taken, looks), total))
 
 
 def untimely(look: Look, now: datetime, *, known: bool) -> str | None:
@@ -171,11 +176,12 @@ def looks_before(looks: Sequence[Look], key: str) -> tuple[Look, ...]:
 def recorded(earlier: Sequence[Look], look: Look) -> Look | None:
     """Find the look whose record answers `look`, so that it need not spend; None if it has to be taken.
 
-    That is a look with the same key, else the last one at the same candidate under the same terms, if the
+    That is a look at the same question, else the last one at the same candidate under the same terms, if the
     groups that are new since are less than a quarter of those it saw. It may be one that never settled.
+    `earlier` are looks at one runbook, whatever it was called when they were taken.
     """
-    terms = operator.attrgetter("runbook", "seed", "candidate", "rubric", "agent")
-    same_key = [seen for seen in earlier if seen.key == look.key]
+    terms = operator.attrgetter("seed", "candidate", "rubric", "agent")
+    same_key = [seen for seen in earlier if terms(seen) == terms(look) and seen.groups == look.groups]
     same_candidate = [
         seen
         for seen in earlier
@@ -202,10 +208,11 @@ def changed_since(
     """
     merged = [at for at, look in enumerate(earlier) if seed is not None and look.seed != seed]
     since = earlier[merged[-1] :] if merged else earlier
-    sentences = moved_since(since, tasks).told(trajectory_names(tasks))
-    if any(look.rubric != rubric for look in since):
-        return "the rubric is another than at earlier looks", *sentences
-    return sentences
+    begun = [look.at for look in since if look.answer == BEGINS_AGAIN]
+    again = [f"the ledger began again ({begun[-1]}): earlier looks at it are lost"] if begun else []
+    other = any(look.rubric != rubric for look in since)
+    rubrics = ["the rubric is another than at earlier looks"] if other else []
+    return (*again, *rubrics, *moved_since(since, tasks).told(trajectory_names(tasks)))
 
 
 def moved_since(earlier: Sequence[Look], tasks: Sequence[Task]) -> Moved:
@@ -229,24 +236,37 @@ def _few(tasks: Collection[str], names: Mapping[str, str], most: int = 3) -> str
     return ", ".join(shown[:most]) + more
 
 
-def _fold(looks: Iterable[tuple[set[str], set[str], str]], total: float) -> Iterator[Allowance]:
-    """The allowance of each look, given by its groups, tasks and time."""
+class _Taken(NamedTuple):
+    """What of a look its chance follows from."""
+
+    groups: set[str]
+    tasks: set[str]
+    at: str
+    begins_again: bool
+
+
+def _taken(look: Look) -> _Taken:
+    return _Taken(set(look.groups), set(look.tasks), look.at, look.answer == BEGINS_AGAIN)
+
+
+def _fold(looks: Iterable[_Taken], total: float) -> Iterator[Allowance]:
+    """The allowance of each look."""
     of_the_set, of_time, spent = 0.0, total, 0.0
     seen_groups, seen_tasks = set[str](), set[str]()
     latest: datetime | None = None
-    for number, (groups, tasks, told) in enumerate(looks, 1):
-        fresh = min(len(groups - seen_groups), len(tasks - seen_tasks)) / max(1, len(groups))
+    for number, look in enumerate(looks, 1):
+        fresh = min(len(look.groups - seen_groups), len(look.tasks - seen_tasks)) / max(1, len(look.groups))
         of_the_set = min(total, of_the_set + total * fresh)
-        at = _time(told)
+        at = _time(look.at)
         if at is not None:
             passed = max(at, latest) - latest if latest else timedelta()
             of_time = min(total, of_time + total * (passed / YEAR))
             latest = max(at, latest) if latest else at
-        spend = _spend(min(of_the_set, of_time), total)
-        of_the_set, of_time, spent = of_the_set - spend, of_time - spend, spent + spend
-        seen_groups |= groups
-        seen_tasks |= tasks
         left = min(of_the_set, of_time)
+        spend = left if look.begins_again else _spend(left, total)
+        of_the_set, of_time, spent, left = of_the_set - spend, of_time - spend, spent + spend, left - spend
+        seen_groups |= look.groups
+        seen_tasks |= look.tasks
         yield Allowance(
             look=number,
             spend=spend,

@@ -5,13 +5,15 @@ from contextlib import suppress
 from typing import Self
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
-from runbookopt.documents.digest import canonical
+from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.origin import attempts
-from runbookopt.forge.git.output import PushRejected, RefUpdate
+from runbookopt.forge.git.output import PushRejected, RefUpdate, TreeEntry
 from runbookopt.forge.git.repository import Repository
-from runbookopt.proof.allowance import Look, look_key
+from runbookopt.proof.allowance import Look, burnt, look_key
 
 REF = "refs/runbookopt/ledger"
 """At origin the ledger; in a clone the same, with what has not been pushed yet on top of it."""
@@ -23,13 +25,29 @@ class LedgerBroken(RunbookoptError):
     """Looks were taken back or rewritten: nothing can be proved before somebody has repaired the ledger."""
 
 
-class Ledger:
-    """The looks, in their order, and the bundles that settled them.
+class Reading(Struct, frozen=True):
+    """What a search has read: `tasks` are the ids of train and validation tasks, sorted.
 
-    The tree holds `looks/<key>.json` and `bundles/<digest>.json` (in hexadecimal) and only grows; beside them
-    are the `records` of `proof.records`. Each
-    commit is the child of the one before, and the order of the looks is that of the commits that brought
-    them in. With `push` the chain is origin's; without, it stays in this clone until somebody pushes.
+    It stands for a search that may never have looked at held-out tasks; `at` is ISO 8601.
+    """
+
+    runbook: str
+    tasks: tuple[str, ...]
+    at: str = ""
+
+    @property
+    def key(self) -> str:
+        """The digest of what was read; when does not matter."""
+        return digest_of([self.runbook, self.tasks])
+
+
+class Ledger:
+    """The looks, in their order, the bundles that settled them, and what searches have read besides.
+
+    The tree holds `looks/<key>.json`, `bundles/<digest>.json` and `reads/<key>.json` (in hexadecimal) and
+    only grows; beside them are the `records` of `proof.records`. Each commit is the child of the one before,
+    and the order of looks and readings is that of the commits that brought them in. With `push` the chain is
+    origin's; without, it stays in this clone until somebody pushes.
     """
 
     def __init__(self, repository: Repository, *, push: bool, fetch: bool) -> None:
@@ -37,8 +55,9 @@ class Ledger:
         self._push = push
         self._fetch = fetch
         self._head: str | None = None
-        self._read: dict[str, tuple[Look, ...]] = {}
-        self._paths: dict[str | None, tuple[str, ...]] = {None: ()}  # of looks, in their order, by head
+        self._shared: str | None = None
+        self._read: dict[str, tuple[Look | Reading, ...]] = {}
+        self._paths: dict[str | None, tuple[str, ...]] = {None: ()}  # of entries, in their order, by head
 
     @classmethod
     def open(cls, repository: Repository, *, push: bool, fetch: bool = False) -> Self:
@@ -52,13 +71,73 @@ class Ledger:
                 ledger._catch_up()
         return ledger
 
-    def looks(self, runbook: str) -> tuple[Look, ...]:
-        """The looks at a runbook's held-out tasks, oldest first. Raises LedgerBroken."""
-        if self._head is not None and self._head not in self._read:
-            self._paths[self._head] = self._paths_at(self._head)
-            blobs = {entry.path: entry.blob for entry in self._repository.tree(self._head, "looks")}
-            self._read[self._head] = tuple(self._look(p, blobs.get(p)) for p in self._paths[self._head])
-        return tuple(look for look in self._read.get(self._head or "", ()) if look.runbook == runbook)
+    @classmethod
+    def at(cls, repository: Repository, head: str) -> Self:
+        """The ledger as a commit has it: nobody is asked, and nothing is moved."""
+        ledger = cls(repository, push=False, fetch=False)
+        ledger._head = ledger._shared = head
+        return ledger
+
+    @property
+    def head(self) -> str | None:
+        """The commit that holds all of it, as this clone knows it; None where there is none."""
+        return self._head
+
+    @property
+    def asks_origin(self) -> bool:
+        """Whether it is origin's word."""
+        return self._fetch
+
+    @property
+    def at_origin(self) -> str | None:
+        """The commit that origin had when it was last asked; None where there was none."""
+        return self._shared
+
+    def looks(self, *names: str) -> tuple[Look, ...]:
+        """The looks at a runbook's held-out tasks, by all its names, oldest first. Raises LedgerBroken."""
+        entries = self._entries(self._head)
+        return tuple(entry for entry in entries if isinstance(entry, Look) and entry.runbook in names)
+
+    def readings(self, *names: str) -> tuple[Reading, ...]:
+        """What searches of a runbook, by all its names, have read besides, oldest first."""
+        entries = self._entries(self._head)
+        return tuple(entry for entry in entries if isinstance(entry, Reading) and entry.runbook in names)
+
+    def names(self) -> frozenset[str]:
+        """The names of all runbooks of which there is an entry. Raises LedgerBroken."""
+        return frozenset(entry.runbook for entry in self._entries(self._head))
+
+    def burnt(self, *names: str, before: str | None = None) -> frozenset[str]:
+        """The ids of the tasks that searches of a runbook, by all its names, have read, looking or not.
+
+        `before` is the key of a look: only what came before it counts, if it is there.
+        """
+        return self._burnt(self._head, names, before)
+
+    def burnt_at_origin(self, *names: str) -> frozenset[str]:
+        """The same by what origin had when it was last asked."""
+        return self._burnt(self._shared, names)
+
+    def pushed(self, look: Look) -> bool:
+        """Whether origin had a look when it was last asked."""
+        return look.key in {e.key for e in self._entries(self._shared) if isinstance(e, Look)}
+
+    def _burnt(self, head: str | None, names: tuple[str, ...], before: str | None = None) -> frozenset[str]:
+        own = [entry for entry in self._entries(head) if entry.runbook in names]
+        keys = [entry.key for entry in own]
+        earlier = own[: keys.index(before)] if before in keys else own
+        read = (task for entry in earlier if isinstance(entry, Reading) for task in entry.tasks)
+        return burnt([entry for entry in earlier if isinstance(entry, Look)]).union(read)
+
+    def _entries(self, head: str | None) -> tuple[Look | Reading, ...]:
+        if head is not None and head not in self._read:
+            self._paths[head] = self._paths_at(head)
+            blobs = {entry.path: entry.blob for entry in self._tree(head)}
+            self._read[head] = tuple(self._entry(path, blobs.get(path)) for path in self._paths[head])
+        return self._read.get(head or "", ())
+
+    def _tree(self, head: str) -> list[TreeEntry]:
+        return [*self._repository.tree(head, "looks"), *self._repository.tree(head, "reads")]
 
     def bundle(self, digest: str) -> bytes | None:
         """The bytes of a bundle that settled a look."""
@@ -98,31 +177,44 @@ class Ledger:
         """
         self._append({path: data}, message)
 
+    def read(self, reading: Reading, *, push: bool = True) -> None:
+        """Write down what a search has read, less what the ledger has of it; nothing where it has all.
+
+        Without `push` that stays in this clone for now. Raises what `register` raises.
+        """
+        new = replace(reading, tasks=tuple(sorted({*reading.tasks} - self.burnt(reading.runbook))))
+        data = {_path("reads", new.key): canonical(msgspec.to_builtins(new))} if new.tasks else {}
+        push = push and self._push
+        if data or (push and self._head != self._shared):  # with what was not pushed before
+            self._append(data, f"Tasks that a search of {new.runbook} has read", push=push)
+
     def _paths_at(self, head: str) -> tuple[str, ...]:
-        """The looks that were ever brought in, in their order; of our own commit, by what its parent had."""
+        """The entries that ever came in, in their order; of our own commit, by what its parent had."""
         before = next(iter(self._repository.commit(head).parents), None)
         if before in self._paths:
-            added = [*self._paths[before], *(entry.path for entry in self._repository.tree(head, "looks"))]
+            added = [*self._paths[before], *(entry.path for entry in self._tree(head))]
         else:
             added = self._repository.files_changed(self._repository.history(head, chain=True), kinds="A")
-        return tuple(path for path in dict.fromkeys(added) if path.startswith("looks/"))
+        return tuple(path for path in dict.fromkeys(added) if path.startswith(("looks/", "reads/")))
 
-    def _append(self, edits: Mapping[str, bytes], message: str) -> None:
+    def _append(self, edits: Mapping[str, bytes], message: str, *, push: bool | None = None) -> None:
         """Put a commit on top of the chain; where somebody else was first, on top of theirs."""
         for attempt in attempts(PushRejected):
             with attempt:
                 shared = self._catch_up()
                 self._move_to(self._commit(self._head, edits, message))
-                if self._push and self._head is not None and self._head != shared:
+                pushes = self._push if push is None else push
+                if pushes and self._head is not None and self._head != shared:
                     self._repository.origin.push(RefUpdate(REF, shared, self._head))
+                    self._shared = self._head
                     with suppress(PushRejected):  # another process of this clone has seen even more
                         self._repository.update_ref(SEEN, self._head, shared)
 
     def _catch_up(self) -> str | None:
         """Put what this clone has not pushed on top of what origin has, and give the latter's head."""
-        shared = self._at_origin() if self._fetch else self._repository.find(SEEN)
+        self._shared = shared = self._at_origin() if self._fetch else self._repository.find(SEEN)
         self._head = self._repository.find(REF)
-        self._move_to(self._on_top_of(shared))
+        self._move_to(self.joined(shared, self._head))
         return shared
 
     def _at_origin(self) -> str | None:
@@ -135,14 +227,15 @@ class Ledger:
         if seen is not None and (shared is None or not self._repository.is_ancestor(seen, shared)):
             raise LedgerBroken(
                 f"the ledger at origin ({shared or 'gone'}) does not descend from {seen}, seen there before: "
-                f"looks were taken back; put it back: git push --force origin {seen}:{REF}"
+                "looks were taken back; put it back beside what is there: runbookopt ledger restore --from .;"
+                f" or in its place: git push --force origin {seen}:{REF}"
             )
         if shared is not None:
             self._repository.update_ref(SEEN, shared, seen)
         return shared
 
-    def _on_top_of(self, shared: str | None) -> str | None:
-        local = self._head
+    def joined(self, shared: str | None, local: str | None) -> str | None:
+        """A head with all that two heads hold: what `local` has more is put on top of `shared`."""
         if local is None or shared is None or self._repository.is_ancestor(local, shared):
             return shared or local
         if self._repository.is_ancestor(shared, local):
@@ -175,17 +268,31 @@ class Ledger:
         old, new = (msgspec.json.decode(look, type=Look) for look in (self._repository.blob(blob), data))
         return old.answer is None and new.answer is not None
 
-    def _look(self, path: str, blob: str | None) -> Look:
+    def _entry(self, path: str, blob: str | None) -> Look | Reading:
         if blob is None:
             raise LedgerBroken(f"{path} was deleted from the ledger: a look is never taken back; restore it")
+        entry: Look | Reading
+        word = "look" if path.startswith("looks/") else "reading"
         try:
-            look = msgspec.json.decode(self._repository.blob(blob), type=Look)
+            data = self._repository.blob(blob)
+            entry = (
+                msgspec.json.decode(data, type=Look)
+                if word == "look"
+                else msgspec.json.decode(data, type=Reading)
+            )
         except msgspec.DecodeError as error:
-            raise LedgerBroken(f"{path} of the ledger is not a look: {error}") from error
-        terms = {"seed": look.seed, "candidate": look.candidate, "rubric": look.rubric, "agent": look.agent}
-        if path != _path("looks", look_key(look.runbook, **terms, groups=look.groups)):
+            raise LedgerBroken(f"{path} of the ledger is not a {word}: {error}") from error
+        if path != _path(path.partition("/")[0], _key(entry)):
             raise LedgerBroken(f"{path} of the ledger was rewritten: its key is not that of what it says")
-        return look
+        return entry
+
+
+def _key(entry: Look | Reading) -> str:
+    """The key of an entry by what it says, whatever it states."""
+    if isinstance(entry, Reading):
+        return entry.key
+    terms = {"seed": entry.seed, "candidate": entry.candidate, "rubric": entry.rubric, "agent": entry.agent}
+    return look_key(entry.runbook, **terms, groups=entry.groups)
 
 
 def _path(folder: str, digest: str) -> str:

@@ -115,7 +115,9 @@ def test_the_branch_at_origin_holds_one_commit_that_changes_one_file(done: Done)
 def test_the_commit_says_which_run_and_which_bundle_made_it(done: Done) -> None:
     message = done.clone.at_origin("log", "-1", "--format=%(trailers:only,unfold)", done.found["branch"])
     trailers = dict(line.split(": ", 1) for line in message.splitlines())
-    assert set(trailers) == {"Runbookopt-Run", "Runbookopt-Version", "Runbookopt-Gain", "Runbookopt-Bundle"}
+    names = "Run", "Version", "Gain", "Bundle", "Ledger"
+    assert set(trailers) == {f"Runbookopt-{name}" for name in names}
+    assert trailers["Runbookopt-Ledger"] == done.clone.at_origin("rev-parse", "refs/runbookopt/ledger")
     assert trailers["Runbookopt-Run"] == done.found["run"]
     assert trailers["Runbookopt-Bundle"] == f"sha256:{Path(done.found['bundle']).stem}"
 
@@ -247,12 +249,14 @@ def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]
     assert found(1) == found(16)
 
 
-def test_a_dry_run_writes_nothing_but_the_journal(repo: Make, planted: ModuleType) -> None:
+def test_a_dry_run_writes_nothing_but_the_journal_and_what_it_read(repo: Make, planted: ModuleType) -> None:
     clone = repo(planted.files())
     before = refs(clone), clone.git("for-each-ref")
     found = json.loads(clone.ask("optimize-runbook", "desk", "--dry-run", "--json").stdout)
-    assert (refs(clone), clone.git("for-each-ref")) == before
-    assert {path.name for path in (clone.root / ".runbookopt").iterdir()} == {".gitignore", "journal.sqlite3"}
+    ledger = clone.git("for-each-ref", "refs/runbookopt/ledger")
+    assert (refs(clone), clone.git("for-each-ref").removesuffix(f"\n{ledger}")) == before
+    told = {path.name for path in (clone.root / ".runbookopt").iterdir()}
+    assert told == {".gitignore", "journal.sqlite3", "readings"}
     assert (found["outcome"], found["decision"]["merge"]) == ("inconclusive", "none")
     assert [found[key] for key in ("bundle", "branch", "pull_request")] == [None] * 3
     assert set(found["held_out"].values()) == {None}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from runbookopt.evidence.trajectory import Task
 from runbookopt.proof.allowance import (
+    BEGINS_AGAIN,
     Look,
     allowance,
     allowances,
@@ -186,6 +187,23 @@ def test_groups_under_new_names_refill_nothing_unless_their_tasks_are_new() -> N
 def test_the_answers_of_earlier_looks_spend_and_refill_nothing() -> None:
     settled = [msgspec.structs.replace(look(), answer=answer) for answer in (None, "accepted", "rejected")]
     assert len({spends([earlier], earlier) for earlier in settled}) == 1
+
+
+def test_an_entry_that_begins_again_spends_all_and_new_groups_refill_it() -> None:
+    begins = msgspec.structs.replace(look(), answer=BEGINS_AGAIN)
+    assert allowance([begins], look().groups, look().tasks, A).spend == 0
+    new = look(first=20)
+    assert allowance([look(), begins], new.groups, new.tasks, A).spend == pytest.approx(A / 6)
+
+
+def test_that_a_ledger_began_again_is_said_until_a_change_was_accepted_and_merged() -> None:
+    begins, accepted = (
+        msgspec.structs.replace(look(), answer=answer) for answer in (BEGINS_AGAIN, "accepted")
+    )
+    for earlier, seed in (([begins], "s"), ([begins, accepted], "s"), ([begins], "edited by hand")):
+        assert any("the ledger began again" in told for told in changed_since(earlier, [], "r", seed=seed))
+    merged = changed_since([begins, accepted], [], "r", seed="merged")
+    assert not any("the ledger began again" in told for told in merged)
 
 
 def test_a_key_is_the_question_whatever_the_order_of_its_groups() -> None:

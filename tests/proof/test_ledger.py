@@ -10,7 +10,7 @@ from runbookopt.documents.digest import digest
 from runbookopt.forge.git.output import PushRefused, RefUpdate
 from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.allowance import Look, look_key
-from runbookopt.proof.ledger import REF, SEEN, Ledger, LedgerBroken
+from runbookopt.proof.ledger import REF, SEEN, Ledger, LedgerBroken, Reading
 
 if TYPE_CHECKING:
     from tests.conftest import Clone
@@ -86,6 +86,27 @@ def test_the_first_answer_stands(repo: Make) -> None:
         ledger.register(look("a"))
         assert ledger.looks("triage") == (settled(look("a"), b"1"),)
         assert ledger.bundle(digest(b"2")) == b"2"
+
+
+def test_what_a_search_has_read_is_written_down_once_at_no_spending_and_in_its_place(repo: Make) -> None:
+    clone = repo()
+    with Repository.open(clone.root) as repository:
+        ledger = Ledger.open(repository, push=True)
+        ledger.read(Reading("triage", ("a", "b"), "1"))
+        ledger.register(look("x"))
+        ledger.read(Reading("triage", ("b", "u"), "2"))  # nothing new: a look has used the other
+        ledger.read(Reading("triage", ("a", "c"), "3"), push=False)
+        assert [reading.tasks for reading in ledger.readings("triage")] == [("a", "b"), ("c",)]
+        assert ledger.looks("triage") == (look("x"),)
+        assert ledger.burnt("triage") == {"a", "b", "c", "u"}
+        assert ledger.burnt("triage", before=look("x").key) == {"a", "b"}
+        assert ledger.burnt("other") == frozenset()
+        assert ledger.burnt_at_origin("triage") == {"a", "b", "u"}
+    assert clone.at_origin("rev-list", "--count", REF) == "2"
+    with Repository.open(clone.root) as repository:
+        Ledger.open(repository, push=True).read(Reading("triage", ("c",)))
+    with Repository.open(clone.again("bo", "bo").root) as repository:
+        assert Ledger.open(repository, push=True).burnt("triage") == {"a", "b", "c", "u"}
 
 
 REGISTER = """

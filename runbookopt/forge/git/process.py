@@ -67,6 +67,11 @@ class Git:
             value = self._settings.get(key, "")
         return os.fsencode(value).decode(errors="replace").strip() or None
 
+    def is_shallow(self) -> bool:
+        """Whether the clone lacks the beginning of a history."""
+        shallow = Path(self._repo.common_dir) / "shallow"
+        return shallow.is_file() and shallow.stat().st_size > 0
+
     def object(self, name: str) -> tuple[str, bytes] | None:
         """The id and the bytes of an object, if there is one of that name, of the one `git cat-file`."""
         import git

@@ -292,6 +292,23 @@ class Repository:
         order = ("rev-list", "--reverse", "--topo-order", *options)
         return tuple(self._of((tip, without or tip), *order, tip, *limit, "--").split())
 
+    def commits_saying(self, pattern: str, tip: str, *, without: Sequence[str] = ()) -> tuple[str, ...]:
+        """The ids of the commits up to `tip` with a line like `pattern`, newest first, less what others have.
+
+        `pattern` is a basic regular expression, whatever its case.
+        """
+        limits = [f"^{commit}" for commit in without]
+        say = ("rev-list", "--regexp-ignore-case", f"--grep={pattern}", tip, *limits, "--")
+        return tuple(self._of((tip, *without), *say).split())
+
+    def renames(self, tip: str, folder: str) -> list[tuple[str, str]]:
+        """The files in a folder that a commit up to `tip` renamed, by likeness: their old and new paths."""
+        commits = self._of((tip,), "rev-list", tip, "--", folder).encode()
+        how = ("--stdin", "--no-commit-id", "-r", "-z", "-M", "--diff-filter=R", "--name-status")
+        listed = self._git.text("diff-tree", *how, "--diff-merges=first-parent", "--", folder, stdin=commits)
+        fields = [field for field in listed.split("\0") if field]
+        return list(zip(fields[1::3], fields[2::3], strict=True))
+
     def files_changed(self, commits: Sequence[str], *, kinds: str = "AMD") -> list[str]:
         """The files that each commit added, modified or deleted (git's letters), commit by commit."""
         options = ("--stdin", "--root", "--no-commit-id", "-r", "-z", "--name-only", f"--diff-filter={kinds}")
@@ -303,11 +320,15 @@ class Repository:
         """The last commit that two histories share, if any."""
         return self._git.text("merge-base", one, other, fails=(1,)).strip() or None
 
+    def is_shallow(self) -> bool:
+        """Whether this clone lacks the beginning of a history."""
+        return self._git.is_shallow()
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` has `old` in its history (or is it)."""
         if self._in_history(old, new):
             return True
-        if self._git.text("rev-parse", "--is-shallow-repository").strip() == "false" or not self.has_origin():
+        if not self.is_shallow() or not self.has_origin():
             return False
         self.origin.unshallow()
         return self._in_history(old, new)
@@ -387,6 +408,19 @@ class Repository:
             raise PushRejected(in_one_line(message))
 
     # Git itself ---------------------------------------------------------------------------------------------
+
+    def fetched_from(self, source: str, *refs: str) -> str | None:
+        """The commit that the first of `refs` names that another repository has, fetched; None without any.
+
+        `source` is a remote's name or address, a folder, or a file that `git bundle` made. Raises GitFailed.
+        """
+        listing = self._git.text("ls-remote", "--", source, *refs)
+        there = {ref: sha for sha, _, ref in (line.partition("\t") for line in listing.split("\n")) if ref}
+        found = next((ref for ref in refs if ref in there), None)
+        if found is None:
+            return None
+        self._git.text("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", source, found)
+        return there[found]
 
     def _must_be_readable(self, *, empty: bool) -> None:
         status, out, message = self._git.run(
