@@ -39,17 +39,35 @@ def obstacles(project: Project, earlier: Sequence[Look] = (), at: str = "") -> t
 
 
 def provable(
-    project: Project, earlier: Sequence[Look] = (), at: str = "", *, base: float = UNKNOWN_SCORE
+    project: Project,
+    earlier: Sequence[Look] = (),
+    at: str = "",
+    *,
+    base: float = UNKNOWN_SCORE,
+    repeats: int = 1,
 ) -> float | None:
     """The smallest gain that the held-out set proves at its next look, as the policy asks for it.
 
-    A gain of the mean score, with a power of .8, where the seed's mean score is `base`; see `provable_gain`
-    for all that is assumed. None where it proves none.
+    A gain of the mean score, with a power of .8, where the seed's mean score is `base` and each task is tried
+    `repeats` times; see `provable_gain` for all that is assumed. None where it proves none.
     """
     if obstacles(project, earlier, at):
         return None
-    spend, margin = next_look(project, earlier, at).spend, project.policy.proof.margin
-    return provable_gain(len(project.held_out_groups), spend, base=base, margin=margin)
+    return provable_gain(
+        len(project.held_out_groups),
+        next_look(project, earlier, at).spend,
+        base=base,
+        margin=project.policy.proof.margin,
+        repeats=repeats,
+        graded=is_graded(project),
+    )
+
+
+def is_graded(project: Project) -> bool:
+    """Whether the score of a held-out group may lie between 0 and 1 where each task is tried once."""
+    criteria = project.rubric.criteria
+    by_weight = len(criteria) > 1 and not all(criterion.gate for criterion in criteria)
+    return by_weight or len(project.split.held_out) > len(project.held_out_groups)
 
 
 def more_tasks(project: Project, groups: int, share: float) -> str:

@@ -9,7 +9,7 @@ from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
-from runbookopt.jobs.feasibility import next_look, obstacles
+from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.landing.identity import at_the_same_tasks, shared_tasks
 from runbookopt.project.project import ROOT, Project, read_project, runbook_names
 from runbookopt.proof.allowance import Look, burnt
@@ -175,9 +175,10 @@ def _on_gain(project: Project, earlier: Sequence[Look]) -> Iterator[str]:
     gain = policy.proof.margin
     if policy.merge == "auto":
         gain = max(gain, policy.auto_merge_if.gain_at_least)
-    may = next_look(project, earlier)
+    may, graded = next_look(project, earlier), is_graded(project)
     # of a runbook that fails everywhere: where it cannot be proved there, it can nowhere
-    if not obstacles(project, earlier) and provable_gain(groups, may.spend, base=0, margin=gain) is None:
+    best = provable_gain(groups, may.spend, base=0, margin=gain, graded=graded)
+    if not obstacles(project, earlier) and best is None:
         yield (
             f"{groups} held-out groups cannot prove a gain of {gain:g} (as look {may.look}), which is what"
             " the policy asks for: hold out more tasks, or ask for less"

@@ -27,9 +27,10 @@ class Provable(Struct, frozen=True):
     """The smallest true gain that the held-out set can prove at its next look.
 
     `gain` is of the mean score, in 0..1, proved with a chance of `power`; None where no gain can be proved.
-    The look is the `look`-th, at `groups` groups, and may spend `allowance`. Assumed are scores of 0 or 1, a
-    seed that scores `base` in the mean (`known` from that many stored verdicts on train and validation tasks;
-    of none, a guess), and a winner that breaks `broken` of the passes. See `proof.power.provable_gain`.
+    The look is the `look`-th, at `groups` groups, and may spend `allowance`. Assumed are attempts that score
+    0 or 1, a seed that scores `base` in the mean (`known` from that many stored verdicts on train and
+    validation tasks; of none, a guess), and a winner that breaks `broken` of the passes. See
+    `proof.power.provable_gain`.
     """
 
     gain: float | None
@@ -149,7 +150,7 @@ def _provable(ready: Prepared) -> Provable:
     base = fmean(scores) if scores else UNKNOWN_SCORE
     may = next_look(project, ready.looks, ready.job.at)
     return Provable(
-        gain=provable(project, ready.looks, ready.job.at, base=base),
+        gain=provable(project, ready.looks, ready.job.at, base=base, repeats=ready.repeats),
         power=POWER,
         look=may.look,
         allowance=may.spend,

@@ -10,9 +10,11 @@ from runbookopt.evidence.split import Shares
 from runbookopt.proof.statistics import (
     Exact,
     binary_low,
+    binary_p,
     exact,
-    mcnemar_mid_p,
+    harm_p,
     mean,
+    paired_high,
     paired_interval,
     paired_low,
     paired_p,
@@ -49,13 +51,20 @@ class Outcome(Struct, frozen=True):
 
     `errors` counts the verdicts that the verifier failed to give, also when asked once more. The caller
     has already scored them: as 1 where the seed made the attempt, as 0 where the winner did. Every outcome
-    of a proof has the same objectives.
+    of a proof has the same objectives. Raises ValueError for a score outside 0..1, or none at all (NaN): a
+    test of the mean rests on how bad the worst can be.
     """
 
     score: float
     objectives: dict[str, float]
     gates_failed: tuple[str, ...] = ()
     errors: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no rubric gives."""
+        for name, score in (("score", self.score), *self.objectives.items()):
+            if not 0 <= score <= 1:
+                raise ValueError(f"{name} is {score:g}: expected 0 to 1")
 
 
 class Pair(Struct, frozen=True):
@@ -109,7 +118,7 @@ def can_pass(groups: int, spend: float, margin: float = 0.0) -> bool:
 
 def passes(wins: int, losses: int, groups: int, spend: float, margin: float = 0.0) -> bool:
     """Tell whether so many wins and losses among `groups`, the others alike, pass at the level `spend`."""
-    return mcnemar_mid_p(wins, losses) <= spend and binary_low(wins, losses, groups, spend) >= margin
+    return binary_p(wins, losses, groups) <= spend and binary_low(wins, losses, groups, spend) >= margin
 
 
 def worth_a_look(differences: Sequence[float]) -> float:
@@ -150,7 +159,7 @@ def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: fl
         after=float(score.after),
         gain=float(score.gain),
         low=proof.low,
-        high=paired_interval(score.differences, spend).high,
+        high=paired_high(score.differences, spend),
         p=proof.p,
         answer=answer,
         reasons=(*_reasons(proof), *_limits(proof, needed, passing)),
@@ -278,7 +287,7 @@ def _objective(name: str) -> Callable[[Outcome], float]:
 def _objective_harms(objectives: Mapping[str, _Change], tolerance: float) -> Iterator[_Harm]:
     """Find the objectives that lose more than is tolerated, or lose significantly."""
     for name, change in objectives.items():
-        p, gain = paired_p([-difference for difference in change.differences]), float(change.gain)
+        p, gain = harm_p(change.differences), float(change.gain)
         if p <= HARM:
             yield _Harm(f"objective {name} is significantly worse: {_points(gain)}, p = {p:.2g}", True)
         elif gain < -tolerance:
@@ -292,7 +301,7 @@ def _gate_harms(pairs: Sequence[Pair], attempts: Sequence[Outcome]) -> Iterator[
         failing = _failing(gate)
         before = sum(_average(pair.before, failing) for pair in pairs)
         after = sum(_average(pair.after, failing) for pair in pairs)
-        p = paired_p(_change(pairs, failing).differences)
+        p = harm_p([-difference for difference in _change(pairs, failing).differences])
         if p <= HARM:
             text = f"gate {gate} fails significantly more often: {_count(before)} to {_count(after)} tasks"
             yield _Harm(f"{text}, p = {p:.2g}", True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from runbookopt.proof.comparison import MINIMUM_GROUPS, passes
+from runbookopt.proof.sample_size import proves, repeated
 
 UNKNOWN_SCORE = 0.5  # of the seed, assumed where nothing is known of it
 BROKEN = 0.05  # the share of today's passes that a good edit is assumed to break
@@ -13,21 +14,40 @@ POWER = 0.8  # how likely a gain is proved that counts as one that can be proved
 
 
 def provable_gain(
-    groups: int, spend: float, *, base: float = UNKNOWN_SCORE, margin: float = 0.0
+    groups: int,
+    spend: float,
+    *,
+    base: float = UNKNOWN_SCORE,
+    margin: float = 0.0,
+    repeats: int = 1,
+    graded: bool = False,
 ) -> float | None:
     """The smallest true gain in mean score that a look proves with `POWER`; None if there is none.
 
-    In whole thousandths. Assumed are scores of 0 or 1, one task a group, `base` for the seed's mean score in
-    0..1, and a winner that fixes some share of the failures and breaks `BROKEN` of the passes; harm to single
-    objectives or gates is left out. `spend` and `margin` are the terms of the look. Meant for the 200 tasks
-    that are drawn at most.
+    In whole thousandths. Assumed are attempts that score 0 or 1, one task a group, `base` for the seed's mean
+    score in 0..1, and a winner that fixes some share of the failures and breaks `BROKEN` of the passes; harm
+    to single objectives or gates is left out. `spend` and `margin` are the terms of the look. Meant for the
+    200 tasks that are drawn at most.
+
+    `repeats` are the attempts at a task; with more than one, the gain has to be provable also where each of
+    them passes by chance alone. `graded` tells that a group's scores may lie between 0 and 1. Either way it
+    is the test of such scores that decides, evaluated as `sample_size.proves` does; else all is exact.
     """
     if groups < MINIMUM_GROUPS:
         return None
     losses = BROKEN * base
     gains = [k / 1000 for k in range(1, math.floor(1000 * (1 - base - losses) + 1e-9) + 1)]
-    needed = _wins_needed(groups, spend, margin)
-    at = bisect_left(gains, POWER, key=lambda gain: _power(groups, gain + losses, losses, needed))
+    if not graded and repeats == 1:
+        needed = _wins_needed(groups, spend, margin)
+        at = bisect_left(gains, POWER, key=lambda gain: _power(groups, gain + losses, losses, needed))
+        return gains[at] if at < len(gains) else None
+
+    def is_proved(gain: float) -> bool:
+        changed = ((1.0, gain + losses), (0.0, 1 - gain - 2 * losses), (-1.0, losses))
+        by_chance = (repeated(repeats, base, base + gain),) if repeats > 1 else ()
+        return all(proves(atoms, groups, level=spend, margin=margin) for atoms in (changed, *by_chance))
+
+    at = bisect_left(gains, True, key=is_proved)
     return gains[at] if at < len(gains) else None
 
 

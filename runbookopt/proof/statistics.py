@@ -1,13 +1,16 @@
 """Statistics of small paired samples, exact: one test, its bounds, and how much a proof needs (pure)."""
 
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 from msgspec import Struct
+
+from runbookopt.proof.bounded_mean import at_most, gain_low, gain_p, last_within
+from runbookopt.proof.sample_size import groups_to_prove, shrunk
 
 Exact = int | Fraction  # a score, a mean of scores or a difference of such means, without rounding
 
@@ -23,6 +26,7 @@ class Interval(Struct, frozen=True):
     high: float
 
 
+@lru_cache(maxsize=4096)  # of few scores there are many
 def exact(score: float | Fraction) -> Exact:
     """A float as the rational that was meant: the nearest one with a denominator up to a million.
 
@@ -42,14 +46,13 @@ def mean(values: Sequence[Exact]) -> Exact:
 def paired_p(differences: Sequence[float | Fraction]) -> float:
     """The one-sided p of "after is no better than before" from paired differences in -1..1.
 
-    On differences of -1, 0 and 1 this is McNemar's mid-p; otherwise the sign-flip mid-p with one imagined
-    loss of -1, without which a rare disaster behind many small gains passes far too often. For "no worse",
-    negate the differences.
+    It is `gain_p`, which rare disasters behind many small gains do not fool, and on differences of -1, 0 and
+    1 `binary_p`, McNemar's mid-p. Raises ValueError for a difference outside -1..1.
     """
-    values = [exact(difference) for difference in differences]
+    values = _differences(differences)
     if _binary(values):
-        return mcnemar_mid_p(values.count(1), values.count(-1))
-    return sign_flip_mid_p([*values, -1])
+        return binary_p(values.count(1), values.count(-1), len(values))
+    return gain_p([float(value) for value in values])
 
 
 def paired_low(differences: Sequence[float | Fraction], level: float) -> float:
@@ -57,27 +60,64 @@ def paired_low(differences: Sequence[float | Fraction], level: float) -> float:
 
     It is 0 or more wherever `paired_p(differences) <= level`.
     """
-    values = [exact(difference) for difference in differences]
+    values = _differences(differences)
     if _binary(values):
         return binary_low(values.count(1), values.count(-1), len(values), level)
-    return _inverted_low([*values, -1], level)
+    return gain_low([float(value) for value in values], level)
+
+
+def harm_p(differences: Sequence[float | Fraction]) -> float:
+    """The one-sided p of "after is no worse than before", for measures that must not lose.
+
+    The plain sign-flip mid-p of the differences' negatives: an imagined loss, or a floor, would speak for
+    the winner here. Values that share no grid are rounded toward harm (`sign_flip_mid_p` says which).
+    """
+    values = _differences(differences)
+    if _binary(values):
+        return mcnemar_mid_p(values.count(-1), values.count(1))
+    return _flips_mid_p([-step for step in _on_grid(values).steps])
+
+
+def paired_high(differences: Sequence[float | Fraction], level: float) -> float:
+    """The upper bound of the mean difference, at `level` (under .5), that belongs to `harm_p`.
+
+    It is 0 or less wherever `harm_p(differences) <= level`, and never below the mean.
+    """
+    values = _differences(differences)
+    if _binary(values):
+        return 0.0 - _binary_reach(values.count(-1), values.count(1), len(values), level)
+    return max(0.0 - _inverted_low(_on_grid(values).refined().negated(), level), float(mean(values)))
 
 
 def paired_interval(differences: Sequence[float | Fraction], level: float) -> Interval:
-    """The reach of the mean difference to either side, each at `level` (under .5).
+    """The reach of the mean difference to either side, each at `level` (under .5), by sign-flips alone.
 
-    `low` is `paired_low` where that is not negative, and `high` is the same with before and after swapped,
-    so neither contradicts `paired_p`. A side beyond 0 reaches further where all differences are -1, 0 or 1:
-    see `_binary_reach`.
+    `high` is `paired_high`, and `low` is the same with before and after swapped: of a measure that must not
+    lose, not of one that has to gain (`paired_low`). A side beyond 0 reaches further where all differences
+    are -1, 0 or 1: see `_binary_reach`.
     """
-    values = [exact(difference) for difference in differences]
+    values = _differences(differences)
     if _binary(values):
-        wins, losses, groups = values.count(1), values.count(-1), len(values)
-        low, mirrored = (_binary_reach(*sides, groups, level) for sides in ((wins, losses), (losses, wins)))
+        low = _binary_reach(values.count(1), values.count(-1), len(values), level)
     else:
-        low = _inverted_low([*values, -1], level)
-        mirrored = _inverted_low([*(-value for value in values), -1], level)
-    return Interval(low, 0.0 - mirrored)
+        low = _inverted_low(_on_grid(values).refined(), level)
+    return Interval(low, paired_high(values, level))
+
+
+@lru_cache(maxsize=65536)
+def binary_p(wins: int, losses: int, groups: int) -> float:
+    """The one-sided p where every difference is -1, 0 or 1: McNemar's mid-p, but where nearly all differ.
+
+    `gain_p` of the same is no smaller, so that a score of .999 in place of 1 proves no more.
+
+    The mid-p is right on average over how many groups differ. Where that is no chance, since all do, up to
+    1.4 times as many samples pass as the level says. There the floor of `disaster_floors` is the larger one:
+    P(Bin(n, w/(w + n - l)) <= l), the exact p if all n differ; if a fourth are alike it is below the mid-p.
+    """
+    p = mcnemar_mid_p(wins, losses)
+    if wins <= losses:
+        return p
+    return max(p, at_most(losses, groups, wins / (wins + groups - losses)))
 
 
 @lru_cache(maxsize=4096)
@@ -96,12 +136,11 @@ def sign_flip_mid_p(differences: Sequence[float | Fraction]) -> float:
     """The mid-p of the exact one-sided sign-flip distribution of the sum of `differences`.
 
     Under "no better", each difference is as likely to have had the other sign (Fisher 1935, section 21), so
-    p = P(S > s) + P(S = s)/2 over all 2^n flips; every flip is counted, in integers. Values that share no
-    denominator up to 360 are rounded down to 360ths first; p rises as any difference falls, so that this
-    can only raise it.
+    p = P(S > s) + P(S = s)/2 over all 2^n flips; every flip is counted, in integers. Values that are not all
+    whole multiples of a step, the largest at most 360 of them, are rounded down to 360ths of the largest;
+    p rises as any difference falls, so that this can only raise it.
     """
-    values, _ = _on_grid([exact(difference) for difference in differences])
-    return _flips_mid_p(values)
+    return _flips_mid_p(_on_grid([exact(difference) for difference in differences]).steps)
 
 
 def clopper_pearson_lower(successes: int, trials: int, level: float) -> float:
@@ -130,29 +169,32 @@ def clopper_pearson_lower(successes: int, trials: int, level: float) -> float:
 def binary_low(wins: int, losses: int, groups: int, level: float) -> float:
     """The lower bound of (wins - losses)/groups where every difference is -1, 0 or 1.
 
-    m/n * (2*CP(b; m) - 1) for b wins among m changed of n groups; if positive, at most CP(b; n). Where
-    the mid-p passes though Clopper and Pearson's limit, which is a little wider, falls short, the bound is
-    0: it never contradicts p.
+    m/n * (2*CP(b; m) - 1) for b wins among m changed of n groups; if positive, at most CP(b; n). Where p
+    passes though Clopper and Pearson's limit, which is a little wider, falls short, the bound is 0: it never
+    contradicts p.
     """
+    low = _changed_low(wins, losses, groups, level)
+    return max(low, 0.0) if binary_p(wins, losses, groups) <= level else low
+
+
+def _changed_low(wins: int, losses: int, groups: int, level: float) -> float:
     changed = wins + losses
     if changed == 0:
         return 0.0
     low = changed / groups * (2 * clopper_pearson_lower(wins, changed, level) - 1)
-    if low > 0:
-        return min(low, clopper_pearson_lower(wins, groups, level))
-    return 0.0 if mcnemar_mid_p(wins, losses) <= level else low
+    return min(low, clopper_pearson_lower(wins, groups, level)) if low > 0 else low
 
 
 def _binary_reach(wins: int, losses: int, groups: int, level: float) -> float:
-    """`binary_low`; below 0 with an upper limit in place of m/n.
+    """`binary_low` by the mid-p alone; below 0 with an upper limit in place of m/n.
 
     There, taking the share of changed groups as known would promise too much: 3 losses and no win would
     have the lower bound -3/n.
     """
-    low = binary_low(wins, losses, groups, level)
+    low = _changed_low(wins, losses, groups, level)
     changed = wins + losses
     if low > 0 or (changed and mcnemar_mid_p(wins, losses) <= level):
-        return low
+        return max(low, 0.0)
     share = 1 - clopper_pearson_lower(groups - changed, groups, level)
     return share * (2 * clopper_pearson_lower(wins, changed, level) - 1)
 
@@ -177,13 +219,15 @@ def tasks_needed(differences: Sequence[float | Fraction], *, level: float, margi
     """The number of groups more that would show, at `level` with power .8, a gain like the one seen.
 
     None where that is not above `margin`, so that no number would. Wins and losses are shrunk by half of
-    one each; a fractional difference counts for what it is worth, beside the imagined loss of `paired_p`.
+    one each. Differences of -1, 0 and 1 go by `groups_needed`, others by the test itself
+    (`sample_size.groups_to_prove`).
     """
-    values = [exact(difference) for difference in differences]
-    imagined = 0 if _binary(values) else 1
-    won = float(sum(value for value in values if value > 0))
-    lost = float(imagined - sum(value for value in values if value < 0))
-    wins, losses = (won + 0.5) / (len(values) + 1), (lost + 0.5) / (len(values) + 1)
+    values = _differences(differences)
+    if not _binary(values):
+        atoms = shrunk([float(value) for value in values])
+        groups = groups_to_prove(atoms, level=level, margin=margin)
+        return None if groups is None else max(1, groups - len(values))
+    wins, losses = ((values.count(side) + 0.5) / (len(values) + 1) for side in (1, -1))
     if wins - losses <= margin:
         return None
     return max(1, groups_needed(wins, losses, level=level, margin=margin) - len(values))
@@ -193,10 +237,42 @@ def _binary(values: Sequence[Exact]) -> bool:
     return {-1, 0, 1}.issuperset(values)
 
 
-def _on_grid(values: Sequence[Exact]) -> tuple[list[int], int]:
-    """The values as whole steps, rounded down, and how many steps make 1."""
-    steps = min(math.lcm(*{value.denominator for value in values}), _FINEST_GRID)
-    return [math.floor(value * steps) for value in values], steps
+def _differences(differences: Sequence[float | Fraction]) -> list[Exact]:
+    values = [exact(difference) for difference in differences]
+    outside = next((value for value in values if not -1 <= value <= 1), None)
+    if outside is not None:
+        raise ValueError(f"a difference of scores is {float(outside):g}: expected -1 to 1")
+    return values
+
+
+class _Grid(NamedTuple):
+    """Values as whole `steps` of `size` each."""
+
+    steps: list[int]
+    size: Fraction
+
+    def refined(self) -> "_Grid":
+        """The same values in steps small enough for a bound."""
+        finer = math.ceil(self.size * _BOUND_STEPS)
+        return _Grid([step * finer for step in self.steps], self.size / finer)
+
+    def negated(self) -> "_Grid":
+        return _Grid([-step for step in self.steps], self.size)
+
+
+def _on_grid(values: Sequence[Exact]) -> _Grid:
+    """The values on the coarsest grid that holds them all; on 360ths of the largest where that is finer.
+
+    There they are rounded down, but never to nothing because all of them are small: a harm of a thousandth
+    on every group is as plain as one of a half.
+    """
+    shared = math.lcm(*(value.denominator for value in values))
+    whole = [int(value * shared) for value in values]
+    divisor = math.gcd(*whole)
+    largest = max(map(abs, whole), default=0)
+    if largest <= _FINEST_GRID * divisor:
+        return _Grid([step // (divisor or 1) for step in whole], Fraction(divisor or 1, shared))
+    return _Grid([_FINEST_GRID * step // largest for step in whole], Fraction(largest, shared * _FINEST_GRID))
 
 
 def _flips_mid_p(values: Sequence[int]) -> float:
@@ -227,50 +303,26 @@ def _subsets(values: tuple[int, ...], limit: int) -> tuple[int, int]:
     return (counts - (at << limit * bits)) % ((1 << bits) - 1), at  # the sum of digits
 
 
-def _inverted_low(values: Sequence[Exact], level: float) -> float:
-    """The largest gain on the grid that `values` are significantly above; -1 where there is none.
+def _inverted_low(grid: _Grid, level: float) -> float:
+    """The largest gain on the grid that its values are significantly above; -1 where there is none.
 
     Taking a gain off every difference tests that gain; p rises with it (Lehmann and Romano, "Testing
     Statistical Hypotheses", 3.5, on test inversion).
     """
-    whole, steps = _on_grid(values)
-    finer = math.ceil(_BOUND_STEPS / steps)
-    whole, steps = [value * finer for value in whole], steps * finer
-    tested = range(-steps, math.ceil(sum(whole) / len(whole)))
-    passing = _last_passing(
-        tested,
+    steps, groups = grid.steps, len(grid.steps)
+    centre = sum(steps) / groups
+    spread = math.sqrt(sum((step - centre) ** 2 for step in steps)) / groups
+    below_all = min(steps) - 1
+    passing = last_within(
+        lambda gain: _flips_mid_p([step - gain for step in steps]),
         level,
-        exactly=lambda gain: _flips_mid_p([value - gain for value in whole]),
-        nearly=_normal_flips(whole),
+        reach=(below_all, math.ceil(centre)),
+        guess=math.floor(centre + NormalDist().inv_cdf(level) * spread),
+        slope=1 / max(spread, 1e-9),
     )
-    return tested[passing - 1] / steps if passing else -1.0
-
-
-def _normal_flips(values: Sequence[int]) -> Callable[[int], float]:
-    """About `_flips_mid_p` of `values` less a gain: the sum of flips as a normal variable."""
-    total, squares = sum(values), sum(value * value for value in values)
-
-    def nearly(gain: int) -> float:
-        spread = math.sqrt(squares - 2 * gain * total + len(values) * gain * gain)
-        return 0.5 * math.erfc((total - len(values) * gain) / spread / math.sqrt(2)) if spread else 1.0
-
-    return nearly
-
-
-def _last_passing(
-    tested: range, level: float, *, exactly: Callable[[int], float], nearly: Callable[[int], float]
-) -> int:
-    """How many of the gains `tested`, from the least, have `exactly(gain) <= level`; it rises with the gain.
-
-    An exact p costs milliseconds: the search widens from where `nearly` says, and mostly needs three.
-    """
-    low = high = bisect_right(tested, level, key=nearly)
-    reach = 1
-    while low > 0 and exactly(tested[low - 1]) > level:
-        low, high, reach = max(0, low - reach), low - 1, 2 * reach
-    while high < len(tested) and exactly(tested[high]) <= level:
-        low, high, reach = high + 1, min(len(tested), high + reach), 2 * reach
-    return bisect_right(tested, level, low, high, key=exactly)
+    if passing == below_all and 0.5 ** (groups + 1) > level:
+        return -1.0
+    return max(-1.0, float(passing * grid.size))
 
 
 def _upper_tail(successes: int, trials: int, share: float) -> tuple[float, float]:

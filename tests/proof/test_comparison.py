@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from random import Random
 
@@ -126,6 +127,28 @@ def test_an_objective_may_lose_what_is_tolerated_but_not_significantly(
     assert (tone.high <= 0) == (answer == "rejected")
 
 
+@pytest.mark.parametrize("worse", [0.02, 0.001, 0.0003])
+def test_an_objective_that_is_a_little_worse_everywhere_is_told_and_rejects(worse: float) -> None:
+    compared = [pair(number, outcome(0, tone=1), outcome(number % 2, tone=1 - worse)) for number in range(60)]
+    comparison = judged(compared)
+    assert (comparison.p < 1e-6, comparison.answer) == (True, "rejected")
+    assert any(reason.startswith("objective tone is significantly worse") for reason in comparison.reasons)
+    assert comparison.objectives["tone"].high <= 0
+
+
+def test_the_upper_bound_of_the_score_imagines_nothing_for_the_winner() -> None:
+    compared = [pair(number, outcome(0.5), outcome(0.48)) for number in range(60)]
+    assert judged(compared).high <= 0
+
+
+@pytest.mark.parametrize("score", [1.2, -0.01, math.nan])
+def test_a_score_outside_its_range_is_an_error_where_it_is_made(score: float) -> None:
+    with pytest.raises(ValueError, match=r"score is .*: expected 0 to 1"):
+        Outcome(score, {})
+    with pytest.raises(ValueError, match=r"tone is .*: expected 0 to 1"):
+        Outcome(1.0, {"tone": score})
+
+
 def test_repeats_are_averaged_first_and_then_the_tasks_of_a_group() -> None:
     half = Pair("a", "one", (outcome(0), outcome(0)), (outcome(1), outcome(0)))
     whole = Pair("b", "one", (outcome(0),), (outcome(1),))
@@ -163,7 +186,7 @@ def test_terms_are_checked_where_they_are_read() -> None:
 
 
 def test_what_cannot_pass_is_known_beforehand() -> None:
-    assert [can_pass(groups, FIRST) for groups in (0, 4, 5, 20)] == [False, False, True, True]
+    assert [can_pass(groups, FIRST) for groups in (0, 5, 6, 20)] == [False, False, True, True]
     assert not can_pass(10, 5e-5 / 6)
     assert not can_pass(20, FIRST, margin=0.9)
 

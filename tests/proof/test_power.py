@@ -5,6 +5,7 @@ from scipy.stats import binomtest
 
 from runbookopt.proof.comparison import Outcome, Pair, Terms, compare, passes
 from runbookopt.proof.power import BROKEN, POWER, power, provable_gain
+from runbookopt.proof.statistics import paired_p
 
 FIRST = 0.025
 WINNER = (0.16, 0.03)  # fixes 40 % of failures, breaks 5 % of passes, where 60 % pass: 13 points
@@ -89,3 +90,29 @@ def test_where_no_gain_is_left_none_can_be_proved() -> None:
     assert provable_gain(200, FIRST, base=1.0) is None
     assert provable_gain(20, FIRST, base=0.7) is None
     assert provable_gain(20, FIRST, margin=0.97, base=0) is None
+
+
+def test_scores_between_0_and_1_are_planned_by_the_test_that_decides_of_them() -> None:
+    for groups in (41, 94):
+        whole, graded, thrice = (
+            provable_gain(groups, FIRST, **how) for how in ({}, {"graded": True}, {"repeats": 3})
+        )
+        assert whole is not None
+        assert graded is not None
+        assert thrice is not None
+        assert whole - 0.002 <= graded <= min(thrice, whole + 0.02)
+    assert provable_gain(20, FIRST, base=0.7, repeats=3) is None
+
+
+def test_the_gain_planned_for_three_repeats_is_proved_four_times_in_five() -> None:
+    gain = provable_gain(72, FIRST, base=0.5, repeats=3)
+    assert gain is not None
+    rng, draws = Random(8), 400
+
+    def passing(rate: float) -> float:
+        return sum(rng.random() < rate for _ in range(3)) / 3
+
+    proven = sum(
+        paired_p([passing(0.5 + gain) - passing(0.5) for _ in range(72)]) <= FIRST for _ in range(draws)
+    )
+    assert 0.72 <= proven / draws <= 0.9

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from runbookopt.proof.statistics import (
     binary_low,
+    binary_p,
     clopper_pearson_lower,
     exact,
     groups_needed,
+    harm_p,
     mcnemar_mid_p,
+    paired_high,
     paired_interval,
     paired_low,
     paired_p,
@@ -63,7 +66,19 @@ def test_sign_flips_agree_with_scipy() -> None:
 @given(counts, counts, counts)
 def test_on_wins_and_losses_sign_flips_are_mcnemar(wins: int, losses: int, ties: int) -> None:
     differences = [1] * wins + [-1] * losses + [0] * ties
-    assert sign_flip_mid_p(differences) == mcnemar_mid_p(wins, losses) == paired_p(differences)
+    assert sign_flip_mid_p(differences) == mcnemar_mid_p(wins, losses) == harm_p([-d for d in differences])
+
+
+@given(counts, counts, st.integers(1, 40))
+def test_where_a_group_is_won_or_lost_p_is_the_mid_p_unless_few_are_alike(
+    wins: int, losses: int, ties: int
+) -> None:
+    p, mid_p = paired_p([1] * wins + [-1] * losses + [0] * ties), mcnemar_mid_p(wins, losses)
+    assert p == mid_p or (p > mid_p and (ties < wins + losses or p > 0.05))
+    exact_p = float(scipy.stats.binom.cdf(losses, wins + losses, 0.5))
+    assert p <= exact_p * (1 + 1e-9)
+    if wins > losses:
+        assert paired_p([1] * wins + [-1] * losses) == pytest.approx(exact_p)
 
 
 @given(counts, counts)
@@ -89,6 +104,26 @@ def test_many_small_gains_prove_nothing_while_a_disaster_may_hide_behind_them() 
     small_gains = [0.03] * 30
     assert sign_flip_mid_p(small_gains) < 1e-9
     assert paired_p(small_gains) > 0.4
+
+
+@pytest.mark.parametrize("harm", [0.02, 0.001, 0.0004, 1e-5])
+def test_a_small_harm_on_every_group_is_as_plain_as_a_large_one(harm: float) -> None:
+    assert harm_p([-harm] * 60) == harm_p([-0.5] * 60) < 1e-9
+    assert paired_interval([-harm] * 60, 0.05).high <= 0
+    assert harm_p([-harm, harm] * 30) == 0.5
+
+
+@given(st.lists(st.floats(-1, 1), max_size=8))
+def test_harm_off_the_grid_looks_no_less_significant_than_it_is(differences: list[float]) -> None:
+    true_p = mid_p_by_hand([-Fraction(exact(difference)) for difference in differences])
+    assert harm_p(differences) <= float(true_p)
+
+
+@pytest.mark.parametrize("outside", [1.5, -1.001, math.nan, math.inf])
+def test_a_difference_that_no_two_scores_have_is_an_error(outside: float) -> None:
+    for ask in (paired_p, harm_p, lambda values: paired_low(values, 0.05), lambda v: paired_high(v, 0.05)):
+        with pytest.raises((ValueError, OverflowError)):
+            ask([0.5, outside])
 
 
 def test_two_hundred_groups_take_a_tenth_of_a_second() -> None:
@@ -119,7 +154,7 @@ def test_the_binary_bound_is_the_formula_and_never_contradicts_p(
 ) -> None:
     n = b + c + ties
     low = binary_low(b, c, n, level) if n else 0.0
-    assert (low >= 0) == (mcnemar_mid_p(b, c) <= level) or b + c == 0
+    assert b + c == 0 or (low >= 0) == (binary_p(b, c, n) <= level)
     if b and low != 0:
         changed, all_groups = (scipy.stats.beta.ppf(level, b, of - b + 1) for of in (b + c, n))
         formula = (b + c) / n * (2 * changed - 1)
@@ -130,9 +165,12 @@ def test_the_binary_bound_is_the_formula_and_never_contradicts_p(
 def test_bounds_hold_the_gain_and_agree_with_p(differences: list[float], level: float) -> None:
     low, interval = paired_low(differences, level), paired_interval(differences, level)
     gain = float(sum(exact(difference) for difference in differences) / Fraction(len(differences)))
-    assert -1 <= interval.low <= low <= gain <= interval.high <= 1
-    assert (interval.low >= 0) == (paired_p(differences) <= level)
-    assert (interval.high <= 0) == (paired_p([-difference for difference in differences]) <= level)
+    assert max(low, interval.low) <= gain <= interval.high == paired_high(differences, level)
+    assert min(low, interval.low) >= -1
+    assert interval.high <= 1
+    assert (low >= 0) == (paired_p(differences) <= level) or not any(differences)
+    assert (interval.low >= 0) == (harm_p([-difference for difference in differences]) <= level)
+    assert (interval.high <= 0) == (harm_p(differences) <= level)
 
 
 @pytest.mark.parametrize(("win", "lose"), [(0.3, 0.01), (0.01, 0.3), (0.15, 0.15), (0.02, 0.1), (0.02, 0.02)])
@@ -158,16 +196,11 @@ def test_swapping_before_and_after_mirrors_the_bounds(differences: list[Fraction
     assert (interval.low, interval.high) == (-mirrored.high, -mirrored.low)
 
 
-@given(st.lists(st.integers(-5, 5), min_size=1, max_size=7), st.sampled_from([0.3, 0.05, 0.01]))
-def test_the_inverted_bound_is_the_last_gain_that_is_significant(fifths: list[int], level: float) -> None:
-    differences = [Fraction(fifth, 5) for fifth in (*fifths, 1, 2)]  # neither sign nor size is binary
-    low = exact(paired_low(differences, level))
-    at, after = (
-        mid_p_by_hand([*(difference - gain for difference in differences), -1 - gain])
-        for gain in (low, low + Fraction(1, 200))
-    )
-    assert after > level
-    assert at <= level or low == -1
+def test_the_inverted_bound_is_the_last_gain_that_is_significant() -> None:
+    differences = [Fraction(k, 5) for k in (5, 4, 3, 3, 2, 1, 1, 0, 4, 5, 2)]
+    low = paired_interval(differences, 0.05).low
+    above = [mid_p_by_hand([d - gain for d in differences]) for gain in (exact(low), exact(low + 0.005))]
+    assert above[0] <= 0.05 < above[1]
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0.28, 0.03), (0.35, 0.10), (0.16, 0.03), (0.9, 0.0)])
