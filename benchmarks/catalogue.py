@@ -18,7 +18,7 @@ from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.agents.protocol import Reflected
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import digest_of
-from runbookopt.evidence.split import normalised
+from runbookopt.evidence.words import normalised
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 
 BANKING = Path(__file__).parents[2] / "shared" / "data" / "messages" / "banking77.csv"

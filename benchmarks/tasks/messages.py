@@ -10,7 +10,7 @@ from benchmarks.pair import reflector_named
 from benchmarks.work import Case, Judgement, Work
 from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.documents import runbook as runbooks
-from runbookopt.evidence.split import normalised
+from runbookopt.evidence.words import normalised
 from runbookopt.verifier.checks import Equals
 from runbookopt.verifier.rubric import Criterion, Rubric, assess
 

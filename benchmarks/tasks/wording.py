@@ -16,7 +16,7 @@ from benchmarks.work import Case
 from runbookopt.agents.protocol import Reflector
 from runbookopt.agents.rules import Rule, rules
 from runbookopt.documents.digest import canonical
-from runbookopt.evidence.split import normalised
+from runbookopt.evidence.words import normalised
 from runbookopt.search.asks import Reflection, Shown
 
 _CHOICE = re.compile(r"\(([^()]*)\)")

@@ -146,8 +146,9 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
     from msgspec.structs import asdict
 
     from runbookopt.jobs.feasibility import provable
+    from runbookopt.jobs.independence import MOST, pairs_of, undated
 
-    policy = project.policy
+    policy, split = project.policy, project.split
     return {
         "runbook": project.name,
         "path": project.path,
@@ -155,7 +156,15 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
         "version": project.runbook.version,
         "components": [part.id for part in project.runbook.components],
         "locked": [part.id for part in project.runbook.parts if part.locked],
-        "tasks": {part: len(tasks) for part, tasks in asdict(project.split).items()},
+        "tasks": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "held_out": len(split.held_out),
+            "left_out": len(split.left_out),
+        },
+        "near_repeats": [asdict(pair) for pair in pairs_of(project)],
+        "boilerplate": [asdict(piece) for piece in split.boilerplate[:MOST]],
+        "without_time": len(undated(project)),
         "held_out_groups": len(project.held_out_groups),
         "trajectories": len(project.evidence.trajectories),
         "labels": len(project.evidence.labels),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from runbookopt.cli.terminal import Line
     from runbookopt.errors import Invalid
     from runbookopt.jobs.optimize import Result
+    from runbookopt.landing.newest_quarter import Newest
     from runbookopt.landing.propose import Proposed
     from runbookopt.proof.allowance import Allowance
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
@@ -63,7 +64,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
         "runbook": result.runbook,
         "run": result.run,
         "outcome": last.outcome,
-        "held_out": _held_out(last.comparison, last.allowance, show=ended.show_figures),
+        "held_out": _held_out(last.comparison, last.allowance, last.newest, show=ended.show_figures),
         "validation": {key: getattr(result.validation, key) for key in _VALIDATION},
         "objectives": _objectives(last.comparison, show=ended.show_figures),
         "candidates": result.candidates,
@@ -105,7 +106,9 @@ def _why_waiting(pull: "LastPull") -> str:
     )
 
 
-def _held_out(comparison: "Comparison | None", may: "Allowance | None", *, show: bool) -> dict[str, Any]:
+def _held_out(
+    comparison: "Comparison | None", may: "Allowance | None", newest: "Newest | None" = None, *, show: bool
+) -> dict[str, Any]:
     """What is told of a look at the held-out tasks."""
     from runbookopt.proof.disclosure import is_told, more_tasks
 
@@ -119,6 +122,7 @@ def _held_out(comparison: "Comparison | None", may: "Allowance | None", *, show:
         "more_tasks": more_tasks(comparison) if comparison else None,
         "spent": may.spent if may else None,
         "left": may.left if may else None,
+        "newest_quarter": newest if told else None,
     }
 
 
@@ -156,7 +160,7 @@ def _notes(texts: "Iterable[str]") -> "Iterator[str]":
 
 def proposal_as_json(runbook: str, proposed: "Proposed", *, show_figures: bool) -> dict[str, Any]:
     """One line of `propose --json`."""
-    held_out = _held_out(proposed.comparison, proposed.allowance, show=show_figures)
+    held_out = _held_out(proposed.comparison, proposed.allowance, proposed.newest, show=show_figures)
     objectives = _objectives(proposed.comparison, show=show_figures)
     return {"runbook": runbook, **_landing(proposed), "held_out": held_out, "objectives": objectives}
 
@@ -183,6 +187,11 @@ def page(ended: Ended) -> "Iterator[Line]":
     )
     yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
     yield from _scores(last.comparison, last.allowance, show=ended.show_figures)
+    if (newest := last.newest) and (ended.show_figures or last.outcome == "accepted"):
+        yield (
+            f"  - on the newest quarter, {newest.tasks} tasks from {newest.since} on:"
+            f" {newest.before:.3f} -> {newest.after:.3f}, {newest.gain:+.3f}"
+        )
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
     notes = dict.fromkeys((*result.notes, *(proposed.notes if proposed else ())))

@@ -13,7 +13,7 @@ from runbookopt.documents.parse import MalformedFile, Problem, encodable
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats.native import Line, read_records
-from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust
+from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust, time_of
 
 T = TypeVar("T")
 
@@ -217,6 +217,7 @@ def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T]
 def _task(id_: str, entries: Sequence[Line[Trajectory]]) -> Task:
     """The task of all records of one input. The least trusted of them decides how far it is trusted."""
     stated = [entry.record.task for entry in entries]
+    began = (time_of(entry.record.started_at) for entry in entries)
     return Task(
         id=id_,
         input=stated[0].input,
@@ -225,4 +226,5 @@ def _task(id_: str, entries: Sequence[Line[Trajectory]]) -> Task:
         split=next((task.split for task in stated if task.split), None),
         trajectories=tuple(entry.record.id for entry in entries),
         trust=min((entry.record.trust for entry in entries), key=get_args(Trust).index),
+        began=min((time for time in began if time is not None), default=None),
     )

@@ -1,43 +1,61 @@
 """Split of tasks into train, validation and held-out: a function of the tasks alone (pure)."""
 
 import hashlib
-import unicodedata
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from fractions import Fraction
-from typing import Annotated, Any, get_args
+from typing import Annotated, Literal, get_args
 
+import msgspec
 from msgspec import Meta, Struct
 
-from runbookopt.documents.digest import as_text
-from runbookopt.evidence.trajectory import Part, Task
+from runbookopt.documents.schema_errors import InconsistentValues, shown
+from runbookopt.evidence.boilerplate import Boilerplate
+from runbookopt.evidence.near_repeats import NearRepeat, Text, near_repeats
+from runbookopt.evidence.trajectory import Part, Task, time_of
+from runbookopt.evidence.words import normalised
 
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 DRAWN: Mapping[Part, int] = {"train": 100, "validation": 100, "held-out": 200}
 """At most so many tasks of each part are used, lowest ids first."""
 
-REPEATED_WORDS = 8  # two inputs that share a run of this many words nearly repeat each other
-
-COMMON_GROUPS, COMMON_SHARE = 10, 0.1
-"""A run of words found in so many groups, and in so large a share of them, is a form letter."""
+NearRepeats = Literal["refuse", "allow"]
+"""Whether held-out tasks that nearly repeat what a search uses are left out of the proof, or stay in it."""
 
 
-class Shares(Struct, frozen=True, forbid_unknown_fields=True):
-    """The shares of train and validation, each in (0, 1) with a sum below 1; the rest is held-out."""
+class Shares(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How tasks are split.
+
+    By digest: the shares of train and validation, each in (0, 1) with a sum below 1; the rest is held-out.
+    By time: tasks whose first trajectory began at `from` or later are held-out (a date, or a date and a time,
+    in UTC where it names no other zone); train and validation share the earlier ones as they would by digest.
+    """
 
     train: Share = 0.35
     validation: Share = 0.25
+    by: Literal["digest", "time"] = "digest"
+    from_: str | None = msgspec.field(name="from", default=None)
 
     def __post_init__(self) -> None:
-        """Refuse shares that leave nothing for the proof."""
+        """Refuse shares that leave nothing for the proof, and a time that is none."""
         if not (0 < self.train < 1 and 0 < self.validation < 1 and self.train + self.validation < 1):
             raise ValueError("expected shares of train and validation above 0 that leave some for held-out")
+        if self.by == "digest" and self.from_ is not None:
+            raise InconsistentValues("from", "expected it beside `by: time` only")
+        if self.by == "time" and time_of(self.from_) is None:
+            given = "" if self.from_ is None else f", got {shown(self.from_)}"
+            raise InconsistentValues("from", f"expected a date like 2026-11-01 beside `by: time`{given}")
 
     @property
     def held_out(self) -> Fraction:
         """What is left for held-out, exact for shares as they are written."""
         return 1 - Fraction(str(self.train)) - Fraction(str(self.validation))
+
+    @property
+    def since(self) -> datetime | None:
+        """From when on tasks are held-out; None where time does not decide."""
+        return time_of(self.from_) if self.by == "time" else None
 
 
 class LeftOut(Struct, frozen=True):
@@ -48,34 +66,47 @@ class LeftOut(Struct, frozen=True):
 
 
 class Split(Struct, frozen=True):
-    """The tasks of each part as drawn, by id in ascending order, and what the proof must do without."""
+    """The tasks of each part as drawn, by id in ascending order, and what the proof must do without.
+
+    `near_repeats` are the held-out tasks that are alike to one of train or validation, or to a burnt one,
+    whether they are left out or not; `boilerplate` is what was taken away from inputs to tell.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     held_out: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    near_repeats: tuple[NearRepeat, ...] = ()
+    boilerplate: tuple[Boilerplate, ...] = ()
 
 
-def split(tasks: Sequence[Task], shares: Shares, *, burnt: Collection[str] = ()) -> Split:
-    """Split tasks by the digest of their group, so that adding a task never moves another.
+def split(
+    tasks: Sequence[Task], shares: Shares, *, burnt: Collection[str] = (), repeats: NearRepeats = "refuse"
+) -> Split:
+    """Split tasks by the digest of their group or by time, so that adding a task never moves another.
 
     `burnt` are the ids of tasks that a search has used, whatever the shares were then: neither they nor
     their groups are proof of anything any more. A held-out task is also left out where its group reaches
-    into train or validation (by an explicit `split`) and where its input nearly repeats one of theirs.
+    into train or validation (by an explicit `split`, or by time) and, unless `repeats` are allowed, where
+    its input nearly repeats one of theirs.
     """
     parts: dict[Part, list[Task]] = {part: [] for part in get_args(Part)}
     for task in sorted(tasks, key=lambda task: task.id):
-        parts[task.split or part_of(group_of(task), shares)].append(task)
+        parts[task.split or _part(task, shares)].append(task)
     held_out = parts.pop("held-out")
     used = [task for part in parts.values() for task in part]
     used += [task for task in held_out if task.id in burnt]
-    left_out = _left_out(held_out, used, burnt)
-    gone = {left.task for left in left_out}
+    spent = _spent(held_out, used, burnt)
+    found = near_repeats(_texts(task for task in held_out if task.id not in spent), _texts(used))
+    alike = {} if repeats == "allow" else {each.task: f"near repeat of {each.of}" for each in found.repeats}
+    gone = spent | alike
     return Split(
         train=_drawn("train", parts["train"]),
         validation=_drawn("validation", parts["validation"]),
         held_out=_drawn("held-out", (task for task in held_out if task.id not in gone)),
-        left_out=left_out,
+        left_out=tuple(LeftOut(task.id, gone[task.id]) for task in held_out if task.id in gone),
+        near_repeats=found.repeats,
+        boilerplate=found.boilerplate,
     )
 
 
@@ -86,77 +117,48 @@ def group_of(task: Task) -> str:
 
 def part_of(key: str, shares: Shares) -> Part:
     """The part of a key: [0, h) is held-out, [h, h + v) validation, the rest train."""
-    number = int.from_bytes(hashlib.sha256(f"split:{key}".encode()).digest()[:8], "big")
-    place = Fraction(number, 2**64)
+    place = _place(key)
     if place < shares.held_out:
         return "held-out"
     return "validation" if place < 1 - Fraction(str(shares.train)) else "train"
 
 
-def normalised(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
-    """A text, or canonical JSON, without differences of form (NFKC), case, white space and punctuation."""
-    text = as_text(value)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(folded.translate(_SPACED).split()) or text
+def _part(task: Task, shares: Shares) -> Part:
+    """The part of a task that states none; by time, one whose time is not known is never held-out."""
+    part = part_of(group_of(task), shares)
+    if shares.since is None:
+        return part
+    if task.began is not None and task.began >= shares.since:
+        return "held-out"
+    if part != "held-out":
+        return part
+    place = _place(group_of(task)) / shares.held_out
+    kept = Fraction(str(shares.validation)) / (1 - shares.held_out)
+    return "validation" if place < kept else "train"
 
 
-def runs_of_words(value: Any, length: int) -> frozenset[tuple[str, ...]]:  # noqa: ANN401 - see above
-    """Every run of `length` words of a normalised input or text; none where it is shorter."""
-    return runs(words_of(value), length)
+def _place(key: str) -> Fraction:
+    return Fraction(int.from_bytes(hashlib.sha256(f"split:{key}".encode()).digest()[:8], "big"), 2**64)
 
 
-def words_of(value: Any) -> list[str]:  # noqa: ANN401 - see above
-    """The words of a normalised input or text."""
-    return normalised(value).split()
-
-
-def runs(words: Sequence[str], length: int) -> frozenset[tuple[str, ...]]:
-    """Every run of `length` of these words; none where there are fewer."""
-    return frozenset(zip(*(words[start:] for start in range(length)), strict=False))
-
-
-class _Spaced(dict[int, int]):
-    """A table for `str.translate`: a space for each character that is no letter, mark, number or symbol."""
-
-    def __missing__(self, code: int) -> int:
-        self[code] = ord(" ") if unicodedata.category(chr(code))[0] in "PZC" else code
-        return self[code]
-
-
-_SPACED = _Spaced()
+def _texts(tasks: Iterable[Task]) -> tuple[Text, ...]:
+    return tuple(Text(task.id, group_of(task), task.input) for task in tasks)
 
 
 def _drawn(part: Part, tasks: Iterable[Task]) -> tuple[str, ...]:
     return tuple(task.id for task in tasks)[: DRAWN[part]]
 
 
-def _left_out(held_out: Sequence[Task], used: Sequence[Task], burnt: Collection[str]) -> tuple[LeftOut, ...]:
-    """Say of each held-out task that can prove nothing why; `held_out` is in the order of ids."""
+def _spent(held_out: Sequence[Task], used: Sequence[Task], burnt: Collection[str]) -> dict[str, str]:
+    """Why held-out tasks prove nothing that are of a group which is used, by id."""
     groups = {group_of(task): task.id for task in used}
-    runs = {
-        task.id: runs_of_words(task.input, REPEATED_WORDS) or frozenset([tuple(words_of(task.input))])
-        for task in (*held_out, *used)
-    }
-    common = _common((*held_out, *used), runs)
-    seen = {run: task.id for task in used for run in runs[task.id] - common}
-    left = []
+    why = {}
     for task in held_out:
-        repeated = sorted({seen[run] for run in runs[task.id] if run in seen} - {task.id})
         related = groups.get(group_of(task))
         if task.id in burnt:
-            left.append(LeftOut(task.id, "burnt: a search has used it"))
-        elif task.group and related:
-            left.append(LeftOut(task.id, f"burnt: a search uses {related} of its group"))
-        elif related or repeated:
-            left.append(LeftOut(task.id, f"near repeat of {related or repeated[0]}"))
-    return tuple(left)
-
-
-def _common(tasks: Sequence[Task], runs: Mapping[str, frozenset[tuple[str, ...]]]) -> set[tuple[str, ...]]:
-    """The runs of words that so many groups share that they say nothing of any one task."""
-    by_group: dict[str, set[tuple[str, ...]]] = {}
-    for task in tasks:
-        by_group.setdefault(group_of(task), set()).update(runs[task.id])
-    counts = Counter(run for group in by_group.values() for run in group)
-    enough = max(COMMON_GROUPS, COMMON_SHARE * len(by_group))
-    return {run for run, count in counts.items() if count >= enough}
+            why[task.id] = "burnt: a search has used it"
+        elif related is not None:
+            why[task.id] = (
+                f"burnt: a search uses {related} of its group" if task.group else f"near repeat of {related}"
+            )
+    return why

@@ -1,5 +1,6 @@
 """Trajectories, tasks and labels as records."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -91,7 +92,8 @@ class Task(Struct, frozen=True):
     """One input to work on; trajectories with the same input share it.
 
     `id` is the SHA-256 of the canonical JSON of `input` ("sha256:..."). `trajectories` are ids in the
-    order of their files and lines; `trust` is the least trust among them.
+    order of their files and lines; `trust` is the least trust among them. `began` is when the first of them
+    did, of those that say so; None is unknown.
     """
 
     id: str
@@ -101,3 +103,16 @@ class Task(Struct, frozen=True):
     split: Part | None = None
     trajectories: tuple[str, ...] = ()
     trust: Trust = "public"
+    began: datetime | None = None
+
+
+def time_of(text: str | None) -> datetime | None:
+    """An ISO 8601 date, or date and time, as a time; in UTC where it names no zone. None where it is none."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    try:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except OverflowError:  # the year 1, or 9999, in another zone
+        return None

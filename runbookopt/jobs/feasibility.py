@@ -91,14 +91,11 @@ def unjudged(project: Project, tasks: Collection[str]) -> str | None:
 
 
 def _on_groups(project: Project, earlier: Sequence[Look], at: str) -> Iterator[str]:
-    groups, share = len(project.held_out_groups), float(project.policy.proof.split.held_out)
+    groups = len(project.held_out_groups)
     if groups < MINIMUM_GROUPS:
-        left_out = len(project.split.left_out)
-        without = f", not counting {left_out} tasks left out as used or nearly repeated" if left_out else ""
-        help_ = more_tasks(project, MINIMUM_GROUPS - groups, share)
         yield (
-            f"{groups} held-out groups{without}: a proof needs at least {MINIMUM_GROUPS}; {help_}"
-            f" (a share of {share:g} is held out)"
+            f"{groups} held-out groups{_left_out(project)}: a proof needs at least {MINIMUM_GROUPS};"
+            f" {_more_held_out(project, MINIMUM_GROUPS - groups)}"
         )
         return
     may, margin = next_look(project, earlier, at), project.policy.proof.margin
@@ -108,6 +105,25 @@ def _on_groups(project: Project, earlier: Sequence[Look], at: str) -> Iterator[s
             f"winning all {groups} held-out groups would prove nothing (look {may.look} at them may spend"
             f" {may.spend:.2g}{with_margin}): add tasks with references"
         )
+
+
+def _left_out(project: Project) -> str:
+    """How many more there would be, had nothing been left out, and why it was."""
+    alike = len(project.split.near_repeats) if project.policy.proof.near_repeats == "refuse" else 0
+    used = len(project.split.left_out) - alike
+    counts = {"nearly repeat what a search uses": alike, "were used by a search, or belong to what was": used}
+    told = " and ".join(f"{count} that {why}" for why, count in counts.items() if count)
+    return f", without {told}" if told else ""
+
+
+def _more_held_out(project: Project, groups: int) -> str:
+    """What would bring so many more held-out groups, where as many of them are left out as today."""
+    terms, split = project.policy.proof.split, project.split
+    if terms.since is not None:
+        return f"{groups} more tasks of other groups would bring them that begin on {terms.from_} or later"
+    kept = len(split.held_out) / (len(split.held_out) + len(split.left_out) or 1) or 1.0
+    share = float(terms.held_out)
+    return f"{more_tasks(project, groups, share * kept)} (a share of {share:g} is held out)"
 
 
 def _on_judging(project: Project) -> Iterator[str]:

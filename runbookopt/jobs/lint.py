@@ -10,6 +10,7 @@ from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
+from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.identity import at_the_same_tasks, shared_tasks
 from runbookopt.project.project import ROOT, Project, read_project, runbook_names
 from runbookopt.proof.allowance import Look, burnt
@@ -114,7 +115,13 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
     ]
     _, rubric, policy = project.files
     sentences = {
-        f"trajectories/{project.name}": (*few, *obstacles(project, earlier), *_on_references(project)),
+        f"trajectories/{project.name}": (
+            *few,
+            *obstacles(project, earlier),
+            *on_near_repeats(project),
+            *on_time(project),
+            *_on_references(project),
+        ),
         rubric: _on_rubric(project),
         policy: (*_on_merging(project), *_on_gain(project, earlier)),
     }

@@ -37,7 +37,8 @@ from runbookopt.landing.bundle import (
     seal,
     write_bundle,
 )
-from runbookopt.landing.paired_outputs import held_out_digest
+from runbookopt.landing.newest_quarter import Newest, newest_quarter
+from runbookopt.landing.paired_outputs import held_out_digest, pairs
 from runbookopt.landing.readings import write_reading
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
@@ -56,7 +57,7 @@ class Result(Struct, frozen=True):
 
     `bundle` and `allowance` are None where nobody looked at the held-out tasks; `patch` is the winner's diff
     against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
-    as it did, `warnings` what of the evidence was left out.
+    as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
     """
 
     runbook: str
@@ -71,6 +72,7 @@ class Result(Struct, frozen=True):
     allowance: Allowance | None
     notes: tuple[str, ...]
     warnings: tuple[Problem, ...]
+    newest: Newest | None = None
 
     @property
     def comparison(self) -> Comparison | None:
@@ -256,7 +258,8 @@ def _proved(
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
     _note_what_is_shown(ready, comparison, look)
-    proved = replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    newest = _newest(ready, outputs)
+    proved = replace(result, outcome=bundle.outcome, bundle=bundle, allowance=may, newest=newest)
     if ready.job.propose:
         return proved
     return _noted(
@@ -270,6 +273,13 @@ def _note_what_is_shown(ready: Prepared, comparison: Comparison, look: Look) -> 
     """Write down that figures of a look are to be shown, where no second half at hand does so."""
     if ready.job.show_figures and not ready.job.propose and not is_told(comparison):
         keep_shown(ready.ledger, look)
+
+
+def _newest(ready: Prepared, outputs: tuple[HeldOutOutputs, ...]) -> Newest | None:
+    evidence = ready.project.evidence
+    tasks = {task.id: task for task in evidence.tasks}
+    seen = [output for output in outputs if output.task in tasks]  # a record may be of tasks that are gone
+    return newest_quarter(pairs(seen, tasks, ready.project.rubric), evidence)
 
 
 def _noted(result: Result, note: str) -> Result:
@@ -288,7 +298,8 @@ def _from_record(
     write_bundle(bundle, local_folder(repository.root))
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), record.look)
     _note_what_is_shown(ready, record.comparison, record.look)
-    result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may)
+    newest = _newest(ready, record.outputs)
+    result = replace(unproved, outcome=bundle.outcome, bundle=bundle, allowance=may, newest=newest)
     return _noted(result, "the held-out tasks were asked this before: the record answers")
 
 

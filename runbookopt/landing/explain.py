@@ -17,13 +17,20 @@ from runbookopt.landing.identity import identity_of
 from runbookopt.landing.merge import judge
 from runbookopt.landing.propose import branch_of
 from runbookopt.landing.rate_limits import limited
-from runbookopt.landing.rederive import Stale, must_be_fresh, rederive, trust_in, uncalibrated_in
+from runbookopt.landing.rederive import (
+    Stale,
+    must_be_fresh,
+    near_repeats_in,
+    rederive,
+    trust_in,
+    uncalibrated_in,
+)
 from runbookopt.project.policy import Facts, Reason, decide
 from runbookopt.project.project import read_project
 from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
 
-_BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least"})
+_BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least", "near_repeats"})
 
 
 class Explained(Struct, frozen=True):
@@ -51,7 +58,12 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     is_open = next((pull for pull in pulls if pull.state == "open"), None)
     if is_open is not None:
         return explain_pull_request(repository, forge, is_open.number)
-    facts = Facts(None, uncalibrated=uncalibrated_in(project.rubric), trust=trust_in(project))
+    facts = Facts(
+        None,
+        uncalibrated=uncalibrated_in(project.rubric),
+        trust=trust_in(project),
+        near_repeats=near_repeats_in(project),
+    )
     settled = (each for each in decide(project.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
     unknown = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
     reasons = (*settled, unknown, *limited(project.policy.limits, pulls, now))

@@ -20,6 +20,7 @@ from runbookopt.forge.protocol import Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
 from runbookopt.landing.identity import identity_of
+from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Checked,
@@ -47,7 +48,8 @@ LABEL = "runbookopt"
 class Proposed(Struct, frozen=True):
     """What became of a bundle.
 
-    `comparison` and `allowance` are of the look at its place in the ledger, None where nobody looked.
+    `comparison` and `allowance` are of the look at its place in the ledger, None where nobody looked, and
+    `newest` is the gain on the newest quarter of its tasks.
     `branch` and `pull_request` are there where the change is proposed, now or before; `notes` say why
     something was not done.
     """
@@ -60,6 +62,7 @@ class Proposed(Struct, frozen=True):
     branch: str | None = None
     pull_request: PullRequest | None = None
     notes: tuple[str, ...] = ()
+    newest: Newest | None = None
 
 
 def propose(
@@ -100,7 +103,10 @@ def propose(
     recorded = () if proof.record == bundle.digest else (before,)
     notes = (*recorded, *derived.checked.identity.told())
     comparison, may = proof.comparison, proof.allowance
-    proposed = Proposed(comparison.answer, comparison, may, derived.decision, guarded, notes=notes)
+    newest = newest_quarter(proof.pairs, derived.checked.project.evidence)
+    proposed = Proposed(
+        comparison.answer, comparison, may, derived.decision, guarded, notes=notes, newest=newest
+    )
     if proposed.decision.merge == "none":
         return proposed
     for attempt in attempts(PushRejected):
@@ -216,6 +222,7 @@ def _draft(
         names=trajectory_names(project.evidence.tasks),
         notes=notes,
         ledger=ledger.at_origin,
+        newest=newest_quarter(proof.pairs, project.evidence),
     )
     message = commit_message(bundle, proof.comparison, ledger.at_origin)
     by_itself, people = derived.decision.merge == "auto", (project.policy.reviewers, project.policy.teams)

@@ -271,6 +271,7 @@ def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
             ),
             *_figures_shown(ledger, earlier, project.digests.runbook),
         ),
+        near_repeats=near_repeats_in(project),
     )
     return decide(project.policy, facts)
 
@@ -287,6 +288,11 @@ def trust_in(project: Project) -> Trust | None:
     order: tuple[Trust, ...] = get_args(Trust)
     trusts = (project.evidence.task(task).trust for task in project.split.train)
     return min(trusts, key=order.index, default=None)
+
+
+def near_repeats_in(project: Project) -> int:
+    """How many tasks of the proof nearly repeat what a search uses: none where the policy refuses them."""
+    return len({repeat.task for repeat in project.split.near_repeats}.intersection(project.split.held_out))
 
 
 def uncalibrated_in(rubric: Rubric) -> tuple[str, ...]:

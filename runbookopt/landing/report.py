@@ -17,6 +17,7 @@ from runbookopt.documents.untrusted import block, code, label, plain, prose
 from runbookopt.documents.usage import Usage
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Change, MemberSummary, changed_lines, models_by_role
+from runbookopt.landing.newest_quarter import Newest
 from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.binding import TRAILER
@@ -35,7 +36,7 @@ class Findings(Struct, frozen=True):
     `comparison`, `allowance` and `pairs` are of the look as it stands in the ledger; None and empty where
     nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
     look up. `notes` are further sentences for the reviewer. `ledger` is the commit of the ledger that the
-    proof rests on.
+    proof rests on. `newest` is of the newest quarter of the tasks.
     """
 
     bundle: Bundle
@@ -50,6 +51,7 @@ class Findings(Struct, frozen=True):
     names: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
     ledger: str | None = None
+    newest: Newest | None = None
 
 
 class Trailers(Struct, frozen=True):
@@ -175,6 +177,7 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
         yield from ("", *_more(len(objectives), rows), "")
         tasks = f"{comparison.tasks} held-out tasks in {comparison.groups} groups"
         yield f"{tasks}, one-sided p = {comparison.p:.2g}."
+        yield from _newest(findings)
         if may is not None:
             score = f"{100 * may.spend:.2g} %, what this look may spend"
             yield f"Each side of the score's interval is at {score}; of an objective's at {100 * HARM:g} %."
@@ -187,6 +190,15 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
     )
     reasons = comparison.reasons if comparison is not None else ()
     yield from ("", *_list(reasons, rows))
+
+
+def _newest(findings: Findings) -> Iterator[str]:
+    newest = findings.newest
+    if newest is not None:
+        yield (
+            f"On the newest quarter of them, {newest.tasks} tasks that began on {newest.since} or later:"
+            f" {newest.before:.3f} before, {newest.after:.3f} after ({newest.gain:+.3f}). It decides nothing."
+        )
 
 
 def _score_row(name: str, before: float, after: float, low: float, high: float) -> str:

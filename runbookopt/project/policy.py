@@ -105,7 +105,8 @@ class Facts(Struct, frozen=True):
     by class. `uncalibrated` names the criteria that decide without having earned it. `trust` is the least
     trust of the train tasks, all of which may be reflected on; `leaning` says which sources carry more than
     half of the gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on
-    held-out figures that were shown.
+    held-out figures that were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat
+    what a search uses.
     """
 
     comparison: Comparison | None
@@ -116,6 +117,7 @@ class Facts(Struct, frozen=True):
     trust: Trust | None = None
     leaning: tuple[str, ...] = ()
     ledger_notes: tuple[str, ...] = ()
+    near_repeats: int | None = None
 
 
 def read_policy(data: bytes | None, path: str) -> Policy:
@@ -144,7 +146,11 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     "none" unless the proof accepted it, and then without what held-out tasks say; "auto" where the policy
     asks for that and every condition is known to hold; else "review".
     """
-    reasons = (*_asked(policy, facts.comparison), *_conditions(policy.auto_merge_if, facts))
+    reasons = (
+        *_asked(policy, facts.comparison),
+        *_conditions(policy.auto_merge_if, facts),
+        *_independent(policy, facts.near_repeats),
+    )
     if not reasons[0].holds:
         return Decision("none", reasons if facts.comparison is None else tuple(map(_untold, reasons)))
     return Decision("auto" if all(reason.holds for reason in reasons) else "review", reasons)
@@ -248,6 +254,14 @@ def _passing(comparison: Comparison | None) -> Reason:
     passing, least = comparison.passing_today, PASSING_TODAY_AT_LEAST
     text = f"{passing} held-out tasks pass today, and {least} are needed for a loss to be seen"
     return Reason("passing_today", passing >= least, text)
+
+
+def _independent(policy: Policy, near_repeats: int | None) -> Iterator[Reason]:
+    """What speaks against a proof in which near repeats may stay, whether there are any or not."""
+    if policy.proof.near_repeats == "allow":
+        count = "an unknown number" if near_repeats is None else near_repeats
+        text = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
+        yield Reason("near_repeats", False, text)
 
 
 def _joined(items: Sequence[str], most: int = 5) -> str:

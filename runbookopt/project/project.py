@@ -65,7 +65,7 @@ class Project(Struct, frozen=True):
 
     def with_burnt(self, burnt: Collection[str]) -> "Project":
         """The same, where other tasks can prove nothing any more."""
-        return with_fields(self, split=split(self.evidence.tasks, self.policy.proof.split, burnt=burnt))
+        return with_fields(self, split=_split(self.evidence, self.policy, burnt))
 
 
 def runbook_names(source: Source) -> list[str]:
@@ -137,12 +137,17 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
         rubric=rubric,
         policy=policy,
         evidence=with_fields(evidence, warnings=(*evidence.warnings, *_unknown_criteria(rubric, evidence))),
-        split=split(evidence.tasks, policy.proof.split, burnt=burnt),
+        split=_split(evidence, policy, burnt),
         digests=Digests(
             digest(text or b""), digest(judging or b""), None if terms is None else digest(terms)
         ),
         files=files,
     )
+
+
+def _split(evidence: Evidence, policy: Policy, burnt: Collection[str]) -> Split:
+    terms = policy.proof
+    return split(evidence.tasks, terms.split, burnt=burnt, repeats=terms.near_repeats)
 
 
 def _policy_file(name: str) -> str:

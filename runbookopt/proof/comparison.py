@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
-from runbookopt.evidence.split import Shares
+from runbookopt.evidence.split import NearRepeats, Shares
 from runbookopt.proof.statistics import (
     Exact,
     binary_low,
@@ -36,7 +36,8 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
 
     `margin` is the gain in score that the lower bound must reach, `allowance` the chance of a false
     acceptance that all looks together may spend, `tolerance` how much an objective may lose, and `repeats`
-    how often a random agent tries each held-out task.
+    how often a random agent tries each held-out task. `near_repeats` says whether held-out tasks stay in the
+    proof that nearly repeat what a search uses; where they may, every change goes to review.
     """
 
     margin: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -44,6 +45,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     tolerance: Annotated[float, Meta(ge=0, le=1)] = 0.05
     repeats: Annotated[int, Meta(ge=1)] = 3
     split: Shares = Shares()
+    near_repeats: NearRepeats = "refuse"
 
 
 class Outcome(Struct, frozen=True):

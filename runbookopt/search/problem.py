@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from runbookopt.documents.runbook import Runbook
-from runbookopt.evidence.split import runs_of_words
+from runbookopt.evidence.words import runs_of_words
 from runbookopt.search.asks import Attempt
 
 COPIED_WORDS = 8  # a run of this many words shared with one task is a copy of it, not a lesson

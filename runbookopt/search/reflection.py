@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
-from runbookopt.evidence.split import runs, words_of
+from runbookopt.evidence.words import runs, words_of
 from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Tried
 from runbookopt.search.crossover import shared_start
 from runbookopt.search.minibatches import Minibatch

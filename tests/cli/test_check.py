@@ -134,7 +134,9 @@ def test_the_looks_that_were_taken_have_their_say(
         searched = (*look.searched, *list(look.tasks)[:35])
         Ledger.open(repository, push=False).register(replace(look, searched=searched))
     after = clone.ask("runbookopt", "check").stdout
-    assert "15 held-out groups, not counting 35 tasks left out as used or nearly repeated: a proof" in after
+    assert (
+        "15 held-out groups, without 35 that were used by a search, or belong to what was: a proof" in after
+    )
     assert after.splitlines()[-2].endswith(
         "15 held-out tasks (35 left out), 60 trajectories; 1 criterion, "
         "merge: auto; can prove no gain, as look 2"
@@ -144,3 +146,97 @@ def test_the_looks_that_were_taken_have_their_say(
 def test_our_own_samples_are_in_order() -> None:
     _, stdout = run("--root", str(Path(__file__).parents[2]), "--json")
     assert json.loads(stdout)["problems"] == []
+
+
+TWIN = "My card was swallowed by the machine at the station, and nobody answers there"
+NOTICE = "This message was sent by a machine of the city council, do not answer it."
+
+
+def told(*lines: tuple[str, str, dict[str, object]]) -> str:
+    """Give trajectories after the 120 of FILES, each of an id, an input and what else its task says."""
+    return FILES["trajectories/triage/a.jsonl"] + "".join(
+        json.dumps({"id": id_, "task": {"input": text, "reference": "x", **more}}) + "\n"
+        for id_, text, more in lines
+    )
+
+
+def test_near_repeats_are_named_by_place_and_words_with_a_group_to_write(tmp_path: Path) -> None:
+    changed = TWIN.replace("swallowed", "eaten").replace("station", "airport")
+    lines = told(("a", TWIN, {"split": "train"}), ("b", changed, {"split": "held-out"}))
+    status, stdout = check_files(tmp_path, {"trajectories/triage/a.jsonl": lines})
+    assert status == 0
+    advice = next(line for line in stdout.splitlines() if "nearly repeats" in line)
+    assert "1 held-out task is left out of the proof: each nearly repeats one that a search uses" in advice
+    assert "trajectories/triage/a.jsonl:122 and trajectories/triage/a.jsonl:121 share" in advice
+    assert '"my card was by the machine at and nobody answers there"' in advice
+    assert '"group": "alike-1"' in advice
+    assert "(1 left out)" in stdout
+
+
+def test_near_repeats_and_boilerplate_are_in_the_json(tmp_path: Path) -> None:
+    twins: list[tuple[str, str, dict[str, object]]] = [
+        ("a", f"{NOTICE} {TWIN}", {"split": "train"}),
+        ("b", f"{NOTICE} {TWIN} again", {"split": "held-out"}),
+    ]
+    others: list[tuple[str, str, dict[str, object]]] = [
+        (f"o{n}", f"{NOTICE} {text}", {})
+        for n, text in enumerate(
+            (
+                "how long does a transfer to another country take now",
+                "please close the savings account of my late mother",
+                "i was charged twice for a hotel in Lisbon last week",
+                "the code that you send never arrives on my phone",
+            )
+        )
+    ]
+    more = {"trajectories/triage/a.jsonl": told(*twins, *others)}
+    _, stdout = check_files(tmp_path, more, "--json")
+    (runbook,) = json.loads(stdout)["runbooks"]
+    (pair,) = runbook["near_repeats"]
+    places = [f"trajectories/triage/a.jsonl:{line}" for line in (122, 121)]
+    assert [pair["place"], pair["of_place"], pair["group"]] == [*places, "alike-1"]
+    assert runbook["boilerplate"][0]["words"].startswith("this message was sent by a machine")
+    assert runbook["tasks"]["left_out"] == 1
+    advice = " ".join(piece["message"] for piece in json.loads(stdout)["problems"])
+    assert "words that inputs share whose rest differs are not compared" in advice
+
+
+def test_a_group_that_one_of_the_twins_has_is_the_one_to_write(tmp_path: Path) -> None:
+    lines = told(
+        ("a", TWIN, {"split": "train", "group": "customer-17"}), ("b", f"{TWIN} again", {"split": "held-out"})
+    )
+    _, stdout = check_files(tmp_path, {"trajectories/triage/a.jsonl": lines})
+    assert '(`"group": "customer-17"`)' in stdout
+
+
+def test_allowed_near_repeats_stay_and_the_advice_says_what_follows(tmp_path: Path) -> None:
+    lines = told(("a", TWIN, {"split": "train"}), ("b", f"{TWIN} again", {"split": "held-out"}))
+    policy = FILES["runbooks/triage/policy.yaml"] + "proof: {near_repeats: allow}\n"
+    more = {"trajectories/triage/a.jsonl": lines, "runbooks/triage/policy.yaml": policy}
+    _, stdout = check_files(tmp_path, more)
+    assert "stays in the proof, as the policy allows, so that every change goes to review" in stdout
+    assert "left out)" not in stdout
+
+
+def test_by_time_tasks_without_one_are_counted(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in FILES["trajectories/triage/a.jsonl"].splitlines()]
+    dated = [{**line, "started_at": f"2026-{9 + n // 40:02d}-05T10:00:00Z"} for n, line in enumerate(lines)]
+    dated[3] |= {"started_at": "a while ago"}
+    dated[7].pop("started_at")
+    policy = "merge: auto\nreviewers: [bo]\nproof: {split: {by: time, from: 2026-11-01}}\n"
+    text = "".join(json.dumps(line) + "\n" for line in dated)
+    more = {"trajectories/triage/a.jsonl": text, "runbooks/triage/policy.yaml": policy}
+    status, stdout = check_files(tmp_path, more)
+    assert (status, "40 held-out tasks" in stdout) == (0, True)
+    assert "2 of 120 tasks do not say when they began, first in trajectories/triage/a.jsonl:" in stdout
+    assert '"a while ago" in trajectories/triage/a.jsonl:4 is none' in stdout
+
+
+def test_by_time_the_advice_asks_for_newer_tasks(tmp_path: Path) -> None:
+    policy = "merge: auto\nreviewers: [bo]\nproof: {split: {by: time, from: 2026-11-01}}\n"
+    _, stdout = check_files(tmp_path, {"runbooks/triage/policy.yaml": policy})
+    assert (
+        "0 held-out groups: a proof needs at least 20; 20 more tasks of other groups would bring them"
+        in stdout
+    )
+    assert "that begin on 2026-11-01 or later" in stdout

@@ -31,7 +31,8 @@ FILE = f"runbooks/{NAME}/RUNBOOK.md"
 KEYS = {
     "": "runbook run outcome held_out validation objectives candidates spent bundle decision branch"
     " pull_request",
-    "held_out": "tasks before after gain low high p look allowance tasks_needed more_tasks spent left",
+    "held_out": "tasks before after gain low high p look allowance tasks_needed more_tasks spent left"
+    " newest_quarter",
     "validation": "tasks before after",
     "spent": "rollouts cached reflections tokens usd seconds usage",
     "decision": "merge reasons",
@@ -100,6 +101,9 @@ def test_the_sample_gets_a_better_runbook(done: Done) -> None:
     assert held_out["gain"] == pytest.approx(held_out["after"] - held_out["before"])
     assert held_out["low"] > 0
     assert (held_out["look"], held_out["tasks_needed"]) == (1, None)
+    newest = held_out["newest_quarter"]
+    assert (newest["tasks"], newest["since"][:7]) == (41, "2026-10")
+    assert newest["gain"] == pytest.approx(newest["after"] - newest["before"])
     assert (done.found["spent"]["cached"], done.found["spent"]["usd"]) == (0, None)
 
 

@@ -1,5 +1,7 @@
 import hashlib
 import itertools
+import json
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import msgspec
@@ -7,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbookopt.documents.parse import MalformedFile, read_yaml
 from runbookopt.evidence.library import task_id
-from runbookopt.evidence.split import LeftOut, Shares, group_of, normalised, part_of, runs_of_words, split
-from runbookopt.evidence.trajectory import Part, Task
+from runbookopt.evidence.split import LeftOut, Shares, group_of, part_of, split
+from runbookopt.evidence.trajectory import Part, Task, time_of
+from runbookopt.evidence.words import normalised, runs_of_words
+from runbookopt.proof.comparison import Terms
 
 
 def task(value: object, group: str | None = None, part: Part | None = None) -> Task:
@@ -147,7 +152,8 @@ def test_at_most_so_many_are_drawn_lowest_ids_first() -> None:
     ("text", "repeats"),
     [
         ("please note the machine at the corner ate my only card", True),
-        ("A machine at the corner ate my only purse!", False),
+        ("A machine at the corner ate my only purse!", True),
+        ("A machine near the corner has my purse!", False),
         ("lost: my card", True),
         ("lost my card today", False),
     ],
@@ -167,7 +173,8 @@ def test_a_form_letter_is_no_repetition() -> None:
     letter = "dear sir or madam I am writing to you today about my {}"
     tasks = [task(letter.format(n), None, "train" if n % 2 else "held-out") for n in range(40)]
     assert split(tasks, Shares()).left_out == ()
-    assert len(split(tasks[:6], Shares()).left_out) == 3
+    assert split(tasks[:6], Shares()).left_out == ()
+    assert len(split(tasks[:2], Shares()).left_out) == 1
 
 
 def test_what_a_search_has_used_stays_burnt_with_its_group() -> None:
@@ -187,6 +194,92 @@ def test_a_group_that_reaches_into_train_proves_nothing() -> None:
     assert split(tasks, Shares()).left_out == (
         LeftOut(task_id("one"), f"burnt: a search uses {task_id('two')} of its group"),
     )
+
+
+# By time ----------------------------------------------------------------------------------------------------
+
+NOVEMBER = Shares(by="time", from_="2026-11-01")
+TIMES = st.none() | st.datetimes(
+    datetime(2026, 9, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    datetime(2026, 12, 31),  # noqa: DTZ001 - hypothesis adds the zone
+    timezones=st.just(UTC),
+)
+
+
+def timed(value: object, began: datetime | None, group: str | None = None, part: Part | None = None) -> Task:
+    return Task(id=task_id(value), input=value, group=group, split=part, began=began)
+
+
+TIMED = st.lists(st.builds(timed, INPUTS, TIMES, GROUPS), max_size=20, unique_by=lambda task: task.id)
+
+
+@given(TIMED, INPUTS, TIMES)
+def test_adding_a_task_moves_no_other_by_time(
+    tasks: list[Task], value: object, began: datetime | None
+) -> None:
+    before = parts(tasks, NOVEMBER)
+    after = parts([*(known for known in tasks if known.id != task_id(value)), timed(value, began)], NOVEMBER)
+    assert all(after[id_] == part for id_, part in before.items() if id_ != task_id(value))
+
+
+@given(TIMED)
+def test_by_time_no_group_is_on_both_sides_of_the_proof(tasks: list[Task]) -> None:
+    found, by_id = split(tasks, NOVEMBER), {task.id: task for task in tasks}
+    used = {group_of(by_id[id_]) for id_ in (*found.train, *found.validation)}
+    assert not used.intersection(group_of(by_id[id_]) for id_ in found.held_out)
+    assert all(by_id[id_].began >= datetime(2026, 11, 1, tzinfo=UTC) for id_ in found.held_out)  # type: ignore[operator]
+
+
+def test_what_began_on_the_day_or_later_is_held_out_and_the_rest_is_shared_as_before() -> None:
+    day = datetime(2026, 11, 1, tzinfo=UTC)
+    old = [timed(f"message {n}", day - timedelta(seconds=1 + n)) for n in range(100)]
+    new = [timed(f"ticket {n}", day + timedelta(days=n)) for n in range(30)]
+    unknown = [timed(f"letter {n}", None) for n in range(60)]
+    found = split([*old, *new, *unknown], NOVEMBER)
+    assert set(found.held_out) == {task.id for task in new}
+    for each in (*old, *unknown):
+        by_digest = part_of(group_of(each), Shares())
+        assert by_digest == "held-out" or each.id in getattr(found, by_digest)
+    assert len(found.validation) == pytest.approx(160 * 0.25 / 0.6, abs=12)
+
+
+def test_by_time_an_explicit_split_wins_and_a_group_that_began_before_proves_nothing() -> None:
+    early, late = datetime(2026, 10, 31, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
+    said = timed("said to be train", late, None, "train")
+    tasks = [timed("first of a group", early, "g"), timed("second of a group", late, "g"), said]
+    found = split(tasks, NOVEMBER)
+    assert (found.held_out, said.id in found.train) == ((), True)
+    assert [left.reason for left in found.left_out] == [f"burnt: a search uses {tasks[0].id} of its group"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("2026-11-01", 0), ("2026-11-01T02:00:00+02:00", 0), ("2026-11-01T09:00:00Z", 9), ("20261101T09", 9)],
+)
+def test_a_time_is_of_the_zone_that_it_names(text: str, hours: int) -> None:
+    assert time_of(text) == datetime(2026, 11, 1, hours, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "yesterday", "2026-13-01", "0001-01-01T00:00:00+14:00", "1767225600"]
+)
+def test_what_is_no_time_is_unknown(text: str | None) -> None:
+    assert time_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"by": "time"}, "from: expected a date like 2026-11-01 beside `by: time`"),
+        ({"by": "time", "from": "soon"}, 'beside `by: time`, got "soon"'),
+        ({"from": "2026-11-01"}, "from: expected it beside `by: time` only"),
+        ({"by": "tiem", "from": "2026-11-01"}, "by"),
+    ],
+)
+def test_a_split_by_time_names_its_date(given: dict[str, object], words: str) -> None:
+    with pytest.raises(MalformedFile) as refused:
+        read_yaml(json.dumps({"split": given}).encode(), Terms, "policy.yaml")
+    assert words in str(refused.value)
 
 
 def test_runs_of_words_are_those_of_the_normalised_text() -> None:

@@ -15,7 +15,7 @@ from runbookopt.agents.protocol import Reflected, Reflector
 from runbookopt.agents.rules import decide, rules
 from runbookopt.documents.settings import Budget, Growth, Settings
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.split import normalised
+from runbookopt.evidence.words import normalised
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.prepare import Job

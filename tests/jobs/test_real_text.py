@@ -12,7 +12,7 @@ import pytest
 from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.documents.settings import Budget, Settings
-from runbookopt.evidence.split import normalised
+from runbookopt.evidence.words import normalised
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.prepare import Job
