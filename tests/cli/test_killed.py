@@ -42,6 +42,8 @@ class Runs:
             text=True,
             env={**os.environ, "OPENAI_API_KEY": KEY},
         )
+        assert self._program.stdout is not None
+        assert self._program.stdout.readline() == "ready\n"
 
     def end(self) -> None:
         self._program.communicate(timeout=60)
