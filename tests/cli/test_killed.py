@@ -19,12 +19,13 @@ import pytest
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
 from runbookopt.proof.ledger import Ledger
-from tests.cli.conftest import HELD_OUT, KEY, RUBRIC, SETTINGS
+from tests.cli.conftest import HELD_OUT, KEY, SETTINGS
 from tests.conftest import Clone, Files
 
 PROGRAM = Path(__file__).parents[1] / "programs/commands_to_kill.py"
 POLICY = "merge: review\nreviewers: [bo]\n"
-PATIENT = "    deterministic: true\n    attempts: 12\n    patience_seconds: 600\n"
+DETERMINISTIC = "    deterministic: true\n"
+PATIENT = f"{DETERMINISTIC}    attempts: 12\n    patience_seconds: 600\n"
 FAULTS = {"rate_limited": 0.1, "server": 0.1, "cut": 0.05}
 NEVER = frozenset({48})  # a held-out task on which nobody is ever answered: 2 attempts of 64 lack
 CUTS = 10  # kills of one run, at most
@@ -41,6 +42,8 @@ class Runs:
             text=True,
             env={**os.environ, "OPENAI_API_KEY": KEY},
         )
+        assert self._program.stdout is not None
+        assert self._program.stdout.readline() == "ready\n"
 
     def end(self) -> None:
         self._program.communicate(timeout=60)
@@ -103,8 +106,14 @@ def runs() -> Iterator[Runs]:
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("width", [1, 16])
-@pytest.mark.parametrize("faulty", [False, True], ids=["calm", "faulty"])
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("faulty", "kills"),
+    [
+        pytest.param(False, 3, id="calm-3"),
+        pytest.param(False, 50, id="calm-50", marks=pytest.mark.nightly),
+        pytest.param(True, 50, id="faulty-50", marks=pytest.mark.nightly),
+    ],
+)
 def test_runs_killed_at_any_moment_end_as_the_uncut_one(  # noqa: PLR0913 - what is tried
     runs: Runs,
     tmp_path: Path,
@@ -118,20 +127,13 @@ def test_runs_killed_at_any_moment_end_as_the_uncut_one(  # noqa: PLR0913 - what
     kills: int,
 ) -> None:
     chance, done, killed = random.Random(f"{width} {faulty}"), 0, Counter[int]()
-    plan = openai_server.by_chance(FAULTS, seconds=0.01) if faulty else None
-    with openai_server.Server(model_pair.Pair().answer, faults=plan, latency=0.002) as server:
+    plan = openai_server.by_chance(FAULTS, seconds=0.01)
+    with openai_server.Server(model_pair.Pair().answer, faults=plan) as server:
+        server.outage = lambda body: "bad_request" if never_answered(body) else None
+        tasks = planted.lines(planted.trajectories(HELD_OUT))
+        files = planted.files(policy=POLICY, trajectories=tasks)
         if faulty:
-            server.outage = lambda body: "bad_request" if never_answered(body) else None
-        files = {
-            **planted.files(
-                rubric=RUBRIC.replace("URL", server.url),
-                policy=POLICY,
-                trajectories=planted.lines(planted.trajectories(HELD_OUT)),
-            ),
-            "runbookopt.yaml": SETTINGS.replace("URL", server.url).replace(
-                "    deterministic: true\n", PATIENT
-            ),
-        }
+            files["runbookopt.yaml"] = SETTINGS.replace("URL", server.url).replace(DETERMINISTIC, PATIENT)
         uncut = new_repository(tmp_path, files, "uncut")
         began = time.monotonic()
         assert runs.run(uncut, width) == 0, (tmp_path / "uncut-printed").read_text()
@@ -140,19 +142,17 @@ def test_runs_killed_at_any_moment_end_as_the_uncut_one(  # noqa: PLR0913 - what
         while killed.total() < kills:
             done += 1
             cut, before = new_repository(tmp_path, files, f"cut-{done}"), len(server.heard)
-            tries = 0
-            while tries < CUTS and killed.total() < kills:
-                tries += 1
-                status = runs.run(cut, width, kill_after=chance.uniform(0.05, 1.0) * seconds / 2)
-                killed[done] += status == -signal.SIGKILL
+            while killed[done] < min(CUTS, kills - killed.total() + killed[done]):
+                status = runs.run(cut, width, kill_after=0.02 + chance.expovariate(6 / seconds))
                 if status != -signal.SIGKILL:
                     break
+                killed[done] += 1
             status = runs.run(cut, width)
             printed = (tmp_path / f"cut-{done}-printed").read_text()
             assert status == 0 or "desk: 1 open pull request" in printed, printed
             assert (ended(cut), outputs(cut)) == (wanted, seen)
-            assert len(server.heard) - before <= paid + killed[done] * (width + 1) * (13 if faulty else 1)
-    print(f"width {width}, faulty {faulty}: {killed.total()} kills in {done} runs")  # noqa: T201 - for -s
+            assert len(server.heard) - before <= paid + killed[done] * (width + 1) * 13
+            print(f"{killed.total()} kills in {done} runs")  # noqa: T201 - for -s
 
 
 def never_answered(body: dict[str, Any]) -> bool:

@@ -29,6 +29,7 @@ SAID = {
     "rate_limited": "rate_limited: Rate limit reached",
 }
 PHASES = ("seed", "train", "validation", "proof", "judge", "reflector")
+DAILY = {("proof", "server"), ("judge", "out_of_credit")}
 HASTY = "    attempts: 1\n    patience_seconds: 0\n"
 """Settings of an agent that gives up at once."""
 
@@ -88,9 +89,9 @@ def invalid(ran: "Ran") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("phase", "kind"),
     [
-        pytest.param(phase, kind, marks=() if place == at else pytest.mark.nightly)
-        for at, phase in enumerate(PHASES)
-        for place, kind in enumerate(SAID)
+        pytest.param(phase, kind, marks=() if (phase, kind) in DAILY else pytest.mark.nightly)
+        for phase in PHASES
+        for kind in SAID
     ],
 )
 def test_an_outage_decides_nothing_and_the_same_command_later_ends_as_an_undisturbed_run(

@@ -12,6 +12,7 @@ from runbookopt.agents.model import client
 from runbookopt.cli import main
 
 client.begin_import().join()
+print("ready", flush=True)  # noqa: T201 - a run is timed without it
 for line in sys.stdin:
     folder, printed, *arguments = line.split()
     run = os.fork()
