@@ -20,7 +20,7 @@ Make = Callable[..., "Clone"]
 @pytest.fixture
 def waiting(repo: Make, planted: ModuleType) -> "Clone":
     """Give a clone whose runbook has an open pull request."""
-    clone = repo(planted.files())
+    clone = repo(planted.files(trajectories=planted.lines(planted.trajectories(100))))
     clone.ask("optimize-runbook", "desk")
     return clone
 

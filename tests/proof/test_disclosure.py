@@ -7,8 +7,8 @@ from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.disclosure import more_tasks, told
 
 FEW = Comparison(
-    tasks=72, groups=72, before=0.5, after=0.55, gain=0.05, low=-0.02, high=0.12, p=0.2, answer="inconclusive",
-    reasons=(), objectives={}, tasks_needed=99, passing_today=36, errors=0.0,
+    tasks=72, groups=72, before=0.5, after=0.55, gain=0.05, low=-0.02, high=0.12, p=0.2,
+    answer="inconclusive", reasons=(), objectives={}, tasks_needed=99, passing_today=36, errors=0.0,
 )  # fmt: skip
 REASONS = (
     "the held-out score goes from 50.0 % to 55.0 %: +5.0 points, at least -2.0 points",
