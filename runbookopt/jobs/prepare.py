@@ -174,7 +174,8 @@ def _bound(
         project = _read(repository, job, base, ledger.burnt(*identity.names))[0]
         begin_again(ledger, project, base, job.at)
         spent = "all of the allowance counts as spent, and the next change that is accepted goes to review"
-        return (f"the ledger began again: {spent}",)
+        where = "" if job.propose else ", so far in this clone alone"
+        return (f"the ledger began again{where}: {spent}",)
     if job.begin_again:
         return ("--begin-again changed nothing: the ledger holds all that the default branch rests on",)
     return ()

@@ -21,7 +21,7 @@ _WORDS = {
     "text": "the patch does not make the candidate of the base",
     "look": "the look is at another runbook, candidate, rubric, agent or held-out tasks than it states",
     "record": "the record that the bundle rests on is of another {stated}",
-    "held_out": "the held-out set is {implied}, not {stated}",
+    "held_out": "the held-out set is {implied}, not {stated}; what earlier searches read is handed over, too",
     "tasks": "the outputs are not those of each held-out task, once",
     "repeats": "the outputs are not of {implied[0]} repeat(s) each",
 }

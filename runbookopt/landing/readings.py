@@ -42,7 +42,7 @@ def write_reading(reading: Reading, folder: Path) -> Path:
 def readings_beside(folders: Iterable[Path]) -> list[Path]:
     """The files of readings among bundles, in these folders, and beside them, each once."""
     places = [place for folder in folders for place in (folder, folder.parent / FOLDER)]
-    return sorted({file for place in places for file in place.glob(f"*{ENDING}")})
+    return sorted({file for place in places for file in place.glob(f"*{ENDING}") if file.is_file()})
 
 
 def read_reading(path: Path) -> Reading:
