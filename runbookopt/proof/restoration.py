@@ -60,10 +60,16 @@ def _restored(repository: Repository, source: str, found: str) -> Restored:
         )
     if shared and head != now:
         repository.origin.push(RefUpdate(REF, now, head))
-    ref, before = (SEEN, seen) if shared else (REF, own)
-    if head != before:
-        repository.update_ref(ref, head, before)
+    _move_refs(repository, head, {SEEN: seen} if shared else {REF: own}, own)
     return Restored(head, len(ledger.looks(*names)), shared)
+
+
+def _move_refs(repository: Repository, head: str, refs: dict[str, str | None], own: str | None) -> None:
+    if own is not None and not _is_whole(repository, own):
+        refs = refs | {REF: own}  # what is broken here would come back with the next look
+    for ref, before in refs.items():
+        if head != before:
+            repository.update_ref(ref, head, before)
 
 
 def _is_whole(repository: Repository, head: str) -> bool:

@@ -211,6 +211,22 @@ def test_a_ledger_that_is_not_whole_or_not_this_one_is_not_put_back(merged: Clon
     assert "has a ledger, which does not hold" in told
 
 
+def test_a_look_that_was_deleted_from_the_tree_is_put_back(merged: Clone, tmp_path: Path) -> None:
+    whole, kept = merged.at_origin("rev-parse", REF), tmp_path / "kept.bundle"
+    merged.git("bundle", "create", "-q", str(kept), REF)
+    empty = merged.git("hash-object", "-w", "-t", "tree", "/dev/null")
+    bad = merged.git("commit-tree", empty, "-p", whole, "-m", "nothing was ever looked at")
+    merged.git("push", "-q", "origin", f"{bad}:{REF}")
+    there, other = fresh(merged), fresh(merged, "other")
+    for clone in (there, other):
+        assert "was deleted from the ledger" in refuses(clone, "runbookopt", "ledger")
+    assert there.ask("runbookopt", "ledger", "restore", "--from", str(kept)).returncode == 0
+    assert there.at_origin("rev-parse", REF) == whole
+    assert other.ask("runbookopt", "ledger", "restore", "--from", "origin").returncode == 0
+    for clone in (there, other, merged):
+        assert len(account(clone)["runbooks"][0]["looks"]) == 1
+
+
 def renamed(clone: Clone, how: str, planted: ModuleType) -> None:
     """Call the runbook `help`, and have it be as bad as at first."""
     if how == "copied":
