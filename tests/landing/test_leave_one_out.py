@@ -25,7 +25,7 @@ def evidence(rows: Sequence[Row]) -> Evidence:
 
 def pairs(gains: dict[str, float]) -> list[Pair]:
     return [
-        Pair(task_id(name), f"of {name}", (Outcome(0.0, {}),), (Outcome(gain, {}),))
+        Pair(task_id(name), f"of {name}", (Outcome(max(0.0, -gain), {}),), (Outcome(max(0.0, gain), {}),))
         for name, gain in gains.items()
     ]
 

@@ -20,6 +20,7 @@ from benchmarks.skew import (
     tail,
     worst,
 )
+from runbookopt.proof.comparison import Outcome, Pair, Terms, compare
 from runbookopt.proof.statistics import binary_p, paired_p
 
 NULLS = {null.name: null for null in nulls()}
@@ -95,6 +96,28 @@ def test_the_whole_comparison_answers_as_its_p_says(draws: int) -> None:
     ):
         rates = Tail([(0.0, accepted_of(NULLS[name], draws) / draws)], draws)
         assert rates.least_rate(LEVELS[0]) <= LEVELS[0]
+
+
+def judged(rng: Random, groups: int) -> list[Pair]:
+    """Give a proof by a rubric of accuracy 39, style 1 and a gate: in style now, but the gate breaks."""
+    pairs, breaks = [], 0.025 / (0.7 * 0.975 + 0.025)
+    for n in range(groups):
+        accurate = (rng.random() < 0.7, rng.random() < 0.7)
+        before = Outcome(0.975 * accurate[0], {"accuracy": float(accurate[0]), "style": 0.0})
+        after = Outcome(0.975 * accurate[1] + 0.025, {"accuracy": float(accurate[1]), "style": 1.0})
+        broken = Outcome(0.0, {"accuracy": 0.0, "style": 0.0}, ("safe",))
+        pairs.append(Pair(f"t-{n}", f"g-{n}", (before,), (broken if rng.random() < breaks else after,)))
+    return pairs
+
+
+@pytest.mark.parametrize("draws", [8, pytest.param(600, marks=rare)])
+def test_a_rubric_with_a_gate_accepts_what_is_no_better_no_more_often_than_the_level(draws: int) -> None:
+    rng = Random(9)
+    answers = [
+        compare(judged(rng, 40), Terms(), spend=LEVELS[0], next_spend=LEVELS[1]).answer for _ in range(draws)
+    ]
+    assert Tail([(0.0, answers.count("accepted") / draws)], draws).least_rate(LEVELS[0]) <= LEVELS[0]
+    assert set(answers) > {"rejected"}
 
 
 @pytest.mark.parametrize("groups", [40, 72])
