@@ -127,10 +127,11 @@ class _Words(Struct, frozen=True, dict=True):
 
 
 @lru_cache(maxsize=4)  # one run reads the same project several times
-def near_repeats(asked: tuple[Text, ...], known: tuple[Text, ...]) -> Found:
+def near_repeats(asked: tuple[Text, ...], known: tuple[Text, ...], enough: int) -> Found:
     """Each of the texts `asked` that nearly repeats one of `known` of another group, with the first found.
 
-    What many share is counted over all of them. The order of either does not matter.
+    They are asked in the order of their ids, until `enough` of them repeat nothing: no more will be used.
+    What many share is counted over all of them. The order in which they are given does not matter.
     """
     every = sorted(
         {text.id: text for text in (*known, *asked)}.values(), key=lambda text: (text.group, text.id)
@@ -152,8 +153,13 @@ def near_repeats(asked: tuple[Text, ...], known: tuple[Text, ...]) -> Found:
         for id_, words in said.items()
     }
     index = _Index([texts[text.id] for text in known], texts.values())
-    found = (index.nearest(texts[id_]) for id_ in sorted({text.id for text in asked}))
-    return Found(tuple(repeat for repeat in found if repeat is not None), common.phrases)
+    repeats: list[NearRepeat] = []
+    for number, id_ in enumerate(sorted({text.id for text in asked})):
+        if number - len(repeats) == enough:
+            break
+        found = index.nearest(texts[id_])
+        repeats += [found] if found else []
+    return Found(tuple(repeats), common.phrases)
 
 
 class _Index:

@@ -69,7 +69,8 @@ class Split(Struct, frozen=True):
     """The tasks of each part as drawn, by id in ascending order, and what the proof must do without.
 
     `near_repeats` are the held-out tasks that are alike to one of train or validation, or to a burnt one,
-    whether they are left out or not; `boilerplate` is what was taken away from inputs to tell.
+    whether they are left out or not; `boilerplate` is what was taken away from inputs to tell. Tasks after
+    the last one that is drawn are not compared: they are not used.
     """
 
     train: tuple[str, ...]
@@ -97,15 +98,17 @@ def split(
     used = [task for part in parts.values() for task in part]
     used += [task for task in held_out if task.id in burnt]
     spent = _spent(held_out, used, burnt)
-    found = near_repeats(_texts(task for task in held_out if task.id not in spent), _texts(used))
+    asked = _texts(task for task in held_out if task.id not in spent)
+    found = near_repeats(asked, _texts(used), DRAWN["held-out"])
     alike = {} if repeats == "allow" else {each.task: f"near repeat of {each.of}" for each in found.repeats}
     gone = spent | alike
+    drawn = _drawn("held-out", (task for task in held_out if task.id not in gone))
     return Split(
         train=_drawn("train", parts["train"]),
         validation=_drawn("validation", parts["validation"]),
-        held_out=_drawn("held-out", (task for task in held_out if task.id not in gone)),
+        held_out=drawn,
         left_out=tuple(LeftOut(task.id, gone[task.id]) for task in held_out if task.id in gone),
-        near_repeats=found.repeats,
+        near_repeats=tuple(each for each in found.repeats if each.task in gone or each.task in drawn),
         boilerplate=found.boilerplate,
     )
 
