@@ -1,5 +1,6 @@
 """`runbookopt ledger`: looks at held-out tasks, what they spent and what is left; and a ledger put back."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +55,7 @@ def looks(
     from runbookopt.landing.account import accounts
 
     with Repository.open(Path.cwd()) as repository, repository.asked_once():
-        found = accounts(repository, name)
+        found = accounts(repository, name, datetime.now(UTC).isoformat(timespec="seconds"))
     if json:
         print_json(found)
     else:

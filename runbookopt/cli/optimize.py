@@ -158,10 +158,13 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
 
 def _optimize(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
+    from runbookopt.documents.digest import digest_of
     from runbookopt.jobs.optimize import optimize as run
+    from runbookopt.jobs.prepare import LOCAL
     from runbookopt.landing.propose import propose
 
-    mark = _mark(request.repository.root, name)
+    # lies there while a run proposes: one that was killed then goes on, and does not wait for its own
+    mark = request.repository.root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
     if not request.again and not mark.exists() and (waits := _waits(request, name)):
         _told(request, results.waiting_as_json(waits), results.waiting_page(waits))
         return
@@ -178,14 +181,6 @@ def _optimize(request: _Request, name: str) -> None:
     ended = results.Ended(result, proposed, step, show_figures=request.show_figures)
     _told(request, results.as_json(ended), results.page(ended))
     mark.unlink(missing_ok=True)
-
-
-def _mark(root: Path, name: str) -> Path:
-    """A file that lies there while a run proposes: one that was killed then goes on, and does not wait."""
-    from runbookopt.documents.digest import digest_of
-    from runbookopt.jobs.prepare import LOCAL
-
-    return root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
 
 
 def _told(request: _Request, found: Mapping[str, object], page: Iterable[Line]) -> None:

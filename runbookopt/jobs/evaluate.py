@@ -99,7 +99,8 @@ def evaluate(
     if held_out:
         looks = ledger.looks(*names)
         tried, spent, taken = _on_held_out(rollouts, ledger, names, version, tasks)
-        look = _taken(project, ledger.looks(*names), taken, known=taken in looks)
+        may = allowance_of(project, ledger.looks(*names), taken)
+        look = LookTaken(**asdict(may), key=taken.key, known=taken in looks)
         told = _may_tell(job, ledger, taken)
     else:  # with the same attempts as a search makes
         tried, spent = _rolled_out(rollouts, version, tasks, ["0"])
@@ -268,11 +269,6 @@ def _price(project: Project, looks: Sequence[Look], at: str) -> str:
         f" {may.left + may.spend:.2g} that is left of the allowance that all looks share, and the next proof"
         f" could then spend {may.next_spend:.2g} instead of {may.spend:.2g}"
     )
-
-
-def _taken(project: Project, looks: Sequence[Look], look: Look, *, known: bool) -> LookTaken:
-    may = allowance_of(project, looks, look)
-    return LookTaken(**asdict(may), key=look.key, known=known)
 
 
 def _recorded(project: Project, bundle: Bundle, version: Runbook, tasks: Sequence[Task]) -> list[Tried]:

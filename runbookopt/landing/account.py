@@ -1,13 +1,11 @@
 """Account of a runbook's looks: what each spent, what is left, and what was read. It tells no gain."""
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.identity import identity_of
 from runbookopt.project.project import read_project, runbook_names
-from runbookopt.proof.allowance import BEGINS_AGAIN, Look, allowance, group_digests
+from runbookopt.proof.allowance import Allowance, Look, allowance, allowances, group_digests
 from runbookopt.proof.binding import Unbound, must_be_bound
 from runbookopt.proof.ledger import Ledger
 
@@ -59,10 +57,10 @@ class Accounts(Struct, frozen=True):
     lost: str | None
 
 
-def accounts(repository: Repository, name: str | None) -> Accounts:
+def accounts(repository: Repository, name: str | None, at: str) -> Accounts:
     """The accounts of one runbook of the default branch, or of all; without an origin of HEAD.
 
-    Raises RunbookoptError where there is no such runbook, MalformedFile, LedgerBroken, OriginUnreachable.
+    `at` is when, in ISO 8601: what is left then. Raises RunbookoptError where there is no such runbook, MalformedFile, LedgerBroken, OriginUnreachable.
     """
     ledger = Ledger.open(repository, push=False, fetch=repository.has_origin())
     tip = repository.base()
@@ -74,23 +72,25 @@ def accounts(repository: Repository, name: str | None) -> Accounts:
             must_be_bound(repository, ledger, tip, chosen)
         except Unbound as error:
             lost = str(error)
-    return Accounts(tuple(_account(repository, ledger, tip, each) for each in chosen), lost)
+    return Accounts(tuple(_account(repository, ledger, (tip, at), each) for each in chosen), lost)
 
 
-def _account(repository: Repository, ledger: Ledger, tip: str, name: str) -> Account:
+def _account(repository: Repository, ledger: Ledger, when: tuple[str, str], name: str) -> Account:
+    tip, at = when
     source = repository.revision(tip)
     identity = identity_of(repository, ledger, name, source, tip)
     read = ledger.burnt(*identity.names)
     project = read_project(source, name, burnt=read)
     looks, total = ledger.looks(*identity.names), project.policy.proof.allowance
     groups = group_digests(project.held_out_groups)
-    may = allowance(looks, groups, project.split.held_out, total)
-    taken = tuple(_taken(ledger, looks, place, total) for place in range(len(looks)))
+    may = allowance(looks, groups, project.split.held_out, total, at)
+    each = zip(looks, allowances(looks, total), strict=True)
+    taken = tuple(_taken(ledger, look, spent) for look, spent in each)
     return Account(
         runbook=name,
         names=identity.names,
         looks=taken,
-        spent=sum(look.spent for look in taken),
+        spent=may.spent - may.spend,
         left=may.left + may.spend,
         allowance=total,
         next_look=may.look,
@@ -102,16 +102,14 @@ def _account(repository: Repository, ledger: Ledger, tip: str, name: str) -> Acc
     )
 
 
-def _taken(ledger: Ledger, looks: Sequence[Look], place: int, total: float) -> LookTaken:
-    look = looks[place]
-    may = allowance(looks[:place], look.groups, look.tasks, total)
+def _taken(ledger: Ledger, look: Look, may: Allowance) -> LookTaken:
     return LookTaken(
-        number=place + 1,
+        number=may.look,
         at=look.at,
         runbook=look.runbook,
         answer=look.answer,
         accepted=look.answer == "accepted",
-        spent=may.spend + may.left if look.answer == BEGINS_AGAIN else may.spend,
+        spent=may.spend,
         candidate=_short(look.candidate),
         base=_short(look.seed),
         pushed=ledger.pushed(look),

@@ -28,7 +28,10 @@ def open_pull(repository: Repository, runbook: str, forge: Forge | None) -> Last
         if forge is None and not kept_in_git:
             ledger = Ledger.open(repository, push=False, fetch=True)
             return _open_in_ledger(repository, ledger, runbook)
-        return _open_at_forge(repository, forge or LocalForge(repository), runbook)
+        pulls = (forge or LocalForge(repository)).pull_requests(branch_of(runbook))
+        base = repository.origin.default_branch()
+    mine = (pull for pull in reversed(pulls) if pull.state == "open" and pull.base == base)
+    return next((LastPull.of(runbook, pull) for pull in mine), None)
 
 
 def refresh(repository: Repository, forge_of: Callable[[str], Forge]) -> None:
@@ -41,14 +44,6 @@ def refresh(repository: Repository, forge_of: Callable[[str], Forge]) -> None:
     for pull in last_pulls(ledger):
         if pull.state == "open":
             note_pulls(ledger, pull.runbook, forge_of(pull.runbook).pull_requests(pull.branch))
-
-
-def _open_at_forge(repository: Repository, forge: Forge, runbook: str) -> LastPull | None:
-    """The pull request into the default branch that a forge has open for a runbook."""
-    pulls = forge.pull_requests(branch_of(runbook))
-    base = repository.origin.default_branch()
-    mine = (pull for pull in reversed(pulls) if pull.state == "open" and pull.base == base)
-    return next((LastPull.of(runbook, pull) for pull in mine), None)
 
 
 def _open_in_ledger(repository: Repository, ledger: Ledger, runbook: str) -> LastPull | None:

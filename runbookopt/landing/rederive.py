@@ -1,6 +1,6 @@
 """Rederivation of a bundle from git: all that can be known without its word must agree with it."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import get_args
 
@@ -118,7 +118,10 @@ def rederive(
     """
     checked = _check(repository, ledger, bundle)
     if now is not None and checked.look is not None:
-        _must_be_timely(ledger, checked.look, now)
+        known = [look for look in ledger.looks(bundle.runbook) if look.key == checked.look.key]
+        if why := untimely(known[0] if known else checked.look, now, known=bool(known)):
+            again = f"set the clock, then run optimize-runbook {bundle.runbook} again"
+            raise Refused(f"{bundle.runbook}: {why}; {again}")
     proof = _prove(repository, ledger, checked, register=register)
     return Rederived(checked, proof, _decide(ledger, checked, proof))
 
@@ -217,14 +220,6 @@ def _must_run_the_bases_programs(repository: Repository, bundle: Bundle, project
         )
 
 
-def _must_be_timely(ledger: Ledger, look: Look, now: datetime) -> None:
-    """Refuse a look that tells a time to come, and a new one that tells a time long past: either refills."""
-    known = [entry for entry in ledger.looks(look.runbook) if entry.key == look.key]
-    why = untimely(known[0] if known else look, now, known=bool(known))
-    if why:
-        raise Refused(f"{look.runbook}: {why}; set the clock, then run optimize-runbook {look.runbook} again")
-
-
 def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register: bool) -> Proof | None:
     """Compare what a look saw, at its place in the ledger; where its question was answered, that stands."""
     if checked.look is None:
@@ -269,18 +264,11 @@ def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
             *changed_since(
                 earlier, project.evidence.tasks, project.digests.rubric, seed=project.digests.runbook
             ),
-            *_figures_shown(ledger, earlier, project.digests.runbook),
+            *shown_since(ledger, earlier, seed=project.digests.runbook),
         ),
         near_repeats=near_repeats_in(project),
     )
     return decide(project.policy, facts)
-
-
-def _figures_shown(ledger: Ledger, earlier: Sequence[Look], seed: str) -> Iterator[str]:
-    count = shown_since(ledger, earlier, seed=seed)
-    if count:
-        looks = "a look that was" if count == 1 else f"{count} looks that were"
-        yield f"since the last accepted change, somebody was shown held-out figures of {looks} not accepted"
 
 
 def trust_in(project: Project) -> Trust | None:

@@ -75,8 +75,8 @@ def keep_shown(ledger: Ledger, look: Look) -> None:
     )
 
 
-def shown_since(ledger: Ledger, looks: Sequence[Look], *, seed: str) -> int:
-    """How many of these looks had their figures shown since the last change that was accepted and merged.
+def shown_since(ledger: Ledger, looks: Sequence[Look], *, seed: str) -> tuple[str, ...]:
+    """Say of how many of these looks figures were shown since the last change that was accepted and merged.
 
     A look that was accepted at another runbook than `seed`, today's digest, is taken for one whose change was
     merged since. Raises LedgerBroken.
@@ -85,7 +85,10 @@ def shown_since(ledger: Ledger, looks: Sequence[Look], *, seed: str) -> int:
     since = looks[accepted[-1] + 1 :] if accepted else looks
     records = (_decoded(data, Shown, path) for path, data in ledger.records("shown").items())
     shown = {record.look for record in records}
-    return sum(look.key in shown for look in since)
+    count = sum(look.key in shown for look in since)
+    of = "a look that was" if count == 1 else f"{count} looks that were"
+    said = f"since the last accepted change, somebody was shown held-out figures of {of} not accepted"
+    return (said,) if count else ()
 
 
 _Record = TypeVar("_Record", LastPull, Shown)
