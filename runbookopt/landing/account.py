@@ -60,7 +60,8 @@ class Accounts(Struct, frozen=True):
 def accounts(repository: Repository, name: str | None, at: str) -> Accounts:
     """The accounts of one runbook of the default branch, or of all; without an origin of HEAD.
 
-    `at` is when, in ISO 8601: what is left then. Raises RunbookoptError where there is no such runbook, MalformedFile, LedgerBroken, OriginUnreachable.
+    What is left is told for the time `at` (ISO 8601). Raises RunbookoptError where there is no such runbook,
+    MalformedFile, LedgerBroken, OriginUnreachable.
     """
     ledger = Ledger.open(repository, push=False, fetch=repository.has_origin())
     tip = repository.base()
