@@ -146,6 +146,7 @@ def _invalid_as_json(name: str, part: "Part", error: Invalid) -> dict[str, Any]:
     """The one line of `--json` of an evaluation that came to no score: the keys of `_as_json`."""
     from msgspec.structs import fields
 
+    from runbookopt.documents.schema_errors import plain
     from runbookopt.jobs.evaluate import Evaluation
     from runbookopt.jobs.scorecard import Scorecard
 
@@ -156,7 +157,7 @@ def _invalid_as_json(name: str, part: "Part", error: Invalid) -> dict[str, Any]:
         "spent": error.spent,
         "look": error.look and {"look": error.look},
     }
-    found = {"outcome": "invalid", "reason": str(error)} | of_both | known
+    found = {"outcome": "invalid", "reason": plain(str(error))} | of_both | known
     return {key: value for key, value in found.items() if key not in {"scores", "warnings"}}
 
 

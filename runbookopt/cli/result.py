@@ -36,6 +36,8 @@ class Ended(NamedTuple):
 
 def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
     """One line of `--json` of a run without a result: the keys of `as_json`."""
+    from runbookopt.documents.schema_errors import plain
+
     return {
         "runbook": runbook,
         "run": None,
@@ -46,7 +48,7 @@ def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
         "candidates": None,
         "spent": error.spent,
         "bundle": None,
-        "decision": {"merge": "none", "reasons": [f"note: invalid: {error}"]},
+        "decision": {"merge": "none", "reasons": [f"note: invalid: {plain(str(error))}"]},
         "branch": None,
         "pull_request": None,
     }

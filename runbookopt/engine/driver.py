@@ -115,6 +115,11 @@ class Driver:
         return self._search.short_of
 
     @property
+    def lacking(self) -> int:
+        """Attempts of the search so far that have no score."""
+        return self._search.attempts.lost
+
+    @property
     def reflections(self) -> Reflections:
         """Reflections of the search so far."""
         return self._reflections

@@ -168,6 +168,7 @@ def _unproved(
     if searched.chosen:
         text = runbooks.bump_version(searched.pool[searched.chosen].candidate.text)
         patch = repository.patch(ready.base, ready.project.path, text)
+    lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
     ends = {"budget": f"its budget of {driver.short_of} is used up", "minutes": "its time is up"}
     return Result(
         runbook=ready.job.name,
@@ -180,7 +181,11 @@ def _unproved(
         changes=tuple(Change(edit.component, edit.diagnosis, edit.cites) for edit in _edits(searched)),
         bundle=None,
         allowance=None,
-        notes=(*ready.notes, f"the search ended: {ends.get(searched.ended, searched.ended)}"),
+        notes=(
+            *ready.notes,
+            *lacking[: driver.lacking],
+            f"the search ended: {ends.get(searched.ended, searched.ended)}",
+        ),
         warnings=ready.project.warnings,
     )
 

@@ -71,8 +71,8 @@ KINDS = {
     "connection": Kind(tries=None, advice="no connection to {place}: start the server, or correct api_base"),
     "internal": Kind(
         tries=3,
-        advice="litellm, which asks {place}, failed by itself: correct the model's settings, or install"
-        " another version of litellm",
+        advice="litellm, which asks {place}, failed by itself: correct api_base or the model's settings, or"
+        " install another version of litellm",
     ),
     "timeout": Kind(tries=None),
     "rate_limited": Kind(tries=None),
@@ -184,6 +184,7 @@ _LOST = frozenset(
 )
 """Errors of the libraries below litellm where a connection is not made or is cut."""
 
+_REPLIES = frozenset({"HTTPStatusError", "APIStatusError", "ClientResponseError"})
 _OF_FILES = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 _MISREAD = (AttributeError, LookupError, TypeError)
 """Litellm stumbles so over a reply of another shape than was agreed, and calls it a lost connection."""
@@ -200,8 +201,8 @@ def kind_of(error: BaseException) -> str:
         return named
     if named is None and (kind := _below(causes)) is not None:
         return kind
-    if "APIConnectionError" in names or not names:
-        return "internal"  # so litellm calls each error that it does not foresee
+    if named is None and not any(map(_is_reply, causes)):
+        return "internal"  # litellm calls what it does not foresee a lost connection, or a server's error
     status = _status(causes)
     return _by_words(error, status) or ("server" if status >= _FAILED else named or _by_status(status))
 
@@ -235,6 +236,12 @@ def _is_lost(cause: BaseException) -> bool:
     if isinstance(cause, OSError):
         return not isinstance(cause, _OF_FILES)
     return not _LOST.isdisjoint(each.__name__ for each in type(cause).__mro__)
+
+
+def _is_reply(cause: BaseException) -> bool:
+    """Whether an error of the libraries below litellm is a server's answer."""
+    ours = type(cause).__module__.startswith("litellm") and "Masked" not in type(cause).__name__
+    return not ours and any(each.__name__ in _REPLIES for each in type(cause).__mro__)
 
 
 def _status(causes: Sequence[BaseException]) -> int:

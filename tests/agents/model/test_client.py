@@ -368,6 +368,34 @@ def test_a_server_that_is_not_there_is_told_after_a_third_attempt(url: str) -> N
     assert ended.usage.failures == {"connection": 3}
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/v1", "http://[::1/v1", "ftp://x/v1", "nonsense"])
+def test_what_fails_before_any_server_is_asked_is_no_lost_connection(url: str) -> None:
+    ended = broken(model(url))
+    assert f"litellm, which asks {url}, failed by itself: correct api_base or the model's settings" in str(
+        ended
+    )
+    assert ended.usage.failures == {"internal": 3}
+
+
+def test_replies_that_are_all_cut_end_the_run_at_the_tenth_with_the_setting(
+    openai_server: ModuleType,
+) -> None:
+    with openai_server.Server(faults=openai_server.always("truncated")) as server:
+        asking = model(server.url, max_tokens=200)
+        assert [failed(asking).kind for _ in range(4)] == ["truncated"] * 4
+        ended = broken(asking)
+    assert "all of its first 10 replies were cut at their most tokens: raise max_tokens (it is 200)" in str(
+        ended
+    )
+    assert len(server.heard) == 10
+
+
+def test_a_wait_that_is_longer_than_our_patience_is_not_begun(openai_server: ModuleType) -> None:
+    with openai_server.Server(faults=openai_server.always("rate_limited", 86400.0)) as server:
+        assert failed(model(server.url)).kind == "rate_limited"
+    assert len(server.heard) == 1
+
+
 def test_a_certificate_that_nobody_vouches_for_is_told_once(openai_server: ModuleType) -> None:
     with openai_server.Server(tls=True) as server:
         ended = broken(model(server.url))
