@@ -23,6 +23,10 @@ class ChatAgent:
         self.key = digest_of({"kind": "chat", "version": 1, "model": model.key})
         self._model = model
 
+    def answered_before(self) -> None:
+        """Tell the model that it has answered in an earlier process."""
+        self._model.answered_before()
+
     async def rollout(self, runbook: str, task_input: object, repeat: str) -> Produced:
         """Have the model do the task.
 

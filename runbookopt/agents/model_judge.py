@@ -22,6 +22,10 @@ class ModelJudge:
         self.name = model.name
         self.key = judge_key(settings)
 
+    def answered_before(self) -> None:
+        """Tell the model that it has answered in an earlier process."""
+        self._model.answered_before()
+
     async def judge(self, question: Question) -> Judged:
         """Answer one question; another vote is another sample. Raises ModelBroken."""
         shown = without_secrets(question, self._clean)

@@ -28,6 +28,10 @@ class ModelReflector:
         self.name = model.name
         self.key = digest_of({"kind": "model", "model": model.key, "prompt": prompt.VERSION})
 
+    def answered_before(self) -> None:
+        """Tell the model that it has answered in an earlier process."""
+        self._model.answered_before()
+
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection; raises ModelBroken."""
         shown = without_secrets(ask, self._clean)

@@ -1,6 +1,6 @@
 """Agent, reflector and judge as the driver needs them: three small protocols, and what they leave."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -83,3 +83,11 @@ class Judge(Protocol):
 
     async def judge(self, question: Question) -> Judged:
         """Answer the question."""
+
+
+@runtime_checkable
+class AsksModel(Protocol):
+    """An agent, a reflector or a judge that asks a language model."""
+
+    def answered_before(self) -> None:
+        """Hear that the model has answered in an earlier process: what it refuses is the prompt's fault."""

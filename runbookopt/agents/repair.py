@@ -26,6 +26,9 @@ class LanguageModel(Protocol):
     async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> "Completion":
         """Answer a chat; raises ModelFailure for this call, ModelBroken where none will be answered."""
 
+    def answered_before(self) -> None:
+        """Hear that it has answered in an earlier process."""
+
 
 async def read_reply(
     complete: Callable[[Sequence[Message]], Awaitable["Completion"]],

@@ -7,11 +7,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.agents.protocol import Agent, AgentFailure, Judge, Judged, Produced, Reflector
+from runbookopt.agents.protocol import Agent, AgentFailure, AsksModel, Judge, Judged, Produced, Reflector
 from runbookopt.documents.digest import canonical, digest, digest_of
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Usage
-from runbookopt.engine.journal import Answer, Kind
+from runbookopt.engine.journal import Answer, Journal, Kind
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.search.asks import Attempt, NoAnswer, Proposal, Reflection, ReflectionFailure, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question, findings, questions
@@ -41,6 +41,19 @@ def attempt_of(
         verdicts=verdicts,
         left=left,
     )
+
+
+def recall(journal: Journal, agent: Agent, reflector: Reflector, judge: Judge | None) -> None:
+    """Tell those whose models have answered before that they have, as the journal knows."""
+    players: list[tuple[Kind, object, str]] = [
+        ("rollout", agent, agent.key),
+        ("reflection", reflector, reflector.key),
+    ]
+    if judge:
+        players.append(("judgement", judge, judge.key))
+    for kind, player, key in players:
+        if isinstance(player, AsksModel) and journal.calls(kind, key).tokens:
+            player.answered_before()
 
 
 class Call(Struct, frozen=True):

@@ -15,7 +15,7 @@ from runbookopt.documents.digest import canonical
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.documents.usage import Spent
-from runbookopt.engine.calls import caller_of
+from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal, Run
 from runbookopt.engine.unanswered import MOST, TooManyUnanswered
@@ -91,6 +91,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     ready = prepare(repository, job)
     with Journal.open(local_folder(repository.root) / "journal.sqlite3") as journal:
         run = journal.run(ready.run_id, ready.terms)
+        recall(journal, job.agent, job.reflector, ready.judge)
         driver = _driver(ready, run, progress)
         reading, file = _leave_reading(repository, ready)
         with accounted(driver):

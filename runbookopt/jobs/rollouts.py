@@ -9,7 +9,7 @@ from msgspec import Struct
 from runbookopt.agents.protocol import Judge
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent
-from runbookopt.engine.calls import caller_of
+from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal
 from runbookopt.errors import Invalid, RunbookoptError
@@ -62,6 +62,7 @@ class Rollouts(Struct, frozen=True):
         all_terms = {**terms, "rubric": project.digests.rubric, "agent": job.agent.key, "judge": judge}
         with Journal.open(local_folder(self.repository.root) / "journal.sqlite3") as journal:
             run = journal.run(digest_of(all_terms).removeprefix("sha256:")[:12], all_terms)
+            recall(journal, job.agent, job.reflector, self.judge)
             driver = Driver(
                 caller_of(project.rubric, project.evidence.tasks, job.agent, job.reflector, self.judge),
                 run,

@@ -79,6 +79,10 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.name!r})"
 
+    def answered_before(self) -> None:
+        """Hear that it has answered in an earlier process: what it refuses now is no fault of the set-up."""
+        self._answered = True
+
     async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> Completion:
         """Ask until there is an answer; raises ModelFailure, and ModelBroken where asking on makes no sense.
 

@@ -334,6 +334,17 @@ def test_what_every_call_would_meet_ends_the_run_at_once(
     assert (ended.__context__, ended.__cause__) == (None, None)
 
 
+@pytest.mark.parametrize("fault", ["bad_request", "context"])
+def test_what_a_model_refuses_that_answered_in_an_earlier_process_is_that_prompts_fault(
+    openai_server: ModuleType, fault: str
+) -> None:
+    server = openai_server.Server(context=3) if fault == "context" else None
+    with server or openai_server.Server(faults=openai_server.always(fault)) as refusing:
+        asking = model(refusing.url)
+        asking.answered_before()
+        assert {failed(asking).kind for _ in range(4 if server else 1)} == {fault}
+
+
 def test_a_model_whose_context_is_too_small_for_everything_ends_the_run(openai_server: ModuleType) -> None:
     with openai_server.Server(context=3) as server:
         asking = model(server.url)
