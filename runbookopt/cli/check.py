@@ -65,7 +65,7 @@ def _known(
     from runbookopt.evidence.library import Folder
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.landing.identity import identity_of
+    from runbookopt.landing.ledger.identity import identity_of
     from runbookopt.proof.ledger import Ledger
 
     try:

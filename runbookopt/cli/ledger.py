@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbookopt.cli.terminal import Line
-    from runbookopt.landing.account import Account, LookTaken
+    from runbookopt.landing.ledger.account import Account, LookTaken
 
 
 class _LooksFirst(TyperGroup):
@@ -52,7 +52,7 @@ def looks(
     Exit status: 0, or 1 where looks are lost that the default branch rests on.
     """
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.landing.account import accounts
+    from runbookopt.landing.ledger.account import accounts
 
     with Repository.open(Path.cwd()) as repository, repository.asked_once():
         found = accounts(repository, name, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -195,7 +195,7 @@ def _told(request: _Request, found: Mapping[str, object], page: Iterable[Line]) 
 def _waits(request: _Request, name: str) -> "LastPull | None":
     """The open pull request that a run waits for; a run that proposes nothing has no token to ask a forge."""
     from runbookopt.forge.github.credentials import NoToken
-    from runbookopt.landing.open_pulls import open_pull
+    from runbookopt.landing.ledger.open_pulls import open_pull
 
     forge = None
     if request.propose:

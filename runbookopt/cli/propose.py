@@ -63,7 +63,7 @@ def propose(
 
 def _files(path: Path) -> "list[Path]":
     """A bundle, or all of a folder, which is not there where no run has looked."""
-    from runbookopt.landing.readings import ENDING
+    from runbookopt.landing.ledger.readings import ENDING
 
     files = [path] if path.suffix == ".json" else sorted(path.glob("*.json"))
     return [file for file in files if not file.name.endswith(ENDING)]
@@ -71,7 +71,7 @@ def _files(path: Path) -> "list[Path]":
 
 def _readings(paths: "Sequence[Path]") -> "tuple[list[Reading], int]":
     """What searches have read, by the files beside bundles and in their folders; and the worst status."""
-    from runbookopt.landing.readings import MOST_FILES, read_reading, readings_beside
+    from runbookopt.landing.ledger.readings import MOST_FILES, read_reading, readings_beside
 
     readings: list[Reading] = []
     worst = 0
@@ -87,7 +87,7 @@ def _readings(paths: "Sequence[Path]") -> "tuple[list[Reading], int]":
 
 def _append(repository: "Repository", reading: "Reading") -> int:
     """Write into the ledger what a search has read, and say so; its exit status."""
-    from runbookopt.landing.readings import append
+    from runbookopt.landing.ledger.readings import append
     from runbookopt.proof.ledger import Ledger
 
     try:
@@ -129,7 +129,7 @@ def bundle_at(path: Path) -> "Bundle":
 def _refresh(repository: "Repository") -> None:
     """Bring what the ledger says of pull requests up to date; without a token, say that it is not."""
     from runbookopt.forge.github.credentials import NoToken
-    from runbookopt.landing.open_pulls import refresh
+    from runbookopt.landing.ledger.open_pulls import refresh
 
     if not repository.has_origin():
         return

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from runbookopt.errors import Invalid
+from runbookopt.proof.comparison import MOST_ERRORS
 from runbookopt.search.asks import NoAnswer
-
-MOST = 0.05
-"""Share of the attempts that may lack a score; above it there is no evaluation, no proof and no search."""
 
 _FIRST = 10  # outputs that were all cut: no later one would be whole
 CUT = "truncated"
@@ -33,9 +31,9 @@ class Attempts(Struct):
     def bear(self, more: int, lost: int, last: NoAnswer | None) -> None:
         """Refuse a part in which, of `more` attempts, so many are lost. Raises TooManyUnanswered."""
         count, lost = max(self.least, self.count + more), self.lost + lost
-        if last is not None and lost > MOST * count:
+        if last is not None and lost > MOST_ERRORS * count:
             raise TooManyUnanswered(
-                f"{lost} of {count} attempts came to nothing, and not by the agent's fail, where {MOST:.0%}"
+                f"{lost} of {count} attempts came to nothing, and not by the agent's fail, where {MOST_ERRORS:.0%}"
                 f" are borne; the last of them: {last.kind}: {last.message}"
             )
 

@@ -178,7 +178,8 @@ class _Index:
     def nearest(self, text: _Words) -> NearRepeat | None:
         """The known text that this one repeats, of several the one that shares most of what is rare in it."""
         for other in self._candidates(text):
-            if self._may_be_alike(text, other) and _are_alike(text, other):
+            weight = sum(map(self._rarity.__getitem__, text.set & other.set))
+            if weight >= WEIGHT * min(self._own(text), self._own(other)) and _are_alike(text, other):
                 shared = set(other.beside(text))
                 words = tuple(word for word in dict.fromkeys(text.beside(other)) if word in shared)
                 return NearRepeat(text.id, other.id, words or text.all)
@@ -196,11 +197,6 @@ class _Index:
         most = nsmallest(MOST_CANDIDATES, several if len(several) >= MOST_CANDIDATES else every)
         others = (self._known[number] for _, number in most)
         return (other for other in others if other.id != text.id and other.group != text.group)
-
-    def _may_be_alike(self, one: _Words, other: _Words) -> bool:
-        """Whether the words of both have enough of the rarity of either text's own."""
-        shared = sum(map(self._rarity.__getitem__, one.set & other.set))
-        return shared >= WEIGHT * min(self._own(one), self._own(other))
 
     def _own(self, text: _Words) -> float:
         if text.id not in self._weights:

@@ -21,7 +21,7 @@ from runbookopt.jobs.prepare import Job, few
 from runbookopt.jobs.rollouts import Rollouts, bundle_of, leaving, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle
-from runbookopt.landing.identity import identity_of
+from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.project.project import Project, read_project, runbook_file
 from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, group_digests, reference_digest
 from runbookopt.proof.binding import must_be_bound

@@ -11,7 +11,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.independence import on_near_repeats, on_time
-from runbookopt.landing.identity import at_the_same_tasks, shared_tasks
+from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.project.project import ROOT, Project, read_project, runbook_names
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain

@@ -18,7 +18,7 @@ from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal, Run
-from runbookopt.engine.unanswered import MOST, TooManyUnanswered
+from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
@@ -37,11 +37,17 @@ from runbookopt.landing.bundle import (
     seal,
     write_bundle,
 )
+from runbookopt.landing.ledger.readings import write_reading
 from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.paired_outputs import held_out_digest, pairs
-from runbookopt.landing.readings import write_reading
 from runbookopt.proof.allowance import Allowance, Look, recorded
-from runbookopt.proof.comparison import MINIMUM_GROUPS, WORTH_A_LOOK, Comparison, worth_a_look
+from runbookopt.proof.comparison import (
+    MINIMUM_GROUPS,
+    MOST_ERRORS,
+    WORTH_A_LOOK,
+    Comparison,
+    worth_a_look,
+)
 from runbookopt.proof.disclosure import is_told
 from runbookopt.proof.ledger import Reading
 from runbookopt.proof.records import keep_shown
@@ -150,7 +156,7 @@ def _heard(searching: Asking[SearchResult], driver: Driver) -> Asking[SearchResu
     """
     searched = yield from searching
     asked, lost, last = astuple(driver.reflections)
-    if not searched.chosen and last is not None and lost > MOST * asked:
+    if not searched.chosen and last is not None and lost > MOST_ERRORS * asked:
         raise TooManyUnanswered(
             f"{lost} of {asked} reflections came to nothing, and not by the reflector's fail; the last of"
             f" them: {last.kind}: {last.message}"

@@ -14,7 +14,7 @@ from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
-from runbookopt.landing.identity import Identity, begin_again, identity_of
+from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import Look

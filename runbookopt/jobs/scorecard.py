@@ -101,6 +101,7 @@ def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard
         results = [attempt.verdicts[criterion.id].result for attempt in attempts]
         passed, failed, errors = (results.count(result) for result in ("pass", "fail", "error"))
         criteria[criterion.id] = Rate(passed, failed, errors, passed / len(results))
+    without = [attempt.left.reason for attempt in attempts if attempt.output is None and attempt.left]
     return Scorecard(
         tasks=len(tried),
         repeats=repeats,
@@ -110,16 +111,10 @@ def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard
         criteria=criteria,
         errors=sum(attempt.errors > 0 for attempt in attempts),
         without_output=sum(attempt.output is None for attempt in attempts),
-        why_without=_why_without(attempts),
+        why_without=dict(Counter(why.partition(":")[0] for why in without if why).most_common()),
         unanswered=unanswered,
         failing=None if part == "held-out" else _failing(project, tried),
     )
-
-
-def _why_without(attempts: Sequence[Attempt]) -> dict[str, int]:
-    """Attempts without an output by why: the kind of a model's failure, a program's exit code or limit."""
-    reasons = [attempt.left.reason for attempt in attempts if attempt.output is None and attempt.left]
-    return dict(Counter(reason.partition(":")[0] for reason in reasons if reason).most_common())
 
 
 def judged_again(

@@ -13,7 +13,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protection import against_merging_by_itself
 from runbookopt.forge.protocol import Forge
 from runbookopt.landing.bundle import Bundle
-from runbookopt.landing.identity import identity_of
+from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.landing.merge import judge
 from runbookopt.landing.propose import branch_of
 from runbookopt.landing.rate_limits import limited

@@ -19,7 +19,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
-from runbookopt.landing.identity import identity_of
+from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (

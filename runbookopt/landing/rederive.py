@@ -15,8 +15,8 @@ from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
 from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle, recorded_bundle
-from runbookopt.landing.identity import Identity, identity_of
 from runbookopt.landing.leave_one_out import leaning
+from runbookopt.landing.ledger.identity import Identity, identity_of
 from runbookopt.landing.mismatches import (
     asked,
     question,

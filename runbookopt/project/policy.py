@@ -146,10 +146,11 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     "none" unless the proof accepted it, and then without what held-out tasks say; "auto" where the policy
     asks for that and every condition is known to hold; else "review".
     """
+    allowed = policy.proof.near_repeats == "allow"
     reasons = (
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
-        *_independent(policy, facts.near_repeats),
+        *([_repeated(facts.near_repeats)] if allowed else []),
     )
     if not reasons[0].holds:
         return Decision("none", reasons if facts.comparison is None else tuple(map(_untold, reasons)))
@@ -256,12 +257,11 @@ def _passing(comparison: Comparison | None) -> Reason:
     return Reason("passing_today", passing >= least, text)
 
 
-def _independent(policy: Policy, near_repeats: int | None) -> Iterator[Reason]:
+def _repeated(near_repeats: int | None) -> Reason:
     """What speaks against a proof in which near repeats may stay, whether there are any or not."""
-    if policy.proof.near_repeats == "allow":
-        count = "an unknown number" if near_repeats is None else near_repeats
-        text = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
-        yield Reason("near_repeats", False, text)
+    count = "an unknown number" if near_repeats is None else near_repeats
+    text = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
+    return Reason("near_repeats", False, text)
 
 
 def _joined(items: Sequence[str], most: int = 5) -> str:

@@ -7,7 +7,7 @@ import json
 import re
 import ssl
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -204,7 +204,8 @@ def kind_of(error: BaseException) -> str:
     if named is None and not any(map(_is_reply, causes)):
         return "internal"  # litellm calls what it does not foresee a lost connection, or a server's error
     status = _status(causes)
-    return _by_words(error, status) or ("server" if status >= _FAILED else named or _by_status(status))
+    told = "server" if status >= _FAILED else named or _STATUSES.get(status, "bad_request")
+    return _by_words(error, status) or told
 
 
 def _on_the_wire(error: BaseException, causes: Sequence[BaseException]) -> str | None:
@@ -222,14 +223,10 @@ def _below(causes: Sequence[BaseException]) -> str | None:
     if any(map(_is_lost, causes)):
         return "connection"
     first = causes[-1]
-    if isinstance(first, _MISREAD) and any("response" in name for name in _frames(first)):
+    through = (frame.f_code.co_name for frame, _ in traceback.walk_tb(first.__traceback__))
+    if isinstance(first, _MISREAD) and any("response" in name for name in through):
         return "unparsable"
     return "unparsable" if type(first).__name__ == "ValidationError" else None
-
-
-def _frames(error: BaseException) -> Iterator[str]:
-    """Names of the functions that an error came through."""
-    return (frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _is_lost(cause: BaseException) -> bool:
@@ -268,10 +265,6 @@ def _by_words(error: BaseException, status: int) -> str | None:
         passes = _AGAIN.search(str(error)) or "PerMinute" in str(error)
         return "rate_limited" if passes and not _A_DAY.search(str(error)) else "no_credit"
     return found
-
-
-def _by_status(status: int) -> str:
-    return _STATUSES.get(status, "bad_request")
 
 
 def _codes(error: BaseException) -> set[str]:

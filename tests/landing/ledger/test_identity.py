@@ -6,7 +6,7 @@ import pytest
 
 from runbookopt.evidence.library import Folder, task_id
 from runbookopt.forge.git.repository import Repository
-from runbookopt.landing.identity import identity_of
+from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.proof.ledger import Ledger, Reading
 
 if TYPE_CHECKING:

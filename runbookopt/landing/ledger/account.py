@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from runbookopt.forge.git.repository import Repository
-from runbookopt.landing.identity import identity_of
+from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.project.project import read_project, runbook_names
 from runbookopt.proof.allowance import Allowance, Look, allowance, allowances, group_digests
 from runbookopt.proof.binding import Unbound, must_be_bound

@@ -1,0 +1,1 @@
+"""Ledger of a repository: by which names it knows a runbook, its account, what was read, what is open."""
