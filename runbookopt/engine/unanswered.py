@@ -33,8 +33,8 @@ class Attempts(Struct):
         count, lost = max(self.least, self.count + more), self.lost + lost
         if last is not None and lost > MOST_ERRORS * count:
             raise TooManyUnanswered(
-                f"{lost} of {count} attempts came to nothing, and not by the agent's fail, where {MOST_ERRORS:.0%}"
-                f" are borne; the last of them: {last.kind}: {last.message}"
+                f"{lost} of {count} attempts came to nothing, and not by the agent's fail, where"
+                f" {MOST_ERRORS:.0%} are borne; the last of them: {last.kind}: {last.message}"
             )
 
     def add(self, outcomes: Sequence[NoAnswer | str | None]) -> None:
