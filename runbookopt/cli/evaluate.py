@@ -61,7 +61,7 @@ def evaluate(
 
     Exit status: 0 done, whatever the score; 1 something to act on, 2 wrong usage, 130 interrupted.
     """
-    part = _part(split, spend_look=spend_look)
+    part = _part(split, spend_look=spend_look, flags=flags)
     from runbookopt.documents.redaction import Redactor
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.evaluate import evaluate as run
@@ -69,7 +69,7 @@ def evaluate(
     with Repository.open(Path.cwd()) as repository:
         root = repository.root
         settings = settings_of(root, name, flags)
-        job = job_of(name, settings, root, propose=repository.has_origin(), look=spend_look)
+        job = job_of(name, settings, root, propose=repository.has_origin(), look=spend_look, flags=flags)
         with under_way(name) as tell:
             evaluation = run(repository, job, part=part, revision=revision, progress=tell)
     warn(evaluation.warnings)

@@ -151,7 +151,7 @@ def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
     """The job, and where its pull request goes: without a forge the run stops at the bundle."""
     root = request.repository.root
     settings = settings_of(root, name, request.flags)
-    job = job_of(name, settings, root, propose=False, look=request.look)
+    job = job_of(name, settings, root, propose=False, look=request.look, flags=request.flags)
     forge = _forge(request.repository, name, settings) if request.propose else None
     if forge is None:
         return job, None

@@ -38,7 +38,7 @@ def check(*, json: Json = False) -> None:
 
     with _forge("") as (repository, forge):
         revision, branch = repository.revision(repository.base()), repository.origin.default_branch()
-        policies = declared(revision, repository.root)
+        policies = declared(revision)
         if not policies:
             raise RunbookoptError(f"there is no runbook on {branch}: expected runbooks/NAME/RUNBOOK.md")
         enforcement = enforced(forge, revision, branch, policies)

@@ -123,7 +123,7 @@ def _rerun(case: "Case", derived: "Derived") -> "Reason":
     from runbookopt.jobs.rerun_proof import rerun_proof
 
     name, tip = derived.checked.bundle.runbook, case.repository.revision(case.tip)
-    job = job_of(name, settings_of(tip, name, {}), case.repository.root, propose=False, look=False)
+    job = job_of(name, settings_of(tip, name, {}), case.repository.root, propose=False, look=False, flags={})
     with under_way(name) as tell:
         return rerun_proof(case, derived, job, tell)
 

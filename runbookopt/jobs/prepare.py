@@ -22,6 +22,7 @@ from runbookopt.search.asks import Attempt
 from runbookopt.search.loop import VERSION
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.judge import stored_findings
+from runbookopt.verifier.program_files import belongs
 from runbookopt.verifier.rubric import Rubric, assess, programs
 
 LOCAL = ".runbookopt"
@@ -158,12 +159,16 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
     base = repository.base() if job.propose else repository.resolve("HEAD")
     here = read_project(Folder(repository.root), job.name, burnt=used)
     evidence = f"trajectories/{job.name}"
-    verifier = (*here.files, *programs(here.rubric, repository.root))
-    differing = repository.working_tree_differs(base, [*verifier, evidence])
+    judging = _programs(repository, here)
+    differing = [
+        path
+        for path in repository.working_tree_differs(base, [*here.files, *judging, evidence])
+        if "__pycache__" not in path.split("/")
+    ]
     if differing and not job.propose:
         note = f"differs from HEAD, so commit it before you propose the bundle: {few(differing)}"
         return base, here, (note,)
-    declared = [path for path in differing if path in verifier]
+    declared = [path for path in differing if path in here.files or belongs(path, judging)]
     if declared:
         raise RunbookoptError(_not_the_base(few(declared), base))
     there = read_project(repository.revision(base), job.name, burnt=used)
@@ -171,6 +176,20 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
     return base, there, (note,) if differing else ()
+
+
+def _programs(repository: Repository, here: Project) -> tuple[str, ...]:
+    """The programs of the rubric as they are in the working tree; raises RunbookoptError for a link."""
+    folder = Folder(repository.root)
+    paths = programs(here.rubric, folder)
+    links = (link for path in paths for link in folder.links(path.strip("/")) if belongs(link, paths))
+    link = next(links, None)
+    if link is not None:
+        raise RunbookoptError(
+            f"{link}: a link, or no file, in a program of the rubric of {here.name}: git does not hold what"
+            " it leads to, so put the file itself there"
+        )
+    return paths
 
 
 def _not_the_base(what: str, base: str) -> str:

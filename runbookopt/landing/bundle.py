@@ -90,7 +90,8 @@ class ValidationSummary(Struct, frozen=True, forbid_unknown_fields=True):
 class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Evidence beside an output, for the criteria that the output alone does not decide.
 
-    `judged` is what a judge found, by criterion, and the first half's word; `left` is what the attempt left,
+    `judged` is what a judge or a program of the repository found, by criterion, and the first half's word.
+    `left` is what the attempt left,
     no more of it than the rubric's checks look at.
     """
 

@@ -57,7 +57,8 @@ def put_out(rubric: Rubric, task: Task, before: Sequence[Tried], after: Sequence
 def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: Rubric) -> list[Pair]:
     """Judge the stored outputs again, and pair them for the comparison.
 
-    What a judge found is taken from beside the output, all else is judged anew. A verdict that the verifier
+    What a judge or a program of the repository found is taken from beside the output, and neither is asked:
+    this is done where a token is. All else is judged anew. A verdict that the verifier
     fails to give, or that is not there, counts for the seed and against the winner. Raises KeyError for a
     task that is not among `tasks`.
     """
@@ -73,13 +74,14 @@ def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: 
 def _outcomes(
     rubric: Rubric, task: Task, outputs: Sequence[str | None], beside: Sequence[Beside], errors_as: float
 ) -> Iterator[Outcome]:
+    unsaid = {each.id: Finding("error", "the first half does not say") for each in rubric.programs}
     for output, more in zip(outputs, beside or [Beside()] * len(outputs), strict=True):
         judged = assess(
             rubric,
             output=output,
             reference=task.reference,
             left=more.left,
-            verdicts=more.judged,
+            verdicts={**unsaid, **more.judged},
             errors_as=errors_as,
         )
         yield Outcome(judged.score, judged.objectives, judged.gates_failed, judged.errors)
@@ -87,7 +89,7 @@ def _outcomes(
 
 def _beside(rubric: Rubric, tried: Tried) -> Beside:
     judged: dict[str, Finding] = {}
-    for name in (criterion.id for criterion in rubric.judged if criterion.id in tried.judged):
+    for name in (criterion.id for criterion in rubric.stated if criterion.id in tried.judged):
         finding = tried.judged[name]
         text = finding.explanation
         cut = text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."

@@ -15,6 +15,7 @@ from runbookopt.landing.requirements import programs_of
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.policy import Decision, Policy, Reason
 from runbookopt.project.project import runbook_names
+from runbookopt.verifier.program_files import belongs
 
 
 class Touched(Struct, frozen=True):
@@ -91,7 +92,7 @@ class Case(Struct, frozen=True, dict=True):
             since, after, conflict = repository.merge_base(self.tip, commit) or self.tip, commit, str(error)
         there = Revision(repository, after)
         names = sorted({*runbook_names(tip), *runbook_names(there)})
-        programs = {name: programs_of(tip, name, repository.root) for name in names}
+        programs = {name: (*programs_of(tip, name), *programs_of(there, name)) for name in names}
         return Effect(tip, there, touches(repository.diff(since, after), names, programs), conflict)
 
     def unlike(self, commit: str) -> Iterator[str]:
@@ -124,7 +125,8 @@ def touches(
 ) -> Touches:
     """Sort the paths of a diff by runbook.
 
-    `names` are those of runbooks before and after it, `programs` the files that each one's rubric runs.
+    `names` are those of runbooks before and after it, `programs` what each one's rubric
+    runs, folders with a slash at the end.
     """
     paths = sorted({path for each in changes for path in (each.old_path, each.new_path) if path})
     touched = (_touched(name, names, paths, programs.get(name, ())) for name in sorted(names))
@@ -150,7 +152,7 @@ def _touched(name: str, names: Collection[str], paths: Iterable[str], programs: 
         above = [other for other in names if rest.startswith(f"{other}/")]  # the nearest one owns the file
         own = root in ROOTS and max(above, key=len, default=None) == name
         labels = root == "trajectories" and path.endswith(".labels.jsonl")
-        if path in programs or (own and (labels or path in judging)):
+        if belongs(path, programs) or (own and (labels or path in judging)):
             verifier.append(path)
         elif own:
             (texts if root == "runbooks" else evidence).append(path)
