@@ -15,7 +15,7 @@ def leave_log(error: BaseException) -> Path | None:
     try:
         text = _text(error)
         for folder in (Path.cwd() / ".runbookopt", Path(tempfile.gettempdir())):
-            if folder.is_dir() and os.access(folder, os.W_OK):
+            if folder.is_dir() and not folder.is_symlink() and os.access(folder, os.W_OK):
                 descriptor, name = tempfile.mkstemp(".txt", "runbookopt-error-", folder)
                 with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(text)

@@ -48,7 +48,7 @@ def interruptible(name: str, left: str | None = None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        from runbookopt.jobs.prepare import LOCAL
+        from runbookopt.project.local_state import LOCAL
 
         kept = f"all answers so far are in {LOCAL}/journal.sqlite3, and the same command goes on from there"
         raise Interrupted(f"{name}: interrupted; {left or kept}") from None

@@ -139,7 +139,7 @@ def _plan(request: _Request, name: str) -> None:
 
     ready = prepare(request.repository, _job(request, name)[0])
     warn(ready.project.warnings)
-    planned = plan(ready, earlier_calls(request.repository.root, ready))
+    planned = plan(ready, earlier_calls(request.repository, ready))
     if request.json:
         print_json(planned)
     else:

@@ -36,9 +36,11 @@ def propose(
     and RUNBOOKOPT_APP_PRIVATE_KEY_FILE of a GitHub App; GITHUB_API_URL says where an Enterprise Server is.
     """
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.project.local_state import must_be_own
 
     with Repository.open(Path.cwd()) as repository:
-        read, worst = _read([file for name in bundles for file in _files(Path(name))])
+        must_be_own(repository, repository.base())
+        read, worst = _read(repository, [file for name in bundles for file in _files(Path(name))])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
         raise typer.Exit(max([worst, *(_status(repository, bundle, json=json) for bundle in read)]))
@@ -49,25 +51,28 @@ def _files(path: Path) -> "list[Path]":
     return [path] if path.suffix == ".json" else sorted(path.glob("*.json"))
 
 
-def _read(paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":
+def _read(repository: "Repository", paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":
     """The bundles, in the order of their looks so that the newest decides, and the worst status."""
     bundles: list[Bundle] = []
     worst = 0
     for path in paths:
         try:
-            bundles.append(bundle_at(path))
+            bundles.append(bundle_at(repository, path))
         except RunbookoptError as error:
             complain(error)
             worst = max(worst, error.status)
     return sorted(bundles, key=lambda bundle: bundle.look.at if bundle.look else ""), worst
 
 
-def bundle_at(path: Path) -> "Bundle":
-    """The bundle of a file; raises RunbookoptError."""
-    from runbookopt.landing.bundle import read_bundle
+def bundle_at(repository: "Repository", path: Path) -> "Bundle":
+    """The bundle of a file, which no commit brought; raises RunbookoptError."""
+    from runbookopt.landing.bundle import MOST_BYTES, read_bundle
+    from runbookopt.project.local_state import must_be_no_commits
 
+    must_be_no_commits(repository, path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)  # one that is too large is refused, and not read to its end
     except OSError as error:
         raise RunbookoptError(f"{path}: {error.strerror}; expected a file of .runbookopt/bundles/") from error
     return read_bundle(data, str(path))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.budget import Budget, Dollars, ShortOf, Spending
-from runbookopt.engine.calls import Call, Caller, attempt_of, judged, produced, reflected
+from runbookopt.engine.calls import Call, Caller, attempt_of, judged, reflected
 from runbookopt.engine.database import JournalError
 from runbookopt.engine.event_loop import EventLoop
 from runbookopt.engine.journal import Answer, Run, trajectory_id
@@ -223,7 +223,7 @@ class Driver:
             judgement
             for call in calls
             if isinstance(call.ask, Rollout) and call.key in answers
-            for judgement in self._caller.judgements(call.ask.task, produced(answers[call.key]))
+            for judgement in self._caller.judgements(call.ask.task, self._caller.made(answers[call.key]))
         ]
 
     def _attempt(
@@ -233,7 +233,7 @@ class Driver:
 
         Only a proof is told the `whole` of it, for a search keeps all attempts in memory.
         """
-        made = produced(answers[call.key])
+        made = self._caller.made(answers[call.key])
         judgements = self._caller.judgements(rollout.task, made)
         verdicts = [
             (each.ask, judged(answers[each.key])) for each in judgements if isinstance(each.ask, Question)

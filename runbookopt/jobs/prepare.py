@@ -1,7 +1,6 @@
 """Preparation of a run: evidence, terms and obstacles, all read and settled before the first rollout."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -14,7 +13,9 @@ from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
+from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.paired_outputs import held_out_digest
+from runbookopt.project.local_state import must_be_own
 from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.ledger import Ledger
@@ -24,9 +25,6 @@ from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.judge import stored_findings
 from runbookopt.verifier.program_files import belongs
 from runbookopt.verifier.rubric import Rubric, assess, programs
-
-LOCAL = ".runbookopt"
-"""The folder of local state, at the root of a repository; safe to delete: only what was paid for is lost."""
 
 SURE = 1.0
 """A `doubt` at which any best candidate may be returned."""
@@ -110,6 +108,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     repeats = 1 if job.agent.deterministic else project.policy.proof.repeats
     reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
     _must_afford(job, problem, reserved)
+    room = _room(project, problem)
     terms = _terms(job, project, problem) | {"reflections": reflections}
     terms |= {"judge": judge.key} if judge else {}
     terms |= {} if budget.usd is None else {"usd": budget.usd}
@@ -130,24 +129,8 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         reflections=reflections,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *notes, *hopeless),
+        notes=(*job.notes, *notes, *room, *hopeless),
     )
-
-
-def local_folder(root: Path) -> Path:
-    """The folder of local state, made and ignored by git where it is new."""
-    folder = root / LOCAL
-    try:
-        folder.mkdir(exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-    except OSError as error:
-        why = f"{folder}: cannot be written ({error.strerror}); let this user write there"
-        if not folder.is_dir() and folder.exists():
-            why = f"{folder} is a file, and local state needs a folder of that name: move it away"
-        raise RunbookoptError(why) from error
-    return folder
 
 
 def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, Project, tuple[str, ...]]:
@@ -157,6 +140,7 @@ def _read(repository: Repository, job: Job, used: frozenset[str]) -> tuple[str, 
     origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
     """
     base = repository.base() if job.propose else repository.resolve("HEAD")
+    must_be_own(repository, base)
     here = read_project(Folder(repository.root), job.name, burnt=used)
     evidence = f"trajectories/{job.name}"
     judging = _programs(repository, here)
@@ -237,6 +221,30 @@ def _must_afford(job: Job, problem: Problem, reserved: int) -> None:
             f"{job.name}: {budget} rollouts, {reserved} of them kept for the proof, do not cover today's"
             f" runbook on {len(problem.validation)} validation tasks: raise budget.rollouts"
         )
+
+
+def _room(project: Project, problem: Problem) -> tuple[str, ...]:
+    """What a bundle has less room for than usual. Raises RunbookoptError where it has not enough to prove."""
+    attempts = 2 * project.policy.proof.repeats * len(project.split.held_out)
+    each, notes = share(attempts), list[str]()
+    if each < LEAST_SHARE:
+        raise RunbookoptError(
+            f"{project.name}: {attempts:,} held-out attempts do not fit into a bundle of {MOST_BYTES:,}"
+            " bytes: lower proof.repeats in policy.yaml"
+        )
+    if each < MOST_OUTPUT:
+        notes.append(f"an output of more than {each:,} bytes fails: {attempts:,} of them share one bundle")
+    longest = len(problem.seed.text.encode()) * (1 + problem.options.share)
+    if max(longest, len(problem.seed.text.encode()) + problem.options.characters) > MOST_TEXT:
+        notes.append(f"no look is spent on a runbook, or a diff, of more than {MOST_TEXT:,} bytes")
+    too_large = [
+        name for name, stored in problem.free.items() if len((stored.output or "").encode()) > MOST_OUTPUT
+    ]
+    if too_large:
+        notes.append(
+            f"{len(too_large)} stored outputs have more than {MOST_OUTPUT:,} bytes, and no new attempt may"
+        )
+    return tuple(notes)
 
 
 def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:

@@ -6,11 +6,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.documents.digest import digest_of
+from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.finding import Finding
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.landing.bundle import Beside, HeldOutOutputs
+from runbookopt.landing.bundle_limits import MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.proof.allowance import group_digests, reference_digest
 from runbookopt.proof.comparison import Outcome, Pair
 from runbookopt.sandbox.run import path_pattern
@@ -54,6 +55,24 @@ def put_out(rubric: Rubric, task: Task, before: Sequence[Tried], after: Sequence
     )
 
 
+def why_too_large(rubric: Rubric, output: str | None, left: Left | None, attempts: int) -> str | None:
+    """Why a proof with so many attempts could not hold this one; None where it can.
+
+    An attempt that is too large fails, and is told so: nothing is cut, since a cut output is another one.
+    """
+    size = len((output or "").encode(errors="replace"))
+    if size > MOST_OUTPUT:
+        return f"the output has {size:,} bytes, and at most {MOST_OUTPUT:,} are taken"
+    beside = None if left is None else looked_at(rubric, left)
+    more = len(canonical(beside)) if beside is not None else 0
+    if more > MOST_TEXT:
+        return f"what is left beside the output has {more:,} bytes, and at most {MOST_TEXT:,} are taken"
+    whole, room = len(canonical(output)) + more, share(attempts)
+    if whole > room:
+        return f"the attempt has {whole:,} bytes, and each of {attempts:,} has room for {room:,}"
+    return None
+
+
 def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: Rubric) -> list[Pair]:
     """Judge the stored outputs again, and pair them for the comparison.
 
@@ -94,10 +113,10 @@ def _beside(rubric: Rubric, tried: Tried) -> Beside:
         text = finding.explanation
         cut = text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."
         judged[name] = Finding(finding.result, cut)
-    return Beside(judged, None if tried.left is None else _looked_at(rubric, tried.left))
+    return Beside(judged, None if tried.left is None else looked_at(rubric, tried.left))
 
 
-def _looked_at(rubric: Rubric, left: Left) -> Left | None:
+def looked_at(rubric: Rubric, left: Left) -> Left | None:
     """What the rubric's checks see: of steps the tools alone, but for a program, which may see all."""
     checks = [criterion.check for criterion in rubric.criteria]
     if any(isinstance(check, ProgramCheck) for check in checks):

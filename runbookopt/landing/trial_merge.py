@@ -13,6 +13,7 @@ from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.project.codeowners import PLACES
+from runbookopt.project.local_state import is_local
 from runbookopt.project.policy import Decision, Policy, Reason
 from runbookopt.project.project import runbook_names
 from runbookopt.verifier.program_files import belongs
@@ -34,7 +35,8 @@ class Touched(Struct, frozen=True):
 class Touches(Struct, frozen=True):
     """What a diff does to runbooks: only those whose text or verifier it touches are named.
 
-    `shared` is what of it judges them all, `no_files` the links and submodules that it makes there.
+    `shared` is what of it judges them all, `no_files` the links and submodules that it makes there, and what
+    it would bring of local state.
     """
 
     runbooks: tuple[Touched, ...] = ()
@@ -138,6 +140,11 @@ def touches(
             f"{path!r} becomes {NO_FILES[mode]}"
             for path, mode in made
             if mode in NO_FILES and path.partition("/")[0] in ROOTS
+        )
+        + tuple(
+            f"{each.new_path!r} is local state, which is nobody's word: no commit may bring it"
+            for each in changes
+            if each.new_path and is_local(each.new_path)
         ),
     )
 

@@ -208,6 +208,14 @@ class Repository:
             mode, sha = self._folder(sha).get(name, ("", "")) if mode == "40000" else ("", "")
         return list(self._files(path, mode, sha)) if sha else []
 
+    def names(self, commit: str) -> tuple[str, ...]:
+        """The names of what stands at the root of a commit. Raises GitFailed."""
+        return tuple(self._folder(self._root_of(commit)))
+
+    def tracked(self) -> list[str]:
+        """The paths in the user's index: what the next commit would hold. Raises GitFailed."""
+        return self._git.text("ls-files", "-z", "--cached").split("\0")[:-1]
+
     def _root_of(self, commit: str) -> str:
         if commit in self._roots:
             return self._roots[commit]
@@ -291,6 +299,12 @@ class Repository:
         options = ("--first-parent",) if chain else ()
         order = ("rev-list", "--reverse", "--topo-order", *options)
         return tuple(self._of((tip, without or tip), *order, tip, *limit, "--").split())
+
+    def first_commit(self) -> str | None:
+        """The id of the commit that HEAD's history begins with; None where this clone is shallow."""
+        if self._git.text("rev-parse", "--is-shallow-repository").strip() == "true":
+            return None
+        return self._git.text("rev-list", "--max-parents=0", "HEAD", "--").split()[-1]
 
     def files_changed(self, commits: Sequence[str], *, kinds: str = "AMD") -> list[str]:
         """The files that each commit added, modified or deleted (git's letters), commit by commit."""
