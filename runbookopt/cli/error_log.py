@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from runbookopt.cli import custody
+
 
 def leave_log(error: BaseException) -> Path | None:
     """Write versions and traceback for nobody else to read, and say where; None where that is impossible.
@@ -41,4 +43,4 @@ def _text(error: BaseException) -> str:
         f"command: {' '.join(sys.argv)}\n\n",
         *traceback.format_exception(error),
     ]
-    return Redactor(os.environ).clean("".join(lines))
+    return Redactor(custody.environ()).clean("".join(lines))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from runbookopt.cli import custody
 from runbookopt.cli.flags import Flags, Json, settings_of, takes_settings
 from runbookopt.cli.job import job_of, under_way
 from runbookopt.cli.terminal import Line, print_json, say_lines, warn
@@ -61,7 +62,8 @@ def evaluate(
 
     Exit status: 0 done, whatever the score; 1 something to act on, 2 wrong usage, 130 interrupted.
     """
-    part = _part(split, spend_look=spend_look, flags=flags)
+    part = _part(split, spend_look=spend_look)
+    custody.drop()  # agents and programs of the repository run here
     from runbookopt.documents.redaction import Redactor
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.evaluate import evaluate as run

@@ -9,7 +9,19 @@ from typing import NoReturn
 import typer
 
 from runbookopt import __version__
-from runbookopt.cli import check, evaluate, init, optimize, policy, propose, pulls, schema, show, verify
+from runbookopt.cli import (
+    check,
+    custody,
+    evaluate,
+    init,
+    optimize,
+    policy,
+    propose,
+    pulls,
+    schema,
+    show,
+    verify,
+)
 from runbookopt.cli.error_log import leave_log
 from runbookopt.cli.flags import CONTEXT, Version, group
 from runbookopt.cli.terminal import complain
@@ -48,6 +60,7 @@ def run(app: typer.Typer) -> None:
     """Run the command that the command line names, and end with its status."""
     if sys.stdout is None:  # a shell's `>&-` leaves none
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
+    custody.take()
     try:
         try:
             app()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from runbookopt.cli import custody
 from runbookopt.cli.flags import SETTINGS, Flags, Version, forge_of, settings_of, takes_settings
 from runbookopt.cli.job import interruptible, job_of
 from runbookopt.cli.terminal import complain, print_json, progress, say_lines, warn
 from runbookopt.errors import RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
-    from runbookopt.documents.settings import Settings
     from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.protocol import Forge
     from runbookopt.jobs.optimize import Result
@@ -112,12 +112,10 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
 
 def _optimize(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
-    from runbookopt.jobs.optimize import optimize as run
     from runbookopt.landing.propose import propose
 
-    job, forge = _job(request, name)
-    with progress(name) as tell:
-        result = run(request.repository, job, tell)
+    forge, token = _forge(request, name)
+    result = _searched(request, name, forge, token=token)
     warn(result.warnings)
     proposed = None
     if forge is not None and result.bundle is not None:
@@ -131,51 +129,67 @@ def _optimize(request: _Request, name: str) -> None:
     sys.stdout.flush()
 
 
-def _plan(request: _Request, name: str) -> None:
-    from runbookopt.cli.plan import page
-    from runbookopt.jobs.forecast import earlier_calls
-    from runbookopt.jobs.plan import plan
-    from runbookopt.jobs.prepare import prepare
+def _searched(request: _Request, name: str, forge: "Forge | None", *, token: bool) -> "Result":
+    """Search and prove: in a process of its own where this one holds a token."""
+    from runbookopt.jobs.optimize import optimize as run
 
-    ready = prepare(request.repository, _job(request, name)[0])
-    warn(ready.project.warnings)
-    planned = plan(ready, earlier_calls(request.repository, ready))
-    if request.json:
-        print_json(planned)
+    if token:
+        from runbookopt.cli import apart
+
+        return apart.optimized(request.repository, apart.Order("optimize", name, {**request.flags}))
+    job = _job(request, name, propose=forge is not None)
+    with progress(name) as tell:
+        return run(request.repository, job, tell)
+
+
+def _plan(request: _Request, name: str) -> None:
+    from runbookopt.cli import apart
+    from runbookopt.cli.plan import page
+
+    forge, token = _forge(request, name)
+    if token:
+        planned = apart.planned(request.repository, apart.Order("plan", name, {**request.flags}))
     else:
-        say_lines(page(planned))
+        planned = apart.plan_here(request.repository, _job(request, name, propose=forge is not None))
+    warn(planned.warnings)
+    if request.json:
+        print_json(planned.plan)
+    else:
+        say_lines(page(planned.plan))
     sys.stdout.flush()
 
 
-def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
-    """The job, and where its pull request goes: without a forge the run stops at the bundle."""
-    root = request.repository.root
-    settings = settings_of(root, name, request.flags)
-    job = job_of(name, settings, root, propose=False, look=request.look, flags=request.flags)
-    forge = _forge(request.repository, name, settings) if request.propose else None
-    if forge is None:
-        return job, None
-    from msgspec.structs import replace
-
-    return replace(job, propose=True), forge
+def _job(request: _Request, name: str, *, propose: bool) -> "Job":
+    root, flags = request.repository.root, request.flags
+    settings = settings_of(root, name, flags)
+    return job_of(name, settings, root, propose=propose, look=request.look, flags=flags)
 
 
-def _forge(repository: "Repository", name: str, settings: "Settings") -> "Forge | None":
-    """Where the runbook's pull request goes; None without a token.
+def _forge(request: _Request, name: str) -> "tuple[Forge | None, bool]":
+    """Where the runbook's pull request goes, and whether a token is held for it.
 
-    Refuses where a person holds the branch or the policy's limits are reached: nothing is to be spent on
-    what could not be proposed.
+    None where there is none, or nothing is to be proposed: the run stops at the bundle. Refuses where a
+    person holds the branch or the policy's limits are reached: nothing is to be spent on what could not be
+    proposed. Where no token is needed, none is kept: this process will run programs of the repository.
     """
     from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.forge.local import LocalForge
     from runbookopt.landing.propose import must_be_free
 
+    settings = settings_of(request.repository.root, name, request.flags)
+    if not request.propose:
+        custody.drop()
+        return None, False
     try:
-        forge = forge_of(repository, settings)
+        forge = forge_of(request.repository, settings)
     except NoToken as error:
         complain(f"{name}: stops at the bundle, for `runbookopt propose`: {error}")
-        return None
-    must_be_free(repository, forge, name, now=datetime.now(UTC))
-    return forge
+        return None, False
+    must_be_free(request.repository, forge, name, now=datetime.now(UTC))
+    if isinstance(forge, LocalForge):
+        custody.drop()
+        return forge, False
+    return forge, True
 
 
 def _next_step(request: _Request, result: "Result", proposed: "Proposed | None") -> str | None:

@@ -39,7 +39,7 @@ def propose(
     from runbookopt.project.local_state import must_be_own
 
     with Repository.open(Path.cwd()) as repository:
-        must_be_own(repository, repository.base())
+        must_be_own(repository)
         read, worst = _read(repository, [file for name in bundles for file in _files(Path(name))])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
@@ -81,6 +81,7 @@ def bundle_at(repository: "Repository", path: Path) -> "Bundle":
 def _status(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
     from runbookopt.forge.github.credentials import NoToken
     from runbookopt.landing.propose import propose as land
+    from runbookopt.project.local_state import must_be_own
 
     name = bundle.runbook
     try:
@@ -89,6 +90,7 @@ def _status(repository: "Repository", bundle: "Bundle", *, json: bool) -> int:
         except NoToken as error:
             raise NoToken(f"{name}: nothing is proposed: {error}; then run this again") from None
         with repository.asked_once():
+            must_be_own(repository, repository.base())
             proposed = land(repository, forge, bundle, now=datetime.now(UTC))
     except RunbookoptError as error:
         complain(error)

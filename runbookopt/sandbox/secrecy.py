@@ -29,8 +29,8 @@ OF_THE_FORGE = (
 _OF_GIT = re.compile(r"GIT_CONFIG_(?:COUNT|KEY_\d+|VALUE_\d+)|GIT_CONFIG_PARAMETERS")
 """Settings of git in variables: a header with a token may stand there."""
 
-_PR_SET_DUMPABLE, _PR_GET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 3, 36
-_PATIENCE = 15.0  # seconds of killing
+_PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 3, 4, 36
+PATIENCE = 15.0  # seconds of killing
 
 
 def hide() -> bool:
@@ -74,6 +74,12 @@ def adopt() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def end_with_parent() -> None:
+    """From now on end when the parent does, however it ends (Linux alone)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def below() -> set[int]:
     """The processes below this one; none where the system does not show them as Linux does."""
     return supervisor.descendants()
@@ -81,7 +87,7 @@ def below() -> set[int]:
 
 def end_all_below(but: Collection[int] = ()) -> bool:
     """Kill every process below this one but those; whether none is left."""
-    until, pause = time.monotonic() + _PATIENCE, 0.001
+    until, pause = time.monotonic() + PATIENCE, 0.001
     while left := supervisor.descendants() - set(but):
         if time.monotonic() >= until:
             return False

@@ -9,6 +9,7 @@ their word is shown), and commits are not signed, whatever commit.gpgsign says: 
 passphrase.
 """
 
+import hashlib
 import os
 import re
 import tempfile
@@ -78,7 +79,8 @@ class Repository:
     def __init__(self, git: Git) -> None:
         self._git = git
         self.root = git.root
-        self.origin = Origin(self._talk, git.setting)
+        self.talk: Callable[..., tuple[int, bytes, str]] = self._talk
+        self.origin = Origin(lambda *how: self.talk(*how), git.setting)  # noqa: PLW0108 - see talk_by
         self._revisions: dict[str, Revision] = {}
         # What follows is of ids alone, and so stays true.
         self._commits: dict[str, Commit] = {}
@@ -105,6 +107,24 @@ class Repository:
     def authorize(self, url: str, token: Callable[[], str]) -> None:
         """Show a token (asked for each time) to the server of origin at `url`, and to no other."""
         self._git.authorize(url, token)
+
+    def talk_by(self, talk: Callable[..., tuple[int, bytes, str]]) -> None:
+        """Have somebody else speak to origin, with arguments of git: exit status, output, complaint."""
+
+        def by(*arguments: str) -> tuple[int, bytes, str]:
+            self._forget_what_may_grow(arguments)
+            return talk(*arguments)
+
+        self.talk = by
+
+    def rest(self) -> None:
+        """End git's helper for now: the next question starts one again."""
+        self._git.rest()
+
+    def settings_digest(self) -> str:
+        """The digest of all settings of git here, wherever they stand: it tells whether one was changed."""
+        listed = self._git.text("config", "--list", "--show-origin", "-z")
+        return hashlib.sha256(os.fsencode(listed)).hexdigest()
 
     def close(self) -> None:
         """End the helper processes of git."""
@@ -416,9 +436,12 @@ class Repository:
             )
 
     def _talk(self, *arguments: str) -> tuple[int, bytes, str]:
+        self._forget_what_may_grow(arguments)
+        return self._git.run(*arguments)
+
+    def _forget_what_may_grow(self, arguments: Sequence[str]) -> None:
         if arguments[0] == "fetch":
             self._answers.clear()  # a history may begin earlier than where a shallow clone ended
-        return self._git.run(*arguments)
 
     def _in_history(self, old: str, new: str) -> bool:
         if old == new:
