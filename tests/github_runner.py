@@ -42,7 +42,7 @@ class Runner:
         self.wheels: Path | None = None
 
     def job(self, workflow: str, name: str, *, but: str = "") -> bool:
-        """Run the steps of a job, except the one named `but`, as Actions does: also those after one that failed.
+        """Run the steps of a job, except the one named `but`, as Actions does, also after one that failed.
 
         A step is skipped where its `if:` does not hold, or one before it failed and it does not say
         `always()`. Raises the first step's AssertionError at the end. Gives whether the job ran at all.
@@ -54,7 +54,7 @@ class Runner:
         failed: AssertionError | None = None
         for step in job["steps"]:
             condition = str(step.get("if", "success()"))
-            if but and step.get("name", "") == but or not self.holds(condition, failed=failed is not None):
+            if (but and step.get("name", "") == but) or not self.holds(condition, failed=failed is not None):
                 continue
             try:
                 self.step(step, environment)
@@ -195,7 +195,16 @@ def steps(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def built(folder: Path) -> Path:
     """Build this checkout's wheel by its own back end, which fetches nothing."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
     subprocess.run([*command, "--wheel-dir", str(folder), str(PROJECT)], check=True)
     (place,) = folder.glob("runbookopt-*.whl")
     return place

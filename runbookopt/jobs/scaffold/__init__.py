@@ -90,13 +90,15 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
 
 
 def _owned_programs(root: Path, choices: Choices) -> str:
-    """Lines for the programs that rubrics run: whole folders, since what lies beside a program is part of it."""
+    """Lines for the programs that rubrics run: whole folders, as what lies beside one is part of it."""
     folder = Folder(root)
     paths = {path for name in runbook_names(folder) for path in programs_of(folder, name)}
     there = files_of(paths, folder)
     folders = folders_of(paths, there)
     alone = (path for path in there if not any(path.startswith(each) for each in folders))
-    return "".join(f"/{path} {_mentions(choices.reviewers)}\n" for path in sorted({*folders, *alone}) if " " not in path)
+    return "".join(
+        f"/{path} {_mentions(choices.reviewers)}\n" for path in sorted({*folders, *alone}) if " " not in path
+    )
 
 
 def rendered(name: str, choices: Choices) -> str:
