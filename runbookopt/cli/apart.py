@@ -159,7 +159,7 @@ def _served(repository: "Repository", ours: socket.socket, settings: str) -> _Do
         if data is None:
             return None
         try:
-            said = msgpack.decode(data, type=_Talk | _Done | _Failed)
+            said: _Talk | _Done | _Failed = msgpack.decode(data, type=_Talk | _Done | _Failed)
         except (ValidationError, ValueError):
             return None
         if not isinstance(said, _Talk):

@@ -66,7 +66,8 @@ def _read(repository: "Repository", paths: "Sequence[Path]") -> "tuple[list[Bund
 
 def bundle_at(repository: "Repository", path: Path) -> "Bundle":
     """The bundle of a file, which no commit brought; raises RunbookoptError."""
-    from runbookopt.landing.bundle import MOST_BYTES, read_bundle
+    from runbookopt.landing.bundle import read_bundle
+    from runbookopt.landing.bundle_limits import MOST_BYTES
     from runbookopt.project.local_state import must_be_no_commits
 
     must_be_no_commits(repository, path)

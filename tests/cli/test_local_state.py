@@ -55,6 +55,7 @@ def test_what_a_commit_brought_is_refused_by_every_command_that_reads_it(
 
 
 EXHAUSTIVE = pytest.mark.nightly
+OTHERS = sorted(COMMANDS.keys() - {"propose"})
 
 
 @pytest.mark.parametrize(
