@@ -200,3 +200,35 @@ def test_an_agent_that_asks_for_the_token_by_name_is_refused(
     ran = clone.ask("optimize-runbook", "desk", "--no-propose", environ={"GITHUB_TOKEN": "a-token"})
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "agent.environment: GITHUB_TOKEN lets its holder write to the forge" in ran.stderr
+
+
+@pytest.mark.slow
+def test_a_plan_and_a_proof_that_runs_again_are_made_apart_from_the_token_too(
+    planted: ModuleType, tmp_path: Path
+) -> None:
+    """Where agents and programs would run in the process that speaks to GitHub, they run in another."""
+    seen = tmp_path / "seen"
+    marking = f"""import os
+def look():
+    with open(f"/proc/{{os.getppid()}}/environ", "rb") as told, open({str(seen)!r}, "ab") as log:
+        log.write(told.read() + b"looked")
+"""
+    told = {**files(planted, seen, REVIEWED), "helper.py": marking}
+    with Github(tmp_path / "github", told) as github:
+        github.add_user("bo")
+        clone = Clone(github.clone(tmp_path / "clone"), github.origin)
+        clone.is_used_by("ana")
+        environ = {"GITHUB_API_URL": github.api_url, "GITHUB_TOKEN": github.token}
+        plan = clone.ask("optimize-runbook", "desk", "--plan", "--json", environ=environ)
+        assert (plan.returncode, json.loads(plan.stdout)["runbook"]) == (0, "desk")
+        made = clone.ask("optimize-runbook", "desk", environ=environ)
+        assert made.returncode == 0, made
+        github.approve(1, "bo")
+        again = clone.ask("runbookopt", "verify", "--pull-request", "1", "--rerun-proof", environ=environ)
+        assert again.returncode == 0, again
+        assert "the proof says accepted" in again.stdout
+        assert b"looked" in seen.read_bytes()
+        assert github.token.encode() not in seen.read_bytes()
+        wrong = clone.ask("optimize-runbook", "desk", "--budget-rollouts", "1", environ=environ)
+        assert (wrong.returncode, wrong.stdout) == (1, "")
+        assert "raise budget.rollouts" in wrong.stderr
