@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from msgspec import Struct, ValidationError, msgpack
 
+from runbookopt import __version__
+from runbookopt.cli.error_log import leave_log
 from runbookopt.documents.parse import Problem
 from runbookopt.errors import Interrupted, Refused, RunbookoptError, WrongUsage
 from runbookopt.jobs.plan import Plan
@@ -131,6 +133,7 @@ def _had(repository: "Repository", order: Order, kind: type[T]) -> T:
             raise
         finally:
             ours.close()
+            repository.rest()
             _must_be_gone(process, before)
     _must_be_unchanged(repository, settings)
     if isinstance(said, _Done):
@@ -144,7 +147,13 @@ def _started(root: Path, theirs: socket.socket, order: Order) -> "subprocess.Pop
     command = [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno()), *folders]
     environ = secrecy.for_programs(os.environ)
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, cwd=root, env=environ, pass_fds=(theirs.fileno(),), stdout=2
+        command,
+        stdin=subprocess.PIPE,
+        stdout=2,
+        cwd=root,
+        env=environ,
+        pass_fds=(theirs.fileno(),),
+        start_new_session=True,  # it hears of Ctrl-C once, from us
     )
     if process.stdin is not None:
         process.stdin.write(msgpack.encode(order))
@@ -227,8 +236,11 @@ def serve(number: int) -> None:
     except RunbookoptError as error:
         _say(parent, _Failed(str(error), error.status))
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - as main.py does: a bug is told, and leaves a log
+        log = leave_log(error)
+        said = f"a bug in runbookopt {__version__}: {type(error).__name__}: {error}"
+        _say(parent, _Failed(f"{said}\nplease report it{f', and attach {log}' if log else ''}", 1))
 
 
 def _job(repository: "Repository", order: Order) -> "Job":
