@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from runbookopt.cli import main
+from runbookopt.sandbox.secrecy import OF_THE_FORGE
 
 Files = Mapping[str, str | bytes]
 Ran = subprocess.CompletedProcess[str]
@@ -114,7 +115,9 @@ class Clone:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.root / below)
             patch.setattr(sys, "argv", [command, *arguments])
-            for name, value in environ.items():
+            # what a command takes out of its environment is there again afterwards
+            taken = {name: os.environ[name] for name in OF_THE_FORGE if name in os.environ}
+            for name, value in {**taken, **environ}.items():
                 patch.setenv(name, value)
             try:
                 commands[command]()
