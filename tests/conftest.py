@@ -60,7 +60,11 @@ class Clone:
 
     def commit(self, files: Files, message: str = "Change", *, push: bool = True) -> str:
         self.write(files)
-        self.git("add", "--all", "--force")
+        # what the tool left there stays ignored, unless a test names a file of it
+        own = (self.root / ".runbookopt/.gitignore").exists() and not any(
+            path.startswith(".runbookopt") for path in files
+        )
+        self.git("add", "--all", "--force", "--", ".", *([":!.runbookopt"] if own else []))
         self.git("commit", "-q", "--allow-empty", "-m", message)
         if push:
             self.git("push", "-q", "origin", "HEAD")

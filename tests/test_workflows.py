@@ -306,7 +306,7 @@ def test_what_a_commit_puts_below_local_state_is_handed_over_by_nobody(
     tmp_path: Path,
     kind: str,
 ) -> None:
-    """The first half refuses it, its bundle is not counted, and so the second half does not even start."""
+    """The first half refuses it, its bundle is not counted, and the second half refuses it as well."""
     checkout = tmp_path / "checkout"
     shutil.copytree(searched.checkout, checkout, symlinks=True)
     shutil.rmtree(checkout / ".runbookopt")
@@ -326,8 +326,11 @@ def test_what_a_commit_puts_below_local_state_is_handed_over_by_nobody(
     assert not runner.artifacts.exists()
     told = {"needs.search.outputs.bundles": "0"}
     second = github_runner.Runner(checkout, tmp_path / "jobs" / "propose", {**known, **told})
-    assert not second.job("optimize-runbooks", "propose")
-    assert second.ran == []
+    before = team.at_origin("for-each-ref")
+    with pytest.raises(AssertionError, match="Write down every look"):
+        second.job("optimize-runbooks", "propose")
+    assert "local state is nobody's word" in second.summary.read_text()
+    assert team.at_origin("for-each-ref") == before
 
 
 @pytest.mark.slow

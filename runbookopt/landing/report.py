@@ -363,8 +363,12 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
             " do otherwise with the same text."
         )
     yield from _judge(findings)
-    yield from _by_programs(findings)
-    who = _deciders(findings)
+    rubric = findings.rubric
+    if rubric and rubric.programs:  # none of which is started where a token is
+        names = _few([criterion.id for criterion in rubric.programs], 12, _name)
+        yield f"- Decided by programs of the repository: {names}. These verdicts are the first half's word."
+    given = {"the judge": rubric and rubric.judged, "a program of the repository": rubric and rubric.programs}
+    who = " or ".join(who for who, criteria in given.items() if criteria)
     beside = (each for seen in findings.bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
     left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
     yield (
@@ -378,21 +382,6 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
         " and the trajectories they cite; validation scores, candidates and the frontier; models, cost,"
         " random seed and settings."
     )
-
-
-def _deciders(findings: Findings) -> str:
-    """Who else than this half decides of an output: the judge, or a program of the repository."""
-    rubric = findings.rubric
-    given = {"the judge": rubric and rubric.judged, "a program of the repository": rubric and rubric.programs}
-    return " or ".join(who for who, criteria in given.items() if criteria)
-
-
-def _by_programs(findings: Findings) -> Iterator[str]:
-    """What rests on programs of the repository, none of which is started where a token is."""
-    decided = findings.rubric.programs if findings.rubric else ()
-    if decided:
-        names = _few([criterion.id for criterion in decided], 12, _name)
-        yield f"- Decided by programs of the repository: {names}. These verdicts are the first half's word."
 
 
 def _judge(findings: Findings) -> Iterator[str]:

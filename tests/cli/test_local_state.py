@@ -119,6 +119,7 @@ def test_nobody_else_may_read_or_write_it_whatever_the_umask(victim: Clone) -> N
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in places if path.is_dir()} == {
         ".runbookopt": "0o700",
         "bundles": "0o700",
+        "readings": "0o700",
     }
     assert {oct(path.stat().st_mode & 0o777) for path in places if path.is_file()} == {"0o600"}
     for path in places:

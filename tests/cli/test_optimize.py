@@ -121,7 +121,11 @@ def test_the_commit_says_which_run_and_which_bundle_made_it(done: Done) -> None:
     trailers = dict(line.split(": ", 1) for line in message.splitlines())
     names = "Run", "Version", "Gain", "Bundle", "Ledger"
     assert set(trailers) == {f"Runbookopt-{name}" for name in names}
-    assert trailers["Runbookopt-Ledger"] == done.clone.at_origin("rev-parse", "refs/runbookopt/ledger")
+    ledger = "refs/runbookopt/ledger"  # which says, after that, that a pull request is open
+    assert trailers["Runbookopt-Ledger"] == done.clone.at_origin("rev-parse", f"{ledger}~1")
+    since = done.clone.at_origin("diff", "--name-only", f"{ledger}~1", ledger)
+    assert since.startswith("pulls/")
+    assert "\n" not in since
     assert trailers["Runbookopt-Run"] == done.found["run"]
     assert trailers["Runbookopt-Bundle"] == f"sha256:{Path(done.found['bundle']).stem}"
 

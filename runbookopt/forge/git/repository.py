@@ -79,7 +79,7 @@ class Repository:
     def __init__(self, git: Git) -> None:
         self._git = git
         self.root = git.root
-        self.talk: Callable[..., tuple[int, bytes, str]] = self._talk
+        self.talk_by(git.run)
         self.origin = Origin(lambda *how: self.talk(*how), git.setting)  # noqa: PLW0108 - see talk_by
         self._revisions: dict[str, Revision] = {}
         # What follows is of ids alone, and so stays true.
@@ -115,7 +115,7 @@ class Repository:
             self._forget_what_may_grow(arguments)
             return talk(*arguments)
 
-        self.talk = by
+        self.talk: Callable[..., tuple[int, bytes, str]] = by
 
     def rest(self) -> None:
         """End git's helper for now: the next question starts one again."""
@@ -468,10 +468,6 @@ class Repository:
             raise GitFailed(
                 f"{self.root} names its objects by SHA-256, which GitPython cannot read; SHA-1 is needed"
             )
-
-    def _talk(self, *arguments: str) -> tuple[int, bytes, str]:
-        self._forget_what_may_grow(arguments)
-        return self._git.run(*arguments)
 
     def _forget_what_may_grow(self, arguments: Sequence[str]) -> None:
         if arguments[0] == "fetch":
