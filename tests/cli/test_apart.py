@@ -63,7 +63,8 @@ def test_an_invalid_proof_leaves_its_look_at_github_and_the_same_command_goes_on
 def test_a_run_at_github_waits_goes_on_and_begins_again_with_flags_that_reach_the_other_process(
     planted: ModuleType, tmp_path: "Path"
 ) -> None:
-    with Github(tmp_path / "github", planted.files()) as github:
+    often = "limits: {cooldown_hours: 0, per_day: 9, open_pull_requests: 9}\n"
+    with Github(tmp_path / "github", planted.files(policy=planted.POLICY + often)) as github:
         clone = Clone(github.clone(tmp_path / "clone"), github.origin)
         command = ("optimize-runbook", "desk", "--json")
         assert clone.ask(*command, environ=environ(github)).returncode == 0
@@ -79,7 +80,8 @@ def test_a_run_at_github_waits_goes_on_and_begins_again_with_flags_that_reach_th
         bundle = json.loads((clone.root / found["bundle"]).read_text())
         assert bundle["figures_shown"] is True
         clone.at_origin("update-ref", "refs/heads/main", "refs/heads/runbookopt/desk")
-        clone.at_origin("update-ref", "-d", REF)
+        for gone in ("refs/heads/runbookopt/desk", REF):
+            clone.at_origin("update-ref", "-d", gone)
         other = Clone(github.clone(tmp_path / "other"), github.origin)
         other.is_used_by("bo")
         other.commit({"runbooks/desk/RUNBOOK.md": planted.RUNBOOK}, push=False)

@@ -84,7 +84,7 @@ def test_a_helper_that_a_check_imports_is_part_of_the_verifier(
     stale = clone.ask("optimize-runbook", "desk")
     assert stale.returncode in {0, 1}
     clone.git("checkout", "-q", base)
-    refused = clone.ask("optimize-runbook", "desk")
+    refused = clone.ask("optimize-runbook", "desk", "--again")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert f"{path}: other than on origin's default branch" in refused.stderr
 
