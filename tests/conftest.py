@@ -60,10 +60,8 @@ class Clone:
 
     def commit(self, files: Files, message: str = "Change", *, push: bool = True) -> str:
         self.write(files)
-        # what the tool left there stays ignored, unless a test names a file of it
-        own = (self.root / ".runbookopt/.gitignore").exists() and not any(
-            path.startswith(".runbookopt") for path in files
-        )
+        # what the tool left there stays ignored, unless a test names a file of it, or no file at all
+        own = bool(files) and not any(path.startswith(".runbookopt") for path in files)
         self.git("add", "--all", "--force", "--", ".", *([":!.runbookopt"] if own else []))
         self.git("commit", "-q", "--allow-empty", "-m", message)
         if push:

@@ -229,6 +229,7 @@ def look():
         assert "the proof says accepted" in again.stdout
         assert b"looked" in seen.read_bytes()
         assert github.token.encode() not in seen.read_bytes()
-        wrong = clone.ask("optimize-runbook", "desk", "--budget-rollouts", "1", environ=environ)
+        few = ("--again", "--budget-rollouts", "1")
+        wrong = clone.ask("optimize-runbook", "desk", *few, environ=environ)
         assert (wrong.returncode, wrong.stdout) == (1, "")
         assert "raise budget.rollouts" in wrong.stderr
