@@ -11,7 +11,7 @@ DIGEST := /^diff --git/ { in_diff = 1; shown = 0 } \
   in_diff { if (/^[+]- / && !shown++) print; next } \
   /^$$/ || /^[^ ].*: / || /^  held-out / || /^  score / || /^  decision: / || /^    no  / || /^  pull request /
 
-.PHONY: demo pictures test nightly clean
+.PHONY: demo pictures test nightly lock clean
 
 demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clone with a bare origin of its own
 	@rm -rf $(DEMO) && mkdir $(DEMO)
@@ -44,6 +44,9 @@ test: .venv/test.stamp  ## lint, types, tests
 
 nightly: .venv/test.stamp  ## every test, the exhaustive ones too, with many examples of each property, and coverage
 	$(BIN)/pytest -n auto --dist loadfile -m '' --hypothesis-profile=nightly --cov --cov-report=term
+
+lock: .venv/tool.stamp  ## the hashed lock of all dependencies that `runbookopt init` writes, after a new constraint
+	$(BIN)/python .ci/lock.py
 
 clean:
 	rm -rf .venv $(DEMO) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from runbookopt.cli import main
+from runbookopt.sandbox.secrecy import OF_THE_FORGE
 
 Files = Mapping[str, str | bytes]
 Ran = subprocess.CompletedProcess[str]
@@ -59,7 +60,9 @@ class Clone:
 
     def commit(self, files: Files, message: str = "Change", *, push: bool = True) -> str:
         self.write(files)
-        self.git("add", "--all", "--force")
+        # what the tool left there stays ignored, unless a test names a file of it, or no file at all
+        own = bool(files) and not any(path.startswith(".runbookopt") for path in files)
+        self.git("add", "--all", "--force", "--", ".", *([":!.runbookopt"] if own else []))
         self.git("commit", "-q", "--allow-empty", "-m", message)
         if push:
             self.git("push", "-q", "origin", "HEAD")
@@ -114,7 +117,9 @@ class Clone:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.root / below)
             patch.setattr(sys, "argv", [command, *arguments])
-            for name, value in environ.items():
+            # what a command takes out of its environment is there again afterwards
+            taken = {name: os.environ[name] for name in OF_THE_FORGE if name in os.environ}
+            for name, value in {**taken, **environ}.items():
                 patch.setenv(name, value)
             try:
                 commands[command]()

@@ -36,16 +36,48 @@ class Runner:
         self.artifacts = folder.parent / "artifacts"
         self.summary = folder / "summary.md"
         self.output = folder / "output"
-        self.known = dict(known)
+        self.known = {**known, "runner.temp": str(self.temp)}
         self.log = ""
         self.ran: list[str] = []
+        self.wheels: Path | None = None
 
-    def job(self, workflow: str, name: str, *, but: str = "") -> None:
-        """Run the steps of a job, except the one named `but`."""
+    def job(self, workflow: str, name: str, *, but: str = "") -> bool:
+        """Run the steps of a job, except the one named `but`, as Actions does, also after one that failed.
+
+        A step is skipped where its `if:` does not hold, or one before it failed and it does not say
+        `always()`. Raises the first step's AssertionError at the end. Gives whether the job ran at all.
+        """
         job = read(self.checkout, f".github/workflows/{workflow}.yml")["jobs"][name]
+        if not self.holds(job.get("if", "always()")):
+            return False
+        environment = {key: self.evaluated(each) for key, each in job.get("env", {}).items()}
+        failed: AssertionError | None = None
         for step in job["steps"]:
-            if step.get("name", "") != but or not but:
-                self.step(step, {key: self.evaluated(each) for key, each in job.get("env", {}).items()})
+            condition = str(step.get("if", "success()"))
+            if (but and step.get("name", "") == but) or not self.holds(condition, failed=failed is not None):
+                continue
+            try:
+                self.step(step, environment)
+            except AssertionError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return True
+
+    def holds(self, condition: str, *, failed: bool = False) -> bool:
+        """Say whether an `if:` holds; raises KeyError for what is not known."""
+        status = {"always()": True, "success()": not failed, "failure()": failed}
+        words = re.findall(r"'[^']*'|[\w.]+(?:\(\))?|==|!=|&&|\|\||[()]", condition)
+        in_python = {"&&": " and ", "||": " or ", "==": "==", "!=": "!=", "(": "(", ")": ")"}
+        said = "".join(
+            in_python.get(word) or (word if word[0] == "'" else repr(status.get(word, self.known.get(word))))
+            for word in words
+        )
+        unknown = [word for word in words if word[0].isalpha() and word not in {*status, *self.known}]
+        if unknown:
+            raise KeyError(unknown[0])
+        holds = bool(eval(said, {"__builtins__": {}}))  # noqa: S307 - of words that we know
+        return holds and (not failed or "()" in condition)
 
     def step(self, step: Mapping[str, Any], environment: Mapping[str, str] = {}) -> None:
         """Run one step of a workflow, or of an action; raises CalledProcessError."""
@@ -99,21 +131,32 @@ class Runner:
 
     def _of_github(self, action: str, given: Mapping[str, Any]) -> None:
         if action == "upload-artifact":
-            shutil.copytree((self.checkout / given["path"]).parent, self.artifacts / given["name"])
+            place = Path(self.evaluated(given["path"])).parent
+            assert place.is_relative_to(self.temp), "nothing of the checkout is handed over"
+            shutil.copytree(place, self.artifacts / given["name"])
         elif action == "download-artifact":
-            shutil.copytree(self.artifacts / given["name"], self.checkout / given["path"])
+            place = Path(self.evaluated(given["path"]))
+            assert place.is_relative_to(self.temp), "nothing is put into the checkout"
+            shutil.copytree(self.artifacts / given["name"], place)
         else:
             assert action in OF_GITHUB, action
 
     def _environment(self) -> dict[str, str]:
-        """Give the variables of a step; pip finds nothing but what it is pointed at, and no dependencies."""
+        """Give the variables of a step; pip finds nothing but what it is pointed at.
+
+        Without a folder of `wheels`, what is installed here stands in for what pip would install.
+        """
         here = Path(sys.executable).parent
+        ours = next(path for path in sys.path if path.endswith("site-packages"))
+        found = {"PYTHONPATH": ours} if self.wheels is None else {"PIP_FIND_LINKS": str(self.wheels)}
         return {
             **os.environ,
             "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": next(path for path in sys.path if path.endswith("site-packages")),
-            "PIP_NO_DEPS": "1",
+            **found,
             "PIP_NO_INDEX": "1",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_REPOSITORY": self.known.get("github.repository", ""),
             "RUNNER_TEMP": str(self.temp),
             "GITHUB_OUTPUT": str(self.output),
             "GITHUB_STEP_SUMMARY": str(self.summary),
@@ -148,6 +191,23 @@ def steps(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         data = read(folder, path)
         for job in data.get("jobs", {"": data.get("runs")}).values():
             yield from ((path, step) for step in job["steps"])
+
+
+def built(folder: Path) -> Path:
+    """Build this checkout's wheel by its own back end, which fetches nothing."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*command, "--wheel-dir", str(folder), str(PROJECT)], check=True)
+    (place,) = folder.glob("runbookopt-*.whl")
+    return place
 
 
 def wheel(folder: Path) -> Path:

@@ -1,9 +1,12 @@
 """The workflows that `init` writes and that this repository uses: well-formed, safe, and run step by step."""
 
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -77,6 +80,8 @@ def known(
         "steps.app.outputs.token || github.token": token,
         "secrets.ANTHROPIC_API_KEY": "",
         "secrets.OPENAI_API_KEY": "",
+        "vars.RUNBOOKOPT_APP_CLIENT_ID": "",
+        "github.ref_name": "main",
     }
 
 
@@ -96,8 +101,9 @@ def proposed(searched: "Runner", team: Clone, known: dict[str, str], github_runn
     """Give the machine of the second job, in a fresh clone of its own."""
     assert searched.artifacts.is_dir()
     checkout = team.again("propose", "actions").root
-    runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "propose", known)
-    runner.job("optimize-runbooks", "propose")
+    told = {"needs.search.outputs.bundles": searched.known["steps.count.outputs.bundles"]}
+    runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "propose", {**known, **told})
+    assert runner.job("optimize-runbooks", "propose")
     return runner
 
 
@@ -152,6 +158,10 @@ def again(team: Clone, known: dict[str, str], github: Github, github_runner: Mod
     told = {
         "github.token": github.actions_token({"actions": "write"}),
         "github.event.pull_request.head.sha": team.at_origin("rev-parse", "main"),
+        "github.event.pull_request.head.repo.full_name": github.repository,
+        "github.event.action": "submitted",
+        "github.event.review.state": "approved",
+        "github.repository": github.repository,
     }
     environ = {"GITHUB_API_URL": github.api_url, "GITHUB_REPOSITORY": github.repository}
     runner: Runner = github_runner.Runner(
@@ -193,6 +203,20 @@ def test_a_security_linter_finds_nothing_to_object_to() -> None:
 @pytest.mark.parametrize(("path", "template"), {**WORKFLOWS, ".github/CODEOWNERS": "CODEOWNERS"}.items())
 def test_this_repository_uses_the_files_that_init_writes(path: str, template: str) -> None:
     assert (PROJECT / path).read_text() == rendered(template, OURS)
+
+
+def test_the_lock_holds_every_dependency_that_is_declared_with_the_hashes_of_its_files() -> None:
+    lock = (PROJECT / ".github/runbookopt-requirements.txt").read_text()
+    entries = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", lock))
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    needed = [*declared["project"]["dependencies"], *declared["build-system"]["requires"]]
+    names = {re.split(r"[^\w.-]", need)[0].lower() for need in needed}
+    assert names - entries.keys() == set()
+    assert len(entries) > 50
+    for entry in re.split(r"(?m)^(?=[\w.-]+==)", lock)[1:]:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+    installed = {name: metadata.version(name) for name in entries if name in names}
+    assert installed == {name: entries[name] for name in installed}, "make lock: what is tested is locked"
 
 
 def test_every_action_is_pinned_by_commit_or_our_own_of_the_same_commit() -> None:
@@ -274,6 +298,90 @@ def test_the_second_job_writes_down_the_looks_and_opens_the_pull_requests(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["a bundle", "a link"])
+def test_what_a_commit_puts_below_local_state_is_handed_over_by_nobody(
+    searched: "Runner",
+    known: dict[str, str],
+    github_runner: ModuleType,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    """The first half refuses it, its bundle is not counted, and the second half refuses it as well."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(searched.checkout, checkout, symlinks=True)
+    shutil.rmtree(checkout / ".runbookopt")
+    (forged,) = (searched.artifacts / "runbookopt-bundles").iterdir()
+    if kind == "a link":
+        (checkout / ".runbookopt").symlink_to(forged.parents[1], target_is_directory=True)
+    else:
+        (checkout / ".runbookopt/bundles").mkdir(parents=True)
+        shutil.copy(forged, checkout / ".runbookopt/bundles")
+    team = Clone(checkout, searched.checkout)
+    team.commit({}, "Help the night along", push=False)
+    runner = github_runner.Runner(checkout, tmp_path / "jobs" / "search", known)
+    with pytest.raises(AssertionError, match="Search, and prove what was found"):
+        runner.job("optimize-runbooks", "search")
+    assert "is tracked by git (in commit" in runner.summary.read_text()
+    assert runner.known["steps.count.outputs.bundles"] == "0"
+    assert not runner.artifacts.exists()
+    told = {"needs.search.outputs.bundles": "0"}
+    second = github_runner.Runner(checkout, tmp_path / "jobs" / "propose", {**known, **told})
+    before = team.at_origin("for-each-ref")
+    with pytest.raises(AssertionError, match="Write down every look"):
+        second.job("optimize-runbooks", "propose")
+    assert "local state is nobody's word" in second.summary.read_text()
+    assert team.at_origin("for-each-ref") == before
+
+
+@pytest.mark.slow
+def test_a_cached_journal_of_another_branch_is_refused(
+    searched: "Runner", known: dict[str, str], github_runner: ModuleType, tmp_path: Path
+) -> None:
+    checkout = tmp_path / "checkout"
+    shutil.copytree(searched.checkout, checkout, symlinks=True)
+    environ = {"GITHUB_REF": "refs/heads/other"}
+    runner = github_runner.Runner(checkout, tmp_path / "jobs" / "search", known, environ)
+    shutil.copytree(searched.temp / "runbookopt", runner.temp / "runbookopt", symlinks=True)
+    (search,) = [
+        step
+        for step in jobs("optimize-runbooks", github_runner)["search"]["steps"]
+        if step.get("name", "").startswith("Search,")
+    ]
+    with pytest.raises(AssertionError, match="was made for octo/runbooks refs/heads/main, and this is"):
+        runner.step(search)
+
+
+@pytest.mark.nightly
+def test_all_workflows_run_from_a_wheel_of_this_checkout_with_the_hashed_lock_and_no_network(
+    team: Clone, known: dict[str, str], github_runner: ModuleType, tmp_path: Path
+) -> None:
+    """Only the files of the lock come from elsewhere, and each is held against its hash."""
+    lock, wheels = ".github/runbookopt-requirements.txt", tmp_path / "wheels"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    fetched = subprocess.run([*pip, "-r", lock, "-d", str(wheels)], cwd=PROJECT, check=False)
+    if fetched.returncode:
+        pytest.skip("the files of the lock cannot be had here")
+    told = {"vars.RUNBOOKOPT_SPEC || '.'": str(github_runner.built(tmp_path))}
+    searching, proposing = (team.again(f"locked-{each}", "actions").root for each in ("one", "two"))
+    first = github_runner.Runner(searching, tmp_path / "jobs" / "search", {**known, **told})
+    first.wheels = wheels
+    assert first.job("optimize-runbooks", "search")
+    told["needs.search.outputs.bundles"] = first.known["steps.count.outputs.bundles"]
+    second = github_runner.Runner(proposing, tmp_path / "jobs" / "propose", {**known, **told})
+    second.wheels = wheels
+    assert second.job("optimize-runbooks", "propose")
+    assert "### Proposals" in second.summary.read_text()
+    (changed, *_) = wheels.glob("rich-*.whl")
+    changed.write_bytes(changed.read_bytes() + b" ")
+    third = github_runner.Runner(proposing, tmp_path / "jobs" / "changed", {**known, **told, "x": "y"})
+    third.wheels = wheels
+    third.environ["CHANGED"] = "1"
+    github_runner.READY.clear()
+    with pytest.raises(AssertionError, match="THESE PACKAGES DO NOT MATCH THE HASHES"):
+        third.job("optimize-runbooks", "propose")
+
+
+@pytest.mark.slow
 def test_a_next_night_knows_the_looks_of_the_last_one(
     proposed: "Runner",
     team: Clone,
@@ -283,7 +391,11 @@ def test_a_next_night_knows_the_looks_of_the_last_one(
     assert proposed.ran
     checkout = team.again("next", "actions").root
     runner = github_runner.Runner(checkout, checkout.parent / "jobs" / "next", known)
-    fetch = jobs("optimize-runbooks", github_runner)["search"]["steps"][1]
+    (fetch,) = [
+        step
+        for step in jobs("optimize-runbooks", github_runner)["search"]["steps"]
+        if step.get("name", "").startswith("Fetch the ledger")
+    ]
     runner.step(fetch)
     ours = team.git("ls-remote", str(runner.temp / "origin.git"), "refs/runbookopt/ledger")
     assert ours.split()[0] == team.at_origin("rev-parse", "refs/runbookopt/ledger")

@@ -1,7 +1,6 @@
 """Roles of a run: agent, reflector and judge, made from settings and rubric."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,10 +14,12 @@ from runbookopt.agents.model_reflector import ModelReflector
 from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.protocol import Agent, Judge, Reflector
+from runbookopt.documents.api_address import must_be_allowed
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.schema_errors import plain
 from runbookopt.documents.settings import CommandSettings, ModelSettings, Settings
 from runbookopt.errors import RunbookoptError
+from runbookopt.sandbox.secrecy import OF_THE_FORGE
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import JudgeSettings, Rubric
 
@@ -64,37 +65,48 @@ class Roles(Struct, frozen=True):
         return self_judged(judge.model, self.models.get("agent"), self.models.get("reflector"))
 
 
-def roles_of(settings: Settings, root: Path, environ: Mapping[str, str]) -> Roles:
-    """Agent and reflector as the settings say; `root` is the repository's.
+def roles_of(
+    settings: Settings, root: Path, environ: Mapping[str, str], *, said: Collection[str] = ()
+) -> Roles:
+    """Agent and reflector as the settings say; `root` is the repository's, `said` are addresses of models.
 
-    Raises RunbookoptError before any call: a program that is not there, an isolation that is not installed, a
-    budget in dollars where nobody knows a price.
+    These are the user's own word, and not that of a file. Raises RunbookoptError before any call: a program
+    that is not there, an isolation that is not installed, a budget in dollars where nobody knows a price;
+    AddressRefused where a key would go where no user said it should.
     """
     models = {}
-    agent, notes = _agent(settings, root, environ)
+    agent, notes = _agent(settings, root, environ, said)
     if settings.agent.kind == "chat":
         models["agent"] = settings.agent.model or ""
     reflector: Reflector = OfflineReflector(settings.random_seed)
     if settings.reflector.kind == "model":
         models["reflector"] = settings.reflector.model or ""
-        model = _model("reflector", _picked(ModelSettings, settings.reflector), settings, environ)
+        model = _model("reflector", _picked(ModelSettings, settings.reflector), settings, environ, said)
         reflector = ModelReflector(model, Redactor(environ).clean)
     return Roles(agent, reflector, settings, models, notes, environ)
 
 
-def _agent(settings: Settings, root: Path, environ: Mapping[str, str]) -> tuple[Agent, tuple[str, ...]]:
+def _agent(
+    settings: Settings, root: Path, environ: Mapping[str, str], said: Collection[str]
+) -> tuple[Agent, tuple[str, ...]]:
     chosen = settings.agent
     match chosen.kind:
         case "offline":
             return OfflineAgent(chosen.field, chosen.noise, settings.random_seed), ()
         case "chat":
-            model = _model("agent", _picked(ModelSettings, chosen), settings, environ)
+            model = _model("agent", _picked(ModelSettings, chosen), settings, environ, said)
             return ChatAgent(model, deterministic=chosen.deterministic), ()
         case "command":
             if settings.budget.usd is not None:
                 raise RunbookoptError(
                     "budget.usd is set, and what the program of agent.argv spends is not known:"
                     " take budget.usd away, and bound the run by budget.rollouts"
+                )
+            asked = sorted({*chosen.environment} & {*OF_THE_FORGE})
+            if asked:
+                raise RunbookoptError(
+                    f"agent.environment: {asked[0]} lets its holder write to the forge, so no program of the"
+                    " repository is shown it: take it out"
                 )
             agent = CommandAgent(_picked(CommandSettings, chosen), root, environ)
             return agent, (agent.promises,)
@@ -104,17 +116,20 @@ def _picked(record: type[T], settings: Struct) -> T:
     return record(**{name: getattr(settings, name) for name in record.__struct_fields__})
 
 
-def _model(role: str, chosen: ModelSettings, settings: Settings, environ: Mapping[str, str]) -> Model:
+def _model(
+    role: str,
+    chosen: ModelSettings,
+    settings: Settings,
+    environ: Mapping[str, str],
+    said: Collection[str] = (),
+) -> Model:
     if settings.budget.usd is not None and not priced(chosen):
         place = "judge.price in rubric.yaml" if role == "judge" else f"{role}.price in runbookopt.yaml"
         raise RunbookoptError(
             f"budget.usd is set, and the price of {plain(chosen.model)} is not known: give"
             f" {place} (dollars for a million tokens: prompt, completion), or take budget.usd away"
         )
-    if re.search("//[^/?#]*@", chosen.api_base or ""):
-        raise RunbookoptError(
-            f"api_base of {plain(chosen.model)}: holds a user or a password, and every report shows it:"
-            " give the address alone, and the key in the environment variable that key_variable names"
-        )
+    if chosen.api_base is not None:
+        must_be_allowed(chosen.api_base, f"{role}.api_base", environ=environ, said=said)
     begin_import()  # takes seconds, while files are read
     return Model(chosen, width=settings.width, environ=environ)

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from runbookopt.cli import custody
+
 
 def leave_log(error: BaseException) -> Path | None:
     """Write versions and traceback for nobody else to read, and say where; None where that is impossible.
@@ -15,7 +17,7 @@ def leave_log(error: BaseException) -> Path | None:
     try:
         text = _text(error)
         for folder in (Path.cwd() / ".runbookopt", Path(tempfile.gettempdir())):
-            if folder.is_dir() and os.access(folder, os.W_OK):
+            if folder.is_dir() and not folder.is_symlink() and os.access(folder, os.W_OK):
                 descriptor, name = tempfile.mkstemp(".txt", "runbookopt-error-", folder)
                 with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(text)
@@ -41,4 +43,4 @@ def _text(error: BaseException) -> str:
         f"command: {' '.join(sys.argv)}\n\n",
         *traceback.format_exception(error),
     ]
-    return Redactor(os.environ).clean("".join(lines))
+    return Redactor(custody.environ()).clean("".join(lines))

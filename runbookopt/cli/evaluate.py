@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from runbookopt.cli import custody
 from runbookopt.cli.flags import Flags, Json, ShowFigures, settings_of, takes_settings
 from runbookopt.cli.job import job_of, told, under_way
 from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
@@ -68,6 +69,9 @@ def evaluate(  # noqa: PLR0913 - each is a flag
     and not by the agent's fail: then there is no score), 2 wrong usage, 130 interrupted.
     """
     part = _part(split, spend_look=spend_look)
+    custody.drop()  # agents and programs of the repository run here
+    from msgspec.structs import replace
+
     from runbookopt.documents.redaction import Redactor
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.evaluate import evaluate as run
@@ -77,7 +81,8 @@ def evaluate(  # noqa: PLR0913 - each is a flag
         root = repository.root
         settings = settings_of(root, name, flags)
         there = repository.has_origin()
-        job = job_of(name, settings, root, propose=there, look=spend_look, show_figures=show_figures)
+        job = job_of(name, settings, root, propose=there, look=spend_look, flags=flags)
+        job = replace(job, show_figures=show_figures)
         if spend_look and not yes:
             _ask(name, look_price(repository, job, revision))
         try:

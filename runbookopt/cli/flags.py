@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runbookopt import __version__
+from runbookopt.cli import custody
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def forge_of(repository: "Repository", settings: "Settings") -> "Forge":
     """The forge that settings and origin say. Raises NoToken, RunbookoptError."""
     from runbookopt.forge.select import chosen
 
-    return chosen(settings.forge, repository, os.environ)
+    return chosen(settings.forge, repository, custody.environ())
 
 
 def _print_version(asked: bool) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from runbookopt.cli.flags import Flags
     from runbookopt.documents.settings import Settings
     from runbookopt.engine.driver import Progress
     from runbookopt.jobs.prepare import Job
@@ -22,13 +23,14 @@ _KEPT = "all answers so far are in .runbookopt/journal.sqlite3, and the same com
 
 
 def job_of(
-    name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool, show_figures: bool = False
+    name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool, flags: "Flags"
 ) -> "Job":
     """The job, with agent, reflector and judge of the settings, and the keys of the environment."""
     from runbookopt.agents.roles import roles_of
+    from runbookopt.documents.settings import said_addresses
     from runbookopt.jobs.prepare import Job
 
-    roles = roles_of(settings, root, os.environ)
+    roles = roles_of(settings, root, os.environ, said=said_addresses(os.environ, flags))
     return Job(
         name=name,
         settings=settings,
@@ -40,7 +42,6 @@ def job_of(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         propose=propose,
         look=look,
-        show_figures=show_figures,
     )
 
 

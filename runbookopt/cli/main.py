@@ -11,6 +11,7 @@ import typer
 from runbookopt import __version__
 from runbookopt.cli import (
     check,
+    custody,
     evaluate,
     init,
     ledger,
@@ -61,6 +62,7 @@ def run(app: typer.Typer) -> None:
     """Run the command that the command line names, and end with its status."""
     if sys.stdout is None:  # a shell's `>&-` leaves none
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
+    custody.take()
     try:
         try:
             app()

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
+from runbookopt.cli import custody
 from runbookopt.cli.flags import (
     SETTINGS,
     Flags,
@@ -19,16 +20,15 @@ from runbookopt.cli.flags import (
     settings_of,
     takes_settings,
 )
-from runbookopt.cli.job import interruptible, job_of, told
+from runbookopt.cli.job import interruptible, told
 from runbookopt.cli.terminal import Line, complain, print_json, progress, say_lines, warn
 from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
-    from runbookopt.documents.settings import Settings
+    from runbookopt.cli.apart import Order
     from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.protocol import Forge
     from runbookopt.jobs.optimize import Result
-    from runbookopt.jobs.prepare import Job
     from runbookopt.landing.propose import Proposed
     from runbookopt.proof.records import LastPull
 
@@ -159,22 +159,21 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
 def _optimize(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
     from runbookopt.documents.digest import digest_of
-    from runbookopt.jobs.optimize import optimize as run
-    from runbookopt.jobs.prepare import LOCAL
     from runbookopt.landing.propose import propose
+    from runbookopt.project.local_state import LOCAL, must_be_own
 
+    must_be_own(request.repository)
     # lies there while a run proposes: one that was killed then goes on, and does not wait for its own
     mark = request.repository.root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
     if not request.again and not mark.exists() and (waits := _waits(request, name)):
         _told(request, results.waiting_as_json(waits), results.waiting_page(waits))
         return
-    job, forge = _job(request, name)
-    with progress(name) as tell:
-        result = run(request.repository, job, tell)
+    forge, token = _forge(request, name)
+    result = _searched(request, name, forge, token=token)
     warn(result.warnings)
     proposed = None
     if forge is not None and result.bundle is not None:
-        mark.touch()
+        mark.touch(mode=0o600)
         with request.repository.asked_once():
             proposed = propose(request.repository, forge, result.bundle, now=datetime.now(UTC))
     step = _next_step(request, result, proposed)
@@ -204,49 +203,76 @@ def _waits(request: _Request, name: str) -> "LastPull | None":
     return open_pull(request.repository, name, forge)
 
 
-def _plan(request: _Request, name: str) -> None:
-    from runbookopt.cli.plan import page
-    from runbookopt.jobs.forecast import earlier_calls
-    from runbookopt.jobs.plan import plan
-    from runbookopt.jobs.prepare import prepare
+def _searched(request: _Request, name: str, forge: "Forge | None", *, token: bool) -> "Result":
+    """Search and prove: in a process of its own where this one holds a token."""
+    from runbookopt.cli import apart
+    from runbookopt.jobs.optimize import optimize as run
 
-    ready = prepare(request.repository, _job(request, name)[0])
-    warn(ready.project.warnings)
-    planned = plan(ready, earlier_calls(request.repository.root, ready))
-    if request.json:
-        print_json(planned)
+    order = _order("optimize", request, name)
+    if token:
+        return apart.optimized(request.repository, order)
+    job = apart.job_for(request.repository, order, propose=forge is not None)
+    with progress(name) as tell:
+        return run(request.repository, job, tell)
+
+
+def _plan(request: _Request, name: str) -> None:
+    from runbookopt.cli import apart
+    from runbookopt.cli.plan import page
+
+    forge, token = _forge(request, name)
+    repository, order = request.repository, _order("plan", request, name)
+    if token:
+        planned = apart.planned(repository, order)
     else:
-        say_lines(page(planned))
+        planned = apart.plan_here(repository, apart.job_for(repository, order, propose=forge is not None))
+    warn(planned.warnings)
+    if request.json:
+        print_json(planned.plan)
+    else:
+        say_lines(page(planned.plan))
     sys.stdout.flush()
 
 
-def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
-    """The job, and where its pull request goes: without a forge the run stops at the bundle."""
-    root = request.repository.root
-    settings = settings_of(root, name, request.flags)
-    job = job_of(name, settings, root, propose=False, look=request.look, show_figures=request.show_figures)
-    forge = _forge(request.repository, name, settings) if request.propose else None
-    from msgspec.structs import replace
+def _order(work: Literal["optimize", "plan"], request: _Request, name: str) -> "Order":
+    """What is to be done for a runbook, whichever process does it."""
+    from runbookopt.cli.apart import Order
 
-    return replace(job, propose=forge is not None, begin_again=request.begin_again), forge
+    return Order(
+        work,
+        name,
+        {**request.flags},
+        look=request.look,
+        show_figures=request.show_figures,
+        begin_again=request.begin_again,
+    )
 
 
-def _forge(repository: "Repository", name: str, settings: "Settings") -> "Forge | None":
-    """Where the runbook's pull request goes; None without a token.
+def _forge(request: _Request, name: str) -> "tuple[Forge | None, bool]":
+    """Where the runbook's pull request goes, and whether a token is held for it.
 
-    Refuses where a person holds the branch or the policy's limits are reached: nothing is to be spent on
-    what could not be proposed.
+    None where there is none, or nothing is to be proposed: the run stops at the bundle. Refuses where a
+    person holds the branch or the policy's limits are reached: nothing is to be spent on what could not be
+    proposed. Where no token is needed, none is kept: this process will run programs of the repository.
     """
     from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.forge.local import LocalForge
     from runbookopt.landing.propose import must_be_free
 
+    settings = settings_of(request.repository.root, name, request.flags)
+    if not request.propose:
+        custody.drop()
+        return None, False
     try:
-        forge = forge_of(repository, settings)
+        forge = forge_of(request.repository, settings)
     except NoToken as error:
         complain(f"{name}: stops at the bundle, for `runbookopt propose`: {error}")
-        return None
-    must_be_free(repository, forge, name, now=datetime.now(UTC))
-    return forge
+        return None, False
+    must_be_free(request.repository, forge, name, now=datetime.now(UTC))
+    if isinstance(forge, LocalForge):
+        custody.drop()
+        return forge, False
+    return forge, True
 
 
 def _next_step(request: _Request, result: "Result", proposed: "Proposed | None") -> str | None:

@@ -38,7 +38,7 @@ def check(*, json: Json = False) -> None:
 
     with _forge("") as (repository, forge):
         revision, branch = repository.revision(repository.base()), repository.origin.default_branch()
-        policies = declared(revision, repository.root)
+        policies = declared(revision)
         if not policies:
             raise RunbookoptError(f"there is no runbook on {branch}: expected runbooks/NAME/RUNBOOK.md")
         enforcement = enforced(forge, revision, branch, policies)
@@ -66,7 +66,7 @@ def explain(
     A runbook's name means its open pull request, else what its policy would ask of the next change. All is
     derived anew from git, as a merge would; nothing is written.
     """
-    bundle = bundle_at(Path(what)) if what.endswith(".json") else None
+    bundle = _bundle(Path(what)) if what.endswith(".json") else None
     with _forge(bundle.runbook if bundle else "" if what.isdecimal() else what) as (repository, forge):
         explained = _explained(repository, forge, bundle or what)
     if json:
@@ -78,6 +78,13 @@ def explain(
         verdict += f", and may {'' if explained.granted else 'not '}be merged now"
     say(verdict)
     say_reasons(explained.reasons)
+
+
+def _bundle(path: Path) -> "Bundle":
+    from runbookopt.forge.git.repository import Repository
+
+    with Repository.open(Path.cwd()) as repository:
+        return bundle_at(repository, path)
 
 
 def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -> "Explained":

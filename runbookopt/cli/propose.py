@@ -40,10 +40,12 @@ def propose(
     a GitHub App; GITHUB_API_URL says where an Enterprise Server is.
     """
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.project.local_state import must_be_own
 
     with Repository.open(Path.cwd()) as repository:
-        read, worst = _read([file for name in bundles for file in _files(Path(name))])
-        readings, unread = _readings([Path(name) for name in bundles])
+        must_be_own(repository)
+        read, worst = _read(repository, [file for name in bundles for file in _files(Path(name))])
+        readings, unread = _readings(repository, [Path(name) for name in bundles])
         if not read and not worst:
             print(f"no bundle in {', '.join(bundles)}: no run has looked at held-out tasks", file=sys.stderr)
         statuses = [worst, unread]
@@ -69,15 +71,17 @@ def _files(path: Path) -> "list[Path]":
     return [file for file in files if not file.name.endswith(ENDING)]
 
 
-def _readings(paths: "Sequence[Path]") -> "tuple[list[Reading], int]":
+def _readings(repository: "Repository", paths: "Sequence[Path]") -> "tuple[list[Reading], int]":
     """What searches have read, by the files beside bundles and in their folders; and the worst status."""
     from runbookopt.landing.ledger.readings import MOST_FILES, read_reading, readings_beside
+    from runbookopt.project.local_state import must_be_no_commits
 
     readings: list[Reading] = []
     worst = 0
     files = readings_beside(path.parent if path.suffix == ".json" else path for path in paths)
     for path in files[:MOST_FILES]:
         try:
+            must_be_no_commits(repository, path)
             readings.append(read_reading(path))
         except RunbookoptError as error:
             complain(error)
@@ -102,25 +106,29 @@ def _append(repository: "Repository", reading: "Reading") -> int:
     return 0
 
 
-def _read(paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":
+def _read(repository: "Repository", paths: "Sequence[Path]") -> "tuple[list[Bundle], int]":
     """The bundles, in the order of their looks so that the newest decides, and the worst status."""
     bundles: list[Bundle] = []
     worst = 0
     for path in paths:
         try:
-            bundles.append(bundle_at(path))
+            bundles.append(bundle_at(repository, path))
         except RunbookoptError as error:
             complain(error)
             worst = max(worst, error.status)
     return sorted(bundles, key=lambda bundle: bundle.look.at if bundle.look else ""), worst
 
 
-def bundle_at(path: Path) -> "Bundle":
-    """The bundle of a file; raises RunbookoptError."""
+def bundle_at(repository: "Repository", path: Path) -> "Bundle":
+    """The bundle of a file, which no commit brought; raises RunbookoptError."""
     from runbookopt.landing.bundle import read_bundle
+    from runbookopt.landing.bundle_limits import MOST_BYTES
+    from runbookopt.project.local_state import must_be_no_commits
 
+    must_be_no_commits(repository, path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)  # one that is too large is refused, and not read to its end
     except OSError as error:
         raise RunbookoptError(f"{path}: {error.strerror}; expected a file of .runbookopt/bundles/") from error
     return read_bundle(data, str(path))
@@ -141,11 +149,13 @@ def _refresh(repository: "Repository") -> None:
 
 def _status(repository: "Repository", bundle: "Bundle", *, show_figures: bool, json: bool) -> int:
     from runbookopt.landing.propose import propose as land
+    from runbookopt.project.local_state import must_be_own
 
     name = bundle.runbook
     try:
         forge = _forge(repository, name)
         with repository.asked_once():
+            must_be_own(repository, repository.base())
             proposed = land(repository, forge, bundle, now=datetime.now(UTC), show_figures=show_figures)
     except RunbookoptError as error:
         complain(error)

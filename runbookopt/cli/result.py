@@ -315,7 +315,7 @@ def _decision(proposed: "Proposed") -> "Iterator[Line]":
 
 def bundle_path(result: "Result") -> str | None:
     """Where the bundle of a run is, from the root of the repository; None where there is none."""
-    from runbookopt.jobs.prepare import LOCAL
     from runbookopt.landing.bundle import file_name
+    from runbookopt.project.local_state import LOCAL
 
     return str(Path(LOCAL) / "bundles" / file_name(result.bundle)) if result.bundle else None

@@ -118,16 +118,18 @@ def _forge(repository: "Repository", *, needed: bool) -> "Forge | None":
 
 
 def _rerun(case: "Case", derived: "Derived") -> "Reason":
-    """Run a proof again by the default branch's settings: the only place of this half that knows an agent."""
-    from runbookopt.cli.job import job_of, told, under_way
+    """Run a proof again, apart from any token: the only place of this half that knows an agent."""
+    from runbookopt.cli import apart, custody
+    from runbookopt.cli.job import interruptible, told
     from runbookopt.errors import Invalid, RunbookoptError
-    from runbookopt.jobs.rerun_proof import rerun_proof
 
-    name, tip = derived.checked.bundle.runbook, case.repository.revision(case.tip)
-    job = job_of(name, settings_of(tip, name, {}), case.repository.root, propose=False, look=False)
+    name = derived.checked.bundle.runbook
     try:
-        with under_way(name) as tell:
-            return rerun_proof(case, derived, job, tell)
+        with interruptible(name):
+            if custody.holds():
+                order = apart.Order("rerun", name, head=case.head, tip=case.tip)
+                return apart.proved_again(case.repository, order)
+            return apart.prove_again_here(case, derived)
     except Invalid as error:
         raise RunbookoptError(told(name, error)) from None
 

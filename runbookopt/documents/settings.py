@@ -11,11 +11,22 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from runbookopt.documents.api_address import ALLOWED
 from runbookopt.documents.parse import MalformedFile, Problem, read_plain_yaml, read_yaml
 from runbookopt.documents.schema_errors import explain, nearest
 from runbookopt.errors import WrongUsage
 
-ModelName = Annotated[str, Meta(min_length=1)]
+ModelName = Annotated[
+    str,
+    Meta(pattern=r"^(?!.*://)[\s\S]+$", description="a provider/model, and no address"),
+]
+KeyVariable = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*_API_KEY$",
+        description="a variable's name that ends in _API_KEY: no other secret goes to a model",
+    ),
+]
 _Dollars = Annotated[float, Meta(ge=0)]
 
 
@@ -36,14 +47,15 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 class Asking(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a model is asked, whichever it is.
 
-    `api_base` is the address of a server that speaks as the provider does, `key_variable` the environment
+    `api_base` is the address of a server that speaks as the provider does; one that is neither a known
+    provider's nor this machine needs the user's own word (`api_address`). `key_variable` is the environment
     variable that holds its key where that is not the provider's own. `timeout_seconds` is for one of the
     `attempts`; refusals for being too many (429) are waited out for `patience_seconds` besides. Without a
     `price` the list that litellm carries is asked.
     """
 
     api_base: str | None = None
-    key_variable: str | None = None
+    key_variable: KeyVariable | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
     seed: Annotated[int, Meta(ge=0)] | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
@@ -63,7 +75,13 @@ FILE = "runbookopt.yaml"
 PREFIX = "RUNBOOKOPT_"
 
 NOT_SETTINGS = frozenset(
-    {"RUNBOOKOPT_TRACEBACK", "RUNBOOKOPT_APP_ID", "RUNBOOKOPT_APP_PRIVATE_KEY_FILE", "RUNBOOKOPT_SPEC"}
+    {
+        "RUNBOOKOPT_TRACEBACK",
+        "RUNBOOKOPT_APP_ID",
+        "RUNBOOKOPT_APP_PRIVATE_KEY_FILE",
+        "RUNBOOKOPT_SPEC",
+        ALLOWED,
+    }
 )
 """Variables that are read elsewhere."""
 
@@ -241,6 +259,15 @@ def load_settings(
     if faults:
         raise MalformedFile([Problem(f"the settings of {name}", None, fault) for fault in faults])
     return msgspec.convert(merged, Settings)
+
+
+def said_addresses(
+    environ: Mapping[str, str], flags: Mapping[str, str | int | float | None]
+) -> frozenset[str]:
+    """The models' addresses that the user said: by flag or variable, and not by a file of the repository."""
+    keys = ("agent.api_base", "reflector.api_base")
+    given = (value for key in keys for value in (flags.get(key), environ.get(variable(key))))
+    return frozenset(str(value) for value in given if value)
 
 
 def setting_types(record: type[Struct] = Settings, above: str = "") -> dict[str, Any]:

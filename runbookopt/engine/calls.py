@@ -78,7 +78,8 @@ class Caller(Struct, frozen=True):
     """Agent on `tasks` (by id), reflector and judge: the calls to them, and their answers.
 
     `questions(task id, output)` are those that the judge has to answer before `assess(task id, produced,
-    verdicts)` can say what an attempt is worth; without a judge none of them is asked.
+    verdicts)` can say what an attempt is worth; without a judge none of them is asked. `taken` is what of an
+    answer counts: one that is too large counts as none.
     """
 
     agent: Agent
@@ -87,6 +88,11 @@ class Caller(Struct, frozen=True):
     assess: Callable[[str, Produced, Verdicts], Assessment]
     judge: Judge | None = None
     questions: Callable[[str, str | None], tuple[Question, ...]] = lambda *_: ()
+    taken: Callable[[Produced], Produced] = lambda made: made
+
+    def made(self, answer: Answer) -> Produced:
+        """What an attempt produced, as far as it is taken for an answer."""
+        return self.taken(produced(answer))
 
     def rollout(self, rollout: Rollout) -> Call:
         """Call for a rollout.
@@ -136,9 +142,14 @@ class Caller(Struct, frozen=True):
 
 
 def caller_of(
-    rubric: Rubric, tasks: Sequence[Task], agent: Agent, reflector: Reflector, judge: Judge | None
+    rubric: Rubric,
+    tasks: Sequence[Task],
+    agent: Agent,
+    reflector: Reflector,
+    judge: Judge | None,
+    taken: Callable[[Produced], Produced] = lambda made: made,
 ) -> Caller:
-    """Caller for whom attempts at these tasks are worth what the rubric says."""
+    """Caller for whom attempts at these tasks are worth what the rubric says, of what is `taken` of them."""
     by_id = {task.id: task for task in tasks}
 
     def assessed(task: str, made: Produced, verdicts: Verdicts) -> Assessment:
@@ -148,7 +159,7 @@ def caller_of(
     def questioned(task: str, output: str | None) -> tuple[Question, ...]:
         return questions(rubric, by_id[task], output)
 
-    return Caller(agent, reflector, by_id, assessed, judge, questioned)
+    return Caller(agent, reflector, by_id, assessed, judge, questioned, taken)
 
 
 async def _judgement(judge: Judge, question: Question) -> Judged:

@@ -283,7 +283,7 @@ class Driver:
             judgement
             for call in calls
             if isinstance(call.ask, Rollout) and call.key in answers
-            for judgement in self._caller.judgements(call.ask.task, produced(answers[call.key]))
+            for judgement in self._caller.judgements(call.ask.task, self._caller.made(answers[call.key]))
         ]
 
     def _attempt(
@@ -295,7 +295,7 @@ class Driver:
         """
         if no_answer := unanswered(answers[call.key]):
             return no_answer
-        made = produced(answers[call.key])
+        made = self._caller.made(answers[call.key])
         judgements = self._caller.judgements(rollout.task, made)
         verdicts = [
             (each.ask, judged(answers[each.key])) for each in judgements if isinstance(each.ask, Question)

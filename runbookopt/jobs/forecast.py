@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from msgspec import Struct
 
-from runbookopt.engine.journal import Calls, Journal
-from runbookopt.jobs.prepare import LOCAL, Prepared
+from runbookopt.engine.journal import Calls
+from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.journals import open_journal
+from runbookopt.jobs.prepare import Prepared
+from runbookopt.project.local_state import JOURNAL, LOCAL
 
 
 class Earlier(Struct, frozen=True):
@@ -18,15 +20,14 @@ class Earlier(Struct, frozen=True):
     judge: Calls = Calls()
 
 
-def earlier_calls(root: Path, ready: Prepared) -> Earlier:
-    """The calls to these three by any run of the repository at `root`; makes no journal.
+def earlier_calls(repository: Repository, ready: Prepared) -> Earlier:
+    """The calls to these three by any run of the repository; makes no journal.
 
-    Raises JournalError where a run could not open its journal either.
+    Raises JournalError and Refused where a run could not open its journal either.
     """
-    path = root / LOCAL / "journal.sqlite3"
-    if not path.exists():
+    if not (repository.root / LOCAL / JOURNAL).exists():
         return Earlier()
-    with Journal.open(path) as journal:
+    with open_journal(repository) as journal:
         return Earlier(
             agent=journal.calls("rollout", ready.job.agent.key),
             reflector=journal.calls("reflection", ready.job.reflector.key),

@@ -17,15 +17,16 @@ from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
-from runbookopt.engine.journal import Journal, Run
+from runbookopt.engine.journal import Run
 from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
-from runbookopt.jobs.prepare import Job, Prepared, local_folder, prepare
-from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both
+from runbookopt.jobs.journals import open_journal
+from runbookopt.jobs.prepare import Job, Prepared, prepare
+from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
 from runbookopt.jobs.suspects import outputs_of, outputs_of_proof, suspects
 from runbookopt.landing.bundle import (
     AgentUsed,
@@ -41,9 +42,11 @@ from runbookopt.landing.bundle import (
     seal,
     write_bundle,
 )
+from runbookopt.landing.bundle_limits import no_room
 from runbookopt.landing.ledger.readings import write_reading
 from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.paired_outputs import held_out_digest, pairs
+from runbookopt.project.local_state import local_folder
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import (
     MINIMUM_GROUPS,
@@ -102,7 +105,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     is not settled: the same call continues it.
     """
     ready = prepare(repository, job)
-    with Journal.open(local_folder(repository.root) / "journal.sqlite3") as journal:
+    with open_journal(repository) as journal:
         run = journal.run(ready.run_id, ready.terms)
         recall(journal, job.agent, job.reflector, ready.judge)
         driver = _driver(ready, run, progress)
@@ -143,14 +146,21 @@ def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Pa
     ready.ledger.read(reading, push=False)
     if ready.ledger.burnt_at_origin(*ready.names).issuperset(read):
         return reading, None
-    return reading, write_reading(reading, local_folder(repository.root))
+    return reading, write_reading(reading, local_folder(repository))
 
 
 def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
     job, project, settings = ready.job, ready.project, ready.job.settings
     minutes = settings.budget.minutes
     return Driver(
-        caller_of(project.rubric, project.evidence.tasks, job.agent, job.reflector, ready.judge),
+        caller_of(
+            project.rubric,
+            project.evidence.tasks,
+            job.agent,
+            job.reflector,
+            ready.judge,
+            taken=taken_by(project),
+        ),
         run,
         rollouts=settings.budget.rollouts,
         reserved=ready.reserved,
@@ -283,6 +293,9 @@ def _proved(
     seed, winner = ready.project.runbook.digest, sides[1].digest
     shown = (*ready.problem.train, *ready.problem.validation)
     look = look_of(ready.job, ready.project, ready.held_out, seed=seed, candidate=winner, searched=shown)
+    full = no_room(unproved.patch, sides[1].text, unproved.changes, _members(searched), look)
+    if full is not None:
+        return _noted(unproved, f"a bundle cannot hold this winner, so no look was spent: {full}")
     earlier = recorded(ready.looks, look)
     if earlier is not None and earlier.bundle is not None:
         return _from_record(repository, ready, searched, unproved, earlier.bundle)
@@ -305,7 +318,7 @@ def _proved(
             " for today's runbook and against the winner",
         )
     bundle = seal(_bundle(ready, searched, result, look, outputs, comparison))
-    write_bundle(bundle, local_folder(repository.root))
+    write_bundle(bundle, local_folder(repository))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
     _note_what_is_shown(ready, comparison, look)
@@ -353,7 +366,7 @@ def _from_record(
         raise RunbookoptError(f"bundle {digest} of the ledger holds no proof")
     again = _bundle(ready, searched, unproved, record.look, record.outputs, record.comparison)
     bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
-    write_bundle(bundle, local_folder(repository.root))
+    write_bundle(bundle, local_folder(repository))
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), record.look)
     _note_what_is_shown(ready, record.comparison, record.look)
     result = _looked(ready, unproved, bundle, may)

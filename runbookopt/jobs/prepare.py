@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,8 +15,10 @@ from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
+from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
 from runbookopt.landing.paired_outputs import held_out_digest
+from runbookopt.project.local_state import must_be_own
 from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.binding import Unbound, must_be_bound
@@ -26,10 +27,8 @@ from runbookopt.search.asks import Attempt
 from runbookopt.search.loop import VERSION
 from runbookopt.search.problem import Options, Problem
 from runbookopt.verifier.judge import stored_findings
+from runbookopt.verifier.program_files import belongs
 from runbookopt.verifier.rubric import Rubric, assess, programs
-
-LOCAL = ".runbookopt"
-"""The folder of local state, at the root of a repository; safe to delete: only what was paid for is lost."""
 
 SURE = 1.0
 """A `doubt` at which any best candidate may be returned."""
@@ -108,6 +107,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     """
     ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
     base = repository.base() if job.propose else repository.resolve("HEAD")
+    must_be_own(repository, base)
     source = repository.revision(base) if job.propose else Folder(repository.root)
     identity = identity_of(repository, ledger, job.name, source, base)
     begun = _bound(repository, ledger, job, base, identity) if job.look else ()
@@ -126,6 +126,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     repeats = 1 if job.agent.deterministic else project.policy.proof.repeats
     reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
     _must_afford(job, problem, claims, reserved)
+    room = _room(project, problem)
     terms = _terms(job, project, problem) | {"reflections": reflections}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
     terms |= {"judge": judge.key} if judge else {}
@@ -149,24 +150,8 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         reflections=reflections,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *begun, *notes, *hopeless, *identity.told()),
+        notes=(*job.notes, *begun, *notes, *room, *hopeless, *identity.told()),
     )
-
-
-def local_folder(root: Path) -> Path:
-    """The folder of local state, made and ignored by git where it is new."""
-    folder = root / LOCAL
-    try:
-        folder.mkdir(exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-    except OSError as error:
-        why = f"{folder}: cannot be written ({error.strerror}); let this user write there"
-        if not folder.is_dir() and folder.exists():
-            why = f"{folder} is a file, and local state needs a folder of that name: move it away"
-        raise RunbookoptError(why) from error
-    return folder
 
 
 def _bound(
@@ -198,12 +183,16 @@ def _read(
     """
     here = read_project(Folder(repository.root), job.name, burnt=used)
     evidence = f"trajectories/{job.name}"
-    verifier = (*here.files, *programs(here.rubric, repository.root))
-    differing = repository.working_tree_differs(base, [*verifier, evidence])
+    judging = _programs(repository, here)
+    differing = [
+        path
+        for path in repository.working_tree_differs(base, [*here.files, *judging, evidence])
+        if "__pycache__" not in path.split("/")
+    ]
     if differing and not job.propose:
         note = f"differs from HEAD, so commit it before you propose the bundle: {few(differing)}"
         return here, (note,)
-    declared = [path for path in differing if path in verifier]
+    declared = [path for path in differing if path in here.files or belongs(path, judging)]
     if declared:
         raise RunbookoptError(_not_the_base(few(declared), base))
     there = read_project(repository.revision(base), job.name, burnt=used)
@@ -211,6 +200,20 @@ def _read(
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
     return there, (note,) if differing else ()
+
+
+def _programs(repository: Repository, here: Project) -> tuple[str, ...]:
+    """The programs of the rubric as they are in the working tree; raises RunbookoptError for a link."""
+    folder = Folder(repository.root)
+    paths = programs(here.rubric, folder)
+    links = (link for path in paths for link in folder.links(path.strip("/")) if belongs(link, paths))
+    link = next(links, None)
+    if link is not None:
+        raise RunbookoptError(
+            f"{link}: a link, or no file, in a program of the rubric of {here.name}: git does not hold what"
+            " it leads to, so put the file itself there"
+        )
+    return paths
 
 
 def _not_the_base(what: str, base: str) -> str:
@@ -263,6 +266,30 @@ def _must_afford(job: Job, problem: Problem, claims: Claims, reserved: int) -> N
             f" runbook on {len(problem.validation)} validation tasks{tries if claims.rollouts else ''}:"
             " raise budget.rollouts"
         )
+
+
+def _room(project: Project, problem: Problem) -> tuple[str, ...]:
+    """What a bundle has less room for than usual. Raises RunbookoptError where it has not enough to prove."""
+    attempts = 2 * project.policy.proof.repeats * len(project.split.held_out)
+    each, notes = share(attempts), list[str]()
+    if each < LEAST_SHARE:
+        raise RunbookoptError(
+            f"{project.name}: {attempts:,} held-out attempts do not fit into a bundle of {MOST_BYTES:,}"
+            " bytes: lower proof.repeats in policy.yaml"
+        )
+    if each < MOST_OUTPUT:
+        notes.append(f"an output of more than {each:,} bytes fails: {attempts:,} of them share one bundle")
+    longest = len(problem.seed.text.encode()) * (1 + problem.options.share)
+    if max(longest, len(problem.seed.text.encode()) + problem.options.characters) > MOST_TEXT:
+        notes.append(f"no look is spent on a runbook, or a diff, of more than {MOST_TEXT:,} bytes")
+    too_large = [
+        name for name, stored in problem.free.items() if len((stored.output or "").encode()) > MOST_OUTPUT
+    ]
+    if too_large:
+        notes.append(
+            f"{len(too_large)} stored outputs have more than {MOST_OUTPUT:,} bytes, and no new attempt may"
+        )
+    return tuple(notes)
 
 
 def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:

@@ -6,18 +6,18 @@ from itertools import islice
 
 from msgspec import Struct
 
-from runbookopt.agents.protocol import Judge
+from runbookopt.agents.protocol import Judge, Produced
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
-from runbookopt.engine.journal import Journal
 from runbookopt.errors import Invalid, RunbookoptError
-from runbookopt.evidence.trajectory import Task
+from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.prepare import Job, local_folder
+from runbookopt.jobs.journals import open_journal
+from runbookopt.jobs.prepare import Job
 from runbookopt.landing.bundle import Bundle, HeldOutOutputs, recorded_bundle
-from runbookopt.landing.paired_outputs import Tried, pairs, put_out
+from runbookopt.landing.paired_outputs import Tried, pairs, put_out, why_too_large
 from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Allowance, Look
 from runbookopt.proof.comparison import Comparison, compare
@@ -60,11 +60,18 @@ class Rollouts(Struct, frozen=True):
         job, project = self.job, self.project
         judge = self.judge.key if self.judge else None
         all_terms = {**terms, "rubric": project.digests.rubric, "agent": job.agent.key, "judge": judge}
-        with Journal.open(local_folder(self.repository.root) / "journal.sqlite3") as journal:
+        with open_journal(self.repository) as journal:
             run = journal.run(digest_of(all_terms).removeprefix("sha256:")[:12], all_terms)
             recall(journal, job.agent, job.reflector, self.judge)
             driver = Driver(
-                caller_of(project.rubric, project.evidence.tasks, job.agent, job.reflector, self.judge),
+                caller_of(
+                    project.rubric,
+                    project.evidence.tasks,
+                    job.agent,
+                    job.reflector,
+                    self.judge,
+                    taken=taken_by(project),
+                ),
                 run,
                 rollouts=len(rollouts),
                 reserved=len(rollouts),
@@ -109,6 +116,18 @@ def leaving(look: int) -> Iterator[None]:
     except Invalid as error:
         error.look = look
         raise
+
+
+def taken_by(project: Project) -> Callable[[Produced], Produced]:
+    """What is taken of an attempt: one that no bundle could hold is a failure, and told why."""
+    attempts = 2 * project.policy.proof.repeats * len(project.split.held_out)
+
+    def taken(made: Produced) -> Produced:
+        why = why_too_large(project.rubric, made.output, made.left, attempts)
+        left = made.left or Left()
+        return made if why is None else Produced(None, Left(left.exit_code, left.seconds, reason=why))
+
+    return taken
 
 
 def look_of(  # a look at the same question has the same key, whoever takes it

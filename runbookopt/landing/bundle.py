@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.usage import Spent
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.trajectory import Left, Part
+from runbookopt.landing.bundle_limits import MOST_BYTES, too_long
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.ledger import Ledger, LedgerBroken
@@ -90,9 +92,9 @@ class ValidationSummary(Struct, frozen=True, forbid_unknown_fields=True):
 class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Evidence beside an output, for the criteria that the output alone does not decide.
 
-    `judged` is what a judge found, by criterion, and the first half's word; `left` is what the attempt left,
-    no more of it than the rubric's checks look at. `no_answer` is the kind of trouble ("timeout", ...) for
-    which an attempt has no score, by nobody's fail.
+    `judged` is what a judge or a program of the repository found, by criterion, and the first half's word.
+    `left` is what the attempt left, no more of it than the rubric's checks look at. `no_answer` is the kind
+    of trouble ("timeout", ...) for which an attempt has no score, by nobody's fail.
     """
 
     judged: dict[str, Finding] = {}
@@ -220,9 +222,12 @@ def encode(bundle: Bundle) -> bytes:
 def read_bundle(data: bytes, path: str) -> Bundle:
     """Read what `encode` gave.
 
-    Raises MalformedFile for another format, for a field that is missing, unknown or malformed, and where
-    the bytes are not the ones that were sealed.
+    Raises MalformedFile for another format, for a field that is missing, unknown or malformed, for what is
+    larger than `bundle_limits` say, and where the bytes are not the ones that were sealed.
     """
+    if len(data) > MOST_BYTES:
+        message = f"more than {MOST_BYTES:,} bytes: no bundle is, and no ledger takes one that is"
+        raise MalformedFile([Problem(path, None, message)])
     try:
         made_as = msgspec.json.decode(data, type=_AnyFormat).format
         if made_as != FORMAT:
@@ -255,16 +260,18 @@ def recorded_bundle(ledger: Ledger, digest: str) -> Bundle | None:
 def write_bundle(bundle: Bundle, folder: Path) -> Path:
     """Write a sealed bundle to `folder`/bundles/<digest>.json, wholly or not at all; returns its path.
 
-    Raises RunbookoptError where it cannot be written.
+    Raises RunbookoptError where it cannot be written, MalformedFile where nobody could read it.
     """
-    return write_whole(folder / "bundles" / file_name(bundle), encode(bundle), "the bundle")
+    data = encode(bundle)
+    read_bundle(data, f"the bundle of {bundle.runbook}")
+    return write_whole(folder / "bundles" / file_name(bundle), data, "the bundle")
 
 
 def write_whole(place: Path, data: bytes, what: str) -> Path:
     """Write a file wholly or not at all; returns its path. Raises RunbookoptError where it cannot be done."""
     unfinished: Path | None = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=place.parent, prefix=".unfinished-", delete=False) as file:
             unfinished = Path(file.name)
             file.write(data)
@@ -338,6 +345,7 @@ def _problems(bundle: Bundle, data: bytes) -> Iterator[str]:
         ):
             if len(beside) not in {0, len(outputs)}:
                 yield f"outputs[{place}].beside_{side}: expected {len(outputs)}, one an output, or none"
+    yield from islice(too_long(_fields(bundle)), 10)
     if bundle.digest != _digest(bundle):
         yield f"digest: {bundle.digest!r} is not the digest of the rest; the bundle was changed after sealing"
     elif encode(bundle) != data:

@@ -75,10 +75,10 @@ def with_held_out(bundle: Bundle, project: Project, look: Look | None) -> Iterat
         repeats=(sides, [repeats] * len(sides)),
     )
     beside = (each for seen in outputs for each in (*seen.beside_before, *seen.beside_after))
-    unjudged = {name for each in beside for name in each.judged} - {c.id for c in project.rubric.judged}
+    unjudged = {name for each in beside for name in each.judged} - {c.id for c in project.rubric.stated}
     if unjudged:
         names = plain(", ".join(sorted(unjudged)))[:200]
-        yield f"verdicts of a judge are stated on what no judge decides: {names}"
+        yield f"verdicts are stated on what neither a judge nor a program decides: {names}"
 
 
 def with_scores(bundle: Bundle, pairs: Sequence[Pair], terms: Terms) -> Iterator[str]:

@@ -6,11 +6,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.documents.digest import digest_of
+from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.finding import Finding
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.landing.bundle import Beside, HeldOutOutputs
+from runbookopt.landing.bundle_limits import MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.proof.allowance import group_digests, reference_digest
 from runbookopt.proof.comparison import Outcome, Pair
 from runbookopt.sandbox.run import path_pattern
@@ -58,12 +59,31 @@ def put_out(rubric: Rubric, task: Task, before: Sequence[Tried], after: Sequence
     )
 
 
+def why_too_large(rubric: Rubric, output: str | None, left: Left | None, attempts: int) -> str | None:
+    """Why a proof with so many attempts could not hold this one; None where it can.
+
+    An attempt that is too large fails, and is told so: nothing is cut, since a cut output is another one.
+    """
+    size = len((output or "").encode(errors="replace"))
+    if size > MOST_OUTPUT:
+        return f"the output has {size:,} bytes, and at most {MOST_OUTPUT:,} are taken"
+    beside = None if left is None else looked_at(rubric, left)
+    more = len(canonical(beside)) if beside is not None else 0
+    if more > MOST_TEXT:
+        return f"what is left beside the output has {more:,} bytes, and at most {MOST_TEXT:,} are taken"
+    whole, room = len(canonical(output)) + more, share(attempts)
+    if whole > room:
+        return f"the attempt has {whole:,} bytes, and each of {attempts:,} has room for {room:,}"
+    return None
+
+
 def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: Rubric) -> list[Pair]:
     """Judge the stored outputs again, and pair them for the comparison.
 
-    What a judge found is taken from beside the output, all else is judged anew. A verdict that the verifier
-    fails to give, or that is not there, counts for the seed and against the winner, and so does an attempt
-    without a score. Raises KeyError for a task that is not among `tasks`.
+    What a judge or a program of the repository found is taken from beside the output, and neither is asked:
+    this is done where a token is. All else is judged anew. A verdict that the verifier fails to give, or that
+    is not there, counts for the seed and against the winner, and so does an attempt without a score. Raises
+    KeyError for a task that is not among `tasks`.
     """
     judged: list[Pair] = []
     for seen in outputs:
@@ -77,6 +97,7 @@ def pairs(outputs: Sequence[HeldOutOutputs], tasks: Mapping[str, Task], rubric: 
 def _outcomes(
     rubric: Rubric, task: Task, outputs: Sequence[str | None], beside: Sequence[Beside], errors_as: float
 ) -> Iterator[Outcome]:
+    unsaid = {each.id: Finding("error", "the first half does not say") for each in rubric.programs}
     for output, more in zip(outputs, beside or [Beside()] * len(outputs), strict=True):
         if more.no_answer is not None:
             yield _lacking(rubric, errors_as)
@@ -86,7 +107,7 @@ def _outcomes(
             output=output,
             reference=task.reference,
             left=more.left,
-            verdicts=more.judged,
+            verdicts={**unsaid, **more.judged},
             errors_as=errors_as,
         )
         yield Outcome(judged.score, judged.objectives, judged.gates_failed, judged.errors)
@@ -102,15 +123,15 @@ def _beside(rubric: Rubric, tried: Tried) -> Beside:
     if tried.no_answer is not None:
         return Beside(no_answer=tried.no_answer)
     judged: dict[str, Finding] = {}
-    for name in (criterion.id for criterion in rubric.judged if criterion.id in tried.judged):
+    for name in (criterion.id for criterion in rubric.stated if criterion.id in tried.judged):
         finding = tried.judged[name]
         text = finding.explanation
         cut = text if len(text) <= CRITIQUE else f"{text[: CRITIQUE - 3]}..."
         judged[name] = Finding(finding.result, cut)
-    return Beside(judged, None if tried.left is None else _looked_at(rubric, tried.left))
+    return Beside(judged, None if tried.left is None else looked_at(rubric, tried.left))
 
 
-def _looked_at(rubric: Rubric, left: Left) -> Left | None:
+def looked_at(rubric: Rubric, left: Left) -> Left | None:
     """What the rubric's checks see: of steps the tools alone, but for a program, which may see all."""
     checks = [criterion.check for criterion in rubric.criteria]
     if any(isinstance(check, ProgramCheck) for check in checks):

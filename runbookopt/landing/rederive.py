@@ -45,6 +45,7 @@ from runbookopt.proof.allowance import (
 from runbookopt.proof.comparison import Comparison, Pair, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.proof.records import shown_since
+from runbookopt.verifier.program_files import programs_digest
 from runbookopt.verifier.rubric import Rubric, programs
 
 
@@ -141,7 +142,6 @@ def _check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
         return Checked(bundle, identity, project, change, record, ())
     look = _look(bundle, project, bundle.look.at) if bundle.look else None
     _refuse(bundle, [*against, *with_held_out(bundle, project, look)])
-    _must_run_the_bases_programs(repository, bundle, project)
     judged = pairs(bundle.outputs, {task.id: task for task in project.evidence.tasks}, project.rubric)
     _refuse(bundle, with_scores(bundle, judged, project.policy.proof))
     return Checked(bundle, identity, project, change, look, tuple(judged))
@@ -207,17 +207,6 @@ def _look(bundle: Bundle, project: Project, at: str) -> Look:
         searched=(*project.split.train, *project.split.validation),
         at=at,
     )
-
-
-def _must_run_the_bases_programs(repository: Repository, bundle: Bundle, project: Project) -> None:
-    """Refuse to judge by programs that somebody has changed: they are run from the working tree."""
-    paths = programs(project.rubric, repository.root)
-    differing = repository.working_tree_differs(bundle.base, paths) if paths else ()
-    if differing:
-        raise Refused(
-            f"{bundle.runbook}: {', '.join(differing)}: a program of the rubric, and other than at the"
-            f" bundle's base {bundle.base[:12]}: git checkout that commit's version, then run this again"
-        )
 
 
 def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register: bool) -> Proof | None:
@@ -300,6 +289,9 @@ def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
         raise Stale(f"the base {bundle.base[:12]} is not in origin's default branch: push it, or {again}")
     base, now = repository.revision(bundle.base), repository.revision(tip)
     moved = [path for path in checked.project.files if file_at(base, path) != file_at(now, path)]
+    judging = programs(checked.project.rubric, base)
+    if judging and programs_digest(judging, base) != programs_digest(judging, now):
+        moved.append("programs of the rubric")
     if moved:
         raise Stale(f"{', '.join(moved)}: changed on origin's default branch since the run; {again}")
 

@@ -387,17 +387,22 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
             " do otherwise with the same text."
         )
     yield from _judge(findings)
-    judged = findings.rubric is not None and bool(findings.rubric.judged)
+    rubric = findings.rubric
+    if rubric and rubric.programs:  # none of which is started where a token is
+        names = _few([criterion.id for criterion in rubric.programs], 12, _name)
+        yield f"- Decided by programs of the repository: {names}. These verdicts are the first half's word."
+    given = {"the judge": rubric and rubric.judged, "a program of the repository": rubric and rubric.programs}
+    who = " or ".join(who for who, criteria in given.items() if criteria)
     beside = (each for seen in findings.bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
     left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
     yield (
         "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests, the"
         " look's place in the ledger, and the held-out scores, by judging the stored outputs again"
-        f"{', but for what the judge decides' if judged else ''}."
+        f"{f', but for what {who} decides' if who else ''}."
     )
     yield (
         f"- Only stated by the job that ran it: that the agent it names really gave these outputs{left}; "
-        f"{'the verdicts of the judge; ' if judged else ''}diagnoses"
+        f"{f'the verdicts of {who}; ' if who else ''}diagnoses"
         " and the trajectories they cite; validation scores, candidates and the frontier; stored"
         " verdicts and suspect references; models, cost, random seed and settings."
     )

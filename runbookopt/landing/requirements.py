@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.library import Source
 from runbookopt.forge.git.repository import Revision
 from runbookopt.forge.protection import Protection, RepositorySwitches
 from runbookopt.forge.protocol import Forge
@@ -16,6 +17,7 @@ from runbookopt.landing.approvals import Members
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.policy import Policy
 from runbookopt.project.project import ROOT, declared_policy, runbook_names
+from runbookopt.verifier.program_files import files_of, folders_of
 from runbookopt.verifier.rubric import programs, read_rubric
 
 
@@ -82,11 +84,11 @@ def few(items: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
 
 
-def declared(revision: Revision, root: Path) -> tuple[Declared, ...]:
+def declared(revision: Revision) -> tuple[Declared, ...]:
     """The policy of each runbook of a commit, and the files that decide over it.
 
-    The programs that a rubric runs are looked up in the working tree at `root`, as when they are run.
-    Raises MalformedFile with the problems of all policies.
+    Of a folder of programs these are its files, and one that could be put there. Raises MalformedFile with
+    the problems of all policies.
     """
     policies: list[Declared] = []
     problems: list[Problem] = []
@@ -100,19 +102,21 @@ def declared(revision: Revision, root: Path) -> tuple[Declared, ...]:
         except MalformedFile as error:
             problems += error.problems
         else:
-            own = (*files, *programs_of(revision, name, root), *people)
+            programs = programs_of(revision, name)
+            theirs = files_of(programs, revision)
+            own = (*files, *theirs, *(f"{folder}*" for folder in folders_of(programs, theirs)), *people)
             policies.append(Declared(name, policy, own))
     if problems:
         raise MalformedFile(problems)
     return tuple(policies)
 
 
-def programs_of(revision: Revision, name: str, root: Path) -> tuple[str, ...]:
-    """The programs of a rubric; one that cannot be read or run is for `runbookopt check` to name."""
+def programs_of(revision: Source, name: str) -> tuple[str, ...]:
+    """The programs of a rubric, folders with a slash; one that cannot be read is for the lint to name."""
     path = f"{ROOT}/{name}/rubric.yaml"
     rubric = revision.read(path) if path in revision.files(f"{ROOT}/{name}") else b""
     try:
-        return programs(read_rubric(rubric, path), root)
+        return programs(read_rubric(rubric, path), revision)
     except RunbookoptError:
         return ()
 

@@ -13,8 +13,10 @@ from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.project.codeowners import PLACES
+from runbookopt.project.local_state import is_local
 from runbookopt.project.policy import Decision, Policy, Reason
 from runbookopt.project.project import runbook_names
+from runbookopt.verifier.program_files import belongs
 
 
 class Touched(Struct, frozen=True):
@@ -33,7 +35,8 @@ class Touched(Struct, frozen=True):
 class Touches(Struct, frozen=True):
     """What a diff does to runbooks: only those whose text or verifier it touches are named.
 
-    `shared` is what of it judges them all, `no_files` the links and submodules that it makes there.
+    `shared` is what of it judges them all, `no_files` the links and submodules that it makes there, and what
+    it would bring of local state.
     """
 
     runbooks: tuple[Touched, ...] = ()
@@ -91,7 +94,7 @@ class Case(Struct, frozen=True, dict=True):
             since, after, conflict = repository.merge_base(self.tip, commit) or self.tip, commit, str(error)
         there = Revision(repository, after)
         names = sorted({*runbook_names(tip), *runbook_names(there)})
-        programs = {name: programs_of(tip, name, repository.root) for name in names}
+        programs = {name: (*programs_of(tip, name), *programs_of(there, name)) for name in names}
         return Effect(tip, there, touches(repository.diff(since, after), names, programs), conflict)
 
     def unlike(self, commit: str) -> Iterator[str]:
@@ -124,7 +127,8 @@ def touches(
 ) -> Touches:
     """Sort the paths of a diff by runbook.
 
-    `names` are those of runbooks before and after it, `programs` the files that each one's rubric runs.
+    `names` are those of runbooks before and after it, `programs` what each one's rubric
+    runs, folders with a slash at the end.
     """
     paths = sorted({path for each in changes for path in (each.old_path, each.new_path) if path})
     touched = (_touched(name, names, paths, programs.get(name, ())) for name in sorted(names))
@@ -136,6 +140,11 @@ def touches(
             f"{path!r} becomes {NO_FILES[mode]}"
             for path, mode in made
             if mode in NO_FILES and path.partition("/")[0] in ROOTS
+        )
+        + tuple(
+            f"{each.new_path!r} is local state, which is nobody's word: no commit may bring it"
+            for each in changes
+            if each.new_path and is_local(each.new_path)
         ),
     )
 
@@ -150,7 +159,7 @@ def _touched(name: str, names: Collection[str], paths: Iterable[str], programs: 
         above = [other for other in names if rest.startswith(f"{other}/")]  # the nearest one owns the file
         own = root in ROOTS and max(above, key=len, default=None) == name
         labels = root == "trajectories" and path.endswith(".labels.jsonl")
-        if path in programs or (own and (labels or path in judging)):
+        if belongs(path, programs) or (own and (labels or path in judging)):
             verifier.append(path)
         elif own:
             (texts if root == "runbooks" else evidence).append(path)

@@ -141,13 +141,25 @@ def _by_people(case: Case, verified: Verified, rerun: Rerun | None) -> Verified:
     return replace(verified, passes=passes, reasons=tuple(reasons), written_by="people", merge="review")
 
 
+def derived_of(case: Case) -> Derived:
+    """What git says of a head that is a proposal of ours; raises Refused where it is none."""
+    cited = _cited(case)
+    if cited is None:
+        raise Refused(f"{case.head[:12]} cites no bundle")
+    return _derived(case, cited)
+
+
+def _derived(case: Case, cited: str) -> Derived:
+    head = Head(case.head, cited, case.pull.branch if case.pull else None)
+    ledger = _AtOrigin.open(case.repository, push=False, fetch=True)
+    return derive(case.repository, ledger, head, case.tip)
+
+
 def _by_us(case: Case, verified: Verified, cited: str, rerun: Rerun | None) -> Verified:
     """Judge what says that it is ours: it is so where all of it can be derived again."""
-    head = Head(case.head, cited, case.pull.branch if case.pull else None)
     ours = replace(verified, written_by="runbookopt", merge="none", passes=False)
     try:
-        ledger = _AtOrigin.open(case.repository, push=False, fetch=True)
-        derived = derive(case.repository, ledger, head, case.tip)
+        derived = _derived(case, cited)
     except OriginUnreachable:
         raise
     except RunbookoptError as error:  # one reason for each line of an error that lists them

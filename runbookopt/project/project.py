@@ -16,7 +16,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Evidence, Source, read_evidence
 from runbookopt.evidence.split import Split, group_of, split
 from runbookopt.project.policy import Policy, read_policy
-from runbookopt.verifier.rubric import Rubric, read_rubric
+from runbookopt.verifier.rubric import Rubric, read_rubric, rubric_digest
 
 T = TypeVar("T")
 
@@ -29,7 +29,10 @@ LONGEST = 200
 
 
 class Digests(Struct, frozen=True):
-    """Digests of the bytes of the three files; `policy` is None where none is declared."""
+    """Digests of the bytes of the three files; `policy` is None where none is declared.
+
+    That of a rubric which runs programs is of all their files as well.
+    """
 
     runbook: str
     rubric: str
@@ -139,7 +142,9 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
         evidence=with_fields(evidence, warnings=(*evidence.warnings, *_unknown_criteria(rubric, evidence))),
         split=_split(evidence, policy, burnt),
         digests=Digests(
-            digest(text or b""), digest(judging or b""), None if terms is None else digest(terms)
+            digest(text or b""),
+            rubric_digest(judging or b"", rubric, source),
+            None if terms is None else digest(terms),
         ),
         files=files,
     )

@@ -128,7 +128,7 @@ def _watch(
             return None, "time"
         if now >= counted:
             before = time.process_time()
-            many = len(_descendants())
+            many = len(descendants())
             counted = now + max(COUNTED_EVERY, (time.process_time() - before) / COUNTING_SHARE)
             if many > run["processes"]:
                 return None, "processes"
@@ -164,7 +164,7 @@ def _kill(program: int) -> int | None:
         if ended:
             status = code if ended == program else status
             continue
-        for pid in _descendants():
+        for pid in descendants():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(pause)
@@ -172,7 +172,7 @@ def _kill(program: int) -> int | None:
     return status
 
 
-def _descendants() -> set[int]:
+def descendants() -> set[int]:
     """Processes below this one; none where the system does not show them as Linux does."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if sys.platform == "linux" else ():  # noqa: PTH208 - many times a second

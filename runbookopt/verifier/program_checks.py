@@ -71,19 +71,6 @@ def repository_root() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
 
 
-def files(check: ProgramCheck, root: Path) -> tuple[str, ...]:
-    """Paths below `root` of the files that a check runs, as far as it names them."""
-    match check:
-        case Python():
-            return (_module_file(check.function.partition(":")[0], root).relative_to(root).as_posix(),)
-        case Command():
-            here = "{repository}/"
-            named = [part.removeprefix(here) for part in check.argv if part.startswith(here)]
-            named += [check.argv[0]] if "/" in check.argv[0] else []
-            inside = [root / name for name in named if (root / name).is_relative_to(root)]
-            return tuple(sorted({place.relative_to(root).as_posix() for place in inside if place.is_file()}))
-
-
 def run(check: Command, *, output: str | None, reference: object, left: Left | None) -> Finding:
     """Run a command check, in a folder of its own and within limits; it sees no credentials."""
     import asyncio
@@ -147,6 +134,8 @@ def _module(name: str, root: Path) -> "ModuleType":
     if spec is None or spec.loader is None:
         raise ImportError(f"no module {name} at {place}")
     module = module_from_spec(spec)
+    # what lies compiled beside a program need not be made of it, and nothing is left behind there
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
     if str(root) not in sys.path:
         sys.path.append(str(root))  # last: it may not stand in for a library
     sys.modules[spec.name] = module

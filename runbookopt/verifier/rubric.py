@@ -1,19 +1,21 @@
 """Rubric of a runbook: the criteria, and the assessment of one output by all of them."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.parse import read_yaml
 from runbookopt.documents.schema_errors import InconsistentValues, shown
-from runbookopt.documents.settings import Price
+from runbookopt.documents.settings import KeyVariable, ModelName, Price
+from runbookopt.evidence.library import Source
 from runbookopt.evidence.trajectory import Left
 from runbookopt.verifier import isolated_checks
 from runbookopt.verifier.checks import Check, Finding, JsonSchema, Text, looks_at_reference
-from runbookopt.verifier.program_checks import ProgramCheck, files
+from runbookopt.verifier.program_checks import ProgramCheck
+from runbookopt.verifier.program_files import program_paths, programs_digest
 
 Name = Annotated[
     str,
@@ -34,12 +36,12 @@ class JudgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     `key_variable` names the environment variable that holds its key, where that is not the provider's own.
     """
 
-    model: Text
+    model: ModelName
     votes: Annotated[int, Meta(ge=1, le=MOST_VOTES)] = 1
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     api_base: Text | None = None
-    key_variable: Text | None = None
+    key_variable: KeyVariable | None = None
     allow_self_judge: bool = False
     price: Price | None = None
 
@@ -121,6 +123,19 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(criterion for criterion in self.criteria if criterion.judge is not UNSET)
 
     @property
+    def programs(self) -> tuple[Criterion, ...]:
+        """The criteria that a program of the repository decides."""
+        return tuple(criterion for criterion in self.criteria if isinstance(criterion.check, ProgramCheck))
+
+    @property
+    def stated(self) -> tuple[Criterion, ...]:
+        """The criteria whose verdicts are the first half's word: a judge's, and those of programs.
+
+        The half that holds a token asks no model and starts no program of the repository.
+        """
+        return (*self.judged, *self.programs)
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """The objectives, in the order in which the criteria name them."""
         return tuple(dict.fromkeys(criterion.dimension for criterion in self.criteria))
@@ -171,15 +186,22 @@ class Assessment(Struct, frozen=True):
         return tuple(f"{v.criterion}: {v.explanation}" for v in self.verdicts if v.result != "pass")
 
 
-def programs(rubric: Rubric, root: Path) -> tuple[str, ...]:
-    """Paths below `root` of the programs that criteria are: part of the verifier as much as it is.
+def programs(rubric: Rubric, source: Source) -> tuple[str, ...]:
+    """Paths of the programs that criteria are: part of the verifier as much as it is.
 
-    Raises RunbookoptError where one is not there.
+    Folders end with a slash; see `program_files`.
     """
-    checks = [criterion.check for criterion in rubric.criteria]
-    return tuple(
-        sorted({path for check in checks if isinstance(check, ProgramCheck) for path in files(check, root)})
-    )
+    checks = (criterion.check for criterion in rubric.programs)
+    paths = (program_paths(check, source) for check in checks if isinstance(check, ProgramCheck))
+    return tuple(sorted({path for each in paths for path in each}))
+
+
+def rubric_digest(data: bytes, rubric: Rubric | None, source: Source) -> str:
+    """The digest of what judges: rubric.yaml, and with it all files of its programs, if it has any."""
+    own = digest(data)
+    if rubric is None or not rubric.programs:
+        return own
+    return digest_of([own, programs_digest(programs(rubric, source), source)])
 
 
 def read_rubric(data: bytes, path: str) -> Rubric:
@@ -198,14 +220,17 @@ def assess(
 ) -> Assessment:
     """Judge one output by every criterion; `output` is None where the agent gave none.
 
-    `left` is what the attempt left beside it; `verdicts` are the judge's, by criterion. The score is the mean
+    `left` is what the attempt left beside it; `verdicts` are those that are known, by criterion: the judge's,
+    and those of programs, which are run where theirs are not. The score is the mean
     of the criteria by weight, an objective that of its own criteria. What the verifier fails to judge is
     asked once more, then scored `errors_as`: 0 for a winner, 1 for the seed.
     """
     scores = {"pass": 1.0, "fail": 0.0, "error": errors_as}
     given = []
     for criterion in rubric.criteria:
-        if criterion.check is not UNSET:
+        if isinstance(criterion.check, ProgramCheck) and criterion.id in verdicts:
+            finding = verdicts[criterion.id]
+        elif criterion.check is not UNSET:
             finding = _checked(criterion.check, output, reference, left)
         elif output is None:
             finding = Finding("fail", "no output")

@@ -330,7 +330,11 @@ def test_interrupted_it_goes_on_where_it_was(
 
     with openai_server.Server(until_enough) as server:
         flags = [*chat(clone, planted, server.url), "--width", "2"]
-        environ = {"RUNBOOKOPT_AGENT_KEY_VARIABLE": "DESK_KEY", "DESK_KEY": "test-key", "OPENAI_API_KEY": "x"}
+        environ = {
+            "RUNBOOKOPT_AGENT_KEY_VARIABLE": "DESK_API_KEY",
+            "DESK_API_KEY": "test-key",
+            "OPENAI_API_KEY": "x",
+        }
         process = subprocess.Popen(
             [script("runbookopt"), "evaluate", "desk", *flags],
             cwd=clone.root,

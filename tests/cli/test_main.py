@@ -57,7 +57,8 @@ def test_a_closed_standard_output_is_no_bug() -> None:
 
 
 def test_local_state_that_is_a_file_is_named(repo: Callable[..., "Clone"], planted: ModuleType) -> None:
-    clone = repo({**planted.files(), ".runbookopt": "a file\n"})
+    clone = repo(planted.files())
+    clone.write({".runbookopt": "a file\n"})
     ran = clone.ask("optimize-runbook", "desk", "--dry-run")
     assert ran.returncode == 1
     assert ran.stderr == (

@@ -22,7 +22,7 @@ from runbookopt.jobs.claims import CHECKED
 from runbookopt.jobs.forecast import Earlier, KnownCalls, earlier_calls
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.plan import Plan, Rollouts, Tasks, plan
-from runbookopt.jobs.prepare import Job, prepare
+from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.proof.power import provable_gain
 from runbookopt.search.asks import Reflection
 from tests.virtual_time import virtual_time
@@ -159,8 +159,12 @@ def planned(
     """Give the plan; `known` are earlier calls, or where the journal of them is."""
     with desk(clone, given, look=look, pair=pair) as (repository, job):
         ready = prepare(repository, job)
-        told = known if isinstance(known, Earlier) else earlier_calls((known or clone).root, ready)
-        return plan(ready, told)
+        return plan(ready, known if isinstance(known, Earlier) else told_by(known or clone, ready))
+
+
+def told_by(clone: "Clone", ready: Prepared) -> Earlier:
+    with Repository.open(clone.root) as repository:
+        return earlier_calls(repository, ready)
 
 
 def run(

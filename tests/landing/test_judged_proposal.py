@@ -67,7 +67,7 @@ def claimed(bundle: Bundle, **judged: Finding) -> Bundle:
 
 def test_a_verdict_on_what_a_check_decides_is_refused(land: Land) -> None:
     verdicts = {**KIND, "right-queue": Finding("pass")}
-    with pytest.raises(Refused, match="a judge are stated on what no judge decides: right-queue"):
+    with pytest.raises(Refused, match="stated on what neither a judge nor a program decides: right-queue"):
         land(change=lambda bundle: claimed(bundle, **verdicts))
 
 

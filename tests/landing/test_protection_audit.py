@@ -58,7 +58,7 @@ class Setup:
         with Repository.open(self.root) as repository:
             forge = chosen(ForgeSettings(), repository, environ, QUICK)
             revision = repository.revision(repository.base())
-            policies = declared(revision, repository.root)
+            policies = declared(revision)
             asked = requirements(policies, enforced(forge, revision, "main", policies))
         return Asked({requirement.name: requirement for requirement in asked})
 
@@ -198,7 +198,7 @@ def test_a_program_that_judges_must_be_owned_too(make: Make, first_half: ModuleT
     setup = make(more={**OWNED, ".github/CODEOWNERS": OWNERS.removeprefix("* @octo\n"), **program})
     setup.github.commit("main", {"runbooks/triage/rubric.yaml": rubric})
     subprocess.run(["git", "-C", str(setup.root), "pull", "-q", str(setup.github.origin)], check=True)
-    assert setup.ask().found["CODEOWNERS"].found == ".github/CODEOWNERS owns no checks/refunds.py"
+    assert setup.ask().found["CODEOWNERS"].found == ".github/CODEOWNERS owns no checks/refunds.py, checks/*"
 
 
 def test_the_owners_that_init_writes_are_enough(make: Make) -> None:
@@ -345,7 +345,7 @@ def test_a_plain_git_server_is_said_to_enforce_nothing(
     repo(first_half.files("merge: auto\nmethod: merge\n"))
     with Repository.open(tmp_path / "clone") as repository:
         revision = repository.revision(repository.base())
-        policies = declared(revision, repository.root)
+        policies = declared(revision)
         asked = requirements(policies, enforced(LocalForge(repository), revision, "main", policies))
     assert [(requirement.name, requirement.answer) for requirement in asked] == [
         ("policies", "yes"),

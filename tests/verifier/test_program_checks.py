@@ -9,7 +9,6 @@ import pytest
 from runbookopt.evidence.trajectory import Left
 from runbookopt.verifier.checks import Command, Finding, Python
 from runbookopt.verifier.isolated_checks import examine
-from runbookopt.verifier.program_checks import files
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 LEFT = Left(exit_code=0, steps=())
@@ -132,10 +131,3 @@ def test_a_program_leaves_neither_folder_nor_thread(tmp_path: Path, monkeypatch:
     command("honest")
     assert list(own.iterdir()) == []
     assert [thread for thread in threading.enumerate() if "ThreadPool" in thread.name] == []
-
-
-def test_the_files_that_a_check_runs_are_named(repository: Path) -> None:
-    assert files(Python(function="checks.functions:same"), repository) == ("checks/functions.py",)
-    named = Command(argv=("checks/verdict.py", "{repository}/checks/functions.py", "{folder}"))
-    assert files(named, repository) == ("checks/functions.py", "checks/verdict.py")
-    assert files(Command(argv=("jq", ".")), repository) == ()

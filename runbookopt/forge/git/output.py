@@ -114,8 +114,8 @@ def in_one_line(message: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """A text whose URLs name neither user nor password; a password may hold an @ itself."""
-    return re.sub(r"://[^/\s]+@", "://", text)
+    """A text whose URLs name neither user nor password (which may hold an @ itself), and ask for nothing."""
+    return re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]+", r"\1", re.sub(r"://[^/\s]+@", "://", text))
 
 
 def push_error(report: str, message: str) -> GitFailed:

@@ -38,6 +38,10 @@ class Git:
         """End the helper processes of GitPython."""
         self._repo.close()
 
+    def rest(self) -> None:
+        """End the helper processes of GitPython; they start again when they are needed."""
+        self._repo.git.clear_cache()
+
     def authorize(self, url: str, token: Callable[[], str]) -> None:
         """Show a token (asked for each time) to the server of origin at `url`, and to no other.
 

@@ -9,6 +9,7 @@ their word is shown), and commits are not signed, whatever commit.gpgsign says: 
 passphrase.
 """
 
+import hashlib
 import os
 import re
 import tempfile
@@ -78,7 +79,8 @@ class Repository:
     def __init__(self, git: Git) -> None:
         self._git = git
         self.root = git.root
-        self.origin = Origin(self._talk, git.setting)
+        self.talk_by(git.run)
+        self.origin = Origin(lambda *how: self.talk(*how), git.setting)  # noqa: PLW0108 - see talk_by
         self._revisions: dict[str, Revision] = {}
         # What follows is of ids alone, and so stays true.
         self._commits: dict[str, Commit] = {}
@@ -105,6 +107,24 @@ class Repository:
     def authorize(self, url: str, token: Callable[[], str]) -> None:
         """Show a token (asked for each time) to the server of origin at `url`, and to no other."""
         self._git.authorize(url, token)
+
+    def talk_by(self, talk: Callable[..., tuple[int, bytes, str]]) -> None:
+        """Have somebody else speak to origin, with arguments of git: exit status, output, complaint."""
+
+        def by(*arguments: str) -> tuple[int, bytes, str]:
+            self._forget_what_may_grow(arguments)
+            return talk(*arguments)
+
+        self.talk: Callable[..., tuple[int, bytes, str]] = by
+
+    def rest(self) -> None:
+        """End git's helper for now: the next question starts one again."""
+        self._git.rest()
+
+    def settings_digest(self) -> str:
+        """The digest of all settings of git here, wherever they stand: it tells whether one was changed."""
+        listed = self._git.text("config", "--list", "--show-origin", "-z")
+        return hashlib.sha256(os.fsencode(listed)).hexdigest()
 
     def close(self) -> None:
         """End the helper processes of git."""
@@ -208,6 +228,14 @@ class Repository:
             mode, sha = self._folder(sha).get(name, ("", "")) if mode == "40000" else ("", "")
         return list(self._files(path, mode, sha)) if sha else []
 
+    def names(self, commit: str) -> tuple[str, ...]:
+        """The names of what stands at the root of a commit. Raises GitFailed."""
+        return tuple(self._folder(self._root_of(commit)))
+
+    def tracked(self) -> list[str]:
+        """The paths in the user's index: what the next commit would hold. Raises GitFailed."""
+        return self._git.text("ls-files", "-z", "--cached").split("\0")[:-1]
+
     def _root_of(self, commit: str) -> str:
         if commit in self._roots:
             return self._roots[commit]
@@ -308,6 +336,12 @@ class Repository:
         listed = self._git.text("diff-tree", *how, "--diff-merges=first-parent", "--", folder, stdin=commits)
         fields = [field for field in listed.split("\0") if field]
         return list(zip(fields[1::3], fields[2::3], strict=True))
+
+    def first_commit(self) -> str | None:
+        """The id of the commit that HEAD's history begins with; None where this clone is shallow."""
+        if self._git.text("rev-parse", "--is-shallow-repository").strip() == "true":
+            return None
+        return self._git.text("rev-list", "--max-parents=0", "HEAD", "--").split()[-1]
 
     def files_changed(self, commits: Sequence[str], *, kinds: str = "AMD") -> list[str]:
         """The files that each commit added, modified or deleted (git's letters), commit by commit."""
@@ -435,10 +469,9 @@ class Repository:
                 f"{self.root} names its objects by SHA-256, which GitPython cannot read; SHA-1 is needed"
             )
 
-    def _talk(self, *arguments: str) -> tuple[int, bytes, str]:
+    def _forget_what_may_grow(self, arguments: Sequence[str]) -> None:
         if arguments[0] == "fetch":
             self._answers.clear()  # a history may begin earlier than where a shallow clone ended
-        return self._git.run(*arguments)
 
     def _in_history(self, old: str, new: str) -> bool:
         if old == new:

@@ -12,7 +12,9 @@ from msgspec import Struct
 from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
+from runbookopt.landing.requirements import programs_of
 from runbookopt.project.project import ROOT, runbook_names
+from runbookopt.verifier.program_files import files_of, folders_of
 
 NAME = "ticket-triage"
 """The first runbook, where a repository has none."""
@@ -23,6 +25,7 @@ WORKFLOWS = {
     ".github/workflows/verify-runbooks-again.yml": "workflows/verify-runbooks-again.yml",
     ".github/actions/setup-runbookopt/action.yml": "actions/setup-runbookopt/action.yml",
     ".github/actions/runbookopt-summary/action.yml": "actions/runbookopt-summary/action.yml",
+    ".github/runbookopt-requirements.txt": "runbookopt-requirements.txt",
 }
 FIRST_RUNBOOK = {
     f"{ROOT}/{NAME}/RUNBOOK.md": "runbook/RUNBOOK.md",
@@ -75,7 +78,7 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
     todo.append(_file(root, "runbookopt.yaml", rendered("runbookopt.yaml", choices)))
     todo.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
     owners = next((path for path in OWNERS_AT if _is_there(root / path)), OWNERS_AT[0])
-    lines = rendered("CODEOWNERS", choices)
+    lines = rendered("CODEOWNERS", choices) + _owned_programs(root, choices)
     if not owners.startswith(".github/"):
         lines += f"/{owners} {_mentions(choices.reviewers)}\n"
     todo.append(_lines(root, owners, lines))
@@ -84,6 +87,18 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
     else:
         todo.append(Piece(f"{ROOT}/", "leave", why="there are runbooks already"))
     return tuple(sorted(todo, key=lambda piece: piece.path))
+
+
+def _owned_programs(root: Path, choices: Choices) -> str:
+    """Lines for the programs that rubrics run: whole folders, as what lies beside one is part of it."""
+    folder = Folder(root)
+    paths = {path for name in runbook_names(folder) for path in programs_of(folder, name)}
+    there = files_of(paths, folder)
+    folders = folders_of(paths, there)
+    alone = (path for path in there if not any(path.startswith(each) for each in folders))
+    return "".join(
+        f"/{path} {_mentions(choices.reviewers)}\n" for path in sorted({*folders, *alone}) if " " not in path
+    )
 
 
 def rendered(name: str, choices: Choices) -> str:
