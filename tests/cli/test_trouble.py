@@ -29,7 +29,7 @@ SAID = {
     "rate_limited": "rate_limited: Rate limit reached",
 }
 PHASES = ("seed", "train", "validation", "proof", "judge", "reflector")
-DAILY = {("proof", "server"), ("judge", "out_of_credit")}
+DAILY = {("proof", "server")}
 HASTY = "    attempts: 1\n    patience_seconds: 0\n"
 """Settings of an agent that gives up at once."""
 
