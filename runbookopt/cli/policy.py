@@ -59,6 +59,14 @@ def explain(
         ),
     ],
     *,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="Another text of NAME: say what guard and policy think of it, if it were proved.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say which way a change goes, with every reason for and against.
@@ -66,6 +74,9 @@ def explain(
     A runbook's name means its open pull request, else what its policy would ask of the next change. All is
     derived anew from git, as a merge would; nothing is written.
     """
+    if text is not None:
+        _explain_text(what, text, json=json)
+        return
     bundle = bundle_at(Path(what)) if what.endswith(".json") else None
     with _forge(bundle.runbook if bundle else "" if what.isdecimal() else what) as (repository, forge):
         explained = _explained(repository, forge, bundle or what)
@@ -78,6 +89,48 @@ def explain(
         verdict += f", and may {'' if explained.granted else 'not '}be merged now"
     say(verdict)
     say_reasons(explained.reasons)
+
+
+def _explain_text(name: str, file: Path, *, json: bool) -> None:
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.landing.explain import explain_text
+
+    text = _text_of(file)
+    with Repository.open(Path.cwd()) as repository:
+        found = explain_text(repository, name, text)
+    if json:
+        print_json({key: getattr(found, key) for key in ("violations", "introduces", "forms", "merge")})
+        return
+    words = {
+        "auto": "would merge by itself",
+        "review": "would go to review",
+        "none": "would not be proposed",
+    }
+    say(f"{name} with {file}, if the proof accepted it: {words[found.merge]}")
+    for violation in found.violations:
+        say(f"  no      {violation}")
+    for line in found.forms:
+        say(f"  no form {line}")
+    say_reasons(found.reasons)
+
+
+def _text_of(file: Path) -> str:
+    from runbookopt.documents.parse import MAX_BYTES
+    from runbookopt.errors import RunbookoptError
+
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+        text = data.decode()
+    except OSError as error:
+        raise RunbookoptError(
+            f"{file}: cannot be read: {error.strerror}; expected a runbook's text"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RunbookoptError(f"{file}: expected a text in UTF-8: {error.reason}") from error
+    if len(data) > MAX_BYTES:
+        raise RunbookoptError(f"{file}: expected at most {MAX_BYTES:,} bytes")
+    return text
 
 
 def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -> "Explained":

@@ -25,7 +25,13 @@ PROVED = Comparison(
     reasons=(), objectives={}, tasks_needed=None, passing_today=24, errors=0.0,
 )  # fmt: skip
 PROVED_OTHERWISE = Facts(
-    comparison=PROVED, changed_lines=12, growth=0.1, introduced={}, uncalibrated=(), trust="internal"
+    comparison=PROVED,
+    changed_lines=12,
+    growth=0.1,
+    introduced={},
+    formless=(),
+    uncalibrated=(),
+    trust="internal",
 )
 HELD_THOUGH_HARMLESS = {
     # A prohibition that nobody needed goes; one that somebody needs would look the same.

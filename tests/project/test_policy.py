@@ -23,6 +23,7 @@ GOOD = Facts(
     changed_lines=12,
     growth=0.1,
     introduced={"urls": (), "commands": ()},
+    formless=(),
     uncalibrated=(),
     trust="internal",
 )
@@ -125,6 +126,8 @@ BROKEN: list[tuple[str, bool | None, dict[str, Any]]] = [
     ("trust_at_least", None, {"trust": None}),
     ("introduces_none_of", False, {"introduced": {"urls": ("https://a.example (line 3)",)}}),
     ("introduces_none_of", None, {"introduced": None}),
+    ("forms", False, {"formless": ("line 3 (- Be kind.): prose",)}),
+    ("forms", None, {"formless": None}),
     ("passing_today", False, {"comparison": replace(ACCEPTED, passing_today=19)}),
     ("ledger", False, {"ledger_notes": ("a looked-at task has vanished",)}),
 ]
