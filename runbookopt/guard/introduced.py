@@ -27,6 +27,7 @@ def introduced(before: str, after: str) -> dict[Introduced, tuple[str, ...]]:
     """
     old, new = read(before), read(after)
     known = {family for match in old.matches for family in families(match)}
+    vocabulary = {word for sentence in old.sentences for word in sentence.words}
     return {
         "urls": _news(addresses, old, new),
         "recipients": _more(_in_text(recipients), old, new),
@@ -41,7 +42,7 @@ def introduced(before: str, after: str) -> dict[Introduced, tuple[str, ...]]:
         "paths": _news(paths, old, new),
         "hidden-text": (*_news(unseen, old, new), *_news(look_alikes, old, new)),
         "blobs": (*_more(_in_text(blobs), old, new), *_walls(old, new)),
-        "languages": _more(lambda sentence: languages(sentence.unquoted), old, new),
+        "languages": _more(lambda sentence: languages(sentence.unquoted, vocabulary), old, new),
         "imitations": _more(_matching("deceptive_text.imitation"), old, new),
         "verifier": _more(_matching("sensitive_words.verifier"), old, new),
         "weaker-rules": tuple(f"{_shown(what)} (line {line})" for what, line in loosened(old, new).items()),

@@ -15,7 +15,8 @@ def credentials(sentence: Sentence) -> Iterator[str]:
     Let be are: what customers are quoted with, what is forbidden, what somebody lost, a condition whose
     rule does not touch it, a question about the work, and what only sorts a message into a class.
     """
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", sentence.unquoted)
+    unnamed = pattern("sensitive_words.topic").sub("`topic`", sentence.unquoted)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unnamed)
     for hit in pattern("sensitive_words.credential").finditer(text):
         if not _only_named(text, hit):
             yield re.sub(r"[\s_-]+", " ", hit[0]).casefold().removesuffix("s")

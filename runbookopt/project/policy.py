@@ -262,9 +262,7 @@ def _introduced(terms: AutoMergeIf, introduced: Mapping[Introduced, Sequence[str
 
 def _formed(terms: AutoMergeIf, formless: Sequence[str] | None) -> Reason:
     if terms.forms == "any":
-        text = (
-            "the policy lets lines of any form merge: only a list of what a diff introduces stops it"
-        )
+        text = "the policy lets lines of any form merge: only a list of what a diff introduces stops it"
         return Reason("forms", True, text)
     if formless is None:
         return Reason("forms", None, "it is unknown whether the changed lines have a form that is allowed")
