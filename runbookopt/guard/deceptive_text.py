@@ -24,6 +24,8 @@ def unseen(match: Match) -> Iterator[str]:
             yield f"far to the right: {hit[1]}"
         for hit in pattern("deceptive_text.formula").finditer(match.what):
             yield f"markup of formulas: {hit[0]}"
+        for hit in pattern("deceptive_text.disguised").finditer(match.what):
+            yield f"written in codes, or below the page: {hit[0]}"
         if "~~" in match.what:
             yield f"struck out: {match.what.strip()}"
 
@@ -95,6 +97,8 @@ def languages(text: str, vocabulary: Collection[str] = ()) -> Iterator[str]:
         if len(hits) > english and len(set(hits)) >= least:
             yield f"{name}: {' '.join(words)}"
             return
+    bare = re.sub(r"`[^`]*`", " ", pattern("text.quotation").sub(" ", text.casefold()))
+    words = re.findall(r"[^\W\d_]+", bare)
     letters = [letter for letter in text if letter.isalpha()]
     foreign = sum(not letter.isascii() and _script(letter) not in {"LATIN", "GREEK"} for letter in letters)
     if foreign > _FOREIGN and foreign * 3 > len(letters):
@@ -102,5 +106,8 @@ def languages(text: str, vocabulary: Collection[str] = ()) -> Iterator[str]:
     elif len(words) >= _UNKNOWN and text.count(",") * _UNKNOWN <= len(words):
         english_shape = pattern("deceptive_text.english_shape")
         common = lists["English"] | word_lists("deceptive_text.common_words")["English"]
-        if not any(word in common or word in vocabulary or english_shape.search(word) for word in words):
+        known = sum(
+            word in common or word in vocabulary or bool(english_shape.search(word)) for word in words
+        )
+        if known * 2 * _UNKNOWN <= len(words):
             yield f"unknown words: {' '.join(words)}"

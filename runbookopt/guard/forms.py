@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from runbookopt.documents.markdown import LINE, front_matter, tokens_of
 from runbookopt.documents.untrusted import spelled_out
-from runbookopt.guard.patterns import pattern
+from runbookopt.guard.patterns import pattern, word_lists
 
 _MOST_CHANGED = 1000  # lines that differ and are compared: the work grows with their square
 _LONGEST_PHRASE = 60
@@ -18,9 +18,12 @@ _LONGEST_LINE = 1000
 _SHOWN = 90
 _AT_LEAST = 2  # train tasks that must vouch for a phrase: what one task says anybody may have written
 _QUOTED, _CODED = "\ue000", "\ue001"  # slots of a shape: for private use, so that no text means them
-_SPANS = re.compile(r"(?<!`)`(?P<code>[^`\n]+)`(?!`)|\"(?P<straight>[^\"\n]+)\"|“(?P<curly>[^“”\n]+)”")
+_SPANS = re.compile(
+    r"(?<!`)`(?P<code>[^`\n]+)`(?!`)|\"(?P<straight>[^\"\n]+)\"|[“„«「](?P<curly>[^“”„«»「」\n]+)[”“»」]"
+)
 _WORD = re.compile(r"\w+(?:'\w+)*")
 _ITEM = ("bullet_list_open", "list_item_open", "paragraph_open")
+_CUSTOMER = {"someone", "somebody", "person", "people", "contact"}  # who writes, in a rule on messages
 _ROW = ("table_open", "tbody_open")
 
 
@@ -52,7 +55,7 @@ class Formless(Struct, frozen=True):
         return f"{where} ({shown}): {self.reason}"
 
 
-class _Line(Struct, frozen=True):
+class Line(Struct, frozen=True):
     """An item of a list, a row of a table, or a raw line of anything else.
 
     `section` are the headings above it; `lead` is the last other line before it, or a table's first row.
@@ -70,7 +73,7 @@ class _Line(Struct, frozen=True):
         return (self.kind, *self.section, self.text)
 
 
-class _Rule(Struct, frozen=True):
+class Rule(Struct, frozen=True):
     """A line that sorts: its words with slots for phrases and output; `pairs` are phrase and output."""
 
     shape: str
@@ -79,7 +82,8 @@ class _Rule(Struct, frozen=True):
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        return tuple((_plain(phrase), self.output) for phrase in self.phrases)
+        """Each phrase in plain words, with the output."""
+        return tuple((plain(phrase), self.output) for phrase in self.phrases)
 
 
 def formless(
@@ -97,7 +101,7 @@ def formless(
     kind may go where they speak against each phrase that goes with it. `is_own` tells the lines, as
     written, of which a team says that they may.
     """
-    old, new = _lines(before), _lines(after)
+    old, new = lines_of(before), lines_of(after)
     gone, come = _differences(old, new)
     if len(gone) + len(come) > _MOST_CHANGED:
         reason = f"{len(gone) + len(come)} lines differ, and more than {_MOST_CHANGED} are not compared"
@@ -115,30 +119,30 @@ def formless(
 
 def has_rules(text: str) -> bool:
     """Whether a text has a line of which another one could have the shape: prose has none."""
-    return any(line.kind != "other" and not isinstance(_rule(line), str) for line in _lines(text))
+    return any(line.kind != "other" and not isinstance(rule_of(line), str) for line in lines_of(text))
 
 
 class _Change:
     """A change of a text as its lines' forms are judged: what goes and what comes, and who speaks for it."""
 
     def __init__(
-        self, old: Sequence[_Line], gone: Sequence[_Line], come: Sequence[_Line], examples: Sequence[Example]
+        self, old: Sequence[Line], gone: Sequence[Line], come: Sequence[Line], examples: Sequence[Example]
     ) -> None:
-        self._examples = [(f" {_plain(example.text)} ", example) for example in examples]
+        self._examples = [(f" {plain(example.text)} ", example) for example in examples]
         self._shapes = {
             (line.kind, line.section, line.lead, rule.shape)
             for line in old
-            if line.kind != "other" and not isinstance(rule := _rule(line), str)
+            if line.kind != "other" and not isinstance(rule := rule_of(line), str)
         }
         self._moved = {line.text for line in gone} & {line.text for line in come}
-        self._kept = {(line.section, pair) for line in come for pair in _pairs(line)}
-        self._stood = {(line.section, _shape(line), pair) for line in gone for pair in _pairs(line)}
+        self._kept = {(line.section, pair) for line in come for pair in pairs_of(line)}
+        self._stood = {(line.section, shape_of(line), pair) for line in gone for pair in pairs_of(line)}
 
-    def fault(self, line: _Line, *, removed: bool) -> str:
+    def fault(self, line: Line, *, removed: bool) -> str:
         """The reason why a line may not come or go by itself; "" where it may."""
         if line.kind == "other":
             return "it is no item of a plain list and no row of a table, and prose never merges by itself"
-        rule = _rule(line)
+        rule = rule_of(line)
         if isinstance(rule, str):
             return rule
         if line.text in self._moved:
@@ -148,29 +152,46 @@ class _Change:
             return touched
         return self._against(line, rule) if removed else self._unvouched(line, rule)
 
-    def _unvouched(self, line: _Line, rule: _Rule) -> str:
+    def _unvouched(self, line: Line, rule: Rule) -> str:
+        """What is missing for a rule to come: a line of its shape, and tasks for each phrase that is new."""
         if (line.kind, line.section, line.lead, rule.shape) not in self._shapes:
             return "no line of this list or table has the same words today, but for its phrases and output"
-        for phrase in rule.phrases:
-            if not _is_plain(phrase):
-                return f'"{phrase}" is not one to six plain words'
-        new = [pair for pair in rule.pairs if (line.section, rule.shape, pair) not in self._stood]
-        for phrase, output in new:
-            held = self._holding({phrase})
-            if len({example.group for example in held}) < _AT_LEAST:
-                return f'"{phrase}" is not in {_AT_LEAST} train tasks of trusted sources'
-            if 2 * _count(held, output) < len(held):
-                return f'most trusted train tasks with "{phrase}" have another output than {output!r}'
-        held = self._holding({phrase for phrase, _ in new})
+        new = {
+            phrase: words
+            for phrase, (words, output) in zip(rule.phrases, rule.pairs, strict=True)
+            if (line.section, rule.shape, (words, output)) not in self._stood
+        }
+        for phrase, words in new.items():
+            why = self._unsupported(phrase, words, rule.output)
+            if why:
+                return why
+        held = self._holding(set(new.values()))
         count = _count(held, rule.output)
         if new and (count < _AT_LEAST or 2 * count <= len(held)):
             return f"of {len(held)} trusted train tasks with its phrases {count} have {rule.output!r}"
         return ""
 
-    def _against(self, line: _Line, rule: _Rule) -> str:
-        """What keeps a rule from going: each phrase that goes with it must be contradicted."""
+    def _unsupported(self, phrase: str, words: str, output: str) -> str:
+        if not is_plain(phrase):
+            return f'"{phrase}" is not one to six plain words'
+        if not says_something(phrase):
+            return f'"{phrase}" says nothing of a topic, or speaks of danger'
+        held = self._holding({words})
+        if len({example.group for example in held}) < _AT_LEAST:
+            return f'"{phrase}" is not in {_AT_LEAST} train tasks of trusted sources'
+        if 2 * _count(held, output) < len(held):
+            return f'most trusted train tasks with "{phrase}" have another output than {output!r}'
+        return ""
+
+    def _against(self, line: Line, rule: Rule) -> str:
+        """What keeps a rule from going: it needs an heir, and tasks against each phrase that goes with it."""
+        heirs = [
+            phrase for section, (phrase, to) in self._kept if (section, to) == (line.section, rule.output)
+        ]
+        if not heirs:
+            return f"a rule for {rule.output!r} goes, and none comes in its place"
         for phrase, output in rule.pairs:
-            if (line.section, (phrase, output)) in self._kept:
+            if any(f" {heir} " in f" {phrase} " for heir in heirs):
                 continue
             held = self._holding({phrase})
             other = len(held) - _count(held, output)
@@ -188,17 +209,19 @@ def _count(examples: Sequence[Example], output: str) -> int:
     return sum(output in example.outputs for example in examples)
 
 
-def _pairs(line: _Line) -> tuple[tuple[str, str], ...]:
-    rule = _rule(line)
+def pairs_of(line: Line) -> tuple[tuple[str, str], ...]:
+    """Phrase and output of each phrase of a rule; none where a line is no rule."""
+    rule = rule_of(line)
     return () if isinstance(rule, str) else rule.pairs
 
 
-def _shape(line: _Line) -> str:
-    rule = _rule(line)
+def shape_of(line: Line) -> str:
+    """The words of a rule with slots; empty where a line is none."""
+    rule = rule_of(line)
     return "" if isinstance(rule, str) else rule.shape
 
 
-def _touched(line: _Line, rule: _Rule) -> str:
+def _touched(line: Line, rule: Rule) -> str:
     """What a line touches that no change may touch by itself: its own words, and those it stands under."""
     said = rule.shape.replace(_QUOTED, ' "" ').replace(_CODED, " `` ")
     around = " ".join((*line.section, line.lead if line.lead.rstrip().endswith(":") else ""))
@@ -211,7 +234,7 @@ def _touched(line: _Line, rule: _Rule) -> str:
     for what, entry in kinds.items():
         if pattern(entry).search(said):
             return f"it {what}"
-    if re.search(rf"\b(?:{pattern('safeguards.person').pattern})\b", said, re.IGNORECASE | re.VERBOSE):
+    if any(hit[0].casefold() not in _CUSTOMER for hit in pattern("safeguards.persons").finditer(said)):
         return "it brings in a person"
     names = ("safeguards.section", "safeguards.forbids", "safeguards.escalates")
     if any(pattern(name).search(around) for name in names):
@@ -219,7 +242,8 @@ def _touched(line: _Line, rule: _Rule) -> str:
     return ""
 
 
-def _is_plain(phrase: str) -> bool:
+def is_plain(phrase: str) -> bool:
+    """Whether a phrase is a few plain words and no order."""
     return (
         len(phrase) <= _LONGEST_PHRASE
         and pattern("forms.phrase").fullmatch(phrase) is not None
@@ -228,12 +252,30 @@ def _is_plain(phrase: str) -> bool:
     )
 
 
-def _plain(text: str) -> str:
+def is_odd(phrase: str) -> bool:
+    """Whether a phrase is nothing that a message says: an order, an address, a number, a pattern."""
+    return (
+        pattern("forms.odd").search(phrase) is not None
+        or pattern("forms.orders").search(phrase) is not None
+        or pattern("safeguards.loosens").search(phrase) is not None
+    )
+
+
+def says_something(phrase: str) -> bool:
+    """Whether a phrase has a word of a topic, and none of danger, which is for people to sort."""
+    listed = word_lists("deceptive_text.small_words")["English"] | word_lists("forms.say_nothing")["English"]
+    topical = any(
+        len(word) > 1 and word not in listed and not word.isdigit() for word in plain(phrase).split()
+    )
+    return topical and not pattern("forms.danger").search(phrase)
+
+
+def plain(text: str) -> str:
     """The words of a text in lower case, one blank between them, by which phrases are found."""
     return " ".join(_WORD.findall(text.casefold().replace("\u2019", "'")))
 
 
-def _rule(line: _Line) -> _Rule | str:
+def rule_of(line: Line) -> Rule | str:
     """A line read as a rule, or why it is none."""
     if line.kind == "other" or _QUOTED in line.text or _CODED in line.text:
         return "it is no rule"
@@ -254,10 +296,10 @@ def _rule(line: _Line) -> _Rule | str:
         return f"it names {len(outputs) or 'no'} outputs in code, and a rule names one"
     listed = rf"{_QUOTED}(?:(?:{pattern('forms.separator').pattern}){_QUOTED})+"
     shape = re.sub(listed, _QUOTED, shape, flags=re.VERBOSE)
-    return _Rule(" ".join(shape.split()).removesuffix("."), tuple(phrases), outputs[0])
+    return Rule(" ".join(shape.split()).removesuffix("."), tuple(phrases), outputs[0])
 
 
-def _differences(old: Sequence[_Line], new: Sequence[_Line]) -> tuple[list[_Line], list[_Line]]:
+def _differences(old: Sequence[Line], new: Sequence[Line]) -> tuple[list[Line], list[Line]]:
     """The lines that go and those that come; one that moves does both."""
     keys, others = [line.key for line in old], [line.key for line in new]
     start = 0
@@ -279,25 +321,25 @@ def _differences(old: Sequence[_Line], new: Sequence[_Line]) -> tuple[list[_Line
     )
 
 
-def _lines(text: str) -> list[_Line]:
+def lines_of(text: str) -> list[Line]:
     """All lines of a text but blank ones and front matter, in their order."""
     raw = [line.rstrip("\r\n") for line in LINE.findall(text)]
     front = len(LINE.findall(front_matter(text)))
     places = dict(_places(text, raw))
     covered = {number for first, (stop, _, _) in places.items() for number in range(first, stop)}
-    found: list[_Line] = []
+    found: list[Line] = []
     section: tuple[str, ...] = ()
     lead = ""
     for number in range(front, len(raw)):
         if number in places:
             stop, kind, head = places[number]
             whole = "\n".join(line.rstrip() for line in raw[number:stop])
-            found.append(_Line(kind, section, whole, number + 1, head or lead))
+            found.append(Line(kind, section, whole, number + 1, head or lead))
         elif number not in covered and raw[number].strip():
             level = _level(raw[number])
             section = (*section[: level - 1], raw[number].strip()) if level else section
             lead = raw[number]
-            found.append(_Line("other", () if level else section, raw[number], number + 1))
+            found.append(Line("other", () if level else section, raw[number], number + 1))
     return found
 
 

@@ -112,9 +112,15 @@ def _addition(old: Sentence, new: Sentence, added: Sequence[str], reworded: bool
         return ("", 0) if reworded else ("marks changed", new.line)
     more = " ".join(added)
     forbids = _has(old.text, "forbids") or not _has(f"{old.lead} {old.text}", "escalates")
+    own = _has(old.text, "forbids", "requires", "escalates")
     if _has(more, "exception" if forbids else "bare_exception") and not _has(more, "forbids"):
         return "excepted from", new.line
-    if forbids and not _read(new)[1].startswith(_read(old)[1]):
+    if (
+        own
+        and forbids
+        and set(added) - words("safeguards.fillers").keys()
+        and not _read(new)[1].startswith(_read(old)[1])
+    ):
         return "changed", new.line
     return "", 0
 
@@ -126,7 +132,9 @@ def _units(old: Sentence, new: Sentence) -> bool:
 
 
 def _counted(sentence: Sentence) -> list[str]:
-    return [other for one, other in pairwise((*sentence.words, "")) if _is_number(one)]
+    """The units of a sentence's numbers: what is written to them, and the word behind them."""
+    words = pairwise((*sentence.words, ""))
+    return [f"{re.sub('^[0-9.,]+|^[a-z]+$', '', one)} {other}" for one, other in words if _is_number(one)]
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> float:

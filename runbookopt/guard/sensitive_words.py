@@ -7,7 +7,7 @@ from runbookopt.guard.patterns import flat, pattern
 from runbookopt.guard.text import Sentence
 
 _AROUND = 300
-_EXAMPLE = 4  # words of an example in a row of them
+_EXAMPLE = 6  # words of an example in a row of them
 
 
 def credentials(sentence: Sentence) -> Iterator[str]:

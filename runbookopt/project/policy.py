@@ -254,7 +254,9 @@ def _trusted(terms: AutoMergeIf, trust: Trust | None) -> Reason:
 def _introduced(terms: AutoMergeIf, introduced: Mapping[Introduced, Sequence[str]] | None) -> Reason:
     if introduced is None:
         return Reason("introduces_none_of", None, "it is unknown what the diff introduces")
-    kinds = [kind for kind in terms.introduces_none_of if introduced.get(kind)]
+    listed_kinds = [kind for kind in terms.introduces_none_of if introduced.get(kind)]
+    # what a rule that sorts may lose or gain is what `forms` are about, which know the tasks
+    kinds = [kind for kind in listed_kinds if kind != "sorting" or terms.forms == "any"]
     listed = "; ".join(f"{kind}: {_joined(introduced[kind])}" for kind in kinds)
     text = f"the diff introduces {listed or 'none of what the policy lists'}"
     return Reason("introduces_none_of", not kinds, text)
