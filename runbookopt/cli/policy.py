@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runbookopt.landing.bundle import Bundle
     from runbookopt.landing.explain import Explained
     from runbookopt.landing.requirements import Declared, Enforced, Requirement
+    from runbookopt.project.policy import Policy
 
 app = group("policy", "The merge policies: what enforces them, and what they say of a change.")
 
@@ -147,7 +148,7 @@ def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -
 def _show(policies: "Sequence[Declared]", enforcement: "Enforced", required: "Sequence[Requirement]") -> None:
     for each in policies:
         who = f", {each.policy.approvals} approval(s) of {each.policy.who}" if each.policy.who else ""
-        say(f"{each.runbook}: merge: {each.policy.merge}{who}")
+        say(f"{each.runbook}: merge: {each.policy.merge}{who}{_forms(each.policy)}")
     sources = ", ".join(enforcement.protection.sources) or "nothing that this token is shown"
     say(f"{enforcement.protection.branch} is protected by {sources}")
     for requirement in required:
@@ -157,6 +158,18 @@ def _show(policies: "Sequence[Declared]", enforcement: "Enforced", required: "Se
             say(f"           to close it: {requirement.setting}")
     gaps, unknown = (sum(requirement.holds is holds for requirement in required) for holds in (False, None))
     say(f"{gaps} gap(s), {unknown} unknown, {len(required) - gaps - unknown} hold")
+
+
+def _forms(policy: "Policy") -> str:
+    """What may merge by itself, in a phrase: nothing where the policy asks for review."""
+    terms = policy.auto_merge_if
+    if policy.merge != "auto":
+        return ""
+    if terms.forms == "any":
+        return "; lines of any form merge by themselves, and so does what the guard misses"
+    own = terms.own_forms
+    ours = [form for form in terms.forms if form not in own]
+    return f"; by form: {', '.join([*ours, *([f'{len(own)} of its own'] if own else [])]) or 'none'}"
 
 
 def _as_json(

@@ -294,7 +294,8 @@ def rule_of(line: Line) -> Rule | str:
         return "it quotes no phrase of a message, so no task can vouch for it"
     if len(outputs) != 1:
         return f"it names {len(outputs) or 'no'} outputs in code, and a rule names one"
-    listed = rf"{_QUOTED}(?:(?:{pattern('forms.separator').pattern}){_QUOTED})+"
+    between = pattern("forms.separator").pattern
+    listed = rf"{_QUOTED}(?:(?:{between}){_QUOTED})+"
     shape = re.sub(listed, _QUOTED, shape, flags=re.VERBOSE)
     return Rule(" ".join(shape.split()).removesuffix("."), tuple(phrases), outputs[0])
 

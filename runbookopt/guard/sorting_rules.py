@@ -1,5 +1,7 @@
 """Rules that sort messages, and what a change does to them: taken away, contradicted, reworded (pure)."""
 
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from runbookopt.guard.forms import (
@@ -15,6 +17,7 @@ from runbookopt.guard.forms import (
 from runbookopt.guard.patterns import pattern
 
 _SHOWN = 90
+_MOST_CHANGED = 400
 
 
 def sorting(before: str, after: str) -> Iterator[tuple[str, int]]:
@@ -30,7 +33,11 @@ def sorting(before: str, after: str) -> Iterator[tuple[str, int]]:
         [each for each in old if each.key not in stands],
         [each for each in new if each.key not in stood],
     )
+    if len(gone) + len(come) > _MOST_CHANGED:
+        yield f"{len(gone) + len(come)} lines change, more than are compared with each other", 1
+        return
     yield from _lost(gone, new)
+    yield from _sorted_elsewhere(gone, come)
     yield from _moved(old, new)
     spans = {span for line in old for span in pattern("text.code").findall(line.text)}
     shapes = {(line.section, shape_of(line)) for line in old}
@@ -59,6 +66,16 @@ def _lost(gone: Sequence[Line], new: Sequence[Line]) -> Iterator[tuple[str, int]
                 yield f'"{phrase}" is no longer for {output!r}', line.number
 
 
+def _sorted_elsewhere(gone: Sequence[Line], come: Sequence[Line]) -> Iterator[tuple[str, int]]:
+    """The lines with a name in code that say all the same of another name."""
+    code = pattern("text.code")
+    words = {code.sub("``", line.text): line for line in gone if code.search(line.text)}
+    for line in come:
+        before = words.get(code.sub("``", line.text))
+        if before is not None and before.section == line.section:
+            yield f"another name in code: {_short(line)}", line.number
+
+
 def is_part(phrase: str, of: str) -> bool:
     """Whether the words of a phrase stand in another one in a row."""
     return bool(phrase) and f" {phrase} " in f" {of} "
@@ -76,8 +93,8 @@ def _moved(old: Sequence[Line], new: Sequence[Line]) -> Iterator[tuple[str, int]
 
 
 def _faults(rule: Rule, old: Sequence[Line], spans: set[str]) -> Iterator[str]:
-    if rule.output not in spans:
-        yield f"the output {rule.output!r} is new"
+    if rule.output not in spans and _bare(rule.output) in map(_bare, spans):
+        yield f"the output {rule.output!r} looks like another one"
     known = {pair for line in old for pair in pairs_of(line)}
     for phrase, (words, output) in zip(rule.phrases, rule.pairs, strict=True):
         if (words, output) in known:
@@ -87,6 +104,10 @@ def _faults(rule: Rule, old: Sequence[Line], spans: set[str]) -> Iterator[str]:
         for other, to in sorted(known):
             if to != output and is_part(words, other):
                 yield f'"{phrase}" is for {to!r} today'
+
+
+def _bare(output: str) -> str:
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", output).casefold())
 
 
 def _follows(line: Line, before: Line) -> bool:
