@@ -51,7 +51,7 @@ class Git:
         outer = self._settings
         if outer is None:
             # No more than these: a token may stand in another.
-            keys = r"^(remote\.origin\.url|user\.name|user\.email|runbookopt\.login)$"
+            keys = r"^(remote\.origin\.url|user\.name|user\.email|runbookopt\.login|core\.sshcommand)$"
             lines = self.text("config", "-z", "--get-regexp", keys, fails=(1,)).split("\0")
             self._settings = {key: value for key, _, value in (line.partition("\n") for line in lines)}
         try:
