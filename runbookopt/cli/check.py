@@ -38,8 +38,8 @@ def check(
     from runbookopt.jobs.lint import lint
 
     folder = Path(root) if root else _around(Path.cwd())
-    with _looks(folder) as looked:
-        checked = lint(Folder(folder), looked)
+    with _looks(folder) as (looked, unreadable):
+        checked = lint(Folder(folder), looked, unreadable)
     if json:
         print_json(_as_json(checked))
     else:
@@ -58,20 +58,25 @@ def _around(folder: Path) -> Path:
 
 
 @contextmanager
-def _looks(folder: Path) -> "Iterator[Callable[[str], tuple[Look, ...]]]":
-    """Lend what this clone knows of looks at held-out tasks: nobody is asked; a mere folder knows none."""
+def _looks(folder: Path) -> "Iterator[tuple[Callable[[str], tuple[Look, ...]], tuple[str, ...]]]":
+    """Lend what this clone knows of looks at held-out tasks, and what of it cannot be read.
+
+    Nobody is asked; a mere folder knows none.
+    """
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.jobs.preflight import unreadable
     from runbookopt.proof.ledger import Ledger
 
     try:
         repository = Repository.open(folder)
     except GitFailed:
-        yield lambda _: ()
+        yield (lambda _: ()), ()
         return
     with repository:
         own = repository.root.resolve() == folder.resolve()
-        yield Ledger.open(repository, push=False).looks if own else lambda _: ()
+        looked = Ledger.open(repository, push=False).looks if own else lambda _: ()
+        yield looked, tuple(unreadable(repository)) if own else ()
 
 
 def _report(checked: "Lint") -> "Iterator[str]":

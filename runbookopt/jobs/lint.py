@@ -38,10 +38,15 @@ class Lint(Struct, frozen=True):
     looks: dict[str, tuple[Look, ...]] = {}
 
 
-def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: ()) -> Lint:
+def lint(
+    source: Source,
+    looked: Callable[[str], tuple[Look, ...]] = lambda _: (),
+    unreadable: Sequence[str] = (),
+) -> Lint:
     """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
 
-    `looked` gives the looks that were taken at a runbook's held-out tasks.
+    `looked` gives the looks that were taken at a runbook's held-out tasks, and `unreadable` says why the
+    source may not be the whole of what is declared.
     """
     names = runbook_names(source)
     projects: list[Project] = []
@@ -49,6 +54,7 @@ def lint(source: Source, looked: Callable[[str], tuple[Look, ...]] = lambda _: (
     unread = "not read: expected a file, and this is a link or no file"
     links = source.links(ROOT) if isinstance(source, Folder) else ()
     problems = [Problem(plain(path), None, unread, "warning") for path in links]
+    problems += [Problem(ROOT, None, reason) for reason in unreadable]
     settings = _settings(source, problems)
     if not names:
         problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))

@@ -51,7 +51,7 @@ class Git:
         outer = self._settings
         if outer is None:
             # No more than these: a token may stand in another.
-            keys = r"^(remote\.origin\.url|user\.name|user\.email|runbookopt\.login|core\.sshcommand)$"
+            keys = rf"^({'|'.join(map(re.escape, _ASKED))})$"
             lines = self.text("config", "-z", "--get-regexp", keys, fails=(1,)).split("\0")
             self._settings = {key: value for key, _, value in (line.partition("\n") for line in lines)}
         try:
@@ -193,6 +193,17 @@ _ENVIRONMENT = {
     "GIT_LITERAL_PATHSPECS": "1",  # a file may be called ":(glob)*"
     "GIT_NO_REPLACE_OBJECTS": "1",  # what is judged is what is pushed
 }
+
+_ASKED = (
+    "remote.origin.url",
+    "user.name",
+    "user.email",
+    "runbookopt.login",
+    "core.sshcommand",
+    "core.sparsecheckout",
+    "push.gpgsign",
+)
+"""The settings that are asked for, in small letters."""
 
 _TALKING = frozenset({"fetch", "push", "ls-remote"})
 
