@@ -7,14 +7,14 @@ next one. Nothing here approves, passes by a protection, approves runs or edits 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-import msgspec
 from msgspec.structs import replace
 
 from runbookopt.errors import Refused
 from runbookopt.forge.git.output import OriginUnreachable, PushRefused, PushRejected, RefUpdate
 from runbookopt.forge.github import translate as words
+from runbookopt.forge.github.answers import Unclear, read
 from runbookopt.forge.github.checks import written
-from runbookopt.forge.github.client import Refusal, Unclear
+from runbookopt.forge.github.client import Refusal
 from runbookopt.forge.github.pulls import GithubPulls
 from runbookopt.forge.protection import against_merging_by_itself
 from runbookopt.forge.protocol import CheckRun, Draft, PullRequest
@@ -110,7 +110,7 @@ class GithubForge(GithubPulls):
         def send() -> words.Answer | None:
             body = words.Body(draft.body).text()
             given = {"head": draft.branch, "base": draft.base, "title": draft.title, "body": body}
-            return words.read_pull(self._client.send("POST", "~/pulls", given))
+            return read(self._client.send("POST", "~/pulls", given), words.Answer)
 
         opened = look()
         if opened is not None:
@@ -138,7 +138,7 @@ class GithubForge(GithubPulls):
         notes += against
         if against and draft.auto_merge:
             notes += self._requested(there, draft.otherwise, draft.teams_otherwise)
-        if self._viewer().removesuffix("[bot]") == words.ACTIONS:
+        if self._client.viewer().removesuffix("[bot]") == words.ACTIONS:
             notes.append(words.NOT_STARTED)
         self._describe(there, draft, words.Body(draft.body, tuple(notes)))
         self._supersede(there, draft)
@@ -284,7 +284,7 @@ class GithubForge(GithubPulls):
         path = f"~/issues/{number}/comments"
 
         def said() -> Literal[True] | None:
-            comments = msgspec.convert(self._client.ask_all(path), list[words.Comment])
+            comments = read(self._client.ask_all(path), list[words.Comment])
             return True if any(words.SUPERSEDED in (each.body or "") for each in comments) else None
 
         def send() -> Literal[True]:
@@ -306,7 +306,7 @@ class GithubForge(GithubPulls):
             return now if is_so(now) else None
 
         def send() -> words.Answer:
-            return words.read_pull(self._client.send("PATCH", f"~/pulls/{number}", given))
+            return read(self._client.send("PATCH", f"~/pulls/{number}", given), words.Answer)
 
         self._client.change(f"edit pull request {number}", send, look)
 
@@ -315,10 +315,6 @@ class GithubForge(GithubPulls):
         if there.state != "open":
             raise PushRejected(f"pull request {number} is {'merged' if there.merged_at else 'closed'} by now")
         return there
-
-    def _viewer(self) -> str:
-        login: str = self._client.query("{ viewer { login } }")["viewer"]["login"]
-        return login
 
 
 def _refused(refusal: str) -> str:

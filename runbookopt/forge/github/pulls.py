@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-import msgspec
 from msgspec.structs import replace
 
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.github import translate as words
+from runbookopt.forge.github.answers import read
 from runbookopt.forge.github.client import Client, Refusal
 from runbookopt.forge.github.rules import combined, rulesets_of
 from runbookopt.forge.github.settings import switches
@@ -17,6 +17,7 @@ from runbookopt.forge.protocol import Approval, PullRequest
 
 _COPIED = "refs/runbookopt/origin/github/"
 _MOST_COMMITS = 250
+_FORBIDDEN = 403
 _DECIDING = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 
 
@@ -25,7 +26,7 @@ class GithubPulls:
 
     def __init__(self, repository: Repository, client: Client) -> None:
         self._repository, self._client = repository, client
-        self._owner = client.repository.partition("/")[0]
+        self._asked_name = False
 
     def pull_requests(self, branch: str | None = None) -> tuple[PullRequest, ...]:
         """Those of one branch, else of all branches of ours, oldest first. Raises GitFailed."""
@@ -58,7 +59,8 @@ class GithubPulls:
         try:
             rules = self._client.ask_all(f"~/rules/branches/{quote(branch, safe='')}")
         except Refusal as error:
-            unread.append(f"rulesets are not shown to this token ({error.words})")
+            if not _is_not_on_this_plan(error):
+                unread.append(f"rulesets are not shown to this token ({error.words})")
         shown = [ruleset for number in rulesets_of(rules or []) if (ruleset := self._ruleset(number))]
         return combined(branch, classic=classic, rules=rules, rulesets=shown, unread=unread)
 
@@ -66,10 +68,11 @@ class GithubPulls:
         """The members of a team, "slug" or "organization/slug"; None where they are not shown."""
         owner, _, slug = team.rpartition("/")
         try:
-            users = self._client.ask_all(f"/orgs/{owner or self._owner}/teams/{quote(slug, safe='')}/members")
+            owner = owner or self._name().partition("/")[0]
+            users = self._client.ask_all(f"/orgs/{owner}/teams/{quote(slug, safe='')}/members")
         except Refusal:
             return None
-        return tuple(user.login for user in msgspec.convert(users, tuple[words.User, ...]))
+        return tuple(user.login for user in read(users, tuple[words.User, ...]))
 
     def switches(self) -> RepositorySwitches:
         """The repository's switches and what the token is worth, as far as the token is shown it."""
@@ -77,17 +80,26 @@ class GithubPulls:
 
     # Below --------------------------------------------------------------------------------------------------
 
+    def _name(self) -> str:
+        """The repository's name now: GitHub answers to an old one, and shows pull requests under the new."""
+        if not self._asked_name:
+            named = read(self._client.ask("~"), words.Repo).full_name
+            if named.casefold() != self._client.repository.casefold():
+                self._client.is_renamed(named)
+            self._asked_name = True
+        return self._client.repository
+
     def _answer(self, number: int) -> words.Answer:
-        return words.read_pull(self._client.ask(f"~/pulls/{number}"))
+        return read(self._client.ask(f"~/pulls/{number}"), words.Answer)
 
     def _listed(self, branch: str | None, state: str = "all") -> list[words.Answer]:
         """The pull requests from our branches, oldest first; a fork's are not ours."""
-        head = {} if branch is None else {"head": f"{self._owner}:{branch}"}
+        here = self._name().casefold()
+        head = {} if branch is None else {"head": f"{self._name().partition('/')[0]}:{branch}"}
         listed = self._client.ask_all("~/pulls", state=state, sort="created", direction="asc", **head)
-        here = self._client.repository.casefold()
         ours = (
             pull
-            for pull in msgspec.convert(listed, list[words.Answer])
+            for pull in read(listed, list[words.Answer])
             if pull.head.repo is not None
             and pull.head.repo.full_name.casefold() == here
             and (pull.head.ref == branch if branch else pull.head.ref.startswith("runbookopt/"))
@@ -143,7 +155,7 @@ class GithubPulls:
 
         GitHub does not tell who else pushed.
         """
-        commits = msgspec.convert(self._client.ask_all(f"~/pulls/{number}/commits"), list[words.Made])
+        commits = read(self._client.ask_all(f"~/pulls/{number}/commits"), list[words.Made])
         if len(commits) >= _MOST_COMMITS:
             raise GitFailed(
                 f"pull request {number} has {_MOST_COMMITS} commits or more, and GitHub shows no more:"
@@ -151,18 +163,18 @@ class GithubPulls:
             )
         signed = [name for each in commits for name in (each.commit.author, each.commit.committer) if name]
         users = [user for each in commits for user in (each.author, each.committer) if user]
-        events = msgspec.convert(self._client.ask_all(f"~/issues/{number}/events"), list[words.Happened])
+        events = read(self._client.ask_all(f"~/issues/{number}/events"), list[words.Happened])
         users += [each.actor for each in events if each.event == "head_ref_force_pushed" and each.actor]
         return tuple(sorted({*(name.email for name in signed), *(user.login for user in users)} - {""}))
 
     def _reviews(self, number: int) -> list[words.Review]:
-        return msgspec.convert(self._client.ask_all(f"~/pulls/{number}/reviews"), list[words.Review])
+        return read(self._client.ask_all(f"~/pulls/{number}/reviews"), list[words.Review])
 
     def _classic(self, branch: str, unread: list[str]) -> object:
         try:
             return self._client.ask(f"~/branches/{quote(branch, safe='')}/protection")
         except Refusal as error:
-            if "Branch not protected" not in error.words:
+            if "Branch not protected" not in error.words and not _is_not_on_this_plan(error):
                 unread.append(
                     "classic branch protection is not shown to this token, which needs"
                     f" administration: read ({error.words})"
@@ -174,3 +186,8 @@ class GithubPulls:
             return self._client.ask(f"~/rulesets/{number}")
         except Refusal:
             return None
+
+
+def _is_not_on_this_plan(error: Refusal) -> bool:
+    """Whether there is nothing to read: a private repository of the Free plan has no protections at all."""
+    return error.code == _FORBIDDEN and "Upgrade to GitHub" in error.words

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
 from msgspec import Struct
 
+from runbookopt.forge.github.answers import read
 from runbookopt.forge.protection import Protection, RequiredCheck
 
 
@@ -81,7 +81,7 @@ class _Ruleset(Struct, frozen=True):
 
 def rulesets_of(rules: object) -> dict[int, str]:
     """The ids of the rulesets behind the rules of a branch, with what owns each."""
-    return {rule.ruleset_id: rule.ruleset_source_type for rule in msgspec.convert(rules, list[_Rule])}
+    return {rule.ruleset_id: rule.ruleset_source_type for rule in read(rules, list[_Rule])}
 
 
 def combined(
@@ -97,13 +97,13 @@ def combined(
     `classic` and `rules` are None where there is nothing; `unread` says which of them were not shown.
     A ruleset that is not among `rulesets` does not tell who may pass by it.
     """
-    shown = [msgspec.convert(each, _Ruleset) for each in rulesets]
+    shown = [read(each, _Ruleset) for each in rulesets]
     actors = {each.id: each.bypass_actors for each in shown if each.bypass_actors is not None}
-    in_force = msgspec.convert(rules or [], list[_Rule])
+    in_force = read(rules or [], list[_Rule])
     numbers = dict.fromkeys(rule.ruleset_id for rule in in_force)
     sources = [_ruleset(branch, number, in_force, actors.get(number)) for number in numbers]
     if classic is not None:
-        sources.insert(0, _classic(branch, msgspec.convert(classic, _Classic)))
+        sources.insert(0, _classic(branch, read(classic, _Classic)))
     bypass = tuple(dict.fromkeys(who for source in sources for who in source.bypass or ()))
     hidden = bool(unread) or any(source.bypass is None for source in sources)
     limited = [set(source.methods) for source in sources if source.methods is not None]

@@ -3,7 +3,6 @@
 import re
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from runbookopt.documents.digest import canonical, digest
@@ -228,8 +227,3 @@ def outcome_of(words: str) -> tuple[Outcome, str]:
         if part in words.lower():
             return found
     return "refused", words
-
-
-def read_pull(answer: object) -> Answer:
-    """Read one pull request."""
-    return msgspec.convert(answer, Answer)
