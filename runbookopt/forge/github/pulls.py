@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.forge.git.output import GitFailed
@@ -19,6 +20,19 @@ _COPIED = "refs/runbookopt/origin/github/"
 _MOST_COMMITS = 250
 _FORBIDDEN = 403
 _DECIDING = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
+
+
+_QUEUE = """query($owner: String!, $name: String!, $branch: String!) {
+  repository(owner: $owner, name: $name) { queue: mergeQueue(branch: $branch) { id } }
+}"""
+
+
+class _Queued(Struct, frozen=True):
+    queue: dict[str, str] | None = None
+
+
+class _Told(Struct, frozen=True):
+    repository: _Queued
 
 
 class GithubPulls:
@@ -62,7 +76,8 @@ class GithubPulls:
             if not _is_not_on_this_plan(error):
                 unread.append(f"rulesets are not shown to this token ({error.words})")
         shown = [ruleset for number in rulesets_of(rules or []) if (ruleset := self._ruleset(number))]
-        return combined(branch, classic=classic, rules=rules, rulesets=shown, unread=unread)
+        found = combined(branch, classic=classic, rules=rules, rulesets=shown, unread=unread)
+        return replace(found, merge_queue=found.merge_queue or self._has_queue(branch) or found.merge_queue)
 
     def members(self, team: str) -> tuple[str, ...] | None:
         """The members of a team, "slug" or "organization/slug"; None where they are not shown."""
@@ -180,6 +195,15 @@ class GithubPulls:
                     f" administration: read ({error.words})"
                 )
             return None
+
+    def _has_queue(self, branch: str) -> bool:
+        """Whether the branch has a merge queue: that of classic protection is shown by GraphQL alone."""
+        owner, _, name = self._client.repository.partition("/")
+        try:
+            told = self._client.query(_QUEUE, owner=owner, name=name, branch=branch)
+        except Refusal:
+            return False
+        return read(told, _Told).repository.queue is not None
 
     def _ruleset(self, number: int) -> object:
         try:

@@ -14,10 +14,12 @@ MOST_CHARACTERS = 65_536
 
 ACTIONS = "github-actions"
 NOT_STARTED = (
-    "this was proposed with the token of GitHub Actions, for which GitHub starts no workflows: required"
-    " checks do not start by themselves. Propose with the token of a GitHub App (RUNBOOKOPT_APP_ID and"
-    " RUNBOOKOPT_APP_PRIVATE_KEY_FILE), or close and reopen the pull request by hand to start them"
+    "this was proposed with the token of GitHub Actions: required checks do not start by themselves, and wait"
+    " until somebody with write access approves the runs (Approve workflows to run), or closes and reopens"
+    " the pull request. Propose with the token of a GitHub App (RUNBOOKOPT_APP_ID and"
+    " RUNBOOKOPT_APP_PRIVATE_KEY_FILE), and they start"
 )
+"""https://github.com/orgs/community/discussions/199292"""
 
 
 class User(Struct, frozen=True):
@@ -203,7 +205,7 @@ Outcome = Literal[
 
 _OUTCOMES: dict[str, tuple[Outcome, str]] = {
     "clean status": ("clean_status", "nothing holds it back, and auto-merge only waits for something"),
-    "unstable status": ("unstable_status", "a check failed that is not required"),
+    "unstable status": ("unstable_status", "only checks that are not required are under way or failed"),
     "merge queue": ("merge_queue", "the branch has a merge queue, which merges in its own way"),
     "auto merge is not allowed": (
         "not_allowed",
@@ -216,6 +218,13 @@ _OUTCOMES: dict[str, tuple[Outcome, str]] = {
     "correct permissions": ("no_permission", "the token may not do it: it needs contents: write"),
     "can't enable auto-merge": ("closed", "the pull request is not open any more"),
 }
+
+
+PASSING: frozenset[Outcome] = frozenset({"clean_status", "unstable_status"})
+"""Refusals that may be of the first seconds only, when no check has begun.
+
+https://github.com/peter-evans/enable-pull-request-automerge/issues/343 and 355
+"""
 
 
 def outcome_of(words: str) -> tuple[Outcome, str]:
