@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from runbookopt import __version__
+from runbookopt.cli.certificates import trusted_by_all
 from runbookopt.cli.endings import ended_as_by_ctrl_c, open_what_is_closed, to_nowhere
 from runbookopt.cli.terminal import complain
 from runbookopt.errors import Interrupted, RunbookoptError
@@ -43,6 +44,7 @@ def runbookopt() -> None:
 def run(program: Callable[[], object]) -> None:
     """Run what reads the command line, and end with its status."""
     open_what_is_closed()
+    trusted_by_all(os.environ)
     try:
         with ended_as_by_ctrl_c():
             try:

@@ -119,6 +119,7 @@ class Git:
         import git
 
         shown, secrets = self._shown(arguments[0])
+        shown |= self._trusted(arguments[0])
         command = [self._repo.git.GIT_PYTHON_GIT_EXECUTABLE, *_OPTIONS, *arguments]
         with _without_git_variables(), tempfile.TemporaryFile() as handed:
             handed.write(stdin)
@@ -156,6 +157,14 @@ class Git:
             shown[f"GIT_CONFIG_KEY_{number}"] = f"http.{url}.extraHeader"
             shown[f"GIT_CONFIG_VALUE_{number}"] = value
         return shown, (token, secret)
+
+    def _trusted(self, command: str) -> dict[str, str]:
+        """Where git finds a company's certificates that all else is told of, unless git itself was told."""
+        bundle = os.environ.get("SSL_CERT_FILE")
+        if command not in _TALKING or not bundle or "GIT_SSL_CAINFO" in os.environ:
+            return {}
+        told = self.text("config", "--get-regexp", r"^http\..*sslcainfo$|^http\.sslcainfo$", fails=(1,))
+        return {} if told else {"GIT_SSL_CAINFO": bundle}
 
 
 def _open(path: Path) -> "git.Repo":
