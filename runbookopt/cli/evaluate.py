@@ -10,6 +10,7 @@ import typer
 from runbookopt.cli.flags import Flags, Json, settings_of, takes_settings
 from runbookopt.cli.job import job_of, under_way
 from runbookopt.cli.terminal import Line, print_json, say_lines, warn
+from runbookopt.cli.turns import in_turn
 from runbookopt.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def evaluate(
         root = repository.root
         settings = settings_of(root, name, flags)
         job = job_of(name, settings, root, propose=repository.has_origin(), look=spend_look)
-        with under_way(name) as tell:
+        with under_way(name) as tell, in_turn(repository.root, name):
             evaluation = run(repository, job, part=part, revision=revision, progress=tell)
     warn(evaluation.warnings)
     clean = Redactor(os.environ).clean

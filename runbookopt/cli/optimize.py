@@ -12,6 +12,7 @@ import typer
 from runbookopt.cli.flags import SETTINGS, Flags, Version, forge_of, settings_of, takes_settings
 from runbookopt.cli.job import interruptible, job_of
 from runbookopt.cli.terminal import complain, print_json, progress, say_lines, warn
+from runbookopt.cli.turns import in_turn
 from runbookopt.errors import RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
@@ -111,6 +112,11 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
 
 
 def _optimize(request: _Request, name: str) -> None:
+    with in_turn(request.repository.root, name):
+        _run(request, name)
+
+
+def _run(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
     from runbookopt.jobs.optimize import optimize as run
     from runbookopt.landing.propose import propose
