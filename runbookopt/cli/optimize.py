@@ -11,6 +11,7 @@ import typer
 
 from runbookopt.cli.flags import SETTINGS, Flags, Version, forge_of, settings_of, takes_settings
 from runbookopt.cli.job import interruptible, job_of
+from runbookopt.cli.purse import Purse
 from runbookopt.cli.terminal import complain, print_json, progress, say_lines, warn
 from runbookopt.cli.turns import in_turn
 from runbookopt.errors import RunbookoptError, WrongUsage
@@ -40,6 +41,10 @@ Plan = Annotated[
 NoPropose = Annotated[
     bool, typer.Option("--no-propose", help="Stop at the bundle, for `runbookopt propose`; needs no origin.")
 ]
+AllUsd = Annotated[
+    float | None,
+    typer.Option("--all-usd", min=0.01, help="Dollars that all runbooks of this command may use together."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
 
 
@@ -51,6 +56,7 @@ class _Request(NamedTuple):
     propose: bool
     look: bool
     json: bool
+    purse: Purse
 
 
 @takes_settings(*SETTINGS)
@@ -61,6 +67,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     plan: Plan = False,
     dry_run: DryRun = False,
     no_propose: NoPropose = False,
+    all_usd: AllUsd = None,
     json: Json = False,
     flags: Flags,
     version: Version = False,  # noqa: ARG001 - printed before this is called
@@ -83,7 +90,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
             raise RunbookoptError(
                 "there is no origin to propose to: git remote add origin URL and push, or use --no-propose"
             )
-        request = _Request(repository, flags, not no_propose and not dry_run, not dry_run, json)
+        purse = Purse(all_usd)
+        request = _Request(repository, flags, not no_propose and not dry_run, not dry_run, json, purse)
         one, left = (_plan, "nothing was run") if plan else (_optimize, None)
         raise typer.Exit(max(_status(one, request, name, left) for name in _chosen(repository, names)))
 
@@ -122,8 +130,9 @@ def _run(request: _Request, name: str) -> None:
     from runbookopt.landing.propose import propose
 
     job, forge = _job(request, name)
-    with progress(name) as tell:
+    with progress(name) as tell, request.purse.charged(job.settings.budget.usd) as charge:
         result = run(request.repository, job, tell)
+        charge.told(result.spent.usd, models=bool(job.models))
     warn(result.warnings)
     proposed = None
     if forge is not None and result.bundle is not None:
@@ -155,14 +164,16 @@ def _plan(request: _Request, name: str) -> None:
 
 def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
     """The job, and where its pull request goes: without a forge the run stops at the bundle."""
+    from msgspec.structs import replace
+
     root = request.repository.root
     settings = settings_of(root, name, request.flags)
+    lent = request.purse.lend(name, settings.budget.usd)
+    settings = replace(settings, budget=replace(settings.budget, usd=lent))
     job = job_of(name, settings, root, propose=False, look=request.look)
     forge = _forge(request.repository, name, settings) if request.propose else None
     if forge is None:
         return job, None
-    from msgspec.structs import replace
-
     return replace(job, propose=True), forge
 
 
