@@ -357,6 +357,17 @@ def test_after_a_review_the_last_run_of_the_check_runs_again(
 
 
 @pytest.mark.slow
+def test_where_github_runs_the_check_no_more_the_way_on_is_said(
+    again: "Runner", github: Github, team: Clone
+) -> None:
+    old = github.run(team.at_origin("rev-parse", "main"), "verify-runbooks.yml")
+    old.too_old = True
+    with pytest.raises(AssertionError, match="close and reopen the pull request, and a new run asks again"):
+        again.job("verify-runbooks-again", "again")
+    github.world.runs.remove(old)
+
+
+@pytest.mark.slow
 def test_our_own_tests_are_those_of_a_newcomer(tested: "Runner") -> None:
     told = (tested.temp / "told").read_text().splitlines()
     assert [line for line in told if line.startswith("make")] == ["make test", "make nightly"]

@@ -155,6 +155,7 @@ class Run:
     status: str = "completed"
     conclusion: str = "failure"
     attempt: int = 1
+    too_old: bool = False  # over a month: it is not run again
 
 
 @dataclass
