@@ -20,7 +20,9 @@ from runbookopt.cli.flags import (
     takes_settings,
 )
 from runbookopt.cli.job import interruptible, job_of, told
+from runbookopt.cli.purse import Purse
 from runbookopt.cli.terminal import Line, complain, print_json, progress, say_lines, warn
+from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ BeginAgain = Annotated[
         help="Where looks are lost that the default branch rests on: count all of the allowance as spent.",
     ),
 ]
+AllUsd = Annotated[
+    float | None,
+    typer.Option("--all-usd", min=0.01, help="Dollars that all runbooks of this command may use together."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
 
 
@@ -75,6 +81,7 @@ class _Request(NamedTuple):
     show_figures: bool
     json: bool
     begin_again: bool
+    purse: Purse
 
 
 @takes_settings(*SETTINGS)
@@ -88,6 +95,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     again: Again = False,
     show_figures: ShowFigures = False,
     begin_again: BeginAgain = False,
+    all_usd: AllUsd = None,
     json: Json = False,
     flags: Flags,
     version: Version = False,  # noqa: ARG001 - printed before this is called
@@ -123,6 +131,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
             show_figures=show_figures,
             json=json,
             begin_again=begin_again and not plan,
+            purse=Purse(all_usd),
         )
         one, left = (_plan, "nothing was run") if plan else (_optimize, None)
         raise typer.Exit(max(_status(one, request, name, left) for name in _chosen(repository, names)))
@@ -157,6 +166,11 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
 
 
 def _optimize(request: _Request, name: str) -> None:
+    with in_turn(request.repository.root, name):
+        _run(request, name)
+
+
+def _run(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
     from runbookopt.documents.digest import digest_of
     from runbookopt.jobs.optimize import optimize as run
@@ -169,8 +183,9 @@ def _optimize(request: _Request, name: str) -> None:
         _told(request, results.waiting_as_json(waits), results.waiting_page(waits))
         return
     job, forge = _job(request, name)
-    with progress(name) as tell:
+    with progress(name) as tell, request.purse.charged(job.settings.budget.usd) as charge:
         result = run(request.repository, job, tell)
+        charge.told(result.spent.usd, models=bool(job.models))
     warn(result.warnings)
     proposed = None
     if forge is not None and result.bundle is not None:
@@ -222,12 +237,14 @@ def _plan(request: _Request, name: str) -> None:
 
 def _job(request: _Request, name: str) -> "tuple[Job, Forge | None]":
     """The job, and where its pull request goes: without a forge the run stops at the bundle."""
-    root = request.repository.root
-    settings = settings_of(root, name, request.flags)
-    job = job_of(name, settings, root, propose=False, look=request.look, show_figures=request.show_figures)
-    forge = _forge(request.repository, name, settings) if request.propose else None
     from msgspec.structs import replace
 
+    root = request.repository.root
+    settings = settings_of(root, name, request.flags)
+    lent = request.purse.lend(name, settings.budget.usd)
+    settings = replace(settings, budget=replace(settings.budget, usd=lent))
+    job = job_of(name, settings, root, propose=False, look=request.look, show_figures=request.show_figures)
+    forge = _forge(request.repository, name, settings) if request.propose else None
     return replace(job, propose=forge is not None, begin_again=request.begin_again), forge
 
 

@@ -14,6 +14,7 @@ from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
+from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.project.project import Project, read_project
@@ -102,6 +103,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     Raises RunbookoptError: a working tree that is not the base, no evidence, too few tasks to ever prove
     anything, a budget that does not cover the proof, a ledger that lacks what the default branch rests on.
     """
+    must_be_set_up(repository, job.name, propose=job.propose)
     ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
     base = repository.base() if job.propose else repository.resolve("HEAD")
     source = repository.revision(base) if job.propose else Folder(repository.root)

@@ -88,7 +88,7 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
         "           could happen: anybody with write access can write a status"
     )
     assert lines[where + 2].startswith("           to close it: Settings > Rules > Rulesets")
-    assert lines[-1] == "4 gap(s), 0 unknown, 13 hold"
+    assert lines[-1] == "4 gap(s), 0 unknown, 11 hold"
     assert github.token not in shown.output
     answers = {requirement["name"]: requirement["answer"] for requirement in found["demands"]}
     assert (found["holds"], found["branch"], found["sources"]) == (False, "main", ["classic"])
