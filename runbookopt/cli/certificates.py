@@ -12,11 +12,8 @@ def trusted_by_all(environ: MutableMapping[str, str]) -> None:
 
     Git reads the first of them too: see `forge.git.process`.
     """
-    bundle = next((environ[name] for name in NAMES if _is_file(environ.get(name))), None)
+    named = (environ[name] for name in NAMES if environ.get(name))
+    bundle = next((path for path in named if Path(path).is_file()), None)
     if bundle is not None:
         for name in NAMES[:2]:
             environ.setdefault(name, bundle)
-
-
-def _is_file(path: str | None) -> bool:
-    return bool(path) and Path(path or "").is_file()

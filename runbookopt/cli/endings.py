@@ -31,19 +31,14 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
-    if number == signal.SIGHUP:
-        _leave_terminal()
+    if number == signal.SIGHUP:  # what is written to a terminal that has gone would be one more error
+        for descriptor in (1, 2):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                to_nowhere(descriptor)
     heard = signal.getsignal(signal.SIGINT)  # what a run has put there asks its calls to end
     if not callable(heard):  # a shell that starts us in the background has us ignore Ctrl-C
         raise KeyboardInterrupt
     heard(signal.SIGINT, frame)
-
-
-def _leave_terminal() -> None:
-    """Let nothing be written to a terminal that has gone: it would be one more error."""
-    for descriptor in (1, 2):
-        if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
-            to_nowhere(descriptor)
 
 
 def open_what_is_closed() -> None:

@@ -337,17 +337,12 @@ def lines_of(text: str) -> list[Line]:
             whole = "\n".join(line.rstrip() for line in raw[number:stop])
             found.append(Line(kind, section, whole, number + 1, head or lead))
         elif number not in covered and raw[number].strip():
-            level = _level(raw[number])
+            marks = re.match(r" {0,3}(#{1,6})(?:\s|$)", raw[number])
+            level = len(marks[1]) if marks else 0  # as few as there are headings above it count
             section = (*section[: level - 1], raw[number].strip()) if level else section
             lead = raw[number]
             found.append(Line("other", () if level else section, raw[number], number + 1))
     return found
-
-
-def _level(line: str) -> int:
-    """How many marks of a heading a line begins with; as few as there are headings above it count."""
-    heading = re.match(r" {0,3}(#{1,6})(?:\s|$)", line)
-    return len(heading[1]) if heading else 0
 
 
 def _places(text: str, raw: Sequence[str]) -> Iterator[tuple[int, tuple[int, Literal["item", "row"], str]]]:

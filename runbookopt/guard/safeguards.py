@@ -93,7 +93,9 @@ def _loss(sentence: Sentence, fresh: Sequence[Sentence]) -> tuple[str, int]:
     if _wider(sentence, nearest):
         return "raised", nearest.line
     added, missing = _difference(sentence.words, nearest.words)
-    if missing or _count(sentence.words) > _count(nearest.words) or _units(sentence, nearest):
+    now = iter(_counted(nearest))  # further numbers may stand between those that were there
+    recounted = not all(word in now for word in _counted(sentence))
+    if missing or _count(sentence.words) > _count(nearest.words) or recounted:
         return "changed", nearest.line
     unquoted = _difference(words_of(sentence.unquoted), words_of(nearest.unquoted))[0] if added else []
     if _count(sentence.words) == _count(nearest.words):
@@ -123,12 +125,6 @@ def _addition(old: Sentence, new: Sentence, added: Sequence[str], reworded: bool
     ):
         return "changed", new.line
     return "", 0
-
-
-def _units(old: Sentence, new: Sentence) -> bool:
-    """Whether what the numbers count is another thing than it was; further numbers may stand between."""
-    now = iter(_counted(new))
-    return not all(word in now for word in _counted(old))
 
 
 def _counted(sentence: Sentence) -> list[str]:
