@@ -172,11 +172,13 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     "none" unless the proof accepted it, and then without what held-out tasks say; "auto" where the policy
     asks for that and every condition is known to hold; else "review".
     """
-    allowed = policy.proof.near_repeats == "allow"
+    allowed = policy.proof.near_repeats == "allow"  # which speaks against it, whether there are any or not
+    count = "an unknown number" if facts.near_repeats is None else facts.near_repeats
+    repeated = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
     reasons = (
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
-        *([_repeated(facts.near_repeats)] if allowed else []),
+        *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
         return Decision("none", reasons if facts.comparison is None else tuple(map(_untold, reasons)))
@@ -297,13 +299,6 @@ def _passing(comparison: Comparison | None) -> Reason:
     passing, least = comparison.passing_today, PASSING_TODAY_AT_LEAST
     text = f"{passing} held-out tasks pass today, and {least} are needed for a loss to be seen"
     return Reason("passing_today", passing >= least, text)
-
-
-def _repeated(near_repeats: int | None) -> Reason:
-    """What speaks against a proof in which near repeats may stay, whether there are any or not."""
-    count = "an unknown number" if near_repeats is None else near_repeats
-    text = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
-    return Reason("near_repeats", False, text)
 
 
 def _joined(items: Sequence[str], most: int = 5) -> str:
