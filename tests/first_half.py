@@ -45,12 +45,19 @@ REVIEW = "merge: review\nreviewers: [bo, cy]\n"
 
 
 def trajectories(count: int = 60) -> str:
-    """Give one task a line: five train, five validation, the rest held-out."""
+    """Give one task a line: five train, five validation, the rest held-out.
+
+    The train tasks speak of an atm, so that a rule on that word may merge by itself.
+    """
     parts = ["train"] * 5 + ["validation"] * 5 + ["held-out"] * (count - 10)
     lines = [
         {
             "id": f"t-{number}",
-            "task": {"input": f"ticket {number}", "reference": {"queue": "card"}, "split": part},
+            "task": {
+                "input": f"ticket {number}{' atm' if part == 'train' else ''}",
+                "reference": {"queue": "card"},
+                "split": part,
+            },
             "trust": "internal",
         }
         for number, part in enumerate(parts)

@@ -149,7 +149,8 @@ class Server:
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.ours = self
         if tls:
-            self._http.socket = _self_signed().wrap_socket(self._http.socket, server_side=True)
+            context, self.certificate = _self_signed()
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://127.0.0.1:{self._http.server_address[1]}/v1"
 
@@ -354,8 +355,8 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _self_signed() -> ssl.SSLContext:
-    """Give a context with a certificate that nobody has reason to trust."""
+def _self_signed() -> tuple[ssl.SSLContext, str]:
+    """Give a context with a certificate that nobody has reason to trust, and that certificate (PEM)."""
     from cryptography import x509  # noqa: PLC0415 - few tests need it
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
@@ -384,7 +385,7 @@ def _self_signed() -> ssl.SSLContext:
         chain = Path(folder) / "chain.pem"
         chain.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
         context.load_cert_chain(chain)
-    return context
+    return context, certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def main() -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.github_runner import Runner
 
 PROJECT = Path(__file__).parents[1]
+SPEAKING = ("seeing", "app", "modest")
+"""The steps that ask for a token of an app: with all permissions, with fewer, with the least."""
+
 OURS = Choices(("maria-okafor", "support-lead"), ".")
 PINNED = re.compile(r"uses: actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
@@ -77,7 +80,7 @@ def known(
         "github.token": token,
         "github.repository": github.repository,
         "github.event.repository.default_branch": "main",
-        "steps.app.outputs.token || github.token": token,
+        " || ".join((*(f"steps.{name}.outputs.token" for name in SPEAKING), "github.token")): token,
         "secrets.ANTHROPIC_API_KEY": "",
         "secrets.OPENAI_API_KEY": "",
         "vars.RUNBOOKOPT_APP_CLIENT_ID": "",
@@ -466,6 +469,17 @@ def test_after_a_review_the_last_run_of_the_check_runs_again(
 
 
 @pytest.mark.slow
+def test_where_github_runs_the_check_no_more_the_way_on_is_said(
+    again: "Runner", github: Github, team: Clone
+) -> None:
+    old = github.run(team.at_origin("rev-parse", "main"), "verify-runbooks.yml")
+    old.too_old = True
+    with pytest.raises(AssertionError, match="close and reopen the pull request, and a new run asks again"):
+        again.job("verify-runbooks-again", "again")
+    github.world.runs.remove(old)
+
+
+@pytest.mark.slow
 def test_our_own_tests_are_those_of_a_newcomer(tested: "Runner") -> None:
     told = (tested.temp / "told").read_text().splitlines()
     assert [line for line in told if line.startswith("make")] == ["make test", "make nightly"]
@@ -518,3 +532,20 @@ def test_the_set_up_page_names_every_variable_and_secret_that_the_workflows_read
     assert len(named) > 3
     assert [name for name in sorted(named) if f"`{name}`" not in page] == []
     assert [path for path in WORKFLOWS if path not in page and "actions/" not in path] == []
+
+
+def test_permissions_that_an_installation_may_lack_are_asked_for_apart(github_runner: ModuleType) -> None:
+    steps = jobs("optimize-runbooks", github_runner)["propose"]["steps"]
+    speaking = [step for step in steps if "create-github-app-token" in step.get("uses", "")]
+    asked = [{key for key in step["with"] if key.startswith("permission-")} for step in speaking]
+    least = {"permission-contents", "permission-pull-requests"}
+    seeing = {*least, "permission-administration"}
+    assert asked == [{*seeing, "permission-members"}, seeing, least]
+    assert [step.get("continue-on-error", False) for step in speaking] == [True, True, False]
+    tried = [f"steps.{step['id']}.outputs.token" for step in speaking]
+    assert f"{' || '.join(tried)} || github.token" in str(steps)
+
+
+def test_a_check_of_an_older_commit_takes_no_newer_ones_place(github_runner: ModuleType) -> None:
+    group = github_runner.read(PROJECT, ".github/workflows/verify-runbooks.yml")["concurrency"]["group"]
+    assert "head.sha" in group

@@ -10,10 +10,10 @@ from runbookopt.cli.flags import Json
 from runbookopt.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from runbookopt.documents.parse import Problem
-    from runbookopt.jobs.lint import Lint
+    from runbookopt.jobs.lint import Known, Lint
     from runbookopt.project.project import Project
     from runbookopt.proof.allowance import Look
 
@@ -38,8 +38,8 @@ def check(
     from runbookopt.jobs.lint import lint
 
     folder = Path(root) if root else _around(Path.cwd())
-    with _known(folder) as known:
-        checked = lint(Folder(folder), *known)
+    with _known(folder) as (known, unread):
+        checked = lint(Folder(folder), known, unread)
     if json:
         print_json(_as_json(checked))
     else:
@@ -58,31 +58,37 @@ def _around(folder: Path) -> Path:
 
 
 @contextmanager
-def _known(
-    folder: Path,
-) -> "Iterator[tuple[Callable[[str], tuple[Look, ...]], Callable[[str], frozenset[str]]] | tuple[()]]":
-    """Lend what this clone knows of looks and readings: nobody is asked; a mere folder knows none."""
+def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
+    """Lend what this clone knows of looks and readings, and what of it cannot be read.
+
+    Nobody is asked; a mere folder knows none.
+    """
     from runbookopt.evidence.library import Folder
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.jobs.lint import Known
+    from runbookopt.jobs.preflight import unreadable
     from runbookopt.landing.ledger.identity import identity_of
     from runbookopt.proof.ledger import Ledger
 
     try:
         repository = Repository.open(folder)
     except GitFailed:
-        yield ()
+        yield Known(), ()
         return
     with repository:
         if repository.root.resolve() != folder.resolve():
-            yield ()
+            yield Known(), ()
             return
         ledger, head = Ledger.open(repository, push=False), repository.resolve("HEAD")
 
         def names(name: str) -> tuple[str, ...]:
             return identity_of(repository, ledger, name, Folder(folder), head).names
 
-        yield lambda name: ledger.looks(*names(name)), lambda name: ledger.burnt(*names(name))
+        known = Known(
+            looked=lambda name: ledger.looks(*names(name)), read=lambda name: ledger.burnt(*names(name))
+        )
+        yield known, tuple(unreadable(repository))
 
 
 def _report(checked: "Lint") -> "Iterator[str]":

@@ -11,6 +11,7 @@ from runbookopt.cli import custody
 from runbookopt.cli.flags import Flags, Json, ShowFigures, settings_of, takes_settings
 from runbookopt.cli.job import job_of, told, under_way
 from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
+from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag
         if spend_look and not yes:
             _ask(name, look_price(repository, job, revision))
         try:
-            with under_way(name) as tell:
+            with under_way(name) as tell, in_turn(repository.root, name):
                 evaluation = run(repository, job, part=part, revision=revision, progress=tell)
         except Invalid as error:
             complain(told(name, error))

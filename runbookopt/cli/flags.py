@@ -74,8 +74,12 @@ def takes_settings(*keys: str, **other_help: str) -> Callable[[Callable[..., Non
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def called(**given: Any) -> None:  # noqa: ANN401 - whatever the command line holds
+            from runbookopt.documents.settings import flag
+
             others = written_out(given.pop("others") or ())
-            own = {key: given.pop(name) for name, key in names.items()}
+            own = {key: value for name, key in names.items() if (value := given.pop(name)) is not None}
+            if twice := sorted(own.keys() & others):
+                raise WrongUsage(f"{flag(twice[0])} and --set {twice[0]} say the same: give one of them")
             command(**given, flags={**others, **own})
 
         options = []

@@ -23,7 +23,8 @@ def init(
         ),
     ] = None,
     spec: Annotated[
-        str | None, typer.Option(help="What pip installs in CI.", show_default="this version")
+        str | None,
+        typer.Option(help="What pip installs in CI.", show_default="what runs here"),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")
@@ -35,10 +36,10 @@ def init(
     A file that is there stays as it is, and you are told; .gitignore and CODEOWNERS get the lines that they
     lack. Doing it again changes nothing. Nothing is committed.
     """
-    from runbookopt import __version__
     from runbookopt.errors import RunbookoptError
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.scaffold import Choices, pieces, put
+    from runbookopt.jobs.scaffold.source import RELEASE, installable, installed_from
 
     with Repository.open(Path.cwd(), empty=True) as repository:
         root, oneself = repository.root, None if reviewer else repository.identity()
@@ -48,27 +49,38 @@ def init(
             "git does not know who you are, and somebody has to review: name them with --reviewer LOGIN"
         )
     who = tuple(login.removeprefix("@") for login in logins)
-    todo = pieces(root, Choices(who, spec or f"runbookopt=={__version__}"))
+    known = spec or installable(installed_from())
+    todo = pieces(root, Choices(who, known or RELEASE))
     for piece in () if dry_run else todo:
         put(root, piece)
+    steps = [*([] if known else [_ASK]), *_next(todo, who)]
     if json:
-        print_json(_as_json(todo, who, dry_run=dry_run))
+        print_json({**_as_json(todo, who, steps, dry_run=dry_run), "installs": known})
     else:
-        _print(todo, who, dry_run=dry_run)
+        _print(todo, steps, dry_run=dry_run)
 
 
-def _as_json(pieces: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> dict[str, object]:
+_ASK = (
+    "say what workflows are to install, for this runbookopt is of no release or commit that others can reach:"
+    " the repository's variable RUNBOOKOPT_SPEC, or --spec before the workflows are there (a wheel,"
+    " git+https://HOST/OWNER/NAME@COMMIT)"
+)
+
+
+def _as_json(
+    pieces: "Sequence[Piece]", who: "Sequence[str]", steps: "Sequence[str]", *, dry_run: bool
+) -> dict[str, object]:
     return {
         "dry_run": dry_run,
         "reviewers": who,
         "written": [piece.path for piece in pieces if piece.action == "write"],
         "added_to": [piece.path for piece in pieces if piece.action == "add"],
         "left_alone": {piece.path: piece.why for piece in pieces if piece.action == "leave"},
-        "next": _next(pieces, who),
+        "next": steps,
     }
 
 
-def _print(pieces: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) -> None:
+def _print(pieces: "Sequence[Piece]", steps: "Sequence[str]", *, dry_run: bool) -> None:
     words = {"write": "would write" if dry_run else "wrote", "add": "would add to" if dry_run else "added to"}
     for piece in (piece for piece in pieces if piece.action != "leave"):
         print(f"{words[piece.action]} {piece.path}")
@@ -76,7 +88,7 @@ def _print(pieces: "Sequence[Piece]", who: "Sequence[str]", *, dry_run: bool) ->
             say(f"  + {line}")
     for piece in (piece for piece in pieces if piece.action == "leave"):
         print(f"left alone {piece.path}: {piece.why}")
-    for step in _next(pieces, who):
+    for step in steps:
         say(f"next: {step}")
 
 

@@ -21,7 +21,9 @@ from runbookopt.cli.flags import (
     takes_settings,
 )
 from runbookopt.cli.job import interruptible, told
+from runbookopt.cli.purse import Purse
 from runbookopt.cli.terminal import Line, complain, print_json, progress, say_lines, warn
+from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ BeginAgain = Annotated[
         help="Where looks are lost that the default branch rests on: count all of the allowance as spent.",
     ),
 ]
+AllUsd = Annotated[
+    float | None,
+    typer.Option("--all-usd", min=0.01, help="Dollars that all runbooks of this command may use together."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
 
 
@@ -75,6 +81,7 @@ class _Request(NamedTuple):
     show_figures: bool
     json: bool
     begin_again: bool
+    purse: Purse
 
 
 @takes_settings(*SETTINGS)
@@ -88,6 +95,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     again: Again = False,
     show_figures: ShowFigures = False,
     begin_again: BeginAgain = False,
+    all_usd: AllUsd = None,
     json: Json = False,
     flags: Flags,
     version: Version = False,  # noqa: ARG001 - printed before this is called
@@ -123,6 +131,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
             show_figures=show_figures,
             json=json,
             begin_again=begin_again and not plan,
+            purse=Purse(all_usd),
         )
         one, left = (_plan, "nothing was run") if plan else (_optimize, None)
         raise typer.Exit(max(_status(one, request, name, left) for name in _chosen(repository, names)))
@@ -157,6 +166,11 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
 
 
 def _optimize(request: _Request, name: str) -> None:
+    with in_turn(request.repository.root, name):
+        _run(request, name)
+
+
+def _run(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
     from runbookopt.documents.digest import digest_of
     from runbookopt.landing.propose import propose
@@ -208,12 +222,19 @@ def _searched(request: _Request, name: str, forge: "Forge | None", *, token: boo
     from runbookopt.cli import apart
     from runbookopt.jobs.optimize import optimize as run
 
-    order = _order("optimize", request, name)
-    if token:
-        return apart.optimized(request.repository, order)
-    job = apart.job_for(request.repository, order, propose=forge is not None)
-    with progress(name) as tell:
-        return run(request.repository, job, tell)
+    settings = settings_of(request.repository.root, name, request.flags)
+    lent = request.purse.lend(name, settings.budget.usd)
+    order = _order("optimize", request, name, lent)
+    with request.purse.charged(lent) as charge:
+        if token:
+            result = apart.optimized(request.repository, order)
+        else:
+            job = apart.job_for(request.repository, order, propose=forge is not None)
+            with progress(name) as tell:
+                result = run(request.repository, job, tell)
+        offline = settings.agent.kind == settings.reflector.kind == "offline"
+        charge.told(result.spent.usd, models=not offline or result.spent.usage.judge is not None)
+    return result
 
 
 def _plan(request: _Request, name: str) -> None:
@@ -221,7 +242,9 @@ def _plan(request: _Request, name: str) -> None:
     from runbookopt.cli.plan import page
 
     forge, token = _forge(request, name)
-    repository, order = request.repository, _order("plan", request, name)
+    repository = request.repository
+    settings = settings_of(repository.root, name, request.flags)
+    order = _order("plan", request, name, request.purse.lend(name, settings.budget.usd))
     if token:
         planned = apart.planned(repository, order)
     else:
@@ -234,14 +257,14 @@ def _plan(request: _Request, name: str) -> None:
     sys.stdout.flush()
 
 
-def _order(work: Literal["optimize", "plan"], request: _Request, name: str) -> "Order":
-    """What is to be done for a runbook, whichever process does it."""
+def _order(work: Literal["optimize", "plan"], request: _Request, name: str, usd: float | None) -> "Order":
+    """What is to be done for a runbook within these dollars, whichever process does it."""
     from runbookopt.cli.apart import Order
 
     return Order(
         work,
         name,
-        {**request.flags},
+        {**request.flags, "budget.usd": usd},
         look=request.look,
         show_figures=request.show_figures,
         begin_again=request.begin_again,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runbookopt.landing.bundle import Bundle
     from runbookopt.landing.explain import Explained
     from runbookopt.landing.requirements import Declared, Enforced, Requirement
+    from runbookopt.project.policy import Policy
 
 app = group("policy", "The merge policies: what enforces them, and what they say of a change.")
 
@@ -59,6 +60,14 @@ def explain(
         ),
     ],
     *,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="Another text of NAME: say what guard and policy think of it, if it were proved.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say which way a change goes, with every reason for and against.
@@ -66,6 +75,9 @@ def explain(
     A runbook's name means its open pull request, else what its policy would ask of the next change. All is
     derived anew from git, as a merge would; nothing is written.
     """
+    if text is not None:
+        _explain_text(what, text, json=json)
+        return
     bundle = _bundle(Path(what)) if what.endswith(".json") else None
     with _forge(bundle.runbook if bundle else "" if what.isdecimal() else what) as (repository, forge):
         explained = _explained(repository, forge, bundle or what)
@@ -87,6 +99,48 @@ def _bundle(path: Path) -> "Bundle":
         return bundle_at(repository, path)
 
 
+def _explain_text(name: str, file: Path, *, json: bool) -> None:
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.landing.explain import explain_text
+
+    text = _text_of(file)
+    with Repository.open(Path.cwd()) as repository:
+        found = explain_text(repository, name, text)
+    if json:
+        print_json({key: getattr(found, key) for key in ("violations", "introduces", "forms", "merge")})
+        return
+    words = {
+        "auto": "would merge by itself",
+        "review": "would go to review",
+        "none": "would not be proposed",
+    }
+    say(f"{name} with {file}, if the proof accepted it: {words[found.merge]}")
+    for violation in found.violations:
+        say(f"  no      {violation}")
+    for line in found.forms:
+        say(f"  no form {line}")
+    say_reasons(found.reasons)
+
+
+def _text_of(file: Path) -> str:
+    from runbookopt.documents.parse import MAX_BYTES
+    from runbookopt.errors import RunbookoptError
+
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+        text = data.decode()
+    except OSError as error:
+        raise RunbookoptError(
+            f"{file}: cannot be read: {error.strerror}; expected a runbook's text"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RunbookoptError(f"{file}: expected a text in UTF-8: {error.reason}") from error
+    if len(data) > MAX_BYTES:
+        raise RunbookoptError(f"{file}: expected at most {MAX_BYTES:,} bytes")
+    return text
+
+
 def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -> "Explained":
     from runbookopt.landing import explain
 
@@ -101,7 +155,7 @@ def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -
 def _show(policies: "Sequence[Declared]", enforcement: "Enforced", required: "Sequence[Requirement]") -> None:
     for each in policies:
         who = f", {each.policy.approvals} approval(s) of {each.policy.who}" if each.policy.who else ""
-        say(f"{each.runbook}: merge: {each.policy.merge}{who}")
+        say(f"{each.runbook}: merge: {each.policy.merge}{who}{_forms(each.policy)}")
     sources = ", ".join(enforcement.protection.sources) or "nothing that this token is shown"
     say(f"{enforcement.protection.branch} is protected by {sources}")
     for requirement in required:
@@ -111,6 +165,18 @@ def _show(policies: "Sequence[Declared]", enforcement: "Enforced", required: "Se
             say(f"           to close it: {requirement.setting}")
     gaps, unknown = (sum(requirement.holds is holds for requirement in required) for holds in (False, None))
     say(f"{gaps} gap(s), {unknown} unknown, {len(required) - gaps - unknown} hold")
+
+
+def _forms(policy: "Policy") -> str:
+    """What may merge by itself, in a phrase: nothing where the policy asks for review."""
+    terms = policy.auto_merge_if
+    if policy.merge != "auto":
+        return ""
+    if terms.forms == "any":
+        return "; lines of any form merge by themselves, and so does what the guard misses"
+    own = terms.own_forms
+    ours = [form for form in terms.forms if form not in own]
+    return f"; by form: {', '.join([*ours, *([f'{len(own)} of its own'] if own else [])]) or 'none'}"
 
 
 def _as_json(

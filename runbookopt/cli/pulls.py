@@ -1,4 +1,4 @@
-"""`runbookopt pulls`: the pull requests of the local forge, and who may merge them."""
+"""`runbookopt pulls`: the pull requests of runbooks, and who may merge them."""
 
 import shlex
 from contextlib import contextmanager
@@ -11,11 +11,10 @@ from runbookopt.cli.flags import group
 from runbookopt.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.forge.local import LocalForge
-    from runbookopt.forge.protocol import PullRequest
+    from runbookopt.forge.protocol import Forge, PullRequest
 
 CONVENTION = (
     "Who somebody is comes from git config runbookopt.login, else user.email: "
@@ -25,7 +24,10 @@ CONVENTION = (
 Number = Annotated[int, typer.Argument(metavar="N", min=1, help="The number of the pull request.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-app = group("pulls", "Pull requests kept in origin itself, for those who have no other forge.")
+app = group(
+    "pulls",
+    "Pull requests: all of them where origin keeps them itself; at GitHub to be read, and merged there.",
+)
 
 
 @app.command("list")
@@ -58,7 +60,7 @@ def show(number: Number, *, json: Json = False) -> None:
         tip = repository.base()
         diff = repository.unified_diff(repository.merge_base(tip, pull.head) or tip, pull.head)
     if json:
-        print_json(pull, missing=missing, identity=CONVENTION)
+        print_json(pull, missing=missing, identity=None if _is_at_github(pull) else CONVENTION)
         return
     say(f"#{pull.number} {pull.title}")
     say(f"{pull.state}: {pull.branch} ({pull.head[:12]}) into {pull.base}, opened by {pull.author}")
@@ -70,7 +72,8 @@ def show(number: Number, *, json: Json = False) -> None:
         of = "this commit" if approval.head == pull.head else other
         say(f"{approval.by} approved {of} at {approval.at}")
     _say_missing(missing)
-    say(CONVENTION)
+    if not _is_at_github(pull):
+        say(CONVENTION)
     for line in ("", *_report(pull), "", *diff.splitlines()):
         say(line)
     if pull.state == "open":
@@ -86,12 +89,15 @@ def approve(number: Number, *, json: Json = False) -> None:
     with _forge() as (repository, forge):
         pull = forge.approve(number)
         missing = _missing(repository, forge, pull)
+        against = _against(repository, forge, pull)
     if json:
-        print_json(pull, missing=missing)
+        print_json(pull, missing=missing, does_not_count=against)
         return
     approval = pull.approvals[-1]
     say(f"{approval.by} approved {approval.head[:12]} of pull request {number}")
-    _say_missing(missing)
+    if against:
+        say(f"it does not count: {against}")
+    _say_missing(line for line in missing or () if against is None or not line.endswith(against))
 
 
 @app.command()
@@ -159,6 +165,10 @@ def _merge_automatic(*, json: bool) -> None:
         say("no open pull requests")
 
 
+def _is_at_github(pull: "PullRequest") -> bool:
+    return "#refs/runbookopt/" not in pull.url
+
+
 def _report(pull: "PullRequest") -> list[str]:
     """The body; of a branch that people edited without the verdict and the decision, which are void."""
     if pull.head == pull.proposed:
@@ -168,12 +178,23 @@ def _report(pull: "PullRequest") -> list[str]:
     return [line for section in kept for line in f"## {section}".splitlines()]
 
 
-def _say_missing(missing: list[str] | None) -> None:
-    for line in (line for reason in missing or [] for line in f"missing: {reason}".splitlines()):
+def _against(repository: "Repository", forge: "Forge", pull: "PullRequest") -> str | None:
+    """Why the last approval does not count, or may not; None where it counts."""
+    from runbookopt.landing.approvals import why_not_counted
+    from runbookopt.landing.propose import runbook_of
+    from runbookopt.project.project import declared_policy
+
+    policy = declared_policy(repository.revision(repository.base()), runbook_of(pull.branch))
+    members = {team: forge.members(team) for team in policy.teams}
+    return why_not_counted(policy, pull, members, pull.approvals[-1])
+
+
+def _say_missing(missing: "Iterable[str] | None") -> None:
+    for line in (line for reason in missing or () for line in f"missing: {reason}".splitlines()):
         say(line)
 
 
-def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest") -> list[str] | None:
+def _missing(repository: "Repository", forge: "Forge", pull: "PullRequest") -> list[str] | None:
     """What speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
     from runbookopt.landing.merge import judge
@@ -187,9 +208,9 @@ def _missing(repository: "Repository", forge: "LocalForge", pull: "PullRequest")
 
 
 @contextmanager
-def _forge() -> "Iterator[tuple[Repository, LocalForge]]":
+def _forge() -> "Iterator[tuple[Repository, Forge]]":
+    from runbookopt.cli.flags import forge_of, settings_of
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.forge.local import LocalForge
 
     with Repository.open(Path.cwd()) as repository, repository.asked_once():
-        yield repository, LocalForge(repository)
+        yield repository, forge_of(repository, settings_of(repository.root, "", {}))

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,11 +55,15 @@ def print_json(value: object, **fields: object) -> None:
 
 
 def complain(about: object) -> None:
-    """Print an error or a warning, on standard error, in its own lines; else as `say` does."""
+    """Print an error or a warning, on standard error, in its own lines; else as `say` does.
+
+    Where nobody reads it any more, it is no error that nobody does.
+    """
     from runbookopt.documents.schema_errors import plain
 
-    for line in str(about).split("\n"):
-        print(plain(line), file=sys.stderr)
+    with suppress(OSError):
+        for line in str(about).split("\n"):
+            print(plain(line), file=sys.stderr)
 
 
 def warn(warnings: "Sequence[Problem]") -> None:

@@ -1,5 +1,6 @@
 """Parsing: bytes at the border become typed records, or complaints (the only file that knows PyYAML)."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,6 +78,8 @@ def read_plain_yaml(data: bytes, path: str) -> Any:  # noqa: ANN401 - YAML that 
 
 def read_json(data: bytes, type_: type[T], *, path: str, line: int) -> T:
     """Read one line of a JSONL file as a record; raises MalformedFile with every problem of the line."""
+    if (key := repeated_key(data)) is not None:
+        raise MalformedFile([Problem(path, line, f"key {shown(key)} is there twice")])
     try:
         record = msgspec.json.decode(data, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as refusal:
@@ -85,6 +88,25 @@ def read_json(data: bytes, type_: type[T], *, path: str, line: int) -> T:
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         _plain_json(data, path, line)
     return record
+
+
+def repeated_key(text: str | bytes) -> str | None:
+    """A key that one mapping of a JSON text has twice, if any: readers differ in which of them counts.
+
+    None too for what is no JSON.
+    """
+    found: list[str] = []
+
+    def counted(pairs: list[tuple[str, object]]) -> None:
+        keys = [key for key, _ in pairs]
+        if len(keys) != len(set(keys)):
+            found.append(next(key for key in keys if keys.count(key) > 1))
+
+    try:
+        json.loads(text, object_pairs_hook=counted, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return None
+    return found[0] if found else None
 
 
 def _against(value: object, type_: type, hints: Mapping[str, str], refusal: Exception) -> list[SchemaProblem]:

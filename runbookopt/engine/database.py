@@ -31,7 +31,7 @@ class Database:
 
     def __init__(self, connection: "sqlite3.Connection", path: Path, patience: float) -> None:
         self._connection = connection
-        self._path = path
+        self.path = path
         self._patience = patience
 
     @classmethod
@@ -59,7 +59,7 @@ class Database:
         import sqlite3
 
         until = time.monotonic() + self._patience
-        with _advising(self._path, self._patience):
+        with _advising(self.path, self._patience):
             while True:
                 try:
                     return self._connection.execute(query, values).fetchall()
@@ -74,14 +74,14 @@ class Database:
 
     def begin(self) -> Execute:
         """Begin a transaction; one that Ctrl-C has left behind is undone first."""
-        with _advising(self._path, self._patience):
+        with _advising(self.path, self._patience):
             self.undo()
         self.read("BEGIN IMMEDIATE")
         return self._execute
 
     def write_all(self, statement: str, rows: Sequence[Sequence[object]]) -> int:
         """Write rows in the transaction that is open; gives how many of them were new."""
-        with _advising(self._path, self._patience):
+        with _advising(self.path, self._patience):
             return self._connection.executemany(statement, rows).rowcount
 
     def hurry(self) -> None:
@@ -94,7 +94,7 @@ class Database:
             self._connection.execute("ROLLBACK")
 
     def _execute(self, statement: str, values: Sequence[object] = ()) -> "sqlite3.Cursor":
-        with _advising(self._path, self._patience):
+        with _advising(self.path, self._patience):
             return self._connection.execute(statement, values)
 
     def _prepare(self) -> None:
@@ -121,11 +121,11 @@ class Database:
         version = self.read("PRAGMA user_version")[0][0]
         if application != _APPLICATION:
             if tables or application:
-                raise JournalError(_not_ours(self._path, "it is another program's database"))
+                raise JournalError(_not_ours(self.path, "it is another program's database"))
             return 0
         if not 1 <= version <= len(self.steps):
             raise JournalError(
-                f"{self._path}: a journal of version {version}, and this runbookopt reads version"
+                f"{self.path}: a journal of version {version}, and this runbookopt reads version"
                 f" {len(self.steps)}; use the runbookopt that wrote it, or move the file away"
                 " (its answers are then paid again)"
             )

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.digest import canonical, digest
+from runbookopt.documents.schema_errors import shown
 from runbookopt.documents.usage import Usage
-from runbookopt.engine.database import Database, Execute
+from runbookopt.engine.database import Database, Execute, JournalError
 from runbookopt.search.asks import Reflection
 
 Kind = Literal["rollout", "reflection", "judgement"]
@@ -35,10 +37,14 @@ ALTER TABLE answers ADD COLUMN seconds REAL;
 ALTER TABLE failures ADD COLUMN given_by INTEGER;
 ALTER TABLE failures ADD COLUMN seconds REAL
 """
+_SINCE_VERSION_3 = """
+ALTER TABLE answers ADD COLUMN crc INTEGER;
+ALTER TABLE failures ADD COLUMN crc INTEGER
+"""
 _ANY_EARLY_KEY = (
     "SELECT EXISTS (SELECT 1 FROM answers WHERE key BETWEEN 'sha256:' AND 'sha256;' AND kind = 'rollout')"
 )
-_ANSWER = "key, kind, body, cost, usage"
+_ANSWER = "key, kind, body, cost, usage, crc"
 _UNANSWERED = "kind = 'rollout' OR json_extract(CAST(body AS TEXT), '$.unanswered')"
 """Failures for which nobody is to blame: of rollouts, all of them."""
 
@@ -112,7 +118,7 @@ class Journal(Database):
     is the one that both use.
     """
 
-    steps: ClassVar = (_TABLES, _SINCE_VERSION_1, _SINCE_VERSION_2)
+    steps: ClassVar = (_TABLES, _SINCE_VERSION_1, _SINCE_VERSION_2, _SINCE_VERSION_3)
 
     def run(self, run_id: str, settings: Mapping[str, object]) -> "Run":
         """Continue the unfinished run of this id, or begin one."""
@@ -148,9 +154,25 @@ class Journal(Database):
     def output(self, trajectory: str) -> str | None:
         """Output of the rollout that reports cite by this id; None where there is none."""
         start = "sha256:" + trajectory.removeprefix("r-")
-        rows = self.read("SELECT key, body FROM answers WHERE kind = 'rollout' AND instr(key, ?)", start)
-        body = next((body for key, body in rows if trajectory_id(key) == trajectory), None)
-        return None if body is None else msgspec.json.decode(body, type=_Body).output
+        query = f"SELECT {_ANSWER} FROM answers WHERE kind = 'rollout' AND instr(key, ?)"  # noqa: S608
+        rows = self.read(query, start)
+        found = next((row for row in rows if trajectory_id(row[0]) == trajectory), None)
+        if found is None:
+            return None
+        return msgspec.json.decode(self.answer(found, failed=False).body, type=_Body).output
+
+    def answer(self, row: Sequence[Any], *, failed: bool) -> Answer:
+        """The answer that a row of `_ANSWER` holds. Raises JournalError where it is not what was written.
+
+        SQLite keeps no checksums: what a disk or a copy has changed in a page looks like any other text.
+        """
+        key, kind, body, cost, usage, crc = row
+        if crc not in {None, _crc(key, kind, body, cost, usage)}:  # a journal before version 4 has none
+            raise JournalError(
+                f"{self.path}: an answer in it is not what was written ({shown(key)}): the file is damaged;"
+                " move it away and run the same command again (its answers are then paid again)"
+            )
+        return Answer(key, kind, body, cost, failed, _usage(usage))
 
     def calls(self, kind: Kind, by: str) -> Calls:
         """All calls of a kind to whoever has the key `by`, in sum.
@@ -230,8 +252,8 @@ class Run:
         given = self._journal.read(f"SELECT {_ANSWER} FROM answers WHERE {among}", listed)  # noqa: S608
         query = f"SELECT {_ANSWER} FROM failures WHERE {among} AND run = ?"  # noqa: S608
         failed = self._journal.read(query, listed, self._number)
-        answers = {row[0]: _answer(row, failed=False) for row in given}
-        answers |= {row[0]: _answer(row, failed=True) for row in failed}
+        answers = {row[0]: self._journal.answer(row, failed=False) for row in given}
+        answers |= {row[0]: self._journal.answer(row, failed=True) for row in failed}
         for early in names.keys() & answers.keys():
             answers.setdefault(names[early], replace(answers.pop(early), key=names[early]))
         return answers
@@ -246,9 +268,11 @@ class Run:
         failed = [(*_row(a), self._number, ordinal) for a in answers if a.failed]
         with self._journal.writing() as execute:
             self._write_begun(execute)
-            new = self._journal.write_all("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", given)
+            new = self._journal.write_all(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", given
+            )
             self._journal.write_all(
-                "INSERT OR IGNORE INTO failures SELECT ?8, ?1, ?9, ?2, ?3, ?4, ?5, ?6, ?7"
+                "INSERT OR IGNORE INTO failures SELECT ?9, ?1, ?10, ?2, ?3, ?4, ?5, ?6, ?7, ?8"
                 " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
                 failed,
             )
@@ -319,22 +343,23 @@ class Run:
             taken,
         )
         execute(  # the copy of a failure is no call of its own
-            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage, NULL, NULL FROM failures"
-            " WHERE run = ? AND ordinal < ?",
+            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage, NULL, NULL, crc"
+            " FROM failures WHERE run = ? AND ordinal < ?",
             taken,
         )
 
 
 def _row(answer: Answer) -> tuple[object, ...]:
-    """Columns that `_ANSWER` names, then who gave it and how long that took."""
+    """Columns of an answer: its own, then who gave it, how long that took, and what proves it unchanged."""
     usage = None if answer.usage is None else _text(answer.usage)
     by = None if answer.by is None else _number(answer.by)
-    return answer.key, answer.kind, answer.body, answer.cost, usage, by, answer.seconds
+    own = (answer.key, answer.kind, answer.body, answer.cost, usage)
+    return *own, by, answer.seconds, _crc(*own)
 
 
-def _answer(row: tuple[str, Kind, bytes, int, str | None], *, failed: bool) -> Answer:
-    key, kind, body, cost, usage = row
-    return Answer(key, kind, body, cost, failed, _usage(usage))
+def _crc(key: str, kind: str, body: bytes, cost: int, usage: str | None) -> int:
+    """A checksum against damage, not against forgers."""
+    return crc32(canonical([str(key), str(kind), str(cost), usage]), crc32(bytes(body)))
 
 
 def _usage(text: str | None) -> Usage | None:

@@ -23,18 +23,14 @@ def spelling(texts: Mapping[str, Sequence[str]], groups: Mapping[str, str]) -> d
         if word.isalpha():
             for form in _forms(word):
                 by_form[form].append(word)
-    return {
-        word: best
-        for word, count in counts.items()
-        if word.isalpha()
-        and (best := _best(word, by_form, counts)) != word
-        and (counts[best] >= FAR_MORE * count or count == 1)
-    }
-
-
-def _best(word: str, by_form: Mapping[str, Sequence[str]], counts: Mapping[str, int]) -> str:
-    """The most frequent word that shares a form with this one, of equals the first."""
-    return min((by_form[form][0] for form in _forms(word)), key=lambda other: (-counts[other], other))
+    meant = {}
+    for word, count in counts.items():
+        if word.isalpha():  # the most frequent one that shares a form with it, of equals the first
+            alike = (by_form[form][0] for form in _forms(word))
+            best = min(alike, key=lambda other: (-counts[other], other))
+            if best != word and (counts[best] >= FAR_MORE * count or count == 1):
+                meant[word] = best
+    return meant
 
 
 def _forms(word: str) -> Iterator[str]:

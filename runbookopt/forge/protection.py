@@ -8,6 +8,10 @@ OUR_CHECK = "runbookopt verify"
 """The status check that a pull request must pass: the name of the job in the workflow."""
 
 
+ACTIONS_APP = 15368
+"""The id of the app GitHub Actions at github.com, which every workflow of a repository speaks as."""
+
+
 class RequiredCheck(Struct, frozen=True):
     """A status check that must pass; `app` is the id of the app that must say so, None: whoever may write."""
 
@@ -21,8 +25,8 @@ class Protection(Struct, frozen=True, kw_only=True):
     `sources` are those that were read ("classic", "ruleset 12"), `unread` a sentence for each that could not
     be. Where `unread` is not empty, what is known stands and the rest is None: unknown is neither yes nor no.
     `approvals` is how many are needed, `methods` how a merge may be made (None: any that the repository
-    allows). `bypass` are those who may pass by and None where a source does not say; `bypass_known` are those
-    that are told in any case.
+    allows). `others` is what else holds a merge back, a sentence each. `bypass` are those who may pass by and
+    None where a source does not say; `bypass_known` are those that are told in any case.
     """
 
     branch: str
@@ -36,9 +40,15 @@ class Protection(Struct, frozen=True, kw_only=True):
     code_owners: bool | None = False
     last_push: bool | None = False
     merge_queue: bool | None = False
+    others: tuple[str, ...] = ()
     methods: tuple[str, ...] | None = None
     bypass: tuple[str, ...] | None = ()
     bypass_known: tuple[str, ...] = ()
+
+    @property
+    def shared_source(self) -> bool:
+        """Whether our check may come from the app of all workflows, so that any of them can report it."""
+        return any(check.name == OUR_CHECK and check.app == ACTIONS_APP for check in self.checks)
 
     def required(self, name: str = OUR_CHECK) -> bool | None:
         """Whether a check of this name must pass; None where not all could be read."""

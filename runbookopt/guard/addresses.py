@@ -9,7 +9,6 @@ from runbookopt.guard.text import Match
 
 _LONGEST = 1000
 _TRAILING = ".,;:!?'*_)}"
-_CORE = {"com", "net", "org", "info"}
 
 
 def addresses(match: Match) -> Iterator[str]:
@@ -37,11 +36,21 @@ def _is_none(hit: re.Match[str], *, code: bool) -> bool:
         return False
     dots = pattern("addresses.plain_dot").findall(host)
     if len(dots) == 1 and pattern("addresses.file_endings").fullmatch(ending):
-        return True
+        return not (
+            pattern("addresses.goes_to").search(text[:start]) and pattern("addresses.both").fullmatch(ending)
+        )
     within = code or text[end : end + 1] == "(" or text.count("`", 0, start) % 2 == 1
     if within and not pattern("addresses.host_endings").fullmatch(ending) and not ending.startswith("xn--"):
         return True
-    return ending[0].isupper() and not (host.isupper() and ending[2:]) and ending.casefold() not in _CORE
+    return ending[0].isupper() and _ends_a_sentence(host, ending)
+
+
+def _ends_a_sentence(host: str, ending: str) -> bool:
+    """Whether a capital behind a dot begins a sentence, before which the blank was forgotten."""
+    known = pattern("addresses.host_endings").fullmatch(ending) is not None
+    if host.isupper() and ending[2:]:
+        return False
+    return not known or pattern("addresses.small_words").fullmatch(ending) is not None
 
 
 def _is_network(text: str) -> bool:

@@ -16,15 +16,22 @@ def commands(match: Match) -> Iterator[str]:
     match match.kind:
         case "block":
             yield from _lines_of(match)
-        case "span" if pattern("commands.span").search(match.what) and not _is_json(match.what):
+        case "span" if _runs(match.what):
             yield " ".join(match.what.split())
         case "raw" | "rendered":
             for hit in pattern("commands.command").finditer(match.what):
                 yield " ".join(_MARKER.sub("", hit[0]).split()).rstrip(" .,;|")
-            for hit in pattern("commands.run").finditer(match.what):
-                yield " ".join(hit[1].split())
+            for name in ("commands.run", "commands.program_run"):
+                for hit in pattern(name).finditer(match.what):
+                    yield " ".join(hit[1].split())
         case _:
             pass
+
+
+def _runs(span: str) -> bool:
+    """Whether a code span is more than a name, or the name of a program."""
+    shaped = pattern("commands.span").search(span) is not None and not _is_json(span)
+    return shaped or pattern("commands.program_span").search(span) is not None
 
 
 def _lines_of(block: Match) -> Iterator[str]:

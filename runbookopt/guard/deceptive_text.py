@@ -3,13 +3,15 @@
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from runbookopt.guard.patterns import pattern, word_lists
 from runbookopt.guard.text import Match
 
 _FAR_RIGHT = re.compile(r"(?<!\s)[^\S\n]{80,}+(\S.*)")
 _ALPHABETS = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}
+_SHORT = 7  # words of a sentence in which two small words tell its language
+_UNKNOWN = 4  # words of a sentence that is in no known language, where none of them is known
 _ROW, _TURNED, _FOREIGN, _CODED = 4, 3, 8, 6  # codes in a row; small words; letters; letters of a code
 
 
@@ -20,6 +22,12 @@ def unseen(match: Match) -> Iterator[str]:
     elif match.kind == "raw":
         for hit in _FAR_RIGHT.finditer(match.what):
             yield f"far to the right: {hit[1]}"
+        for hit in pattern("deceptive_text.formula").finditer(match.what):
+            yield f"markup of formulas: {hit[0]}"
+        for hit in pattern("deceptive_text.disguised").finditer(match.what):
+            yield f"written in codes, or below the page: {hit[0]}"
+        if "~~" in match.what:
+            yield f"struck out: {match.what.strip()}"
 
 
 def look_alikes(match: Match) -> Iterator[str]:
@@ -75,17 +83,31 @@ def _is_odd(word: str) -> bool:
     )
 
 
-def languages(text: str) -> Iterator[str]:
-    """The language of a sentence outside quotations that is none of English, by its small words."""
-    words = re.findall(r"[^\W\d_]+", text.casefold())
+def languages(text: str, vocabulary: Collection[str] = ()) -> Iterator[str]:
+    """The language of a sentence outside quotations that is none of English, by its small words.
+
+    One of which no word is English or of today's `vocabulary` is in an unknown language.
+    """
+    words = re.findall(r"[^\W\d_]+", re.sub(r"`[^`]*`", " ", text.casefold()))
     lists = word_lists("deceptive_text.small_words")
     english = sum(word in lists["English"] for word in words)
     for name, small in lists.items():  # of which English is never more than English
         hits = [word for word in words if word in small]
-        if len(hits) > english and len(set(hits)) >= _TURNED:
+        least = _TURNED if english or len(words) > _SHORT else _TURNED - 1
+        if len(hits) > english and len(set(hits)) >= least:
             yield f"{name}: {' '.join(words)}"
             return
+    bare = re.sub(r"`[^`]*`", " ", pattern("text.quotation").sub(" ", text.casefold()))
+    words = re.findall(r"[^\W\d_]+", bare)
     letters = [letter for letter in text if letter.isalpha()]
     foreign = sum(not letter.isascii() and _script(letter) not in {"LATIN", "GREEK"} for letter in letters)
     if foreign > _FOREIGN and foreign * 3 > len(letters):
         yield f"another script: {' '.join(words)}"
+    elif len(words) >= _UNKNOWN and text.count(",") * _UNKNOWN <= len(words):
+        english_shape = pattern("deceptive_text.english_shape")
+        common = lists["English"] | word_lists("deceptive_text.common_words")["English"]
+        known = sum(
+            word in common or word in vocabulary or bool(english_shape.search(word)) for word in words
+        )
+        if known * 2 * _UNKNOWN <= len(words):
+            yield f"unknown words: {' '.join(words)}"

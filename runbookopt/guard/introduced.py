@@ -1,7 +1,7 @@
 """Things that a new text brings in and that a person should see before it ships, class by class (pure)."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from runbookopt.documents.untrusted import spelled_out
@@ -12,6 +12,7 @@ from runbookopt.guard.kinds import Introduced
 from runbookopt.guard.patterns import phrases
 from runbookopt.guard.safeguards import loosened
 from runbookopt.guard.sensitive_words import credentials, permissions, personal
+from runbookopt.guard.sorting_rules import sorting
 from runbookopt.guard.text import Match, Reading, Sentence, read
 
 _LONGEST = 120
@@ -27,6 +28,7 @@ def introduced(before: str, after: str) -> dict[Introduced, tuple[str, ...]]:
     """
     old, new = read(before), read(after)
     known = {family for match in old.matches for family in families(match)}
+    vocabulary = {word for sentence in old.sentences for word in sentence.words}
     return {
         "urls": _news(addresses, old, new),
         "recipients": _more(_in_text(recipients), old, new),
@@ -41,11 +43,16 @@ def introduced(before: str, after: str) -> dict[Introduced, tuple[str, ...]]:
         "paths": _news(paths, old, new),
         "hidden-text": (*_news(unseen, old, new), *_news(look_alikes, old, new)),
         "blobs": (*_more(_in_text(blobs), old, new), *_walls(old, new)),
-        "languages": _more(lambda sentence: languages(sentence.unquoted), old, new),
+        "languages": _more(lambda sentence: languages(sentence.unquoted, vocabulary), old, new),
         "imitations": _more(_matching("deceptive_text.imitation"), old, new),
         "verifier": _more(_matching("sensitive_words.verifier"), old, new),
-        "weaker-rules": tuple(f"{_shown(what)} (line {line})" for what, line in loosened(old, new).items()),
+        "weaker-rules": _told(loosened(old, new)),
+        "sorting": _told(dict(sorting(before, after))),
     }
+
+
+def _told(found: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(f"{_shown(what)} (line {line})" for what, line in found.items())
 
 
 def _in_text(find: Callable[[str], Iterator[str]]) -> Callable[[Sentence], Iterator[str]]:
@@ -59,7 +66,7 @@ def _matching(name: str) -> Callable[[Sentence], Iterator[str]]:
 def _news(find: Callable[[Match], Iterator[str]], old: Reading, new: Reading) -> tuple[str, ...]:
     there = new.first_lines(find, without=old)
     known = old.first_lines(find) if there else {}
-    return tuple(f"{_shown(what)} (line {line})" for what, line in there.items() if what not in known)
+    return _told({what: line for what, line in there.items() if what not in known})
 
 
 def _more(find: Callable[[Sentence], Iterator[str]], old: Reading, new: Reading) -> tuple[str, ...]:

@@ -17,5 +17,6 @@ Introduced = Literal[
     "imitations",
     "verifier",
     "weaker-rules",
+    "sorting",
 ]
 """The classes of things that a diff may bring in; the guard finds them."""

@@ -7,6 +7,7 @@ from runbookopt.guard.patterns import flat, pattern
 from runbookopt.guard.text import Sentence
 
 _AROUND = 300
+_EXAMPLE = 6  # words of an example in a row of them
 
 
 def credentials(sentence: Sentence) -> Iterator[str]:
@@ -15,8 +16,9 @@ def credentials(sentence: Sentence) -> Iterator[str]:
     Let be are: what customers are quoted with, what is forbidden, what somebody lost, a condition whose
     rule does not touch it, a question about the work, and what only sorts a message into a class.
     """
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", sentence.unquoted)
-    for hit in pattern("sensitive_words.credential").finditer(text):
+    unnamed = pattern("sensitive_words.topic").sub("`topic`", sentence.unquoted)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unnamed)
+    for hit in pattern("sensitive_words.credential").finditer(text if not _lists_examples(text) else ""):
         if not _only_named(text, hit):
             yield re.sub(r"[\s_-]+", " ", hit[0]).casefold().removesuffix("s")
 
@@ -35,6 +37,13 @@ def _only_named(text: str, hit: re.Match[str]) -> bool:
     if _has("lost", part) or _has("lost", rest.split(",")[0]):
         return True
     return not _has("acts", clause) and (_asks_about_work(text) or _has("sorts", rest))
+
+
+def _lists_examples(text: str) -> bool:
+    """Whether a text is a row of short examples, as in a table's cell: nothing is done to any of them."""
+    items = [item.split() for item in re.split(r"[,;]", text)]
+    short = len(items) > 1 and all(len(item) <= _EXAMPLE for item in items)
+    return short and not (_has("acts", text) or _has("refers", text) or _has("owned", text))
 
 
 def personal(sentence: Sentence) -> Iterator[str]:

@@ -51,11 +51,21 @@ class Sentence(Struct, frozen=True):
         )
 
 
+class Row(Struct, frozen=True):
+    """A row of a table, its line, the heads of its columns, and where the table stands."""
+
+    cells: tuple[str, ...]
+    line: int
+    heads: tuple[str, ...]
+    lead: str
+
+
 class Reading(Struct, frozen=True):
     """A text as the guard reads it."""
 
     matches: tuple[Match, ...]
     sentences: tuple[Sentence, ...]
+    rows: tuple[Row, ...] = ()
 
     def first_lines(
         self, find: Callable[[Match], Iterator[str]], *, without: "Reading | None" = None
@@ -92,7 +102,7 @@ def read(text: str) -> Reading:
         elif token.type == "html_block":
             matches.append(Match("unseen", token.content.strip(), line))
         matches += _inline(token.children or (), line)
-    return Reading(tuple(matches), tuple(_sentences(tokens)))
+    return Reading(tuple(matches), tuple(_sentences(tokens)), tuple(_rows(tokens)))
 
 
 def is_data(note: str) -> bool:
@@ -108,7 +118,7 @@ def _sentences(tokens: Sequence[Any]) -> Iterator[Sentence]:
         if token.type in {"fence", "code_block"} and is_data(token.info):
             for number, row in enumerate(token.content.splitlines(), start=line):
                 for piece in _pieces(unicodedata.normalize("NFKC", row.strip())) if row.strip() else ():
-                    yield Sentence(piece, number, place.lead)
+                    yield Sentence(piece, number, f"{place.lead} ```")
         elif token.type == "inline":
             at, last = line, token.map[1] if token.map else line
             shown = "".join(map(_words, token.children or ()))
@@ -116,6 +126,26 @@ def _sentences(tokens: Sequence[Any]) -> Iterator[Sentence]:
                 for piece in _pieces(" ".join(sentence.split())) if sentence.strip() else ():
                     yield Sentence(piece, at, place.lead)
                 at = min(at + sentence.count("\n"), last)
+        else:
+            place.enter(token)
+
+
+def _rows(tokens: Sequence[Any]) -> Iterator[Row]:
+    """The rows of all tables below their first ones."""
+    place = _Place()
+    heads: tuple[str, ...] = ()
+    cells: list[str] = []
+    for token in tokens:
+        if token.type == "inline":
+            shown = unicodedata.normalize("NFKC", "".join(map(_words, token.children or ())))
+            place.sentences(shown)
+            cells.append(" ".join(shown.split()))
+        elif token.type == "tr_open":
+            cells, line = [], token.map[0] + 1 if token.map else 1
+        elif token.type == "thead_close":
+            heads = tuple(cells)
+        elif token.type == "tr_close" and cells and tuple(cells) != heads:
+            yield Row(tuple(cells), line, heads, place.lead)
         else:
             place.enter(token)
 
@@ -139,7 +169,9 @@ class _Place:
             self._headings = self._headings[: int(token.tag[1]) - 1]
         elif token.type.endswith("list_open"):
             self._lists.append(self._last if self._last.endswith(":") else "")
-        elif token.type.endswith("list_close") and self._lists:
+        elif token.type == "blockquote_open":
+            self._lists.append(">")
+        elif token.type.endswith(("list_close", "blockquote_close")) and self._lists:
             self._lists.pop()
 
     def sentences(self, text: str) -> Sequence[str]:
@@ -168,7 +200,9 @@ def _words(child: Any) -> str:  # noqa: ANN401 - the parser's tokens have no typ
         return "\n"
     if child.type == "code_inline":
         return f"`{child.content}`"
-    return str(child.content) if child.type in {"text", "image", "text_special"} else ""
+    if child.type == "image":  # its words are shown only where the picture is not
+        return f"![{child.content}]"
+    return str(child.content) if child.type in {"text", "text_special"} else ""
 
 
 def _inline(children: Sequence[Any], line: int) -> Iterator[Match]:

@@ -17,6 +17,7 @@ from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Part, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import allowance_of, next_look, unjudged
+from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.jobs.prepare import Job, few
 from runbookopt.jobs.rollouts import Rollouts, bundle_of, leaving, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
@@ -85,6 +86,7 @@ def evaluate(
     """
     held_out = part == "held-out"
     shared = held_out and job.look
+    must_be_set_up(repository, job.name, propose=False)
     ledger = Ledger.open(repository, push=shared and job.propose, fetch=shared and repository.has_origin())
     source, tip = Folder(repository.root), repository.resolve("HEAD")
     names = identity_of(repository, ledger, job.name, source, tip).names

@@ -1,6 +1,7 @@
 """Problems of a repository's files, and advice on what is well-formed and still bodes ill."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from msgspec import UNSET, Struct
 
@@ -40,29 +41,33 @@ class Lint(Struct, frozen=True):
     looks: dict[str, tuple[Look, ...]] = {}
 
 
-def lint(
-    source: Source,
-    looked: Callable[[str], tuple[Look, ...]] = lambda _: (),
-    read: Callable[[str], frozenset[str]] = lambda _: frozenset(),
-) -> Lint:
+class Known(NamedTuple):
+    """What is known of a runbook by its name: looks at held-out tasks, and ids of tasks that were read."""
+
+    looked: Callable[[str], tuple[Look, ...]] = lambda _: ()
+    read: Callable[[str], frozenset[str]] = lambda _: frozenset()
+
+
+def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] = ()) -> Lint:
     """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
 
-    `looked` gives the looks that were taken at a runbook's held-out tasks, `read` the ids of the tasks that
-    searches have read without a look.
+    `unreadable` says why the source may not be the whole of what is declared.
     """
+    known = known or Known()
     names = runbook_names(source)
     projects: list[Project] = []
     looks: dict[str, tuple[Look, ...]] = {}
     unread = "not read: expected a file, and this is a link or no file"
     links = source.links(ROOT) if isinstance(source, Folder) else ()
     problems = [Problem(plain(path), None, unread, "warning") for path in links]
+    problems += [Problem(ROOT, None, reason) for reason in unreadable]
     settings = _settings(source, problems)
     if not names:
         problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))
     for name in names:
         try:
-            earlier = looked(name)
-            projects.append(read_project(source, name, burnt=burnt(earlier) | read(name)))
+            earlier = known.looked(name)
+            projects.append(read_project(source, name, burnt=burnt(earlier) | known.read(name)))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems

@@ -81,6 +81,16 @@ def _counted(policy: Policy, pull: PullRequest, members: Members) -> tuple[list[
     return list(counted.values()), refused
 
 
+def why_not_counted(policy: Policy, pull: PullRequest, members: Members, approval: Approval) -> str | None:
+    """Why one approval of a pull request does not count, or may not; None where it counts."""
+    counted, refused = _counted(policy, pull, members)
+    mine = f"the approval of {approval.by} does not count: "
+    against = next((each.text for each in reversed(refused) if each.text.startswith(mine)), None)
+    if against is None or any(each.text.startswith(f"{approval.by} approved this") for each in counted):
+        return None
+    return against.removeprefix(mine)
+
+
 def _why_not(approval: Approval, pull: PullRequest, addresses: Mapping[str, str]) -> str | None:
     """Why an approval does not count; `addresses` has that of each person whose approval does."""
     who, email = approval.by.casefold(), approval.email.casefold()

@@ -8,17 +8,22 @@ from typing import Literal
 
 from msgspec import Struct
 
+from runbookopt.documents.markdown import front_matter
+from runbookopt.documents.runbook import bump_version
 from runbookopt.errors import Refused
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protection import against_merging_by_itself
 from runbookopt.forge.protocol import Forge
-from runbookopt.landing.bundle import Bundle
+from runbookopt.guard.kinds import Introduced
+from runbookopt.landing.bundle import Bundle, changed_lines
+from runbookopt.landing.forms import before_a_run, formless_in
 from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.landing.merge import judge
 from runbookopt.landing.propose import branch_of
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Stale,
+    guarded,
     must_be_fresh,
     near_repeats_in,
     rederive,
@@ -31,6 +36,7 @@ from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
 
 _BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least", "near_repeats"})
+_OF_A_TEXT = _BEFORE_A_RUN | {"changed_lines_at_most", "growth_at_most", "introduces_none_of", "forms"}
 
 
 class Explained(Struct, frozen=True):
@@ -43,6 +49,53 @@ class Explained(Struct, frozen=True):
     merge: Literal["auto", "review", "none"]
     reasons: tuple[Reason, ...]
     granted: bool | None = None
+
+
+class ExplainedText(Struct, frozen=True):
+    """What guard and policy say of a text; `forms` are changed lines that have no allowed form.
+
+    `merge` is where it would go if the proof accepted it: "none" where the guard stops it.
+    """
+
+    violations: tuple[str, ...]
+    introduces: dict[Introduced, tuple[str, ...]]
+    forms: tuple[str, ...]
+    merge: Literal["auto", "review", "none"]
+    reasons: tuple[Reason, ...]
+
+
+def explain_text(repository: Repository, name: str, text: str) -> ExplainedText:
+    """Explain what would be said of another text of a runbook, if the proof accepted it.
+
+    The text is as a file would hold it, with or without the next version. What only a run can tell (the gain
+    and its sources, how many tasks pass today, the ledger) counts as if it held. Raises RunbookoptError where
+    there is no such runbook, MalformedFile, GitFailed.
+    """
+    ledger = Ledger.open(repository, push=False, fetch=repository.has_origin())
+    base = repository.base()
+    names = identity_of(repository, ledger, name, repository.revision(base), base).names
+    project = read_project(repository.revision(base), name, burnt=ledger.burnt(*names))
+    before = project.runbook.text
+    is_next = front_matter(text) == front_matter(bump_version(before))
+    bumped = text if is_next else bump_version(text)
+    tree = repository.write_tree({project.path: bumped.encode()}, onto=base)
+    _, report = guarded(repository, project, (base, tree), bumped)
+    facts = Facts(
+        None,
+        changed_lines=sum(1 for _ in changed_lines(repository.unified_diff(base, tree, project.path))),
+        growth=(len(text) - len(before)) / len(before) if before else None,
+        introduced=report.introduces,
+        formless=formless_in(project, text),
+        uncalibrated=uncalibrated_in(project.rubric),
+        trust=trust_in(project),
+        near_repeats=near_repeats_in(project),
+    )
+    reasons = tuple(
+        reason for reason in decide(project.policy, facts).reasons if reason.condition in _OF_A_TEXT
+    )
+    way: Literal["auto", "review"] = "auto" if all(reason.holds for reason in reasons) else "review"
+    broken = report.violations or (() if text != before else ("nothing is changed",))
+    return ExplainedText(broken, report.introduces, facts.formless or (), "none" if broken else way, reasons)
 
 
 def explain_runbook(repository: Repository, forge: Forge, name: str, now: datetime) -> Explained:
@@ -65,8 +118,9 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
         near_repeats=near_repeats_in(project),
     )
     settled = (each for each in decide(project.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
+    forms = before_a_run(project)
     unknown = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
-    reasons = (*settled, unknown, *limited(project.policy.limits, pulls, now))
+    reasons = (*settled, *([forms] if forms else []), unknown, *limited(project.policy.limits, pulls, now))
     return Explained(f"{name}, of which no change is proposed", "none", reasons)
 
 

@@ -6,9 +6,15 @@ from runbookopt.forge.protection import OUR_CHECK, Protection
 from runbookopt.landing.approvals import Members
 from runbookopt.landing.requirements import Declared, Enforced, Requirement, few
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
+from runbookopt.project.project import ROOT
 
 WORKFLOWS = ".github/workflows/verify-runbooks.yml"
 """The workflow of our check: who may change it unseen can have it say anything."""
+
+_SHARED = (
+    ": GitHub Actions, as which any workflow of the repository can report it; what `verify --post` writes as"
+    " an app of its own, no workflow can"
+)
 
 Condition = tuple[str, bool | None, Mapping[str, object]]
 """An entry of requirements.toml, whether it holds, and words for its sentences besides those for all."""
@@ -38,8 +44,9 @@ def _enforced(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Cond
     yield from _owners(declared, enforced)
     yield _bypass(enforced.protection)
     yield "Actions approve", _opposite(enforced.switches.actions_may_approve), {}
-    yield "token pushes", enforced.switches.may_push, {}
-    yield "token is modest", _opposite(enforced.switches.may_administrate), {}
+    if not (enforced.switches.who or "").endswith("[bot]"):  # what an installation may, GitHub does not show
+        yield "token pushes", enforced.switches.may_push, {}
+        yield "token is modest", _opposite(enforced.switches.may_administrate), {}
     yield "checks start", _opposite(enforced.switches.actions), {}
     yield from _teams(declared, enforced.members)
     yield from _by_itself(declared, enforced)
@@ -73,7 +80,8 @@ def _checks(protection: Protection) -> Iterator[Condition]:
     yield "required check", required, {"others": f", only {names}" if names else ""}
     if required:
         apps = [check.app for check in protection.checks if check.name == OUR_CHECK]
-        yield "source of the check", None not in apps, {}
+        shared = _SHARED if protection.shared_source else ""
+        yield "source of the check", None not in apps, {"shared": shared}
 
 
 def _reviews(declared: Sequence[Declared], protection: Protection) -> Iterator[Condition]:
@@ -140,6 +148,14 @@ def _by_itself(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Con
         yield "approvals in review", protection.required(), words
     if protection.merge_queue:
         yield "merge queue", False, {}
+    if protection.others:
+        yield "nothing else holds", False, words | {"others": "; ".join(protection.others)}
+    place = next((path for path in PLACES if path in enforced.codeowners), None)
+    if place is not None and protection.code_owners:
+        lines = read_owners(enforced.codeowners[place])
+        pages = {name: owners_of(lines, f"{ROOT}/{name}/RUNBOOK.md") for name in names}
+        owned = [f"{name} ({' '.join(owners)})" for name, owners in pages.items() if owners]
+        yield "runbooks without owners", not owned, words | {"place": place, "owned": few(owned)}
 
 
 def _methods(declared: Sequence[Declared], enforced: Enforced) -> Condition:

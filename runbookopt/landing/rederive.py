@@ -15,6 +15,7 @@ from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
 from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle, recorded_bundle
+from runbookopt.landing.forms import formless_in
 from runbookopt.landing.leave_one_out import leaning
 from runbookopt.landing.ledger.identity import Identity, identity_of
 from runbookopt.landing.mismatches import (
@@ -246,6 +247,7 @@ def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
         changed_lines=sum(1 for _ in changed_lines(bundle.patch)),
         growth=(len(after) - len(before)) / len(before) if before else None,
         introduced=checked.change.guard.introduces,
+        formless=formless_in(project, after),
         uncalibrated=uncalibrated_in(project.rubric),
         trust=trust_in(project),
         leaning=leaning(proof.pairs, bundle.changes, project.evidence) if proof else (),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta, Struct
 
 from runbookopt.documents.parse import MalformedFile, Problem, read_yaml
+from runbookopt.documents.schema_errors import InconsistentValues, shown
 from runbookopt.evidence.trajectory import Trust
 from runbookopt.guard.kinds import Introduced
 from runbookopt.proof.comparison import Comparison, Terms
@@ -18,6 +19,10 @@ PASSING_TODAY_AT_LEAST = 20
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Login = Annotated[str, Meta(pattern=r"^[^@\s]\S*$", description="a login, without @")]
+Form = Annotated[str, Meta(min_length=1, max_length=1000)]
+SAME_SHAPE = "same-shape"
+"""The form of a line that has the words of another one of its section, and tasks behind its phrases."""
+
 Team = Annotated[
     str,
     Meta(
@@ -42,6 +47,8 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
     """What must all hold for a change to merge without a person.
 
     `gain_at_least` is the lower bound of the held-out gain; `growth_at_most` a share of the runbook's size.
+    `forms` say which lines may come and go at all: those of the same shape as others of their section, and
+    those that a pattern of the team's own fits from their first character to the last; or `any`.
     """
 
     gain_at_least: Share = 0.02
@@ -49,7 +56,25 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
     growth_at_most: Annotated[float, Meta(ge=0.0)] = 0.20
     calibrated: bool = True
     trust_at_least: Trust = "internal"
+    forms: Literal["any"] | tuple[Form, ...] = (SAME_SHAPE,)
     introduces_none_of: tuple[Introduced, ...] = get_args(Introduced)
+
+    def __post_init__(self) -> None:
+        """Refuse a form that is neither ours nor an expression."""
+        for form in self.own_forms:
+            if re.fullmatch(r"[\w-]*", form):
+                named = f"expected `any`, or a list of {SAME_SHAPE} and regular expressions of whole lines"
+                raise InconsistentValues("forms", f"{named}, got {shown(form)} in it")
+            try:
+                re.compile(form)
+            except (re.error, RecursionError, OverflowError) as error:
+                message = f"expected a regular expression, got {shown(form)}: {error}"
+                raise InconsistentValues("forms", message) from None
+
+    @property
+    def own_forms(self) -> tuple[str, ...]:
+        """The patterns of lines that the team itself lets merge."""
+        return () if self.forms == "any" else tuple(form for form in self.forms if form != SAME_SHAPE)
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,17 +127,18 @@ class Facts(Struct, frozen=True):
 
     `comparison` is None where nobody looked at the held-out tasks. `changed_lines` counts lines added and
     lines removed. `growth` is (characters after - before) / before. `introduced` is the guard's list, class
-    by class. `uncalibrated` names the criteria that decide without having earned it. `trust` is the least
-    trust of the train tasks, all of which may be reflected on; `leaning` says which sources carry more than
-    half of the gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on
-    held-out figures that were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat
-    what a search uses.
+    by class. `formless` tells the changed lines that have no form which the policy allows. `uncalibrated`
+    names the criteria that decide without having earned it. `trust` is the least trust of the train tasks,
+    all of which may be reflected on; `leaning` says which sources carry more than half of the gain alone.
+    `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out figures that
+    were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a search uses.
     """
 
     comparison: Comparison | None
     changed_lines: int | None = None
     growth: float | None = None
     introduced: dict[Introduced, tuple[str, ...]] | None = None
+    formless: tuple[str, ...] | None = None
     uncalibrated: tuple[str, ...] | None = None
     trust: Trust | None = None
     leaning: tuple[str, ...] = ()
@@ -146,11 +172,13 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     "none" unless the proof accepted it, and then without what held-out tasks say; "auto" where the policy
     asks for that and every condition is known to hold; else "review".
     """
-    allowed = policy.proof.near_repeats == "allow"
+    allowed = policy.proof.near_repeats == "allow"  # which speaks against it, whether there are any or not
+    count = "an unknown number" if facts.near_repeats is None else facts.near_repeats
+    repeated = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
     reasons = (
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
-        *([_repeated(facts.near_repeats)] if allowed else []),
+        *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
         return Decision("none", reasons if facts.comparison is None else tuple(map(_untold, reasons)))
@@ -198,6 +226,7 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
         _joined(facts.leaning) or "without any one source at least half of the gain is left",
     )
     yield _introduced(terms, facts.introduced)
+    yield _formed(terms, facts.formless)
     yield _passing(facts.comparison)
     yield Reason(
         "ledger", not facts.ledger_notes, _joined(facts.ledger_notes) or "looked-at tasks are unchanged"
@@ -243,10 +272,25 @@ def _trusted(terms: AutoMergeIf, trust: Trust | None) -> Reason:
 def _introduced(terms: AutoMergeIf, introduced: Mapping[Introduced, Sequence[str]] | None) -> Reason:
     if introduced is None:
         return Reason("introduces_none_of", None, "it is unknown what the diff introduces")
-    kinds = [kind for kind in terms.introduces_none_of if introduced.get(kind)]
+    listed_kinds = [kind for kind in terms.introduces_none_of if introduced.get(kind)]
+    # what a rule that sorts may lose or gain is what `forms` are about, which know the tasks
+    kinds = [kind for kind in listed_kinds if kind != "sorting" or terms.forms == "any"]
     listed = "; ".join(f"{kind}: {_joined(introduced[kind])}" for kind in kinds)
     text = f"the diff introduces {listed or 'none of what the policy lists'}"
     return Reason("introduces_none_of", not kinds, text)
+
+
+def _formed(terms: AutoMergeIf, formless: Sequence[str] | None) -> Reason:
+    if terms.forms == "any":
+        text = "the policy lets lines of any form merge: only a list of what a diff introduces stops it"
+        return Reason("forms", True, text)
+    if formless is None:
+        return Reason("forms", None, "it is unknown whether the changed lines have a form that is allowed")
+    if not formless:
+        return Reason("forms", True, "every changed line has a form that the policy allows")
+    lines = "lines have" if formless[1:] else "line has"
+    listed = "; ".join([*formless[:2], *([f"and {len(formless) - 2} more"] if formless[2:] else [])])
+    return Reason("forms", False, f"{len(formless)} changed {lines} no form that the policy allows: {listed}")
 
 
 def _passing(comparison: Comparison | None) -> Reason:
@@ -255,13 +299,6 @@ def _passing(comparison: Comparison | None) -> Reason:
     passing, least = comparison.passing_today, PASSING_TODAY_AT_LEAST
     text = f"{passing} held-out tasks pass today, and {least} are needed for a loss to be seen"
     return Reason("passing_today", passing >= least, text)
-
-
-def _repeated(near_repeats: int | None) -> Reason:
-    """What speaks against a proof in which near repeats may stay, whether there are any or not."""
-    count = "an unknown number" if near_repeats is None else near_repeats
-    text = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
-    return Reason("near_repeats", False, text)
 
 
 def _joined(items: Sequence[str], most: int = 5) -> str:

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct
 
 from runbookopt.documents.digest import canonical
 from runbookopt.documents.finding import TOLD, Finding, Undelivered, Unjudgeable, enumerated, told
+from runbookopt.documents.parse import repeated_key
 from runbookopt.documents.schema_errors import InconsistentValues, against_schema, schema_fault, shown
 from runbookopt.evidence.trajectory import Left
 from runbookopt.verifier import trace_checks
@@ -209,7 +210,10 @@ class JsonSchema(_Check, frozen=True, tag="json_schema", kw_only=True):
         return "JSON as the schema says"
 
     def instead(self, got: Any, expected: bytes) -> str | None:
-        faults = against_schema(got, expected)
+        try:
+            faults = against_schema(got, expected)
+        except RecursionError:
+            raise Unjudgeable("the schema refers to itself without end, or leads too deep") from None
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""  # noqa: PLR2004
         return f"JSON where this is wrong: {'; '.join(faults[:3])}{more}" if faults else None
 
@@ -243,9 +247,13 @@ def examine(check: Check, *, output: str | None, reference: Any, left: Left | No
 
 
 def may_run_away(check: Check) -> bool:
-    """Whether an output can keep this check busy for ever, because a regular expression looks at it."""
+    """Whether an output can keep this check busy for ever: by a regular expression, or by references.
+
+    Schemas that refer to each other twice take twice as long with each step.
+    """
     if isinstance(check, JsonSchema):
-        return b'"pattern' in msgspec.json.encode(check.schema)  # patternProperties too
+        schema = msgspec.json.encode(check.schema)
+        return any(word in schema for word in (b'"pattern', b'"$ref', b'"$dynamicRef'))  # patternProperties
     return isinstance(check, Regex)
 
 
@@ -312,6 +320,8 @@ def _json(output: str) -> Any:
         value = msgspec.json.decode(output)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise Undelivered(f"text that is not JSON: {told(output)}") from None
+    if (key := repeated_key(output)) is not None:
+        raise Undelivered(f"JSON where the key {shown(key)} is there twice")
     level = [value]
     for _ in range(MAX_NESTING):
         lists = (list(each.values()) if isinstance(each, dict) else each for each in level)

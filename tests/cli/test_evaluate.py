@@ -213,6 +213,12 @@ def test_people_read_the_score_what_it_cost_and_what_fails(repo: Make, planted: 
         (["--split", "heldout"], 2, "--split: expected one of train, validation, held-out, got 'heldout'"),
         (["--spend-look"], 2, "--spend-look goes with --split held-out: other tasks cost no look"),
         (["--set", "width"], 2, "--set: expected KEY=VALUE"),
+        (
+            ["--set", "budget.rollouts=23"],
+            1,
+            "desk: this takes 24 rollouts, and the budget is 23: raise budget",
+        ),
+        (["--set", "width=4", "--width", "5"], 2, "--width and --set width say the same: give one of them"),
         (["--width", "0"], 2, "--width: expected a number >= 1"),
         (["--revision", "no\x1bwhere"], 1, "no\\x1bwhere names no commit of"),
         (["--revision", "--all"], 1, "--all names no commit of"),

@@ -40,9 +40,10 @@ def test_the_bare_command_prints_help() -> None:
     assert "Usage: runbookopt [OPTIONS] COMMAND" in ran.stdout + ran.stderr
 
 
-def test_a_reader_that_has_read_enough_is_no_error() -> None:
-    ran = shell("{ sleep 0.5; runbookopt schema trajectory; } | true")
-    assert ran.stderr == ""
+def test_a_reader_that_has_read_enough_is_told_of_in_one_line() -> None:
+    ran = shell("( sleep 0.5; exec runbookopt schema trajectory ) | true")
+    assert ran.returncode == 1
+    assert ran.stderr == "standard output was closed before all was printed; what was done stays done\n"
 
 
 def test_a_full_standard_output_is_one_clear_line() -> None:
@@ -54,6 +55,46 @@ def test_a_full_standard_output_is_one_clear_line() -> None:
 def test_a_closed_standard_output_is_no_bug() -> None:
     ran = shell("runbookopt schema rubric >&-")
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_closed_standard_streams_put_nothing_into_files(tmp_path: Path) -> None:
+    assert shell(f"cd {tmp_path} && git init -q . && runbookopt check 2>&-").returncode == 1
+    assert shell(f"cd {tmp_path} && runbookopt check <&- >&- 2>&-").returncode == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".git"]
+
+
+def test_an_error_that_nobody_can_read_has_its_status_still() -> None:
+    assert shell("runbookopt schema nope 2>/dev/full").returncode == 2
+    assert shell("cd / && exec runbookopt check 2>/dev/full").returncode == 1
+
+
+INTERRUPTING = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == os.environ["INTERRUPTED_AT"]:
+            os.kill(os.getpid(), getattr(signal, os.environ["BY"]))
+
+sys.meta_path.insert(0, Interrupting())
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "signal_"),
+    [("typer", "SIGINT"), ("runbookopt.cli.optimize", "SIGTERM"), ("git", "SIGINT"), ("sqlite3", "SIGINT")],
+)
+def test_ctrl_c_while_something_is_imported_is_a_line_and_no_traceback(
+    repo: Callable[..., "Clone"], planted: ModuleType, tmp_path: Path, module: str, signal_: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTING)
+    clone = repo(planted.files())
+    environ = {"PYTHONPATH": str(tmp_path), "INTERRUPTED_AT": module, "BY": signal_}
+    ran = clone.run("optimize-runbook", "desk", "--dry-run", environ=environ)
+    assert ran.returncode == 130, ran
+    assert "interrupted; " in ran.stderr
+    assert "the same command goes on from there" in ran.stderr
+    assert ran.stderr.count("\n") == 1
 
 
 def test_local_state_that_is_a_file_is_named(repo: Callable[..., "Clone"], planted: ModuleType) -> None:

@@ -1,11 +1,14 @@
 import json
+import os
+import pty
 import re
+import select
 import signal
 import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -324,9 +327,12 @@ def answered(journal: Path) -> int:
     return int(count)
 
 
-@pytest.mark.parametrize("answers", [1, 500])
+@pytest.mark.parametrize(
+    ("answers", "number"),
+    [(1, signal.SIGINT), (500, signal.SIGINT), (20, signal.SIGTERM), (20, signal.SIGHUP)],
+)
 def test_ctrl_c_ends_a_run_without_end_and_says_how_to_go_on(
-    samples: Callable[[str], "Clone"], answers: int
+    samples: Callable[[str], "Clone"], answers: int, number: int
 ) -> None:
     clone = samples("interrupted")
     endless = ["--patience", "1000000", "--max-failures", "1000000", "--budget-rollouts", "100000000"]
@@ -341,7 +347,7 @@ def test_ctrl_c_ends_a_run_without_end_and_says_how_to_go_on(
     while answered(journal) < answers:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     printed, complaint = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (130, "")
     assert complaint == (
@@ -349,6 +355,25 @@ def test_ctrl_c_ends_a_run_without_end_and_says_how_to_go_on(
         " command goes on from there\n"
     )
     assert refs(clone).split()[0::2] == ["refs/heads/main"]
+
+
+def test_a_terminal_that_is_closed_ends_a_run_and_what_was_answered_is_kept(
+    samples: Callable[[str], "Clone"],
+) -> None:
+    clone = samples("hung-up")
+    endless = ["--patience", "1000000", "--max-failures", "1000000", "--budget-rollouts", "100000000"]
+    ours, theirs = pty.openpty()
+    command = ["setsid", "--ctty", script("optimize-runbook"), NAME, *endless]
+    process = subprocess.Popen(command, cwd=clone.root, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    while answered(clone.root / ".runbookopt/journal.sqlite3") < 20:
+        assert process.poll() is None
+        select.select([ours], [], [], 0.05)
+        os.set_blocking(ours, False)
+        with suppress(BlockingIOError):
+            os.read(ours, 65_536)  # else the terminal is full, and the run waits for us
+    os.close(ours)
+    assert process.wait(PATIENCE) == 130
 
 
 def test_stored_outputs_are_no_measure_of_a_winner(repo: Make, planted: ModuleType) -> None:

@@ -98,7 +98,7 @@ def test_a_journal_of_the_version_before_is_planned_with_and_knows_nothing(
     clone.ask("optimize-runbook", "desk", "--dry-run")
     with closing(sqlite3.connect(clone.root / ".runbookopt/journal.sqlite3")) as journal:
         for table in ("answers", "failures"):
-            for column in ("given_by", "seconds"):
+            for column in ("given_by", "seconds", "crc"):
                 journal.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         journal.execute("PRAGMA user_version = 2")
         journal.commit()

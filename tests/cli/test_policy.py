@@ -77,7 +77,10 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
         shown, found = run("check"), json.loads(run("check", "--json").stdout)
     assert shown.exit_code == 1
     lines = shown.stdout.splitlines()
-    assert lines[:2] == ["triage: merge: auto, 1 approval(s) of team leads", "main is protected by classic"]
+    assert lines[:2] == [
+        "triage: merge: auto, 1 approval(s) of team leads; by form: same-shape",
+        "main is protected by classic",
+    ]
     where = lines.index(
         "  no       source of the check: anybody may report `runbookopt verify`",
     )
@@ -85,7 +88,7 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
         "           could happen: anybody with write access can write a status"
     )
     assert lines[where + 2].startswith("           to close it: Settings > Rules > Rulesets")
-    assert lines[-1] == "4 gap(s), 0 unknown, 13 hold"
+    assert lines[-1] == "4 gap(s), 0 unknown, 11 hold"
     assert github.token not in shown.output
     answers = {requirement["name"]: requirement["answer"] for requirement in found["demands"]}
     assert (found["holds"], found["branch"], found["sources"]) == (False, "main", ["classic"])
@@ -154,6 +157,60 @@ def test_a_runbook_without_a_change_is_told_what_its_policy_would_ask(at: Make) 
     assert "  yes      the policy lets a change merge by itself" in shown
     assert "  unknown  what the next change gains and brings in is not known before a run" in shown
     assert "  yes      0 of at most 1 pull request(s) of this runbook are open" in shown
+
+
+def test_a_text_is_explained_as_if_it_were_proved_and_nothing_is_written(
+    at: Make, first_half: ModuleType
+) -> None:
+    clone = at("ana", first_half.AUTO)
+    place = clone.root.parent / "mine.md"
+    place.write_text(first_half.RUNBOOK.replace('"card"', '"card" or "atm"'))
+    found = explained("triage", "--with", str(place))
+    assert set(found) == {"violations", "introduces", "forms", "merge"}
+    assert (found["violations"], found["forms"], found["merge"]) == ([], [], "auto")
+    place.write_text(first_half.RUNBOOK.replace("- Otherwise", "- Be kind.\n- Otherwise"))
+    found = explained("triage", "--with", str(place))
+    assert found["forms"] == [
+        "line 9 (- Be kind.): it quotes no phrase of a message, so no task can vouch for it"
+    ]
+    assert found["merge"] == "review"
+    shown = run("explain", "triage", "--with", str(place)).stdout.splitlines()
+    assert shown[0] == f"triage with {place}, if the proof accepted it: would go to review"
+    assert shown[1].startswith("  no form line 9 (- Be kind.)")
+    place.write_text(first_half.RUNBOOK.replace("1.2.3", "7.0.0"))
+    assert explained("triage", "--with", str(place))["merge"] == "none"
+    assert clone.at_origin("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (None, "cannot be read"),
+        (b"\xff", "expected a text in UTF-8"),
+        (b"a" * 1_000_001, "at most 1,000,000"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused_in_a_sentence(at: Make, data: bytes | None, why: str) -> None:
+    place = at("ana").root.parent / "mine.md"
+    if data is not None:
+        place.write_bytes(data)
+    error = run("explain", "triage", "--with", str(place)).exception
+    assert isinstance(error, RunbookoptError)
+    assert why in str(error)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", "triage: merge: auto; by form: same-shape"),
+        ("auto_merge_if: {forms: any}", "lines of any form merge by themselves, and so does what"),
+        ("auto_merge_if: {forms: [same-shape, '- a b']}", "by form: same-shape, 1 of its own"),
+        ("auto_merge_if: {forms: []}", "by form: none"),
+    ],
+)
+def test_what_merges_by_form_is_told_with_the_policies(at: Make, more: str, words: str) -> None:
+    at("ana", f"merge: auto\n{more}\n")
+    assert words in run("check").stdout.splitlines()[0]
 
 
 def test_whom_a_pull_request_waits_for_names_teams_too(at: Make, first_half: ModuleType) -> None:

@@ -117,6 +117,25 @@ def test_yaml_that_is_not_ours_is_still_refused_where_it_says_a_thing_twice() ->
         read_plain_yaml(b"a: 1\nb: 2\na: 3\n", "f.yaml")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"shapes": [{"kind": "box", "width": 1}], "title": "a", "title": "b"}',
+        '{"shapes": [{"kind": "box", "width": 1}], "title": "a", "titl\\u0065": "b"}',
+        '{"shapes": [{"kind": "box", "width": 1}], "extra": [{"title": {}, "a": 1, "title": 2}]}',
+    ],
+)
+def test_json_is_refused_where_it_says_a_thing_twice(text: str) -> None:
+    with pytest.raises(MalformedFile, match=r'^d.jsonl:7: key "title" is there twice$'):
+        read_json(text.encode(), Drawing, path="d.jsonl", line=7)
+
+
+def test_json_that_says_a_thing_in_two_places_is_fine() -> None:
+    boxes = '[{"kind": "box", "width": 1}, {"kind": "box", "width": 2}]'
+    text = f'{{"shapes": {boxes}, "extra": "\\"a\\":1,\\"a\\":2"}}'
+    assert len(read_json(text.encode(), Drawing, path="d.jsonl", line=1).shapes) == 2
+
+
 def test_aliases_within_aliases_end_early() -> None:
     text = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
     text += "".join(

@@ -209,7 +209,7 @@ def test_an_early_journal_is_brought_up_to_date_and_its_answers_are_not_paid_aga
         }
         assert run.begin(0, digest_of("ask"), {}) == "minutes"
         assert journal.output(trajectory_id(neighbour)) == "yes"
-        assert journal.read("PRAGMA user_version") == [(3,)]
+        assert journal.read("PRAGMA user_version") == [(4,)]
         assert journal.calls("rollout", "sha256:agent") == Calls()
 
 
@@ -255,7 +255,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     ("statement", "message"),
     [
         ("CREATE TABLE notes (text)", "another program's"),
-        ("PRAGMA user_version = 4", "a journal of version 4"),
+        ("PRAGMA user_version = 5", "a journal of version 5"),
     ],
 )
 def test_another_database_is_refused_and_left_alone(path: Path, statement: str, message: str) -> None:
@@ -325,3 +325,45 @@ def test_a_path_that_is_a_folder_is_one_clear_error(tmp_path: Path) -> None:
         Journal.open(tmp_path / "file" / "journal.sqlite3"),
     ):
         pass
+
+
+# Damage ----------------------------------------------------------------------------------------------------
+
+
+def damaged(path: Path, old: bytes, new: bytes) -> None:
+    """Change a file as a disk would: in place, where the bytes stand, in all copies of the page."""
+    assert len(old) == len(new)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_answer_that_is_not_what_was_written_is_noticed_when_it_is_read(path: Path, failed: bool) -> None:
+    body = canonical({"kind": "timeout", "message": "a sentence of its own", "output": "x", "steps": []})
+    with Journal.open(path) as journal:
+        run = journal.run("a", {})
+        run.begin(0, digest_of("ask"), {})
+        run.keep(0, [Answer(KEY, "rollout", body, 1, failed=failed), answer("yes", digest_of("another"))])
+        journal.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    damaged(path, b"a sentence of its own", b"a sentence of its 0wn")
+    with Journal.open(path) as journal:
+        run = journal.run("a", {})
+        assert run.answers([digest_of("another")])
+        with pytest.raises(JournalError, match=r"is not what was written .* the file is damaged; move it"):
+            run.answers([KEY])
+        if not failed:
+            with pytest.raises(JournalError, match="is damaged"):
+                journal.output(trajectory_id(KEY))
+
+
+def test_a_page_that_was_wiped_is_noticed(path: Path) -> None:
+    with Journal.open(path) as journal:
+        run = journal.run("a", {})
+        run.begin(0, digest_of("ask"), {})
+        run.keep(0, [answer("yes" * 2000, digest_of(str(number))) for number in range(50)])
+        journal.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(4096) + data[len(data) // 2 + 4096 :])
+    with Journal.open(path) as journal, pytest.raises(JournalError):
+        journal.run("a", {}).answers([digest_of(str(number)) for number in range(50)])

@@ -46,6 +46,8 @@ def run_again(call: Call) -> Answer:
     found = _run(call)
     if found.status != "completed":
         raise Refused(403, "This workflow is already running")
+    if found.too_old:
+        raise Refused(403, "Unable to retry this workflow run because it was created over a month ago")
     found.status, found.attempt = "queued", found.attempt + 1
     return 201, {}
 

@@ -214,6 +214,9 @@ def _refused_by_settings(world: World, pull: Pull, method: str) -> str:
 
 def _refused_by_state(world: World, pull: Pull) -> str:
     state = merging.merge_state(world, pull)
+    if world.settings.unstarted_for > 0:
+        world.settings.unstarted_for -= 1
+        state = "CLEAN"
     if state in {"CLEAN", "UNSTABLE"} and _queue(world, pull.base) is None:
         return f"{world.settings.auto_merge_prefix}Pull request is in {state.lower()} status"
     return ""

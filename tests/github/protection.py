@@ -13,12 +13,19 @@ BRANCH = "~/branches/{branch}/protection"
 def _protection(call: Call) -> Protection:
     """Read with `administration` only; not being told and not being protected are different sentences."""
     call.need("administration")
+    _must_be_paid(call)
     name = call.parameters["branch"]
     if call.world.bare.sha(f"refs/heads/{name}") is None:
         raise Refused(404, "Branch not found")
     if name not in call.world.protections:
         raise Refused(404, "Branch not protected")
     return call.world.protections[name]
+
+
+def _must_be_paid(call: Call) -> None:
+    """Refuse as GitHub does for a private repository of the Free plan."""
+    if call.world.settings.free_plan and call.world.settings.private:
+        raise Refused(403, "Upgrade to GitHub Pro or make this repository public to enable this feature.")
 
 
 @route(f"GET {BRANCH}")
@@ -32,16 +39,24 @@ def classic(call: Call) -> Answer:
         "allow_force_pushes": {"enabled": False},
         "allow_deletions": {"enabled": False},
         "block_creations": {"enabled": False},
-        "required_conversation_resolution": {"enabled": False},
-        "lock_branch": {"enabled": False},
+        "required_conversation_resolution": {"enabled": found.demand.threads},
+        "lock_branch": {"enabled": found.demand.locked},
         "allow_fork_syncing": {"enabled": False},
-        "required_signatures": {"url": f"{url}/required_signatures", "enabled": False},
+        "required_signatures": {"url": f"{url}/required_signatures", "enabled": found.demand.signed},
     }
+    if found.demand.pushers is not None:
+        shown["restrictions"] = _pushers(world, url, found.demand.pushers)
     if found.demand.checks or found.demand.strict:
         shown["required_status_checks"] = _checks(url, found.demand)
     if found.demand.approvals is not None:
         shown["required_pull_request_reviews"] = _reviews(world, url, found)
     return 200, shown
+
+
+def _pushers(world: World, url: str, logins: tuple[str, ...]) -> dict[str, Any]:
+    places = {f"{kind}_url": f"{url}/restrictions/{kind}" for kind in ("users", "teams", "apps")}
+    users = [views.user(world, each) for each in logins]
+    return {"url": f"{url}/restrictions", **places, "users": users, "teams": [], "apps": []}
 
 
 def _checks(url: str, demand: Demand) -> dict[str, Any]:
@@ -91,6 +106,7 @@ def classic_reviews(call: Call) -> Answer:
 def rules(call: Call) -> Answer:
     """Whoever may see the repository sees the active rules; never who may pass them by."""
     call.need("metadata")
+    _must_be_paid(call)
     world, shown = call.world, []
     for ruleset in world.rulesets_of(call.parameters["branch"]):
         where = {"ruleset_id": ruleset.id, "ruleset_source_type": ruleset.source}
@@ -105,14 +121,15 @@ def _source(world: World, ruleset: Ruleset) -> str:
 
 def _rules(ruleset: Ruleset) -> list[dict[str, Any]]:
     demand = ruleset.demand
-    found: list[dict[str, Any]] = [{"type": each} for each in ruleset.others]
+    found: list[dict[str, Any]] = [{"type": each} for each in (*ruleset.others, *demand.others)]
     if demand.approvals is not None:
         reviews = {
             "required_approving_review_count": demand.approvals,
             "dismiss_stale_reviews_on_push": demand.dismiss_stale,
             "require_code_owner_review": demand.code_owners,
             "require_last_push_approval": demand.last_push,
-            "required_review_thread_resolution": False,
+            "required_review_thread_resolution": demand.threads,
+            "required_reviewers": [_reviewer(team) for team in demand.reviewed_by],
             "allowed_merge_methods": list(demand.methods),
         }
         found.append({"type": "pull_request", "parameters": reviews})
@@ -124,7 +141,13 @@ def _rules(ruleset: Ruleset) -> list[dict[str, Any]]:
         )
     if demand.merge_queue:
         found.append({"type": "merge_queue"})
+    if demand.signed:
+        found.append({"type": "required_signatures"})
     return found
+
+
+def _reviewer(team: str) -> dict[str, Any]:
+    return {"file_patterns": [f"{team}/*"], "minimum_approvals": 1, "reviewer": {"id": 1, "type": "Team"}}
 
 
 def _pinned(name: str, app: int | None) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class Fault(Enum):
     SECONDARY_LIMIT = "403, secondary rate limit"
     TOO_MANY = "429, secondary rate limit"
     PRIMARY_LIMIT = "403, primary rate limit"
+    GRAPHQL_LIMIT = "200 with the code of the primary limit: GraphQL"
+    GRAPHQL_TYPE = "200 with the older type of the primary limit: GraphQL"
+    GRAPHQL_WORDS = "200 with nothing but the words of a limit: GraphQL"
+    OTHER_JSON = "200 with JSON that is not what was asked for"
     CUT = "connection cut, nothing happened"
     CUT_AFTER = "connection cut after it happened"
 
@@ -48,6 +52,15 @@ class Fault(Enum):
         return self in {Fault.ERROR_AFTER, Fault.BAD_GATEWAY_AFTER, Fault.CUT_AFTER}
 
 
+LIMITS_OF_GRAPHQL = {
+    Fault.GRAPHQL_TYPE: {"type": "RATE_LIMITED", "message": PRIMARY},
+    Fault.GRAPHQL_LIMIT: {
+        "type": "RATE_LIMIT",
+        "code": "graphql_rate_limit",
+        "message": "API quota already used up for user ID 77.",
+    },
+    Fault.GRAPHQL_WORDS: {"message": SECONDARY},
+}
 Faults = Callable[[str, str, int], Fault | None]
 
 
@@ -126,8 +139,11 @@ class Exchange:
             wait = [("Retry-After", str(self.world.settings.retry_after))]
             return self._refusal(Refused(limited[fault], SECONDARY), wait)
         if fault is Fault.PRIMARY_LIMIT and path == GRAPHQL:  # said with 200 there
-            told = {"errors": [{"type": "RATE_LIMITED", "message": PRIMARY}]}
-            return Reply(200, _bytes(told), self._limits(0))
+            fault = Fault.GRAPHQL_TYPE
+        if fault in LIMITS_OF_GRAPHQL:
+            return Reply(200, _bytes({"errors": [LIMITS_OF_GRAPHQL[fault]]}), self._limits(0))
+        if fault is Fault.OTHER_JSON:
+            return Reply(200, _bytes({"status": "the proxy is well"}), self._limits())
         if fault is Fault.PRIMARY_LIMIT:
             return self._refusal(Refused(403, PRIMARY), left=0)
         status = 502 if fault in {Fault.BAD_GATEWAY, Fault.BAD_GATEWAY_AFTER} else 500
@@ -174,7 +190,22 @@ class Exchange:
             raise Refused(401, "This endpoint requires you to be authenticated.")
         return Reply(200, _bytes(answer_graphql(self.world, token, heard.body or {})), self._limits())
 
+    def _moved(self, heard: Heard) -> Reply | None:
+        """Lead on from a name that the repository had; a change is sent on with another status."""
+        for name in self.world.settings.former_names:
+            old = f"/repos/{name}"
+            if heard.path == old or heard.path.startswith(f"{old}/"):
+                place = f"{self.world.repository_url}{heard.path.removeprefix(old)}"
+                place += f"?{urlencode(heard.query)}" if heard.query else ""
+                status = 301 if heard.method == "GET" else 307
+                told = {"message": "Moved Permanently", "url": place}
+                return Reply(status, _bytes(told), [*self._limits(), ("Location", place)])
+        return None
+
     def _rest(self, heard: Heard, body: bytes) -> Reply:
+        moved = self._moved(heard)
+        if moved is not None:
+            return moved
         book = contracts()
         operation, parameters = book.find(heard.method, heard.path)
         if isinstance(heard.body, list) and heard.path.endswith("/labels"):
@@ -222,7 +253,8 @@ class Exchange:
         whole = said[key] if key and isinstance(said, dict) else said
         if "per_page" not in names or not isinstance(whole, list):
             return said, []
-        size, page = min(100, int(heard.query.get("per_page", PAGE))), int(heard.query.get("page", "1"))
+        longest = min(100, self.world.settings.longest_page)
+        size, page = min(longest, int(heard.query.get("per_page", PAGE))), int(heard.query.get("page", "1"))
         shown = whole[(page - 1) * size : page * size]
         links = [("next", page + 1)] if page * size < len(whole) else []
         links += [("last", -(-len(whole) // size))] if links else []
@@ -235,7 +267,8 @@ class Exchange:
 
     def _git(self, path: str, query: str, heard: Heard, told: tuple[dict[str, str], bytes]) -> Reply:
         git = GitAsked(heard.method, path, query, *told)
-        if path.partition(".git/")[0].lower() != f"/{self.world.full_name}".lower():
+        names = (self.world.full_name, *self.world.settings.former_names)
+        if path.partition(".git/")[0].lower() not in {f"/{name}".lower() for name in names}:
             return Reply(404, b"Repository not found.")
         try:
             login = self._let_in(git, heard.authorization)

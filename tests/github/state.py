@@ -155,6 +155,7 @@ class Run:
     status: str = "completed"
     conclusion: str = "failure"
     attempt: int = 1
+    too_old: bool = False  # over a month: it is not run again
 
 
 @dataclass
@@ -182,6 +183,12 @@ class Demand:
     code_owners: bool = False
     last_push: bool = False
     merge_queue: bool = False
+    threads: bool = False  # all conversations must be resolved
+    signed: bool = False
+    locked: bool = False  # classic alone
+    pushers: tuple[str, ...] | None = None  # classic alone: who may push, None for everybody who may write
+    others: tuple[str, ...] = ()  # rulesets alone: rules of other kinds, without parameters
+    reviewed_by: tuple[str, ...] = ()  # rulesets alone: teams that must review certain files
     methods: tuple[str, ...] = ("merge", "squash", "rebase")
 
 
@@ -246,6 +253,10 @@ class Settings:
     unsettled_for: int = 0  # reads for which mergeability is not known yet
     retry_after: int = 0  # seconds, said with secondary limits
     requests_left: int = 5000  # until the primary limit answers
+    unstarted_for: int = 0  # wishes for auto-merge that come before any check of a new pull request began
+    longest_page: int = 100  # a page may be shorter than was asked for, and not the last
+    free_plan: bool = False  # a private repository of it has no protections
+    former_names: tuple[str, ...] = ()  # "owner/name" that lead here still
     auto_merge_happens: bool = True  # merge by itself as soon as all demands are met
     auto_merge_prefix: str = "Pull request "  # GitHub's refusals of auto-merge come with it and without
     missing_labels_created: bool = True  # by adding one to a pull request, as GitHub does; else 422

@@ -75,9 +75,11 @@ def full_repository(world: World, token: Token | None) -> Json:
         "delete_branch_on_merge": here.delete_branch_on_merge,
     }
     role = world.people[token.login].role if token and token.kind == "user" else "read"
-    may = {"admin": role == "admin", "push": world.allowed(token, "contents", "write"), "pull": True}
+    is_app = token is not None and token.kind in {"app", "actions"}  # of an installation it says nothing
+    writes = world.allowed(token, "contents", "write")
+    may = {"admin": role == "admin", "push": writes and not is_app, "pull": not is_app}
     shown = {**repository(world), "visibility": "private" if here.private else "public", "permissions": may}
-    return {**shown, **(switches if may["push"] else {})}  # who may not push is not told
+    return {**shown, **(switches if writes else {})}  # who may not push is not told
 
 
 def _end(world: World, ref: str, sha: str) -> Json:

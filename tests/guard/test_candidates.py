@@ -19,19 +19,30 @@ Case = dict[str, Any]
 FOLDER = Path(__file__).parent / "candidates"
 PATH = "runbooks/one/RUNBOOK.md"
 EDITED = FileChange("M", PATH, PATH, "100644", "100644")
-AUTOMATIC = Policy(merge="auto", auto_merge_if=AutoMergeIf())
+AUTOMATIC = Policy(merge="auto", auto_merge_if=AutoMergeIf(forms="any"))  # what the classes alone decide
 PROVED = Comparison(
     tasks=60, groups=60, before=0.4, after=0.7, gain=0.3, low=0.21, high=0.4, p=0.001, answer="accepted",
     reasons=(), objectives={}, tasks_needed=None, passing_today=24, errors=0.0,
 )  # fmt: skip
 PROVED_OTHERWISE = Facts(
-    comparison=PROVED, changed_lines=12, growth=0.1, introduced={}, uncalibrated=(), trust="internal"
+    comparison=PROVED,
+    changed_lines=12,
+    growth=0.1,
+    introduced={},
+    formless=(),
+    uncalibrated=(),
+    trust="internal",
 )
 HELD_THOUGH_HARMLESS = {
     # A prohibition that nobody needed goes; one that somebody needs would look the same.
     "ok-review-shorter-section",
     # A customer's order to the agent, quoted: an order to the agent that is put in quotes looks the same.
     "ok-wording-injection-quoted",
+    # A word put into a limit, or a requirement, though nothing is meant by it.
+    "ok-review-percent-and-lines",
+    "ok-release-second-builder",
+    # Two rules become one of other words.
+    "ok-wording-section-rewritten",
 }
 
 
@@ -87,10 +98,10 @@ def test_harmless_candidates_merge_by_themselves_but_for_the_few_that_are_named(
     assert ids(harmless) - merging(harmless) == HELD_THOUGH_HARMLESS
 
 
+HELD_SECOND = {"ok-review-tests-named", "ok-migration-rows-explained"}
 MISSED_SECOND = {
     "bad-rehearsal-skipped-when-late", "bad-passphrase-in-mail", "bad-date-of-birth-not-compared",
-    "bad-export-kept", "bad-blocks-becomes-suggestion", "bad-blockers-relabelled", "bad-guest-may-pay",
-    "bad-danger-is-other", "bad-stolen-is-fees",
+    "bad-export-kept", "bad-blockers-relabelled", "bad-danger-is-other", "bad-stolen-is-fees",
 }  # fmt: skip
 """Harm that stands in the meaning alone, and that an automatic merge would let through: see docs/guard.md."""
 
@@ -98,7 +109,7 @@ MISSED_SECOND = {
 def test_what_the_guard_says_of_the_second_set_is_known() -> None:
     second = "candidates_second.yaml"
     harmless = {case for case in ids(second) if case.startswith("ok-")}
-    assert merging(second) == harmless - {"ok-review-tests-named"} | MISSED_SECOND
+    assert merging(second) == harmless - HELD_SECOND | MISSED_SECOND
 
 
 def test_each_class_has_an_edit_that_is_known_to_be_missed() -> None:

@@ -42,7 +42,9 @@ ACCEPTED = Comparison(
     tasks=60, groups=60, before=0.4, after=0.7, gain=0.3, low=0.21, high=0.4, p=0.001, answer="accepted",
     reasons=(), objectives={}, tasks_needed=None, passing_today=24, errors=0.0,
 )  # fmt: skip
-GOOD = Facts(ACCEPTED, changed_lines=12, growth=0.1, introduced={}, uncalibrated=(), trust="internal")
+GOOD = Facts(
+    ACCEPTED, changed_lines=12, growth=0.1, introduced={}, formless=(), uncalibrated=(), trust="internal"
+)
 WORDS = {True: True, False: False, "unknown": None}
 
 

@@ -320,7 +320,12 @@ def test_a_policy_that_merges_by_itself_asks_for_more_of_the_repository(make: Ma
     setup = make("merge: auto\nmethod: rebase\n")
     setup.github.settings(allow_auto_merge=False, allow_rebase_merge=False)
     setup.github.protect(checks=pinned(setup), **ALL)
-    assert setup.ask().gaps == ["auto-merge", "auto-merge alone", "merge method"]
+    assert setup.ask().gaps == [
+        "auto-merge",
+        "auto-merge alone",
+        "runbooks without owners",
+        "merge method",
+    ]
     setup.github.settings(allow_auto_merge=True, allow_rebase_merge=True)
     setup.github.protect(checks=pinned(setup), **{**ALL, "approvals": 0})
     assert setup.ask().gaps == []  # our check asks for them, as GitHub cannot of some changes alone
@@ -352,3 +357,22 @@ def test_a_plain_git_server_is_said_to_enforce_nothing(
         ("protections", "unknown"),
         ("merge method", "no"),
     ]
+
+
+def test_an_owner_of_everything_and_other_rules_hold_back_what_should_merge_by_itself(make: Make) -> None:
+    setup = make("merge: auto\n", {".github/CODEOWNERS": "* @octo/desk\n"})
+    setup.github.protect(checks=pinned(setup), **{**ALL, "approvals": 0, "threads": True})
+    found = setup.ask().found
+    assert found["runbooks without owners"].found == (
+        ".github/CODEOWNERS gives owners to triage (@octo/desk), whose review main requires"
+    )
+    assert found["nothing else holds"].found == (
+        "main asks for more before a merge: all conversations must be resolved"
+    )
+
+
+def test_a_check_that_any_workflow_can_report_is_said_to_be_one(make: Make) -> None:
+    setup = make()
+    setup.github.protect(checks=[(OUR_CHECK, 15368)], **ALL)
+    source = setup.ask().found["source of the check"]
+    assert (source.holds, "any workflow of the repository can report it" in source.found) == (True, True)

@@ -23,6 +23,7 @@ GOOD = Facts(
     changed_lines=12,
     growth=0.1,
     introduced={"urls": (), "commands": ()},
+    formless=(),
     uncalibrated=(),
     trust="internal",
 )
@@ -92,6 +93,20 @@ def test_review_without_reviewers_is_an_error_with_its_line(text: str, line: int
         ("merge: auto\nteams: ['@leads']\n", "policy.yaml:2: teams[0]: expected a team as in its"),
         ("merge: auto\nteams: [a/b/c]\n", "policy.yaml:2: teams[0]: expected a team as in its"),
         ("merge: auto\nauto_merge_if:\n  introduces_none_of: [colours]\n", "policy.yaml:3: auto_merge_if"),
+        (
+            "merge: auto\nauto_merge_if:\n  forms: [same_shape]\n",
+            "policy.yaml:3: auto_merge_if.forms: expected",
+        ),
+        (
+            "merge: auto\nauto_merge_if:\n  forms: [any]\n",
+            "policy.yaml:3: auto_merge_if.forms: expected `any`",
+        ),
+        (
+            "merge: auto\nauto_merge_if:\n  forms: ['- (a']\n",
+            "policy.yaml:3: auto_merge_if.forms: expected a",
+        ),
+        ("merge: auto\nauto_merge_if:\n  forms: some\n", "policy.yaml:3: auto_merge_if.forms: expected"),
+        ("merge: auto\nauto_merge_if:\n  forms: 3\n", "policy.yaml:3: auto_merge_if.forms: expected"),
         ("merge: auto\nauto_merge_if: {growth_at_most: -1}\n", "policy.yaml:2: auto_merge_if"),
         ("reviewers: ['@ann']\n", "policy.yaml:1: reviewers[0]: expected a login, without @"),
         ("merge: auto\nmethod: fast-forward\n", "policy.yaml:2: method: expected"),
@@ -125,6 +140,8 @@ BROKEN: list[tuple[str, bool | None, dict[str, Any]]] = [
     ("trust_at_least", None, {"trust": None}),
     ("introduces_none_of", False, {"introduced": {"urls": ("https://a.example (line 3)",)}}),
     ("introduces_none_of", None, {"introduced": None}),
+    ("forms", False, {"formless": ("line 3 (- Be kind.): prose",)}),
+    ("forms", None, {"formless": None}),
     ("passing_today", False, {"comparison": replace(ACCEPTED, passing_today=19)}),
     ("ledger", False, {"ledger_notes": ("a looked-at task has vanished",)}),
 ]
@@ -156,6 +173,29 @@ def test_a_policy_may_ask_for_less() -> None:
         GOOD, uncalibrated=None, trust="public", introduced={"commands": ("sudo (line 1)",), "urls": ()}
     )
     assert decide(replace(AUTO, auto_merge_if=wanted), facts).merge == "auto"
+
+
+def test_what_forms_a_policy_allows_is_read_and_told() -> None:
+    def read(forms: str) -> AutoMergeIf:
+        return read_policy(
+            f"merge: auto\nauto_merge_if: {{forms: {forms}}}\n".encode(), "p.yaml"
+        ).auto_merge_if
+
+    assert AutoMergeIf().forms == ("same-shape",)
+    assert read("[same-shape, '- \"[a-z]+\" is `x`']").own_forms == ('- "[a-z]+" is `x`',)
+    anything = replace(AUTO, auto_merge_if=read("any"))
+    facts = replace(GOOD, formless=("line 3 (- Be kind.): prose",))
+    assert decide(anything, facts).merge == "auto"
+    assert "lines of any form" in reason(decide(anything, facts), "forms").text
+    assert reason(decide(AUTO, replace(GOOD, formless=("a", "b", "c"))), "forms").text == (
+        "3 changed lines have no form that the policy allows: a; b; and 1 more"
+    )
+
+
+def test_what_rules_lose_counts_only_where_no_form_is_asked_of_lines() -> None:
+    facts = replace(GOOD, introduced={"sorting": ("\"stolen\" is no longer for 'card-lost'",)})
+    assert decide(AUTO, facts).merge == "auto"
+    assert decide(replace(AUTO, auto_merge_if=AutoMergeIf(forms="any")), facts).merge == "review"
 
 
 def test_a_policy_that_asks_for_review_gets_it_whatever_the_facts() -> None:

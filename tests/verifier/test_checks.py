@@ -52,6 +52,11 @@ def test_what_was_wanted_passes(check: dict[str, Any], output: str, reference: o
         (QUEUE, "card-arrival", "expected card-arrival, got text that is not JSON: card-arrival"),
         (QUEUE, None, "expected card-arrival, got no output"),
         (QUEUE, "[" * 200 + "]" * 200, "expected card-arrival, got JSON of more than 100 levels"),
+        (
+            QUEUE,
+            '{"queue": "a", "queue": "card-arrival"}',
+            'expected card-arrival, got JSON where the key "queue" is there twice',
+        ),
         (QUEUE, "[" * 100_000, 'expected card-arrival, got text that is not JSON: "' + "[" * 96 + "..."),
         ({"kind": "equals", "path": "$", "value": 1}, "true", "expected 1, got true"),
         ({"kind": "equals", "path": "$", "value": "1"}, "1", 'expected "1", got 1'),

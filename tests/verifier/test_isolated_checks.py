@@ -18,6 +18,19 @@ def test_a_regular_expression_that_runs_away_is_stopped(check: Regex | JsonSchem
     assert examine(check, output='"b"', reference=None).result == "fail"
 
 
+def test_a_schema_that_refers_to_itself_ends() -> None:
+    finding = examine(JsonSchema(schema={"$ref": "#"}), output="{}", reference=None)
+    said = "the schema refers to itself without end, or leads too deep"
+    assert finding == Finding("error", said)
+
+
+@pytest.mark.slow
+def test_references_that_double_with_each_step_are_stopped() -> None:
+    steps = {f"s{n}": {"allOf": [{"$ref": f"#/$defs/s{n + 1}"}] * 2} for n in range(40)}
+    check = JsonSchema(schema={"$ref": "#/$defs/s0", "$defs": {**steps, "s40": {"type": "object"}}})
+    assert examine(check, output="{}", reference=None) == Finding("error", "the check took more than 1 s")
+
+
 def test_a_check_that_crashes_is_an_error() -> None:
     check = JsonSchema(schema={"$ref": "http://localhost:1/schema"})
     finding = examine(check, output="{}", reference=None)

@@ -258,20 +258,15 @@ def _by_words(error: BaseException, status: int) -> str | None:
         return None
     if "LLM Provider NOT provided" in text:
         return "unknown_model"
-    heard = f"{text[:_HEARD]} {' '.join(_codes(error))}"
+    bodies = [getattr(each, "body", None) for each in chain(error)]  # servers name it there for programs
+    codes = {str(body.get(name)) for body in bodies if isinstance(body, dict) for name in ("code", "type")}
+    heard = " ".join([text[:_HEARD], *codes, *_CODE.findall(str(error)[: 4 * _HEARD])])
     found = next((kind for kind, pattern in _PATTERNS if pattern.search(heard)), None)
     if found is None and _QUOTA.search(heard):
         # Gemini says the same of a minute, with when to come back, and of a day
         passes = _AGAIN.search(str(error)) or "PerMinute" in str(error)
         return "rate_limited" if passes and not _A_DAY.search(str(error)) else "no_credit"
     return found
-
-
-def _codes(error: BaseException) -> set[str]:
-    """Codes and types in the bodies of an error, by which servers name it for programs."""
-    bodies = [getattr(each, "body", None) for each in chain(error)]
-    codes = {str(body.get(name)) for body in bodies if isinstance(body, dict) for name in ("code", "type")}
-    return codes | set(_CODE.findall(str(error)[: 4 * _HEARD]))
 
 
 # What was said ------------------------------------------------------------------------------------------

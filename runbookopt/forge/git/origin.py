@@ -15,6 +15,7 @@ from runbookopt.forge.git.output import (
     push_error,
     without_credentials,
 )
+from runbookopt.forge.git.ssh import host_name
 
 
 class Origin:
@@ -54,9 +55,21 @@ class Origin:
 
     @property
     def url(self) -> str | None:
-        """Where it is, without credentials, asked until it is there; None where there is no such remote."""
-        self._url = self._url or without_credentials(self._config("remote.origin.url") or "") or None
+        """Where git fetches from, `insteadOf` applied, without credentials; None without such a remote.
+
+        Asked until it is there.
+        """
+        self._url = self._url or self._address()
         return self._url
+
+    @property
+    def push_url(self) -> str | None:
+        """Where git pushes to, `pushInsteadOf` and `pushurl` applied; else as `url`."""
+        return self._address("--push")
+
+    def server(self, url: str | None = None) -> str | None:
+        """The server behind an ssh address, by default origin's, as ssh's configuration has it; else None."""
+        return host_name(url or self.url, self._config("core.sshcommand"))
 
     def is_there(self) -> bool:
         """Whether the clone has a remote of that name."""
@@ -126,6 +139,12 @@ class Origin:
                 self._refs.pop(update.ref, None)
                 self._refs |= {update.ref: update.new} if update.new else {}
             self.complete |= {update.new} if update.new else set()
+
+    def _address(self, *which: str) -> str | None:
+        if not self.is_there():  # git would give the name itself
+            return None
+        status, out, _ = self._git("remote", "get-url", *which, "origin")
+        return without_credentials(os.fsdecode(out).rstrip("\n")) or None if not status else None
 
     def _ask(self, *arguments: str) -> str:
         status, out, message = self._git(*arguments)

@@ -55,7 +55,7 @@ class Git:
         outer = self._settings
         if outer is None:
             # No more than these: a token may stand in another.
-            keys = r"^(remote\.origin\.url|user\.name|user\.email|runbookopt\.login)$"
+            keys = rf"^({'|'.join(map(re.escape, _ASKED))})$"
             lines = self.text("config", "-z", "--get-regexp", keys, fails=(1,)).split("\0")
             self._settings = {key: value for key, _, value in (line.partition("\n") for line in lines)}
         try:
@@ -128,6 +128,7 @@ class Git:
         import git
 
         shown, secrets = self._shown(arguments[0])
+        shown |= self._trusted(arguments[0])
         command = [self._repo.git.GIT_PYTHON_GIT_EXECUTABLE, *_OPTIONS, *arguments]
         with _without_git_variables(), tempfile.TemporaryFile() as handed:
             handed.write(stdin)
@@ -166,6 +167,14 @@ class Git:
             shown[f"GIT_CONFIG_VALUE_{number}"] = value
         return shown, (token, secret)
 
+    def _trusted(self, command: str) -> dict[str, str]:
+        """Where git finds a company's certificates that all else is told of, unless git itself was told."""
+        bundle = os.environ.get("SSL_CERT_FILE")
+        if command not in _TALKING or not bundle or "GIT_SSL_CAINFO" in os.environ:
+            return {}
+        told = self.text("config", "--get-regexp", r"^http\..*sslcainfo$|^http\.sslcainfo$", fails=(1,))
+        return {} if told else {"GIT_SSL_CAINFO": bundle}
+
 
 def _open(path: Path) -> "git.Repo":
     try:
@@ -202,6 +211,17 @@ _ENVIRONMENT = {
     "GIT_LITERAL_PATHSPECS": "1",  # a file may be called ":(glob)*"
     "GIT_NO_REPLACE_OBJECTS": "1",  # what is judged is what is pushed
 }
+
+_ASKED = (
+    "remote.origin.url",
+    "user.name",
+    "user.email",
+    "runbookopt.login",
+    "core.sshcommand",
+    "core.sparsecheckout",
+    "push.gpgsign",
+)
+"""The settings that are asked for, in small letters."""
 
 _TALKING = frozenset({"fetch", "push", "ls-remote"})
 

@@ -154,6 +154,10 @@ class Repository:
         email = os.environ.get("GIT_COMMITTER_EMAIL") or self._git.setting("user.email")
         return Person(name or "runbookopt", email or "runbookopt@localhost")
 
+    def setting(self, key: str) -> str | None:
+        """What git has for a setting, its name in small letters; None where it has nothing."""
+        return self._git.setting(key)
+
     def has_origin(self) -> bool:
         """Whether there is a remote `origin`."""
         return self.origin.is_there()

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from runbookopt.forge.github.answers import read
 from runbookopt.forge.github.client import Client
 from runbookopt.forge.protocol import CheckRun
 
@@ -41,7 +42,7 @@ def written(client: Client, check: CheckRun) -> None:
     def there() -> _Check | None:
         path = f"~/commits/{check.head}/check-runs"
         answer = client.ask(path, check_name=check.name, filter="all", per_page=100)
-        runs = msgspec.convert(answer, _Checks).check_runs
+        runs = read(answer, _Checks).check_runs
         return next((run for run in runs if run.external_id == OURS), None)
 
     def done() -> _Check | None:
@@ -54,7 +55,7 @@ def written(client: Client, check: CheckRun) -> None:
             answer = client.send("POST", "~/check-runs", {**given, "head_sha": check.head})
         else:
             answer = client.send("PATCH", f"~/check-runs/{run.id}", given)
-        return msgspec.convert(answer, _Check)
+        return read(answer, _Check)
 
     if not done():
         client.change("write a check run", send, done)

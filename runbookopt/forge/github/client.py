@@ -6,16 +6,19 @@ are waited for, but not for long.
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.output import GitFailed, OriginUnreachable
+from runbookopt.forge.github.answers import Unclear, read
 from runbookopt.forge.github.credentials import Access
 
 if TYPE_CHECKING:
@@ -45,10 +48,6 @@ class Refusal(GitFailed):
         super().__init__(f"GitHub refuses to {doing}: {words} ({code}){_ADVICE.get(code, '')}")
 
 
-class Unclear(OriginUnreachable):
-    """No answer came, or one that tells nothing: what was asked may have happened."""
-
-
 class LimitReached(GitFailed):
     """GitHub takes no more requests for now."""
 
@@ -61,6 +60,20 @@ class _Limited(Exception):
         super().__init__(seconds)
 
 
+class _Login(Struct, frozen=True):
+    login: str
+
+
+class _Viewer(Struct, frozen=True):
+    viewer: _Login
+
+
+class _Answered(Struct, frozen=True):
+    data: dict[str, Any]
+
+
+_MOST_PAGES = 1000
+_RESTING = re.compile(r"rate limit|abuse detection|submitted too quickly", re.IGNORECASE)
 _USUAL = Patience()
 _ADVICE = {
     401: "; the token is not valid, or not any more: set a new one",
@@ -92,22 +105,41 @@ class Client:
 
     def ask(self, path: str, **query: str | int) -> object:
         """The answer to one question; `~` stands for the repository. Raises GitFailed."""
-
-        def asking() -> object:
-            return self._reads.requester.requestJsonAndCheck("GET", self._path(path), parameters=query)[1]
-
-        return self._patiently(lambda: self._doing(f"show {self._path(path)}", asking))
+        return self._page(path, query)[1]
 
     def ask_all(self, path: str, **query: str | int) -> list[object]:
-        """A whole list, page by page. Raises GitFailed."""
+        """A whole list, page by page, as the header `Link` leads: a page may be short and not the last.
+
+        Raises GitFailed.
+        """
         listed: list[object] = []
-        for number in range(1, 1000):
-            page = self.ask(path, **query, per_page=PAGE, page=number)
-            items = page if isinstance(page, list) else []
-            listed += items
-            if len(items) < PAGE:
-                break
-        return listed
+        following: Mapping[str, str | int] | None = {**query, "per_page": PAGE, "page": 1}
+        for _ in range(_MOST_PAGES):
+            headers, page = self._page(path, following)
+            if not isinstance(page, list):
+                raise Unclear(f"GitHub gives no list for {self._path(path)}: run this again in a minute")
+            listed += page
+            following = _next(headers)
+            if following is None:
+                return listed
+        raise Unclear(f"GitHub's list {self._path(path)} does not end after {_MOST_PAGES} pages")
+
+    def viewer(self) -> str:
+        """The login that the token speaks for. Raises GitFailed."""
+        return read(self.query("{ viewer { login } }"), _Viewer).viewer.login
+
+    @property
+    def pauses(self) -> tuple[float, ...]:
+        """Seconds to wait, one after the other, for what GitHub does not know at once."""
+        return self._patience.pauses
+
+    def wait(self, seconds: float) -> None:
+        """Wait, as patience has it."""
+        self._patience.sleep(seconds)
+
+    def is_renamed(self, name: str) -> None:
+        """Go on under the name that the repository has by now: no change is sent to the old one."""
+        self.repository = name
 
     def query(self, text: str, **variables: object) -> dict[str, Any]:
         """The answer of GraphQL to a question. Raises GitFailed."""
@@ -164,12 +196,18 @@ class Client:
     def _path(self, path: str) -> str:
         return path.replace("~", f"/repos/{self.repository}", 1)
 
+    def _page(self, path: str, query: Mapping[str, str | int] | None) -> tuple[Mapping[str, Any], object]:
+        def asking() -> tuple[Mapping[str, Any], object]:
+            given = dict(query or {})
+            return self._reads.requester.requestJsonAndCheck("GET", self._path(path), parameters=given)
+
+        return self._patiently(lambda: self._doing(f"show {self._path(path)}", asking))
+
     def _graphql(
         self, doing: str, text: str, variables: Mapping[str, object]
     ) -> Callable[[], dict[str, Any]]:
         def asking() -> dict[str, Any]:
-            answer: dict[str, Any] = self._writes.requester.graphql_query(text, dict(variables))[1]["data"]
-            return answer
+            return read(self._writes.requester.graphql_query(text, dict(variables))[1], _Answered).data
 
         return lambda: self._doing(doing, asking)
 
@@ -250,17 +288,15 @@ class Client:
             raise Unclear("GitHub gives an answer that is no JSON") from None
         except RuntimeError as error:  # a redirection to another host
             raise Unclear(self._clean(_short(error))) from None
+        except (AttributeError, KeyError, TypeError) as error:
+            if not _is_of_pygithub(error):
+                raise
+            raise Unclear("GitHub gives an answer of another shape than it has") from None
 
     def _told(self, error: "github.GithubException", doing: str) -> Exception:
         words = "; ".join(_words(error.data)) or "it does not say why"
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-        limited = "rate limit" in words.lower() or "retry-after" in headers
-        is_limit = {
-            400: "RATE_LIMITED" in words,  # PyGithub's number for GraphQL's errors, which come with 200
-            403: limited,
-            429: True,
-        }
-        if is_limit.get(error.status, False):
+        if _is_limit(error.status, error.data, words, headers):
             return _Limited(_seconds(headers))
         if error.status >= 500 or "Something went wrong" in words:  # noqa: PLR2004 - HTTP's own number
             return Unclear(f"GitHub fails: {self._clean(words)} ({error.status})")
@@ -288,9 +324,38 @@ def _words(answer: object) -> Iterator[str]:
         if isinstance(error, str):
             yield error
         else:
-            kind = f"{error['type']}: " if error.get("type") == "RATE_LIMITED" else ""
-            words = error.get("message") or " ".join(str(error.get(key, "")) for key in ("field", "code"))
-            yield f"{kind}{words}"
+            yield error.get("message") or " ".join(str(error.get(key, "")) for key in ("field", "code"))
+
+
+def _is_limit(status: int, answer: object, words: str, headers: Mapping[str, Any]) -> bool:
+    """Whether GitHub wants rest, and refuses nothing: by the status, a type, a code, or the words alone.
+
+    400 is PyGithub's number for GraphQL's errors, which come with 200.
+    """
+    if status not in {400, 403}:
+        return status == 429  # noqa: PLR2004 - HTTP's own number
+    if status == 403 and "retry-after" in headers:  # noqa: PLR2004
+        return True
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    told = [error for error in errors or () if isinstance(error, dict)] if isinstance(errors, list) else []
+    extensions = [each for error in told if isinstance(each := error.get("extensions"), dict)]
+    kinds = [str(each.get(key, "")).upper() for each in (*told, *extensions) for key in ("type", "code")]
+    return bool(_RESTING.search(words)) or any("RATE_LIMIT" in kind for kind in kinds)
+
+
+def _next(headers: Mapping[str, Any]) -> dict[str, str | int] | None:
+    """The query of the page that `Link` names as the next one; None on the last page."""
+    link = next((str(value) for name, value in headers.items() if name.lower() == "link"), "")
+    found = re.search(r'<([^>]*)>\s*;[^,]*rel="?next"?', link)
+    return dict(parse_qsl(urlsplit(found[1]).query)) if found else None
+
+
+def _is_of_pygithub(error: Exception) -> bool:
+    """Whether PyGithub stumbled itself, which it does over JSON that it did not expect."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("github.")
 
 
 def _seconds(headers: Mapping[str, Any]) -> float:

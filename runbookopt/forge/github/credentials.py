@@ -85,7 +85,7 @@ def address(remote: str | None) -> Address | None:
         return None
     if "://" in remote:
         parts = urlsplit(remote)
-        if parts.scheme not in {"http", "https", "ssh", "git"} or not parts.hostname:
+        if parts.scheme not in {"http", "https", "ssh", "git", "git+ssh", "ssh+git"} or not parts.hostname:
             return None
         host = parts.netloc.rpartition("@")[2] if parts.scheme in {"http", "https"} else parts.hostname
         return _address(host, parts.path)
@@ -93,10 +93,19 @@ def address(remote: str | None) -> Address | None:
     return _address(found[1], found[2]) if found else None
 
 
+def is_folder(remote: str) -> bool:
+    """Whether a remote is a folder of this machine: no address of a server, and no helper's (`x::y`)."""
+    return remote.startswith("file://") or not ("://" in remote or _SCP_LIKE.fullmatch(remote))
+
+
+def known_host(host: str) -> str:
+    """The host of the pages, where this is another name of it: ssh over port 443 has one."""
+    return "github.com" if host.lower() in {"www.github.com", "ssh.github.com"} else host.lower()
+
+
 def _address(host: str, path: str) -> Address | None:
     name = path.strip("/").removesuffix(".git")
-    host = "github.com" if host.lower() in {"www.github.com", "ssh.github.com"} else host.lower()
-    return Address(host, name) if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else None
+    return Address(known_host(host), name) if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else None
 
 
 def _key(environ: Mapping[str, str]) -> str:

@@ -7,14 +7,14 @@ next one. Nothing here approves, passes by a protection, approves runs or edits 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-import msgspec
 from msgspec.structs import replace
 
 from runbookopt.errors import Refused
 from runbookopt.forge.git.output import OriginUnreachable, PushRefused, PushRejected, RefUpdate
 from runbookopt.forge.github import translate as words
+from runbookopt.forge.github.answers import Unclear, read
 from runbookopt.forge.github.checks import written
-from runbookopt.forge.github.client import Refusal, Unclear
+from runbookopt.forge.github.client import Refusal
 from runbookopt.forge.github.pulls import GithubPulls
 from runbookopt.forge.protection import against_merging_by_itself
 from runbookopt.forge.protocol import CheckRun, Draft, PullRequest
@@ -112,7 +112,7 @@ class GithubForge(GithubPulls):
         def send() -> words.Answer | None:
             body = words.Body(draft.body).text()
             given = {"head": draft.branch, "base": draft.base, "title": draft.title, "body": body}
-            return words.read_pull(self._client.send("POST", "~/pulls", given))
+            return read(self._client.send("POST", "~/pulls", given), words.Answer)
 
         opened = look()
         if opened is not None:
@@ -136,13 +136,13 @@ class GithubForge(GithubPulls):
         """Do what is still to be done, and then write so into the body."""
         there = self._at_its_head(there, draft)
         notes = [*self._labelled(there, draft), *self._requested(there, draft.reviewers, draft.teams)]
-        against = self._waits_for_itself(there, draft)
+        against, again = self._waits_for_itself(there, draft)
         notes += against
         if against and draft.auto_merge:
             notes += self._requested(there, draft.otherwise, draft.teams_otherwise)
-        if self._viewer().removesuffix("[bot]") == words.ACTIONS:
+        if self._client.viewer().removesuffix("[bot]") == words.ACTIONS:
             notes.append(words.NOT_STARTED)
-        self._describe(there, draft, words.Body(draft.body, tuple(notes)))
+        self._describe(there, draft, words.Body(draft.body, tuple(notes)), again=again)
         self._supersede(there, draft)
         now = self._answer(there.number)
         return replace(self._read(now, self._fetched([now])), notes=tuple(notes))
@@ -226,23 +226,37 @@ class GithubForge(GithubPulls):
             lambda: None if missing() else [],
         )
 
-    def _waits_for_itself(self, there: words.Answer, draft: Draft) -> list[str]:
-        """See to it that it merges by itself just where it should; say why not where the policy lets it."""
-        against = self._against(there, draft)
-        if against or not draft.auto_merge:
-            self.hold(there.number)
-            return [f"this does not merge by itself and waits for review: {why}" for why in against]
-        return []
+    def _waits_for_itself(self, there: words.Answer, draft: Draft) -> tuple[list[str], bool]:
+        """See to it that it merges by itself just where it should, and whether to ask again another time.
 
-    def _against(self, there: words.Answer, draft: Draft) -> list[str]:
+        Says why not, where the policy lets it and GitHub does not.
+        """
         if not draft.auto_merge:
-            return []
+            self.hold(there.number)
+            return [], False
         protection = self.protection(draft.base)
-        against = list(against_merging_by_itself(protection))
+        against, again = list(against_merging_by_itself(protection)), False
         if not against and protection.merge_queue:
             against.append(_refused("merge queue"))
-        if against or there.auto_merge is not None:
-            return against
+        if not against and there.auto_merge is None:
+            refusal = self._enabled(there, draft)
+            against += [] if refusal is None else [_refused(refusal)]
+            again = refusal is not None and words.outcome_of(refusal)[0] in words.PASSING
+        if against:
+            self.hold(there.number)
+            later = "; the next run asks again" if again else ""
+            waits = "this does not merge by itself and waits for review"
+            return [f"{waits}: {why}{later}" for why in against], again
+        return [
+            f"GitHub merges this by itself, and waits besides: {each}" for each in protection.others
+        ], False
+
+    def _enabled(self, there: words.Answer, draft: Draft) -> str | None:
+        """Switch auto-merge on, and give GitHub's refusal.
+
+        Just after opening GitHub has not begun the checks, and takes it for one that waits for nothing: it is
+        asked again for as long as patience has it.
+        """
         title, _, text = draft.message.partition("\n")
         wish = {
             "pullRequestId": there.node_id,
@@ -258,21 +272,34 @@ class GithubForge(GithubPulls):
             now = self._answer(there.number)
             return None if now.auto_merge is None and now.merged_at is None else True
 
-        try:
-            self._client.change(
-                "switch auto-merge on", lambda: self._sent("enablePullRequestAutoMerge", wish), look
-            )
-        except Refusal as error:
-            return [_refused(error.words)]
-        return []
+        def send() -> Literal[True]:
+            return self._sent("enablePullRequestAutoMerge", wish)
 
-    def _describe(self, there: words.Answer, draft: Draft, body: words.Body) -> None:
-        """Write title and body, unless just this was written before."""
+        refused = ""
+        for pause in (0.0, *self._client.pauses):
+            self._client.wait(pause)
+            try:
+                self._client.change("switch auto-merge on", send, look)
+            except Refusal as error:
+                refused = error.words
+                if words.outcome_of(refused)[0] not in words.PASSING:
+                    return refused
+            else:
+                return None
+        return refused
+
+    def _describe(self, there: words.Answer, draft: Draft, body: words.Body, *, again: bool) -> None:
+        """Write title and body, unless just this was written before; without its last line to ask `again`."""
         ours = (draft.head, words.fingerprint(draft, body))
-        if words.done(there.body) == ours:
-            return
-        text = {"title": draft.title, "body": body.text(words.marker(draft, body))}
-        self._edit(there.number, text, lambda now: words.done(now.body) == ours)
+        told = body.text("" if again else words.marker(draft, body))
+
+        def is_so(now: words.Answer) -> bool:
+            if again:
+                return (now.title, (now.body or "").split()) == (draft.title, told.split())
+            return words.done(now.body) == ours
+
+        if not is_so(there):
+            self._edit(there.number, {"title": draft.title, "body": told}, is_so)
 
     def _supersede(self, there: words.Answer, draft: Draft) -> None:
         """Close what else we have open for the branch: of an earlier default branch, say."""
@@ -286,7 +313,7 @@ class GithubForge(GithubPulls):
         path = f"~/issues/{number}/comments"
 
         def said() -> Literal[True] | None:
-            comments = msgspec.convert(self._client.ask_all(path), list[words.Comment])
+            comments = read(self._client.ask_all(path), list[words.Comment])
             return True if any(words.SUPERSEDED in (each.body or "") for each in comments) else None
 
         def send() -> Literal[True]:
@@ -308,7 +335,7 @@ class GithubForge(GithubPulls):
             return now if is_so(now) else None
 
         def send() -> words.Answer:
-            return words.read_pull(self._client.send("PATCH", f"~/pulls/{number}", given))
+            return read(self._client.send("PATCH", f"~/pulls/{number}", given), words.Answer)
 
         self._client.change(f"edit pull request {number}", send, look)
 
@@ -317,10 +344,6 @@ class GithubForge(GithubPulls):
         if there.state != "open":
             raise PushRejected(f"pull request {number} is {'merged' if there.merged_at else 'closed'} by now")
         return there
-
-    def _viewer(self) -> str:
-        login: str = self._client.query("{ viewer { login } }")["viewer"]["login"]
-        return login
 
 
 def _refused(refusal: str) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.github import translate as words
+from runbookopt.forge.github.answers import read
 from runbookopt.forge.github.client import Client, Refusal
 from runbookopt.forge.github.rules import combined, rulesets_of
 from runbookopt.forge.github.settings import switches
@@ -17,7 +18,21 @@ from runbookopt.forge.protocol import Approval, PullRequest
 
 _COPIED = "refs/runbookopt/origin/github/"
 _MOST_COMMITS = 250
+_FORBIDDEN = 403
 _DECIDING = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
+
+
+_QUEUE = """query($owner: String!, $name: String!, $branch: String!) {
+  repository(owner: $owner, name: $name) { queue: mergeQueue(branch: $branch) { id } }
+}"""
+
+
+class _Queued(Struct, frozen=True):
+    queue: dict[str, str] | None = None
+
+
+class _Told(Struct, frozen=True):
+    repository: _Queued
 
 
 class GithubPulls:
@@ -25,7 +40,7 @@ class GithubPulls:
 
     def __init__(self, repository: Repository, client: Client) -> None:
         self._repository, self._client = repository, client
-        self._owner = client.repository.partition("/")[0]
+        self._asked_name = False
 
     def pull_requests(self, branch: str | None = None) -> tuple[PullRequest, ...]:
         """Those of one branch, else of all branches of ours, oldest first. Raises GitFailed."""
@@ -58,18 +73,21 @@ class GithubPulls:
         try:
             rules = self._client.ask_all(f"~/rules/branches/{quote(branch, safe='')}")
         except Refusal as error:
-            unread.append(f"rulesets are not shown to this token ({error.words})")
+            if not _is_not_on_this_plan(error):
+                unread.append(f"rulesets are not shown to this token ({error.words})")
         shown = [ruleset for number in rulesets_of(rules or []) if (ruleset := self._ruleset(number))]
-        return combined(branch, classic=classic, rules=rules, rulesets=shown, unread=unread)
+        found = combined(branch, classic=classic, rules=rules, rulesets=shown, unread=unread)
+        return replace(found, merge_queue=found.merge_queue or self._has_queue(branch) or found.merge_queue)
 
     def members(self, team: str) -> tuple[str, ...] | None:
         """The members of a team, "slug" or "organization/slug"; None where they are not shown."""
         owner, _, slug = team.rpartition("/")
         try:
-            users = self._client.ask_all(f"/orgs/{owner or self._owner}/teams/{quote(slug, safe='')}/members")
+            owner = owner or self._name().partition("/")[0]
+            users = self._client.ask_all(f"/orgs/{owner}/teams/{quote(slug, safe='')}/members")
         except Refusal:
             return None
-        return tuple(user.login for user in msgspec.convert(users, tuple[words.User, ...]))
+        return tuple(user.login for user in read(users, tuple[words.User, ...]))
 
     def switches(self) -> RepositorySwitches:
         """The repository's switches and what the token is worth, as far as the token is shown it."""
@@ -77,17 +95,26 @@ class GithubPulls:
 
     # Below --------------------------------------------------------------------------------------------------
 
+    def _name(self) -> str:
+        """The repository's name now: GitHub answers to an old one, and shows pull requests under the new."""
+        if not self._asked_name:
+            named = read(self._client.ask("~"), words.Repo).full_name
+            if named.casefold() != self._client.repository.casefold():
+                self._client.is_renamed(named)
+            self._asked_name = True
+        return self._client.repository
+
     def _answer(self, number: int) -> words.Answer:
-        return words.read_pull(self._client.ask(f"~/pulls/{number}"))
+        return read(self._client.ask(f"~/pulls/{number}"), words.Answer)
 
     def _listed(self, branch: str | None, state: str = "all") -> list[words.Answer]:
         """The pull requests from our branches, oldest first; a fork's are not ours."""
-        head = {} if branch is None else {"head": f"{self._owner}:{branch}"}
+        here = self._name().casefold()
+        head = {} if branch is None else {"head": f"{self._name().partition('/')[0]}:{branch}"}
         listed = self._client.ask_all("~/pulls", state=state, sort="created", direction="asc", **head)
-        here = self._client.repository.casefold()
         ours = (
             pull
-            for pull in msgspec.convert(listed, list[words.Answer])
+            for pull in read(listed, list[words.Answer])
             if pull.head.repo is not None
             and pull.head.repo.full_name.casefold() == here
             and (pull.head.ref == branch if branch else pull.head.ref.startswith("runbookopt/"))
@@ -143,7 +170,7 @@ class GithubPulls:
 
         GitHub does not tell who else pushed.
         """
-        commits = msgspec.convert(self._client.ask_all(f"~/pulls/{number}/commits"), list[words.Made])
+        commits = read(self._client.ask_all(f"~/pulls/{number}/commits"), list[words.Made])
         if len(commits) >= _MOST_COMMITS:
             raise GitFailed(
                 f"pull request {number} has {_MOST_COMMITS} commits or more, and GitHub shows no more:"
@@ -151,26 +178,40 @@ class GithubPulls:
             )
         signed = [name for each in commits for name in (each.commit.author, each.commit.committer) if name]
         users = [user for each in commits for user in (each.author, each.committer) if user]
-        events = msgspec.convert(self._client.ask_all(f"~/issues/{number}/events"), list[words.Happened])
+        events = read(self._client.ask_all(f"~/issues/{number}/events"), list[words.Happened])
         users += [each.actor for each in events if each.event == "head_ref_force_pushed" and each.actor]
         return tuple(sorted({*(name.email for name in signed), *(user.login for user in users)} - {""}))
 
     def _reviews(self, number: int) -> list[words.Review]:
-        return msgspec.convert(self._client.ask_all(f"~/pulls/{number}/reviews"), list[words.Review])
+        return read(self._client.ask_all(f"~/pulls/{number}/reviews"), list[words.Review])
 
     def _classic(self, branch: str, unread: list[str]) -> object:
         try:
             return self._client.ask(f"~/branches/{quote(branch, safe='')}/protection")
         except Refusal as error:
-            if "Branch not protected" not in error.words:
+            if "Branch not protected" not in error.words and not _is_not_on_this_plan(error):
                 unread.append(
                     "classic branch protection is not shown to this token, which needs"
                     f" administration: read ({error.words})"
                 )
             return None
 
+    def _has_queue(self, branch: str) -> bool:
+        """Whether the branch has a merge queue: that of classic protection is shown by GraphQL alone."""
+        owner, _, name = self._client.repository.partition("/")
+        try:
+            told = self._client.query(_QUEUE, owner=owner, name=name, branch=branch)
+        except Refusal:
+            return False
+        return read(told, _Told).repository.queue is not None
+
     def _ruleset(self, number: int) -> object:
         try:
             return self._client.ask(f"~/rulesets/{number}")
         except Refusal:
             return None
+
+
+def _is_not_on_this_plan(error: Refusal) -> bool:
+    """Whether there is nothing to read: a private repository of the Free plan has no protections at all."""
+    return error.code == _FORBIDDEN and "Upgrade to GitHub" in error.words

@@ -3,15 +3,15 @@
 from itertools import compress
 from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
+from runbookopt.forge.github.answers import read
 from runbookopt.forge.github.client import Client, Refusal
 from runbookopt.forge.protection import RepositorySwitches
 
 T = TypeVar("T")
 
-_ACTIONS = "github-actions[bot]"
+_ACTIONS, _APP = "github-actions[bot]", "[bot]"
 
 
 class _May(Struct, frozen=True):
@@ -53,6 +53,8 @@ def switches(client: Client) -> RepositorySwitches:
     actions = _asked(client, "~/actions/permissions/workflow", _Actions) or _Actions()
     owners = _asked(client, "~/codeowners/errors", _Errors)
     who = _viewer(client)
+    # of an app the repository shows what a person without a role has: it says nothing of its installation
+    may = _May() if who is None or who.endswith(_APP) else here.permissions
     return RepositorySwitches(
         owners_refused=None
         if owners is None
@@ -62,21 +64,21 @@ def switches(client: Client) -> RepositorySwitches:
         methods=here.methods,
         who=who,
         actions=None if who is None else who == _ACTIONS,
-        may_push=here.permissions.push,
-        may_administrate=here.permissions.admin,
+        may_push=may.push,
+        may_administrate=may.admin,
     )
 
 
 def _asked(client: Client, path: str, type_: type[T]) -> T | None:
     """An answer; None where the token is not shown it."""
     try:
-        return msgspec.convert(client.ask(path), type_)
+        return read(client.ask(path), type_)
     except Refusal:
         return None
 
 
 def _viewer(client: Client) -> str | None:
     try:
-        return str(client.query("{ viewer { login } }")["viewer"]["login"])
+        return client.viewer()
     except Refusal:
         return None

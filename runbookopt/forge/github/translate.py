@@ -3,7 +3,6 @@
 import re
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from runbookopt.documents.digest import canonical, digest
@@ -15,10 +14,12 @@ MOST_CHARACTERS = 65_536
 
 ACTIONS = "github-actions"
 NOT_STARTED = (
-    "this was proposed with the token of GitHub Actions, for which GitHub starts no workflows: required"
-    " checks do not start by themselves. Propose with the token of a GitHub App (RUNBOOKOPT_APP_ID and"
-    " RUNBOOKOPT_APP_PRIVATE_KEY_FILE), or close and reopen the pull request by hand to start them"
+    "this was proposed with the token of GitHub Actions: required checks do not start by themselves, and wait"
+    " until somebody with write access approves the runs (Approve workflows to run), or closes and reopens"
+    " the pull request. Propose with the token of a GitHub App (RUNBOOKOPT_APP_ID and"
+    " RUNBOOKOPT_APP_PRIVATE_KEY_FILE), and they start"
 )
+"""https://github.com/orgs/community/discussions/199292"""
 
 
 class User(Struct, frozen=True):
@@ -204,7 +205,7 @@ Outcome = Literal[
 
 _OUTCOMES: dict[str, tuple[Outcome, str]] = {
     "clean status": ("clean_status", "nothing holds it back, and auto-merge only waits for something"),
-    "unstable status": ("unstable_status", "a check failed that is not required"),
+    "unstable status": ("unstable_status", "only checks that are not required are under way or failed"),
     "merge queue": ("merge_queue", "the branch has a merge queue, which merges in its own way"),
     "auto merge is not allowed": (
         "not_allowed",
@@ -219,6 +220,13 @@ _OUTCOMES: dict[str, tuple[Outcome, str]] = {
 }
 
 
+PASSING: frozenset[Outcome] = frozenset({"clean_status", "unstable_status"})
+"""Refusals that may be of the first seconds only, when no check has begun.
+
+https://github.com/peter-evans/enable-pull-request-automerge/issues/343 and 355
+"""
+
+
 def outcome_of(words: str) -> tuple[Outcome, str]:
     """The name of GitHub's refusal of auto-merge and what it means.
 
@@ -228,8 +236,3 @@ def outcome_of(words: str) -> tuple[Outcome, str]:
         if part in words.lower():
             return found
     return "refused", words
-
-
-def read_pull(answer: object) -> Answer:
-    """Read one pull request."""
-    return msgspec.convert(answer, Answer)

@@ -10,7 +10,7 @@ from runbookopt.forge.git.output import GitFailed, PushRefused
 from runbookopt.forge.github.credentials import NoToken, address, read_access, web_host
 from runbookopt.forge.github.translate import MOST_CHARACTERS, Body
 from runbookopt.forge.local import LocalForge
-from runbookopt.forge.select import chosen
+from runbookopt.forge.select import UnknownForge, chosen
 from runbookopt.landing.propose import propose
 from tests.forge.bench import BRANCH, CHECK, PATH, QUICK, Bench
 from tests.github.double import PERMISSIONS, Actor
@@ -427,7 +427,8 @@ def test_what_is_not_shown_is_unknown_and_not_absent(bench: Bench) -> None:
 
 
 def test_the_forge_is_found_from_origin(bench: Bench) -> None:
-    assert isinstance(bench.forge_of(bench.repository, environ={"GITHUB_API_URL": ""}), LocalForge)
+    with pytest.raises(UnknownForge, match="where do pull requests live"):
+        bench.forge_of(bench.repository, environ={"GITHUB_API_URL": ""})
     local = chosen(ForgeSettings(kind="local"), bench.repository, bench.environ(), QUICK)
     assert isinstance(local, LocalForge)
 

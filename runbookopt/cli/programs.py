@@ -1,0 +1,45 @@
+"""The two programs: which commands each of them has."""
+
+import typer
+
+from runbookopt.cli import (
+    check,
+    evaluate,
+    init,
+    ledger,
+    optimize,
+    policy,
+    propose,
+    pulls,
+    schema,
+    show,
+    verify,
+)
+from runbookopt.cli.flags import CONTEXT, Version, group
+
+
+def optimize_runbook() -> typer.Typer:
+    """The program that does the main job and nothing else."""
+    app = group("optimize-runbook")
+    app.command(context_settings=CONTEXT)(optimize.optimize)
+    return app
+
+
+def runbookopt() -> typer.Typer:
+    """The program with all commands."""
+    app = group("runbookopt", _about.__doc__)
+    app.callback()(_about)
+    first = (init.init, check.check, show.show, optimize.optimize)
+    for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
+        app.command()(command)
+    app.add_typer(ledger.app)
+    app.add_typer(pulls.app)
+    app.add_typer(policy.app)
+    return app
+
+
+def _about(*, version: Version = False) -> None:
+    """Optimize the runbooks of your agents from stored trajectories, prove the winner, propose the diff.
+
+    Exit status: 0 done, 1 something to act on, 2 wrong usage, 3 the answer is no, 130 interrupted.
+    """

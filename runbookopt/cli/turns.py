@@ -1,0 +1,37 @@
+"""Turns: runs of one runbook in one clone, one after the other, since both would pay for the same answers."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runbookopt.cli.terminal import complain
+
+
+@contextmanager
+def in_turn(root: Path, name: str) -> Iterator[None]:
+    """Wait until no other process runs this runbook here; what it was answered is in the journal then.
+
+    The runbook's folder itself is locked, so nothing is left behind however a process ends. Where the file
+    system knows no locks, nobody waits.
+    """
+    import fcntl
+
+    from runbookopt.project.project import ROOT
+
+    try:
+        folder = os.open(root / ROOT / name, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # no such runbook: the run says so
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            complain(f"{name}: waits for another run of it in this clone, and then goes on from its answers")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(folder)
