@@ -129,7 +129,9 @@ async def _run(check: Command, question: bytes) -> sandbox.Ended:
 def _module(name: str, root: Path) -> "ModuleType":
     from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415 - rarely needed
 
-    place = _module_file(name, root)
+    place = root.joinpath(*name.split("."))
+    package = place / "__init__.py"
+    place = package if package.is_file() else place.with_suffix(".py")
     spec = spec_from_file_location(f"_checks_of_the_repository.{name}", place)
     if spec is None or spec.loader is None:
         raise ImportError(f"no module {name} at {place}")
@@ -141,12 +143,6 @@ def _module(name: str, root: Path) -> "ModuleType":
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _module_file(name: str, root: Path) -> Path:
-    place = root.joinpath(*name.split("."))
-    package = place / "__init__.py"
-    return package if package.is_file() else place.with_suffix(".py")
 
 
 def _plainly(left: Left | None) -> dict[str, Any] | None:

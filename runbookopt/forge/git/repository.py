@@ -47,7 +47,8 @@ class Revision:
 
     def _blobs(self, under: str) -> dict[str, str]:
         files = (file for file in self._repository.tree(self.commit, under) if file.mode.startswith("100"))
-        return {file.path: file.blob for file in files if _is_text(file.path)}
+        # Python has half characters for bytes that are not Unicode
+        return {file.path: file.blob for file in files if not re.search("[\ud800-\udfff]", file.path)}
 
     def files(self, under: str) -> list[str]:
         """The files in a folder ("" for all): paths from the root, sorted; none if it is absent."""
@@ -66,11 +67,6 @@ class Revision:
                 f"keep it in git: git lfs migrate export --include={path}"
             )
         return data
-
-
-def _is_text(path: str) -> bool:
-    """Whether a name is Unicode; Python has half characters for bytes that are not."""
-    return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 class Repository:
@@ -112,7 +108,8 @@ class Repository:
         """Have somebody else speak to origin, with arguments of git: exit status, output, complaint."""
 
         def by(*arguments: str) -> tuple[int, bytes, str]:
-            self._forget_what_may_grow(arguments)
+            if arguments[0] == "fetch":
+                self._answers.clear()  # a history may begin earlier than where a shallow clone ended
             return talk(*arguments)
 
         self.talk: Callable[..., tuple[int, bytes, str]] = by
@@ -472,10 +469,6 @@ class Repository:
             raise GitFailed(
                 f"{self.root} names its objects by SHA-256, which GitPython cannot read; SHA-1 is needed"
             )
-
-    def _forget_what_may_grow(self, arguments: Sequence[str]) -> None:
-        if arguments[0] == "fetch":
-            self._answers.clear()  # a history may begin earlier than where a shallow clone ended
 
     def _in_history(self, old: str, new: str) -> bool:
         if old == new:
