@@ -40,7 +40,7 @@ def _cooldown(limits: Limits, pulls: Sequence[PullRequest], now: datetime) -> Re
     name, pause = "limits.cooldown_hours", timedelta(hours=limits.cooldown_hours)
     ended = [(_time(pull.closed_at), pull.number) for pull in pulls if pull.state != "open"]
     over = {number: at + pause for at, number in ended if at is not None}
-    resting = {number: at for number, at in over.items() if at > now}
+    resting = {number: at for number, at in over.items() if pause and at > now}  # a clock may be ahead
     if resting:
         number, until = max(resting.items(), key=lambda each: each[1])
         when = until.strftime("%Y-%m-%d %H:%M %Z")

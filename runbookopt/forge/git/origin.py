@@ -21,17 +21,21 @@ from runbookopt.forge.git.ssh import host_name
 class Origin:
     """State of the remote `origin`, and changes to it.
 
-    `git` runs git in the clone: exit status, output, complaint; `config` reads one of its settings. The state
-    is asked for anew with each question, but within `asked_once`: there the first answer stands, with what
-    was pushed since, until a push fails. Every push says what it believes of the refs that it moves, so it
-    does nothing where that is old by then. `complete` are commits that are here with all they stand on.
+    `talk` runs a command of git that speaks to origin, `git` one that does not: exit status, output,
+    complaint. `config` reads one of the clone's settings. The state is asked for anew with each question, but
+    within `asked_once`: there the first answer stands, with what was pushed since, until a push fails. Every
+    push says what it believes of the refs that it moves, so it does nothing where that is old by then.
+    `complete` are commits that are here with all they stand on.
     """
 
     def __init__(
-        self, git: Callable[..., tuple[int, bytes, str]], config: Callable[[str], str | None]
+        self,
+        talk: Callable[..., tuple[int, bytes, str]],
+        git: Callable[..., tuple[int, bytes, str]],
+        config: Callable[[str], str | None],
     ) -> None:
         self.complete: set[str] = set()
-        self._git, self._config = git, config
+        self._talk, self._git, self._config = talk, git, config
         self._default_branch: str | None = None
         self._url: str | None = None
         self._once = False
@@ -129,7 +133,7 @@ class Origin:
         refspecs = [f"{update.new or ''}:{update.ref}" for update in updates]
         atomic = ["--atomic"] if len(updates) > 1 else []
         options = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
-        status, out, message = self._git("push", *options, *atomic, *leases, "--", "origin", *refspecs)
+        status, out, message = self._talk("push", *options, *atomic, *leases, "--", "origin", *refspecs)
         if status:
             self.forget()
             self._must_exist()
@@ -147,7 +151,7 @@ class Origin:
         return without_credentials(os.fsdecode(out).rstrip("\n")) or None if not status else None
 
     def _ask(self, *arguments: str) -> str:
-        status, out, message = self._git(*arguments)
+        status, out, message = self._talk(*arguments)
         if status:
             self._must_exist()
             raise OriginUnreachable(f"cannot reach origin: {in_one_line(message)}")

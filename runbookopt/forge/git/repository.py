@@ -76,7 +76,7 @@ class Repository:
         self._git = git
         self.root = git.root
         self.talk_by(git.run)
-        self.origin = Origin(lambda *how: self.talk(*how), git.setting)  # noqa: PLW0108 - see talk_by
+        self.origin = Origin(lambda *how: self.talk(*how), git.run, git.setting)  # noqa: PLW0108 - see talk_by
         self._revisions: dict[str, Revision] = {}
         # What follows is of ids alone, and so stays true.
         self._commits: dict[str, Commit] = {}
