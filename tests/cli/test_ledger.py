@@ -281,8 +281,8 @@ def renamed(clone: Clone, how: str, planted: ModuleType) -> None:
     "how",
     [
         "at once",
-        pytest.param("in two steps", marks=pytest.mark.slow),
-        pytest.param("with another in its place", marks=pytest.mark.slow),
+        pytest.param("in two steps", marks=pytest.mark.nightly),
+        pytest.param("with another in its place", marks=pytest.mark.nightly),
     ],
 )
 def test_a_renamed_runbook_keeps_its_looks_and_what_was_read(
@@ -362,8 +362,8 @@ SHARES = POLICY + "proof: {split: {train: 0.2, validation: 0.2}}\n"
     [
         ("shares", "handed over"),
         ("groups", "here"),
-        pytest.param("shares", "here", marks=pytest.mark.slow),
-        pytest.param("groups", "handed over", marks=pytest.mark.slow),
+        pytest.param("shares", "here", marks=pytest.mark.nightly),
+        pytest.param("groups", "handed over", marks=pytest.mark.nightly),
     ],
 )
 def test_what_a_dry_run_has_read_proves_nothing_under_another_split(

@@ -164,7 +164,7 @@ def test_a_certificate_that_nobody_signed_ends_the_run(modelling: "Modelling") -
     assert told.startswith(start), told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_key_that_is_taken_back_leaves_the_journal_and_the_same_command_goes_on(
     modelling: "Modelling", openai_server: ModuleType, faultless: "Done"
 ) -> None:
@@ -187,7 +187,7 @@ def test_a_key_that_is_taken_back_leaves_the_journal_and_the_same_command_goes_o
 # Killed ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_run_goes_on_and_asks_again_only_for_what_was_in_flight(
     modelling: "Modelling", model_pair: ModuleType, faultless: "Done"
 ) -> None:

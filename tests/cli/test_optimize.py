@@ -243,7 +243,7 @@ def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
     assert "note: pull request 1 proposes this already" in again["decision"]["reasons"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]) -> None:
     def found(width: int) -> tuple[object, ...]:
         clone = samples(f"width-{width}")
@@ -324,7 +324,7 @@ def answered(journal: Path) -> int:
     return int(count)
 
 
-@pytest.mark.parametrize("answers", [1, 500])
+@pytest.mark.parametrize("answers", [pytest.param(1, marks=pytest.mark.nightly), 500])
 def test_ctrl_c_ends_a_run_without_end_and_says_how_to_go_on(
     samples: Callable[[str], "Clone"], answers: int
 ) -> None:

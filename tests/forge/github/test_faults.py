@@ -159,7 +159,7 @@ FAULTS = [
 
 @pytest.mark.slow
 def test_a_fault_at_a_request_leaves_one_pull_request_that_the_next_run_repairs(bench: Bench) -> None:
-    every_request_fails_in_turn(bench, FAULTS, step=3)
+    every_request_fails_in_turn(bench, FAULTS, step=5)
 
 
 @pytest.mark.nightly
