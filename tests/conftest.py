@@ -37,7 +37,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # No deadline and no complaint about slowness: a busy machine is no fault of what is tested.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("daily", PATIENT, max_examples=25)
+settings.register_profile("daily", PATIENT, max_examples=15)
 settings.register_profile("nightly", PATIENT, max_examples=300)
 
 

@@ -445,9 +445,18 @@ def test_a_merge_queue_s_commit_is_judged_by_its_pull_request(
     assert verifying.ran
     text = team.at_origin("show", "runbookopt/desk:runbooks/desk/RUNBOOK.md") + "\n"
     same = github.commit("queued", {"runbooks/desk/RUNBOOK.md": text})
-    more = github.commit("queued", {"runbooks/desk/policy.yaml": "merge: auto\n"})
     passed = verifies("queue", same, f"refs/heads/gh-readonly-queue/main/pr-1-{same}")
     assert "passes: " in (passed.temp / "verify.txt").read_text()
+
+
+@pytest.mark.nightly
+def test_a_merge_queue_s_commit_that_changes_more_or_is_of_no_queue_does_not_pass(
+    verifies: Verifies, verifying: "Runner", github: Github, team: Clone
+) -> None:
+    assert verifying.ran
+    text = team.at_origin("show", "runbookopt/desk:runbooks/desk/RUNBOOK.md") + "\n"
+    changed = {"runbooks/desk/RUNBOOK.md": text, "runbooks/desk/policy.yaml": "merge: auto\n"}
+    more = github.commit("more", changed)
     with pytest.raises(AssertionError, match=r"but for runbooks/desk/policy\.yaml"):
         verifies("more", more, f"refs/heads/gh-readonly-queue/main/pr-1-{more}")
     with pytest.raises(AssertionError, match="no pull request of a merge queue"):

@@ -102,6 +102,8 @@ def shown(value: object, length: int = SHOWN) -> str:
 
 def plain(text: str) -> str:
     """`text` with all that a terminal would not print escaped."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

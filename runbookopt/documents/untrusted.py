@@ -68,11 +68,14 @@ def plain(text: str, most: int = 300) -> str:
 
 def spelled_out(text: str) -> str:
     """`text` as one line with every invisible character spelt out: `[U+200B]`."""
+    line = " ".join(text.split())
+    if line.isprintable() and not _INVISIBLE.search(line):
+        return line
     return "".join(
         character
         if character.isprintable() and not _INVISIBLE.match(character)
         else f"[U+{ord(character):04X}]"
-        for character in " ".join(text.split())
+        for character in line
     )
 
 

@@ -326,9 +326,9 @@ def _json(output: str) -> Any:
     for _ in range(MAX_NESTING):
         lists = (list(each.values()) if isinstance(each, dict) else each for each in level)
         level = [child for each in lists if isinstance(each, list) for child in each]
-    if level:
-        raise Undelivered(f"JSON of more than {MAX_NESTING} levels")
-    return value
+        if not level:
+            return value
+    raise Undelivered(f"JSON of more than {MAX_NESTING} levels")
 
 
 def _follow(value: Any, path: str) -> Any:

@@ -321,6 +321,7 @@ def test_a_wrong_key_is_one_clear_line(repo: Make, planted: ModuleType, openai_s
     assert key not in ran.stderr
 
 
+@pytest.mark.nightly
 def test_interrupted_it_goes_on_where_it_was(
     repo: Make, planted: ModuleType, openai_server: ModuleType, model_pair: ModuleType
 ) -> None:

@@ -105,13 +105,15 @@ def runs() -> Iterator[Runs]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("width", [1, 16])
 @pytest.mark.parametrize(
-    ("faulty", "kills"),
+    ("faulty", "kills", "width"),
     [
-        pytest.param(False, 3, id="calm-3"),
-        pytest.param(False, 50, id="calm-50", marks=pytest.mark.nightly),
-        pytest.param(True, 50, id="faulty-50", marks=pytest.mark.nightly),
+        (False, 3, 16),
+        *(
+            pytest.param(faulty, 50, width, marks=pytest.mark.nightly)
+            for faulty in (False, True)
+            for width in (1, 16)
+        ),
     ],
 )
 def test_runs_killed_at_any_moment_end_as_the_uncut_one(  # noqa: PLR0913 - what is tried

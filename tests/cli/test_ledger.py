@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from runbookopt.forge.git.repository import Repository
+from runbookopt.landing.ledger.identity import begin_again
+from runbookopt.project.project import read_project
+from runbookopt.proof.ledger import Ledger
 from tests.conftest import Clone, copied, new_clone
 
 Make = Callable[..., Clone]
@@ -132,6 +136,31 @@ def test_who_begins_again_has_spent_all(merged: Clone, planted: ModuleType) -> N
     assert (found["runbooks"][0]["left"], found["lost"]) == (0, None)
 
 
+def test_what_is_accepted_after_a_beginning_goes_to_review(merged: Clone, planted: ModuleType) -> None:
+    """A loss registered over a year ago stands for a year's wait: nothing is left to spend before."""
+    merged.at_origin("update-ref", "-d", REF)
+    there = fresh(merged)
+    with Repository.open(there.root) as repository:
+        tip = repository.base()
+        project = read_project(repository.revision(tip), "desk")
+        begin_again(Ledger.open(repository, push=True), project, tip, at="2020-01-01T00:00:00+00:00")
+    new = planted.lines(planted.trajectories(180)[-100:])
+    there.commit({"runbooks/desk/RUNBOOK.md": planted.RUNBOOK, "trajectories/desk/new.jsonl": new})
+    ran = there.ask(*RUN, "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = json.loads(ran.stdout)
+    assert (found["outcome"], found["held_out"]["look"]) == ("accepted", 2)
+    assert (found["decision"]["merge"], found["pull_request"]["number"]) == ("review", 2)
+    (why,) = [reason for reason in found["decision"]["reasons"] if reason.startswith("no: ")]
+    assert why == "no: the ledger began again (2020-01-01T00:00:00+00:00): earlier looks at it are lost"
+    assert why.removeprefix("no: ") in there.ask("runbookopt", "pulls", "show", "2").stdout
+    looks = account(there)["runbooks"][0]["looks"]
+    assert [look["answer"] for look in looks] == ["begins_again", "accepted"]
+    left = there.ask("runbookopt", "pulls", "merge", "--auto")
+    assert f"left pull request 2 (desk):\n  {why.removeprefix('no: ')}\n" in left.stdout
+    assert there.at_origin("rev-parse", "main") == there.git("rev-parse", "HEAD")
+
+
 def test_beginning_again_changes_nothing_where_nothing_is_lost(merged: Clone) -> None:
     before = merged.at_origin("rev-parse", REF)
     ran = merged.ask(*RUN, "--begin-again")
@@ -252,8 +281,8 @@ def renamed(clone: Clone, how: str, planted: ModuleType) -> None:
     "how",
     [
         "at once",
-        pytest.param("in two steps", marks=pytest.mark.slow),
-        pytest.param("with another in its place", marks=pytest.mark.slow),
+        pytest.param("in two steps", marks=pytest.mark.nightly),
+        pytest.param("with another in its place", marks=pytest.mark.nightly),
     ],
 )
 def test_a_renamed_runbook_keeps_its_looks_and_what_was_read(
@@ -333,8 +362,8 @@ SHARES = POLICY + "proof: {split: {train: 0.2, validation: 0.2}}\n"
     [
         ("shares", "handed over"),
         ("groups", "here"),
-        pytest.param("shares", "here", marks=pytest.mark.slow),
-        pytest.param("groups", "handed over", marks=pytest.mark.slow),
+        pytest.param("shares", "here", marks=pytest.mark.nightly),
+        pytest.param("groups", "handed over", marks=pytest.mark.nightly),
     ],
 )
 def test_what_a_dry_run_has_read_proves_nothing_under_another_split(

@@ -79,7 +79,7 @@ def test_flags_name_the_models_and_say_how_they_are_asked(modelling: "Modelling"
     assert "--model openai/agent --set 'agent.price={" in words
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_dry_run_with_models_looks_at_no_held_out_task(modelling: "Modelling", faultless: "Done") -> None:
     modelled = modelling()
     ran = modelled.run("--dry-run")

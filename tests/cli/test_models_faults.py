@@ -98,9 +98,9 @@ def test_the_pull_request_lists_the_failures_by_kind(stormy: Stormy) -> None:
 # Where no call can succeed ---------------------------------------------------------------------------------
 
 
-def complaint(modelled: "Modelled", *flags: str, alone: bool = False) -> str:
+def complaint(modelled: "Modelled", *flags: str) -> str:
     """Run it, and give why it has no result, as the one line that it complains with says."""
-    ran = modelled.run("--json", *flags, alone=alone)
+    ran = modelled.run("--json", *flags)
     assert (ran.returncode, ran.stdout.count("\n"), ran.stderr.count("\n")) == (1, 1, 1), ran
     found = json.loads(ran.stdout)
     reason: str = found["decision"]["reasons"][0].removeprefix("note: invalid: ")
@@ -122,8 +122,7 @@ def test_what_a_person_must_set_right_ends_the_run_with_one_line(
     modelling: "Modelling", openai_server: ModuleType, kind: str, told: str
 ) -> None:
     modelled = modelling(faults=openai_server.always(kind))
-    quoting = kind == "unauthorized"  # the server says the key
-    assert complaint(modelled, alone=quoting).startswith(f"openai/agent: {told}")
+    assert complaint(modelled).startswith(f"openai/agent: {told}")
     assert len(modelled.server.heard) <= 8, "what was in flight, and nothing again"
 
 
@@ -164,7 +163,7 @@ def test_a_certificate_that_nobody_signed_ends_the_run(modelling: "Modelling") -
     assert told.startswith(start), told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_key_that_is_taken_back_leaves_the_journal_and_the_same_command_goes_on(
     modelling: "Modelling", openai_server: ModuleType, faultless: "Done"
 ) -> None:
@@ -187,7 +186,7 @@ def test_a_key_that_is_taken_back_leaves_the_journal_and_the_same_command_goes_o
 # Killed ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_run_goes_on_and_asks_again_only_for_what_was_in_flight(
     modelling: "Modelling", model_pair: ModuleType, faultless: "Done"
 ) -> None:

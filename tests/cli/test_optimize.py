@@ -246,7 +246,7 @@ def test_a_corrected_reference_of_a_looked_at_task_is_named_and_goes_to_review(
     assert "note: pull request 1 proposes this already" in again["decision"]["reasons"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_width_changes_neither_text_nor_scores(samples: Callable[[str], "Clone"]) -> None:
     def found(width: int) -> tuple[object, ...]:
         clone = samples(f"width-{width}")
@@ -329,7 +329,12 @@ def answered(journal: Path) -> int:
 
 @pytest.mark.parametrize(
     ("answers", "number"),
-    [(1, signal.SIGINT), (500, signal.SIGINT), (20, signal.SIGTERM), (20, signal.SIGHUP)],
+    [
+        pytest.param(1, signal.SIGINT, marks=pytest.mark.nightly),
+        (500, signal.SIGINT),
+        (20, signal.SIGTERM),
+        pytest.param(20, signal.SIGHUP, marks=pytest.mark.nightly),
+    ],
 )
 def test_ctrl_c_ends_a_run_without_end_and_says_how_to_go_on(
     samples: Callable[[str], "Clone"], answers: int, number: int

@@ -87,7 +87,9 @@ def test_nothing_that_others_wrote_moves_the_terminal_or_gets_power_in_markdown(
     assert not [bad for bad in ("<b>", "<img", "<a ", "<!--", "@bo", "closes #1") if bad in rendered]
 
 
-@pytest.mark.parametrize("whose", ["a person", "an app without the permission"])
+@pytest.mark.parametrize(
+    "whose", [pytest.param("a person", marks=pytest.mark.nightly), "an app without the permission"]
+)
 def test_a_token_that_may_not_write_a_check_run_is_told_of_and_changes_nothing(
     bench: Benches, whose: str
 ) -> None:

@@ -561,7 +561,7 @@ def uncut(folder: Path, *, judged: bool = False) -> object:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [("async",), ("async", 0, "judged")])
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.nightly)])
 def test_a_run_killed_many_times_ends_as_the_uncut_one(
     tmp_path: Path, how: tuple[object, ...], kills: int
 ) -> None:

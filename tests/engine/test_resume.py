@@ -59,7 +59,7 @@ class Job:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.nightly)])
 def test_a_job_killed_at_random_calls_ends_as_the_uncut_one_and_pays_nothing_twice(
     repo: Callable[..., "Clone"], planted: ModuleType, kills: int
 ) -> None:

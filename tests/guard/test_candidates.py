@@ -135,7 +135,13 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("more", LONG.values(), ids=LONG)
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(more, id=kind, marks=() if kind in {"one word", "spans"} else pytest.mark.nightly)
+        for kind, more in LONG.items()
+    ],
+)
 def test_forty_kilobytes_made_to_be_slow_are_held_within_seconds(more: str) -> None:
     text = "# A\n\n## Rules\n\n- one\n"
     start = time.process_time()

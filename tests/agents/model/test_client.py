@@ -11,7 +11,6 @@ import time
 import traceback
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -87,7 +86,7 @@ def test_tokens_and_dollars_of_many_calls_are_those_that_the_server_counted(
     price = Price(prompt=3.0, completion=15.0, cached=0.3)
     with openai_server.Server(echo, faults=plan) as server:
         asking = model(server.url, attempts=12, price=price)
-        completions = asyncio.run(at_once(asking, [f"letter {number}" for number in range(60)]))
+        completions = asyncio.run(at_once(asking, [f"letter {number}" for number in range(30)]))
     billed, used = server.billed(), asking.usage
     assert billed.cached > 0
     assert (used.calls, used.prompt) == (billed.calls, billed.prompt)
@@ -439,7 +438,7 @@ def test_a_local_server_gets_no_key_but_the_one_that_is_meant_for_it(openai_serv
 def test_nothing_is_lost_where_much_goes_wrong(openai_server: ModuleType) -> None:
     shares = {"rate_limited": 0.3, "server": 0.1, "cut": 0.05, "slow": 0.05}
     plan = openai_server.by_chance(shares, first_only={"truncated": 0.05, "garbage": 0.05}, seconds=0.05)
-    texts = [f"letter {number}" for number in range(80)]
+    texts = [f"letter {number}" for number in range(40)]
     with openai_server.Server(echo, faults=plan) as server:
         asking = model(server.url, width=16, attempts=8)
         completions = asyncio.run(at_once(asking, texts))
@@ -467,14 +466,24 @@ async def ask(url, name='openai/gpt-5-mini'):
         traceback.print_exception(error)
         print(repr(error), repr(model), vars(error))
 
+async def async_completion(): ...
+async def another(): ...
+
 for url in sys.argv[1:]:
     asyncio.run(ask(url))
 print('imported before', before, 'from the repository', os.environ.get('FROM_DOTENV'))
+async_completion()
+another()
 """
 
 
-def test_no_log_has_the_key_whatever_is_switched_on(openai_server: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("FROM_DOTENV=yes\nOPENAI_API_BASE=http://evil.example\n")
+@pytest.fixture(scope="module")
+def alone(
+    openai_server: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> "subprocess.CompletedProcess[str]":
+    """Give what a process of its own said of four servers, with every log switched on: it takes seconds."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / ".env").write_text("FROM_DOTENV=yes\nOPENAI_API_BASE=http://evil.example\n")
     switched_on = {"LITELLM_LOG": "DEBUG", "OPENAI_LOG": "debug", "LITELLM_DISABLE_REDACT_SECRETS": "true"}
     with (
         openai_server.Server() as good,
@@ -483,7 +492,7 @@ def test_no_log_has_the_key_whatever_is_switched_on(openai_server: ModuleType, t
     ):
         ran = subprocess.run(
             [sys.executable, "-X", "dev", "-c", PROGRAM, good.url, bad.url, strange.url, NOWHERE],
-            cwd=tmp_path,
+            cwd=folder,
             env={**os.environ, **switched_on, "OPENAI_API_KEY": KEY},
             capture_output=True,
             encoding="utf-8",
@@ -491,27 +500,19 @@ def test_no_log_has_the_key_whatever_is_switched_on(openai_server: ModuleType, t
             check=True,
         )
     assert good.heard[0].headers["authorization"] == f"Bearer {KEY}"
-    assert "hello" in ran.stdout
-    assert "does not accept the key" in ran.stderr
-    assert "imported before False from the repository None" in ran.stdout
-    assert KEY not in ran.stdout + ran.stderr
-    assert KEY[3:] not in ran.stdout + ran.stderr
+    return ran
 
 
-LEFT = """
-from runbookopt.agents.model import client as lm
-lm.begin_import().join()
-
-async def async_completion(): ...
-async def another(): ...
-
-async_completion()
-another()
-"""
+def test_no_log_has_the_key_whatever_is_switched_on(alone: "subprocess.CompletedProcess[str]") -> None:
+    assert "hello" in alone.stdout
+    assert "does not accept the key" in alone.stderr
+    assert "imported before False from the repository None" in alone.stdout
+    assert KEY not in alone.stdout + alone.stderr
+    assert KEY[3:] not in alone.stdout + alone.stderr
 
 
-@pytest.mark.slow
-def test_what_a_cancelled_call_leaves_behind_is_told_to_nobody() -> None:
-    ran = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=True)
-    assert "async_completion" not in ran.stderr
-    assert "'another' was never awaited" in ran.stderr
+def test_what_a_cancelled_call_leaves_behind_is_told_to_nobody(
+    alone: "subprocess.CompletedProcess[str]",
+) -> None:
+    assert "async_completion" not in alone.stderr
+    assert "'another' was never awaited" in alone.stderr

@@ -14,7 +14,7 @@ from tests.conftest import Clone
 TRIPS = frozenset({"fetch", "push", "ls-remote", "clone"})
 
 WRAPPER = """#!/bin/sh
-for argument; do printf '%s\\t' "$argument" | tr '\\n' ' ' >> "$COUNTED"; done
+printf '%s\\t' "$@" | tr '\\n' ' ' >> "$COUNTED"
 echo >> "$COUNTED"
 exec {git} "$@"
 """

@@ -159,7 +159,7 @@ FAULTS = [
 
 @pytest.mark.slow
 def test_a_fault_at_a_request_leaves_one_pull_request_that_the_next_run_repairs(bench: Bench) -> None:
-    every_request_fails_in_turn(bench, FAULTS, step=3)
+    every_request_fails_in_turn(bench, FAULTS, step=5)
 
 
 @pytest.mark.nightly
@@ -192,6 +192,12 @@ def test_any_fault_while_reviewers_are_asked_is_repaired(reviewed: Bench, fault:
     every_request_fails_in_turn(reviewed, [fault], first=before_reviewers(reviewed))
 
 
+PARTS = [
+    "/pulls",
+    *(pytest.param(p, marks=pytest.mark.nightly) for p in ("/labels", "/requested_reviewers", "/pulls/1")),
+]
+
+
 def writing(bench: Bench, part: str, fault: Fault) -> None:
     """Let the first change whose path ends so fail."""
     failed = []
@@ -205,7 +211,7 @@ def writing(bench: Bench, part: str, fault: Fault) -> None:
     bench.github.faults = hook
 
 
-@pytest.mark.parametrize("part", ["/pulls", "/labels", "/requested_reviewers", "/pulls/1"])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_change_that_took_effect_behind_an_error_is_not_sent_again(reviewed: Bench, part: str) -> None:
     writing(reviewed, part, Fault.ERROR_AFTER)
     reviewed.propose()
@@ -213,7 +219,7 @@ def test_a_change_that_took_effect_behind_an_error_is_not_sent_again(reviewed: B
     assert reviewed.github.pull(1).reviewers == ["bo", "cy"]
 
 
-@pytest.mark.parametrize("part", ["/pulls", "/labels", "/requested_reviewers", "/pulls/1"])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_change_that_was_lost_is_sent_again_after_a_look(reviewed: Bench, part: str) -> None:
     writing(reviewed, part, Fault.CUT)
     bundle = reviewed.bundle()

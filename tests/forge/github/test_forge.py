@@ -93,6 +93,7 @@ def test_a_branch_that_a_person_edited_is_left_alone(bench: Bench) -> None:
     assert bench.github.pull(1).auto_merge is None  # it was to merge as it was before the edit
 
 
+@pytest.mark.nightly
 def test_a_person_who_keeps_our_trailers_has_edited_all_the_same(bench: Bench) -> None:
     bench.propose()
     message = bench.repository.commit(bench.github.branches[BRANCH]).message
@@ -112,6 +113,7 @@ def test_what_a_person_closed_is_not_opened_again_but_something_else_is(reviewed
     assert [pull.state for pull in reviewed.github.pulls] == ["closed", "open"]
 
 
+@pytest.mark.nightly
 def test_what_a_person_edited_and_closed_is_not_proposed_again(reviewed: Bench) -> None:
     reviewed.propose()
     reviewed.github.commit(BRANCH, {PATH: "by hand\n"}, by="bo")
@@ -248,7 +250,7 @@ def test_auto_merge_is_bound_to_the_evaluated_commit_with_our_own_words(bench: B
     assert bench.github.pull(1).merged_at is not None
 
 
-@pytest.mark.parametrize("method", ["merge", "rebase"])
+@pytest.mark.parametrize("method", ["merge", pytest.param("rebase", marks=pytest.mark.nightly)])
 def test_auto_merge_takes_the_method_of_the_policy(make: Make, first_half: ModuleType, method: str) -> None:
     bench = make(f"{first_half.AUTO}method: {method}\n")
     bench.protected()
@@ -275,11 +277,13 @@ def test_without_protection_it_goes_to_review(bench: Bench) -> None:
     falls_back(bench, "requires no status check")
 
 
+@pytest.mark.nightly
 def test_without_our_check_it_goes_to_review(bench: Bench) -> None:
     bench.protected(checks=["build"])
     falls_back(bench, "does not require the status check")
 
 
+@pytest.mark.nightly
 def test_where_approvals_stand_after_a_push_it_goes_to_review(bench: Bench) -> None:
     bench.protected(dismiss_stale=False)
     falls_back(bench, "lets approvals stand when new commits are pushed")
@@ -312,6 +316,7 @@ def passed(bench: Bench, other: str) -> None:
         bench.github.check(sha, "lint", other)
 
 
+@pytest.mark.nightly
 def test_an_unstable_status_goes_to_review(bench: Bench) -> None:
     bench.protected()
     bench.github.faults = lambda *_: passed(bench, "failure")
@@ -324,13 +329,14 @@ def test_a_merge_queue_goes_to_review(bench: Bench) -> None:
     falls_back(bench, "merge queue: the branch has a merge queue")
 
 
-@pytest.mark.parametrize("prefix", ["Pull request ", ""])
+@pytest.mark.parametrize("prefix", ["Pull request ", pytest.param("", marks=pytest.mark.nightly)])
 def test_auto_merge_that_the_repository_does_not_allow_goes_to_review(bench: Bench, prefix: str) -> None:
     bench.protected()
     bench.github.settings(allow_auto_merge=False, auto_merge_prefix=prefix)
     falls_back(bench, "not allowed: the repository does not allow auto-merge")
 
 
+@pytest.mark.nightly
 def test_a_merge_method_that_is_not_allowed_goes_to_review(bench: Bench) -> None:
     bench.protected()
     bench.github.settings(allow_squash_merge=False)

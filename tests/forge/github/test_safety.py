@@ -137,7 +137,12 @@ BROKEN: dict[str, Callable[[Bench], None]] = {
 }
 
 
-@pytest.mark.parametrize("how", BROKEN)
+DAILY = {"a server that echoes it", "an interface that fails", "a cut line to git"}
+
+
+@pytest.mark.parametrize(
+    "how", [how if how in DAILY else pytest.param(how, marks=pytest.mark.nightly) for how in BROKEN]
+)
 def test_the_token_is_in_no_error(bench: Bench, how: str, capfd: pytest.CaptureFixture[str]) -> None:
     bundle = bench.bundle()
     BROKEN[how](bench)
@@ -176,7 +181,13 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=str(number), marks=() if number in {0, 5} else pytest.mark.nightly)
+        for number, text in enumerate(HOSTILE)
+    ],
+)
 def test_hostile_words_reach_the_pull_request_without_any_power(bench: Bench, text: str) -> None:
     changes = (Change("rules", text, (text, "t-0")), Change(text, text, ()))
     bundle = seal(
