@@ -20,7 +20,7 @@ Make = Callable[..., Clone]
 REF = "refs/runbookopt/ledger"
 BACK = "runbookopt ledger restore --from REMOTE|FILE"
 POLICY = """merge: auto
-auto_merge_if: {growth_at_most: 9}
+auto_merge_if: {growth_at_most: 9, forms: any}
 limits: {cooldown_hours: 0, per_day: 9}
 """
 RUN = ("optimize-runbook", "desk")
