@@ -144,8 +144,8 @@ class GithubForge(GithubPulls):
             notes.append(words.NOT_STARTED)
         self._describe(there, draft, words.Body(draft.body, tuple(notes)), again=again)
         self._supersede(there, draft)
-        now = self._answer(there.number)
-        return replace(self._read(now, self._fetched([now])), notes=tuple(notes))
+        (now,) = self._shown(lambda: [self._answer(there.number)])
+        return replace(now, notes=tuple(notes))
 
     def _at_its_head(self, there: words.Answer, draft: Draft) -> words.Answer:
         """Wait until the pull request is at what was pushed, which GitHub does not see at once."""

@@ -1,11 +1,12 @@
 """Pull requests, protections and teams as GitHub tells them; nothing here changes anything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.github import translate as words
@@ -35,6 +36,10 @@ class _Told(Struct, frozen=True):
     repository: _Queued
 
 
+class _Moved(GitFailed):
+    """The head that a pull request was said to have is gone before it was fetched."""
+
+
 class GithubPulls:
     """What can be read at GitHub of the repository that `repository`'s origin is a remote of."""
 
@@ -44,14 +49,11 @@ class GithubPulls:
 
     def pull_requests(self, branch: str | None = None) -> tuple[PullRequest, ...]:
         """Those of one branch, else of all branches of ours, oldest first. Raises GitFailed."""
-        answers = self._listed(branch)
-        tip = self._fetched(answers)
-        return tuple(self._read(answer, tip) for answer in answers)
+        return self._shown(lambda: self._listed(branch))
 
     def get(self, number: int) -> PullRequest:
         """One, with its approvals and who had a hand in it. Raises GitFailed."""
-        answer = self._answer(number)
-        pull = self._read(answer, self._fetched([answer]))
+        (pull,) = self._shown(lambda: [self._answer(number)])
         reviews = self._reviews(number)
         last = {each.user.login: each for each in reviews if each.user and each.state in _DECIDING}
         return replace(
@@ -121,12 +123,25 @@ class GithubPulls:
         )
         return sorted(ours, key=lambda pull: pull.number)
 
+    def _shown(self, ask: Callable[[], Sequence[words.Answer]]) -> tuple[PullRequest, ...]:
+        """Pull requests, asked for anew where one was pushed to before its commits were here."""
+        shown: tuple[PullRequest, ...] = ()
+        for attempt in attempts(_Moved):
+            with attempt:
+                answers = ask()
+                tip = self._fetched(answers)
+                shown = tuple(self._read(answer, tip) for answer in answers)
+        return shown
+
     def _fetched(self, answers: Sequence[words.Answer]) -> str:
         """Bring the commits of pull requests here, whose branch may be gone; give the default branch's."""
         absent = [each for each in answers if self._repository.find(each.head.sha) is None]
         if absent:
             numbers = [each.number for each in absent]
             self._repository.origin.fetch(*(f"+refs/pull/{n}/head:{_COPIED}{n}" for n in numbers))
+        for each in absent:
+            if self._repository.find(each.head.sha) is None:
+                raise _Moved(f"pull request {each.number} is pushed to all the time: run this again")
         return self._repository.base()
 
     def _read(self, answer: words.Answer, tip: str) -> PullRequest:

@@ -330,6 +330,23 @@ def test_a_pull_request_that_is_merged_before_its_update_is_left(reviewed: Bench
     assert [pull.merged_at is not None for pull in reviewed.github.pulls] == [True]
 
 
+def test_a_pull_request_that_is_pushed_to_before_its_commits_are_here_is_asked_for_anew(
+    reviewed: Bench,
+) -> None:
+    forge = reviewed.forge_of(reviewed.cloned("other"))  # which has none of the branch's commits
+    reviewed.propose(reviewed.bundle(wins=14))
+    first, bare = reviewed.github.pull(1).head_sha, reviewed.github.world.bare
+    main = bare.sha("main") or ""
+
+    def replaced() -> None:  # as who pushes with force: nothing holds the old head any more
+        bare.move(f"refs/heads/{BRANCH}", main)
+        reviewed.github.commit(BRANCH, {PATH: "Another\n"})
+
+    when(reviewed, "GET", "/info/refs", replaced)
+    found = forge.get(1).head
+    assert found == reviewed.github.pull(1).head_sha != first
+
+
 def test_two_proposals_at_once_end_with_one_pull_request(bench: Bench) -> None:
     bundles = [bench.bundle(), bench.bundle(bench.candidate("cash"), wins=22)]
     program = Path(sys.executable).with_name("runbookopt")
