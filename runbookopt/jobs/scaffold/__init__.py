@@ -26,6 +26,7 @@ WORKFLOWS = {
     ".github/actions/setup-runbookopt/action.yml": "actions/setup-runbookopt/action.yml",
     ".github/actions/runbookopt-summary/action.yml": "actions/runbookopt-summary/action.yml",
     ".github/runbookopt-requirements.txt": "runbookopt-requirements.txt",
+    ".github/runbookopt-requirements-models.txt": "runbookopt-requirements-models.txt",
 }
 FIRST_RUNBOOK = {
     f"{ROOT}/{NAME}/RUNBOOK.md": "runbook/RUNBOOK.md",
