@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -60,12 +61,12 @@ class Runner:
 
     def does(self, job: Mapping[str, Any], *, after_failure: bool = False) -> bool:
         """Run a job that was read, after others of which one may have failed; see `job`."""
-        if not self.holds(job.get("if", "success()"), failed=after_failure):
-            return False
-        environment = {key: self.evaluated(each) for key, each in job.get("env", {}).items()}
         for step in job["steps"]:
             if "id" in step:
                 self.known |= {f"steps.{step['id']}.outcome": "skipped", f"steps.{step['id']}.outputs.": ""}
+        if not self.holds(job.get("if", "success()"), failed=after_failure):
+            return False
+        environment = {key: self.evaluated(each) for key, each in job.get("env", {}).items()}
         failed: AssertionError | None = None
         for step in job["steps"]:
             if self.holds(str(step.get("if", "success()")), failed=failed is not None):
@@ -258,6 +259,71 @@ class Runner:
 
     def _said(self) -> str:
         return "\n".join(path.read_text() for path in self.temp.glob("*.txt"))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job, its machine, and how it ended: success, failure or skipped."""
+
+    machine: Runner
+    result: str
+    error: str
+
+
+@dataclass
+class Actions:
+    """The machines of a repository: each job gets a fresh one, and a token that may what the job asks for."""
+
+    folder: Path
+    remote: str
+    known: Mapping[str, str]
+    token: Access
+    app: Access
+    wheels: Path
+    environ: Mapping[str, str]
+
+    def run(self, origin: Path, workflow: str, **told: str) -> dict[str, Ended]:
+        """Run the jobs of a workflow as the default branch has it, each after those that it needs.
+
+        `told` is more of what is known, `__` for a dot of its name.
+        """
+        path = f".github/workflows/{workflow}.yml"
+        shown = ["git", "-C", str(origin), "show", f"main:{path}"]
+        data = read_plain_yaml(subprocess.run(shown, check=True, capture_output=True).stdout, path)
+        assert isinstance(data, dict)
+        place = self.folder / f"run-{len(list(self.folder.iterdir()))}"
+        known = {**self.known, **{name.replace("__", "."): value for name, value in told.items()}}
+        ended: dict[str, Ended] = {}
+        for name, job in data["jobs"].items():
+            ended[name] = self._job(place, name, job, known, ended)
+            outputs = {
+                key: ended[name].machine.evaluated(each) for key, each in job.get("outputs", {}).items()
+            }
+            known |= {f"needs.{name}.result": ended[name].result}
+            known |= {f"needs.{name}.outputs.{key}": value for key, value in outputs.items()}
+        return ended
+
+    def _job(
+        self,
+        place: Path,
+        name: str,
+        job: Mapping[str, Any],
+        known: Mapping[str, str],
+        ended: Mapping[str, Ended],
+    ) -> Ended:
+        needed = job.get("needs", [])
+        before = [ended[each] for each in ([needed] if isinstance(needed, str) else needed)]
+        known = {**known, "github.token": self.token(job["permissions"])}
+        machine = Runner(place / name / "checkout", place / name, known, self.environ)
+        machine.artifacts, machine.caches = place / "artifacts", self.folder / "caches"
+        machine.remote, machine.app, machine.wheels = self.remote, self.app, self.wheels
+        machine.checkout.mkdir()
+        try:
+            failed = any(each.result != "success" for each in before)
+            ran = machine.does(job, after_failure=failed)
+        except AssertionError as error:
+            return Ended(machine, "failure", str(error))
+        return Ended(machine, "success" if ran else "skipped", "")
 
 
 def read(folder: Path, path: str) -> dict[str, Any]:

@@ -370,36 +370,6 @@ def test_a_cached_journal_of_another_branch_is_refused(
         runner.step(search)
 
 
-@pytest.mark.nightly
-def test_all_workflows_run_from_a_wheel_of_this_checkout_with_the_hashed_lock_and_no_network(
-    team: Clone, known: dict[str, str], github_runner: ModuleType, tmp_path: Path
-) -> None:
-    """Only the files of the lock come from elsewhere, and each is held against its hash."""
-    lock, wheels = ".github/runbookopt-requirements.txt", tmp_path / "wheels"
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    fetched = subprocess.run([*pip, "-r", lock, "-d", str(wheels)], cwd=PROJECT, check=False)
-    if fetched.returncode:
-        pytest.skip("the files of the lock cannot be had here")
-    told = {"vars.RUNBOOKOPT_SPEC": str(github_runner.built(tmp_path))}
-    searching, proposing = (team.again(f"locked-{each}", "actions").root for each in ("one", "two"))
-    first = github_runner.Runner(searching, tmp_path / "jobs" / "search", {**known, **told})
-    first.wheels = wheels
-    assert first.job("optimize-runbooks", "search")
-    told["needs.search.outputs.bundles"] = first.known["steps.count.outputs.bundles"]
-    second = github_runner.Runner(proposing, tmp_path / "jobs" / "propose", {**known, **told})
-    second.wheels = wheels
-    assert second.job("optimize-runbooks", "propose")
-    assert "### Proposals" in second.summary.read_text()
-    (changed, *_) = wheels.glob("rich-*.whl")
-    changed.write_bytes(changed.read_bytes() + b" ")
-    third = github_runner.Runner(proposing, tmp_path / "jobs" / "changed", {**known, **told, "x": "y"})
-    third.wheels = wheels
-    third.environ["CHANGED"] = "1"
-    github_runner.READY.clear()
-    with pytest.raises(AssertionError, match="THESE PACKAGES DO NOT MATCH THE HASHES"):
-        third.job("optimize-runbooks", "propose")
-
-
 @pytest.mark.slow
 def test_a_next_night_knows_the_looks_of_the_last_one(
     proposed: "Runner",

@@ -1,4 +1,4 @@
-"""Commands where litellm is not installed: what verifies and proposes needs none, and what asks a model says so."""
+"""Commands without litellm: verifying and proposing need none, and what asks a model says so."""
 
 import os
 import subprocess
