@@ -24,7 +24,7 @@ from tests.github.double import Github
 if TYPE_CHECKING:
     from tests.github_runner import Actions, Ended, Runner
 
-pytestmark = pytest.mark.nightly
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]  # three installations, on a busy machine
 
 PROJECT = Path(__file__).parents[1]
 LOCKS = ("runbookopt-requirements.txt", "runbookopt-requirements-models.txt")

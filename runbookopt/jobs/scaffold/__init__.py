@@ -45,7 +45,7 @@ _SPEC = re.compile(r"(?! )[^\x00-\x1f\x7f'\"$\\{}]+")
 class Choices(Struct, frozen=True):
     """What a team says of itself, without @: the logins of who reviews, or "organization/team".
 
-    `spec` is what pip is to install in CI. None leaves that to the variable RUNBOOKOPT_SPEC, and without that the
+    `spec` is what pip is to install in CI. None leaves that to the variable RUNBOOKOPT_SPEC, and without that
     workflows end with a sentence. Raises WrongUsage where one cannot be written into the files.
     """
 
