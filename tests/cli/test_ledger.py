@@ -16,7 +16,7 @@ Make = Callable[..., Clone]
 REF = "refs/runbookopt/ledger"
 BACK = "runbookopt ledger restore --from REMOTE|FILE"
 POLICY = """merge: auto
-auto_merge_if: {growth_at_most: 9}
+auto_merge_if: {growth_at_most: 9, forms: any}
 limits: {cooldown_hours: 0, per_day: 9}
 """
 RUN = ("optimize-runbook", "desk")
@@ -231,7 +231,7 @@ def renamed(clone: Clone, how: str, planted: ModuleType) -> None:
     if how == "in two steps":
         kept = page.read_text()
         page.unlink()
-        clone.commit({}, "Take the page away")
+        clone.commit({"notes.txt": "the page goes\n"}, "Take the page away")
         assert kept != text
         text = '# Help\n\n- If the message mentions "card", answer `cards`\n- Otherwise `front`\n'
     clone.commit({"runbooks/help/RUNBOOK.md": text})

@@ -318,9 +318,11 @@ def test_an_unstable_status_goes_to_review(bench: Bench) -> None:
     falls_back(bench, "unstable status: a check failed that is not required")
 
 
-def test_a_merge_queue_goes_to_review(bench: Bench) -> None:
-    bench.protected()
-    bench.github.ruleset(merge_queue=True)
+@pytest.mark.parametrize("classic", [False, True], ids=["of a ruleset", "of classic protection"])
+def test_a_merge_queue_goes_to_review(bench: Bench, classic: bool) -> None:
+    bench.protected(**({"merge_queue": True} if classic else {}))
+    if not classic:
+        bench.github.ruleset(merge_queue=True)
     falls_back(bench, "merge queue: the branch has a merge queue")
 
 
