@@ -134,15 +134,13 @@ def put(root: Path, piece: Piece) -> None:
 
 def leaves_open(root: Path, todo: Sequence[Piece]) -> bool:
     """Whether a workflow that is written, or there, does not say what is to be installed."""
-    written = {piece.path: piece.text for piece in todo if piece.action == "write"}
-    return any(_OPEN in (written.get(path) or _text_at(root / path)) for path in WORKFLOWS)
+    texts = {piece.path: piece.text for piece in todo if piece.action == "write"}
+    there = (root / path for path in WORKFLOWS if path not in texts)
+    texts |= {str(file): file.read_text("utf-8", errors="replace") for file in there if file.is_file()}
+    return any(_OPEN in text for text in texts.values())
 
 
 _OPEN = "vars.RUNBOOKOPT_SPEC || ''"
-
-
-def _text_at(place: Path) -> str:
-    return place.read_text(encoding="utf-8", errors="replace") if place.is_file() else ""
 
 
 def _file(root: Path, path: str, text: str) -> Piece:
