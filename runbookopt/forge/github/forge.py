@@ -298,7 +298,7 @@ class GithubForge(GithubPulls):
 
         def is_so(now: words.Answer) -> bool:
             if again:
-                return (now.title, (now.body or "").split()) == (draft.title, told.split())
+                return (now.title, words.lasting(now.body)) == (draft.title, words.lasting(told))
             return words.done(now.body) == ours
 
         if not is_so(there):
