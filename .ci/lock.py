@@ -1,8 +1,9 @@
-"""Lock of all that the tool needs in a team's CI: exact versions with the hashes of their files.
+"""Locks of all that the tool needs in a team's CI: exact versions with the hashes of their files.
 
-`make lock` writes what `runbookopt init` puts into `.github/`. pip chooses the files as it would for each of
-these Pythons on Linux, at the versions of constraints.txt; nothing is installed. The back end that builds a
-checkout is part of it, since it is not fetched where build isolation is off.
+`make lock` writes what `runbookopt init` puts into `.github/`: one file of what every job needs, and one of
+what only a job that asks models needs besides. pip chooses the files as it would for each of these Pythons on
+Linux, at the versions of constraints.txt; nothing is installed. The back end that builds a checkout is among
+them, since it is not fetched where build isolation is off.
 """
 
 import json
@@ -12,38 +13,60 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PLACE = ROOT / "runbookopt/jobs/scaffold/files/runbookopt-requirements.txt"
+FILES = ROOT / "runbookopt/jobs/scaffold/files"
+OF_MODELS = "litellm"
+"""The one dependency that only asking a model needs, with all that it brings."""
+
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 MACHINES = ("x86_64", "aarch64")
 HEADING = """\
-# All that runbookopt needs, as exact versions with the hashes of their files: workflows install these and
-# no others (pip install --require-hashes --no-deps). For Python {first} to {last} on Linux, {machines}.
+# {what}, as exact versions with the hashes of their files: workflows install these
+# and no others (pip install --require-hashes --no-deps). For Python {first} to {last} on Linux, {machines}.
 """
+Found = dict[tuple[str, str], dict[str, set[str]]]
+"""Of each name and version the hashes of its files, and the Pythons that need them."""
 
 
 def main() -> None:
-    """Write the lock, or say which of its packages pip cannot find."""
-    needed = _declared()
-    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    """Write the locks, or say which of their packages pip cannot find."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = [*declared["project"]["dependencies"], *declared["build-system"]["requires"]]
+    everything = _found(needed)
+    every_job = _found([need for need in needed if not need.startswith(OF_MODELS)])
+    _write("runbookopt-requirements.txt", "All that every job of runbookopt needs", every_job)
+    models = {
+        package: rest
+        for package, hashes in everything.items()
+        if (rest := _less(hashes, every_job.get(package, {})))
+    }
+    _write("runbookopt-requirements-models.txt", "What runbookopt needs besides to ask models", models)
+
+
+def _found(needed: list[str]) -> Found:
+    found: Found = {}
     for python in PYTHONS:
         for machine in MACHINES:
             for name, version, digest in _chosen(needed, python, machine):
-                found.setdefault((name.lower().replace("_", "-"), version), {}).setdefault(digest, set()).add(
-                    python
-                )
+                package = name.lower().replace("_", "-"), version
+                found.setdefault(package, {}).setdefault(digest, set()).add(python)
+    return found
+
+
+def _less(hashes: dict[str, set[str]], others: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What of a package's files is needed for Pythons for which others do not need it."""
+    had = set().union(*others.values())
+    return {digest: pythons - had for digest, pythons in hashes.items() if pythons - had}
+
+
+def _write(file: str, what: str, found: Found) -> None:
     words = {"first": PYTHONS[0], "last": PYTHONS[-1], "machines": " and ".join(MACHINES)}
-    lines = [HEADING.format(**words)]
+    lines = [HEADING.format(what=what, **words)]
     for (name, version), hashes in sorted(found.items()):
         pythons = set().union(*hashes.values())
         marker = "" if pythons == set(PYTHONS) else f" ; {_marker(pythons)}"
         told = "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(hashes))
         lines.append(f"{name}=={version}{marker}{told}\n")
-    PLACE.write_text("".join(lines), encoding="utf-8")
-
-
-def _declared() -> list[str]:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return [*declared["project"]["dependencies"], *declared["build-system"]["requires"]]
+    (FILES / file).write_text("".join(lines), encoding="utf-8")
 
 
 def _chosen(needed: list[str], python: str, machine: str) -> list[tuple[str, str, str]]:

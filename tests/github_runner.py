@@ -3,12 +3,14 @@
 What it does not know (an expression, an action) is an error, so a changed workflow cannot pass unseen.
 """
 
+import base64
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -19,12 +21,16 @@ PROJECT = Path(__file__).parents[1]
 READY: dict[str, Path] = {}
 """What a first machine installed, by what it was told to: it takes seconds, and others get a link to it."""
 
-OF_GITHUB = {"cache/restore", "cache/save", "create-github-app-token", "setup-python", "checkout"}
-"""Actions of GitHub's own that do nothing here: a checkout is what a runner begins with."""
+Access = Callable[[Mapping[str, str]], str]
+"""Gives a token with permissions, as GitHub does; raises AssertionError where it refuses one."""
 
 
 class Runner:
-    """One machine: a checkout, its temporary folder, and what the workflow knows of the world."""
+    """One machine: a checkout, its temporary folder, and what the workflow knows of the world.
+
+    `remote` is where actions/checkout fetches from: without it the checkout is there already. `app` gives the
+    tokens of create-github-app-token.
+    """
 
     def __init__(
         self, checkout: Path, folder: Path, known: Mapping[str, str], environ: Mapping[str, str] = {}
@@ -34,64 +40,89 @@ class Runner:
         self.temp = folder / "temp"
         self.temp.mkdir(parents=True)
         self.artifacts = folder.parent / "artifacts"
+        self.caches = folder.parent / "caches"
         self.summary = folder / "summary.md"
         self.output = folder / "output"
         self.known = {**known, "runner.temp": str(self.temp)}
         self.log = ""
         self.ran: list[str] = []
         self.wheels: Path | None = None
+        self.remote: str | None = None
+        self.app: Access | None = None
 
-    def job(self, workflow: str, name: str, *, but: str = "") -> bool:
-        """Run the steps of a job, except the one named `but`, as Actions does, also after one that failed.
+    def job(self, workflow: str, name: str) -> bool:
+        """Run the steps of a job as Actions does, also after one that failed.
 
         A step is skipped where its `if:` does not hold, or one before it failed and it does not say
         `always()`. Raises the first step's AssertionError at the end. Gives whether the job ran at all.
         """
-        job = read(self.checkout, f".github/workflows/{workflow}.yml")["jobs"][name]
-        if not self.holds(job.get("if", "always()")):
+        place = self.checkout if self.remote is None else PROJECT
+        return self.does(read(place, f".github/workflows/{workflow}.yml")["jobs"][name])
+
+    def does(self, job: Mapping[str, Any], *, after_failure: bool = False) -> bool:
+        """Run a job that was read, after others of which one may have failed; see `job`."""
+        for step in job["steps"]:
+            if "id" in step:
+                self.known |= {f"steps.{step['id']}.outcome": "skipped", f"steps.{step['id']}.outputs.": ""}
+        if not self.holds(job.get("if", "success()"), failed=after_failure):
             return False
         environment = {key: self.evaluated(each) for key, each in job.get("env", {}).items()}
         failed: AssertionError | None = None
         for step in job["steps"]:
-            condition = str(step.get("if", "success()"))
-            if (but and step.get("name", "") == but) or not self.holds(condition, failed=failed is not None):
-                continue
-            try:
-                self.step(step, environment)
-            except AssertionError as error:
-                failed = failed or error
+            if self.holds(str(step.get("if", "success()")), failed=failed is not None):
+                error = self._tried(step, environment)
+                failed = failed or (None if step.get("continue-on-error") else error)
         if failed is not None:
             raise failed
         return True
 
+    def _tried(self, step: Mapping[str, Any], environment: Mapping[str, str]) -> AssertionError | None:
+        failed: AssertionError | None = None
+        try:
+            self.step(step, environment)
+        except AssertionError as error:
+            failed = error
+        if "id" in step:
+            self.known[f"steps.{step['id']}.outcome"] = "failure" if failed else "success"
+        return failed
+
     def holds(self, condition: str, *, failed: bool = False) -> bool:
         """Say whether an `if:` holds; raises KeyError for what is not known."""
+        return bool(self._value(condition, failed=failed)) and (not failed or "()" in condition)
+
+    def _value(self, expression: str, *, failed: bool = False) -> object:
         status = {"always()": True, "success()": not failed, "failure()": failed}
-        words = re.findall(r"'[^']*'|[\w.]+(?:\(\))?|==|!=|&&|\|\||[()]", condition)
+        words = re.findall(r"'[^']*'|[\w.-]+(?:\(\))?|==|!=|&&|\|\||[()]", expression)
+        assert "".join(words) == re.sub(r"\s(?=(?:[^']*'[^']*')*[^']*$)", "", expression), expression
         in_python = {"&&": " and ", "||": " or ", "==": "==", "!=": "!=", "(": "(", ")": ")"}
         said = "".join(
-            in_python.get(word) or (word if word[0] == "'" else repr(status.get(word, self.known.get(word))))
+            in_python.get(word)
+            or (word if word[0] == "'" else repr(status[word] if word in status else self._known(word)))
             for word in words
         )
-        unknown = [word for word in words if word[0].isalpha() and word not in {*status, *self.known}]
-        if unknown:
-            raise KeyError(unknown[0])
-        holds = bool(eval(said, {"__builtins__": {}}))  # noqa: S307 - of words that we know
-        return holds and (not failed or "()" in condition)
+        return eval(said, {"__builtins__": {}})  # noqa: S307 - of words that we know
+
+    def _known(self, name: str) -> str:
+        """Give what a name of the contexts stands for; an output that no step has set is empty."""
+        output = re.fullmatch(r"(steps\.[\w-]+\.outputs\.)\w+", name)
+        return self.known[output[1] if output and name not in self.known else name]
 
     def step(self, step: Mapping[str, Any], environment: Mapping[str, str] = {}) -> None:
-        """Run one step of a workflow, or of an action; raises CalledProcessError."""
+        """Run one step of a workflow, or of an action; raises AssertionError."""
         more = {key: self.evaluated(each) for key, each in step.get("env", {}).items()}
         if "run" in step:
             self._run(step, {**environment, **more})
         elif step["uses"].startswith("$/"):
             self._composite(step)
         else:
-            self._of_github(step["uses"].partition("@")[0].removeprefix("actions/"), step.get("with", {}))
+            given = {key: self.evaluated(each) for key, each in step.get("with", {}).items()}
+            self._of_github(step["uses"].partition("@")[0].removeprefix("actions/"), given, step.get("id"))
 
     def evaluated(self, text: object) -> str:
-        """Replace each expression by what is known of it; raises KeyError."""
-        return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: self.known[found[1]], str(text))
+        """Replace each expression by what it says; raises KeyError for what is not known."""
+        if isinstance(text, bool):
+            return str(text).lower()
+        return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: str(self._value(found[1])), str(text))
 
     def _run(self, step: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         told, place = f"{step['run']} {sorted(environment.items())}", self.temp / "runbookopt"
@@ -129,17 +160,70 @@ class Runner:
         for inner in action["runs"]["steps"]:
             self.step(inner)
 
-    def _of_github(self, action: str, given: Mapping[str, Any]) -> None:
-        if action == "upload-artifact":
-            place = Path(self.evaluated(given["path"])).parent
-            assert place.is_relative_to(self.temp), "nothing of the checkout is handed over"
-            shutil.copytree(place, self.artifacts / given["name"])
-        elif action == "download-artifact":
-            place = Path(self.evaluated(given["path"]))
-            assert place.is_relative_to(self.temp), "nothing is put into the checkout"
-            shutil.copytree(self.artifacts / given["name"], place)
+    def _of_github(self, action: str, given: Mapping[str, str], id_: str | None) -> None:
+        does: dict[str, Callable[[Mapping[str, str]], None]] = {
+            "upload-artifact": self._upload,
+            "download-artifact": self._download,
+            "checkout": self._check_out,
+            "cache/save": self._save,
+            "cache/restore": self._restore,
+            "setup-python": lambda _: None,
+        }
+        if action == "create-github-app-token":
+            assert self.app is not None
+            wanted = {key.removeprefix("permission-"): each for key, each in given.items()}
+            asked = {key.replace("-", "_"): wanted[key] for key in wanted.keys() - given.keys()}
+            self.known[f"steps.{id_}.outputs.token"] = self.app(asked)
         else:
-            assert action in OF_GITHUB, action
+            does[action](given)
+
+    def _upload(self, given: Mapping[str, str]) -> None:
+        place = Path(given["path"]).parent
+        assert place.is_relative_to(self.temp), "nothing of the checkout is handed over"
+        shutil.copytree(place, self.artifacts / given["name"], dirs_exist_ok=given.get("overwrite") == "true")
+
+    def _download(self, given: Mapping[str, str]) -> None:
+        place = Path(given["path"])
+        assert place.is_relative_to(self.temp), "nothing is put into the checkout"
+        shutil.copytree(self.artifacts / given["name"], place)
+
+    def _save(self, given: Mapping[str, str]) -> None:
+        """Keep files under a key; that there are none is no failure."""
+        place = self.caches / given["key"].replace("/", "_")
+        for file in self.checkout.glob(given["path"]):
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, place)
+
+    def _restore(self, given: Mapping[str, str]) -> None:
+        """Bring back the newest files of a key that begins like that."""
+        keys = [given["key"], *given.get("restore-keys", "").split()]
+        found = [place for key in keys for place in self.caches.glob(f"{key.replace('/', '_')}*")]
+        if found:
+            shutil.copytree(found[0], (self.checkout / given["path"]).parent, dirs_exist_ok=True)
+
+    def _check_out(self, given: Mapping[str, str]) -> None:
+        """Fetch as actions/checkout does: by a header that only its own git is shown."""
+        if self.remote is None:
+            return
+        assert given["persist-credentials"] == "false", "no token is left in the checkout"
+        assert given["fetch-depth"] == "0"
+        secret = base64.b64encode(f"x-access-token:{self.known['github.token']}".encode()).decode()
+        shown = {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "http.extraHeader",
+            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {secret}",
+        }
+        branch = given.get("ref") or self.known["github.ref_name"]
+        part = [f"--filter={given['filter']}"] if given.get("filter") else []
+        every = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
+        for words in (
+            ["init", "--quiet", str(self.checkout)],
+            ["remote", "add", "origin", self.remote],
+            ["fetch", "--quiet", "--prune", "--no-recurse-submodules", *part, "origin", *every],
+            ["checkout", "--quiet", "--force", "-B", branch, f"refs/remotes/origin/{branch}"],
+        ):
+            where = ["-C", str(self.checkout)] if words[0] != "init" else []
+            subprocess.run(["git", *where, *words], env={**os.environ, **shown}, check=True)
 
     def _environment(self) -> dict[str, str]:
         """Give the variables of a step; pip finds nothing but what it is pointed at.
@@ -175,6 +259,71 @@ class Runner:
 
     def _said(self) -> str:
         return "\n".join(path.read_text() for path in self.temp.glob("*.txt"))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job, its machine, and how it ended: success, failure or skipped."""
+
+    machine: Runner
+    result: str
+    error: str
+
+
+@dataclass
+class Actions:
+    """The machines of a repository: each job gets a fresh one, and a token that may what the job asks for."""
+
+    folder: Path
+    remote: str
+    known: Mapping[str, str]
+    token: Access
+    app: Access
+    wheels: Path
+    environ: Mapping[str, str]
+
+    def run(self, origin: Path, workflow: str, **told: str) -> dict[str, Ended]:
+        """Run the jobs of a workflow as the default branch has it, each after those that it needs.
+
+        `told` is more of what is known, `__` for a dot of its name.
+        """
+        path = f".github/workflows/{workflow}.yml"
+        shown = ["git", "-C", str(origin), "show", f"main:{path}"]
+        data = read_plain_yaml(subprocess.run(shown, check=True, capture_output=True).stdout, path)
+        assert isinstance(data, dict)
+        place = self.folder / f"run-{len(list(self.folder.iterdir()))}"
+        known = {**self.known, **{name.replace("__", "."): value for name, value in told.items()}}
+        ended: dict[str, Ended] = {}
+        for name, job in data["jobs"].items():
+            ended[name] = self._job(place, name, job, known, ended)
+            outputs = {
+                key: ended[name].machine.evaluated(each) for key, each in job.get("outputs", {}).items()
+            }
+            known |= {f"needs.{name}.result": ended[name].result}
+            known |= {f"needs.{name}.outputs.{key}": value for key, value in outputs.items()}
+        return ended
+
+    def _job(
+        self,
+        place: Path,
+        name: str,
+        job: Mapping[str, Any],
+        known: Mapping[str, str],
+        ended: Mapping[str, Ended],
+    ) -> Ended:
+        needed = job.get("needs", [])
+        before = [ended[each] for each in ([needed] if isinstance(needed, str) else needed)]
+        known = {**known, "github.token": self.token(job["permissions"])}
+        machine = Runner(place / name / "checkout", place / name, known, self.environ)
+        machine.artifacts, machine.caches = place / "artifacts", self.folder / "caches"
+        machine.remote, machine.app, machine.wheels = self.remote, self.app, self.wheels
+        machine.checkout.mkdir()
+        try:
+            failed = any(each.result != "success" for each in before)
+            ran = machine.does(job, after_failure=failed)
+        except AssertionError as error:
+            return Ended(machine, "failure", str(error))
+        return Ended(machine, "success" if ran else "skipped", "")
 
 
 def read(folder: Path, path: str) -> dict[str, Any]:

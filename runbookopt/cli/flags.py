@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -133,6 +134,18 @@ def forge_of(repository: "Repository", settings: "Settings") -> "Forge":
     from runbookopt.forge.select import chosen
 
     return chosen(settings.forge, repository, custody.environ())
+
+
+def authorize(repository: "Repository", name: str = "") -> None:
+    """Let git show origin the token for GitHub, if there is one: for what asks origin and no forge.
+
+    Raises MalformedFile, RunbookoptError where what there is cannot be used.
+    """
+    from runbookopt.forge.github.credentials import NoToken
+    from runbookopt.forge.select import UnknownForge
+
+    with suppress(NoToken, UnknownForge):
+        forge_of(repository, settings_of(repository.root, name, {}))
 
 
 def _print_version(asked: bool) -> None:

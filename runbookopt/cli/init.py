@@ -1,5 +1,6 @@
 """`runbookopt init`: the files that a repository needs to begin, without touching what is there."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,11 +36,16 @@ def init(
 
     A file that is there stays as it is, and you are told; .gitignore and CODEOWNERS get the lines that they
     lack. Doing it again changes nothing. Nothing is committed.
+
+    Workflows install the release or the commit that runs here. Where no other machine could have that, you
+    are asked at a terminal. Else they wait for the repository's variable RUNBOOKOPT_SPEC, as a next step.
+
+    Exit status: 0 where all is there, also if a next step is left to you; 1 where nothing could be written.
     """
     from runbookopt.errors import RunbookoptError
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.jobs.scaffold import Choices, pieces, put
-    from runbookopt.jobs.scaffold.source import RELEASE, installable, installed_from
+    from runbookopt.jobs.scaffold import Choices, leaves_open, pieces, put
+    from runbookopt.jobs.scaffold.source import installable, installed_from
 
     with Repository.open(Path.cwd(), empty=True) as repository:
         root, oneself = repository.root, None if reviewer else repository.identity()
@@ -50,21 +56,37 @@ def init(
         )
     who = tuple(login.removeprefix("@") for login in logins)
     known = spec or installable(installed_from())
-    todo = pieces(root, Choices(who, known or RELEASE))
+    todo = pieces(root, Choices(who, known))
+    if not dry_run and leaves_open(root, todo) and (known := _asked()):
+        todo = pieces(root, Choices(who, known))
     for piece in () if dry_run else todo:
         put(root, piece)
-    steps = [*([] if known else [_ASK]), *_next(todo, who)]
+    steps = [*([_ASK] if leaves_open(root, todo) else []), *_next(todo, who)]
     if json:
         print_json({**_as_json(todo, who, steps, dry_run=dry_run), "installs": known})
     else:
         _print(todo, steps, dry_run=dry_run)
 
 
+_WHY = "this runbookopt is of no release or commit that other machines can install"
 _ASK = (
-    "say what workflows are to install, for this runbookopt is of no release or commit that others can reach:"
-    " the repository's variable RUNBOOKOPT_SPEC, or --spec before the workflows are there (a wheel,"
-    " git+https://HOST/OWNER/NAME@COMMIT)"
+    "say what workflows are to install, or they do not run: the repository's variable RUNBOOKOPT_SPEC"
+    f" (a wheel, git+https://HOST/OWNER/NAME@COMMIT); {_WHY}"
 )
+
+
+def _asked() -> str | None:
+    """What somebody at the terminal says is to be installed; None where nobody is there, or says nothing."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    print(f"What is pip to install in workflows? {_WHY.capitalize()}.", file=sys.stderr)
+    print(
+        "A wheel, or git+https://HOST/OWNER/NAME@COMMIT; nothing: later. ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    return sys.stdin.readline().strip() or None
 
 
 def _as_json(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runbookopt.cli.flags import CONTEXT, Json
+from runbookopt.cli.flags import CONTEXT, Json, authorize
 from runbookopt.cli.terminal import print_json, say, say_lines
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def looks(
     from runbookopt.landing.ledger.account import accounts
 
     with Repository.open(Path.cwd()) as repository, repository.asked_once():
+        authorize(repository)
         found = accounts(repository, name, datetime.now(UTC).isoformat(timespec="seconds"))
     if json:
         print_json(found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbookopt.cli.flags import Json, forge_of, group, settings_of
+from runbookopt.cli.flags import Json, authorize, forge_of, group, settings_of
 from runbookopt.cli.propose import bundle_at
 from runbookopt.cli.terminal import print_json, say, say_reasons
 
@@ -105,6 +105,7 @@ def _explain_text(name: str, file: Path, *, json: bool) -> None:
 
     text = _text_of(file)
     with Repository.open(Path.cwd()) as repository:
+        authorize(repository, name)
         found = explain_text(repository, name, text)
     if json:
         print_json({key: getattr(found, key) for key in ("violations", "introduces", "forms", "merge")})

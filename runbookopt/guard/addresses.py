@@ -42,15 +42,10 @@ def _is_none(hit: re.Match[str], *, code: bool) -> bool:
     within = code or text[end : end + 1] == "(" or text.count("`", 0, start) % 2 == 1
     if within and not pattern("addresses.host_endings").fullmatch(ending) and not ending.startswith("xn--"):
         return True
-    return ending[0].isupper() and _ends_a_sentence(host, ending)
-
-
-def _ends_a_sentence(host: str, ending: str) -> bool:
-    """Whether a capital behind a dot begins a sentence, before which the blank was forgotten."""
+    # a capital behind a dot may begin a sentence, before which the blank was forgotten
     known = pattern("addresses.host_endings").fullmatch(ending) is not None
-    if host.isupper() and ending[2:]:
-        return False
-    return not known or pattern("addresses.small_words").fullmatch(ending) is not None
+    small = pattern("addresses.small_words").fullmatch(ending) is not None
+    return ending[0].isupper() and not (host.isupper() and ending[2:]) and (not known or small)
 
 
 def _is_network(text: str) -> bool:

@@ -260,7 +260,7 @@ def renamed(clone: Clone, how: str, planted: ModuleType) -> None:
     if how == "in two steps":
         kept = page.read_text()
         page.unlink()
-        clone.commit({}, "Take the page away")
+        clone.commit({"notes.txt": "the page goes\n"}, "Take the page away")
         assert kept != text
         text = '# Help\n\n- If the message mentions "card", answer `cards`\n- Otherwise `front`\n'
     clone.commit({"runbooks/help/RUNBOOK.md": text})

@@ -48,3 +48,8 @@ def test_nobody_approves_or_merges_from_here(at: At) -> None:
         assert "at GitHub" in ran.stderr
         assert "/octo/runbooks/pull/1" in ran.stderr
     assert at.clone.at_origin("for-each-ref", "refs/runbookopt/pulls") == ""
+
+
+def test_what_only_asks_origin_is_let_in_by_the_token_too(at: At) -> None:
+    ran = at.clone.ask("runbookopt", "ledger", "triage", environ=at.bench.environ())
+    assert (ran.returncode, ran.stderr) == (0, "")

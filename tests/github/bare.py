@@ -23,6 +23,8 @@ SETTINGS = """[http]
 \tautogc = false
 [uploadpack]
 \thideRefs = refs/forks
+\tallowFilter = true
+\tallowAnySHA1InWant = true
 [gc]
 \tauto = 0
 """

@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from runbookopt.documents.digest import digest_of
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.settings import ModelSettings
 from runbookopt.documents.usage import Message, Usage
+from runbookopt.errors import RunbookoptError
 
 if TYPE_CHECKING:
     import asyncio
@@ -257,8 +259,8 @@ class Model:
 
 
 def begin_import() -> threading.Thread:
-    """Begin to import litellm in the background; the first call waits for it."""
-    thread = threading.Thread(target=_litellm, daemon=True)
+    """Begin to import litellm in the background, where it is there; the first call waits for it."""
+    thread = threading.Thread(target=lambda: _litellm() if find_spec("litellm") else None, daemon=True)
     thread.start()
     return thread
 
@@ -270,7 +272,15 @@ def priced(settings: ModelSettings) -> bool:
 
 @lru_cache(maxsize=1)
 def _litellm() -> ModuleType:
-    """Import litellm, and switch off all that it would fetch, load, tell and log."""
+    """Import litellm, and switch off all that it would fetch, load, tell and log.
+
+    Raises RunbookoptError where it is not installed: jobs that ask no model do without.
+    """
+    if find_spec("litellm") is None:
+        raise RunbookoptError(
+            "a model is to be asked, and litellm is not installed here: pip install runbookopt brings it;"
+            " in a workflow, .github/runbookopt-requirements-models.txt does"
+        )
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_MODE"] = "PRODUCTION"
     # its own way to OpenAI, the one to most providers, takes a third less time than the one through OpenAI's

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -289,8 +290,9 @@ class Client:
         except RuntimeError as error:  # a redirection to another host
             raise Unclear(self._clean(_short(error))) from None
         except (AttributeError, KeyError, TypeError) as error:
-            if not _is_of_pygithub(error):
-                raise
+            *_, (frame, _) = walk_tb(error.__traceback__)
+            if not str(frame.f_globals.get("__name__", "")).startswith("github."):
+                raise  # a slip of ours; PyGithub's own is over JSON that it did not expect
             raise Unclear("GitHub gives an answer of another shape than it has") from None
 
     def _told(self, error: "github.GithubException", doing: str) -> Exception:
@@ -348,14 +350,6 @@ def _next(headers: Mapping[str, Any]) -> dict[str, str | int] | None:
     link = next((str(value) for name, value in headers.items() if name.lower() == "link"), "")
     found = re.search(r'<([^>]*)>\s*;[^,]*rel="?next"?', link)
     return dict(parse_qsl(urlsplit(found[1]).query)) if found else None
-
-
-def _is_of_pygithub(error: Exception) -> bool:
-    """Whether PyGithub stumbled itself, which it does over JSON that it did not expect."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("github.")
 
 
 def _seconds(headers: Mapping[str, Any]) -> float:

@@ -72,8 +72,11 @@ class GithubForge(GithubPulls):
     def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
         """Refuse: GitHub merges, by itself or by a person's hand. `message`, `head`, `onto` are not used."""
         del message, head, onto
-        page = self._answer(number).html_url
-        raise Refused(f"runbookopt merges nothing at GitHub: merge pull request {number} at {page}")
+        there = self._answer(number)
+        if there.auto_merge is not None:
+            when = f"as soon as all is there that {there.base.ref} requires"
+            raise Refused(f"GitHub merges pull request {number} by itself, {when}: {there.html_url}")
+        raise Refused(f"runbookopt merges nothing at GitHub: merge pull request {number} at {there.html_url}")
 
     def report(self, check: CheckRun) -> None:
         """Write a check run, or bring the one of ours for this commit up to date. Raises GitFailed."""
@@ -295,7 +298,7 @@ class GithubForge(GithubPulls):
 
         def is_so(now: words.Answer) -> bool:
             if again:
-                return (now.title, (now.body or "").split()) == (draft.title, told.split())
+                return (now.title, words.lasting(now.body)) == (draft.title, words.lasting(told))
             return words.done(now.body) == ours
 
         if not is_so(there):

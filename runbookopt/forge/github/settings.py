@@ -1,5 +1,6 @@
 """Switches around a repository's protections, as GitHub shows them to a token; nothing is changed here."""
 
+from contextlib import suppress
 from itertools import compress
 from typing import TypeVar
 
@@ -52,7 +53,9 @@ def switches(client: Client) -> RepositorySwitches:
     here = _asked(client, "~", _Repository) or _Repository()
     actions = _asked(client, "~/actions/permissions/workflow", _Actions) or _Actions()
     owners = _asked(client, "~/codeowners/errors", _Errors)
-    who = _viewer(client)
+    who = None
+    with suppress(Refusal):
+        who = client.viewer()
     # of an app the repository shows what a person without a role has: it says nothing of its installation
     may = _May() if who is None or who.endswith(_APP) else here.permissions
     return RepositorySwitches(
@@ -73,12 +76,5 @@ def _asked(client: Client, path: str, type_: type[T]) -> T | None:
     """An answer; None where the token is not shown it."""
     try:
         return read(client.ask(path), type_)
-    except Refusal:
-        return None
-
-
-def _viewer(client: Client) -> str | None:
-    try:
-        return client.viewer()
     except Refusal:
         return None

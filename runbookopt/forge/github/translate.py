@@ -139,7 +139,12 @@ class Body(Struct, frozen=True):
 
 def fingerprint(draft: Draft, body: Body) -> str:
     """Digest that tells one proposal from another without their texts, which people may have edited."""
-    return digest(canonical([draft.title, body.report, list(body.notes), draft.head]))
+    return digest(canonical([draft.title, " ".join(lasting(body.report)), list(body.notes), draft.head]))
+
+
+def lasting(text: str | None) -> list[str]:
+    """The words of a body but for the ledger's head, which any look moves: it is no reason to write again."""
+    return re.sub(r"(?m)^Runbookopt-Ledger: [0-9a-f]+$", "", text or "").split()
 
 
 def marker(draft: Draft, body: Body) -> str:

@@ -26,6 +26,7 @@ WORKFLOWS = {
     ".github/actions/setup-runbookopt/action.yml": "actions/setup-runbookopt/action.yml",
     ".github/actions/runbookopt-summary/action.yml": "actions/runbookopt-summary/action.yml",
     ".github/runbookopt-requirements.txt": "runbookopt-requirements.txt",
+    ".github/runbookopt-requirements-models.txt": "runbookopt-requirements-models.txt",
 }
 FIRST_RUNBOOK = {
     f"{ROOT}/{NAME}/RUNBOOK.md": "runbook/RUNBOOK.md",
@@ -44,11 +45,12 @@ _SPEC = re.compile(r"(?! )[^\x00-\x1f\x7f'\"$\\{}]+")
 class Choices(Struct, frozen=True):
     """What a team says of itself, without @: the logins of who reviews, or "organization/team".
 
-    `spec` is what pip is to install in CI. Raises WrongUsage where one cannot be written into the files.
+    `spec` is what pip is to install in CI. None leaves that to the variable RUNBOOKOPT_SPEC, and without that
+    workflows end with a sentence. Raises WrongUsage where one cannot be written into the files.
     """
 
     reviewers: tuple[str, ...]
-    spec: str
+    spec: str | None
 
     def __post_init__(self) -> None:
         """Refuse what would be read as something else than a name."""
@@ -57,7 +59,7 @@ class Choices(Struct, frozen=True):
                 raise WrongUsage(
                     f"--reviewer {plain(login)}: expected a login, organization/team or an address"
                 )
-        if not _SPEC.fullmatch(self.spec):
+        if self.spec is not None and not _SPEC.fullmatch(self.spec):
             raise WrongUsage(
                 f"--spec {plain(self.spec)}: expected what pip installs, without quotes, $, {{ and \\"
             )
@@ -109,7 +111,7 @@ def rendered(name: str, choices: Choices) -> str:
     teams = [dumps(login.rpartition("/")[2]) for login in choices.reviewers if "/" in login]
     named = {"reviewers": people, "teams": teams}
     who = "\n".join(f"{key}: [{', '.join(names)}]" for key, names in named.items() if names)
-    values = {"@SPEC@": choices.spec, "@WHO@": who, "@OWNERS@": _mentions(choices.reviewers)}
+    values = {"@SPEC@": choices.spec or "", "@WHO@": who, "@OWNERS@": _mentions(choices.reviewers)}
     for token, value in values.items():
         text = text.replace(token, value)
     return text
@@ -128,6 +130,17 @@ def put(root: Path, piece: Piece) -> None:
         raise RunbookoptError(
             f"{piece.path}: cannot be written: {error.strerror}; make room for it, then run this again"
         ) from error
+
+
+def leaves_open(root: Path, todo: Sequence[Piece]) -> bool:
+    """Whether a workflow that is written, or there, does not say what is to be installed."""
+    texts = {piece.path: piece.text for piece in todo if piece.action == "write"}
+    there = (root / path for path in WORKFLOWS if path not in texts)
+    texts |= {str(file): file.read_text("utf-8", errors="replace") for file in there if file.is_file()}
+    return any(_OPEN in text for text in texts.values())
+
+
+_OPEN = "vars.RUNBOOKOPT_SPEC || ''"
 
 
 def _file(root: Path, path: str, text: str) -> Piece:

@@ -30,7 +30,7 @@ LINES = Path(__file__).with_name("said_by_providers.jsonl").read_text().splitlin
 ALL = [Said(**json.loads(line)) for line in LINES]
 NO_CREDIT = [said for said in ALL if said.kind == "no_credit"]
 OTHERS = [said for said in ALL if said.kind != "no_credit"]
-Ask = Callable[[Said], BaseException]
+Ask = Callable[..., BaseException]
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,15 @@ def ask() -> Iterator[Ask]:
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
             """Say nothing."""
 
-    def asked(reply: Said) -> BaseException:
+    def asked(reply: Said, attempts: int = 1, patience: float = 0.0) -> BaseException:
         said.append(reply)
         url = f"http://127.0.0.1:{server.server_address[1]}/v1"
         settings = ModelSettings(
-            f"{reply.provider}/some-model", api_base=url, attempts=1, patience_seconds=0.0, key_variable="KEY"
+            f"{reply.provider}/some-model",
+            api_base=url,
+            attempts=attempts,
+            patience_seconds=patience,
+            key_variable="KEY",
         )
         with pytest.raises((ModelBroken, ModelFailure)) as caught:
             asyncio.run(Model(settings, width=1, environ={"KEY": "k"}).complete([Message("user", "Where?")]))
@@ -82,6 +86,13 @@ def test_no_other_trouble_is_taken_for_an_empty_account(ask: Ask, said: Said) ->
     assert isinstance(error, ModelBroken | ModelFailure)
     assert error.usage.failures == {said.kind: 1}, error
     assert isinstance(error, ModelBroken) == (KINDS[said.kind].ends or said.kind == "bad_request")
+
+
+@pytest.mark.parametrize("said", [said for said in ALL if said.kind == "too_large"])
+def test_a_request_that_is_too_large_for_the_limit_is_not_waited_for(ask: Ask, said: Said) -> None:
+    error = ask(said, attempts=5, patience=3600.0)
+    assert isinstance(error, ModelFailure), error
+    assert error.usage.failures == {"too_large": 1}
 
 
 @pytest.mark.parametrize(
