@@ -6,7 +6,7 @@ import pytest
 from runbookopt.evidence.library import Evidence, task_id
 from runbookopt.evidence.trajectory import AgentRecord, Task, TaskRecord, Trajectory
 from runbookopt.landing.bundle import Change
-from runbookopt.landing.leave_one_out import leaning
+from runbookopt.landing.sources.leave_one_out import leaning
 from runbookopt.project.policy import Facts, Policy, decide
 from runbookopt.proof.comparison import Outcome, Pair
 
