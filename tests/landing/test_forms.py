@@ -30,7 +30,7 @@ from tests.guard.test_third_set import ROOT, SHAPED, cases, texts
 
 SAMPLES = {"support-triage": "queue", "refund-reply": "reply"}
 QUICK = Patience(for_limits=1, pauses=(0.0, 0.0), between=(0, 0))
-AUTO = "merge: auto\nreviewers: [bo]\nlimits: {}\n"
+AUTO = f"merge: auto\nreviewers: [bo]\nlimits: {{}}\n{half.TRUST}"
 
 
 def evidence(name: str) -> str:
