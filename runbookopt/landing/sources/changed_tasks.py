@@ -116,10 +116,10 @@ def _added(tasks: Sequence[Task], parts: Split) -> str:
     of = {part: sum(task.id in drawn[part] for task in tasks) for part in _PARTS}
     listed = [f"{count} {part.replace('_', '-')}" for part, count in of.items()]
     unused = len(tasks) - sum(of.values())
-    listed += [f"{unused} of no use"] if unused else []
+    listed += [f"{unused} unused"] if unused else []
     trusted = ", ".join(f"{count} {trust}" for trust, count in Counter(task.trust for task in tasks).items())
     share = of["held_out"] / len(drawn["held_out"]) if drawn["held_out"] else 0.0
     return (
-        f"adds {len(tasks)} tasks: {', '.join(listed)}; by the policy's `trust` they are {trusted}, whatever"
-        f" they say; {share:.0%} of the {len(drawn['held_out'])} held-out tasks would be these"
+        f"adds {len(tasks)} tasks: {', '.join(listed)}; by `trust` in policy.yaml {trusted}, whatever their"
+        f" lines say; {share:.0%} of the {len(drawn['held_out'])} held-out tasks of a proof would be these"
     )
