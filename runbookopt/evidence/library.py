@@ -14,7 +14,7 @@ from runbookopt.documents.parse import MalformedFile, Problem, encodable
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats.native import Line, read_records
-from runbookopt.evidence.trajectory import Label, Task, Trajectory, time_of
+from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust, time_of
 from runbookopt.evidence.trust import LEAST, Given, least
 
 T = TypeVar("T")
@@ -145,7 +145,8 @@ def read_evidence(source: Source, name: str, given: Given | None = None) -> Evid
     paths = [path for path in source.files(folder) if _native(path, folder)]
     ours = [path for path in paths if not path.endswith(LABELS)]
     given = given or Given()
-    trajectories = [_trusted(entry, given) for entry in _gather(Trajectory, source, ours, problems)]
+    stated = _gather(Trajectory, source, ours, problems)
+    trajectories = [replace(each, record=_trusted(each.record, given.to(each.path))) for each in stated]
     labels = _gather(Label, source, [path for path in paths if path.endswith(LABELS)], problems)
     if not trajectories and not any(problem.severity == "error" for problem in problems):
         problems.append(Problem(folder, None, f"no trajectories: expected {FORMATS}"))
@@ -230,10 +231,9 @@ def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T]
             yield stated[0][0], entry
 
 
-def _trusted(entry: Line[Trajectory], given: Given) -> Line[Trajectory]:
-    """A line with the trust that its file is given, less where it says so itself."""
-    of_file = given.to(entry.path)
-    return replace(entry, record=replace(entry.record, trust=least((of_file, entry.record.trust or of_file))))
+def _trusted(record: Trajectory, of_file: Trust) -> Trajectory:
+    """A record with the trust that its file is given, less where it says so itself."""
+    return replace(record, trust=least((of_file, record.trust or of_file)))
 
 
 def _task(id_: str, entries: Sequence[Line[Trajectory]], given: Given) -> Task:

@@ -20,10 +20,11 @@ def tasks(number: int, reference: object = {"a": "x"}) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
+TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
 FILES = {
     "runbooks/triage/RUNBOOK.md": "# Triage\n\n## Rules\n\nNone.\n",
     "runbooks/triage/rubric.yaml": RUBRIC,
-    "runbooks/triage/policy.yaml": "merge: auto\nreviewers: [bo]\n",
+    "runbooks/triage/policy.yaml": f"merge: auto\nreviewers: [bo]\n{TRUST}",
     "trajectories/triage/a.jsonl": tasks(120),
     "runbookopt.yaml": "defaults: {width: 2}\n",
 }
@@ -106,14 +107,14 @@ def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path:
             "not found: every change goes to review, and can be approved by nobody",
         ),
         (
-            {"runbooks/triage/policy.yaml": "merge: auto\n"},
+            {"runbooks/triage/policy.yaml": f"merge: auto\n{TRUST}"},
             "runbooks/triage/policy.yaml",
             "a change that goes to review can be approved by nobody: name reviewers",
         ),
         (
             {
                 "runbooks/triage/policy.yaml": (
-                    "merge: auto\nreviewers: [bo]\nauto_merge_if: {gain_at_least: 0.97}\n"
+                    f"merge: auto\nreviewers: [bo]\nauto_merge_if: {{gain_at_least: 0.97}}\n{TRUST}"
                 )
             },
             "runbooks/triage/policy.yaml",

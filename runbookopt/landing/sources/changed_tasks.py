@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.documents.digest import canonical
 from runbookopt.errors import RunbookoptError
@@ -44,8 +45,11 @@ def _more_attempts(changes: Sequence[FileChange], before: Source, after: Source,
         sides = [read_evidence(side, name, policy.given) for side in (before, after)] if added else []
     except RunbookoptError:  # what cannot be told is a change
         return
-    by_time = policy.proof.split.by == "time"
-    if len({canonical(_judging(side, by_time=by_time)) for side in sides}) == 1:
+    by_time, judging = policy.proof.split.by == "time", set[bytes]()
+    for side in sides:
+        tasks = [replace(task, trajectories=(), began=task.began if by_time else None) for task in side.tasks]
+        judging.add(canonical([tasks, side.labels]))
+    if len(judging) == 1:
         yield from added
 
 
@@ -59,19 +63,6 @@ def _is_added_to(change: FileChange, before: Source, after: Source) -> bool:
         return after.read(path).startswith(old if not old or old.endswith(b"\n") else old + b"\n")
     except (FileNotFoundError, RunbookoptError):  # a link, or a file of another kind
         return False
-
-
-def _judging(evidence: Evidence, *, by_time: bool) -> list[object]:
-    """All of the evidence that says how something is judged, or where it counts."""
-    began = {task.id: f"{task.began}" for task in evidence.tasks if by_time}
-    return [
-        [[task.id, *_counts(task), task.reference, began.get(task.id)] for task in evidence.tasks],
-        evidence.labels,
-    ]
-
-
-def _counts(task: Task) -> list[object]:
-    return [task.group, task.split, task.trust, task.red_team]
 
 
 def changed_tasks(before: Source, after: Source, name: str) -> tuple[str, ...]:
@@ -95,7 +86,7 @@ def _told(before: Tasks, after: Tasks) -> Iterator[str]:
     if added:
         yield _added([new[task] for task in sorted(added)], after.split)
     if gone := old.keys() - new.keys():
-        yield f"takes {len(gone)} tasks away"
+        yield f"takes {_count(len(gone), 'task')} away"
     kept = [(old[task], new[task]) for task in sorted(old.keys() & new.keys())]
     for what, is_changed in (
         ("another reference", [one.reference != other.reference for one, other in kept]),
@@ -104,10 +95,14 @@ def _told(before: Tasks, after: Tasks) -> Iterator[str]:
         ("another trust", [one.trust != other.trust for one, other in kept]),
     ):
         if any(is_changed):
-            yield f"gives {sum(is_changed)} tasks {what}"
+            yield f"gives {_count(sum(is_changed), 'task')} {what}"
     labels = (Counter(map(canonical, side.evidence.labels)) for side in (after, before))
     if changed := next(labels) - next(labels):
-        yield f"adds or changes {changed.total()} labels"
+        yield f"adds or changes {_count(changed.total(), 'label')}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _added(tasks: Sequence[Task], parts: Split) -> str:
@@ -120,6 +115,6 @@ def _added(tasks: Sequence[Task], parts: Split) -> str:
     trusted = ", ".join(f"{count} {trust}" for trust, count in Counter(task.trust for task in tasks).items())
     share = of["held_out"] / len(drawn["held_out"]) if drawn["held_out"] else 0.0
     return (
-        f"adds {len(tasks)} tasks: {', '.join(listed)}; by `trust` in policy.yaml {trusted}, whatever their"
+        f"adds {_count(len(tasks), 'task')}: {', '.join(listed)}; by `trust` in policy.yaml {trusted}, whatever their"
         f" lines say; {share:.0%} of the {len(drawn['held_out'])} held-out tasks of a proof would be these"
     )

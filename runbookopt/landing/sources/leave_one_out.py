@@ -88,7 +88,7 @@ def _commit(way: Brought) -> str:
 def _origin(task: Task, evidence: Evidence, came: Mapping[str, Brought]) -> Origin:
     brought = [came[task.id]] if task.id in came else []
     return Origin(
-        frozenset(_writer(task)),
+        frozenset({f"the group {task.group}"} if task.group else ()),
         frozenset(_way(evidence.trajectory(name)) for name in task.trajectories),
         frozenset(map(_file, brought)),
         frozenset(map(_commit, brought)),
@@ -107,11 +107,6 @@ def _cited(change: Change, evidence: Evidence, came: Mapping[str, Brought]) -> O
         frozenset(lost).union(*(origin.files for origin in origins)),
         frozenset(lost).union(*(origin.commits for origin in origins)),
     )
-
-
-def _writer(task: Task) -> Iterator[str]:
-    if task.group:
-        yield f"the group {task.group}"
 
 
 def _way(trajectory: Trajectory) -> str:
