@@ -114,7 +114,6 @@ def _added(tasks: Sequence[Task], parts: Split) -> str:
     listed += [f"{unused} unused"] if unused else []
     trusted = ", ".join(f"{count} {trust}" for trust, count in Counter(task.trust for task in tasks).items())
     share = of["held_out"] / len(drawn["held_out"]) if drawn["held_out"] else 0.0
-    return (
-        f"adds {_count(len(tasks), 'task')}: {', '.join(listed)}; by `trust` in policy.yaml {trusted}, whatever"
-        f" their lines say; {share:.0%} of the {len(drawn['held_out'])} held-out tasks of a proof would be these"
-    )
+    held_out = f"{share:.0%} of the {len(drawn['held_out'])} held-out tasks of a proof would be these"
+    given = f"by `trust` in policy.yaml {trusted}, whatever their lines say"
+    return f"adds {_count(len(tasks), 'task')}: {', '.join(listed)}; {given}; {held_out}"
