@@ -21,6 +21,7 @@ def tasks(number: int, reference: object = {"a": "x"}) -> str:
 
 
 TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
+RED = "red_team: [trajectories/x/]\n"
 FILES = {
     "runbooks/triage/RUNBOOK.md": "# Triage\n\n## Rules\n\nNone.\n",
     "runbooks/triage/rubric.yaml": RUBRIC,
@@ -79,6 +80,21 @@ def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path:
             {"trajectories/triage/a.jsonl": tasks(12)},
             "trajectories/triage",
             "train tasks: too few for a search",
+        ),
+        (
+            {"runbooks/triage/policy.yaml": "merge: auto\nreviewers: [bo]\n"},
+            "runbooks/triage/policy.yaml",
+            "adds to policy.yaml: trust: {trajectories/triage/a.jsonl: internal}",
+        ),
+        (
+            {"trajectories/triage/a.jsonl": tasks(120).replace('"task"', '"trust": "public", "task"')},
+            "runbooks/triage/policy.yaml",
+            "they say so themselves: take `trust` out of these lines",
+        ),
+        (
+            {"runbooks/triage/policy.yaml": f"merge: auto\nreviewers: [bo]\n{TRUST}{RED}"},
+            "runbooks/triage/policy.yaml",
+            "red_team: trajectories/x/ covers no file of this runbook's evidence",
         ),
         (
             {"trajectories/triage/a.jsonl": tasks(120, None)},
