@@ -40,7 +40,8 @@ RUBRIC = """criteria:
   - id: right-queue
     check: {kind: equals, path: $.queue, reference: $.queue}
 """
-AUTO = "merge: auto\nreviewers: [bo, cy]\n"
+TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
+AUTO = f"merge: auto\nreviewers: [bo, cy]\n{TRUST}"
 REVIEW = "merge: review\nreviewers: [bo, cy]\n"
 
 

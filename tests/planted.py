@@ -19,7 +19,8 @@ RUBRIC = """criteria:
   - id: right-desk
     check: {kind: equals, path: $.answer, reference: $.answer}
 """
-POLICY = "merge: auto\nauto_merge_if: {growth_at_most: 9, forms: any}\n"
+TRUST = "trust: {trajectories/desk/*.jsonl: internal}\n"
+POLICY = f"merge: auto\nauto_merge_if: {{growth_at_most: 9, forms: any}}\n{TRUST}"
 WORDS = {"card": "cards", "parcel": "post", "password": "access", "invoice": "money"}
 PARTS = {"train": 24, "validation": 24, "held-out": 60}
 

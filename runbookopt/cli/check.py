@@ -29,7 +29,8 @@ def check(
 
     An error keeps a runbook from being used; a warning is a bad record among good ones, which runs leave out;
     advice says what makes a good result unlikely: too few tasks, a rubric that checks only form, more than
-    five objectives, a held-out set that cannot prove the gain that the policy asks for (at the next look, by
+    five objectives, evidence that policy.yaml trusts too little for a merge without a person (with the line
+    that gives it), a held-out set that cannot prove the gain that the policy asks for (at the next look, by
     what this clone knows of the ledger).
 
     Exit status: 0 where there is nothing but advice, 1 on any error or warning.

@@ -65,8 +65,9 @@ def verify(
     Nothing of the head is run or believed. What runbookopt proposed must be the one change of its bundle;
     guard, statistics, model-free verdicts and decision are derived again, and what goes to review waits for
     the approvals of the policy. What people wrote is linted, and waits for those whom today's policy names:
-    for two of them where a runbook and what judges it are changed together. With --base and --head alone it
-    is not known who approved, and unknown is not yes.
+    for two of them where a runbook and what judges it are changed together. Tasks, references and labels
+    judge too: it is said how many tasks come of which part, and what share of the held-out tasks is theirs.
+    With --base and --head alone it is not known who approved, and unknown is not yes.
 
     With --rerun-proof both runbooks of a proposal to which nothing but an approval is missing are rolled out
     again on the held-out tasks of its proof, and it passes only where the proof is accepted again. An agent

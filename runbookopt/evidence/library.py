@@ -4,9 +4,10 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.parse import MalformedFile, Problem, encodable
@@ -14,6 +15,7 @@ from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats.native import Line, read_records
 from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust, time_of
+from runbookopt.evidence.trust import LEAST, Given, least
 
 T = TypeVar("T")
 
@@ -82,10 +84,21 @@ class Folder(Struct, frozen=True):
         return kind, [inner.name for inner in inside if inner.name != ".git"]
 
 
+class Place(Struct, frozen=True):
+    """Where a record stands: its file, and its line from 1."""
+
+    path: str
+    line: int
+
+    def __str__(self) -> str:
+        """As in `path:line`."""
+        return f"{plain(self.path)}:{self.line}"
+
+
 class Evidence(Struct, frozen=True, dict=True):
     """Tasks by id; trajectories and labels in the order of files and lines.
 
-    `places` gives "file:line" of each trajectory by its id. Labels of trajectories that are not here are
+    `places` are those of the trajectories, by their ids. Labels of trajectories that are not here are
     left out, with a warning.
     """
 
@@ -93,7 +106,7 @@ class Evidence(Struct, frozen=True, dict=True):
     trajectories: tuple[Trajectory, ...]
     labels: tuple[Label, ...] = ()
     warnings: tuple[Problem, ...] = ()
-    places: dict[str, str] = {}
+    places: dict[str, Place] = {}
 
     def task(self, id: str) -> Task:  # noqa: A002 - the word of the file
         """The task with this id; raises KeyError."""
@@ -109,7 +122,7 @@ class Evidence(Struct, frozen=True, dict=True):
 
     def where(self, id: str) -> str:  # noqa: A002 - the word of the file
         """The "file:line" of a trajectory; raises KeyError."""
-        return self.places[id]
+        return str(self.places[id])
 
     @cached_property
     def _tasks(self) -> dict[str, Task]:
@@ -120,17 +133,20 @@ class Evidence(Struct, frozen=True, dict=True):
         return {trajectory.id: trajectory for trajectory in self.trajectories}
 
 
-def read_evidence(source: Source, name: str) -> Evidence:
-    """Read what lies in trajectories/<name>/, from a folder or a revision.
+def read_evidence(source: Source, name: str, given: Given | None = None) -> Evidence:
+    """Read what lies in trajectories/<name>/ or deeper, from a folder or a revision.
 
-    Raises MalformedFile with all errors: no trajectories at all, a file without one good record, two records
-    with one id, two references or two explicit splits for one input. The rest is warnings.
+    `given` says how far it is trusted, by path: not at all where nothing is given. Raises MalformedFile with
+    all errors: no trajectories at all, a file without one good record, two records with one id, two
+    references or two explicit splits for one input. The rest is warnings.
     """
     folder = f"trajectories/{name}"
     problems = list(_unread(source, folder))
     paths = [path for path in source.files(folder) if _native(path, folder)]
     ours = [path for path in paths if not path.endswith(LABELS)]
-    trajectories = _gather(Trajectory, source, ours, problems)
+    given = given or Given()
+    stated = _gather(Trajectory, source, ours, problems)
+    trajectories = [replace(each, record=_trusted(each.record, given.to(each.path))) for each in stated]
     labels = _gather(Label, source, [path for path in paths if path.endswith(LABELS)], problems)
     if not trajectories and not any(problem.severity == "error" for problem in problems):
         problems.append(Problem(folder, None, f"no trajectories: expected {FORMATS}"))
@@ -147,11 +163,11 @@ def read_evidence(source: Source, name: str) -> Evidence:
     if errors:
         raise MalformedFile(errors)
     return Evidence(
-        tasks=tuple(_task(id_, entries) for id_, entries in sorted(tasks.items())),
+        tasks=tuple(_task(id_, entries, given) for id_, entries in sorted(tasks.items())),
         trajectories=tuple(entry.record for entry in trajectories),
         labels=tuple(label.record for label in labels if label.record.trajectory in ids),
         warnings=tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0))),
-        places={entry.record.id: entry.place for entry in trajectories},
+        places={entry.record.id: Place(entry.path, entry.number) for entry in trajectories},
     )
 
 
@@ -161,7 +177,8 @@ def task_id(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
 
 
 def _native(path: str, folder: str) -> bool:
-    return path.endswith(".jsonl") and path.rpartition("/")[0] == folder
+    folders = PurePosixPath(path.removeprefix(f"{folder}/")).parts[:-1]
+    return path.endswith(".jsonl") and not any(part[0] == "." for part in folders)
 
 
 def _unread(source: Source, folder: str) -> Iterator[Problem]:
@@ -169,7 +186,7 @@ def _unread(source: Source, folder: str) -> Iterator[Problem]:
     for path in source.files(folder):
         parts = PurePosixPath(path).parts
         if not (_native(path, folder) or path.endswith(".md") or any(part[0] == "." for part in parts)):
-            yield Problem(path, None, f"not read: expected {FORMATS}, directly in {folder}", "warning")
+            yield Problem(path, None, f"not read: expected {FORMATS}", "warning")
     for path in source.links(folder) if isinstance(source, Folder) else ():
         message = "not read: expected a file, and this is a link or no file"
         yield Problem(plain(path), None, message, "warning")
@@ -214,7 +231,12 @@ def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T]
             yield stated[0][0], entry
 
 
-def _task(id_: str, entries: Sequence[Line[Trajectory]]) -> Task:
+def _trusted(record: Trajectory, of_file: Trust) -> Trajectory:
+    """A record with the trust that its file is given, less where it says so itself."""
+    return replace(record, trust=least((of_file, record.trust or of_file)))
+
+
+def _task(id_: str, entries: Sequence[Line[Trajectory]], given: Given) -> Task:
     """The task of all records of one input. The least trusted of them decides how far it is trusted."""
     stated = [entry.record.task for entry in entries]
     began = (time_of(entry.record.started_at) for entry in entries)
@@ -225,6 +247,7 @@ def _task(id_: str, entries: Sequence[Line[Trajectory]]) -> Task:
         group=min((task.group for task in stated if task.group), default=None),
         split=next((task.split for task in stated if task.split), None),
         trajectories=tuple(entry.record.id for entry in entries),
-        trust=min((entry.record.trust for entry in entries), key=get_args(Trust).index),
+        trust=least(entry.record.trust or LEAST for entry in entries),
+        red_team=any(given.is_red_team(path) for path in {entry.path for entry in entries}),
         began=min((time for time in began if time is not None), default=None),
     )

@@ -89,11 +89,11 @@ def split(
     `burnt` are the ids of tasks that a search has used, whatever the shares were then: neither they nor
     their groups are proof of anything any more. A held-out task is also left out where its group reaches
     into train or validation (by an explicit `split`, or by time) and, unless `repeats` are allowed, where
-    its input nearly repeats one of theirs.
+    its input nearly repeats one of theirs. What a red team made is never a train task, but one of validation.
     """
     parts: dict[Part, list[Task]] = {part: [] for part in get_args(Part)}
     for task in sorted(tasks, key=lambda task: task.id):
-        parts[task.split or _part(task, shares)].append(task)
+        parts[_part(task, shares)].append(task)
     held_out = parts.pop("held-out")
     used = [task for part in parts.values() for task in part]
     used += [task for task in held_out if task.id in burnt]
@@ -127,6 +127,11 @@ def part_of(key: str, shares: Shares) -> Part:
 
 
 def _part(task: Task, shares: Shares) -> Part:
+    part = task.split or _derived(task, shares)
+    return "validation" if task.red_team and part == "train" else part
+
+
+def _derived(task: Task, shares: Shares) -> Part:
     """The part of a task that states none; by time, one whose time is not known is never held-out."""
     part = part_of(group_of(task), shares)
     if shares.since is None:

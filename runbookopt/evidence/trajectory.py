@@ -48,7 +48,10 @@ class StoredVerdict(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Trajectory(Struct, frozen=True, forbid_unknown_fields=True):
-    """One stored attempt at a task; a line with a task alone is a task to roll out."""
+    """One stored attempt at a task; a line with a task alone is a task to roll out.
+
+    `trust` is less than that of its file where the line says so; as read from evidence, what holds of both.
+    """
 
     id: Id
     task: TaskRecord
@@ -57,7 +60,7 @@ class Trajectory(Struct, frozen=True, forbid_unknown_fields=True):
     output: str | None = None
     steps: tuple[dict[str, Any], ...] = ()
     agent: AgentRecord | None = None
-    trust: Trust = "public"
+    trust: Trust | None = None
     started_at: str | None = None
     verdicts: tuple[StoredVerdict, ...] = ()
 
@@ -93,7 +96,7 @@ class Task(Struct, frozen=True):
 
     `id` is the SHA-256 of the canonical JSON of `input` ("sha256:..."). `trajectories` are ids in the
     order of their files and lines; `trust` is the least trust among them. `began` is when the first of them
-    did, of those that say so; None is unknown.
+    did, of those that say so; None is unknown. `red_team`: nobody is to reflect on one of them.
     """
 
     id: str
@@ -104,6 +107,7 @@ class Task(Struct, frozen=True):
     trajectories: tuple[str, ...] = ()
     trust: Trust = "public"
     began: datetime | None = None
+    red_team: bool = False
 
 
 def time_of(text: str | None) -> datetime | None:

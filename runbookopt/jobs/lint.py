@@ -13,6 +13,7 @@ from runbookopt.evidence.library import Folder, Source
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
+from runbookopt.landing.sources.trust import idle, untrusted
 from runbookopt.project.project import ROOT, Project, read_project, runbook_names
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain
@@ -180,6 +181,11 @@ def _on_merging(project: Project) -> Iterator[str]:
     if policy.merge == "auto" and policy.auto_merge_if.calibrated and project.rubric.uncalibrated:
         criteria = ", ".join(project.rubric.uncalibrated)
         yield f"nothing will merge automatically: criteria that are not calibrated decide ({criteria})"
+    lacking = untrusted(project)
+    if lacking is not None:
+        yield f"nothing will merge automatically: {lacking.text}; {lacking.advice}"
+    for key, pattern in idle(project):
+        yield f"{key}: {plain(pattern)} covers no file of this runbook's evidence"
 
 
 def _on_gain(project: Project, earlier: Sequence[Look]) -> Iterator[str]:

@@ -27,9 +27,9 @@ from runbookopt.landing.rederive import (
     must_be_fresh,
     near_repeats_in,
     rederive,
-    trust_in,
     uncalibrated_in,
 )
+from runbookopt.landing.sources.trust import trust_in
 from runbookopt.project.policy import Facts, Reason, decide
 from runbookopt.project.project import read_project
 from runbookopt.proof.binding import must_be_bound

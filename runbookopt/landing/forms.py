@@ -1,12 +1,12 @@
 """Forms of a text's changed lines: what of them the base's policy allows, by the base's own train tasks."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from runbookopt.documents.digest import as_text
 from runbookopt.documents.finding import Unjudgeable
 from runbookopt.evidence.split import group_of
-from runbookopt.evidence.trajectory import Trust
+from runbookopt.evidence.trust import rank
 from runbookopt.guard.forms import Example, Formless, formless, has_rules
 from runbookopt.project.policy import SAME_SHAPE, Reason
 from runbookopt.project.project import Project
@@ -32,13 +32,12 @@ def formless_in(project: Project, text: str) -> tuple[str, ...]:
 
 def examples_of(project: Project) -> tuple[Example, ...]:
     """The train tasks that are trusted as much as the policy wants, each with the outputs it refers to."""
-    order: tuple[Trust, ...] = get_args(Trust)
-    least = order.index(project.policy.auto_merge_if.trust_at_least)
+    least = rank(project.policy.auto_merge_if.trust_at_least)
     tasks = (project.evidence.task(task) for task in project.split.train)
     return tuple(
         Example(as_text(task.input), group_of(task), frozenset(_outputs(project.rubric, task.reference)))
         for task in tasks
-        if order.index(task.trust) >= least
+        if rank(task.trust) >= least
     )
 
 

@@ -17,6 +17,7 @@ from runbookopt.guard.guard import dangers, news
 from runbookopt.landing.approvals import Permission
 from runbookopt.landing.rederive import text_at
 from runbookopt.landing.requirements import few
+from runbookopt.landing.sources.changed_tasks import changed_tasks
 from runbookopt.landing.trial_merge import Case, Effect, Touched
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
 from runbookopt.project.policy import Decision, Policy, Reason
@@ -77,16 +78,31 @@ def _to_look_at(effect: Effect, touched: Touched) -> Iterator[Reason]:
     parts = {
         "text": touched.texts,
         "what judges it": touched.verifier,
-        "other trajectories": touched.evidence,
+        "more attempts at its tasks": touched.evidence,
     }
     changed = "; ".join(f"{what} ({few(paths)})" for what, paths in parts.items() if paths)
     yield Reason("touches", True, f"changed: {changed}")
+    yield from _tasks(effect, touched)
     for violation in _violations(effect, touched.runbook):
         yield Reason("locked", False, f"no search may do so, and a person should know why: {violation}")
     for path, before, after in _pages(effect, touched):
         brought = [f"{kind}: {few(things)}" for kind, things in news(before, after).items() if things]
         if brought:
             yield Reason("introduces_none_of", False, f"{path} introduces {'; '.join(brought)}")
+
+
+def _tasks(effect: Effect, touched: Touched) -> Iterator[Reason]:
+    """What becomes of the tasks by which later changes are judged."""
+    name = touched.runbook
+    is_new = name not in runbook_names(effect.before)
+    if is_new or not any(path.startswith("trajectories/") for path in touched.verifier):
+        return
+    try:
+        told = changed_tasks(effect.before, effect.after, name)
+    except RunbookoptError:
+        yield Reason("tasks", None, "what it does to the tasks cannot be told, since they cannot be read")
+        return
+    yield from (Reason("tasks", True, each) for each in told)
 
 
 def _violations(effect: Effect, name: str) -> tuple[str, ...]:

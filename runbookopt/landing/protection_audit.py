@@ -39,6 +39,7 @@ def requirements(declared: Sequence[Declared], enforced: Enforced) -> tuple[Requ
 
 def _enforced(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Condition]:
     yield _policies(declared)
+    yield from _trust(declared)
     yield from _checks(enforced.protection)
     yield from _reviews(declared, enforced.protection)
     yield from _owners(declared, enforced)
@@ -55,6 +56,7 @@ def _enforced(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Cond
 
 def _unenforced(declared: Sequence[Declared], _: Enforced) -> Iterator[Condition]:
     yield _policies(declared)
+    yield from _trust(declared)
     yield "protections", None, {}
     others = [each.runbook for each in declared if each.policy.method != "squash"]
     if others:
@@ -72,6 +74,16 @@ def _opposite(known: bool | None) -> bool | None:
 def _policies(declared: Sequence[Declared]) -> Condition:
     without = [each.runbook for each in declared if not each.policy.declared]
     return "policies", not without, {"runbooks": few(without)}
+
+
+def _trust(declared: Sequence[Declared]) -> Iterator[Condition]:
+    """Whether policies trust the evidence as much as they ask for, where something may merge by itself."""
+    names = [each.runbook for each in declared if each.policy.merge == "auto"]
+    short = [(each.runbook, each.untrusted) for each in declared if each.untrusted is not None]
+    if names:
+        found = "; ".join(f"{name}: {lacking.text}" for name, lacking in short)
+        advice = "; ".join(f"{name}: {lacking.advice}" for name, lacking in short)
+        yield "trust", not short, {"runbooks": few(names), "found": found, "advice": advice}
 
 
 def _checks(protection: Protection) -> Iterator[Condition]:

@@ -1,8 +1,7 @@
 """Rederivation of a bundle from git: all that can be known without its word must agree with it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,13 +9,11 @@ from msgspec.structs import replace
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.runbook import Runbook, reparse
 from runbookopt.errors import Refused, RunbookoptError
-from runbookopt.evidence.trajectory import Trust
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
 from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle, recorded_bundle
 from runbookopt.landing.forms import formless_in
-from runbookopt.landing.leave_one_out import leaning
 from runbookopt.landing.ledger.identity import Identity, identity_of
 from runbookopt.landing.mismatches import (
     asked,
@@ -28,6 +25,9 @@ from runbookopt.landing.mismatches import (
     with_scores,
 )
 from runbookopt.landing.paired_outputs import group_digest, pairs
+from runbookopt.landing.sources.history import brought
+from runbookopt.landing.sources.leave_one_out import leaning
+from runbookopt.landing.sources.trust import trust_in
 from runbookopt.project.policy import Decision, Facts, decide
 from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import (
@@ -125,7 +125,7 @@ def rederive(
             again = f"set the clock, then run optimize-runbook {bundle.runbook} again"
             raise Refused(f"{bundle.runbook}: {why}; {again}")
     proof = _prove(repository, ledger, checked, register=register)
-    return Rederived(checked, proof, _decide(ledger, checked, proof))
+    return Rederived(checked, proof, _decide(repository, ledger, checked, proof))
 
 
 def _check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
@@ -237,7 +237,7 @@ def _answered(ledger: Ledger, look: Look, names: Collection[str]) -> Look | None
     return own[0] if own else other if other is not None and other.bundle is not None else None
 
 
-def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
+def _decide(repository: Repository, ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
     bundle, project = checked.bundle, checked.project
     before, after = project.runbook.text, bundle.candidate
     looks = ledger.looks(*checked.identity.names)
@@ -250,7 +250,7 @@ def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
         formless=formless_in(project, after),
         uncalibrated=uncalibrated_in(project.rubric),
         trust=trust_in(project),
-        leaning=leaning(proof.pairs, bundle.changes, project.evidence) if proof else (),
+        leaning=_leaning(repository, checked, proof.pairs) if proof else (),
         ledger_notes=(
             *changed_since(
                 earlier, project.evidence.tasks, project.digests.rubric, seed=project.digests.runbook
@@ -262,11 +262,15 @@ def _decide(ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
     return decide(project.policy, facts)
 
 
-def trust_in(project: Project) -> Trust | None:
-    """The least trust of the train tasks, all of which may have been reflected on."""
-    order: tuple[Trust, ...] = get_args(Trust)
-    trusts = (project.evidence.task(task).trust for task in project.split.train)
-    return min(trusts, key=order.index, default=None)
+def _leaning(repository: Repository, checked: Checked, proved: Sequence[Pair]) -> tuple[str, ...]:
+    """The sources that the gain leans on, by what the default branch says of the tasks that were used."""
+    project, changes = checked.project, checked.bundle.changes
+    evidence, parts = project.evidence, project.split
+    cited = {name for change in changes for name in change.trajectories}
+    tasks = {pair.task for pair in proved}.union(parts.train, parts.validation)
+    tasks.update(task.id for task in evidence.tasks if not cited.isdisjoint(task.trajectories))
+    came = brought(repository, evidence, checked.bundle.base, sorted(tasks))
+    return leaning(proved, changes, evidence, came)
 
 
 def near_repeats_in(project: Project) -> int:

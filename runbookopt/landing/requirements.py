@@ -14,9 +14,10 @@ from runbookopt.forge.git.repository import Revision
 from runbookopt.forge.protection import Protection, RepositorySwitches
 from runbookopt.forge.protocol import Forge
 from runbookopt.landing.approvals import Members
+from runbookopt.landing.sources.trust import Untrusted, untrusted
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.policy import Policy
-from runbookopt.project.project import ROOT, declared_policy, runbook_names
+from runbookopt.project.project import ROOT, declared_policy, read_project, runbook_names
 from runbookopt.verifier.program_files import files_of, folders_of
 from runbookopt.verifier.rubric import programs, read_rubric
 
@@ -58,11 +59,16 @@ def _entries() -> dict[str, dict[str, str]]:
 
 
 class Declared(Struct, frozen=True):
-    """A runbook's policy; `files` are what decides over it: rubric, policy and people's labels."""
+    """A runbook's policy; `files` are what decides over it: rubric, policy and evidence.
+
+    `untrusted` is what of the evidence keeps a change from merging by itself; None where nothing does, or
+    the evidence cannot be read.
+    """
 
     runbook: str
     policy: Policy
     files: tuple[str, ...]
+    untrusted: Untrusted | None = None
 
 
 class Enforced(Struct, frozen=True, kw_only=True):
@@ -87,15 +93,15 @@ def few(items: Iterable[str], most: int = 5) -> str:
 def declared(revision: Revision) -> tuple[Declared, ...]:
     """The policy of each runbook of a commit, and the files that decide over it.
 
-    Of a folder of programs these are its files, and one that could be put there. Raises MalformedFile with
-    the problems of all policies.
+    Of a folder of programs, and of evidence, these are its files, and one that could be put there. Raises
+    MalformedFile with the problems of all policies.
     """
     policies: list[Declared] = []
     problems: list[Problem] = []
     for name in runbook_names(revision):
-        evidence = revision.files(f"trajectories/{name}")
-        labels = [path for path in evidence if path.endswith(".labels.jsonl")]
-        people = labels or [f"trajectories/{name}/people.labels.jsonl"]
+        folder = f"trajectories/{name}"
+        evidence = [path for path in revision.files(folder) if path.endswith(".jsonl")]
+        more = [f"{folder}/{each}.jsonl" for each in ("*.labels", "*", "**/*")]
         files = [f"{ROOT}/{name}/rubric.yaml", f"{ROOT}/{name}/policy.yaml"]
         try:
             policy = declared_policy(revision, name)
@@ -104,11 +110,21 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
         else:
             programs = programs_of(revision, name)
             theirs = files_of(programs, revision)
-            own = (*files, *theirs, *(f"{folder}*" for folder in folders_of(programs, theirs)), *people)
-            policies.append(Declared(name, policy, own))
+            own = (*files, *theirs, *(f"{folder}*" for folder in folders_of(programs, theirs)))
+            short = _untrusted(revision, name, policy)
+            policies.append(Declared(name, policy, (*own, *more, *evidence), short))
     if problems:
         raise MalformedFile(problems)
     return tuple(policies)
+
+
+def _untrusted(revision: Revision, name: str, policy: Policy) -> Untrusted | None:
+    if policy.merge != "auto":
+        return None
+    try:
+        return untrusted(read_project(revision, name))
+    except RunbookoptError:  # what cannot be read is for the lint to name
+        return None
 
 
 def programs_of(revision: Source, name: str) -> tuple[str, ...]:

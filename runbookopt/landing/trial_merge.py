@@ -12,6 +12,7 @@ from runbookopt.guard.guard import NO_FILES
 from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
+from runbookopt.landing.sources.changed_tasks import more_attempts
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.local_state import is_local
 from runbookopt.project.policy import Decision, Policy, Reason
@@ -22,8 +23,9 @@ from runbookopt.verifier.program_files import belongs
 class Touched(Struct, frozen=True):
     """Files of one runbook in a diff.
 
-    `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, labels, programs
-    of the rubric), `evidence` its other trajectories, which hold the tasks of later proofs.
+    `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, programs of the
+    rubric, tasks with their references, labels), `evidence` what else lies with its trajectories: notes, and
+    files to which more attempts at known tasks are added.
     """
 
     runbook: str
@@ -95,7 +97,9 @@ class Case(Struct, frozen=True, dict=True):
         there = Revision(repository, after)
         names = sorted({*runbook_names(tip), *runbook_names(there)})
         programs = {name: (*programs_of(tip, name), *programs_of(there, name)) for name in names}
-        return Effect(tip, there, touches(repository.diff(since, after), names, programs), conflict)
+        changes = repository.diff(since, after)
+        more = more_attempts(changes, repository.revision(since), there, names)
+        return Effect(tip, there, touches(changes, names, programs, more), conflict)
 
     def unlike(self, commit: str) -> Iterator[str]:
         """What is a matter of ours and other in a commit than merging the head would make it."""
@@ -123,15 +127,18 @@ SHARED = (*PLACES, WORKFLOWS)
 
 
 def touches(
-    changes: Sequence[FileChange], names: Collection[str], programs: Mapping[str, Collection[str]]
+    changes: Sequence[FileChange],
+    names: Collection[str],
+    programs: Mapping[str, Collection[str]],
+    attempts: Collection[str] = (),
 ) -> Touches:
     """Sort the paths of a diff by runbook.
 
     `names` are those of runbooks before and after it, `programs` what each one's rubric
-    runs, folders with a slash at the end.
+    runs, folders with a slash at the end, and `attempts` the files that only get more attempts.
     """
     paths = sorted({path for each in changes for path in (each.old_path, each.new_path) if path})
-    touched = (_touched(name, names, paths, programs.get(name, ())) for name in sorted(names))
+    touched = (_touched(name, names, paths, programs.get(name, ()), attempts) for name in sorted(names))
     made = ((each.new_path or "", each.new_mode) for each in changes)
     return Touches(
         tuple(each for each in touched if each.texts or each.verifier),
@@ -149,7 +156,13 @@ def touches(
     )
 
 
-def _touched(name: str, names: Collection[str], paths: Iterable[str], programs: Collection[str]) -> Touched:
+def _touched(
+    name: str,
+    names: Collection[str],
+    paths: Iterable[str],
+    programs: Collection[str],
+    attempts: Collection[str],
+) -> Touched:
     texts: list[str] = []
     verifier: list[str] = []
     evidence: list[str] = []
@@ -158,8 +171,8 @@ def _touched(name: str, names: Collection[str], paths: Iterable[str], programs: 
         root, _, rest = path.partition("/")
         above = [other for other in names if rest.startswith(f"{other}/")]  # the nearest one owns the file
         own = root in ROOTS and max(above, key=len, default=None) == name
-        labels = root == "trajectories" and path.endswith(".labels.jsonl")
-        if belongs(path, programs) or (own and (labels or path in judging)):
+        tasks = root == "trajectories" and path.endswith(".jsonl") and path not in attempts
+        if belongs(path, programs) or (own and (tasks or path in judging)):
             verifier.append(path)
         elif own:
             (texts if root == "runbooks" else evidence).append(path)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from runbookopt.documents.path_patterns import covers
+
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 """Where the file may stand; the first that is there counts, the others do not."""
 
@@ -15,9 +17,7 @@ MOST_BYTES = 3_000_000
 """A larger file is not loaded by GitHub: nobody owns anything then."""
 
 _WORD = re.compile(r"(?:\\.|[^\s\\])+")
-_PART = re.compile(r"\*\*/|\*\*|\*|\?|\\.|[^*?\\]+|\\$")
 _OWNER = re.compile(r"@[\w.-]+(?:/[\w.-]+)?|[^@\s]+@[^@\s]+")
-_GLOBS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class OwnersLine(Struct, frozen=True):
@@ -35,7 +35,7 @@ def read_owners(text: str) -> tuple[OwnersLine, ...]:
 def owners_of(lines: Sequence[OwnersLine], path: str) -> tuple[str, ...]:
     """The owners of a path: the last line that matches counts alone. Apps ("[bot]") own nothing."""
     for line in reversed(lines):
-        if _expression(line.pattern).fullmatch(path):
+        if covers(line.pattern, path):
             return line.owners
     return ()
 
@@ -47,16 +47,3 @@ def _lines(text: str) -> Iterator[OwnersLine]:
             continue
         if all(_OWNER.fullmatch(owner) for owner in words[1:]):
             yield OwnersLine(words[0], tuple(words[1:]))
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    """The expression for a path: a slash at the beginning or inside anchors it, one at its end: folder.
-
-    Unlike in a .gitignore, `docs/*` owns the files of a folder and not what lies deeper.
-    """
-    anchored = "/" in pattern.rstrip("/")
-    body = "".join(
-        _GLOBS.get(part) or re.escape(part.removeprefix("\\")) for part in _PART.findall(pattern.strip("/"))
-    )
-    below = "/.+" if pattern.endswith("/") else "" if pattern.endswith("/*") else "(?:/.+)?"
-    return re.compile(f"{'' if anchored else '(?:.*/)?'}{body}{below}")

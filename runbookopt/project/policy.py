@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from runbookopt.documents.parse import MalformedFile, Problem, read_yaml
 from runbookopt.documents.schema_errors import InconsistentValues, shown
 from runbookopt.evidence.trajectory import Trust
+from runbookopt.evidence.trust import Given, Paths, rank
 from runbookopt.guard.kinds import Introduced
 from runbookopt.proof.comparison import Comparison, Terms
 from runbookopt.proof.disclosure import UNTOLD
@@ -78,7 +79,11 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """policy.yaml: the merge policy and the terms of the proof; without one its defaults are the terms."""
+    """policy.yaml: the merge policy and the terms of the proof; without one its defaults are the terms.
+
+    `trust` is how far evidence is trusted, by the path of its file: of all patterns that cover it the least
+    counts, and what none covers is public. Nobody reflects on what is of the `red_team`.
+    """
 
     merge: Literal["auto", "review"] = "review"
     reviewers: tuple[Login, ...] = ()
@@ -89,6 +94,13 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     method: Literal["merge", "squash", "rebase"] = "squash"
     limits: Limits = Limits()
     locked: tuple[str, ...] = ()
+    trust: dict[Paths, Trust] = {}
+    red_team: tuple[Paths, ...] = ()
+
+    @property
+    def given(self) -> Given:
+        """What it says of evidence by path."""
+        return Given(self.trust, self.red_team)
 
     @property
     def declared(self) -> bool:
@@ -264,9 +276,10 @@ def _calibrated(terms: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reaso
 def _trusted(terms: AutoMergeIf, trust: Trust | None) -> Reason:
     if trust is None:
         return Reason("trust_at_least", None, "the trust of what was reflected on is unknown")
-    order: tuple[Trust, ...] = get_args(Trust)
     text = f"the train tasks, reflected on, are {trust} or better, and {terms.trust_at_least} is wanted"
-    return Reason("trust_at_least", order.index(trust) >= order.index(terms.trust_at_least), text)
+    enough = rank(trust) >= rank(terms.trust_at_least)
+    how = "" if enough else "; only `trust` in policy.yaml gives it: runbookopt check says how"
+    return Reason("trust_at_least", enough, f"{text}{how}")
 
 
 def _introduced(terms: AutoMergeIf, introduced: Mapping[Introduced, Sequence[str]] | None) -> Reason:

@@ -130,7 +130,7 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
     rubric = _tried(lambda: read_rubric(judging, files[1]), problems) if judging is not None else None
     locked = policy.locked if policy else ()
     runbook = _tried(lambda: _rewritable(text or b"", locked, path), problems)
-    evidence = _tried(lambda: read_evidence(source, name), problems)
+    evidence = _tried(lambda: read_evidence(source, name, policy.given if policy else None), problems)
     if policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
     return Project(

@@ -17,10 +17,11 @@ from runbookopt.proof.ledger import Ledger
 if TYPE_CHECKING:
     from tests.conftest import Clone
 
+TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
 FILES = {
     "runbooks/triage/RUNBOOK.md": "---\nversion: 1.2.0\n---\n# Triage\n\n## Rules\n\nNone.\n\n## Rubric\n",
     "runbooks/triage/rubric.yaml": "criteria:\n- {id: right, check: {kind: equals, reference: $}}\n",
-    "runbooks/triage/policy.yaml": "merge: auto\nreviewers: [bo]\n",
+    "runbooks/triage/policy.yaml": f"merge: auto\nreviewers: [bo]\n{TRUST}",
     "trajectories/triage/a.jsonl": "".join(
         json.dumps({"id": f"t{n}", "task": {"input": f"task {n}", "reference": "x"}}) + "\n"
         for n in range(120)
@@ -223,7 +224,7 @@ def test_by_time_tasks_without_one_are_counted(tmp_path: Path) -> None:
     dated = [{**line, "started_at": f"2026-{9 + n // 40:02d}-05T10:00:00Z"} for n, line in enumerate(lines)]
     dated[3] |= {"started_at": "a while ago"}
     dated[7].pop("started_at")
-    policy = "merge: auto\nreviewers: [bo]\nproof: {split: {by: time, from: 2026-11-01}}\n"
+    policy = f"merge: auto\nreviewers: [bo]\nproof: {{split: {{by: time, from: 2026-11-01}}}}\n{TRUST}"
     text = "".join(json.dumps(line) + "\n" for line in dated)
     more = {"trajectories/triage/a.jsonl": text, "runbooks/triage/policy.yaml": policy}
     status, stdout = check_files(tmp_path, more)
@@ -233,7 +234,7 @@ def test_by_time_tasks_without_one_are_counted(tmp_path: Path) -> None:
 
 
 def test_by_time_the_advice_asks_for_newer_tasks(tmp_path: Path) -> None:
-    policy = "merge: auto\nreviewers: [bo]\nproof: {split: {by: time, from: 2026-11-01}}\n"
+    policy = f"merge: auto\nreviewers: [bo]\nproof: {{split: {{by: time, from: 2026-11-01}}}}\n{TRUST}"
     _, stdout = check_files(tmp_path, {"runbooks/triage/policy.yaml": policy})
     assert (
         "0 held-out groups: a proof needs at least 20; 20 more tasks of other groups would bring them"

@@ -22,6 +22,7 @@ BACK = "runbookopt ledger restore --from REMOTE|FILE"
 POLICY = """merge: auto
 auto_merge_if: {growth_at_most: 9, forms: any}
 limits: {cooldown_hours: 0, per_day: 9}
+trust: {trajectories/desk/*.jsonl: internal}
 """
 RUN = ("optimize-runbook", "desk")
 

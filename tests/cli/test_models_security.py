@@ -16,7 +16,10 @@ criteria:
   - {id: right-desk, check: {kind: equals, path: $.answer, reference: $.answer}}
   - {id: answers, judge: 'Does the output hold an "answer"?'}
 """
-POLICY = "merge: auto\nauto_merge_if: {growth_at_most: 9, calibrated: false}\n"
+POLICY = """merge: auto
+auto_merge_if: {growth_at_most: 9, calibrated: false}
+trust: {trajectories/desk/*.jsonl: internal}
+"""
 WORDS = {"card": "cards", "parcel": "post", "invoice": "money"}
 PARTS = {"train": 12, "validation": 12, "held-out": 60}
 ORDERS = (

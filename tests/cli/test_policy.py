@@ -67,7 +67,7 @@ def proposed(clone: Clone, bundle: "Bundle") -> None:
 def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
     tmp_path: Path, first_half: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Github(tmp_path, first_half.files("merge: auto\nteams: [leads]\n")) as github:
+    with Github(tmp_path, first_half.files(f"merge: auto\nteams: [leads]\n{first_half.TRUST}")) as github:
         github.add_user("bo")
         github.add_team("leads", ["bo"])
         github.protect(checks=[OUR_CHECK], dismiss_stale=True, approvals=0)
@@ -88,7 +88,7 @@ def test_at_github_each_gap_is_printed_with_what_could_happen_and_the_setting(
         "           could happen: anybody with write access can write a status"
     )
     assert lines[where + 2].startswith("           to close it: Settings > Rules > Rulesets")
-    assert lines[-1] == "4 gap(s), 0 unknown, 11 hold"
+    assert lines[-1] == "4 gap(s), 0 unknown, 12 hold"
     assert github.token not in shown.output
     answers = {requirement["name"]: requirement["answer"] for requirement in found["demands"]}
     assert (found["holds"], found["branch"], found["sources"]) == (False, "main", ["classic"])

@@ -7,6 +7,7 @@ import pytest
 
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.evidence.library import Evidence, Folder, read_evidence, task_id
+from runbookopt.evidence.trust import Given
 from runbookopt.forge.git.repository import Repository
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ def line(id_: str, value: object = "hello", **task: object) -> str:
     return json.dumps({"id": id_, "task": {"input": value, **task}, "trust": "internal"}) + "\n"
 
 
-def evidence(root: Path, name: str = "triage", **files: str) -> Evidence:
+def evidence(root: Path, name: str = "triage", given: Given | None = None, **files: str) -> Evidence:
     for file, text in files.items():
         place = root / "trajectories" / name / file.replace("__", ".")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
-    return read_evidence(Folder(root), name)
+    return read_evidence(Folder(root), name, given)
 
 
 def warnings(found: Evidence) -> list[str]:
@@ -35,7 +36,10 @@ def warnings(found: Evidence) -> list[str]:
 
 def test_trajectories_of_one_input_share_a_task(tmp_path: Path) -> None:
     found = evidence(
-        tmp_path, b__jsonl=line("1", {"b": 1, "a": 2}), a__jsonl=line("2", {"a": 2, "b": 1}, group="g")
+        tmp_path,
+        given=Given({"trajectories/triage/": "internal"}),
+        b__jsonl=line("1", {"b": 1, "a": 2}),
+        a__jsonl=line("2", {"a": 2, "b": 1}, group="g"),
     )
     (task,) = found.tasks
     assert task.id == task_id({"a": 2, "b": 1})
@@ -52,8 +56,28 @@ def test_tasks_are_in_the_order_of_their_ids(tmp_path: Path) -> None:
 
 
 def test_the_least_trusted_record_decides_how_far_a_task_is_trusted(tmp_path: Path) -> None:
-    (task,) = evidence(tmp_path, a__jsonl=line("1") + '{"id": "2", "task": {"input": "hello"}}').tasks
-    assert task.trust == "public"
+    given = Given({"trajectories/triage/a.jsonl": "internal", "trajectories/triage/b.jsonl": "partner"})
+    found = evidence(tmp_path, given=given, a__jsonl=line("1"), b__jsonl=line("2"))
+    assert [trajectory.trust for trajectory in found.trajectories] == ["internal", "partner"]
+    assert found.tasks[0].trust == "partner"
+
+
+@pytest.mark.parametrize(
+    ("said", "trust"),
+    [("internal", "partner"), ("partner", "partner"), ("public", "public"), (None, "partner")],
+)
+def test_a_line_may_lower_its_trust_and_never_raise_it(tmp_path: Path, said: str | None, trust: str) -> None:
+    told = json.dumps({"id": "1", "task": {"input": 1}, **({"trust": said} if said else {})})
+    given = Given({"trajectories/triage/a.jsonl": "partner"})
+    found = evidence(tmp_path, given=given, a__jsonl=told, b__jsonl=line("2", 2))
+    assert found.task_of(found.trajectory("1")).trust == found.trajectory("1").trust == trust
+    assert found.trajectory("2").trust == "public"  # whatever it says: nobody gave it any
+
+
+def test_what_a_red_team_wrote_is_known_by_its_path(tmp_path: Path) -> None:
+    given = Given(red_team=("trajectories/triage/b.jsonl",))
+    found = evidence(tmp_path, given=given, a__jsonl=line("1", 1) + line("2", 2), b__jsonl=line("3", 2))
+    assert {task.input: task.red_team for task in found.tasks} == {1: False, 2: True}
 
 
 def test_an_output_and_a_reference_may_come_from_different_records(tmp_path: Path) -> None:
@@ -113,7 +137,8 @@ def test_what_is_not_read_is_said(tmp_path: Path) -> None:
     elsewhere.write_text(line("secret"))
     folder = tmp_path / "root/trajectories/triage"
     (folder / "old").mkdir(parents=True)
-    for name in ("a.csv", "old/b.jsonl", "README.md", ".gitkeep"):
+    (folder / ".cache").mkdir()
+    for name in ("a.csv", "old/b.json", "README.md", ".gitkeep", ".cache/b.jsonl"):
         (folder / name).write_text(line("x"))
     (folder / "link.jsonl").symlink_to(elsewhere)
     (folder / "linked").symlink_to(tmp_path)
@@ -121,7 +146,17 @@ def test_what_is_not_read_is_said(tmp_path: Path) -> None:
     found = evidence(tmp_path / "root", c__jsonl=line("1"))
     assert [trajectory.id for trajectory in found.trajectories] == ["1"]
     told = [warning.path.removeprefix("trajectories/triage/") for warning in found.warnings]
-    assert told == ["a.csv", "link.jsonl", "linked", "old/b.jsonl", "pipe.jsonl"]
+    assert told == ["a.csv", "link.jsonl", "linked", "old/b.json", "pipe.jsonl"]
+
+
+def test_deeper_folders_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "trajectories/triage/partner/2026").mkdir(parents=True)
+    (tmp_path / "trajectories/triage/partner/2026/a.jsonl").write_text(line("deep", "deep"))
+    given = Given({"trajectories/triage/*.jsonl": "internal", "trajectories/triage/partner/**": "partner"})
+    found = evidence(tmp_path, given=given, a__jsonl=line("1", 1))
+    assert {trajectory.id: trajectory.trust for trajectory in found.trajectories} == {
+        "1": "internal", "deep": "partner",
+    }  # fmt: skip
 
 
 def test_a_folder_leads_nowhere_else(tmp_path: Path) -> None:

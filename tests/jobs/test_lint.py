@@ -20,10 +20,12 @@ def tasks(number: int, reference: object = {"a": "x"}) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
+TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
+RED = "red_team: [trajectories/x/]\n"
 FILES = {
     "runbooks/triage/RUNBOOK.md": "# Triage\n\n## Rules\n\nNone.\n",
     "runbooks/triage/rubric.yaml": RUBRIC,
-    "runbooks/triage/policy.yaml": "merge: auto\nreviewers: [bo]\n",
+    "runbooks/triage/policy.yaml": f"merge: auto\nreviewers: [bo]\n{TRUST}",
     "trajectories/triage/a.jsonl": tasks(120),
     "runbookopt.yaml": "defaults: {width: 2}\n",
 }
@@ -80,6 +82,21 @@ def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path:
             "train tasks: too few for a search",
         ),
         (
+            {"runbooks/triage/policy.yaml": "merge: auto\nreviewers: [bo]\n"},
+            "runbooks/triage/policy.yaml",
+            "adds to policy.yaml: trust: {trajectories/triage/a.jsonl: internal}",
+        ),
+        (
+            {"trajectories/triage/a.jsonl": tasks(120).replace('"task"', '"trust": "public", "task"')},
+            "runbooks/triage/policy.yaml",
+            "they say so themselves: take `trust` out of these lines",
+        ),
+        (
+            {"runbooks/triage/policy.yaml": f"merge: auto\nreviewers: [bo]\n{TRUST}{RED}"},
+            "runbooks/triage/policy.yaml",
+            "red_team: trajectories/x/ covers no file of this runbook's evidence",
+        ),
+        (
             {"trajectories/triage/a.jsonl": tasks(120, None)},
             "trajectories/triage",
             "120 of 120 tasks lack the reference that criterion 'right' looks for",
@@ -106,14 +123,14 @@ def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path:
             "not found: every change goes to review, and can be approved by nobody",
         ),
         (
-            {"runbooks/triage/policy.yaml": "merge: auto\n"},
+            {"runbooks/triage/policy.yaml": f"merge: auto\n{TRUST}"},
             "runbooks/triage/policy.yaml",
             "a change that goes to review can be approved by nobody: name reviewers",
         ),
         (
             {
                 "runbooks/triage/policy.yaml": (
-                    "merge: auto\nreviewers: [bo]\nauto_merge_if: {gain_at_least: 0.97}\n"
+                    f"merge: auto\nreviewers: [bo]\nauto_merge_if: {{gain_at_least: 0.97}}\n{TRUST}"
                 )
             },
             "runbooks/triage/policy.yaml",

@@ -27,7 +27,7 @@ def at_github(github: Github, repository: Repository, token: str | None = None) 
 
 @pytest.fixture
 def github(tmp_path: Path, first_half: ModuleType) -> Github:
-    return Github(tmp_path, first_half.files("merge: auto\nreviewers: [bo]\nlimits: {}\n"))
+    return Github(tmp_path, first_half.files(first_half.AUTO))
 
 
 def test_what_protects_the_branch_is_a_reason_for_and_against(

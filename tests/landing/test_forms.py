@@ -25,7 +25,7 @@ from tests.github.double import Github
 from tests.guard.test_third_set import ROOT, SHAPED, cases, texts
 
 SAMPLES = {"support-triage": "queue", "refund-reply": "reply"}
-AUTO = "merge: auto\nreviewers: [bo]\nlimits: {}\n"
+AUTO = f"merge: auto\nreviewers: [bo]\nlimits: {{}}\n{half.TRUST}"
 
 
 def evidence(name: str) -> str:

@@ -86,7 +86,7 @@ def team(proposed: Callable[[str | None], Path], tmp_path: Path) -> Iterator[Pro
 
 
 REVIEW = "merge: review\nreviewers: [ana, bo, cy]\n"
-AUTO = "merge: auto\n"
+AUTO = "merge: auto\ntrust: {trajectories/triage/*.jsonl: internal}\n"
 
 
 def test_without_approvals_nothing_that_needs_review_is_merged(team: Proposes) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LETTER = "the machine at the corner of the market square ate my only card and shows nothing but numbers"
 USES = "nearly repeat what a search uses"
 POLICY = "runbooks/triage/policy.yaml"
-AUTO = "merge: auto\nreviewers: [bo, cy]\n"
+AUTO = "merge: auto\nreviewers: [bo, cy]\ntrust: {trajectories/triage/*.jsonl: internal}\n"
 
 
 def trajectories(half: ModuleType, *, split: bool = True) -> str:

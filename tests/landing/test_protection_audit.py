@@ -21,7 +21,12 @@ from runbookopt.project.codeowners import owners_of, read_owners
 from tests.github.double import PERMISSIONS, Actor, Github
 
 QUICK = Patience(for_limits=1, pauses=(0.0, 0.0), between=(0, 0))
-OWNERS = "* @octo\n/runbooks/ @bo\n/trajectories/**/*.labels.jsonl @bo\n/.github/ @bo\n"
+OWNERS = "* @octo\n/runbooks/ @bo\n/trajectories/ @bo\n/.github/ @bo\n"
+UNOWNED = (
+    "trajectories/triage/*.labels.jsonl, trajectories/triage/*.jsonl, trajectories/triage/**/*.jsonl,"
+    " trajectories/triage/2026.jsonl"
+)
+TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
 OWNED = {".github/CODEOWNERS": OWNERS}
 SEEING = {**PERMISSIONS, "administration": "write"}
 ALL = {
@@ -169,16 +174,16 @@ def test_code_owners_review_without_the_file_asks_nobody(make: Make) -> None:
         ("* @bo\n", ""),
         ("* @bo\n/runbooks/triage/rubric.yaml\n", "runbooks/triage/rubric.yaml"),
         ("/runbooks/ @bo\n/trajectories/ @bo\n", ".github/workflows/verify-runbooks.yml, .github/CODEOWNERS"),
-        ("/runbooks/ @bo\n/.github/ @bo\n", "trajectories/triage/people.labels.jsonl"),
+        ("/runbooks/ @bo\n/.github/ @bo\n", UNOWNED),
         ("* @bo\n*.yaml @some-app[bot]\n", ""),  # not a name that GitHub takes, so the line is none
-        ("* @bo\n.github/ bo@example.com\n*.jsonl\n", "trajectories/triage/people.labels.jsonl"),
+        ("* @bo\n.github/ bo@example.com\n*.jsonl\n", UNOWNED),
     ],
 )
-def test_rubric_policy_labels_and_the_file_itself_must_be_owned(make: Make, text: str, unowned: str) -> None:
+def test_what_judges_and_the_file_itself_must_be_owned(make: Make, text: str, unowned: str) -> None:
     setup = make(more={".github/CODEOWNERS": text})
     told = setup.ask().found["CODEOWNERS"]
     assert told.found.removeprefix(".github/CODEOWNERS owns ") == (
-        f"no {unowned}" if unowned else "rubrics, policies, labels and itself"
+        f"no {unowned}" if unowned else "rubrics, policies, evidence and itself"
     )
     assert told.holds is not bool(unowned)
 
@@ -317,7 +322,8 @@ def test_members_of_a_team_that_are_not_shown_are_unknown(make: Make) -> None:
 
 
 def test_a_policy_that_merges_by_itself_asks_for_more_of_the_repository(make: Make) -> None:
-    setup = make("merge: auto\nmethod: rebase\n", {".github/CODEOWNERS": OWNERS + "/runbooks/*/RUNBOOK.md\n"})
+    owners = {".github/CODEOWNERS": OWNERS + "/runbooks/*/RUNBOOK.md\n"}
+    setup = make(f"merge: auto\nmethod: rebase\n{TRUST}", owners)
     setup.github.settings(allow_auto_merge=False, allow_rebase_merge=False)
     setup.github.protect(checks=pinned(setup), **ALL)
     assert setup.ask().gaps == ["auto-merge", "auto-merge alone", "merge method"]
@@ -339,6 +345,21 @@ def test_a_runbook_without_a_policy_is_named(make: Make) -> None:
     assert make(policy=None).ask().found["policies"].found == "no policy is declared for triage"
 
 
+def test_a_policy_that_trusts_its_evidence_too_little_is_told_the_line_that_gives_it(make: Make) -> None:
+    told = make("merge: auto\n").ask().found["trust in evidence"]
+    line = "trust: {trajectories/triage/2026.jsonl: internal}"
+    assert told.holds is False
+    assert told.found == (
+        "triage: 5 of 5 train tasks are trusted less than internal: trajectories/triage/2026.jsonl (5)"
+    )
+    assert told.setting.endswith(f"adds to policy.yaml: {line}")
+
+
+def test_a_policy_with_that_line_trusts_its_evidence_enough(make: Make) -> None:
+    asked = make("merge: auto\ntrust: {trajectories/triage/2026.jsonl: internal}\n").ask()
+    assert asked.answers("trust in evidence") == ["yes"]
+
+
 def test_a_plain_git_server_is_said_to_enforce_nothing(
     repo: Callable[..., object], first_half: ModuleType, tmp_path: Path
 ) -> None:
@@ -349,6 +370,7 @@ def test_a_plain_git_server_is_said_to_enforce_nothing(
         asked = requirements(policies, enforced(LocalForge(repository), revision, "main", policies))
     assert [(requirement.name, requirement.answer) for requirement in asked] == [
         ("policies", "yes"),
+        ("trust in evidence", "no"),
         ("protections", "unknown"),
         ("merge method", "no"),
     ]

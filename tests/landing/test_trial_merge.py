@@ -27,6 +27,10 @@ def changed(*paths: str, mode: str = "100644") -> list[FileChange]:
             "trajectories/triage/x.labels.jsonl",
             Touched("triage", verifier=("trajectories/triage/x.labels.jsonl",)),
         ),
+        (
+            "trajectories/triage/deeper/a.jsonl",
+            Touched("triage", verifier=("trajectories/triage/deeper/a.jsonl",)),
+        ),
         ("checks/queue.py", Touched("triage", verifier=("checks/queue.py",))),
         ("runbooks/triage/\udcff.md", Touched("triage", texts=("runbooks/triage/\udcff.md",))),
     ],
@@ -37,10 +41,16 @@ def test_each_path_is_of_one_runbook_and_is_its_text_or_judges_it(path: str, tou
 
 @pytest.mark.parametrize(
     "path",
-    ["README.md", "runbooks/README.md", "trajectories/triage/all.jsonl", "runbooksx/triage/RUNBOOK.md"],
+    ["README.md", "runbooks/README.md", "trajectories/triage/README.md", "runbooksx/triage/RUNBOOK.md"],
 )
 def test_what_is_no_text_and_judges_nothing_is_nothing(path: str) -> None:
     assert touches(changed(path), NAMES, PROGRAMS).nothing
+
+
+def test_more_attempts_at_known_tasks_judge_nothing() -> None:
+    path = "trajectories/triage/all.jsonl"
+    assert touches(changed(path), NAMES, PROGRAMS, [path]).nothing
+    assert not touches(changed(path), NAMES, PROGRAMS).nothing
 
 
 def test_both_ends_of_a_rename_count() -> None:

@@ -31,6 +31,7 @@ OTHERS = {
         '{"id": "old", "task": {"input": "old", "split": "train"}, "trust": "internal"}\n'
     ),
 }
+AGAIN = OTHERS["trajectories/triage/more.jsonl"] + '{"id": "again", "task": {"input": "old"}}\n'
 BETTER = half.RUNBOOK.replace('"card"', '"card" or "atm"')
 
 
@@ -136,7 +137,8 @@ def team(origins: Callable[[str | None], Clone], tmp_path: Path) -> Iterator[Tea
         {"docs/page.md": "Another page\n"},
         {"docs/page.md": None},
         {"runbooks/README.md": "What lies here\n"},
-        {"trajectories/triage/more.jsonl": '{"id": "new", "task": {"input": "new", "split": "train"}}\n'},
+        {"trajectories/triage/more.jsonl": AGAIN},
+        {"trajectories/triage/README.md": "What lies here\n"},
         {".github/CODEOWNERS": "* @bo\n"},
     ],
 )
@@ -408,7 +410,7 @@ def test_with_its_pull_request_a_change_passes_once_those_agree_whom_the_policy_
 
 
 def test_a_commit_of_a_merge_queue_passes_where_it_holds_the_same_of_ours_and_no_more(team: Teams) -> None:
-    asked = team("merge: auto\n")
+    asked = team(f"merge: auto\n{half.TRUST}")
     forge = LocalForge(asked.repository)
     propose(asked.repository, forge, asked.bundle())
     text = asked.clone.at_origin("show", f"runbookopt/triage:{RUNBOOK}") + "\n"

@@ -351,6 +351,15 @@ class Repository:
         names = self._git.text("diff-tree", *options, "--diff-merges=first-parent", stdin=stdin)
         return [name for name in names.split("\0") if name]
 
+    def blame(self, commit: str, path: str) -> tuple[str, ...]:
+        """The id of the commit that brought each line of a file, along first parents. Raises GitFailed."""
+        how = ("--first-parent", "--incremental", "--no-textconv", "--ignore-revs-file=", "--no-progress")
+        lines: dict[int, str] = {}
+        # a commit, the line there, the first line here, how many; all else begins with a word for what it is
+        for sha, line, count in _PIECE.findall(self._of((commit,), "blame", *how, commit, "--", path)):
+            lines |= dict.fromkeys(range(int(line), int(line) + int(count)), sha)
+        return tuple(lines[number] for number in sorted(lines))
+
     def merge_base(self, one: str, other: str) -> str | None:
         """The last commit that two histories share, if any."""
         return self._git.text("merge-base", one, other, fails=(1,)).strip() or None
@@ -499,6 +508,7 @@ class _OriginMoved(GitFailed):
 
 
 _SHA = re.compile("[0-9a-f]{40}")
+_PIECE = re.compile(r"^([0-9a-f]{40}) \d+ (\d+) (\d+)$", re.MULTILINE)
 
 
 def _on_disk(root: Path, path: str) -> Iterator[str]:

@@ -40,7 +40,7 @@ def test_a_proposal_its_approval_and_its_merge_take_few_git_processes_and_fewer_
     commands = [_command(line) for line in Path(environ["COUNTED"]).read_text().splitlines()]
     counts = Counter(commands)
     assert "merged" in ana.at_origin("log", "-1", "--format=%B", "refs/runbookopt/pulls/1")
-    assert counts.total() <= 90, counts.most_common()
+    assert counts.total() <= 95, counts.most_common()
     assert sum(counts[trip] for trip in TRIPS) <= 14, counts.most_common()
 
 

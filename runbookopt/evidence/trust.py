@@ -1,0 +1,43 @@
+"""Trust in evidence: a repository's policy gives it by path, and a line may only take some away (pure)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, get_args
+
+from msgspec import Meta, Struct
+
+from runbookopt.documents.path_patterns import covers
+from runbookopt.evidence.trajectory import Trust
+
+LEAST: Trust = "public"
+"""What is trusted that no pattern names."""
+
+Paths = Annotated[
+    str,
+    Meta(pattern=r"^/?trajectories/.*[^\s]$", description="a path below trajectories/, or a pattern of some"),
+]
+
+
+class Given(Struct, frozen=True):
+    """What a policy says of evidence by path: how far it is trusted, and what is never reflected on."""
+
+    trust: Mapping[str, Trust] = {}
+    red_team: tuple[str, ...] = ()
+
+    def to(self, path: str) -> Trust:
+        """The trust in the lines of a file: the least that a pattern which covers it gives."""
+        return least((trust for paths, trust in self.trust.items() if covers(paths, path)), LEAST)
+
+    def is_red_team(self, path: str) -> bool:
+        """Whether nobody is to reflect on what stands in a file."""
+        return any(covers(paths, path) for paths in self.red_team)
+
+
+def least(trusts: Iterable[Trust], default: Trust = LEAST) -> Trust:
+    """The least trust of some."""
+    return min(trusts, key=rank, default=default)
+
+
+def rank(trust: Trust) -> int:
+    """Its place, from 0 for the least."""
+    order: tuple[Trust, ...] = get_args(Trust)
+    return order.index(trust)
