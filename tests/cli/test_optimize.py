@@ -327,6 +327,15 @@ def answered(journal: Path) -> int:
     return int(count)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Have programs that are started hear SIGHUP also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(
     ("answers", "number"),
     [
@@ -362,6 +371,7 @@ def test_ctrl_c_ends_a_run_without_end_and_says_how_to_go_on(
     assert refs(clone).split()[0::2] == ["refs/heads/main"]
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_terminal_that_is_closed_ends_a_run_and_what_was_answered_is_kept(
     samples: Callable[[str], "Clone"],
 ) -> None:
