@@ -115,8 +115,8 @@ class Handoff:
             self._write(name, self._told(name, messages, end))
         except OSError as error:
             raise RunbookoptError(
-                f"{self._shown(self._folder)}: an ask cannot be written there ({error.strerror}); make room, or"
-                " let this user write there, then run the same command again"
+                f"{self._shown(self._folder)}: cannot be written ({error.strerror}); make room, or let this"
+                " user write there, then run the same command again"
             ) from error
         self._open[name] = expected
         raise Awaited(self._ask_of(expected, said))
@@ -130,19 +130,15 @@ class Handoff:
 
     def close(self, but: Collection[OpenAsk] = ()) -> tuple[str, ...]:
         """Close all asks but those; gives a sentence for each file of `replies` that answers none of them."""
-        names = {Path(each.ask).name for each in but}
+        names, earlier = {Path(each.ask).name for each in but}, self._folder / "earlier"
         self._open = {name: expected for name, expected in self._open.items() if name in names}
         for place in _files(self._folder / "asks"):
             if _NAME.fullmatch(place.name.removesuffix(".new")) and place.name not in names:
-                self._keep_reply(place.name)
+                with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                    _make(earlier)
+                    (self._folder / "replies" / place.name).replace(earlier / place.name)
                 place.unlink(missing_ok=True)
         return tuple(self._strays(names))
-
-    def _keep_reply(self, name: str) -> None:
-        earlier = self._folder / "earlier"
-        with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            _make(earlier)
-            (self._folder / "replies" / name).replace(earlier / name)
 
     def _strays(self, names: Collection[str]) -> Iterator[str]:
         for place in _files(self._folder / "replies"):

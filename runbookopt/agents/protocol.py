@@ -1,5 +1,6 @@
 """Agent, reflector and judge as the driver needs them: three small protocols, and what they leave."""
 
+from collections.abc import Collection
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -55,6 +56,16 @@ class Awaited(Exception):
     def __init__(self, ask: OpenAsk) -> None:
         super().__init__(f"{ask.reply}: {ask.problem or 'not there yet'}")
         self.ask = ask
+
+
+class OpenAsks(Protocol):
+    """The asks of one runbook that are handed off, as a job that waits for replies needs them."""
+
+    def awaited(self) -> tuple[OpenAsk, ...]:
+        """The open asks that have no reply that can be taken, as the files are now."""
+
+    def close(self, but: Collection[OpenAsk] = ()) -> tuple[str, ...]:
+        """Close all asks but those; gives a sentence for each reply that answers none of them."""
 
 
 class Reflected(Struct, frozen=True):

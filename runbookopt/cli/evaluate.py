@@ -142,11 +142,11 @@ def _as_json(evaluation: "Evaluation", clean: "Callable[[str], str]") -> dict[st
             {**asdict(each), "feedback": [_short(text, clean, _LONG) for text in each.feedback]}
             for each in evaluation.scores.failing
         ]
-    card: dict[str, Any] = {"outcome": "scored", "reason": None, "awaiting": None}
+    card: dict[str, Any] = {"outcome": "scored", "reason": None}
     for key, value in asdict(evaluation).items():
         card |= scores if key == "scores" else {key: value}
     del card["warnings"]
-    return card
+    return card | {"awaiting": None}
 
 
 def _unfinished_as_json(name: str, part: "Part", error: Awaiting | Invalid) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from runbookopt.cli.terminal import complain
 from runbookopt.errors import Awaiting
 
 if TYPE_CHECKING:
-    from runbookopt.agents.handoff import Handoff
-    from runbookopt.agents.protocol import OpenAsk
+    from runbookopt.agents.protocol import OpenAsk, OpenAsks
 
 T = TypeVar("T")
 
@@ -23,7 +22,7 @@ _IN_CI = (
 )
 
 
-def waited(name: str, work: Callable[[], T], handoff: "Handoff | None", minutes: float) -> T:
+def waited(name: str, work: Callable[[], T], handoff: "OpenAsks | None", minutes: float) -> T:
     """What `work` comes to, begun again each time that all replies it awaits are there.
 
     Raises Awaiting where those of one wave are not there after so many minutes.
@@ -62,7 +61,7 @@ def as_json(awaiting: Awaiting) -> dict[str, Any]:
     return {"asks": awaiting.asks, "problems": list(awaiting.notes), "next": what_to_do(awaiting)}
 
 
-def _await(name: str, handoff: "Handoff", until: float) -> None:
+def _await(name: str, handoff: "OpenAsks", until: float) -> None:
     """Wait until all replies are there or time is up; what is wrong with one is told once."""
     said = {*_of_asks(name, handoff.awaited())}
     while (left := handoff.awaited()) and time.monotonic() < until:

@@ -184,7 +184,10 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
 
 
 def _optimize(request: _Request, name: str) -> None:
+    from runbookopt.project.local_state import must_be_own
+
     with in_turn(request.repository.root, name):
+        must_be_own(request.repository)
         _run(request, name)
 
 
@@ -192,9 +195,8 @@ def _run(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
     from runbookopt.documents.digest import digest_of
     from runbookopt.landing.propose import propose
-    from runbookopt.project.local_state import LOCAL, must_be_own
+    from runbookopt.project.local_state import LOCAL
 
-    must_be_own(request.repository)
     # lies there while a run proposes: one that was killed then goes on, and does not wait for its own
     mark = request.repository.root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
     if not request.again and not mark.exists() and (waits := _waits(request, name)):

@@ -6,8 +6,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from runbookopt.agents.handoff import Handoff
-from runbookopt.agents.protocol import Judge, Produced
+from runbookopt.agents.protocol import Judge, OpenAsks, Produced
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
@@ -100,7 +99,7 @@ class Rollouts(Struct, frozen=True):
 
 
 @contextmanager
-def accounted(driver: Driver, handoff: Handoff | None) -> Iterator[None]:
+def accounted(driver: Driver, handoff: OpenAsks | None) -> Iterator[None]:
     """Tell an Invalid and an Awaiting what was spent, and close the asks that are not open any more."""
     try:
         yield
