@@ -94,6 +94,7 @@ class Handoff:
         self._root, self._runbook, self._clean = root, runbook, clean
         self._folder = folder / quote(runbook, safe="")
         self._open: dict[str, _Expected] = {}
+        self.read = 0
 
     def ask(
         self, kind: Kind, messages: Sequence[Message], *, repeat: str = "0", begin: str | None = None
@@ -110,6 +111,7 @@ class Handoff:
         said = self._said(expected)
         if isinstance(said, Reply):
             self._open.pop(name, None)
+            self.read += 1
             return Reply(self._clean(said.text), plain(self._clean(said.by))[:_MOST_NAME])
         try:
             self._write(name, self._told(name, messages, end))
@@ -130,6 +132,7 @@ class Handoff:
 
     def close(self, but: Collection[OpenAsk] = ()) -> tuple[str, ...]:
         """Close all asks but those; gives a sentence for each file of `replies` that answers none of them."""
+        self.read = 0
         names, earlier = {Path(each.ask).name for each in but}, self._folder / "earlier"
         self._open = {name: expected for name, expected in self._open.items() if name in names}
         for place in _files(self._folder / "asks"):

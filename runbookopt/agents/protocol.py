@@ -61,6 +61,9 @@ class Awaited(Exception):
 class OpenAsks(Protocol):
     """The asks of one runbook that are handed off, as a job that waits for replies needs them."""
 
+    read: int
+    """Replies that were read since asks were closed last."""
+
     def awaited(self) -> tuple[OpenAsk, ...]:
         """The open asks that have no reply that can be taken, as the files are now."""
 

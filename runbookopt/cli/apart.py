@@ -90,7 +90,7 @@ class _Done(Struct, frozen=True, tag=True):
 class _Failed(Struct, frozen=True, tag=True):
     """What the child says of an error that a user can act on.
 
-    `spent` and `look` are of one that is `Invalid` or `Awaiting`, `asks` and `notes` of the latter.
+    `spent` and `look` are of one that is `Invalid` or `Awaiting`, `asks`, `notes` and `read` of the latter.
     """
 
     message: str
@@ -100,6 +100,7 @@ class _Failed(Struct, frozen=True, tag=True):
     look: int | None = None
     asks: tuple[OpenAsk, ...] = ()
     notes: tuple[str, ...] = ()
+    read: int = 0
 
 
 class Ended(RunbookoptError):
@@ -229,7 +230,7 @@ def _error(said: _Failed | None, status: int | None) -> RunbookoptError:
         unfinished = Invalid(said.message) if said.is_invalid else Awaiting(said.message)
         unfinished.spent, unfinished.look = said.spent, said.look
         if isinstance(unfinished, Awaiting):
-            unfinished.asks, unfinished.notes = said.asks, said.notes
+            unfinished.asks, unfinished.notes, unfinished.read = said.asks, said.notes, said.read
         return unfinished
     if said is not None:
         return _KINDS.get(said.status, Ended)(said.message)
@@ -260,7 +261,7 @@ def serve(number: int) -> None:
         spent = error.spent if isinstance(error.spent, Spent) else None
         failed = _Failed(str(error), error.status, isinstance(error, Invalid), spent, error.look)
         if isinstance(error, Awaiting):
-            failed = replace(failed, asks=error.asks, notes=error.notes)
+            failed = replace(failed, asks=error.asks, notes=error.notes, read=error.read)
         _say(parent, failed)
     except RunbookoptError as error:
         _say(parent, _Failed(str(error), error.status))

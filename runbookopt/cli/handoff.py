@@ -49,7 +49,12 @@ def what_to_do(awaiting: Awaiting) -> str:
     """The one line of what to do, which is told in JSON too."""
     asks = awaiting.asks
     folder, count = PurePosixPath(asks[0].ask).parent, len(asks)
-    counted = "a reply is" if count == 1 else f"{count} replies are"
+    more = " more" if awaiting.read else ""
+    counted = f"one{more} reply is" if count == 1 else f"{count}{more} replies are"
+    if awaiting.read:
+        counted = (
+            f"{awaiting.read} {'reply was' if awaiting.read == 1 else 'replies were'} read, and {counted}"
+        )
     which = f"the ask {asks[0].ask}" if count == 1 else f"the {count} asks in {folder}"
     says = "it says" if count == 1 else "each says"
     in_ci = _IN_CI if os.environ.get("CI") or os.environ.get("GITHUB_ACTIONS") else ""

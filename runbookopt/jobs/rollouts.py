@@ -109,6 +109,7 @@ def accounted(driver: Driver, handoff: OpenAsks | None) -> Iterator[None]:
     except Awaiting as awaiting:
         awaiting.spent = driver.spent
         if handoff is not None:
+            awaiting.read = handoff.read
             awaiting.notes = handoff.close(but=awaiting.asks)
         raise
     if handoff is not None:

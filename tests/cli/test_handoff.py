@@ -145,6 +145,9 @@ def test_it_ends_with_status_4_and_one_line_of_what_to_do(repo: Make, planted: M
     ran = run(clone, "--json")
     (ask,) = replier.asks()
     told = json.loads(ran.stdout)
+    assert ran.stderr.startswith(
+        f"desk: {count - 1} replies were read, and one more reply is awaited: answer the"
+    )
     assert (ran.returncode, told["awaiting"]["problems"], told["spent"]["reflections"]) == (4, [], count - 1)
     assert told["awaiting"]["asks"] == [
         {
@@ -160,7 +163,7 @@ def test_it_ends_with_status_4_and_one_line_of_what_to_do(repo: Make, planted: M
     assert run(clone).stderr.splitlines() == [
         f"desk: {replies}/mine.txt: for no ask that is open, so it is not read; remove it",
         f"desk: {replies}/{ask} is no UTF-8 text: write it again as UTF-8",
-        f"desk: a reply is awaited: answer the ask {replier.folder.relative_to(clone.root)}/asks/{ask}{STEP}",
+        f"desk: one reply is awaited: answer the ask .runbookopt/handoff/desk/asks/{ask}{STEP}",
     ]
 
 
