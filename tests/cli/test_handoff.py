@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from runbookopt.engine.journal import Journal
+from runbookopt.forge.git.repository import Repository
+from runbookopt.forge.local import LocalForge
+from tests.cli.conftest import HELD_OUT
 from tests.cli.test_killed import Runs
 from tests.conftest import Clone, Files, Ran, script
 from tests.replier import Replier
@@ -20,6 +23,12 @@ from tests.replier import Replier
 HANDED = {"RUNBOOKOPT_REFLECTOR_KIND": "handoff"}
 STEP = " (it says how and where), then run the same command again"
 Make = Callable[..., Clone]
+
+
+def few(planted: ModuleType) -> Files:
+    """Give the files of a repository with no more held-out tasks than a proof takes."""
+    files: Files = planted.files(trajectories=planted.lines(planted.trajectories(HELD_OUT)))
+    return files
 
 
 def run(clone: Clone, *flags: str, **environ: str) -> Ran:
@@ -61,7 +70,7 @@ def over_http(
     model_pair: ModuleType,
 ) -> tuple[Clone, int]:
     """Give the same run with the same replies from a server, and how many requests it took."""
-    clone = clones(planted.files())
+    clone = clones(few(planted))
     with openai_server.Server(model_pair.Pair().answer) as server:
         flags = ("--reflector", "openai/reflector", "--set", f"reflector.api_base={server.url}")
         ran = clone.ask("optimize-runbook", "desk", *flags, environ={"OPENAI_API_KEY": "made up"})
@@ -81,7 +90,7 @@ def test_a_run_by_files_ends_as_one_with_the_same_replies_over_http(
     repo: Make, planted: ModuleType, over_http: tuple[Clone, int]
 ) -> None:
     there, requests = over_http
-    clone = repo(planted.files())
+    clone = repo(few(planted))
     replier = Replier(clone.root)
     found = to_the_end(clone, replier)
     assert proved(clone) == proved(there)
@@ -94,6 +103,8 @@ def test_a_run_by_files_ends_as_one_with_the_same_replies_over_http(
     assert set(reflections(clone)) == {"Ana"}
     said = f"note: answered by hand-off for the reflector, as they say: Ana ({requests})"
     assert said in found["decision"]["reasons"]
+    with Repository.open(clone.root) as repository:
+        assert "`reflector: handoff (Ana)`" in LocalForge(repository).get(1).body
     assert replier.asks() == []
     assert not any((replier.folder / "replies").iterdir())
 
@@ -108,7 +119,7 @@ def test_a_run_killed_between_any_two_replies_ends_as_the_uncut_one_and_nothing_
     chance, killed, clone_number = random.Random(kills), 0, 0
     while killed < kills:
         clone_number += 1
-        clone = repo(planted.files(), f"cut-{clone_number}")
+        clone = repo(few(planted), f"cut-{clone_number}")
         replier, status = Replier(clone.root), 4
         while status == 4:
             left = [name for name in replier.asks() if not replier.place(name).exists()]
@@ -130,7 +141,7 @@ def test_a_run_killed_between_any_two_replies_ends_as_the_uncut_one_and_nothing_
 
 
 def test_it_ends_with_status_4_and_one_line_of_what_to_do(repo: Make, planted: ModuleType) -> None:
-    clone = repo(planted.files())
+    clone = repo(few(planted))
     replier = Replier(clone.root)
     ran = run(clone)
     count = len(replier.asks())
@@ -170,7 +181,7 @@ def test_it_ends_with_status_4_and_one_line_of_what_to_do(repo: Make, planted: M
 def test_a_reply_that_has_not_the_form_is_asked_for_once_more_with_what_is_wrong(
     repo: Make, planted: ModuleType
 ) -> None:
-    clone = repo(planted.files())
+    clone = repo(few(planted))
     replier = Replier(clone.root)
     run(clone)
     first = replier.asks()[0]
@@ -187,7 +198,7 @@ def test_a_reply_that_has_not_the_form_is_asked_for_once_more_with_what_is_wrong
 
 
 def test_waiting_goes_on_at_once_when_the_replies_are_there(repo: Make, planted: ModuleType) -> None:
-    clone = repo(planted.files())
+    clone = repo(few(planted))
     replier, over = Replier(clone.root), threading.Event()
 
     def answer() -> None:
@@ -204,13 +215,13 @@ def test_waiting_goes_on_at_once_when_the_replies_are_there(repo: Make, planted:
         answering.join()
     assert (ran.returncode, json.loads(ran.stdout)["outcome"]) == (0, "accepted"), ran
     assert "or wait: it goes on by itself" in ran.stderr
-    other = repo(planted.files(), "other")
+    other = repo(few(planted), "other")
     ran = run(other, "--wait", "0.0001")
     assert (ran.returncode, ran.stderr.endswith("then run the same command again\n")) == (4, True), ran
 
 
 def test_ctrl_c_ends_waiting_as_it_ends_any_run(repo: Make, planted: ModuleType) -> None:
-    clone = repo(planted.files())
+    clone = repo(few(planted))
     command = [script("optimize-runbook"), "desk", "--reflector-kind", "handoff", "--wait", "60"]
     waiting = subprocess.Popen(command, cwd=clone.root, stderr=subprocess.PIPE, text=True)
     assert waiting.stderr is not None
@@ -237,11 +248,11 @@ def test_with_several_runbooks_the_worst_status_counts(repo: Make, planted: Modu
     solved = planted.trajectories()
     for each in solved:
         each["task"] |= {"reference": {"answer": "cards"}, "input": f"card {each['id']}"}
-    few = [each for number, each in enumerate(planted.trajectories()) if number % 24 < 4 or number >= 48]
+    short = [each for number, each in enumerate(planted.trajectories()) if number % 24 < 2 or number >= 48]
     clone = repo(
-        planted.files()
+        dict(few(planted))
         | named("broken", rubric="- x\n")
-        | named("linking", rubric=planted.RUBRIC + LINKING, trajectories=planted.lines(few))
+        | named("linking", rubric=planted.RUBRIC + LINKING, trajectories=planted.lines(short))
         | named("solved", trajectories=planted.lines(solved))
         | {"checks/link.sh": LINK}
     )
@@ -257,7 +268,7 @@ def test_with_several_runbooks_the_worst_status_counts(repo: Make, planted: Modu
 
 
 def test_a_plan_says_what_is_handed_off(repo: Make, planted: ModuleType) -> None:
-    clone = repo(planted.files())
+    clone = repo(few(planted))
     said = json.loads(run(clone, "--plan", "--json").stdout)
     assert (said["handed_off"], said["tokens"], said["usd"], said["seconds"]) == (
         ["reflector"],
@@ -306,6 +317,23 @@ def test_an_agent_by_hand_is_asked_for_each_attempt(repo: Make, planted: ModuleT
     assert (ran.returncode, told["outcome"], told["score"]) == (0, "scored", 0.25)
     assert (told["spent"]["tokens"], told["spent"]["usd"]) == (None, None)
     assert told["models"] == {"agent": "handoff"}
+
+
+@pytest.mark.nightly
+def test_a_run_wholly_by_hand_is_proved_by_one_look_that_waits_for_its_replies(
+    repo: Make, planted: ModuleType
+) -> None:
+    clone = repo(few(planted))
+    flags = ("--json", "--agent-kind", "handoff", "--budget-rollouts", "900")
+    replier, looks = Replier(clone.root), set[int | None]()
+    while (ran := run(clone, *flags)).returncode == 4:
+        looks.add(json.loads(ran.stdout)["held_out"]["look"])
+        assert replier.answer_all() > 0
+    found = json.loads(ran.stdout)
+    assert (ran.returncode, found["outcome"], found["held_out"]["look"]) == (0, "accepted", 1), ran
+    assert looks == {None, 1}, "the look is registered before its attempts are asked for"
+    assert len(replier.replied) == len(set(replier.replied))
+    assert not list((replier.folder / "asks").iterdir())
 
 
 def test_no_judge_is_asked_by_hand_off(repo: Make, planted: ModuleType) -> None:
