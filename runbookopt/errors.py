@@ -1,6 +1,6 @@
 """The errors that a user can act on: each says what, where and what next, and carries its exit status."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RunbookoptError(Exception):
@@ -16,6 +16,22 @@ class Invalid(RunbookoptError):
     What was answered is in the journal: the same command goes on with what lacks.
     """
 
+    spent: object = None
+    look: int | None = None
+
+
+class Awaiting(RunbookoptError):
+    """Replies are awaited of whoever answers asks by hand-off: exit status 4.
+
+    `asks` are those that are open, `notes` sentences on files that answer none of them, `spent` is what it
+    cost so far, `read` how many replies were, and `look` the number of a look that is registered and not
+    settled. What was answered is in the journal: the same command goes on where the replies are there.
+    """
+
+    status: ClassVar[int] = 4
+    asks: tuple[Any, ...] = ()
+    read: int = 0
+    notes: tuple[str, ...] = ()
     spent: object = None
     look: int | None = None
 

@@ -1,5 +1,6 @@
 """Agent, reflector and judge as the driver needs them: three small protocols, and what they leave."""
 
+from collections.abc import Collection
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -15,11 +16,13 @@ class Produced(Struct, frozen=True, omit_defaults=True):
 
     `output` is None where the agent ran and delivered nothing: an answer like any other, and a bad one.
     `usage` is None where nothing is known of it: here, and in all that an agent, a reflector or a judge says.
+    `replier` is who answered by hand-off, by their own word; None where nobody did.
     """
 
     output: str | None
     left: Left | None = None
     usage: Usage | None = None
+    replier: str | None = None
 
 
 class AgentFailure(Exception):
@@ -36,11 +39,44 @@ class AgentFailure(Exception):
         self.usage = usage
 
 
+class OpenAsk(Struct, frozen=True):
+    """An ask whose reply is awaited by hand-off: its file, and the reply's, from the root of the repository.
+
+    `problem` says why a file that is there is not taken for the reply; None where there is none.
+    """
+
+    ask: str
+    reply: str
+    problem: str | None = None
+
+
+class Awaited(Exception):
+    """There is no answer yet: somebody was asked by hand-off, and has not replied."""
+
+    def __init__(self, ask: OpenAsk) -> None:
+        super().__init__(f"{ask.reply}: {ask.problem or 'not there yet'}")
+        self.ask = ask
+
+
+class OpenAsks(Protocol):
+    """The asks of one runbook that are handed off, as a job that waits for replies needs them."""
+
+    read: int
+    """Replies that were read since asks were closed last."""
+
+    def awaited(self) -> tuple[OpenAsk, ...]:
+        """The open asks that have no reply that can be taken, as the files are now."""
+
+    def close(self, but: Collection[OpenAsk] = ()) -> tuple[str, ...]:
+        """Close all asks but those; gives a sentence for each reply that answers none of them."""
+
+
 class Reflected(Struct, frozen=True):
-    """Answer of a reflector, and what its calls used, failed ones included."""
+    """Answer of a reflector, what its calls used, failed ones included, and who answered by hand-off."""
 
     said: Proposal | ReflectionFailure
     usage: Usage | None = None
+    replier: str | None = None
 
 
 class Judged(Struct, frozen=True):
@@ -62,7 +98,7 @@ class Agent(Protocol):
     deterministic: bool
 
     async def rollout(self, runbook: str, task_input: Any, repeat: str) -> Produced:  # noqa: ANN401 - any JSON
-        """Attempt the task once; raises AgentFailure where no attempt came about."""
+        """Attempt the task once; raises AgentFailure where no attempt came about, and Awaited."""
 
 
 class Reflector(Protocol):
@@ -72,7 +108,7 @@ class Reflector(Protocol):
     key: str
 
     async def reflect(self, ask: Reflection) -> Reflected:
-        """Propose one edit, with what went wrong."""
+        """Propose one edit, with what went wrong; raises Awaited."""
 
 
 class Judge(Protocol):

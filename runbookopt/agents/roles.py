@@ -8,6 +8,10 @@ from msgspec import Struct
 
 from runbookopt.agents.chat import ChatAgent
 from runbookopt.agents.command import CommandAgent
+from runbookopt.agents.handoff import KIND as HANDOFF
+from runbookopt.agents.handoff import Handoff
+from runbookopt.agents.handoff_agent import HandoffAgent
+from runbookopt.agents.handoff_reflector import HandoffReflector
 from runbookopt.agents.model.client import Model, begin_import, priced
 from runbookopt.agents.model_judge import ModelJudge, model_settings
 from runbookopt.agents.model_reflector import ModelReflector
@@ -30,7 +34,8 @@ class Roles(Struct, frozen=True):
     """Agent and reflector of a run, and where its judge comes from.
 
     `models` names the model of each part that is one; `notes` say what is not promised of them. `settings`
-    and `environ` are what they were made from; the environment holds the models' keys.
+    and `environ` are what they were made from; the environment holds the models' keys. `handoff` is where
+    asks are handed off; None where nobody is asked so.
     """
 
     agent: Agent
@@ -39,6 +44,7 @@ class Roles(Struct, frozen=True):
     models: Mapping[str, str]
     notes: tuple[str, ...]
     environ: Mapping[str, str]
+    handoff: Handoff | None = None
 
     def __repr__(self) -> str:
         return f"Roles({self.agent.name!r}, {self.reflector.name!r})"
@@ -51,6 +57,11 @@ class Roles(Struct, frozen=True):
         """
         if rubric.judge is None or not rubric.judged:
             return None
+        if rubric.judge.model == HANDOFF:
+            raise RunbookoptError(
+                "rubric.yaml: judge.model is handoff, and no judge is asked by hand-off: its verdicts decide"
+                " what is proved, and nobody knows who gave them; name a model, or write checks instead"
+            )
         own = self.own_work(rubric.judge)
         if own is not None and not rubric.judge.allow_self_judge:
             raise RunbookoptError(
@@ -66,31 +77,64 @@ class Roles(Struct, frozen=True):
 
 
 def roles_of(
-    settings: Settings, root: Path, environ: Mapping[str, str], *, said: Collection[str] = ()
+    settings: Settings,
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    said: Collection[str] = (),
+    handoff: Handoff | None = None,
 ) -> Roles:
     """Agent and reflector as the settings say; `root` is the repository's, `said` are addresses of models.
 
-    These are the user's own word, and not that of a file. Raises RunbookoptError before any call: a program
+    These are the user's own word, and not that of a file. `handoff` is where asks are handed off, if the
+    settings say so. Raises RunbookoptError before any call: a program
     that is not there, an isolation that is not installed, a budget in dollars where nobody knows a price;
     AddressRefused where a key would go where no user said it should.
     """
     models = {}
-    agent, notes = _agent(settings, root, environ, said)
-    if settings.agent.kind == "chat":
-        models["agent"] = settings.agent.model or ""
+    agent, notes = _agent(settings, root, environ, said, handoff)
+    if settings.agent.kind in {"chat", "handoff"}:
+        models["agent"] = settings.agent.model or HANDOFF
     reflector: Reflector = OfflineReflector(settings.random_seed)
+    clean = Redactor(environ).clean
     if settings.reflector.kind == "model":
         models["reflector"] = settings.reflector.model or ""
         model = _model("reflector", _picked(ModelSettings, settings.reflector), settings, environ, said)
-        reflector = ModelReflector(model, Redactor(environ).clean)
-    return Roles(agent, reflector, settings, models, notes, environ)
+        reflector = ModelReflector(model, clean)
+    elif settings.reflector.kind == "handoff":
+        models["reflector"], notes = HANDOFF, (*notes, _REFLECTED_BY_HAND)
+        reflector = HandoffReflector(_at_hand(handoff, "reflector"), clean)
+    by_hand = "handoff" in {settings.agent.kind, settings.reflector.kind}
+    return Roles(agent, reflector, settings, models, notes, environ, handoff if by_hand else None)
+
+
+def _at_hand(handoff: Handoff | None, role: str) -> Handoff:
+    if handoff is None:
+        raise RunbookoptError(f"{role}.kind is handoff, and there is nobody here who could answer")
+    return handoff
+
+
+_REFLECTED_BY_HAND = (
+    "Reflections are answered by hand-off: who answers is known by their own word alone, and they could have"
+    " read the repository, held-out tasks included; what they use is not counted, nor bounded by budget.usd."
+)
+_DONE_BY_HAND = (
+    "The agent's outputs are written by hand-off: nothing is promised about who wrote them, what they read,"
+    " or whether they followed the runbook alone; what they use is not counted, nor bounded by budget.usd."
+)
 
 
 def _agent(
-    settings: Settings, root: Path, environ: Mapping[str, str], said: Collection[str]
+    settings: Settings,
+    root: Path,
+    environ: Mapping[str, str],
+    said: Collection[str],
+    handoff: Handoff | None,
 ) -> tuple[Agent, tuple[str, ...]]:
     chosen = settings.agent
     match chosen.kind:
+        case "handoff":
+            return HandoffAgent(_at_hand(handoff, "agent")), (_DONE_BY_HAND,)
         case "offline":
             return OfflineAgent(chosen.field, chosen.noise, settings.random_seed), ()
         case "chat":

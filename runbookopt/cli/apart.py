@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from msgspec import Struct, ValidationError, msgpack
+from msgspec.structs import replace
 
 from runbookopt import __version__
+from runbookopt.agents.protocol import OpenAsk
 from runbookopt.cli.error_log import leave_log
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.usage import Spent
-from runbookopt.errors import Interrupted, Invalid, Refused, RunbookoptError, WrongUsage
+from runbookopt.errors import Awaiting, Interrupted, Invalid, Refused, RunbookoptError, WrongUsage
 from runbookopt.jobs.plan import Plan
 from runbookopt.sandbox import secrecy
 
@@ -42,7 +44,10 @@ _LENGTH = 8
 
 
 class Order(Struct, frozen=True):
-    """What the child is to do for one runbook: a search with its proof, or a proof again of `head`."""
+    """What the child is to do for one runbook: a search with its proof, or a proof again of `head`.
+
+    It waits for replies by hand-off for at most so many minutes (`wait`).
+    """
 
     work: Literal["optimize", "plan", "rerun"]
     name: str
@@ -52,6 +57,7 @@ class Order(Struct, frozen=True):
     begin_again: bool = False
     head: str = ""
     tip: str = ""
+    wait: float = 0.0
 
 
 class Planned(Struct, frozen=True):
@@ -82,13 +88,19 @@ class _Done(Struct, frozen=True, tag=True):
 
 
 class _Failed(Struct, frozen=True, tag=True):
-    """What the child says of an error that a user can act on; the rest is of one that is `Invalid`."""
+    """What the child says of an error that a user can act on.
+
+    `spent` and `look` are of one that is `Invalid` or `Awaiting`, `asks`, `notes` and `read` of the latter.
+    """
 
     message: str
     status: int
     is_invalid: bool = False
     spent: Spent | None = None
     look: int | None = None
+    asks: tuple[OpenAsk, ...] = ()
+    notes: tuple[str, ...] = ()
+    read: int = 0
 
 
 class Ended(RunbookoptError):
@@ -214,10 +226,12 @@ def _must_be_gone(process: "subprocess.Popen[bytes]", before: set[int]) -> None:
 
 
 def _error(said: _Failed | None, status: int | None) -> RunbookoptError:
-    if said is not None and said.is_invalid:
-        invalid = Invalid(said.message)
-        invalid.spent, invalid.look = said.spent, said.look
-        return invalid
+    if said is not None and (said.is_invalid or said.status == Awaiting.status):
+        unfinished = Invalid(said.message) if said.is_invalid else Awaiting(said.message)
+        unfinished.spent, unfinished.look = said.spent, said.look
+        if isinstance(unfinished, Awaiting):
+            unfinished.asks, unfinished.notes, unfinished.read = said.asks, said.notes, said.read
+        return unfinished
     if said is not None:
         return _KINDS.get(said.status, Ended)(said.message)
     return Ended(f"the process that searches ended without a result (exit status {status}); run this again")
@@ -243,9 +257,12 @@ def serve(number: int) -> None:
             repository.rest()
         secrecy.end_all_below()
         _say(parent, _Done(msgpack.encode(result)))
-    except Invalid as error:
+    except (Awaiting, Invalid) as error:
         spent = error.spent if isinstance(error.spent, Spent) else None
-        _say(parent, _Failed(str(error), error.status, is_invalid=True, spent=spent, look=error.look))
+        failed = _Failed(str(error), error.status, isinstance(error, Invalid), spent, error.look)
+        if isinstance(error, Awaiting):
+            failed = replace(failed, asks=error.asks, notes=error.notes, read=error.read)
+        _say(parent, failed)
     except RunbookoptError as error:
         _say(parent, _Failed(str(error), error.status))
     except KeyboardInterrupt:
@@ -258,8 +275,6 @@ def serve(number: int) -> None:
 
 def job_for(repository: "Repository", order: Order, *, propose: bool = True) -> "Job":
     """The job of an order, with agent, reflector and judge of the settings; raises RunbookoptError."""
-    from msgspec.structs import replace
-
     from runbookopt.cli.flags import settings_of
     from runbookopt.cli.job import job_of
 
@@ -269,12 +284,15 @@ def job_for(repository: "Repository", order: Order, *, propose: bool = True) -> 
     return replace(job, show_figures=order.show_figures, begin_again=order.begin_again)
 
 
-def _optimize(repository: "Repository", order: Order) -> "Result":
+def optimize_here(repository: "Repository", order: Order, *, propose: bool = True) -> "Result":
+    """Search and prove in this process, waiting for replies as long as the order says."""
+    from runbookopt.cli.handoff import waited
     from runbookopt.cli.terminal import progress
     from runbookopt.jobs.optimize import optimize
 
+    job = job_for(repository, order, propose=propose)
     with progress(order.name) as tell:
-        return optimize(repository, job_for(repository, order), tell)
+        return waited(order.name, lambda: optimize(repository, job, tell), job.handoff, order.wait)
 
 
 def plan_here(repository: "Repository", job: "Job") -> Planned:
@@ -310,7 +328,7 @@ def _prove_again(repository: "Repository", order: Order) -> "Reason":
 
 
 _WORKS: dict[str, Callable[["Repository", Order], object]] = {
-    "optimize": _optimize,
+    "optimize": optimize_here,
     "plan": lambda repository, order: plan_here(repository, job_for(repository, order)),
     "rerun": _prove_again,
 }

@@ -12,7 +12,7 @@ from runbookopt.cli.flags import Flags, Json, ShowFigures, settings_of, takes_se
 from runbookopt.cli.job import job_of, told, under_way
 from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
-from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
+from runbookopt.errors import Awaiting, Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +67,8 @@ def evaluate(  # noqa: PLR0913 - each is a flag
     it takes --yes too. What was asked before costs nothing more. The figures take --show-figures.
 
     Exit status: 0 done, whatever the score; 1 something to act on (also when too many calls came to nothing,
-    and not by the agent's fail: then there is no score), 2 wrong usage, 130 interrupted.
+    and not by the agent's fail: then there is no score), 2 wrong usage, 4 replies are awaited (hand-off),
+    130 interrupted.
     """
     part = _part(split, spend_look=spend_look)
     custody.drop()  # agents and programs of the repository run here
@@ -89,10 +90,10 @@ def evaluate(  # noqa: PLR0913 - each is a flag
         try:
             with under_way(name) as tell, in_turn(repository.root, name):
                 evaluation = run(repository, job, part=part, revision=revision, progress=tell)
-        except Invalid as error:
+        except (Awaiting, Invalid) as error:
             complain(told(name, error))
             if json:
-                print_json(_invalid_as_json(name, part, error))
+                print_json(_unfinished_as_json(name, part, error))
             raise typer.Exit(error.status) from None
     warn(evaluation.warnings)
     clean = Redactor(os.environ).clean
@@ -145,13 +146,14 @@ def _as_json(evaluation: "Evaluation", clean: "Callable[[str], str]") -> dict[st
     for key, value in asdict(evaluation).items():
         card |= scores if key == "scores" else {key: value}
     del card["warnings"]
-    return card
+    return card | {"awaiting": None}
 
 
-def _invalid_as_json(name: str, part: "Part", error: Invalid) -> dict[str, Any]:
+def _unfinished_as_json(name: str, part: "Part", error: Awaiting | Invalid) -> dict[str, Any]:
     """The one line of `--json` of an evaluation that came to no score: the keys of `_as_json`."""
     from msgspec.structs import fields
 
+    from runbookopt.cli.handoff import as_json
     from runbookopt.documents.schema_errors import plain
     from runbookopt.jobs.evaluate import Evaluation
     from runbookopt.jobs.scorecard import Scorecard
@@ -163,7 +165,10 @@ def _invalid_as_json(name: str, part: "Part", error: Invalid) -> dict[str, Any]:
         "spent": error.spent,
         "look": error.look and {"look": error.look},
     }
-    found = {"outcome": "invalid", "reason": plain(str(error))} | of_both | known
+    awaiting = as_json(error) if isinstance(error, Awaiting) else None
+    outcome = {"outcome": "invalid" if awaiting is None else "awaiting_replies"}
+    reason = plain(str(error)) if awaiting is None else awaiting["next"]
+    found = outcome | {"reason": reason} | of_both | known | {"awaiting": awaiting}
     return {key: value for key, value in found.items() if key not in {"scores", "warnings"}}
 
 

@@ -40,11 +40,11 @@ Flags = Mapping[str, str | int | float | None]
 """What was given, by dotted key of runbookopt.yaml; None is not given."""
 
 SETTINGS: Mapping[str, tuple[type[str | int | float], str]] = {
-    "agent.kind": (str, "Who works on the tasks: offline, chat or command."),
+    "agent.kind": (str, "Who works on the tasks: offline, chat, command or handoff."),
     "agent.model": (str, "The agent's model, such as openai/gpt-5-mini."),
     "agent.field": (str, "The field of the output that holds the answer."),
     "agent.noise": (float, "Share of the answers that err at random."),
-    "reflector.kind": (str, "Who reads the failures: offline or model."),
+    "reflector.kind": (str, "Who reads the failures: offline, model or handoff."),
     "reflector.model": (str, "The reflector's model."),
     "budget.rollouts": (int, "Rollouts a run may use, the proof's too."),
     "budget.reflections": (int, "Reflections a run may use; by default one for 4 rollouts."),

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -27,6 +27,14 @@ def init(
         str | None,
         typer.Option(help="What pip installs in CI.", show_default="what runs here"),
     ] = None,
+    skill: Annotated[
+        bool,
+        typer.Option(
+            "--skill",
+            help="Write nothing but the Agent Skill by which Claude Code, Codex or Cursor answers what a run"
+            " hands off.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")
     ] = False,
@@ -42,13 +50,44 @@ def init(
 
     Exit status: 0 where all is there, also if a next step is left to you; 1 where nothing could be written.
     """
-    from runbookopt.errors import RunbookoptError
+    from runbookopt.errors import WrongUsage
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.jobs.scaffold import Choices, leaves_open, pieces, put
-    from runbookopt.jobs.scaffold.source import installable, installed_from
+    from runbookopt.jobs.scaffold import put
+    from runbookopt.jobs.scaffold import skill as skill_pieces
 
+    if skill and (reviewer or spec):
+        raise WrongUsage("--skill writes the skill alone: leave --reviewer and --spec out")
     with Repository.open(Path.cwd(), empty=True) as repository:
         root, oneself = repository.root, None if reviewer else repository.identity()
+    todo, found = (
+        (skill_pieces(root), _OF_A_SKILL)
+        if skill
+        else _set_up(root, reviewer or [], oneself, spec, asks=not dry_run)
+    )
+    for piece in () if dry_run else todo:
+        put(root, piece)
+    if json:
+        print_json({**_as_json(todo, found.who, found.steps, dry_run=dry_run), "installs": found.installs})
+    else:
+        _print(todo, found.steps, dry_run=dry_run)
+
+
+class _Found(NamedTuple):
+    """Who reviews, what is left to do for a person, and what pip installs in CI."""
+
+    who: "Sequence[str]"
+    steps: "Sequence[str]"
+    installs: str | None
+
+
+def _set_up(
+    root: Path, reviewer: "Sequence[str]", oneself: str | None, spec: str | None, *, asks: bool
+) -> "tuple[tuple[Piece, ...], _Found]":
+    """All that a repository needs. Raises RunbookoptError where nobody is known who reviews."""
+    from runbookopt.errors import RunbookoptError
+    from runbookopt.jobs.scaffold import Choices, leaves_open, pieces
+    from runbookopt.jobs.scaffold.source import installable, installed_from
+
     logins = reviewer or ([oneself] if oneself else [])
     if not logins:
         raise RunbookoptError(
@@ -57,18 +96,17 @@ def init(
     who = tuple(login.removeprefix("@") for login in logins)
     known = spec or installable(installed_from())
     todo = pieces(root, Choices(who, known))
-    if not dry_run and leaves_open(root, todo) and (known := _asked()):
+    if asks and leaves_open(root, todo) and (known := _asked()):
         todo = pieces(root, Choices(who, known))
-    for piece in () if dry_run else todo:
-        put(root, piece)
-    steps = [*([_ASK] if leaves_open(root, todo) else []), *_next(todo, who)]
-    if json:
-        print_json({**_as_json(todo, who, steps, dry_run=dry_run), "installs": known})
-    else:
-        _print(todo, steps, dry_run=dry_run)
+    return todo, _Found(who, [*([_ASK] if leaves_open(root, todo) else []), *_next(todo, who)], known)
 
 
 _WHY = "this runbookopt is of no release or commit that other machines can install"
+_ANSWER = (
+    "commit the files, then tell your coding agent: optimize the runbook NAME by hand-off"
+    " (docs/handoff.md of runbookopt)"
+)
+_OF_A_SKILL = _Found((), (_ANSWER,), None)
 _ASK = (
     "say what workflows are to install, or they do not run: the repository's variable RUNBOOKOPT_SPEC"
     f" (a wheel, git+https://HOST/OWNER/NAME@COMMIT); {_WHY}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runbookopt.cli.terminal import progress
-from runbookopt.errors import Interrupted, Invalid, RunbookoptError
+from runbookopt.errors import Awaiting, Interrupted, Invalid, RunbookoptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +26,16 @@ def job_of(
     name: str, settings: "Settings", root: "Path", *, propose: bool, look: bool, flags: "Flags"
 ) -> "Job":
     """The job, with agent, reflector and judge of the settings, and the keys of the environment."""
+    from runbookopt.agents.handoff import Handoff
     from runbookopt.agents.roles import roles_of
+    from runbookopt.documents.redaction import Redactor
     from runbookopt.documents.settings import said_addresses
     from runbookopt.jobs.prepare import Job
+    from runbookopt.project.local_state import LOCAL
 
-    roles = roles_of(settings, root, os.environ, said=said_addresses(os.environ, flags))
+    handoff = Handoff(root, root / LOCAL / "handoff", name, Redactor(os.environ).clean)
+    said = said_addresses(os.environ, flags)
+    roles = roles_of(settings, root, os.environ, said=said, handoff=handoff)
     return Job(
         name=name,
         settings=settings,
@@ -42,11 +47,16 @@ def job_of(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         propose=propose,
         look=look,
+        handoff=roles.handoff,
     )
 
 
 def told(name: str, error: RunbookoptError) -> str:
     """An error as it is said: one that leaves no result with what is left behind, and what to do next."""
+    if isinstance(error, Awaiting):
+        from runbookopt.cli.handoff import told_of
+
+        return told_of(name, error)
     if not isinstance(error, Invalid):
         return str(error)
     look = f"; look {error.look} stays registered and is not settled" if error.look else ""

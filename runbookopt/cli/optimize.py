@@ -22,12 +22,13 @@ from runbookopt.cli.flags import (
 )
 from runbookopt.cli.job import interruptible, told
 from runbookopt.cli.purse import Purse
-from runbookopt.cli.terminal import Line, complain, print_json, progress, say_lines, warn
+from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
-from runbookopt.errors import Invalid, RunbookoptError, WrongUsage
+from runbookopt.errors import Awaiting, Invalid, RunbookoptError, WrongUsage
 
 if TYPE_CHECKING:
     from runbookopt.cli.apart import Order
+    from runbookopt.documents.settings import Settings
     from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.protocol import Forge
     from runbookopt.jobs.optimize import Result
@@ -67,7 +68,19 @@ AllUsd = Annotated[
     float | None,
     typer.Option("--all-usd", min=0.01, help="Dollars that all runbooks of this command may use together."),
 ]
+Wait = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="MINUTES",
+        help="Where replies are awaited by hand-off, wait so long for those of a wave before it ends.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line and runbook.")]
+
+_WORST = (0, 4, 3, 1)
+"""Exit statuses of single runbooks, the worst last; what ends all of them is told at once."""
 
 
 class _Request(NamedTuple):
@@ -82,6 +95,7 @@ class _Request(NamedTuple):
     json: bool
     begin_again: bool
     purse: Purse
+    wait: float
 
 
 @takes_settings(*SETTINGS)
@@ -96,6 +110,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     show_figures: ShowFigures = False,
     begin_again: BeginAgain = False,
     all_usd: AllUsd = None,
+    wait: Wait = 0.0,
     json: Json = False,
     flags: Flags,
     version: Version = False,  # noqa: ARG001 - printed before this is called
@@ -109,7 +124,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
 
     Exit status: 0 done (also when rejected, inconclusive, waiting, or nothing better was found), 1 something
     to act on (also when invalid: too many calls came to nothing, and not by the agent's fail), 2 wrong usage,
-    3 refused by guard or policy, 130 interrupted; with several runbooks the worst.
+    3 refused by guard or policy, 4 replies are awaited by hand-off (answer the asks, then run it again), 130
+    interrupted; with several runbooks the worst, in the order 0, 4, 3, 1.
     """
     if begin_again and dry_run:
         raise WrongUsage("--begin-again is of proofs, and a dry run makes none: leave one of them out")
@@ -132,9 +148,11 @@ def optimize(  # noqa: PLR0913 - each is a flag
             json=json,
             begin_again=begin_again and not plan,
             purse=Purse(all_usd),
+            wait=wait,
         )
         one, left = (_plan, "nothing was run") if plan else (_optimize, None)
-        raise typer.Exit(max(_status(one, request, name, left) for name in _chosen(repository, names)))
+        statuses = [_status(one, request, name, left) for name in _chosen(repository, names)]
+        raise typer.Exit(max(statuses, key=_WORST.index))
 
 
 def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
@@ -156,17 +174,20 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
             raise
         except RunbookoptError as error:
             complain(told(name, error))
-            if request.json and isinstance(error, Invalid):
-                from runbookopt.cli.result import invalid_as_json
+            if request.json and isinstance(error, Awaiting | Invalid):
+                from runbookopt.cli.result import unfinished_as_json
 
-                print_json(invalid_as_json(name, error))
+                print_json(unfinished_as_json(name, error))
                 sys.stdout.flush()
             return error.status
     return 0
 
 
 def _optimize(request: _Request, name: str) -> None:
+    from runbookopt.project.local_state import must_be_own
+
     with in_turn(request.repository.root, name):
+        must_be_own(request.repository)
         _run(request, name)
 
 
@@ -174,9 +195,8 @@ def _run(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
     from runbookopt.documents.digest import digest_of
     from runbookopt.landing.propose import propose
-    from runbookopt.project.local_state import LOCAL, must_be_own
+    from runbookopt.project.local_state import LOCAL
 
-    must_be_own(request.repository)
     # lies there while a run proposes: one that was killed then goes on, and does not wait for its own
     mark = request.repository.root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
     if not request.again and not mark.exists() and (waits := _waits(request, name)):
@@ -220,21 +240,41 @@ def _waits(request: _Request, name: str) -> "LastPull | None":
 def _searched(request: _Request, name: str, forge: "Forge | None", *, token: bool) -> "Result":
     """Search and prove: in a process of its own where this one holds a token."""
     from runbookopt.cli import apart
-    from runbookopt.jobs.optimize import optimize as run
 
     settings = settings_of(request.repository.root, name, request.flags)
     lent = request.purse.lend(name, settings.budget.usd)
     order = _order("optimize", request, name, lent)
     with request.purse.charged(lent) as charge:
-        if token:
-            result = apart.optimized(request.repository, order)
-        else:
-            job = apart.job_for(request.repository, order, propose=forge is not None)
-            with progress(name) as tell:
-                result = run(request.repository, job, tell)
-        offline = settings.agent.kind == settings.reflector.kind == "offline"
-        charge.told(result.spent.usd, models=not offline or result.spent.usage.judge is not None)
+        try:
+            if token:
+                result = apart.optimized(request.repository, order)
+            else:
+                result = apart.optimize_here(request.repository, order, propose=forge is not None)
+        except Awaiting as awaiting:
+            usd, models = _billed(settings, awaiting.spent)
+            charge.told(usd, models=models)
+            raise
+        usd, models = _billed(settings, result.spent)
+        charge.told(usd, models=models)
     return result
+
+
+def _billed(settings: "Settings", spent: object) -> tuple[float | None, bool]:
+    """Dollars that our keys were billed, None where nobody knows, and whether anybody was asked for them.
+
+    What those use who answer by hand-off is nobody's bill here.
+    """
+    from runbookopt.documents.usage import Spent
+
+    if not isinstance(spent, Spent):
+        return None, True
+    kinds = {settings.agent.kind, settings.reflector.kind}
+    if "handoff" not in kinds:
+        return spent.usd, kinds != {"offline"} or spent.usage.judge is not None
+    used = [usage for usage in (spent.usage.agent, spent.usage.reflector, spent.usage.judge) if usage]
+    known = [usage.usd for usage in used if usage.usd is not None]
+    asked = "command" in kinds or bool(used)
+    return sum(known) if len(known) == len(used) and "command" not in kinds else None, asked
 
 
 def _plan(request: _Request, name: str) -> None:
@@ -268,6 +308,7 @@ def _order(work: Literal["optimize", "plan"], request: _Request, name: str, usd:
         look=request.look,
         show_figures=request.show_figures,
         begin_again=request.begin_again,
+        wait=request.wait,
     )
 
 

@@ -23,10 +23,24 @@ def page(plan: "Plan") -> "Iterator[Line]":
         f" {rollouts.free} more are known for free{first}"
     )
     yield f"  reflections  at most {plan.reflections}"
+    if plan.handed_off:
+        yield f"  hand-off     {_handed_off(plan)}"
     yield f"  cost         {_cost(plan)}"
     yield f"  time         {_time(plan)}"
     yield from (f"  {note}" for note in plan.notes)
     yield ""
+
+
+def _handed_off(plan: "Plan") -> str:
+    """What a coding agent or a person is asked for."""
+    asked = {
+        "agent": f"each of the at most {plan.rollouts.most} rollouts",
+        "reflector": f"each of the at most {plan.reflections} reflections, up to {plan.wave} at a time,",
+    }
+    return (
+        f"{' and '.join(asked[role] for role in plan.handed_off)} is an ask that a coding agent or a person"
+        " answers; few runs take all"
+    )
 
 
 def _gain(provable: "Provable") -> str:

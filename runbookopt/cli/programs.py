@@ -41,5 +41,6 @@ def runbookopt() -> typer.Typer:
 def _about(*, version: Version = False) -> None:
     """Optimize the runbooks of your agents from stored trajectories, prove the winner, propose the diff.
 
-    Exit status: 0 done, 1 something to act on, 2 wrong usage, 3 the answer is no, 130 interrupted.
+    Exit status: 0 done, 1 something to act on, 2 wrong usage, 3 the answer is no, 4 replies are awaited,
+    130 interrupted.
     """

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runbookopt.cli.terminal import Line
-    from runbookopt.errors import Invalid
+    from runbookopt.errors import Awaiting, Invalid
     from runbookopt.jobs.optimize import Result
     from runbookopt.landing.newest_quarter import Newest
     from runbookopt.landing.propose import Proposed
@@ -36,14 +36,18 @@ class Ended(NamedTuple):
     show_figures: bool
 
 
-def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
+def unfinished_as_json(runbook: str, error: "Invalid | Awaiting") -> dict[str, Any]:
     """One line of `--json` of a run without a result: the keys of `as_json`."""
+    from runbookopt.cli.handoff import as_json as awaited_as_json
     from runbookopt.documents.schema_errors import plain
+    from runbookopt.errors import Awaiting
 
+    awaiting = awaited_as_json(error) if isinstance(error, Awaiting) else None
+    why = f"invalid: {plain(str(error))}" if awaiting is None else awaiting["next"]
     return {
         "runbook": runbook,
         "run": None,
-        "outcome": "invalid",
+        "outcome": "invalid" if awaiting is None else "awaiting_replies",
         "held_out": _held_out(None, None, show=False) | {"look": error.look},
         "validation": dict.fromkeys(_VALIDATION),
         "objectives": {},
@@ -52,9 +56,10 @@ def invalid_as_json(runbook: str, error: "Invalid") -> dict[str, Any]:
         "candidates": None,
         "spent": error.spent,
         "bundle": None,
-        "decision": {"merge": "none", "reasons": [f"note: invalid: {plain(str(error))}"]},
+        "decision": {"merge": "none", "reasons": [f"note: {why}"]},
         "branch": None,
         "pull_request": None,
+        "awaiting": awaiting,
     }
 
 
@@ -65,7 +70,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
     landing = _landing(proposed) if proposed else {}
     decision = landing.get("decision", {"merge": "none", "reasons": []})
     step = [f"next: {ended.next_step}"] if ended.next_step else []
-    notes = [*_untold(last.comparison), *result.notes, *step]
+    notes = [*_untold(last.comparison), *result.notes, *_replied(result), *step]
     return {
         "runbook": result.runbook,
         "run": result.run,
@@ -81,6 +86,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
         "decision": {**decision, "reasons": [*dict.fromkeys((*decision["reasons"], *_notes(notes)))]},
         "branch": landing.get("branch"),
         "pull_request": landing.get("pull_request"),
+        "awaiting": None,
     }
 
 
@@ -101,6 +107,7 @@ def waiting_as_json(pull: "LastPull") -> dict[str, Any]:
         "decision": {"merge": "none", "reasons": [*_notes([_why_waiting(pull)])]},
         "branch": pull.branch,
         "pull_request": {"number": pull.number, "url": pull.url},
+        "awaiting": None,
     }
 
 
@@ -205,13 +212,20 @@ def page(ended: Ended) -> "Iterator[Line]":
     yield from _evidence(result)
     yield from _diff(result)
     yield from _decision(proposed) if proposed else ()
-    notes = dict.fromkeys((*result.notes, *(proposed.notes if proposed else ())))
+    notes = dict.fromkeys((*result.notes, *_replied(result), *(proposed.notes if proposed else ())))
     yield from (f"  {note}" for note in notes)
     if path := bundle_path(result):
         yield f"  bundle: {path}"
     if ended.next_step:
         yield f"  next: {ended.next_step}"
     yield ""
+
+
+def _replied(result: "Result") -> "Iterator[str]":
+    """Who answered by hand-off, as they call themselves."""
+    for role, names in result.repliers.items():
+        told = ", ".join(f"{name} ({count})" for name, count in names.items())
+        yield f"answered by hand-off for the {role}, as they say: {told}"
 
 
 _OUTCOMES = {

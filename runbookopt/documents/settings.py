@@ -114,10 +114,10 @@ class AgentSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     `offline`: `field` is the key of its output that holds the answer, `noise` in 0..1 the share of its
     answers that err. `chat`: `model`, and how it is asked. `command`: see `CommandSettings`. `deterministic`
-    says that repeats of a rollout are alike.
+    says that repeats of a rollout are alike. `handoff` has whoever is at hand write the outputs.
     """
 
-    kind: Literal["offline", "chat", "command"] = "offline"
+    kind: Literal["offline", "chat", "command", "handoff"] = "offline"
     field: Text = "answer"
     noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
     model: ModelName | None = None
@@ -147,9 +147,12 @@ class CommandSettings(AgentSettings, frozen=True, forbid_unknown_fields=True, kw
 
 
 class ReflectorSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who reads the failures and proposes edits: the offline one, or `model`, and how it is asked."""
+    """Who reads the failures and proposes edits: the offline one, or `model`, and how it is asked.
 
-    kind: Literal["offline", "model"] = "offline"
+    Or `handoff`: a coding agent or a person, who is asked by files and needs no key of ours.
+    """
+
+    kind: Literal["offline", "model", "handoff"] = "offline"
     model: ModelName | None = None
 
 
@@ -160,8 +163,13 @@ _KINDS: Mapping[str, Mapping[str, tuple[frozenset[str], str | None]]] = {
         "offline": (frozenset({"field", "noise"}), None),
         "chat": (_FOR_MODELS | {"deterministic"}, "model"),
         "command": (COMMAND_KEYS, "argv"),
+        "handoff": (frozenset(), None),
     },
-    "reflector": {"offline": (frozenset(), None), "model": (_FOR_MODELS, "model")},
+    "reflector": {
+        "offline": (frozenset(), None),
+        "model": (_FOR_MODELS, "model"),
+        "handoff": (frozenset(), None),
+    },
 }
 """The keys of each kind besides `kind`, and the one that it cannot do without, which implies the kind."""
 

@@ -100,7 +100,8 @@ class Spending:
     """The answers that were paid now, each once, and those that were paid earlier and are used now.
 
     Tokens and dollars of a role are known where each of its paid answers says what it used, and where
-    none was paid, if the answers that were used say so.
+    none was paid, if the answers that were used say so. `repliers` answered by hand-off: by role and by what
+    they call themselves, with how many answers that were used.
     """
 
     def __init__(self) -> None:
@@ -108,6 +109,7 @@ class Spending:
         self._paid: set[str] = set()
         self._used: dict[Kind, Usage] = {}
         self._unknown: set[Kind] = set()
+        self.repliers: dict[str, dict[str, int]] = {}
 
     def pay(self, answers: Iterable[Answer]) -> None:
         """Note answers that were paid now; one that is noted already is not paid twice."""
@@ -124,6 +126,9 @@ class Spending:
 
     def charge(self, answer: Answer) -> None:
         """Note an answer that is used for the first time; from now on it is not paid any more."""
+        if answer.replier is not None:
+            by_name = self.repliers.setdefault(_ROLES[answer.kind], {})
+            by_name[answer.replier] = by_name.get(answer.replier, 0) + 1
         if answer.key in self._paid:
             self._paid.remove(answer.key)
         else:

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from runbookopt.agents.protocol import Agent, AgentFailure, AsksModel, Judge, Judged, Produced, Reflector
 from runbookopt.documents.digest import canonical, digest, digest_of
 from runbookopt.documents.finding import Finding
-from runbookopt.documents.usage import Usage
 from runbookopt.engine.journal import Answer, Journal, Kind
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.search.asks import AGAIN, Attempt, NoAnswer, Proposal, Reflection, ReflectionFailure, Rollout
@@ -114,31 +113,40 @@ class Caller(Struct, frozen=True):
         return [Call(each.key(self.judge.key), each) for each in self.questions(task, produced.output)]
 
     async def answer(self, call: Call) -> Answer:
-        """Make a call, and give its answer; it took as long as all attempts at it, waits included."""
-        began = time.monotonic()
+        """Make a call, and give its answer; it took as long as all attempts at it, waits included.
+
+        How long somebody took who answers by hand-off is not known. Raises Awaited where they have not yet.
+        """
+        began, replier = time.monotonic(), None
         match call.ask:
             case Rollout():
-                by, (body, failed, usage) = self.agent.key, await self._roll(call.ask)
+                by, (body, failed, made) = self.agent.key, await self._roll(call.ask)
+                usage, replier = made.usage, made.replier
             case Reflection():
                 by, reflected = self.reflector.key, await self.reflector.reflect(call.ask)
-                body, usage = reflected.said, reflected.usage
+                body, usage, replier = reflected.said, reflected.usage, reflected.replier
                 failed = isinstance(body, ReflectionFailure)
             case Question() if self.judge is not None:
                 by, judged = self.judge.key, await _judgement(self.judge, call.ask)
                 body, usage, failed = judged.said, judged.usage, isinstance(judged.said, JudgeFailure)
             case Question():
                 raise ValueError("a question, and no judge")
-        seconds = time.monotonic() - began
-        return Answer(call.key, call.kind, canonical(body), call.cost, failed, usage, by, seconds)
+        answer = Answer(call.key, call.kind, canonical(body), call.cost, failed, usage)
+        if replier is not None:
+            return replace(answer, replier=replier)
+        return replace(answer, by=by, seconds=time.monotonic() - began)
 
-    async def _roll(self, rollout: Rollout) -> tuple[object, bool, Usage | None]:
+    async def _roll(self, rollout: Rollout) -> tuple[object, bool, Produced]:
+        """What came of an attempt as the journal keeps it, whether it failed, and what was told besides."""
         task_input = self.tasks[rollout.task].input
         try:
             told = rollout.repeat.partition(AGAIN)[0]
             produced = await self.agent.rollout(rollout.candidate.text, task_input, told)
         except AgentFailure as failure:
-            return NoAnswer(failure.kind, failure.message), True, failure.usage
-        return produced if produced.usage is None else replace(produced, usage=None), False, produced.usage
+            return NoAnswer(failure.kind, failure.message), True, Produced(None, usage=failure.usage)
+        if produced.usage is None and produced.replier is None:
+            return produced, False, produced
+        return replace(produced, usage=None, replier=None), False, produced
 
 
 def caller_of(

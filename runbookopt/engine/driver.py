@@ -17,7 +17,7 @@ from runbookopt.engine.event_loop import EventLoop
 from runbookopt.engine.journal import Answer, Run, trajectory_id
 from runbookopt.engine.unanswered import Attempts
 from runbookopt.engine.workers import WorkerPool
-from runbookopt.errors import Invalid, RunbookoptError
+from runbookopt.errors import Awaiting, Invalid, RunbookoptError
 from runbookopt.search.asks import Ask, Attempt, NoAnswer, ReflectionFailure, Reply, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
 
@@ -67,6 +67,8 @@ class Driver:
       search's, or of the proof's, are so than a result can bear, or no call can succeed, the run ends with
       Invalid. What it was told of such attempts in that part is taken back, so that the same run, driven
       again, asks for them again and ends as one that never lacked them.
+    - Hand-off: where replies are awaited, all calls of the ask are made that can be, and the run ends with
+      Awaiting. Driven again, it goes on with those that have come.
     - At most `width` calls, rollouts, reflections and judgements together, are in flight.
     """
 
@@ -110,6 +112,11 @@ class Driver:
         return self._spending.spent(time.monotonic() - self._began)
 
     @property
+    def repliers(self) -> dict[str, dict[str, int]]:
+        """Who answered by hand-off, by role, and how many of the answers that the run was told."""
+        return self._spending.repliers
+
+    @property
     def short_of(self) -> ShortOf | None:
         """Part of the budget that was too small, where that ended the search."""
         return self._search.short_of
@@ -127,9 +134,9 @@ class Driver:
     def drive(self, search: Generator[Ask, Reply, T]) -> T:
         """Answer the search until it returns, and give what it returns.
 
-        Raises JournalError, KeyboardInterrupt, RunbookoptError where `usd` is a limit and an answer's cost is
-        not known, and what search, agent, reflector or judge raise: all that was answered is then in the
-        journal, and driving the same search again goes on from there.
+        Raises JournalError, KeyboardInterrupt, Awaiting, RunbookoptError where `usd` is a limit and an
+        answer's cost is not known, and what search, agent, reflector or judge raise: all that was answered is
+        then in the journal, and driving the same search again goes on from there.
         """
         reply: Reply | None = None
         with self._taking_back(0), closing(search), EventLoop() as loop:
@@ -151,7 +158,7 @@ class Driver:
         """Attempts of the proof, in the order of `rollouts`, out of the reservation.
 
         Raises RunbookoptError, before the first call, where the reservation does not cover them
-        (`affords`), and Invalid.
+        (`affords`), Invalid, and Awaiting.
         """
         self._proof_from = self._asks if self._proof_from is None else self._proof_from
         with self._taking_back(self._proof_from), EventLoop() as loop:
@@ -275,6 +282,10 @@ class Driver:
             with suppress(JournalError, Invalid):
                 pool.keep_pending()
             raise
+        if pool.awaited:
+            awaiting = Awaiting(f"replies to {len(pool.awaited)} asks are awaited")
+            awaiting.asks = tuple(pool.awaited)
+            raise awaiting
 
     def _judgements(self, calls: Iterable[Call], answers: Mapping[str, Answer]) -> list[Call]:
         if self._caller.judge is None:

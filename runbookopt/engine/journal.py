@@ -41,10 +41,14 @@ _SINCE_VERSION_3 = """
 ALTER TABLE answers ADD COLUMN crc INTEGER;
 ALTER TABLE failures ADD COLUMN crc INTEGER
 """
+_SINCE_VERSION_4 = """
+ALTER TABLE answers ADD COLUMN replier TEXT;
+ALTER TABLE failures ADD COLUMN replier TEXT
+"""
 _ANY_EARLY_KEY = (
     "SELECT EXISTS (SELECT 1 FROM answers WHERE key BETWEEN 'sha256:' AND 'sha256;' AND kind = 'rollout')"
 )
-_ANSWER = "key, kind, body, cost, usage, crc"
+_ANSWER = "key, kind, body, cost, usage, crc, replier"
 _UNANSWERED = "kind = 'rollout' OR json_extract(CAST(body AS TEXT), '$.unanswered')"
 """Failures for which nobody is to blame: of rollouts, all of them."""
 
@@ -71,7 +75,7 @@ class Answer(Struct, frozen=True):
     `failed`: there was no answer, and `body` says why. Only the run that met a failure is told of it.
     `usage` is what calls to models used for it; None where that is not known, or no model was called. `by` is
     the key of who gave it and `seconds` how long that took, of an answer that was given now; the journal
-    tells both in sum only (`Journal.calls`).
+    tells both in sum only (`Journal.calls`). `replier` is who gave it by hand-off, by their own word.
     """
 
     key: str
@@ -82,6 +86,7 @@ class Answer(Struct, frozen=True):
     usage: Usage | None = None
     by: str | None = None
     seconds: float | None = None
+    replier: str | None = None
 
 
 class RunRecord(Struct, frozen=True):
@@ -118,7 +123,7 @@ class Journal(Database):
     is the one that both use.
     """
 
-    steps: ClassVar = (_TABLES, _SINCE_VERSION_1, _SINCE_VERSION_2, _SINCE_VERSION_3)
+    steps: ClassVar = (_TABLES, _SINCE_VERSION_1, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)
 
     def run(self, run_id: str, settings: Mapping[str, object]) -> "Run":
         """Continue the unfinished run of this id, or begin one."""
@@ -166,13 +171,16 @@ class Journal(Database):
 
         SQLite keeps no checksums: what a disk or a copy has changed in a page looks like any other text.
         """
-        key, kind, body, cost, usage, crc = row
-        if crc not in {None, _crc(key, kind, body, cost, usage)}:  # a journal before version 4 has none
+        key, kind, body, cost, usage, crc, replier = row
+        if crc not in {
+            None,
+            _crc(key, kind, body, cost, usage, replier),
+        }:  # a journal before version 4 has none
             raise JournalError(
                 f"{self.path}: an answer in it is not what was written ({shown(key)}): the file is damaged;"
                 " move it away and run the same command again (its answers are then paid again)"
             )
-        return Answer(key, kind, body, cost, failed, _usage(usage))
+        return Answer(key, kind, body, cost, failed, _usage(usage), replier=replier)
 
     def calls(self, kind: Kind, by: str) -> Calls:
         """All calls of a kind to whoever has the key `by`, in sum.
@@ -269,10 +277,10 @@ class Run:
         with self._journal.writing() as execute:
             self._write_begun(execute)
             new = self._journal.write_all(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", given
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", given
             )
             self._journal.write_all(
-                "INSERT OR IGNORE INTO failures SELECT ?9, ?1, ?10, ?2, ?3, ?4, ?5, ?6, ?7, ?8"
+                "INSERT OR IGNORE INTO failures SELECT ?10, ?1, ?11, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9"
                 " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?1)",
                 failed,
             )
@@ -343,23 +351,24 @@ class Run:
             taken,
         )
         execute(  # the copy of a failure is no call of its own
-            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage, NULL, NULL, crc"
+            "INSERT INTO failures SELECT ?, key, ordinal, kind, body, cost, usage, NULL, NULL, crc, replier"
             " FROM failures WHERE run = ? AND ordinal < ?",
             taken,
         )
 
 
 def _row(answer: Answer) -> tuple[object, ...]:
-    """Columns of an answer: its own, then who gave it, how long that took, and what proves it unchanged."""
+    """Columns of an answer: its own; by whom and how long; what proves it unchanged; who replied."""
     usage = None if answer.usage is None else _text(answer.usage)
     by = None if answer.by is None else _number(answer.by)
     own = (answer.key, answer.kind, answer.body, answer.cost, usage)
-    return *own, by, answer.seconds, _crc(*own)
+    return *own, by, answer.seconds, _crc(*own, answer.replier), answer.replier
 
 
-def _crc(key: str, kind: str, body: bytes, cost: int, usage: str | None) -> int:
+def _crc(key: str, kind: str, body: bytes, cost: int, usage: str | None, replier: str | None) -> int:
     """A checksum against damage, not against forgers."""
-    return crc32(canonical([str(key), str(kind), str(cost), usage]), crc32(bytes(body)))
+    stated = [str(key), str(kind), str(cost), usage, *([] if replier is None else [replier])]
+    return crc32(canonical(stated), crc32(bytes(body)))
 
 
 def _usage(text: str | None) -> Usage | None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
+from runbookopt.agents.protocol import Awaited, OpenAsk
 from runbookopt.engine.calls import Call
 from runbookopt.engine.event_loop import GRACE_SECONDS
 from runbookopt.engine.journal import Answer
@@ -15,7 +16,8 @@ class WorkerPool:
 
     What follows from an answer comes before the other calls. Answers that come in together are
     kept together: those of one turn of the event loop, and up to `width` of an agent that answers at once,
-    which costs neither a task nor a transaction of its own.
+    which costs neither a task nor a transaction of its own. A call whose answer is awaited by hand-off is
+    among the `awaited` afterwards, and holds up no other.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class WorkerPool:
         self._pending: list[Answer] = []
         self._in_flight = 0
         self._over = False
+        self.awaited: list[OpenAsk] = []
 
     async def make(self, calls: Sequence[Call]) -> None:
         """Make all calls, or as many as there is time for; raises the first error of a call."""
@@ -85,6 +88,10 @@ class WorkerPool:
         self._in_flight += 1
         try:
             answer = await self._answer(call)
+        except Awaited as awaited:
+            self._in_flight -= 1
+            self.awaited.append(awaited.ask)
+            return
         except BaseException:  # the end of all calls: begin no more, and count this one among those at risk
             self._over = True
             raise

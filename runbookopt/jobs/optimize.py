@@ -1,7 +1,7 @@
 """Search, proof and bundle of one runbook. It knows agents and reflectors, and holds no token."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -72,6 +72,7 @@ class Result(Struct, frozen=True):
     against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
     as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
     `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
+    `repliers` answered by hand-off: by role and by what they call themselves, with how many answers.
     """
 
     runbook: str
@@ -89,6 +90,7 @@ class Result(Struct, frozen=True):
     newest: Newest | None = None
     stored: StoredVerdicts = StoredVerdicts()
     suspects: tuple[Suspect, ...] = ()
+    repliers: Mapping[str, Mapping[str, int]] = {}
 
     @property
     def comparison(self) -> Comparison | None:
@@ -100,9 +102,9 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     """Search for a better runbook, prove it, and write the bundle.
 
     Raises RunbookoptError for all that a user can mend, as far as it can be known before the first rollout,
-    Invalid where too much was not answered, and KeyboardInterrupt; the journal then holds all that was
-    answered, and the same call goes on from there. A look that was registered before an Invalid stays so and
-    is not settled: the same call continues it.
+    Invalid where too much was not answered, Awaiting where replies are awaited, and KeyboardInterrupt; the
+    journal then holds all that was answered, and the same call goes on from there. A look that was registered
+    before stays so and is not settled: the same call continues it.
     """
     ready = prepare(repository, job)
     with open_journal(repository) as journal:
@@ -110,7 +112,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
         recall(journal, job.agent, job.reflector, ready.judge)
         driver = _driver(ready, run, progress)
         reading, file = _leave_reading(repository, ready)
-        with accounted(driver):
+        with accounted(driver, job.handoff):
             searching = believing(ready.problem, ready.claims, ready.project.evidence)
             searched, believed = driver.drive(_heard(searching, driver))
         if not searched.pool:
@@ -227,6 +229,7 @@ def _unproved(
         warnings=ready.project.warnings,
         stored=believed.stored,
         suspects=_suspects(ready, searched),
+        repliers=driver.repliers,
     )
 
 
@@ -307,10 +310,10 @@ def _proved(
         return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
     ready.ledger.register(look)
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), look)
-    with accounted(driver), leaving(may.look):
+    with accounted(driver, ready.job.handoff), leaving(may.look):
         attempts = driver.rollouts(rollouts)
     outputs, comparison = compared(ready.project, ready.held_out, attempts, ready.repeats, may)
-    result = replace(unproved, spent=driver.spent)
+    result = replace(unproved, spent=driver.spent, repliers=driver.repliers)
     if lacking := sum(isinstance(each, NoAnswer) for each in attempts):
         result = _noted(
             result,
@@ -387,6 +390,7 @@ def _bundle(
     project, job, candidate = ready.project, ready.job, searched.pool[searched.chosen].candidate
     judge = project.rubric.judge if ready.judge else None
     models = dict(job.models) | ({"judge": judge.model} if judge else {})
+    models |= {role: f"{models[role]} ({', '.join(names)})" for role, names in result.repliers.items()}
     return Bundle(
         run=result.run,
         version=__version__,

@@ -66,7 +66,8 @@ class Plan(Struct, frozen=True):
     not tell what it uses, and tokens and dollars also where no model is called (`calls_models`: an agent that
     is a program may call one). `usd` is never more than `budget.usd`, and is that where nothing is known;
     `usd_proof` of it are for the proof, which uses all of that or nothing. `notes` say what of the working
-    tree counts, and where the budget is too small for any result.
+    tree counts, and where the budget is too small for any result. The roles in `handed_off` are answered by
+    hand-off, reflections in waves of at most `wave`.
     """
 
     runbook: str
@@ -83,6 +84,8 @@ class Plan(Struct, frozen=True):
     calls_models: bool
     width: int
     notes: tuple[str, ...]
+    wave: int
+    handed_off: tuple[str, ...] = ()
 
 
 def plan(ready: Prepared, earlier: Earlier) -> Plan:
@@ -135,6 +138,10 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
         **costs,
         width=ready.job.settings.width,
         notes=(*ready.notes, *_warnings(budget, trying, usd_trying)),
+        wave=problem.options.wave,
+        handed_off=tuple(
+            role for role in ("agent", "reflector") if getattr(ready.job.settings, role).kind == "handoff"
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from runbookopt.agents.protocol import Agent, Judge, Reflector
+from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.settings import Settings
 from runbookopt.engine.calls import attempt_of
@@ -53,7 +53,8 @@ class Job(Struct, frozen=True):
     somebody is to see what they say of a winner that is not accepted. `hire` gives the judge
     of a rubric, None where no criterion asks one. `models` names the model of each part that is one, and
     `notes` say what is not promised of agent and reflector. `begin_again`: a ledger that lacks what the
-    default branch rests on begins again, with all of the allowance spent.
+    default branch rests on begins again, with all of the allowance spent. `handoff` holds the asks that are
+    handed off to whoever answers; None where nobody is asked so.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Job(Struct, frozen=True):
     models: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
     begin_again: bool = False
+    handoff: OpenAsks | None = None
 
 
 class Prepared(Struct, frozen=True):

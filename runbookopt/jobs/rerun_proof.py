@@ -58,6 +58,8 @@ def rerun_proof(
 def _why_not(derived: Derived, job: Job) -> str | None:
     """Why a proof cannot be run again, before anything is paid."""
     checked = derived.checked
+    if job.handoff is not None and job.settings.agent.kind == "handoff":
+        return "its agent is answered by hand-off, and a status check waits for nobody"
     if job.agent.key != checked.bundle.agent.key:
         return (
             f"it was made with another agent ({checked.bundle.agent.kind}) or other settings of it than those"

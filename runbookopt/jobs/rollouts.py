@@ -6,12 +6,12 @@ from itertools import islice
 
 from msgspec import Struct
 
-from runbookopt.agents.protocol import Judge, Produced
+from runbookopt.agents.protocol import Judge, OpenAsks, Produced
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
-from runbookopt.errors import Invalid, RunbookoptError
+from runbookopt.errors import Awaiting, Invalid, RunbookoptError
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.journals import open_journal
@@ -53,8 +53,8 @@ class Rollouts(Struct, frozen=True):
         """The attempts, in the order of `rollouts`, and what they cost.
 
         `terms`, with rubric, agent and judge, name the run: the same ones go on where they were interrupted.
-        Raises BudgetExceeded, Invalid with what was spent, and what agent and judge raise; what was answered
-        is kept.
+        Raises BudgetExceeded, Invalid and Awaiting with what was spent, and what agent and judge raise; what
+        was answered is kept.
         """
         self.must_afford(len(rollouts))
         job, project = self.job, self.project
@@ -79,7 +79,7 @@ class Rollouts(Struct, frozen=True):
                 width=job.settings.width,
                 progress=self.progress,
             )
-            with accounted(driver):
+            with accounted(driver, job.handoff):
                 attempts = self._rolled_out(driver, rollouts)
             run.finish()
         return attempts, driver.spent
@@ -99,21 +99,29 @@ class Rollouts(Struct, frozen=True):
 
 
 @contextmanager
-def accounted(driver: Driver) -> Iterator[None]:
-    """Tell an Invalid what was spent."""
+def accounted(driver: Driver, handoff: OpenAsks | None) -> Iterator[None]:
+    """Tell an Invalid and an Awaiting what was spent, and close the asks that are not open any more."""
     try:
         yield
     except Invalid as error:
         error.spent = driver.spent
         raise
+    except Awaiting as awaiting:
+        awaiting.spent = driver.spent
+        if handoff is not None:
+            awaiting.read = handoff.read
+            awaiting.notes = handoff.close(but=awaiting.asks)
+        raise
+    if handoff is not None:
+        handoff.close()
 
 
 @contextmanager
 def leaving(look: int) -> Iterator[None]:
-    """Tell an Invalid the number of the look that it leaves unsettled."""
+    """Tell an Invalid and an Awaiting the number of the look that they leave unsettled."""
     try:
         yield
-    except Invalid as error:
+    except (Awaiting, Invalid) as error:
         error.look = look
         raise
 

@@ -7,6 +7,7 @@ push, so it is never read: it is refused.
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from runbookopt.errors import Refused, RunbookoptError
@@ -52,7 +53,8 @@ def local_folder(repository: Repository) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n")
         for place in _all(folder):
-            _close_to_others(place)
+            with suppress(FileNotFoundError):  # who writes a reply renames a file just now
+                _close_to_others(place)
     except OSError as error:
         why = f"{folder}: cannot be written ({error.strerror}); let this user write there"
         if not folder.is_dir() and folder.exists():

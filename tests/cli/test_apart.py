@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import HELD_OUT, KEY, RUBRIC, SETTINGS
 from tests.conftest import Clone
 from tests.github.double import Github
+from tests.replier import Replier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,3 +94,23 @@ def test_a_run_at_github_waits_goes_on_and_begins_again_with_flags_that_reach_th
         assert "the ledger began again: all of the allowance counts as spent" in begun.stderr
         (place,) = other.at_origin("ls-tree", "-r", "--name-only", REF, "looks/").splitlines()
         assert json.loads(other.at_origin("show", f"{REF}:{place}"))["answer"] == "begins_again"
+
+
+@pytest.mark.slow
+def test_replies_that_a_process_without_the_token_awaits_end_the_command_as_anywhere_else(
+    planted: ModuleType, tmp_path: "Path"
+) -> None:
+    with Github(tmp_path / "github", planted.files()) as github:
+        clone = Clone(github.clone(tmp_path / "clone"), github.origin)
+        command = ("optimize-runbook", "desk", "--json", "--reflector-kind", "handoff")
+        replier = Replier(clone.root)
+        ran = clone.ask(*command, environ=environ(github))
+        found = json.loads(ran.stdout)
+        assert (ran.returncode, found["outcome"], ran.stderr.count("\n")) == (4, "awaiting_replies", 1), ran
+        assert found["spent"]["rollouts"] > 0
+        assert replier.answer_all() == len(found["awaiting"]["asks"])
+        while ran.returncode == 4:
+            ran = clone.ask(*command, environ=environ(github))
+            replier.answer_all()
+        found = json.loads(ran.stdout)
+        assert (ran.returncode, found["outcome"], found["pull_request"]["number"]) == (0, "accepted", 1), ran

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from runbookopt.documents.parse import read_plain_yaml
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.jobs.lint import lint
@@ -216,3 +217,31 @@ def test_a_file_where_a_folder_is_needed_is_said(tmp_path: Path) -> None:
     (tmp_path / ".github").write_text("a file\n")
     with pytest.raises(Exception, match="cannot be written"):
         done(tmp_path)
+
+
+def test_a_skill_is_written_where_coding_agents_look_and_nothing_else(empty: "Clone") -> None:
+    places = [f"{folder}/skills/answer-runbookopt/SKILL.md" for folder in (".agents", ".claude")]
+    assert as_json(empty, "--skill", "--dry-run")["written"] == places
+    assert as_json(empty, "--skill")["written"] == places
+    assert sorted(everything(empty.root)) == places
+    assert as_json(empty, "--skill")["written"] == []
+    refused = empty.ask("runbookopt", "init", "--skill", "--spec", "x")
+    assert (refused.returncode, "leave --reviewer and --spec out" in refused.stderr) == (2, True)
+
+
+def test_the_skill_is_one_by_the_standard_of_agent_skills(empty: "Clone") -> None:
+    """agentskills.io/specification: keys, the folder's name, and lengths."""
+    empty.ask("runbookopt", "init", "--skill")
+    place = empty.root / ".claude/skills/answer-runbookopt/SKILL.md"
+    _, head, body = place.read_text().split("---\n", 2)
+    about = read_plain_yaml(head.encode(), "SKILL.md")
+    assert set(about) == {"name", "description", "compatibility"}
+    assert (about["name"], len(about["description"]) <= 1024) == (place.parent.name, True)
+    assert len(about["compatibility"]) <= 500
+    assert len(body.splitlines()) < 500
+    for word in (
+        "exit status",
+        "optimize-runbook NAME --reflector-kind handoff",
+        ".runbookopt/handoff/*/asks",
+    ):
+        assert word in place.read_text()

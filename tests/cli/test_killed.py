@@ -34,13 +34,13 @@ CUTS = 10  # kills of one run, at most
 class Runs:
     """A program that runs the main job in a folder, to be killed or to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *words: str, **environ: str) -> None:
         self._program = subprocess.Popen(
-            [sys.executable, str(PROGRAM)],
+            [sys.executable, str(PROGRAM), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OPENAI_API_KEY": KEY},
+            env={**os.environ, "OPENAI_API_KEY": KEY, **environ},
         )
         assert self._program.stdout is not None
         assert self._program.stdout.readline() == "ready\n"

@@ -16,7 +16,7 @@ Make = Callable[..., "Clone"]
 
 KEYS = {
     "": "runbook run tasks provable rollouts reflections tokens usd usd_proof seconds known_calls"
-    " calls_models width notes",
+    " calls_models width notes wave handed_off",
     "tasks": "train validation held_out",
     "provable": "gain power look allowance groups base known broken",
     "rollouts": "most search proof free claims",
@@ -98,7 +98,7 @@ def test_a_journal_of_the_version_before_is_planned_with_and_knows_nothing(
     clone.ask("optimize-runbook", "desk", "--dry-run")
     with closing(sqlite3.connect(clone.root / ".runbookopt/journal.sqlite3")) as journal:
         for table in ("answers", "failures"):
-            for column in ("given_by", "seconds", "crc"):
+            for column in ("given_by", "seconds", "crc", "replier"):
                 journal.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         journal.execute("PRAGMA user_version = 2")
         journal.commit()

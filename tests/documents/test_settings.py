@@ -91,7 +91,7 @@ runbooks:
     assert complaints(data=data) == [
         "runbookopt.yaml:2: defaults: unknown key 'wdith' (did you mean 'width'?)",
         "runbookopt.yaml:5: runbooks.a/b.budget.rollouts: expected a number >= 1, got 0",
-        "runbookopt.yaml:7: runbooks.c.agent.kind: expected one of chat, command, offline, got 7",
+        "runbookopt.yaml:7: runbooks.c.agent.kind: expected one of chat, command, handoff, offline, got 7",
     ]
 
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbookopt.agents.protocol import Agent, Judged, Produced, Reflected
+from runbookopt.agents.protocol import Agent, Awaited, Judged, OpenAsk, Produced, Reflected
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Usage, Used
 from runbookopt.engine.driver import Driver, Progress
 from runbookopt.engine.journal import Journal
-from runbookopt.errors import RunbookoptError
+from runbookopt.errors import Awaiting, RunbookoptError
 from runbookopt.search.asks import Ask, Candidate, ReflectionFailure, Reply, Rollout
 from runbookopt.verifier.judge import JudgeFailure, Question
 from tests.conftest import PATIENCE
@@ -634,3 +634,35 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(t
     assert 0 < paid < calls(tmp_path) <= calls(tmp_path / "uncut") + 2
     with Journal.open(tmp_path / "journal.sqlite3") as journal:
         assert journal.read("PRAGMA integrity_check") == [("ok",)]
+
+
+class AtHand(toy.Agent):  # type: ignore[misc]
+    """Answers what is in `replied`, by hand, and has asked for the rest."""
+
+    replied: tuple[str, ...] = ()
+
+    async def rollout(self, runbook: str, task_input: Any, repeat: str) -> Produced:  # noqa: ANN401
+        if task_input not in self.replied:
+            raise Awaited(OpenAsk(str(task_input), "reply"))
+        made = await super().rollout(runbook, task_input, repeat)
+        return msgspec.structs.replace(made, usage=None, replier="Ana")
+
+
+@pytest.mark.parametrize("width", [1, 3, 100])
+def test_what_is_awaited_holds_up_nothing_else_and_what_has_come_is_not_asked_for_again(
+    journal: Journal, tmp_path: Path, width: int
+) -> None:
+    agent, tasks = AtHand(tmp_path / "calls"), list(toy.TASKS)
+    names = [toy.TASKS[task].input for task in tasks]
+    agent.replied = tuple(names[1:])
+    with pytest.raises(Awaiting) as raised:
+        driver(journal, tmp_path, agent, width=width).drive(once(asking(*tasks)))
+    assert [each.ask for each in raised.value.asks] == [str(names[0])]
+    assert agent.made == len(tasks) - 1
+    agent.replied = tuple(names)
+    driving = driver(journal, tmp_path, agent, width=width)
+    assert len(driving.drive(once(asking(*tasks))).rollouts) == len(tasks)
+    assert agent.made == len(tasks)
+    assert driving.repliers == {"agent": {"Ana": len(tasks)}}
+    assert (driving.spent.tokens, driving.spent.usd) == (None, None)
+    assert journal.calls("rollout", agent.key).timed == 0, "how long a person took is not known"

@@ -1,7 +1,8 @@
 """Runs of optimize-runbook that can be killed at once: FOLDER NAME... a line on stdin, a process group each.
 
 The program imports what a run needs once, and forks for each run, so that a hundred kills cost no imports.
-It answers each line with the process id of the run, and with its status where it has ended.
+With `without-models` it leaves out what only models need. It answers each line with the process id of the
+run, and with its status where it has ended.
 """
 
 import os
@@ -11,7 +12,8 @@ from pathlib import Path
 from runbookopt.agents.model import client
 from runbookopt.cli import main
 
-client.begin_import().join()
+if "without-models" not in sys.argv:
+    client.begin_import().join()
 print("ready", flush=True)  # noqa: T201 - a run is timed without it
 for line in sys.stdin:
     folder, printed, *arguments = line.split()

@@ -34,6 +34,12 @@ FIRST_RUNBOOK = {
     f"{ROOT}/{NAME}/policy.yaml": "runbook/policy.yaml",
     f"trajectories/{NAME}/example.jsonl": "runbook/example.jsonl",
 }
+SKILLS = (
+    ".claude/skills/answer-runbookopt/SKILL.md",  # Claude Code, and Cursor
+    ".agents/skills/answer-runbookopt/SKILL.md",  # Codex, and Cursor
+)
+"""Where coding agents look for Agent Skills of a repository (agentskills.io)."""
+
 OWNERS_AT = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 """Where GitHub looks for it; the first that is there counts."""
 
@@ -89,6 +95,12 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
     else:
         todo.append(Piece(f"{ROOT}/", "leave", why="there are runbooks already"))
     return tuple(sorted(todo, key=lambda piece: piece.path))
+
+
+def skill(root: Path) -> tuple[Piece, ...]:
+    """The Agent Skill by which a coding agent answers what a run hands off, wherever one looks for it."""
+    text = (files(__name__) / "files/skill/SKILL.md").read_text(encoding="utf-8")
+    return tuple(_file(root, path, text) for path in sorted(SKILLS))
 
 
 def _owned_programs(root: Path, choices: Choices) -> str:
