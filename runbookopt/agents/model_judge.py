@@ -43,6 +43,8 @@ def model_settings(judge: JudgeSettings) -> ModelSettings:
         temperature=judge.temperature,
         max_tokens=judge.max_tokens,
         price=judge.price,
+        parameters=judge.parameters,
+        system_role=judge.system_role,
     )
 
 

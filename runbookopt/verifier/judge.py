@@ -79,7 +79,10 @@ class JudgeFailure(Struct, frozen=True):
 
 def judge_key(judge: JudgeSettings) -> str:
     """Digest of all that changes a judge's verdict, other than its question."""
-    more = [] if judge.max_tokens is None else [judge.max_tokens]
+    more: list[Any] = [] if judge.max_tokens is None else [judge.max_tokens]
+    said = {name: value for name, value in judge.parameters.items() if value is not None}
+    if said or judge.system_role != "system":
+        more.append({"parameters": said, "system_role": judge.system_role})
     return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature, *more])
 
 

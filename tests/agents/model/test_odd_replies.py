@@ -58,9 +58,7 @@ def reply(content: object, **more: object) -> dict[str, Any]:
         5,
         {"choices": [{}]},
         {"choices": [{"index": 0, "message": None, "finish_reason": "stop"}]},
-        reply([{"type": "text", "text": "hello"}]),
         reply(5),
-        reply("hello", usage={"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": "x"}}),
     ],
 )
 def test_what_is_no_chat_completion_is_no_lost_connection(ask: Ask, odd: object) -> None:
