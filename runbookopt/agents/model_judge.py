@@ -31,7 +31,8 @@ class ModelJudge:
         shown = without_secrets(question, self._clean)
         complete = partial(self._model.complete, repeat=str(question.vote))
         repair = partial(judging.repair, shown)
-        return Judged(*await read_reply(complete, judging.prompt(shown), judging.read, repair, JudgeFailure))
+        read = partial(judging.read, judged=f"{as_text(shown.input)}\n{shown.output}")
+        return Judged(*await read_reply(complete, judging.prompt(shown), read, repair, JudgeFailure))
 
 
 def model_settings(judge: JudgeSettings) -> ModelSettings:

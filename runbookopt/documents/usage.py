@@ -57,6 +57,11 @@ class Used(Struct, frozen=True, omit_defaults=True):
     reflector: Usage | None = None
     judge: Usage | None = None
 
+    @property
+    def uncounted(self) -> int:
+        """Calls whose server did not say their tokens."""
+        return sum(each.uncounted for each in (self.agent, self.reflector, self.judge) if each)
+
 
 class Spent(Struct, frozen=True):
     """Usage by a run: `rollouts` and `reflections` were paid now, `cached` rollouts were paid earlier.
