@@ -26,6 +26,10 @@ class ModelJudge:
         """Tell the model that it has answered in an earlier process."""
         self._model.answered_before()
 
+    def must_have_key(self) -> None:
+        """Raise ModelBroken where the model's key is missing."""
+        self._model.must_have_key()
+
     async def judge(self, question: Question) -> Judged:
         """Answer one question; another vote is another sample. Raises ModelBroken."""
         shown = without_secrets(question, self._clean)

@@ -1,6 +1,7 @@
 """Roles of a run: agent, reflector and judge, made from settings and rubric."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ from msgspec import Struct
 
 from runbookopt.agents.chat import ChatAgent
 from runbookopt.agents.command import CommandAgent
-from runbookopt.agents.model.client import Model, begin_import, priced
+from runbookopt.agents.model.client import Model, Tell, begin_import, priced
 from runbookopt.agents.model_judge import ModelJudge, model_settings
 from runbookopt.agents.model_reflector import ModelReflector
 from runbookopt.agents.offline_agent import OfflineAgent
@@ -30,7 +31,8 @@ class Roles(Struct, frozen=True):
     """Agent and reflector of a run, and where its judge comes from.
 
     `models` names the model of each part that is one; `notes` say what is not promised of them. `settings`
-    and `environ` are what they were made from; the environment holds the models' keys.
+    and `environ` are what they were made from; the environment holds the models' keys. What is learned of a
+    model's server while it is asked is said by `tell`.
     """
 
     agent: Agent
@@ -39,6 +41,7 @@ class Roles(Struct, frozen=True):
     models: Mapping[str, str]
     notes: tuple[str, ...]
     environ: Mapping[str, str]
+    tell: Tell = lambda _: None
 
     def __repr__(self) -> str:
         return f"Roles({self.agent.name!r}, {self.reflector.name!r})"
@@ -57,7 +60,7 @@ class Roles(Struct, frozen=True):
                 f"rubric.yaml: {own}, and a judge is lenient with its own words: choose another model, or"
                 " set judge.allow_self_judge: true, which every report then says"
             )
-        model = _model("judge", model_settings(rubric.judge), self.settings, self.environ)
+        model = _model("judge", model_settings(rubric.judge), self.settings, self.environ, tell=self.tell)
         return ModelJudge(model, rubric.judge, Redactor(self.environ).clean)
 
     def own_work(self, judge: JudgeSettings) -> str | None:
@@ -66,7 +69,12 @@ class Roles(Struct, frozen=True):
 
 
 def roles_of(
-    settings: Settings, root: Path, environ: Mapping[str, str], *, said: Collection[str] = ()
+    settings: Settings,
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    said: Collection[str] = (),
+    tell: Tell = lambda _: None,
 ) -> Roles:
     """Agent and reflector as the settings say; `root` is the repository's, `said` are addresses of models.
 
@@ -75,26 +83,27 @@ def roles_of(
     AddressRefused where a key would go where no user said it should.
     """
     models = {}
-    agent, notes = _agent(settings, root, environ, said)
+    making = partial(_model, settings=settings, environ=environ, said=said, tell=tell)
+    agent, notes = _agent(settings, root, environ, making)
     if settings.agent.kind == "chat":
         models["agent"] = settings.agent.model or ""
     reflector: Reflector = OfflineReflector(settings.random_seed)
     if settings.reflector.kind == "model":
         models["reflector"] = settings.reflector.model or ""
-        model = _model("reflector", _picked(ModelSettings, settings.reflector), settings, environ, said)
+        model = making("reflector", _picked(ModelSettings, settings.reflector))
         reflector = ModelReflector(model, Redactor(environ).clean)
-    return Roles(agent, reflector, settings, models, notes, environ)
+    return Roles(agent, reflector, settings, models, notes, environ, tell)
 
 
 def _agent(
-    settings: Settings, root: Path, environ: Mapping[str, str], said: Collection[str]
+    settings: Settings, root: Path, environ: Mapping[str, str], making: Callable[[str, ModelSettings], Model]
 ) -> tuple[Agent, tuple[str, ...]]:
     chosen = settings.agent
     match chosen.kind:
         case "offline":
             return OfflineAgent(chosen.field, chosen.noise, settings.random_seed), ()
         case "chat":
-            model = _model("agent", _picked(ModelSettings, chosen), settings, environ, said)
+            model = making("agent", _picked(ModelSettings, chosen))
             return ChatAgent(model, deterministic=chosen.deterministic), ()
         case "command":
             if settings.budget.usd is not None:
@@ -121,7 +130,9 @@ def _model(
     chosen: ModelSettings,
     settings: Settings,
     environ: Mapping[str, str],
+    *,
     said: Collection[str] = (),
+    tell: Tell = lambda _: None,
 ) -> Model:
     if settings.budget.usd is not None and not priced(chosen):
         place = "judge.price in rubric.yaml" if role == "judge" else f"{role}.price in runbookopt.yaml"
@@ -132,4 +143,4 @@ def _model(
     if chosen.api_base is not None:
         must_be_allowed(chosen.api_base, f"{role}.api_base", environ=environ, said=said)
     begin_import()  # takes seconds, while files are read
-    return Model(chosen, width=settings.width, environ=environ)
+    return Model(chosen, width=settings.width, environ=environ, role=role, tell=tell)

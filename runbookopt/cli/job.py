@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbookopt.cli.terminal import progress
+from runbookopt.cli.terminal import complain, progress
 from runbookopt.errors import Interrupted, Invalid, RunbookoptError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def job_of(
     from runbookopt.documents.settings import said_addresses
     from runbookopt.jobs.prepare import Job
 
-    roles = roles_of(settings, root, os.environ, said=said_addresses(os.environ, flags))
+    roles = roles_of(settings, root, os.environ, said=said_addresses(os.environ, flags), tell=complain)
     return Job(
         name=name,
         settings=settings,

@@ -77,6 +77,8 @@ class Model:
         self._environ = environ
         self._role, self._tell = role, tell
         self._dialect = Dialect(system=settings.system_role == "system")
+        if "api_version" in settings.parameters and not settings.model.startswith(_WITH_VERSIONS):
+            self._say("parameters.api_version says nothing to this provider, and is not sent")
         self._redactor = Redactor(environ)
         self._clean = lru_cache(maxsize=64)(self._redactor.clean)  # a runbook goes with each of its tasks
         self._answered = False
@@ -177,8 +179,11 @@ class Model:
             if better is None:
                 return heard
             for line in dialects.told(self._dialect, better):
-                self._tell(f"{self.name}{f' ({self._role})' if self._role else ''}: {line}")
+                self._say(line)
             self._dialect = dialects.joined(self._dialect, better)
+
+    def _say(self, line: str) -> None:
+        self._tell(f"{self.name}{f' ({self._role})' if self._role else ''}: {line}")
 
     async def _sent(self, request: Mapping[str, Any]) -> "_Heard":
         import asyncio
@@ -202,8 +207,9 @@ class Model:
             return _Heard(None, failure, self._billed(tokens) if tokens else Usage(), said)
         understood = None if response is None else replies.reply_of(response.model_dump())
         reply = replies.both(understood, heard)
-        tokens = reply.tokens if reply else None
-        return _Heard(reply, None, self._billed(tokens, response))
+        if reply and reply.ended == replies.FAILED and reply.tokens is None:
+            return _Heard(reply, None, Usage())
+        return _Heard(reply, None, self._billed(reply.tokens if reply else None, response))
 
     def _billed(self, tokens: replies.Tokens | None, response: Any = None) -> Usage:  # noqa: ANN401 - litellm's
         if tokens is None:

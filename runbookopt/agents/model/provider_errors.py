@@ -222,7 +222,9 @@ def kind_of(error: BaseException) -> str:
     if named is None and not any(map(_is_reply, causes)):
         return "internal"  # litellm calls what it does not foresee a lost connection, or a server's error
     status = _status(causes)
-    told = "server" if status >= _FAILED else named or _STATUSES.get(status, "bad_request")
+    # a server may call anything a bad request, and litellm with it
+    by_status = _STATUSES.get(status, "bad_request")
+    told = "server" if status >= _FAILED else by_status if named in {None, "bad_request"} else str(named)
     return _by_words(error, status) or told
 
 
@@ -271,7 +273,7 @@ def _status(causes: Sequence[BaseException]) -> int:
         )
         if isinstance(status, int):
             return status
-        if str(status).isdecimal():
+        if isinstance(status, str) and status.isdecimal():
             return int(status)
     return _FAILED
 
@@ -284,7 +286,7 @@ def _by_words(error: BaseException, status: int) -> str | None:
         return "unknown_model"
     bodies = [getattr(each, "body", None) for each in chain(error)]  # servers name it there for programs
     codes = {str(body.get(name)) for body in bodies if isinstance(body, dict) for name in ("code", "type")}
-    codes |= {str(each.status_code) for each in chain(error) if type(each) is Exception and _is_reply(each)}
+    codes |= {str(getattr(each, "status_code", "")) for each in chain(error) if type(each) is Exception}
     heard = " ".join([text[:_HEARD], *codes, *_CODE.findall(str(error)[: 4 * _HEARD])])
     found = next((kind for kind, pattern in _PATTERNS if pattern.search(heard)), None)
     if found is None and _QUOTA.search(heard):

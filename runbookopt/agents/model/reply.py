@@ -176,7 +176,9 @@ def shortcoming(reply: Reply, limit: int | None, setting: str) -> tuple[str, str
 
 
 def _count(counts: object, *names: str) -> int:
-    for name in names if isinstance(counts, Mapping) else ():
+    if not isinstance(counts, Mapping):
+        return 0
+    for name in names:
         with suppress(TypeError, ValueError):
             if count := max(0, int(counts.get(name) or 0)):
                 return count
