@@ -47,7 +47,7 @@ _WORDINGS = {
         "developer instruction is not enabled",  # Gemma at Google
         "only (?:the )?user(?:,| and)[^.]{0,40} roles? (?:is|are) (?:supported|allowed)",  # LM Studio
         f"only supports? (?:the )?(?:roles? )?{_Q}user{_Q}(?:,| and| or)",
-        "conversation roles must alternate user/assistant",  # Mixtral's template says no more of it
+        "(?<!system message, )conversation roles must alternate user/assistant",  # Mixtral
         f"roles must alternate between {_Q}user{_Q} and {_Q}assistant{_Q}",
         f"(?:unexpected|invalid|unsupported|unknown|illegal) (?:message )?role:? *{_Q}system",  # Anthropic
         f"role[^.]{{0,30}}['\"`]system['\"`][^.]{{0,30}}{_NOT}",

@@ -221,10 +221,12 @@ def _streamed(body: str) -> dict[str, Any] | None:
     usage = None
     for event in _events(body):
         usage = event.get("usage") or usage
-        for choice in event.get("choices") or ():
-            if choice.get("index"):
+        choices = event.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, Mapping) or choice.get("index"):
                 continue
-            said = choice.get("delta") or choice.get("message") or {}
+            said = choice.get("delta") or choice.get("message")
+            said = said if isinstance(said, Mapping) else {}
             part = said.get("content")
             content += part if isinstance(part, list) else [part] if isinstance(part, str) else []
             message |= {name: value for name, value in said.items() if name != "content" and value}
