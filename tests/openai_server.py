@@ -146,6 +146,7 @@ class Server:
         self.latency = latency
         self.context = context
         self.heard: list[Heard] = []
+        self.headers: list[dict[str, str]] = []  # of requests to any path
         self.most_in_flight = 0
         self._times: Counter[str] = Counter()
         self._systems: set[str] = set()
@@ -233,6 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         ours = self.server.ours
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        ours.headers.append({name.lower(): value for name, value in self.headers.items()})
         if not self.path.endswith("/chat/completions"):
             self._send(404, {"error": {"message": f"no such path: {self.path}"}})
             return

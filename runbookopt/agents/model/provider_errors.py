@@ -143,7 +143,7 @@ Words about billing alone mean nothing: Groq names its billing page in each refu
 
 _PATTERNS = tuple((kind, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for kind, pattern in _WORDINGS)
 _MISSING = re.compile(
-    r"missing [\w ]*api[-_ ]?key|(api[-_ ]?key|credentials) (is |are )?(not (found|provided|set)|required)"
+    r"missing [\w ]*(api[-_ ]?|jwt )key|(api[-_ ]?key|credentials) (is |are )?(not (found|provided|set)|required)"
     "|missing credentials|no key is set|unable to locate credentials|no credentials found"
     "|must be set either by passing",
     re.IGNORECASE,
