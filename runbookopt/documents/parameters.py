@@ -82,7 +82,7 @@ def faults_of(parameters: Mapping[str, Any], model: str | None = None) -> Iterat
     if body and model is not None and model.startswith(("anthropic/", "claude")):
         yield "extra_body: litellm does not hand it on to anthropic: say its parameters by name"
     yield from (fault for name, value in headers.items() for fault in _faults_of_header(name, value))
-    for kind in sorted({kind for text in _texts(parameters) for kind in _secrets(text)}):
+    for kind in sorted({kind for text in _texts(parameters) for kind, _, _ in secrets_in(text)}):
         yield f"what looks like {kind} stands there: take it back, and name a variable: ${{NAME_API_KEY}}"
 
 
@@ -131,8 +131,3 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _texts(each)
-
-
-def _secrets(text: str) -> Iterator[str]:
-    for kind, _, _ in secrets_in(text):
-        yield kind

@@ -258,9 +258,10 @@ class Model:
 
     def _api_key(self) -> str | None:
         names = [name for name in self._variables() if self._environ.get(name)]
-        if names and (self.settings.key_variable is not None or names[0].endswith("_API_KEY")):
-            return self._environ[names[0]]
-        return None if names or self.settings.api_base is None else "none"  # many local servers want no key
+        if not names:
+            return None if self.settings.api_base is None else "none"  # many local servers want no key
+        is_ours = self.settings.key_variable is not None or names[0].endswith("_API_KEY")
+        return self._environ[names[0]] if is_ours else None  # litellm finds the others
 
     def _variables(self) -> tuple[str, ...]:
         return variables_of(_provider(self.settings.model), self.settings.key_variable)

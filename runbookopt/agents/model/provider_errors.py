@@ -143,9 +143,9 @@ Words about billing alone mean nothing: Groq names its billing page in each refu
 
 _PATTERNS = tuple((kind, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for kind, pattern in _WORDINGS)
 _MISSING = re.compile(
-    r"missing [\w ]*(api[-_ ]?|jwt )key|(api[-_ ]?key|credentials) (is |are )?(not (found|provided|set)|required)"
-    "|missing credentials|no key is set|unable to locate credentials|no credentials found"
-    "|must be set either by passing",
+    r"missing [\w ]*(api[-_ ]?|jwt )key|(api[-_ ]?key|credentials) (is |are )?(not (found|provided|set))"
+    "|api[-_ ]?key is required|missing credentials|no key is set|unable to locate credentials"
+    "|no credentials found|must be set either by passing",
     re.IGNORECASE,
 )
 """Litellm's own words, of each provider in turn, where it has no key."""

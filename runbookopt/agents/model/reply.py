@@ -98,7 +98,7 @@ def reply_of(completion: Mapping[str, Any]) -> Reply | None:
 
 def without_thoughts(text: str) -> str:
     """A reply without the reasoning that some servers leave in it: at its front, or up to its lone end."""
-    if final := _HARMONY.search(text):
+    if text.lstrip().startswith(("<|channel|>", "<|start|>")) and (final := _HARMONY.search(text)):
         return final[1]
     if thought := _THOUGHT.match(text):
         return text[thought.end() :].lstrip()
@@ -106,7 +106,9 @@ def without_thoughts(text: str) -> str:
         return ""
     # the template of some models begins the thought, so that a reply has nothing but its end
     lone = _ONLY_ENDED.search(text)
-    return text[lone.end() :].lstrip() if lone else text
+    if lone is None or lone[0].replace("/", "", 1) in text[: lone.start()]:
+        return text
+    return text[lone.end() :].lstrip()
 
 
 def tokens_of(usage: object) -> Tokens | None:

@@ -50,6 +50,8 @@ def body(content: object, finish: object = "stop", usage: object = None, **messa
         ("<think>hm", "", True),
         ("<|channel|>analysis<|message|>hm", "", True),
         ("I say <think> of it", "I say <think> of it", False),
+        ("I say <think>x</think> of it", "I say <think>x</think> of it", False),
+        ("Say <|channel|>final<|message|>x", "Say <|channel|>final<|message|>x", False),
         ("<reasoning>asked for</reasoning> hello", "<reasoning>asked for</reasoning> hello", False),
         (None, "", False),
         ([], "", False),
