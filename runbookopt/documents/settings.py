@@ -352,10 +352,10 @@ def _layer(given: Iterable[tuple[str, str | float, str]], problems: list[Problem
 
 
 def _from_yaml(value: object) -> Iterator[object]:
-    """A list or a mapping is written as YAML, or as JSON, in a variable or a flag."""
+    """What a variable or a flag says as YAML, or as JSON, which is YAML; a plain text is none."""
     with suppress(MalformedFile):
         reading = read_plain_yaml(str(value).encode(errors="surrogateescape"), FILE)
-        if isinstance(reading, list | dict):
+        if not isinstance(reading, str):
             yield reading
 
 
