@@ -52,6 +52,12 @@ class Fault(Struct, frozen=True):
     seconds: float | None = None
 
 
+class Stream(Struct, frozen=True):
+    """A reply that comes as events, whatever was asked for."""
+
+    events: list[dict[str, Any]]
+
+
 Plan = Callable[[str, int], Fault | None]
 """The fault of a request by its digest and how many times it was heard before."""
 
@@ -135,9 +141,12 @@ class Server:
         self.answer = answer
         self.faults = faults
         self.outage: Outage | None = None
+        self.refuse: Callable[[dict[str, Any]], str | None] = lambda _: None  # the words of a plain 400
+        self.dress: Callable[[dict[str, Any]], object] = lambda reply: reply  # another dialect of a reply
         self.latency = latency
         self.context = context
         self.heard: list[Heard] = []
+        self.headers: list[dict[str, str]] = []  # of requests to any path
         self.most_in_flight = 0
         self._times: Counter[str] = Counter()
         self._systems: set[str] = set()
@@ -225,6 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         ours = self.server.ours
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        ours.headers.append({name.lower(): value for name, value in self.headers.items()})
         if not self.path.endswith("/chat/completions"):
             self._send(404, {"error": {"message": f"no such path: {self.path}"}})
             return
@@ -248,6 +258,9 @@ class _Handler(BaseHTTPRequestHandler):
                 name: text.format(key=_key(said), model=said.body["model"]) for name, text in error.items()
             }
             self._send(status, {"error": told}, {} if after is None else {"Retry-After": f"{after:g}"})
+        elif (words := ours.refuse(said.body)) is not None:
+            said.status = 400
+            self._send(400, {"error": {"message": words, "type": "invalid_request_error"}})
         elif ours.context is not None and said.prompt > ours.context:
             said.status = 400
             words = f"This model's maximum context length is {ours.context} tokens. Your messages have more."
@@ -283,12 +296,16 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "garbage":
             self._send(200, None)
         else:
-            self._send(200, reply, cut=kind == "cut_short")
+            self._send(200, ours.dress(reply), cut=kind == "cut_short")
 
     def _send(
         self, status: int, reply: object, headers: Mapping[str, str] = {}, *, cut: bool = False
     ) -> None:
-        data = json.dumps(reply).encode() if reply is not None else b"<html>busy, come back</html>"
+        if isinstance(reply, Stream):
+            events = [*map(json.dumps, reply.events), "[DONE]"]
+            data = "".join(f"data: {event}\n\n" for event in events).encode()
+        else:
+            data = json.dumps(reply).encode() if reply is not None else b"<html>busy, come back</html>"
         with suppress(OSError):
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():

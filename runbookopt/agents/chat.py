@@ -27,6 +27,10 @@ class ChatAgent:
         """Tell the model that it has answered in an earlier process."""
         self._model.answered_before()
 
+    def must_have_key(self) -> None:
+        """Raise ModelBroken where the model's key is missing."""
+        self._model.must_have_key()
+
     async def rollout(self, runbook: str, task_input: object, repeat: str) -> Produced:
         """Have the model do the task.
 

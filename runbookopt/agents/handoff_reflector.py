@@ -55,3 +55,6 @@ class _Replies:
 
     def answered_before(self) -> None:
         """Learn nothing: nobody who replies is ever taken for broken."""
+
+    def must_have_key(self) -> None:
+        """Ask for nothing: who replies has no key of ours."""

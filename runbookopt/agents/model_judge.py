@@ -26,12 +26,17 @@ class ModelJudge:
         """Tell the model that it has answered in an earlier process."""
         self._model.answered_before()
 
+    def must_have_key(self) -> None:
+        """Raise ModelBroken where the model's key is missing."""
+        self._model.must_have_key()
+
     async def judge(self, question: Question) -> Judged:
         """Answer one question; another vote is another sample. Raises ModelBroken."""
         shown = without_secrets(question, self._clean)
         complete = partial(self._model.complete, repeat=str(question.vote))
         repair = partial(judging.repair, shown)
-        return Judged(*await read_reply(complete, judging.prompt(shown), judging.read, repair, JudgeFailure))
+        read = partial(judging.read, judged=f"{as_text(shown.input)}\n{shown.output}")
+        return Judged(*await read_reply(complete, judging.prompt(shown), read, repair, JudgeFailure))
 
 
 def model_settings(judge: JudgeSettings) -> ModelSettings:
@@ -43,6 +48,8 @@ def model_settings(judge: JudgeSettings) -> ModelSettings:
         temperature=judge.temperature,
         max_tokens=judge.max_tokens,
         price=judge.price,
+        parameters=judge.parameters,
+        system_role=judge.system_role,
     )
 
 

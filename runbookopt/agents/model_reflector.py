@@ -32,6 +32,10 @@ class ModelReflector:
         """Tell the model that it has answered in an earlier process."""
         self._model.answered_before()
 
+    def must_have_key(self) -> None:
+        """Raise ModelBroken where the model's key is missing."""
+        self._model.must_have_key()
+
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection; raises ModelBroken."""
         shown = without_secrets(ask, self._clean)

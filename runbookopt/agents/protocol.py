@@ -127,3 +127,6 @@ class AsksModel(Protocol):
 
     def answered_before(self) -> None:
         """Hear that the model has answered in an earlier process: what it refuses is the prompt's fault."""
+
+    def must_have_key(self) -> None:
+        """Raise ModelBroken where a key is missing without which nothing would be answered."""

@@ -29,6 +29,9 @@ class LanguageModel(Protocol):
     def answered_before(self) -> None:
         """Hear that it has answered in an earlier process."""
 
+    def must_have_key(self) -> None:
+        """Raise ModelBroken where a key is missing without which nothing would be answered."""
+
 
 async def read_reply(
     complete: Callable[[Sequence[Message]], Awaitable["Completion"]],

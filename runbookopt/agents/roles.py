@@ -1,6 +1,7 @@
 """Roles of a run: agent, reflector and judge, made from settings and rubric."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from runbookopt.agents.handoff import KIND as HANDOFF
 from runbookopt.agents.handoff import Handoff
 from runbookopt.agents.handoff_agent import HandoffAgent
 from runbookopt.agents.handoff_reflector import HandoffReflector
-from runbookopt.agents.model.client import Model, begin_import, priced
+from runbookopt.agents.model.client import Model, Tell, begin_import, priced
 from runbookopt.agents.model_judge import ModelJudge, model_settings
 from runbookopt.agents.model_reflector import ModelReflector
 from runbookopt.agents.offline_agent import OfflineAgent
@@ -34,8 +35,9 @@ class Roles(Struct, frozen=True):
     """Agent and reflector of a run, and where its judge comes from.
 
     `models` names the model of each part that is one; `notes` say what is not promised of them. `settings`
-    and `environ` are what they were made from; the environment holds the models' keys. `handoff` is where
-    asks are handed off; None where nobody is asked so.
+    and `environ` are what they were made from; the environment holds the models' keys. What is learned of a
+    model's server while it is asked is said by `tell`. `handoff` is where asks are handed off; None where
+    nobody is asked so.
     """
 
     agent: Agent
@@ -44,6 +46,7 @@ class Roles(Struct, frozen=True):
     models: Mapping[str, str]
     notes: tuple[str, ...]
     environ: Mapping[str, str]
+    tell: Tell = lambda _: None
     handoff: Handoff | None = None
 
     def __repr__(self) -> str:
@@ -68,7 +71,7 @@ class Roles(Struct, frozen=True):
                 f"rubric.yaml: {own}, and a judge is lenient with its own words: choose another model, or"
                 " set judge.allow_self_judge: true, which every report then says"
             )
-        model = _model("judge", model_settings(rubric.judge), self.settings, self.environ)
+        model = _model("judge", model_settings(rubric.judge), self.settings, self.environ, tell=self.tell)
         return ModelJudge(model, rubric.judge, Redactor(self.environ).clean)
 
     def own_work(self, judge: JudgeSettings) -> str | None:
@@ -82,6 +85,7 @@ def roles_of(
     environ: Mapping[str, str],
     *,
     said: Collection[str] = (),
+    tell: Tell = lambda _: None,
     handoff: Handoff | None = None,
 ) -> Roles:
     """Agent and reflector as the settings say; `root` is the repository's, `said` are addresses of models.
@@ -92,20 +96,20 @@ def roles_of(
     AddressRefused where a key would go where no user said it should.
     """
     models = {}
-    agent, notes = _agent(settings, root, environ, said, handoff)
+    making = partial(_model, settings=settings, environ=environ, said=said, tell=tell)
+    agent, notes = _agent(settings, root, environ, making, handoff)
     if settings.agent.kind in {"chat", "handoff"}:
         models["agent"] = settings.agent.model or HANDOFF
     reflector: Reflector = OfflineReflector(settings.random_seed)
     clean = Redactor(environ).clean
     if settings.reflector.kind == "model":
         models["reflector"] = settings.reflector.model or ""
-        model = _model("reflector", _picked(ModelSettings, settings.reflector), settings, environ, said)
-        reflector = ModelReflector(model, clean)
+        reflector = ModelReflector(making("reflector", _picked(ModelSettings, settings.reflector)), clean)
     elif settings.reflector.kind == "handoff":
         models["reflector"], notes = HANDOFF, (*notes, _REFLECTED_BY_HAND)
         reflector = HandoffReflector(_at_hand(handoff, "reflector"), clean)
     by_hand = "handoff" in {settings.agent.kind, settings.reflector.kind}
-    return Roles(agent, reflector, settings, models, notes, environ, handoff if by_hand else None)
+    return Roles(agent, reflector, settings, models, notes, environ, tell, handoff if by_hand else None)
 
 
 def _at_hand(handoff: Handoff | None, role: str) -> Handoff:
@@ -128,7 +132,7 @@ def _agent(
     settings: Settings,
     root: Path,
     environ: Mapping[str, str],
-    said: Collection[str],
+    making: Callable[[str, ModelSettings], Model],
     handoff: Handoff | None,
 ) -> tuple[Agent, tuple[str, ...]]:
     chosen = settings.agent
@@ -138,7 +142,7 @@ def _agent(
         case "offline":
             return OfflineAgent(chosen.field, chosen.noise, settings.random_seed), ()
         case "chat":
-            model = _model("agent", _picked(ModelSettings, chosen), settings, environ, said)
+            model = making("agent", _picked(ModelSettings, chosen))
             return ChatAgent(model, deterministic=chosen.deterministic), ()
         case "command":
             if settings.budget.usd is not None:
@@ -165,7 +169,9 @@ def _model(
     chosen: ModelSettings,
     settings: Settings,
     environ: Mapping[str, str],
+    *,
     said: Collection[str] = (),
+    tell: Tell = lambda _: None,
 ) -> Model:
     if settings.budget.usd is not None and not priced(chosen):
         place = "judge.price in rubric.yaml" if role == "judge" else f"{role}.price in runbookopt.yaml"
@@ -176,4 +182,4 @@ def _model(
     if chosen.api_base is not None:
         must_be_allowed(chosen.api_base, f"{role}.api_base", environ=environ, said=said)
     begin_import()  # takes seconds, while files are read
-    return Model(chosen, width=settings.width, environ=environ)
+    return Model(chosen, width=settings.width, environ=environ, role=role, tell=tell)

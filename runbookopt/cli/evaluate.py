@@ -183,7 +183,8 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
     models = "".join(f", {role} {model}" for role, model in evaluation.models.items())
     yield f"  agent         {evaluation.agent}{models}"
     spent = evaluation.spent
-    tokens = "tokens unknown" if spent.tokens is None else f"{spent.tokens} tokens"
+    silent = f" ({spent.usage.uncounted} replies have no `usage`)" if spent.usage.uncounted else ""
+    tokens = f"tokens unknown{silent}" if spent.tokens is None else f"{spent.tokens} tokens"
     usd = "dollars unknown" if spent.usd is None else f"{spent.usd:.4f} dollars"
     used = f"{tokens}, {usd}, {spent.seconds:.1f} s"
     yield f"  spent         {spent.rollouts} rollouts paid and {spent.cached} known, {used}"

@@ -101,17 +101,30 @@ def takes_settings(*keys: str, **other_help: str) -> Callable[[Callable[..., Non
 
 def written_out(others: Sequence[str]) -> Flags:
     """What `--set KEY=VALUE` gives; raises WrongUsage."""
-    from runbookopt.documents.schema_errors import nearest, plain
+    from runbookopt.documents.schema_errors import plain
     from runbookopt.documents.settings import setting_types
 
     settings = {}
     for each in others:
         key, equals, value = each.partition("=")
         if not equals or key not in setting_types():
-            what = f"{plain(key)!r} is no key" + nearest(key, setting_types()) if equals else "no '=' in it"
+            what = f"{plain(key)!r} is no key{_instead(key, value)}" if equals else "no '=' in it"
             raise WrongUsage(f"--set: expected KEY=VALUE with a key of runbookopt.yaml, got {each!r}: {what}")
         settings[key] = value
     return settings
+
+
+def _instead(key: str, value: str) -> str:
+    """What to say where a key is none: a parameter of models has another place."""
+    from runbookopt.documents.parameters import HANDED_ON
+    from runbookopt.documents.schema_errors import nearest, plain
+    from runbookopt.documents.settings import setting_types
+
+    party, _, name = key.partition(".")
+    name = name.removeprefix("parameters.")
+    if party not in {"agent", "reflector"} or name not in HANDED_ON:
+        return nearest(key, setting_types())
+    return f" (say it as {party}.parameters={{{name}: {plain(value)}}})"
 
 
 def settings_of(source: "Source | Path", name: str, flags: Flags) -> "Settings":

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbookopt.cli.terminal import progress
+from runbookopt.cli.terminal import complain, progress
 from runbookopt.errors import Awaiting, Interrupted, Invalid, RunbookoptError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def job_of(
 
     handoff = Handoff(root, root / LOCAL / "handoff", name, Redactor(os.environ).clean)
     said = said_addresses(os.environ, flags)
-    roles = roles_of(settings, root, os.environ, said=said, handoff=handoff)
+    roles = roles_of(settings, root, os.environ, said=said, tell=complain, handoff=handoff)
     return Job(
         name=name,
         settings=settings,

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from runbookopt.documents.api_address import ALLOWED
+from runbookopt.documents.parameters import faults_of
 from runbookopt.documents.parse import MalformedFile, Problem, read_plain_yaml, read_yaml
-from runbookopt.documents.schema_errors import explain, nearest
+from runbookopt.documents.schema_errors import InconsistentValues, explain, nearest
 from runbookopt.errors import WrongUsage
 
 ModelName = Annotated[
@@ -51,7 +52,8 @@ class Asking(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     provider's nor this machine needs the user's own word (`api_address`). `key_variable` is the environment
     variable that holds its key where that is not the provider's own. `timeout_seconds` is for one of the
     `attempts`; refusals for being too many (429) are waited out for `patience_seconds` besides. Without a
-    `price` the list that litellm carries is asked.
+    `price` the list that litellm carries is asked. `parameters` go to the provider as they are
+    (`documents.parameters`). Where `system_role` is "user", a system message goes before the user's in one.
     """
 
     api_base: str | None = None
@@ -63,6 +65,13 @@ class Asking(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     attempts: Annotated[int, Meta(ge=1)] = 8
     patience_seconds: Annotated[float, Meta(ge=0)] = 600.0
     price: Price | None = None
+    parameters: dict[str, Any] = {}
+    system_role: Literal["system", "user"] = "system"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that may not be handed on."""
+        for fault in faults_of(self.parameters, getattr(self, "model", None)):
+            raise InconsistentValues("parameters", fault)
 
 
 class ModelSettings(Asking, frozen=True, forbid_unknown_fields=True):
@@ -336,7 +345,8 @@ def _layer(given: Iterable[tuple[str, str | float, str]], problems: list[Problem
     types = setting_types()
     for key, value, origin in given:
         number = _number(value)
-        for reading in (value, number, *_from_json(value)):
+        structured = list(_from_yaml(value))
+        for reading in (value, number, *structured):
             with suppress(msgspec.ValidationError):
                 setting: Any = msgspec.convert(reading, types[key])
                 for part in reversed(key.split(".")):
@@ -344,14 +354,17 @@ def _layer(given: Iterable[tuple[str, str | float, str]], problems: list[Problem
                 layer = _laid_over(layer, setting)
                 break
         else:
-            problems += [Problem(origin, None, fault.words) for fault in explain(number, types[key], {})]
+            reading = structured[0] if structured else number
+            problems += [Problem(origin, None, fault.words) for fault in explain(reading, types[key], {})]
     return layer
 
 
-def _from_json(value: object) -> Iterator[object]:
-    """A list or a mapping is written as JSON in a variable or a flag."""
-    with suppress(msgspec.DecodeError):
-        yield msgspec.json.decode(str(value))
+def _from_yaml(value: object) -> Iterator[object]:
+    """What a variable or a flag says as YAML, or as JSON, which is YAML; a plain text is none."""
+    with suppress(MalformedFile):
+        reading = read_plain_yaml(str(value).encode(errors="surrogateescape"), FILE)
+        if not isinstance(reading, str):
+            yield reading
 
 
 def _of_one_kind(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -379,6 +392,8 @@ def _misplaced(party: str, merged: Mapping[str, Any]) -> Iterator[str]:
         if key != "kind" and key not in ours:
             homes = [other for other, (keys, _) in _KINDS[party].items() if key in keys]
             yield f"{party}.{key}: goes with kind {' or '.join(homes)}, and {party}.kind is {kind}"
+    for fault in faults_of(written.get("parameters") or {}, written.get("model")):
+        yield f"{party}.parameters: {fault}"
     if needed and not written.get(needed):
         yield f"{party}.kind is {kind}: expected {party}.{needed} beside it"
 

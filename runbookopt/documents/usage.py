@@ -16,7 +16,8 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     """Usage by calls to models; tokens are counts, `usd` is None where a price is unknown.
 
     `calls` are those that a provider billed, failed ones included; `cached` is the part of `prompt` that
-    came from the provider's cache; `failures` counts failed attempts by kind, retried or not.
+    came from the provider's cache; `failures` counts failed attempts by kind, retried or not. `uncounted` are
+    calls whose server did not say their tokens: they are in no count but `calls`, and their price is unknown.
     """
 
     calls: int = 0
@@ -25,6 +26,12 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     completion: int = 0
     usd: float | None = 0.0
     failures: dict[str, int] = {}
+    uncounted: int = 0
+
+    @property
+    def tokens(self) -> int | None:
+        """Prompt and completion together; None where a server did not count them."""
+        return None if self.uncounted else self.prompt + self.completion
 
     def __add__(self, other: "Usage") -> "Usage":
         # Where nothing was billed, an unknown price makes nothing unknown.
@@ -39,6 +46,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
                 kind: self.failures.get(kind, 0) + other.failures.get(kind, 0)
                 for kind in sorted(self.failures | other.failures)
             },
+            uncounted=self.uncounted + other.uncounted,
         )
 
 
@@ -48,6 +56,11 @@ class Used(Struct, frozen=True, omit_defaults=True):
     agent: Usage | None = None
     reflector: Usage | None = None
     judge: Usage | None = None
+
+    @property
+    def uncounted(self) -> int:
+        """Calls whose server did not say their tokens."""
+        return sum(each.uncounted for each in (self.agent, self.reflector, self.judge) if each)
 
 
 class Spent(Struct, frozen=True):

@@ -41,9 +41,15 @@ class Dollars(Struct):
         """Charge an answer at what it cost whoever paid it; raises RunbookoptError where nobody knows."""
         usd = 0.0 if answer.usage is None or not answer.usage.calls else answer.usage.usd
         if usd is None and self.limit is not None:
+            silent = answer.usage is not None and answer.usage.uncounted
+            why = "give the model's price in its settings"
+            if silent:
+                why = (
+                    "its server's reply has no `usage`, so nobody counted its tokens: have the server send it"
+                )
             raise RunbookoptError(
                 f"budget.usd is {self.limit:g}, and what a {answer.kind} cost is not known:"
-                " give the model's price in its settings, or take budget.usd away"
+                f" {why}, or take budget.usd away"
             )
         self.rollouts += answer.kind == "rollout"
         if answer.kind == "reflection":
@@ -144,7 +150,7 @@ class Spending:
             rollouts=self.rollouts,
             cached=self.cached,
             reflections=self.reflections,
-            tokens=None if total is None else total.prompt + total.completion,
+            tokens=None if total is None else total.tokens,
             usd=None if total is None else total.usd,
             seconds=seconds,
             usage=Used(**by_role),

@@ -78,7 +78,7 @@ class Caller(Struct, frozen=True):
 
     `questions(task id, output)` are those that the judge has to answer before `assess(task id, produced,
     verdicts)` can say what an attempt is worth; without a judge none of them is asked. `taken` is what of an
-    answer counts: one that is too large counts as none.
+    answer counts: one that is too large counts as none. `reflects` says that the reflector will be asked.
     """
 
     agent: Agent
@@ -88,6 +88,7 @@ class Caller(Struct, frozen=True):
     judge: Judge | None = None
     questions: Callable[[str, str | None], tuple[Question, ...]] = lambda *_: ()
     taken: Callable[[Produced], Produced] = lambda made: made
+    reflects: bool = False
 
     def made(self, answer: Answer) -> Produced:
         """What an attempt produced, as far as it is taken for an answer."""
@@ -115,8 +116,13 @@ class Caller(Struct, frozen=True):
     async def answer(self, call: Call) -> Answer:
         """Make a call, and give its answer; it took as long as all attempts at it, waits included.
 
-        How long somebody took who answers by hand-off is not known. Raises Awaited where they have not yet.
+        How long somebody took who answers by hand-off is not known. Raises Awaited where they have not yet;
+        ModelBroken, also where the key of another model is missing that will be asked later on.
         """
+        asked: list[object] = [self.agent, self.judge, self.reflector if self.reflects else None]
+        for party in asked:
+            if isinstance(party, AsksModel):
+                party.must_have_key()
         began, replier = time.monotonic(), None
         match call.ask:
             case Rollout():

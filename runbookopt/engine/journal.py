@@ -387,8 +387,8 @@ def _sum(calls: Iterable[tuple[Usage | None, float]]) -> Calls:
         timed, seconds = timed + 1, seconds + took
         if used is None or not used.calls:
             continue
-        if used.prompt + used.completion:  # else the provider did not count
-            counted, tokens = counted + 1, tokens + used.prompt + used.completion
+        if used.tokens:  # else the provider did not count
+            counted, tokens = counted + 1, tokens + used.tokens
         if used.usd is not None:
             priced, usd = priced + 1, usd + used.usd
     return Calls(timed, seconds, counted, tokens, priced, usd)

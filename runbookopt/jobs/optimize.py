@@ -154,15 +154,11 @@ def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Pa
 def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | None) -> Driver:
     job, project, settings = ready.job, ready.project, ready.job.settings
     minutes = settings.budget.minutes
+    caller = caller_of(
+        project.rubric, project.evidence.tasks, job.agent, job.reflector, ready.judge, taken=taken_by(project)
+    )
     return Driver(
-        caller_of(
-            project.rubric,
-            project.evidence.tasks,
-            job.agent,
-            job.reflector,
-            ready.judge,
-            taken=taken_by(project),
-        ),
+        replace(caller, reflects=True),
         run,
         rollouts=settings.budget.rollouts,
         reserved=ready.reserved,

@@ -353,6 +353,8 @@ def _used(usage: Usage) -> str:
     more = f" and {len(most) - _KINDS} more kinds" if len(most) > _KINDS else ""
     failed = f"failed attempts: {kinds}{more}" if most else "no attempt failed"
     tokens = f"tokens: {usage.prompt:,} in{cached}, {usage.completion:,} out"
+    if usage.uncounted:
+        tokens += f" (without {usage.uncounted:,} calls whose replies have no `usage`)"
     return f"{usage.calls:,}; {tokens}; {_dollars(usage.usd)}; {failed}"
 
 

@@ -7,6 +7,7 @@ verdicts is an error of the verifier.
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -21,6 +22,7 @@ from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 
 VERSION = 1  # of the prompt: another one may give other verdicts, so it is part of a judge's key
 MOST_REPLY = 4000  # characters of a reply that was no verdict which a judge is shown again
+_MOST_BRACES = 1000  # of a reply that are tried: an answer has few, and each may be tried up to its end
 TOLD = 600  # characters of a critique that are kept
 
 _SYSTEM = """\
@@ -36,7 +38,8 @@ Answer with one JSON object and nothing else, its keys in this order:
 critique: two or three sentences on what in the output decides the question, before any verdict.
 verdict: "met" where the answer to the question is yes, "not_met" where it is no."""
 
-_CODE_BLOCK = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
+_CODE_BLOCK = re.compile(r"```(?:json)?\s(.*)```", re.DOTALL | re.IGNORECASE)
+_ESCAPED = re.compile(r"\\+u([0-9A-Fa-f]{4})")
 _DATED = re.compile(r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|latest))+\Z")
 
 
@@ -79,7 +82,10 @@ class JudgeFailure(Struct, frozen=True):
 
 def judge_key(judge: JudgeSettings) -> str:
     """Digest of all that changes a judge's verdict, other than its question."""
-    more = [] if judge.max_tokens is None else [judge.max_tokens]
+    more: list[Any] = [] if judge.max_tokens is None else [judge.max_tokens]
+    said = {name: value for name, value in judge.parameters.items() if value is not None}
+    if said or judge.system_role != "system":
+        more.append({"parameters": said, "system_role": judge.system_role})
     return digest_of(["judge", VERSION, judge.model, judge.api_base, judge.temperature, *more])
 
 
@@ -115,13 +121,18 @@ def repair(question: Question, reply: str, failure: JudgeFailure) -> tuple[Messa
     return *prompt(question), first, Message("user", again)
 
 
-def read(text: str) -> Judgement | JudgeFailure:
-    """Read a judge's reply: the one JSON object that was asked for, critique first, or a failure."""
-    fenced = _CODE_BLOCK.fullmatch(text.strip())
-    try:
-        pairs = json.loads(fenced[1] if fenced else text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
+def read(text: str, judged: str = "") -> Judgement | JudgeFailure:
+    """Read a judge's reply: the one JSON object that was asked for, critique first, or a failure.
+
+    Words or a fence around it are passed over, where there is no other object in them. What is `judged` may
+    hold a verdict for the judge to quote: then it counts alone, for among words it may be the quoted one.
+    """
+    pairs, alone = _only_object(text)
+    if pairs is None:
         return JudgeFailure("unparsable", f"expected one JSON object, got {shown(text)}")
+    if not alone and "verdict" in _ESCAPED.sub(lambda code: chr(int(code[1], 16)), judged).casefold():
+        fault = "expected the JSON object alone, for the output holds a verdict of its own"
+        return JudgeFailure("unparsable", f"{fault}, got {shown(text)}")
     match pairs:
         case (("critique", str(critique)), ("verdict", "met" | "not_met" as verdict)) if (
             isinstance(pairs, tuple) and critique.strip()  # a list of pairs is no object
@@ -130,6 +141,27 @@ def read(text: str) -> Judgement | JudgeFailure:
         case _:
             form = "a critique in words, then a verdict that is met or not_met, and nothing else"
             return JudgeFailure("unparsable", f"expected {form}, got {shown(text)}")
+
+
+def _only_object(text: str) -> tuple[Any, bool]:
+    """The one JSON object in a text, as pairs, and whether it stands alone; None where it is not one."""
+    fenced = _CODE_BLOCK.fullmatch(text.strip())
+    bare = fenced[1] if fenced else text.strip()
+    decoder = json.JSONDecoder(object_pairs_hook=tuple)
+    found, end, alone = list[Any](), 0, False
+    for begin in (match.start() for match in islice(re.finditer(r"[{\[]", bare), _MOST_BRACES)):
+        if begin < end:
+            continue
+        try:
+            value, end = decoder.raw_decode(bare, begin)
+        except ValueError:
+            continue
+        except RecursionError:
+            return None, False
+        if "{" in bare[begin:end]:  # a list may hold objects
+            found.append(value if bare[begin] == "{" else None)
+            alone = not bare[:begin].strip() and not bare[end:].strip()
+    return (found[0], alone) if len(found) == 1 else (None, False)
 
 
 def findings(

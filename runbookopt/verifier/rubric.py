@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from runbookopt.documents.digest import digest, digest_of
+from runbookopt.documents.parameters import faults_of
 from runbookopt.documents.parse import read_yaml
 from runbookopt.documents.schema_errors import InconsistentValues, shown
 from runbookopt.documents.settings import KeyVariable, ModelName, Price
@@ -34,6 +35,7 @@ class JudgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which model answers the criteria with `judge:`, how often each is asked, and at what price.
 
     `key_variable` names the environment variable that holds its key, where that is not the provider's own.
+    `parameters` and `system_role` are as in `documents.settings.Asking`.
     """
 
     model: ModelName
@@ -44,9 +46,13 @@ class JudgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     key_variable: KeyVariable | None = None
     allow_self_judge: bool = False
     price: Price | None = None
+    parameters: dict[str, Any] = {}
+    system_role: Literal["system", "user"] = "system"
 
     def __post_init__(self) -> None:
-        """Refuse votes that could end in a tie."""
+        """Refuse votes that could end in a tie, and parameters that may not be handed on."""
+        for fault in faults_of(self.parameters, self.model):
+            raise InconsistentValues("parameters", fault)
         if self.votes % 2 == 0:
             raise InconsistentValues("votes", f"expected an odd number, for a majority, got {self.votes}")
 

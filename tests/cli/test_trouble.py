@@ -153,7 +153,9 @@ def test_first_replies_that_are_all_cut_end_the_run_with_the_setting_to_raise(
     modelled = modelling()
     modelled.server.outage = lambda body: "truncated" if body["model"] == role else None
     reason = invalid(modelled.run("--json", "--set", "agent.max_tokens=200"))["decision"]["reasons"][0]
-    assert "all of its first 10 replies were cut at their most tokens: raise max_tokens" in reason
+    assert "all of its first 10 replies were cut at their most tokens (the reply was cut: raise " in reason
+    assert f"raise {role}.max_tokens " in reason
+    assert ("from 200 to 400" in reason) == (role == "agent")
     assert len(modelled.heard(role)) <= 10 + 8
     assert looks(modelled.clone) == ()
 

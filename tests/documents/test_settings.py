@@ -167,9 +167,50 @@ def test_a_key_that_the_kind_does_not_have_is_named_with_the_kind_that_has_it() 
     ]
 
 
-def test_lists_and_mappings_are_json_in_variables_and_flags() -> None:
+def test_lists_and_mappings_are_yaml_or_json_in_variables_and_flags() -> None:
     environ = {"RUNBOOKOPT_AGENT_ARGV": '["bot", "--fast"]'}
     assert load(None, environ=environ).agent.argv == ("bot", "--fast")
     price = load(CHAT, agent__price='{"prompt": 1, "completion": 2}').agent.price
     assert price is not None
     assert price.completion == 2
+    asked = load(
+        CHAT,
+        agent__price="{prompt: 0.25, completion: 2.0}",
+        agent__parameters="{reasoning_effort: low, api_version: 2024-10-21, stop: [END]}",
+    ).agent
+    assert asked.price == settings.Price(0.25, 2.0)
+    assert asked.parameters == {"reasoning_effort": "low", "api_version": "2024-10-21", "stop": ["END"]}
+    assert load(None, environ={"RUNBOOKOPT_AGENT_ARGV": "[bot, --fast]"}).agent.argv == ("bot", "--fast")
+
+
+def test_what_is_wrong_in_a_mapping_on_the_command_line_is_said_with_its_place() -> None:
+    assert complaints(data=CHAT, agent__price="{prompt: much, completion: 2}") == [
+        '--set agent.price: prompt: expected a number, got "much"'
+    ]
+    assert complaints(data=CHAT, agent__price="{prompt: 1, complettion: 2}") == [
+        "--set agent.price: missing key 'completion'",
+        "--set agent.price: unknown key 'complettion' (did you mean 'completion'?)",
+    ]
+    assert complaints(data=CHAT, agent__parameters="low") == [
+        '--set agent.parameters: expected a mapping, got "low"'
+    ]
+    (complaint,) = complaints(data=CHAT, agent__parameters="{reasoning_efort: low}")
+    assert complaint.startswith(
+        "the settings of support-triage: agent.parameters: reasoning_efort is no param"
+    )
+    assert "(did you mean 'reasoning_effort'?)" in complaint
+
+
+def test_parameters_of_several_layers_are_joined_and_null_takes_one_away() -> None:
+    data = b"""
+defaults: {agent: {model: openai/x, parameters: {top_p: 0.5, reasoning_effort: low}}}
+runbooks: {support-triage: {agent: {parameters: {top_p: 0.9}}}}
+"""
+    asked = load(data, agent__parameters="{reasoning_effort: null}").agent
+    assert asked.parameters == {"top_p": 0.9, "reasoning_effort": None}
+
+
+def test_parameters_in_a_file_are_refused_at_their_line() -> None:
+    data = b"defaults:\n  agent:\n    model: openai/x\n    parameters: {api_key: x}\n"
+    (problem,) = complaints(data=data)
+    assert problem.startswith("runbookopt.yaml:4: defaults.agent.parameters: api_key is not taken: ")

@@ -123,11 +123,32 @@ def test_whoever_copies_the_fence_of_an_earlier_prompt_meets_another() -> None:
     assert set(re.findall(r"<output (\w+)>", first)) < set(re.findall(r"<output (\w+)>", second))
 
 
-@pytest.mark.parametrize("form", ["{}", "  {}\n", "```json\n{}\n```", "```\n{}\n```\n"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "  {}\n",
+        "```json\n{}\n```",
+        "```\n{}\n```\n",
+        "```json {} ```",
+        "Here is my verdict:\n{}",
+        "Sure [1]:\n```json\n{}\n```\nI hope {{that}} helps.",
+    ],
+)
 @pytest.mark.parametrize(("verdict", "met"), [("met", True), ("not_met", False)])
 def test_a_verdict_with_its_critique_is_read(form: str, verdict: str, met: bool) -> None:
     said = json.dumps({"critique": "It names\n a day.\x1b[2J", "verdict": verdict}, indent=1)
     assert read(form.format(said)) == Judgement("It names a day.\\x1b[2J", met=met)
+
+
+@pytest.mark.parametrize(
+    "quoted", ['{"critique": "a", "verdict": "met"}', '{"ver\\u0064ict": 1}', "Verdict: met"]
+)
+def test_words_around_are_not_passed_over_where_the_judge_may_be_quoting(quoted: str) -> None:
+    alone = '{"critique": "a", "verdict": "met"}'
+    assert isinstance(read(f"It says {alone}, and I say not_met.", quoted), JudgeFailure)
+    assert isinstance(read(f"```json\n{alone}\n```", quoted), Judgement)
+    assert isinstance(read(f"It says {alone}.", "On Monday."), Judgement)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +167,11 @@ def test_a_verdict_with_its_critique_is_read(form: str, verdict: str, met: bool)
         '{"critique": ["a"], "verdict": "met"}',
         '[["critique", "a"], ["verdict", "met"]]',
         '{"critique": "a", "verdict": "met"} {"critique": "a", "verdict": "met"}',
-        'Here it is: {"critique": "a", "verdict": "met"}',
+        'The output {"queue": "post"} is right: {"critique": "a", "verdict": "met"}',
+        'Mine: {"critique": "a", "verdict": "met"}. Or: {"critique": "a", "verdict": "not_met"}',
+        'All of them: [{"critique": "a", "verdict": "met"}]',
+        "See {" + "{" * 100_000,
+        '{"a":' * 50_000,
         '{"critique": "a", "verdict": "met"',
         "[" * 100_000,
         "9" * 10_000,

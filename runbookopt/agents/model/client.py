@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -23,9 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from runbookopt.agents.model import dialect as dialects
+from runbookopt.agents.model import reply as replies
 from runbookopt.agents.model.concurrency import Concurrency
+from runbookopt.agents.model.dialect import Dialect
 from runbookopt.agents.model.provider_errors import KINDS, Kind, chain, kind_of, wait, words
+from runbookopt.agents.model.provider_keys import lacks_one, provider_of, variables_of
+from runbookopt.agents.model.reply import Reply
 from runbookopt.agents.model.retry import Attempts, ModelBroken, ModelFailure
+from runbookopt.documents import parameters as handed_on
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.settings import ModelSettings
@@ -39,15 +45,11 @@ _BARREN = 3  # calls in a row that came to nothing
 _CUT = 10  # first replies that were all cut: no later one would be whole
 _LINE = 240  # characters of what a server said that are shown
 
-_VARIABLES = {
-    "bedrock": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-    "huggingface": ("HF_TOKEN",),
-    "sagemaker": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    "together_ai": ("TOGETHERAI_API_KEY",),
-    "vertex_ai": ("GOOGLE_APPLICATION_CREDENTIALS",),
-}
-"""Which variables hold a provider's key, where that is not <PROVIDER>_API_KEY."""
+Tell = Callable[[str], None]
+"""Says one line to the person who runs it."""
+
+_WITH_VERSIONS = ("azure/", "azure_ai/", "azure_text/", "watsonx/")
+"""Providers whose addresses hold an `api_version`."""
 
 
 class Completion(Struct, frozen=True):
@@ -60,15 +62,25 @@ class Completion(Struct, frozen=True):
 class Model:
     """One model: its settings, how many calls it stands at once, and what they used."""
 
-    def __init__(self, settings: ModelSettings, *, width: int, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: ModelSettings,
+        *,
+        width: int,
+        environ: Mapping[str, str],
+        role: str | None = None,
+        tell: Tell = lambda _: None,
+    ) -> None:
         self.settings = settings
         self.name = settings.model
-        changing = ("model", "api_base", "temperature", "seed", "max_tokens")  # an answer
-        about = {name: getattr(settings, name) for name in changing}
-        self.key = digest_of({"kind": "model", "version": 1, **about})
+        self.key = digest_of({"kind": "model", "version": 1, **_changing(settings)})
         self.width = Concurrency(width)
         self.usage = Usage()
         self._environ = environ
+        self._role, self._tell = role, tell
+        self._dialect = Dialect(system=settings.system_role == "system")
+        if "api_version" in settings.parameters and not settings.model.startswith(_WITH_VERSIONS):
+            self._say("parameters.api_version says nothing to this provider, and is not sent")
         self._redactor = Redactor(environ)
         self._clean = lru_cache(maxsize=64)(self._redactor.clean)  # a runbook goes with each of its tasks
         self._answered = False
@@ -85,6 +97,22 @@ class Model:
         """Hear that it has answered in an earlier process: what it refuses now is no fault of the set-up."""
         self._answered = True
 
+    def must_have_key(self) -> None:
+        """Raise ModelBroken where a key is missing without which nothing would be answered."""
+        settings, named = self.settings, handed_on.variables_of(self.settings.parameters)
+        missing = [name for name in named if not self._environ.get(name)]
+        if missing:
+            told = f"{self._setting('parameters.extra_headers')} names {missing[0]}, which is not set: set it"
+        elif not lacks_one(settings.model, settings.api_base, settings.key_variable, self._environ):
+            return
+        elif settings.key_variable is not None:
+            told = f"{self._setting('key_variable')} names {settings.key_variable}, which is not set: set it"
+        else:
+            names = " or ".join(variables_of(provider_of(settings.model), None))
+            told = KINDS["no_key"].advice.format(place=settings.api_base or "its provider", variables=names)
+        self._broken = True
+        raise ModelBroken(f"{self.name}: {told}", Usage())
+
     async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> Completion:
         """Ask until there is an answer; raises ModelFailure, and ModelBroken where asking on makes no sense.
 
@@ -94,6 +122,7 @@ class Model:
         attempts = Attempts(
             self.settings.attempts, self.settings.patience_seconds, met=lambda: self._answered
         )
+        self.must_have_key()
         await self._begin_in_this_loop()
         request = self._request(messages, repeat)
         try:
@@ -124,46 +153,77 @@ class Model:
             await asyncio.sleep(pause)
 
     async def _attempt(self, request: Mapping[str, Any], attempts: Attempts) -> str:
-        import asyncio
-
-        litellm = _litellm()
-        response, failure = None, None
         async with self.width.slot() as halvings:
-            try:
-                async with asyncio.timeout(self.settings.timeout_seconds):
-                    response = await litellm.acompletion(**request)
-            except Exception as error:  # noqa: BLE001 - litellm raises whatever a provider's code raises
-                failure = self._failure(error)
+            heard = await self._heard(request)
+            attempts.usage += heard.usage
             # raised outside of `except`: the foreign error, which may hold the key, goes with nothing of ours
-            if failure is not None:
-                if failure.kind == "rate_limited":
+            if heard.failure is not None:
+                if heard.failure.kind == "rate_limited":
                     self.width.halve(halvings)
-                raise failure
+                raise heard.failure
             self.width.grow()
         self._answered, self._barren = True, 0
-        attempts.usage += self._billed(response)
-        try:
-            text = _text(response)
-        except ModelFailure as cut:
-            if cut.kind == "truncated" and self._cut is not None:
+        reply = heard.reply or Reply("")
+        if short := replies.shortcoming(reply, self.settings.max_tokens, self._setting("max_tokens")):
+            if short[0] == "truncated" and self._cut is not None:
                 self._cut += 1
-            raise
+            raise ModelFailure(*short, Usage())
         self._cut = None
-        return self._clean(text)
+        return self._clean(reply.text.encode(errors="replace").decode())  # half a character is none
 
-    def _billed(self, response: Any) -> Usage:  # noqa: ANN401 - litellm's own record
-        tokens = getattr(response, "usage", None)
-        if tokens is None or not tokens.total_tokens:
-            return Usage(calls=1, usd=None)
-        details = getattr(tokens, "prompt_tokens_details", None)
-        prompt, completion = max(0, tokens.prompt_tokens or 0), max(0, tokens.completion_tokens or 0)
-        cached = max(0, min(prompt, getattr(details, "cached_tokens", None) or 0))
+    async def _heard(self, request: Mapping[str, Any]) -> "_Heard":
+        """Send a request, and again for each thing that refusals tell of how the server is to be asked."""
+        while True:
+            dialect = self._dialect
+            heard = await self._sent(dialects.spoken(request, dialect))
+            refused = heard.failure is not None and KINDS[heard.failure.kind].may_be_dialect
+            better = dialects.learned(dialect, heard.words, request) if refused else None
+            if better is None:
+                return heard
+            for line in dialects.told(self._dialect, better):
+                self._say(line)
+            self._dialect = dialects.joined(self._dialect, better)
+
+    def _say(self, line: str) -> None:
+        self._tell(f"{self.name}{f' ({self._role})' if self._role else ''}: {line}")
+
+    async def _sent(self, request: Mapping[str, Any]) -> "_Heard":
+        import asyncio
+
+        litellm, bodies = _litellm(), list[str]()
+
+        def hear(details: Mapping[str, Any]) -> None:
+            body = details.get("original_response")
+            if details.get("log_event_type") == "post_api_call" and isinstance(body, str):
+                bodies.append(body)
+
+        response, failure, said = None, None, ""
+        try:
+            async with asyncio.timeout(self.settings.timeout_seconds):
+                response = await litellm.acompletion(**request, logger_fn=hear)
+        except Exception as error:  # noqa: BLE001 - litellm raises whatever a provider's code raises
+            failure, said = self._failure(error), words(error)
+        heard = replies.read(bodies[-1]) if bodies else None
+        if failure is not None and (failure.kind != "unparsable" or heard is None):
+            tokens = replies.tokens_in(bodies[-1]) if bodies and failure.kind == "unparsable" else None
+            return _Heard(None, failure, self._billed(tokens) if tokens else Usage(), said)
+        understood = None if response is None else replies.reply_of(response.model_dump())
+        reply = replies.both(understood, heard)
+        if reply and reply.ended == replies.FAILED and reply.tokens is None:
+            return _Heard(reply, None, Usage())
+        return _Heard(reply, None, self._billed(reply.tokens if reply else None, response))
+
+    def _billed(self, tokens: replies.Tokens | None, response: Any = None) -> Usage:  # noqa: ANN401 - litellm's
+        if tokens is None:
+            return Usage(calls=1, usd=None, uncounted=1)
         usd = None
         if self.settings.price is not None:
-            usd = self.settings.price.of(prompt, cached, completion)
+            usd = self.settings.price.of(tokens.prompt, tokens.cached, tokens.completion)
         elif _is_listed(self.name):
-            usd = response._hidden_params.get("response_cost")  # noqa: SLF001 - where litellm puts it
-        return Usage(calls=1, prompt=prompt, cached=cached, completion=completion, usd=usd)
+            usd = _listed_cost(self.name, tokens, response)
+        return Usage(
+            calls=1, prompt=tokens.prompt, cached=tokens.cached, completion=tokens.completion, usd=usd
+        )
 
     def _request(self, messages: Sequence[Message], repeat: str) -> dict[str, Any]:
         settings = self.settings
@@ -182,23 +242,36 @@ class Model:
             "max_retries": 0,
             "drop_params": True,  # some providers take no seed, some models no temperature
         }
+        request |= self._handed_on()
         if "claude" in settings.model:  # it caches up to a mark; others find the common start themselves
             request["cache_control_injection_points"] = [{"location": "message", "role": "system"}]
         return {name: value for name, value in request.items() if value is not None}
 
+    def _handed_on(self) -> dict[str, Any]:
+        """The parameters of the settings as litellm takes them, none of them left out by it."""
+        said = {name: value for name, value in self.settings.parameters.items() if value is not None}
+        headers = handed_on.headers_of(said, self._environ)
+        said.pop("extra_headers", None)
+        if "api_version" in said and not self.settings.model.startswith(_WITH_VERSIONS):
+            del said["api_version"]
+        allowed = [name for name in said if name not in _supported(self.settings.model)]
+        # not as extra_headers: litellm puts those into the body too, at some providers
+        return said | ({"headers": headers} if headers else {}) | {"allowed_openai_params": allowed or None}
+
     def _api_key(self) -> str | None:
-        if self.settings.key_variable is not None:
-            return self._environ.get(self.settings.key_variable) or "none"
         names = [name for name in self._variables() if self._environ.get(name)]
-        if names and names[0].endswith("_API_KEY"):
-            return self._environ[names[0]]
-        return None if names or self.settings.api_base is None else "none"  # many local servers want no key
+        if not names:
+            return None if self.settings.api_base is None else "none"  # many local servers want no key
+        is_ours = self.settings.key_variable is not None or names[0].endswith("_API_KEY")
+        return self._environ[names[0]] if is_ours else None  # litellm finds the others
 
     def _variables(self) -> tuple[str, ...]:
-        if self.settings.key_variable is not None:
-            return (self.settings.key_variable,)
-        provider = _provider(self.settings.model)
-        return _VARIABLES.get(provider, (f"{provider.upper()}_API_KEY",))
+        return variables_of(_provider(self.settings.model), self.settings.key_variable)
+
+    def _setting(self, name: str) -> str:
+        """A setting as its file names it."""
+        place = {None: name, "judge": f"judge.{name} in rubric.yaml"}
+        return place.get(self._role, f"{self._role}.{name}")
 
     async def _begin_in_this_loop(self) -> None:
         import asyncio
@@ -214,6 +287,8 @@ class Model:
     def _failure(self, error: BaseException) -> ModelFailure:
         """Translate a foreign error; nothing of the key is left in it."""
         kind, last = kind_of(error), chain(error)[-1]
+        if kind == "authentication" and not any(self._environ.get(name) for name in self._variables()):
+            kind = "no_key"
         if kind == "timeout":
             message = f"no answer within {self.settings.timeout_seconds:g} s"
         elif kind == "unknown_model" and "LLM Provider NOT provided" in words(error):
@@ -247,15 +322,35 @@ class Model:
 
     def _advice(self, failure: ModelFailure) -> str:
         """Line that says what is wrong, what was said there, and what to do."""
-        most = self.settings.max_tokens
         told = KINDS[failure.kind].advice.format(
             place=self.settings.api_base or "its provider",
             variables=" or ".join(self._variables()),
             first=_CUT,
-            limit="it is not set, and the provider's own is too low" if most is None else f"it is {most}",
         )
         named = f"{failure.kind}: " if KINDS[failure.kind].advice == Kind().advice else ""
         return f"{told} ({named}{failure.message})"
+
+
+class _Heard(Struct, frozen=True):
+    """What came of a request: a reply or a failure, what it is billed, and a refusal's `words` in full."""
+
+    reply: Reply | None
+    failure: ModelFailure | None
+    usage: Usage
+    words: str = ""
+
+    def __repr__(self) -> str:
+        return "_Heard()"  # the words may hold what was sent
+
+
+def _changing(settings: ModelSettings) -> dict[str, Any]:
+    """All that changes an answer; headers are in it as they are written, with variables' names."""
+    about = {
+        name: getattr(settings, name) for name in ("model", "api_base", "temperature", "seed", "max_tokens")
+    }
+    said = {name: value for name, value in settings.parameters.items() if value is not None}
+    more = {"parameters": said} if said else {}
+    return about | more | ({} if settings.system_role == "system" else {"system_role": settings.system_role})
 
 
 def begin_import() -> threading.Thread:
@@ -308,6 +403,30 @@ def _is_listed(model: str) -> bool:
     return "input_cost_per_token" in listed and "output_cost_per_token" in listed
 
 
+def _listed_cost(model: str, tokens: replies.Tokens, response: Any) -> float | None:  # noqa: ANN401 - litellm's
+    """Dollars by the list; litellm's own sum, where it counted the same tokens as we do."""
+    litellm = _litellm()
+    if response is not None and response.usage.completion_tokens == tokens.completion:
+        return response._hidden_params.get("response_cost")  # type: ignore[no-any-return]  # noqa: SLF001 - its place
+    cached = {"cached_tokens": tokens.cached}
+    usage = litellm.Usage(
+        tokens.prompt, tokens.completion, tokens.prompt + tokens.completion, prompt_tokens_details=cached
+    )
+    counted = litellm.ModelResponse(model=model, usage=usage)
+    return float(litellm.completion_cost(model=model, completion_response=counted))
+
+
+@lru_cache(maxsize=64)
+def _supported(model: str) -> frozenset[str]:
+    """The parameters that litellm hands on to a model, or translates, by itself."""
+    litellm = _litellm()
+    try:
+        bare, provider = litellm.get_llm_provider(model)[:2]
+    except litellm.exceptions.BadRequestError:
+        return frozenset()
+    return frozenset(litellm.get_supported_openai_params(model=bare, custom_llm_provider=provider) or ())
+
+
 @lru_cache(maxsize=64)
 def _provider(model: str) -> str:
     litellm = _litellm()
@@ -325,16 +444,3 @@ async def _connections() -> AsyncGenerator[None]:
     finally:
         await litellm.close_litellm_async_clients()
         litellm.in_memory_llm_clients_cache.flush_cache()
-
-
-def _text(response: Any) -> str:  # noqa: ANN401 - litellm's own record
-    choice = response.choices[0] if response.choices else None
-    finish = choice.finish_reason if choice else None
-    if finish == "content_filter" or getattr(choice and choice.message, "refusal", None):
-        raise ModelFailure("refused", "the provider took the reply out: its content filter", Usage())
-    if finish == "length":
-        raise ModelFailure("truncated", "the reply was cut at its most tokens: raise max_tokens", Usage())
-    text: str = (choice and choice.message.content) or ""
-    if not text.strip():
-        raise ModelFailure("empty", "the reply has no text", Usage())
-    return text.encode(errors="replace").decode()  # half a character is none

@@ -22,7 +22,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     `own`: the model answered so, or would answer everybody so: the fail is the agent's. All other kinds are
     trouble: no score follows from them. `ends`: every other call would meet it too, so the run ends.
     `by_prompt`: it hangs on the prompt, and others may fare better. `tries` is the most attempts that may end
-    so, None as many as the settings say. `billed`: it costs money. `advice` says what is wrong at {place},
+    so, None as many as the settings say. `billed`: it costs money. `may_be_dialect`: the server may want to
+    be asked in another way. `advice` says what is wrong at {place},
     and what to do.
     """
 
@@ -31,6 +32,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     by_prompt: bool = False
     tries: int | None = 1
     billed: bool = False
+    may_be_dialect: bool = False
     advice: str = "{place} answers nothing but errors: run again later"
 
 
@@ -41,7 +43,7 @@ KINDS = {
         own=True,
         billed=True,
         tries=2,  # the same limit cuts again, but for luck
-        advice="all of its first {first} replies were cut at their most tokens: raise max_tokens ({limit})",
+        advice="all of its first {first} replies were cut at their most tokens",
     ),
     "empty": Kind(own=True, billed=True, tries=3),
     "context": Kind(
@@ -51,6 +53,7 @@ KINDS = {
     ),
     # trouble that ends the run
     "authentication": Kind(ends=True, advice="{place} does not accept the key: set {variables}"),
+    "no_key": Kind(ends=True, advice="{place} wants a key, and none is set: set {variables}"),
     "unknown_model": Kind(ends=True, advice="{place} knows no such model: correct its name, or api_base"),
     "no_credit": Kind(
         ends=True, advice="{place} gives no credit any more: add some, or set another {variables}"
@@ -67,7 +70,11 @@ KINDS = {
         advice="the account's limit of tokens a minute at {place} is smaller than every prompt: have it"
         " raised, or choose another model",
     ),
-    "bad_request": Kind(by_prompt=True, advice="{place} refuses the request: correct the model's settings"),
+    "bad_request": Kind(
+        by_prompt=True,
+        may_be_dialect=True,
+        advice="{place} refuses the request: correct the model's settings",
+    ),
     "connection": Kind(tries=None, advice="no connection to {place}: start the server, or correct api_base"),
     "internal": Kind(
         tries=3,
@@ -76,7 +83,7 @@ KINDS = {
     ),
     "timeout": Kind(tries=None),
     "rate_limited": Kind(tries=None),
-    "server": Kind(tries=None),
+    "server": Kind(tries=None, may_be_dialect=True),  # llama.cpp says so that a template takes no system role
     "unparsable": Kind(tries=None),
 }
 """All kinds of failures of calls to models."""
@@ -123,6 +130,10 @@ _WORDINGS = (
         "authentication",
         "security token included in the request is|expiredtoken|organization has been disabled",
     ),
+    (
+        "authentication",
+        "(no|missing|didn't provide an|must provide an) (api[-_ ]?key|credentials|bearer token)",
+    ),
     ("unknown_model", "model identifier is invalid|is not a valid model id"),  # Bedrock, OpenRouter
 )
 """Kinds by what servers say, first come first; in lower case, `.` is any character.
@@ -131,6 +142,13 @@ Words about billing alone mean nothing: Groq names its billing page in each refu
 """
 
 _PATTERNS = tuple((kind, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for kind, pattern in _WORDINGS)
+_MISSING = re.compile(
+    r"missing [\w ]*(api[-_ ]?|jwt )key|(api[-_ ]?key|credentials) (is |are )?(not (found|provided|set))"
+    "|api[-_ ]?key is required|missing credentials|no key is set|unable to locate credentials"
+    "|no credentials found|must be set either by passing",
+    re.IGNORECASE,
+)
+"""Litellm's own words, of each provider in turn, where it has no key."""
 _QUOTA = re.compile("exceeded your current quota", re.IGNORECASE)  # OpenAI's, and Gemini's for each minute
 _A_DAY = re.compile("per ?day", re.IGNORECASE)
 _AGAIN = re.compile(
@@ -204,7 +222,9 @@ def kind_of(error: BaseException) -> str:
     if named is None and not any(map(_is_reply, causes)):
         return "internal"  # litellm calls what it does not foresee a lost connection, or a server's error
     status = _status(causes)
-    told = "server" if status >= _FAILED else named or _STATUSES.get(status, "bad_request")
+    # a server may call anything a bad request, and litellm with it
+    by_status = _STATUSES.get(status, "bad_request")
+    told = "server" if status >= _FAILED else by_status if named in {None, "bad_request"} else str(named)
     return _by_words(error, status) or told
 
 
@@ -215,6 +235,8 @@ def _on_the_wire(error: BaseException, causes: Sequence[BaseException]) -> str |
         return "certificate"
     if isinstance(error, TimeoutError):
         return "timeout"
+    if not any(map(_is_reply, causes)) and _MISSING.search(words(error)[:_HEARD]):
+        return "authentication"  # litellm itself looked for a key in vain
     return "unparsable" if is_no_json(error) else None
 
 
@@ -237,6 +259,8 @@ def _is_lost(cause: BaseException) -> bool:
 
 def _is_reply(cause: BaseException) -> bool:
     """Whether an error of the libraries below litellm is a server's answer."""
+    if type(cause) is Exception:
+        return hasattr(cause, "status_code")  # litellm's for an error within a success, as OpenRouter has it
     ours = type(cause).__module__.startswith("litellm") and "Masked" not in type(cause).__name__
     return not ours and any(each.__name__ in _REPLIES for each in type(cause).__mro__)
 
@@ -249,6 +273,8 @@ def _status(causes: Sequence[BaseException]) -> int:
         )
         if isinstance(status, int):
             return status
+        if isinstance(status, str) and status.isdecimal():
+            return int(status)
     return _FAILED
 
 
@@ -260,6 +286,7 @@ def _by_words(error: BaseException, status: int) -> str | None:
         return "unknown_model"
     bodies = [getattr(each, "body", None) for each in chain(error)]  # servers name it there for programs
     codes = {str(body.get(name)) for body in bodies if isinstance(body, dict) for name in ("code", "type")}
+    codes |= {str(getattr(each, "status_code", "")) for each in chain(error) if type(each) is Exception}
     heard = " ".join([text[:_HEARD], *codes, *_CODE.findall(str(error)[: 4 * _HEARD])])
     found = next((kind for kind, pattern in _PATTERNS if pattern.search(heard)), None)
     if found is None and _QUOTA.search(heard):
