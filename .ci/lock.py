@@ -11,6 +11,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "runbookopt/jobs/scaffold/files/runbookopt-requirements.txt"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -23,11 +25,10 @@ HEADING = """\
 
 def main() -> None:
     """Write the lock, or say which of its packages pip cannot find."""
-    needed = _declared()
     found: dict[tuple[str, str], dict[str, set[str]]] = {}
     for python in PYTHONS:
         for machine in MACHINES:
-            for name, version, digest in _chosen(needed, python, machine):
+            for name, version, digest in _chosen(_declared(python), python, machine):
                 found.setdefault((name.lower().replace("_", "-"), version), {}).setdefault(digest, set()).add(
                     python
                 )
@@ -41,9 +42,12 @@ def main() -> None:
     PLACE.write_text("".join(lines), encoding="utf-8")
 
 
-def _declared() -> list[str]:
+def _declared(python: str) -> list[str]:
+    """What is declared for this Python: pip asks markers of the Python that it runs in, so they are cut off."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return [*declared["project"]["dependencies"], *declared["build-system"]["requires"]]
+    needed = map(Requirement, [*declared["project"]["dependencies"], *declared["build-system"]["requires"]])
+    meant = [each for each in needed if not each.marker or each.marker.evaluate({"python_version": python})]
+    return [f"{each.name}{each.specifier}" for each in meant]
 
 
 def _chosen(needed: list[str], python: str, machine: str) -> list[tuple[str, str, str]]:

@@ -1,7 +1,7 @@
 """Evidence that a repository holds for one runbook: its tasks, trajectories and labels."""
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar, get_args
@@ -12,13 +12,16 @@ from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.parse import MalformedFile, Problem, encodable
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.formats.native import Line, read_records
+from runbookopt.evidence.formats.native import Line
+from runbookopt.evidence.reading import FORMATS, Lost, gather
 from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust, time_of
 
 T = TypeVar("T")
 
-LABELS = ".labels.jsonl"
-FORMATS = "one trajectory a line in *.jsonl, one label a line in *.labels.jsonl"
+EXPECTED = (
+    "one trajectory a line in *.jsonl, or files of another known format"
+    f" ({', '.join(format_.name for format_ in FORMATS[1:])})"
+)
 
 
 class Source(Protocol):
@@ -86,7 +89,7 @@ class Evidence(Struct, frozen=True, dict=True):
     """Tasks by id; trajectories and labels in the order of files and lines.
 
     `places` gives "file:line" of each trajectory by its id. Labels of trajectories that are not here are
-    left out, with a warning.
+    left out, with a warning. `losses` are what files of other formats hold and trajectories cannot.
     """
 
     tasks: tuple[Task, ...]
@@ -94,6 +97,7 @@ class Evidence(Struct, frozen=True, dict=True):
     labels: tuple[Label, ...] = ()
     warnings: tuple[Problem, ...] = ()
     places: dict[str, str] = {}
+    losses: tuple[Lost, ...] = ()
 
     def task(self, id: str) -> Task:  # noqa: A002 - the word of the file
         """The task with this id; raises KeyError."""
@@ -121,37 +125,33 @@ class Evidence(Struct, frozen=True, dict=True):
 
 
 def read_evidence(source: Source, name: str) -> Evidence:
-    """Read what lies in trajectories/<name>/, from a folder or a revision.
+    """Read what lies in trajectories/<name>/ and below, in any known format, from a folder or a revision.
 
-    Raises MalformedFile with all errors: no trajectories at all, a file without one good record, two records
-    with one id, two references or two explicit splits for one input. The rest is warnings.
+    Raises MalformedFile with all that is wrong: no trajectories at all, two references or two explicit splits
+    for one input in records of our own. The rest is warnings, and costs the record that it is about.
     """
     folder = f"trajectories/{name}"
-    problems = list(_unread(source, folder))
-    paths = [path for path in source.files(folder) if _native(path, folder)]
-    ours = [path for path in paths if not path.endswith(LABELS)]
-    trajectories = _gather(Trajectory, source, ours, problems)
-    labels = _gather(Label, source, [path for path in paths if path.endswith(LABELS)], problems)
-    if not trajectories and not any(problem.severity == "error" for problem in problems):
-        problems.append(Problem(folder, None, f"no trajectories: expected {FORMATS}"))
+    gathered = gather(source, folder)
+    odd = source.links(folder) if isinstance(source, Folder) else ()
+    unread = "not read: expected a file, and this is a link or no file"
+    problems = [Problem(plain(path), None, unread, "warning") for path in odd] + [*gathered.problems]
+    trajectories = _agreeing(_once(gathered.trajectories, problems), problems)
+    if not trajectories:
+        problems.append(Problem(folder, None, f"no trajectories: expected {EXPECTED}"))
     ids = {entry.record.id for entry in trajectories}
-    tasks: dict[str, list[Line[Trajectory]]] = {}
-    for entry in trajectories:
-        tasks.setdefault(task_id(entry.record.task.input), []).append(entry)
-    problems += [*_same_ids(trajectories), *_at_odds(tasks)]
-    for label in labels:
+    for label in gathered.labels:
         if label.record.trajectory not in ids:
             message = f"left out: there is no trajectory {shown(label.record.trajectory)}"
             problems.append(label.problem(message, "warning"))
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise MalformedFile(errors)
+    if any(problem.severity == "error" for problem in problems):
+        raise MalformedFile(problems)
     return Evidence(
-        tasks=tuple(_task(id_, entries) for id_, entries in sorted(tasks.items())),
+        tasks=tuple(_task(id_, entries) for id_, entries in sorted(_by_task(trajectories).items())),
         trajectories=tuple(entry.record for entry in trajectories),
-        labels=tuple(label.record for label in labels if label.record.trajectory in ids),
+        labels=tuple(label.record for label in gathered.labels if label.record.trajectory in ids),
         warnings=tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0))),
         places={entry.record.id: entry.place for entry in trajectories},
+        losses=gathered.losses,
     )
 
 
@@ -160,50 +160,45 @@ def task_id(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
     return digest_of(value)
 
 
-def _native(path: str, folder: str) -> bool:
-    return path.endswith(".jsonl") and path.rpartition("/")[0] == folder
-
-
-def _unread(source: Source, folder: str) -> Iterator[Problem]:
-    """Warn of what lies in the folder and is not read; notes (*.md) and dot files are left in peace."""
-    for path in source.files(folder):
-        parts = PurePosixPath(path).parts
-        if not (_native(path, folder) or path.endswith(".md") or any(part[0] == "." for part in parts)):
-            yield Problem(path, None, f"not read: expected {FORMATS}, directly in {folder}", "warning")
-    for path in source.links(folder) if isinstance(source, Folder) else ():
-        message = "not read: expected a file, and this is a link or no file"
-        yield Problem(plain(path), None, message, "warning")
-
-
-def _gather(type_: type[T], source: Source, paths: Sequence[str], problems: list[Problem]) -> list[Line[T]]:
-    entries: list[Line[T]] = []
-    for path in paths:
-        try:
-            reading = read_records(type_, source.read(path), path)
-        except MalformedFile as error:
-            problems += error.problems
-            continue
-        entries += reading.lines
-        problems += reading.warnings
-    return entries
-
-
-def _same_ids(entries: Sequence[Line[Trajectory]]) -> Iterator[Problem]:
+def _once(entries: Iterable[Line[Trajectory]], problems: list[Problem]) -> list[Line[Trajectory]]:
+    """The first record of each id. One that was delivered twice is no matter; another one is."""
     first: dict[str, Line[Trajectory]] = {}
     for entry in entries:
         holder = first.setdefault(entry.record.id, entry)
-        if holder is not entry:
-            yield entry.problem(f"id {shown(entry.record.id)} is taken by {holder.place}")
+        if holder.record != entry.record:
+            taken = f"left out: id {shown(entry.record.id)} is taken by another record, in {holder.place}"
+            problems.append(entry.problem(taken, "warning"))
+    return list(first.values())
 
 
-def _at_odds(tasks: Mapping[str, Sequence[Line[Trajectory]]]) -> Iterator[Problem]:
-    for entries in tasks.values():
+def _by_task(entries: Iterable[Line[Trajectory]]) -> dict[str, list[Line[Trajectory]]]:
+    tasks: dict[str, list[Line[Trajectory]]] = {}
+    for entry in entries:
+        tasks.setdefault(task_id(entry.record.task.input), []).append(entry)
+    return tasks
+
+
+def _agreeing(entries: Sequence[Line[Trajectory]], problems: list[Problem]) -> list[Line[Trajectory]]:
+    """The records without those from elsewhere that contradict another one of the same input."""
+    left_out: set[str] = set()
+    for same in _by_task(entries).values():
         for key in ("reference", "split"):
-            for one, other in _changes([(entry, getattr(entry.record.task, key)) for entry in entries]):
-                yield other.problem(f"another {key} for the same input than in {one.place}")
-        for one, other in _changes([(entry, entry.record.task.group or None) for entry in entries]):
+            for one, other in _changes([(entry, getattr(entry.record.task, key)) for entry in same]):
+                late, early = (one, other) if _is_ours(other) and not _is_ours(one) else (other, one)
+                message = f"another {key} for the same input than in {early.place}"
+                if _is_ours(late):
+                    problems.append(late.problem(message))
+                elif late.record.id not in left_out:
+                    left_out.add(late.record.id)
+                    problems.append(late.problem(f"left out: {message}", "warning"))
+        for one, other in _changes([(entry, entry.record.task.group or None) for entry in same]):
             message = f"another group for the same input than in {one.place}: the first by name counts"
-            yield other.problem(message, "warning")
+            problems.append(other.problem(message, "warning"))
+    return [entry for entry in entries if entry.record.id not in left_out]
+
+
+def _is_ours(entry: Line[Trajectory]) -> bool:
+    return entry.record.format is None
 
 
 def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T], Line[T]]]:

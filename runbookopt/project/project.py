@@ -239,8 +239,7 @@ def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
     for (what, criterion), places in named.items():
         if criterion not in known:
             path, _, line = places[0].rpartition(":")
+            where, at = (path, int(line)) if line.isdigit() else (places[0], None)
             more = f", and {len(places) - 1} more" if len(places) > 1 else ""
             unknown = f"'{plain(criterion)}'{nearest(criterion, known)}"
-            yield Problem(
-                path, int(line), f"{what} on an unknown criterion {unknown}{more}; ignored", "warning"
-            )
+            yield Problem(where, at, f"{what} on an unknown criterion {unknown}{more}; ignored", "warning")
