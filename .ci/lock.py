@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _declared(python: str) -> list[str]:
-    """What is declared for this Python: pip asks markers of the Python that it runs in, so they are cut off."""
+    """What is declared for this Python: pip would ask markers of the one that it runs in."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     needed = map(Requirement, [*declared["project"]["dependencies"], *declared["build-system"]["requires"]])
     meant = [each for each in needed if not each.marker or each.marker.evaluate({"python_version": python})]

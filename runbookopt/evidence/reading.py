@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from runbookopt.documents.parse import MAX_DEPTH, TOO_DEEP, Problem
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import WrongUsage
-from runbookopt.evidence.formats import atif, harbor, native
+from runbookopt.evidence.formats import atif, harbor, inspect_log, native, promptfoo, swe_agent, tau_bench
 from runbookopt.evidence.formats.native import LONGEST_LINE, Line
 from runbookopt.evidence.formats.reader import (
     Contents,
@@ -31,9 +31,18 @@ from runbookopt.evidence.formats.transcript import within_limits
 from runbookopt.evidence.json_values import LOOKED_AT, NoValue, decoded, is_deeper, split_values
 from runbookopt.evidence.trajectory import Label, Trajectory
 from runbookopt.evidence.unknown_files import look_of, look_of_json
-from runbookopt.evidence.unpack import ZIP, Archive, Unreadable, unpacked
+from runbookopt.evidence.unpack import Archive, Unreadable, is_archive, unpacked
 
-FORMATS: tuple[Format, ...] = (native.FORMAT, harbor.FORMAT, atif.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    native.FORMAT,
+    harbor.FORMAT,
+    atif.FORMAT,
+    inspect_log.FORMAT,
+    promptfoo.FORMAT,
+    tau_bench.FORMAT,
+    swe_agent.FORMAT,
+    swe_agent.FORMAT_MINI,
+)
 """All formats that are read; of two that recognize as many values of a file, the first here reads it."""
 
 CUT = "long or deep texts of steps, which were cut"
@@ -184,10 +193,9 @@ def items_of(file: StoredFile, format_: Format) -> Iterator[Item]:
 
 def _sample(stream: BinaryIO) -> Sample | None:
     """What a file is recognized by; None where it holds no JSON."""
-    opened = unpacked(stream)
-    if opened.peek(len(ZIP)).startswith(ZIP):
+    if is_archive(stream):
         return Sample("archive", names=Archive(stream).names)
-    values = split_values(opened)
+    values = split_values(unpacked(stream))
     if values is None:
         return None
     first = _records(islice(values.raw, LOOKED_AT), [])
@@ -195,11 +203,10 @@ def _sample(stream: BinaryIO) -> Sample | None:
 
 
 def _contents(file: StoredFile, stream: BinaryIO, faults: list[Fault]) -> Contents | None:
-    opened = unpacked(stream)
-    if opened.peek(len(ZIP)).startswith(ZIP):
+    if is_archive(stream):
         archive = Archive(stream)
         return Contents(file.path, "archive", iter(()), iter(()), lambda: archive.names, archive.read)
-    values = split_values(opened)
+    values = split_values(unpacked(stream))
     if values is None:
         return None
     return Contents(file.path, values.shape, _records(values.raw, faults), values.raw, file.names, file.read)

@@ -23,7 +23,7 @@ LARGEST_DOCUMENT = 256_000_000
 MOST_MEMBERS = 100_000
 """Files in an archive."""
 
-_GZIP, _ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+_GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 
 
 class Unreadable(ValueError):
@@ -43,6 +43,13 @@ def unpacked(stream: BinaryIO) -> io.BufferedReader:
     elif head == _ZSTD:
         inner = _zstd("").ZstdFile(packed)
     return io.BufferedReader(_Limited(inner), 1 << 16)
+
+
+def is_archive(stream: BinaryIO) -> bool:
+    """Whether the file begins as a ZIP file does; it stands at its beginning again."""
+    head = stream.read(len(_ZIP))
+    stream.seek(0)
+    return head == _ZIP
 
 
 class Archive:

@@ -20,6 +20,7 @@ from runbookopt.evidence.formats.reader import (
     at,
     identity,
     list_at,
+    scored,
     share,
     text_at,
 )
@@ -116,17 +117,9 @@ def _verdicts(result: Mapping[str, Any], contents: Contents) -> tuple[tuple[Stor
     given = {name: value for name, value in rewards.items() if value is not None}
     scores = {name: score for name, value in given.items() if (score := share(value)) is not None}
     why = _why(contents) if any(score < 1 for score in scores.values()) else None
-    verdicts = tuple(
-        StoredVerdict(
-            name,
-            "pass" if score == 1 else "fail",
-            score,
-            why if score < 1 else None,
-            Author("code", "harbor"),
-        )
-        for name, score in scores.items()
-    )
-    return verdicts, len(given) - len(scores)
+    by = Author("code", "harbor")
+    verdicts = (scored(name, score, why if score < 1 else None, by) for name, score in scores.items())
+    return tuple(verdicts), len(given) - len(scores)
 
 
 def _why(contents: Contents) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from runbookopt.evidence.trajectory import Label, Trajectory
+from runbookopt.evidence.trajectory import Author, Label, StoredVerdict, Trajectory
 
 Shape = Literal["lines", "list", "document", "archive"]
 """One JSON value a line; one JSON list of values; one other JSON value; a ZIP file of other files."""
@@ -136,3 +136,10 @@ def share(value: object) -> float | None:
     if isinstance(value, int | float) and 0 <= value <= 1:
         return float(value)
     return None
+
+
+def scored(
+    criterion: str, score: float, explanation: str | None = None, by: Author | None = None
+) -> StoredVerdict:
+    """A verdict from a score from 0 to 1: full marks alone are a pass. `by` is None where nobody says who."""
+    return StoredVerdict(criterion, "pass" if score == 1 else "fail", score, explanation, by)
