@@ -107,9 +107,8 @@ def format_named(name: str) -> Format:
 
 def gather(source: Files, folder: str) -> Gathered:
     """Read all files under a folder but notes (`*.md`) and dot files. Nothing is an error: all is told."""
-    paths = [path for path in source.files(folder) if not path.endswith(".md")]
-    seen = [path for path in paths if "/." not in path.removeprefix(folder)]
-    files = [recognize(stored(source, path)) for path in seen]
+    inside = [path.removeprefix(f"{folder}/") for path in source.files(folder)]
+    files = [recognize(stored(source, f"{folder}/{path}")) for path in with_records(inside)]
     taken = belonging(files)
     gathering = _Gathering()
     for each in files:
@@ -126,6 +125,11 @@ def gather(source: Files, folder: str) -> Gathered:
         tuple(gathering.problems),
         tuple(Lost(*key, count) for key, count in sorted(gathering.losses.items())),
     )
+
+
+def with_records(paths: Iterable[str]) -> list[str]:
+    """The paths below a folder without notes (`*.md`) and dot files, which are left in peace."""
+    return [path for path in paths if not path.endswith(".md") and "/." not in f"/{path}"]
 
 
 def stored(source: Files, path: str) -> StoredFile:
@@ -166,8 +170,7 @@ def belonging(files: Iterable[Recognized]) -> frozenset[str]:
 def recognize(file: StoredFile) -> Recognized:
     """The format of a file by what is in it."""
     try:
-        with file.open() as stream:
-            sample = _sample(stream)
+        sample = sample_of(file)
         if sample is None:
             with file.open() as stream:
                 return Recognized(file, None, look_of(unpacked(stream).read(4096)))
@@ -191,15 +194,16 @@ def items_of(file: StoredFile, format_: Format) -> Iterator[Item]:
     yield from faults
 
 
-def _sample(stream: BinaryIO) -> Sample | None:
-    """What a file is recognized by; None where it holds no JSON."""
-    if is_archive(stream):
-        return Sample("archive", names=Archive(stream).names)
-    values = split_values(unpacked(stream))
-    if values is None:
-        return None
-    first = _records(islice(values.raw, LOOKED_AT), [])
-    return Sample(values.shape, tuple(record.value for record in first))
+def sample_of(file: StoredFile) -> Sample | None:
+    """What a file is recognized by; None where it holds no JSON. Raises Unreadable."""
+    with file.open() as stream:
+        if is_archive(stream):
+            return Sample("archive", names=Archive(stream).names)
+        values = split_values(unpacked(stream))
+        if values is None:
+            return None
+        first = _records(islice(values.raw, LOOKED_AT), [])
+        return Sample(values.shape, tuple(record.value for record in first))
 
 
 def _contents(file: StoredFile, stream: BinaryIO, faults: list[Fault]) -> Contents | None:
@@ -226,7 +230,7 @@ def _fitting(found: Found, format_: Format) -> Iterator[Item]:
     if trajectory is None or format_ is native.FORMAT:
         yield found
         return
-    trajectory = replace(trajectory, format=format_.name)
+    trajectory = replace(trajectory, format=trajectory.format or format_.name)
     if (why := _misfit(trajectory)) is not None:
         yield Loss(CUT)
         trajectory = replace(trajectory, steps=within_limits(trajectory.steps) or ())

@@ -51,10 +51,7 @@ def look_of_json(sample: Sample) -> str:
         return "JSON without one object"
     named = ", ".join(plain(key)[:40] for key in list(keys)[:_MOST_KEYS])
     more = ", ..." if len(keys) > _MOST_KEYS else ""
-    return (
-        f"JSON of no known format, with the keys {named}{more}: `runbookopt trajectories import FILE"
-        " --map input=KEY,output=KEY` says which are which"
-    )
+    return f"JSON of no known format, with the keys {named}{more} (see `trajectories import --map`)"
 
 
 def _look_of_lines(lines: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.evidence.formats.messages import text_of
@@ -169,7 +169,7 @@ def document_of(trajectory: Trajectory) -> dict[str, Any]:
     if trajectory.output is not None and said[-1:] != [trajectory.output]:
         listed.append(_added("agent", trajectory.output))
     agent = trajectory.agent or AgentRecord()
-    own = asdict(replace(trajectory, steps=()))
+    own = msgspec.to_builtins(replace(trajectory, steps=()))
     return {
         "schema_version": WRITTEN,
         "session_id": trajectory.id,
@@ -180,7 +180,7 @@ def document_of(trajectory: Trajectory) -> dict[str, Any]:
             **({"model_name": agent.model} if agent.model else {}),
         },
         "steps": [{**step, "step_id": number} for number, step in enumerate(listed, 1)],
-        "extra": {_OURS: {key: value for key, value in own.items() if value not in (None, ())}},
+        "extra": {_OURS: {key: value for key, value in own.items() if value not in (None, [])}},
     }
 
 

@@ -88,11 +88,13 @@ class _Reading:
             self._step(role, message, text, calls)
         known = {"text", "thinking", "reasoning", "tool_use", "tool_result", "input_text", "output_text"}
         for part in parts:
-            if part.get("type") not in known:
+            if str(part.get("type")) not in known:
                 self.lost["images and other parts that are no text"] += 1
 
     def _step(self, role: str, message: dict[str, Any], text: str, calls: list[dict[str, Any]]) -> None:
-        thought = text_at(message, "reasoning_content") or _thought(message.get("content"))
+        parts = _parts(message.get("content"))
+        thoughts = [text_at(part, "thinking") or text_at(part, "reasoning") for part in parts]
+        thought = text_at(message, "reasoning_content") or "\n".join(filter(None, thoughts))
         when = text_at(message, "timestamp")
         step: dict[str, Any] = {
             "source": _SOURCES.get(role, "system"),
@@ -121,11 +123,6 @@ def _parts(content: object) -> Iterator[dict[str, Any]]:
             yield {"type": "text", "text": part}
         elif isinstance(part, dict):
             yield part
-
-
-def _thought(content: object) -> str | None:
-    thoughts = (text_at(part, "thinking") or text_at(part, "reasoning") for part in _parts(content))
-    return "\n".join(thought for thought in thoughts if thought) or None
 
 
 def _calls(message: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -49,7 +49,7 @@ _LOST = {
 def read(contents: Contents) -> Iterator[Item]:
     """One attempt a result: a test with a prompt and a provider."""
     for record in contents.records:
-        if isinstance(record.value, dict) and _is_row(record.value):
+        if _is_row(record.value):
             yield from _result(record.value, None, record.place)
             continue
         rows = list_at(record.value, "results", "results") or list_at(record.value, "results")
@@ -57,28 +57,23 @@ def read(contents: Contents) -> Iterator[Item]:
             yield Fault("expected results of promptfoo, and there are none", record.place)
         for number, row in enumerate(rows, 1):
             place = Place(within=f"result {number}")
-            if isinstance(row, dict) and _is_row(row):
+            if _is_row(row):
                 yield from _result(row, at(record.value, "evalId"), place)
             else:
                 yield Fault("expected a result with `vars` and `provider`", place)
 
 
 def _recognizes(sample: Sample) -> int:
-    return sum(_is_row(value) or _is_row(_first_row(value)) for value in sample.mappings())
+    return sum(_is_row(value) or _is_row(at(value, "results", "results", 0)) for value in sample.mappings())
 
 
 FORMAT = Format(name="promptfoo", title="results of promptfoo", recognizes=_recognizes, read=read)
 
 
-def _first_row(value: Mapping[str, Any]) -> dict[str, Any]:
-    row = at(value, "results", "results", 0)
-    return row if isinstance(row, dict) else {}
-
-
-def _is_row(value: Mapping[str, Any]) -> bool:
-    return {"vars", "provider"} <= value.keys() and bool(
-        {"gradingResult", "promptIdx", "failureReason", "success"} & value.keys()
-    )
+def _is_row(value: object) -> bool:
+    if not isinstance(value, dict) or not {"vars", "provider"} <= value.keys():
+        return False
+    return bool({"gradingResult", "promptIdx", "failureReason", "success"} & value.keys())
 
 
 def _result(row: Mapping[str, Any], run: object, place: Place) -> Iterator[Item]:
@@ -88,7 +83,7 @@ def _result(row: Mapping[str, Any], run: object, place: Place) -> Iterator[Item]
     if given is None:
         yield Fault("expected `vars`, or the text of a prompt", place)
         return
-    yield from (Loss(what) for key, what in _LOST.items() if row.get(key))
+    yield from (Loss(what) for key, what in _LOST.items() if row.get(key) or at(row, "response", key))
     output, numbers = at(row, "response", "output"), [row.get(key, 0) for key in ("testIdx", "promptIdx")]
     parts = (row["id"],) if text_at(row, "id") else (run or digest_of(row)[7:23], *numbers)
     id_ = identity("promptfoo", *parts)
