@@ -161,10 +161,11 @@ class _Importing:
             draft = self._stack.enter_context(os.fdopen(handle, "wb"))
             self._paths[name] = Path(draft_name)
             place = self._folder / name
-            if place.is_file():
+            if place.is_file() and place.stat().st_size:
                 with place.open("rb") as there:
                     shutil.copyfileobj(there, draft)
-                draft.write(b"" if place.stat().st_size == 0 or place.read_bytes()[-1:] == b"\n" else b"\n")
+                    there.seek(-1, os.SEEK_END)
+                    draft.write(b"" if there.read() == b"\n" else b"\n")
             self._drafts[name] = draft
         return self._drafts[name]
 
