@@ -3,10 +3,13 @@
 import io
 import json
 import random
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -346,16 +349,24 @@ def test_a_folder_of_harbor_trials_is_read_as_trials_alone(tmp_path: Path) -> No
     assert [line.record.verdicts[0].explanation for line in gathered.trajectories] == [None, "1 failed"]
 
 
-def archive(log: dict[str, Any], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def archive(log: dict[str, Any], module: ModuleType = zipfile, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", method) as writing:
+    with module.ZipFile(data, "w", method) as writing:
         writing.writestr("header.json", json.dumps({key: log[key] for key in log if key != "samples"}))
         for sample in log["samples"]:
             writing.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
     return data.getvalue()
 
 
-@pytest.mark.parametrize("write", [lambda log: json.dumps(log).encode(), archive], ids=["json", "eval"])
+def with_zstd(log: dict[str, Any]) -> bytes:
+    """Give an archive as Inspect writes it since 0.3.206."""
+    own = sys.version_info >= (3, 14)
+    return archive(log, import_module("zipfile" if own else "backports.zstd.zipfile"), 93)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda log: json.dumps(log).encode(), archive, with_zstd], ids=["json", "eval", "zstd"]
+)
 def test_an_inspect_log_keeps_an_error_apart_from_a_wrong_answer(write: Callable[[Any], bytes]) -> None:
     (good, broken), _, lost = attempts(write(INSPECT))
     assert good.task == TaskRecord("Where is order 7?", "Hull")
