@@ -12,6 +12,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parents[1]
 FILES = ROOT / "runbookopt/jobs/scaffold/files"
 OF_MODELS = "litellm"
@@ -30,9 +32,12 @@ Found = dict[tuple[str, str], dict[str, set[str]]]
 def main() -> None:
     """Write the locks, or say which of their packages pip cannot find."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    needed = [*declared["project"]["dependencies"], *declared["build-system"]["requires"]]
+    needed = [
+        Requirement(each)
+        for each in (*declared["project"]["dependencies"], *declared["build-system"]["requires"])
+    ]
     everything = _found(needed)
-    every_job = _found([need for need in needed if not need.startswith(OF_MODELS)])
+    every_job = _found([need for need in needed if need.name != OF_MODELS])
     _write("runbookopt-requirements.txt", "All that every job of runbookopt needs", every_job)
     models = {
         package: rest
@@ -42,14 +47,20 @@ def main() -> None:
     _write("runbookopt-requirements-models.txt", "What runbookopt needs besides to ask models", models)
 
 
-def _found(needed: list[str]) -> Found:
+def _found(needed: list[Requirement]) -> Found:
     found: Found = {}
     for python in PYTHONS:
         for machine in MACHINES:
-            for name, version, digest in _chosen(needed, python, machine):
+            for name, version, digest in _chosen(_meant_for(python, needed), python, machine):
                 package = name.lower().replace("_", "-"), version
                 found.setdefault(package, {}).setdefault(digest, set()).add(python)
     return found
+
+
+def _meant_for(python: str, needed: list[Requirement]) -> list[str]:
+    """What is needed with this Python: pip would ask markers of the one that it runs in."""
+    meant = [each for each in needed if not each.marker or each.marker.evaluate({"python_version": python})]
+    return [f"{each.name}{each.specifier}" for each in meant]
 
 
 def _less(hashes: dict[str, set[str]], others: dict[str, set[str]]) -> dict[str, set[str]]:

@@ -26,6 +26,9 @@ def line(**more: object) -> str:
     return json.dumps(RECORD | more) + "\n"
 
 
+AT_ODDS = "".join(line(id=f"odd-{n}", task={"input": "x", "reference": n}) for n in range(2))
+
+
 @pytest.fixture
 def desk(repo: Make, planted: ModuleType) -> Make:
     """Give a maker of the planted repository; None takes a file away."""
@@ -50,8 +53,7 @@ def stops(clone: "Clone", ran: "Ran", status: int, *said: str) -> None:
 
 FILES: dict[str, tuple[dict[str, str | None], tuple[str, ...]]] = {
     "no trajectories": ({EVIDENCE: None}, ("trajectories/desk: no trajectories",)),
-    "an empty file": ({OTHERS: ""}, (f"{OTHERS}: the file is empty",)),
-    "two records with one id": ({OTHERS: line(id="t-3")}, (f"{OTHERS}:1", "t-3", f"{EVIDENCE}:4")),
+    "two references for one input": ({OTHERS: AT_ODDS}, (f"{OTHERS}:2: another reference", f"{OTHERS}:1")),
     "weight 0": (
         {
             "runbooks/desk/rubric.yaml": (
@@ -202,9 +204,10 @@ def test_many_warnings_are_one_line_that_says_where_to_read_them(desk: Make) -> 
 
 
 def test_no_file_name_moves_the_cursor(desk: Make) -> None:
-    clone = desk({"trajectories/desk/\x1b[2J.jsonl": line(id="t-3")})
+    clone = desk({"trajectories/desk/\x1b[2J.jsonl": AT_ODDS})
     ran = clone.ask("optimize-runbook", "desk")
-    assert ran.stderr == f'{EVIDENCE}:4: id "t-3" is taken by trajectories/desk/\\x1b[2J.jsonl:1\n'
+    place = "trajectories/desk/\\x1b[2J.jsonl"
+    assert ran.stderr == f"{place}:2: another reference for the same input than in {place}:1\n"
 
 
 def test_a_full_disk_behind_standard_output_is_one_clear_line(desk: Make) -> None:

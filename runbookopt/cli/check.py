@@ -99,6 +99,9 @@ def _report(checked: "Lint") -> "Iterator[str]":
         yield _line(piece, "advice")
     for project in checked.projects:
         yield _summary(project, checked.looks[project.name])
+        if lost := sum(loss.count for loss in project.evidence.losses):
+            told = "of other tools' files are not kept: see `runbookopt trajectories stats`"
+            yield f"{project.name}: {_count(lost, 'thing')} {told}"
     unusable = sorted(set(checked.names) - {project.name for project in checked.projects})
     if unusable:
         yield f"cannot be used as they are: {', '.join(unusable)}"

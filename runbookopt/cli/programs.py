@@ -13,6 +13,7 @@ from runbookopt.cli import (
     pulls,
     schema,
     show,
+    trajectories,
     verify,
 )
 from runbookopt.cli.flags import CONTEXT, Version, group
@@ -32,6 +33,7 @@ def runbookopt() -> typer.Typer:
     first = (init.init, check.check, show.show, optimize.optimize)
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
+    app.add_typer(trajectories.app)
     app.add_typer(ledger.app)
     app.add_typer(pulls.app)
     app.add_typer(policy.app)

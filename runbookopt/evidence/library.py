@@ -1,8 +1,8 @@
 """Evidence that a repository holds for one runbook: its tasks, trajectories and labels."""
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
@@ -13,14 +13,18 @@ from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.parse import MalformedFile, Problem, encodable
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.formats.native import Line, read_records
+from runbookopt.evidence.formats import reader
+from runbookopt.evidence.formats.native import Line
+from runbookopt.evidence.reading import FORMATS, LEFT_OUT, Lost, gather
 from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust, time_of
-from runbookopt.evidence.trust import LEAST, Given, least
+from runbookopt.evidence.trust import LEAST, Given, least, lowered, rank
 
 T = TypeVar("T")
 
-LABELS = ".labels.jsonl"
-FORMATS = "one trajectory a line in *.jsonl, one label a line in *.labels.jsonl"
+EXPECTED = (
+    "one trajectory a line in *.jsonl, or files of another known format"
+    f" ({', '.join(format_.name for format_ in FORMATS[1:])})"
+)
 
 
 class Source(Protocol):
@@ -85,21 +89,26 @@ class Folder(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """Where a record stands: its file, and its line from 1."""
+    """Where a record stands: its file, and its line there from 1, or words where the file has no lines.
+
+    `parts` are the files and folders that all of it stands in; none where its line alone says it.
+    """
 
     path: str
-    line: int
+    line: int | None = None
+    within: str = ""
+    parts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """As in `path:line`."""
-        return f"{plain(self.path)}:{self.line}"
+        """As in `path:line`, or `path (record 3)`."""
+        return reader.Place(self.line, self.within).of(self.path)
 
 
 class Evidence(Struct, frozen=True, dict=True):
     """Tasks by id; trajectories and labels in the order of files and lines.
 
     `places` are those of the trajectories, by their ids. Labels of trajectories that are not here are
-    left out, with a warning.
+    left out, with a warning. `losses` are what files of other formats hold and trajectories cannot.
     """
 
     tasks: tuple[Task, ...]
@@ -107,6 +116,7 @@ class Evidence(Struct, frozen=True, dict=True):
     labels: tuple[Label, ...] = ()
     warnings: tuple[Problem, ...] = ()
     places: dict[str, Place] = {}
+    losses: tuple[Lost, ...] = ()
 
     def task(self, id: str) -> Task:  # noqa: A002 - the word of the file
         """The task with this id; raises KeyError."""
@@ -121,7 +131,7 @@ class Evidence(Struct, frozen=True, dict=True):
         return self._trajectories[id]
 
     def where(self, id: str) -> str:  # noqa: A002 - the word of the file
-        """The "file:line" of a trajectory; raises KeyError."""
+        """The place of a trajectory in words; raises KeyError."""
         return str(self.places[id])
 
     @cached_property
@@ -134,40 +144,39 @@ class Evidence(Struct, frozen=True, dict=True):
 
 
 def read_evidence(source: Source, name: str, given: Given | None = None) -> Evidence:
-    """Read what lies in trajectories/<name>/ or deeper, from a folder or a revision.
+    """Read what lies in trajectories/<name>/ and below, in any known format, from a folder or a revision.
 
     `given` says how far it is trusted, by path: not at all where nothing is given. Raises MalformedFile with
-    all errors: no trajectories at all, a file without one good record, two records with one id, two
-    references or two explicit splits for one input. The rest is warnings.
+    all that is wrong: no trajectories at all, two references or two explicit splits for one input in records
+    of our own that are trusted alike. The rest is warnings, and costs the record that it is about.
     """
     folder = f"trajectories/{name}"
-    problems = list(_unread(source, folder))
-    paths = [path for path in source.files(folder) if _native(path, folder)]
-    ours = [path for path in paths if not path.endswith(LABELS)]
     given = given or Given()
-    stated = _gather(Trajectory, source, ours, problems)
-    trajectories = [replace(each, record=_trusted(each.record, given.to(each.path))) for each in stated]
-    labels = _gather(Label, source, [path for path in paths if path.endswith(LABELS)], problems)
-    if not trajectories and not any(problem.severity == "error" for problem in problems):
-        problems.append(Problem(folder, None, f"no trajectories: expected {FORMATS}"))
+    gathered = gather(source, folder)
+    odd = source.links(folder) if isinstance(source, Folder) else ()
+    unread = "not read: expected a file, and this is a link or no file"
+    problems = [Problem(plain(path), None, unread, "warning") for path in odd] + [*gathered.problems]
+    trust_in = _trust_by(given)
+    once = _once(gathered.trajectories, trust_in, problems)
+    trajectories = _agreeing(once, trust_in, problems)
+    if not trajectories:
+        problems.append(Problem(folder, None, f"no trajectories: expected {EXPECTED}"))
     ids = {entry.record.id for entry in trajectories}
-    tasks: dict[str, list[Line[Trajectory]]] = {}
-    for entry in trajectories:
-        tasks.setdefault(task_id(entry.record.task.input), []).append(entry)
-    problems += [*_same_ids(trajectories), *_at_odds(tasks)]
-    for label in labels:
+    for label in gathered.labels:
         if label.record.trajectory not in ids:
-            message = f"left out: there is no trajectory {shown(label.record.trajectory)}"
+            message = f"{LEFT_OUT}there is no trajectory {shown(label.record.trajectory)}"
             problems.append(label.problem(message, "warning"))
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise MalformedFile(errors)
+    if any(problem.severity == "error" for problem in problems):
+        raise MalformedFile(problems)
+    trusted = [replace(each, record=replace(each.record, trust=trust_in(each))) for each in trajectories]
+    tasks, red_team = _by_task(trusted), _of_red_team(gathered.trajectories, given)
     return Evidence(
-        tasks=tuple(_task(id_, entries, given) for id_, entries in sorted(tasks.items())),
-        trajectories=tuple(entry.record for entry in trajectories),
-        labels=tuple(label.record for label in labels if label.record.trajectory in ids),
+        tasks=tuple(_task(id_, entries, red_team) for id_, entries in sorted(tasks.items())),
+        trajectories=tuple(entry.record for entry in trusted),
+        labels=tuple(label.record for label in gathered.labels if label.record.trajectory in ids),
         warnings=tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0))),
-        places={entry.record.id: Place(entry.path, entry.number) for entry in trajectories},
+        places={each.record.id: Place(each.path, each.number, each.within, each.parts) for each in trusted},
+        losses=gathered.losses,
     )
 
 
@@ -176,51 +185,69 @@ def task_id(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
     return digest_of(value)
 
 
-def _native(path: str, folder: str) -> bool:
-    folders = PurePosixPath(path.removeprefix(f"{folder}/")).parts[:-1]
-    return path.endswith(".jsonl") and not any(part[0] == "." for part in folders)
+def _trust_by(given: Given) -> Callable[[Line[Trajectory]], Trust]:
+    """Trust in a record: what its file is given, less where it says so itself."""
+    of_file = cache(given.to)
+    return lambda entry: lowered(of_file(entry.path), entry.record.trust)
 
 
-def _unread(source: Source, folder: str) -> Iterator[Problem]:
-    """Warn of what lies in the folder and is not read; notes (*.md) and dot files are left in peace."""
-    for path in source.files(folder):
-        parts = PurePosixPath(path).parts
-        if not (_native(path, folder) or path.endswith(".md") or any(part[0] == "." for part in parts)):
-            yield Problem(path, None, f"not read: expected {FORMATS}", "warning")
-    for path in source.links(folder) if isinstance(source, Folder) else ():
-        message = "not read: expected a file, and this is a link or no file"
-        yield Problem(plain(path), None, message, "warning")
+def _once(
+    entries: Sequence[Line[Trajectory]],
+    trust_in: Callable[[Line[Trajectory]], Trust],
+    problems: list[Problem],
+) -> list[Line[Trajectory]]:
+    """One record of each id: of those trusted most, the first, so that no stranger takes another's place.
 
-
-def _gather(type_: type[T], source: Source, paths: Sequence[str], problems: list[Problem]) -> list[Line[T]]:
-    entries: list[Line[T]] = []
-    for path in paths:
-        try:
-            reading = read_records(type_, source.read(path), path)
-        except MalformedFile as error:
-            problems += error.problems
-            continue
-        entries += reading.lines
-        problems += reading.warnings
-    return entries
-
-
-def _same_ids(entries: Sequence[Line[Trajectory]]) -> Iterator[Problem]:
-    first: dict[str, Line[Trajectory]] = {}
+    One that was delivered twice is no matter; another one is.
+    """
+    holders: dict[str, Line[Trajectory]] = {}
     for entry in entries:
-        holder = first.setdefault(entry.record.id, entry)
-        if holder is not entry:
-            yield entry.problem(f"id {shown(entry.record.id)} is taken by {holder.place}")
+        holder = holders.setdefault(entry.record.id, entry)
+        if holder is not entry and rank(trust_in(entry)) > rank(trust_in(holder)):
+            holders[entry.record.id] = entry
+    for entry in entries:
+        holder = holders[entry.record.id]
+        if holder.record != entry.record:
+            taken = f"{LEFT_OUT}id {shown(entry.record.id)} is taken by another record, in {holder.place}"
+            problems.append(entry.problem(taken, "warning"))
+    return [entry for entry in entries if entry is holders[entry.record.id]]
 
 
-def _at_odds(tasks: Mapping[str, Sequence[Line[Trajectory]]]) -> Iterator[Problem]:
-    for entries in tasks.values():
+def _by_task(entries: Iterable[Line[Trajectory]]) -> dict[str, list[Line[Trajectory]]]:
+    tasks: dict[str, list[Line[Trajectory]]] = {}
+    for entry in entries:
+        tasks.setdefault(task_id(entry.record.task.input), []).append(entry)
+    return tasks
+
+
+def _agreeing(
+    entries: Sequence[Line[Trajectory]],
+    trust_in: Callable[[Line[Trajectory]], Trust],
+    problems: list[Problem],
+) -> list[Line[Trajectory]]:
+    """The records without those that contradict one of the same input which is trusted more, or is our own.
+
+    Of records of our own that are trusted alike, somebody has to say which one is right.
+    """
+    left_out: set[str] = set()
+    for alike in _by_task(entries).values():
+        same = sorted(alike, key=lambda entry: (-rank(trust_in(entry)), not _is_ours(entry)))
         for key in ("reference", "split"):
-            for one, other in _changes([(entry, getattr(entry.record.task, key)) for entry in entries]):
-                yield other.problem(f"another {key} for the same input than in {one.place}")
-        for one, other in _changes([(entry, entry.record.task.group or None) for entry in entries]):
+            for early, late in _changes([(entry, getattr(entry.record.task, key)) for entry in same]):
+                message = f"another {key} for the same input than in {early.place}"
+                if _is_ours(late) and trust_in(late) == trust_in(early):
+                    problems.append(late.problem(message))
+                elif late.record.id not in left_out:
+                    left_out.add(late.record.id)
+                    problems.append(late.problem(f"{LEFT_OUT}{message}", "warning"))
+        for one, other in _changes([(entry, entry.record.task.group or None) for entry in alike]):
             message = f"another group for the same input than in {one.place}: the first by name counts"
-            yield other.problem(message, "warning")
+            problems.append(other.problem(message, "warning"))
+    return [entry for entry in entries if entry.record.id not in left_out]
+
+
+def _is_ours(entry: Line[Trajectory]) -> bool:
+    return entry.record.format is None
 
 
 def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T], Line[T]]]:
@@ -231,12 +258,13 @@ def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T]
             yield stated[0][0], entry
 
 
-def _trusted(record: Trajectory, of_file: Trust) -> Trajectory:
-    """A record with the trust that its file is given, less where it says so itself."""
-    return replace(record, trust=least((of_file, record.trust or of_file)))
+def _of_red_team(entries: Iterable[Line[Trajectory]], given: Given) -> Collection[str]:
+    """The tasks that a red team wrote, also where another file has the same record once more."""
+    is_red_team = cache(given.is_red_team)
+    return {task_id(entry.record.task.input) for entry in entries if is_red_team(entry.path)}
 
 
-def _task(id_: str, entries: Sequence[Line[Trajectory]], given: Given) -> Task:
+def _task(id_: str, entries: Sequence[Line[Trajectory]], red_team: Collection[str]) -> Task:
     """The task of all records of one input. The least trusted of them decides how far it is trusted."""
     stated = [entry.record.task for entry in entries]
     began = (time_of(entry.record.started_at) for entry in entries)
@@ -248,6 +276,6 @@ def _task(id_: str, entries: Sequence[Line[Trajectory]], given: Given) -> Task:
         split=next((task.split for task in stated if task.split), None),
         trajectories=tuple(entry.record.id for entry in entries),
         trust=least(entry.record.trust or LEAST for entry in entries),
-        red_team=any(given.is_red_team(path) for path in {entry.path for entry in entries}),
+        red_team=id_ in red_team,
         began=min((time for time in began if time is not None), default=None),
     )

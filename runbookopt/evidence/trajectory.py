@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 Id = Annotated[str, Meta(min_length=1)]
+Output = Annotated[
+    str | None, Meta(extra_json_schema={"description": "Text; any other JSON is read as its text."})
+]
 Score = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 Trust = Literal["public", "partner", "internal"]  # how far the source of a trajectory is trusted, least first
@@ -51,6 +54,9 @@ class Trajectory(Struct, frozen=True, forbid_unknown_fields=True):
     """One stored attempt at a task; a line with a task alone is a task to roll out.
 
     `trust` is less than that of its file where the line says so; as read from evidence, what holds of both.
+    `error` says why the attempt broke down: a crash, a time-out, a lost sandbox. Such an attempt is no wrong
+    answer, whatever output it left. `format` is the name of the format that it was read or imported from,
+    None for our own.
     """
 
     id: Id
@@ -63,6 +69,8 @@ class Trajectory(Struct, frozen=True, forbid_unknown_fields=True):
     trust: Trust | None = None
     started_at: str | None = None
     verdicts: tuple[StoredVerdict, ...] = ()
+    error: str | None = None
+    format: str | None = None
 
 
 class Left(Struct, frozen=True, omit_defaults=True):

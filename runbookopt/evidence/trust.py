@@ -32,6 +32,11 @@ class Given(Struct, frozen=True):
         return any(covers(paths, path) for paths in self.red_team)
 
 
+def lowered(of_file: Trust, said: Trust | None) -> Trust:
+    """Trust in a record: what its file is given, less where it says so itself."""
+    return least((of_file, said or of_file))
+
+
 def least(trusts: Iterable[Trust], default: Trust = LEAST) -> Trust:
     """The least trust of some."""
     return min(trusts, key=rank, default=default)

@@ -304,7 +304,9 @@ def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
     attempts: dict[str, Attempt] = {}
     for stored in sorted(project.evidence.trajectories, key=_began, reverse=True):
         key = stored.agent.key if stored.agent else None
-        if stored.output is None or key != agent.key or stored.runbook_digest != project.runbook.digest:
+        if key != agent.key or stored.runbook_digest != project.runbook.digest:
+            continue
+        if stored.output is None or stored.error is not None:  # what broke down is no answer
             continue
         task = project.evidence.task_of(stored)
         verdicts = stored_findings(project.rubric, stored)

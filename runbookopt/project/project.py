@@ -13,7 +13,7 @@ from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.runbook import Runbook
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import Evidence, Source, read_evidence
+from runbookopt.evidence.library import Evidence, Place, Source, read_evidence
 from runbookopt.evidence.split import Split, group_of, split
 from runbookopt.project.policy import Policy, read_policy
 from runbookopt.verifier.rubric import Rubric, read_rubric, rubric_digest
@@ -229,18 +229,16 @@ def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
 def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
     """Warn once of each criterion that verdicts know and the rubric does not; an agent's own are let be."""
     known = {criterion.id for criterion in rubric.criteria}
-    named: dict[tuple[str, str], list[str]] = {}
+    named: dict[tuple[str, str], list[Place]] = {}
     for trajectory in evidence.trajectories:
         for verdict in trajectory.verdicts:
             if verdict.by is None or verdict.by.kind != "agent":
-                named.setdefault(("verdict", verdict.criterion), []).append(evidence.where(trajectory.id))
+                named.setdefault(("verdict", verdict.criterion), []).append(evidence.places[trajectory.id])
     for label in evidence.labels:
-        named.setdefault(("label", label.criterion), []).append(evidence.where(label.trajectory))
+        named.setdefault(("label", label.criterion), []).append(evidence.places[label.trajectory])
     for (what, criterion), places in named.items():
         if criterion not in known:
-            path, _, line = places[0].rpartition(":")
+            where, at = (places[0].path, places[0].line) if places[0].line else (f"{places[0]}", None)
             more = f", and {len(places) - 1} more" if len(places) > 1 else ""
             unknown = f"'{plain(criterion)}'{nearest(criterion, known)}"
-            yield Problem(
-                path, int(line), f"{what} on an unknown criterion {unknown}{more}; ignored", "warning"
-            )
+            yield Problem(where, at, f"{what} on an unknown criterion {unknown}{more}; ignored", "warning")

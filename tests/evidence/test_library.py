@@ -85,12 +85,53 @@ def test_an_output_and_a_reference_may_come_from_different_records(tmp_path: Pat
     assert (task.reference, task.split) == (0, "train")
 
 
-def test_one_id_twice_names_both_lines(tmp_path: Path) -> None:
-    with pytest.raises(MalformedFile) as caught:
-        evidence(tmp_path, a__jsonl="\n" + line("1", "x"), b__jsonl=line("1", "y"))
-    assert (
-        str(caught.value) == 'trajectories/triage/b.jsonl:1: id "1" is taken by trajectories/triage/a.jsonl:2'
+def test_one_id_twice_costs_the_second_record_and_names_both_lines(tmp_path: Path) -> None:
+    found = evidence(tmp_path, a__jsonl="\n" + line("1", "x"), b__jsonl=line("1", "y"))
+    assert [trajectory.task.input for trajectory in found.trajectories] == ["x"]
+    place = "trajectories/triage"
+    assert warnings(found) == [
+        f'{place}/b.jsonl:1: left out: id "1" is taken by another record, in {place}/a.jsonl:2'
+    ]
+
+
+def test_a_record_that_was_delivered_twice_is_no_matter(tmp_path: Path) -> None:
+    found = evidence(tmp_path, a__jsonl=line("1") * 2, b__jsonl=line("1"))
+    assert len(found.trajectories) == 1
+    assert warnings(found) == []
+    assert found.where("1") == "trajectories/triage/a.jsonl:1"
+
+
+def test_of_two_records_with_one_id_the_one_trusted_more_counts_whatever_its_file_is_called(
+    tmp_path: Path,
+) -> None:
+    given = Given({"trajectories/triage/b.jsonl": "internal"}, red_team=("trajectories/triage/c.jsonl",))
+    again = line("2", "z")
+    found = evidence(
+        tmp_path, given=given, a__jsonl=line("1", "x"), b__jsonl=line("1", "y") + again, c__jsonl=again
     )
+    assert [(each.task.input, each.trust) for each in found.trajectories] == [
+        ("y", "internal"),
+        ("z", "internal"),
+    ]
+    (warning,) = warnings(found)
+    assert warning.startswith('trajectories/triage/a.jsonl:1: left out: id "1" is taken by another record')
+    # said once more, it is still what the red team wrote
+    assert {task.input: task.red_team for task in found.tasks} == {"y": False, "z": True}
+
+
+def test_who_is_trusted_less_contradicts_nobody(tmp_path: Path) -> None:
+    given = Given({"trajectories/triage/b.jsonl": "partner"})
+    ours, theirs = line("2", reference=2), line("1", reference=1)
+    found = evidence(tmp_path, given=given, a__jsonl=theirs, b__jsonl=ours)
+    assert [(task.reference, task.trajectories) for task in found.tasks] == [(2, ("2",))]
+    place = "trajectories/triage"
+    assert warnings(found) == [
+        f"{place}/a.jsonl:1: left out: another reference for the same input than in {place}/b.jsonl:1"
+    ]
+    imported = json.dumps({"id": "1", "format": "harbor", "task": {"input": "hello", "reference": 1}})
+    both = line("2", reference=2) + line("3", reference=3)
+    with pytest.raises(MalformedFile, match=r"b\.jsonl:2: another reference"):  # also behind one left out
+        evidence(tmp_path, a__jsonl=imported, b__jsonl=both)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +155,9 @@ def test_two_groups_of_one_input_are_a_warning_and_the_first_by_name_counts(tmp_
 
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(MalformedFile) as caught:
-        evidence(tmp_path, a__jsonl="", b__jsonl="{", c__jsonl=line("1") + line("1"))
+        evidence(
+            tmp_path, a__jsonl="", b__jsonl="{", c__jsonl=line("1", reference=1) + line("2", reference=2)
+        )
     assert [problem.path[-7:] for problem in caught.value.problems] == ["a.jsonl", "b.jsonl", "c.jsonl"]
 
 
@@ -138,15 +181,18 @@ def test_what_is_not_read_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "root/trajectories/triage"
     (folder / "old").mkdir(parents=True)
     (folder / ".cache").mkdir()
-    for name in ("a.csv", "old/b.json", "README.md", ".gitkeep", ".cache/b.jsonl"):
+    for name in ("README.md", ".gitkeep", ".cache/b.jsonl"):
         (folder / name).write_text(line("x"))
+    (folder / "a.csv").write_text("id,input\n1,hello\n2,bye\n")
+    (folder / "old/b.jsonl").write_text(line("2"))
     (folder / "link.jsonl").symlink_to(elsewhere)
     (folder / "linked").symlink_to(tmp_path)
     os.mkfifo(folder / "pipe.jsonl")
     found = evidence(tmp_path / "root", c__jsonl=line("1"))
-    assert [trajectory.id for trajectory in found.trajectories] == ["1"]
+    assert [trajectory.id for trajectory in found.trajectories] == ["1", "2"]
     told = [warning.path.removeprefix("trajectories/triage/") for warning in found.warnings]
-    assert told == ["a.csv", "link.jsonl", "linked", "old/b.json", "pipe.jsonl"]
+    assert told == ["a.csv", "link.jsonl", "linked", "pipe.jsonl"]
+    assert "this is CSV: export it as JSON Lines" in found.warnings[0].message
 
 
 def test_deeper_folders_are_read_too(tmp_path: Path) -> None:

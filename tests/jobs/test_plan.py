@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -255,6 +256,16 @@ def test_stored_verdicts_are_free_and_say_what_today_scores(repo: Make, planted:
     assert said.rollouts == Rollouts(most=600, search=480, proof=KEPT, free=2 * PART, claims=CHECKED)
     assert (said.provable.base, said.provable.known) == (0.25, 2 * PART)
     assert said.provable.gain == provable_gain(60, said.provable.allowance, base=said.provable.base)
+
+
+def test_a_stored_output_of_an_attempt_that_broke_down_is_no_answer(repo: Make, planted: ModuleType) -> None:
+    records = [json.loads(line) for line in stored(planted).splitlines()]
+    for record in records[::2]:
+        record["error"] = "TimeoutError: after 600 s"
+    sound = sum("output" in record and "error" not in record for record in records)
+    said = planned(repo(planted.files(trajectories=planted.lines(records))), settings())
+    assert (said.rollouts.free, said.provable.known) == (sound, sound)
+    assert 0 < sound < 2 * PART
 
 
 def test_a_look_that_was_taken_makes_the_next_prove_less(repo: Make, planted: ModuleType) -> None:

@@ -1,5 +1,6 @@
 """Whence evidence came, as the default branch tells it, and what a diff does to the tasks."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -89,6 +90,34 @@ def test_a_renamed_file_stays_what_it_was(repo: Make) -> None:
     assert (way.path, way.at) == ("trajectories/triage/new.jsonl", 0)
 
 
+def _trial(name: str, folder: str, reward: float = 1.0) -> dict[str, str]:
+    agent = {"agent_info": {"name": "a"}, "verifier_result": {"rewards": {"reward": reward}}}
+    steps = [{"step_id": 1, "source": "user", "message": name}]
+    return {
+        f"{folder}/result.json": json.dumps({"id": name, "trial_name": name, "task_name": name, **agent}),
+        f"{folder}/agent/trajectory.json": json.dumps(
+            {"schema_version": "ATIF-v1.4", "session_id": name, "agent": {"name": "a"}, "steps": steps}
+        ),
+    }
+
+
+def test_what_has_no_line_of_its_own_came_with_the_last_commit_that_changed_its_file(repo: Make) -> None:
+    def packed(*names: str) -> bytes:
+        return gzip.compress("".join(map(line, names)).encode(), mtime=0)
+
+    folder = "trajectories/triage"
+    trials = _trial("c", f"{folder}/one") | _trial("d", f"{folder}/two")
+    clone = repo({f"{folder}/a.json": f"[{line('a')}]", f"{folder}/b.jsonl.gz": packed("b"), **trials})
+    clone.commit({f"{folder}/a.json": f"[{line('a')}, {line('e')}]"})
+    clone.commit({f"{folder}/b.jsonl.gz": packed("b", "f"), **_trial("c again", f"{folder}/one")})
+    clone.commit({f"{folder}/two/agent/trajectory.json": trials[f"{folder}/two/agent/trajectory.json"] + " "})
+    came = found(clone, tasks=()).items()
+    assert {name: (way.path.removeprefix(f"{folder}/"), way.at) for name, way in came} == {
+        "a": ("a.json", 1), "e": ("a.json", 1), "b": ("b.jsonl.gz", 2), "f": ("b.jsonl.gz", 2),
+        "c again": ("one/result.json", 2), "d": ("two/result.json", 3),
+    }  # fmt: skip
+
+
 def test_in_a_shallow_clone_the_rest_of_the_history_is_fetched(repo: Make) -> None:
     clone = repo({OLD: line("a")})
     clone.commit({OLD: line("a") + line("b")})
@@ -132,6 +161,7 @@ TASKS = "".join(line(f"{number}", split="held-out") for number in range(3))
     [
         (TASKS + line("again", "0"), True),
         (TASKS + line("again", "0", reference=None), True),
+        (2 * TASKS, True),  # once more what is there
         (TASKS + line("again", "0", group="g"), False),
         (TASKS + line("new", "one that nobody has seen"), False),
         (line("again", "0") + TASKS, False),  # which hides whence the others came
@@ -193,6 +223,7 @@ def test_what_a_red_team_wrote_is_never_reflected_on_and_takes_no_trust_away(rep
         (["a [b], c"], ('"trajectories/triage/a [b], c.jsonl": internal',)),
         (["a*b"], ('"trajectories/triage/a\\\\*b.jsonl": internal',)),
         (list("abcd"), ("trajectories/triage/*.jsonl: internal",)),
+        ([f"runs/{each}/a" for each in "abcd"], ("trajectories/triage/runs/: internal",)),
     ],
 )
 def test_the_line_that_gives_trust_names_the_files_and_gives_it(

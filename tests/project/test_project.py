@@ -77,6 +77,7 @@ def test_problems_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     assert [found.split(": ")[0] for found in lines] == [
         "runbooks/triage/policy.yaml:2",
         "runbooks/triage/rubric.yaml:3",
+        "trajectories/triage",
         "trajectories/triage/a.jsonl",
     ]
 

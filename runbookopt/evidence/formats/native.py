@@ -1,4 +1,4 @@
-"""Our own format: JSON Lines, one trajectory or one label a line."""
+"""Our own format: one trajectory or one label a line, or a JSON list of them. Pure."""
 
 from collections.abc import Iterator
 from typing import Any, Generic, Literal, TypeVar
@@ -7,90 +7,107 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import StructType, Type, UnionType, VarTupleType, type_info
 
-from runbookopt.documents.parse import MalformedFile, Problem, read_json
-from runbookopt.documents.schema_errors import plain
+from runbookopt.documents.digest import as_text
+from runbookopt.documents.parse import MalformedFile, Problem, read_json, repeated_key
+from runbookopt.evidence.formats.reader import Contents, Fault, Format, Found, Item, Place, Sample
+from runbookopt.evidence.trajectory import Label, Trajectory
 
 T = TypeVar("T")
 
-LONGEST_LINE = 8_000_000  # bytes of a line; a longer one is no record
+LONGEST_LINE = 8_000_000  # bytes of a record; a longer one is none
 
 _UNKNOWN = "unknown key"
 
 
 class Line(Struct, Generic[T], frozen=True):
-    """A record, its file, and its line from 1."""
+    """A record, its file, and its line from 1, or words for where it stands in a file without lines.
+
+    `parts` are the files and folders that all of it stands in; none where its line alone says it.
+    """
 
     path: str
-    number: int
+    number: int | None
+    within: str
     record: T
+    parts: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
-        """As in `path:line`."""
-        return f"{plain(self.path)}:{self.number}"
+        """As in `path:line`, or `path (record 3)`."""
+        return Place(self.number, self.within).of(self.path)
 
     def problem(self, message: str, severity: Literal["error", "warning"] = "error") -> Problem:
         """A complaint about it."""
         return Problem(self.path, self.number, message, severity)
 
 
-class Reading(Struct, Generic[T], frozen=True):
-    """The good records of a file in their order, and what was wrong or not understood, as warnings."""
-
-    lines: tuple[Line[T], ...]
-    warnings: tuple[Problem, ...]
-
-
-def read_records(type_: type[T], data: bytes, path: str) -> Reading[T]:
-    """Read a file of trajectories or labels, bad ones as warnings; raises MalformedFile if none is good."""
-    lines: list[Line[T]] = []
-    faults: list[Problem] = []
-    strange: dict[str, list[int]] = {}
-    for number, line in _lines(data):
+def read(contents: Contents) -> Iterator[Item]:
+    """Trajectories and labels in the order of the file; unknown keys are told once each, with the first."""
+    strange: dict[str, list[Place]] = {}
+    for data, place in contents.raw:
         try:
-            record, unknown = _record(line, type_, path, number)
+            record, unknown = _record(data)
         except MalformedFile as error:
-            faults += error.problems
+            yield from (Fault(problem.message, place) for problem in error.problems)
+            continue
+        for message in unknown:
+            strange.setdefault(message, []).append(place)
+        if isinstance(record, Label):
+            yield Found(None, (record,), place)
         else:
-            lines.append(Line(path, number, record))
-            for message in unknown:
-                strange.setdefault(message, []).append(number)
-    if not lines:
-        raise MalformedFile([_nothing(type_, path, faults)])
-    left_out = [Problem(path, fault.line, f"left out: {fault.message}", "warning") for fault in faults]
-    for message, at in strange.items():
-        ignored = f"{message}, ignored" + (f" in {len(at)} lines" if len(at) > 1 else "")
-        left_out.append(Problem(path, at[0], ignored, "warning"))
-    return Reading(tuple(lines), tuple(sorted(left_out, key=lambda problem: problem.line or 0)))
+            yield Found(record, (), place)
+    for message, places in strange.items():
+        many = f" in {len(places)} records" if len(places) > 1 else ""
+        yield Fault(f"{message}, ignored{many}", places[0], kept=True)
 
 
-def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank with their numbers, without copying the whole file."""
-    start = len(b"\xef\xbb\xbf") if data.startswith(b"\xef\xbb\xbf") else 0
-    number = 0
-    while start < len(data):
-        end = data.find(b"\n", start)
-        end = len(data) if end < 0 else end
-        number += 1
-        if end - start > LONGEST_LINE or data[start:end].strip():
-            yield number, data[start : min(end, start + LONGEST_LINE + 1)]
-        start = end + 1
+def _recognizes(sample: Sample) -> int:
+    return sum(_is_label(value) or isinstance(value.get("task"), dict) for value in sample.mappings())
 
 
-def _record(line: bytes, type_: type[T], path: str, number: int) -> tuple[T, list[str]]:
-    """A line's record, read again without the keys that nobody knows, and the complaints of those."""
-    if len(line) > LONGEST_LINE:
-        raise MalformedFile([Problem(path, number, f"expected at most {LONGEST_LINE:,} bytes in a line")])
+FORMAT = Format(name="runbookopt", title="our own trajectories", recognizes=_recognizes, read=read)
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, dict) and "task" not in value and {"trajectory", "criterion"} <= value.keys()
+
+
+def _record(data: bytes) -> tuple[Trajectory | Label, list[str]]:
+    """A record, read again without the keys that nobody knows, and the complaints of those."""
+    if len(data) > LONGEST_LINE:
+        raise MalformedFile([Problem("", None, f"expected at most {LONGEST_LINE:,} bytes in a record")])
+    value = _plain(data)
+    type_: type[Trajectory | Label] = Label if _is_label(value) else Trajectory
+    if isinstance(value, dict) and _normalize(value) and repeated_key(data) is None:
+        data = msgspec.json.encode(value)
     try:
-        return read_json(line, type_, path=path, line=number), []
+        return read_json(data, type_, path="", line=0), []
     except MalformedFile as error:
         if not all(_UNKNOWN in problem.message for problem in error.problems):
             raise
-        value = _known(msgspec.json.decode(line), type_info(type_))
         try:
-            return msgspec.convert(value, type_), [problem.message for problem in error.problems]
+            known = msgspec.convert(_known(value, type_info(type_)), type_)
         except msgspec.ValidationError:
             raise error from None
+        return known, [problem.message for problem in error.problems]
+
+
+def _plain(data: bytes) -> Any:  # noqa: ANN401 - JSON has any shape
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None  # what is wrong with it is said where it is read as a record
+
+
+def _normalize(value: dict[str, Any]) -> bool:
+    """Turn numbers as ids, and outputs that are JSON, into text; whether there was any."""
+    changed = False
+    for key in ("id", "trajectory"):
+        if isinstance(value.get(key), int) and not isinstance(value[key], bool):
+            value[key], changed = str(value[key]), True
+    if not isinstance(value.get("output"), str | None):
+        value["output"], changed = as_text(value["output"]), True
+    return changed
 
 
 def _known(value: Any, kind: Type) -> Any:  # noqa: ANN401 - JSON has any shape
@@ -106,11 +123,3 @@ def _known(value: Any, kind: Type) -> Any:  # noqa: ANN401 - JSON has any shape
             return [_known(item, kind.item_type) for item in value]
         case _:
             return value
-
-
-def _nothing(type_: type, path: str, faults: list[Problem]) -> Problem:
-    what = f"expected one {type_.__name__.lower()} a line as JSON"
-    if not faults:
-        return Problem(path, None, f"the file is empty: {what}")
-    more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
-    return Problem(path, faults[0].line, f"{what}, and there is none in this file: {faults[0].message}{more}")

@@ -30,11 +30,12 @@ def read_steps(data: bytes) -> Steps | None:
     for format_ in (atif, claude_code, codex):
         steps = format_.steps(records)
         if steps is not None:
-            return _kept(steps)
+            return within_limits(steps)
     return None
 
 
-def _kept(steps: Sequence[dict[str, Any]]) -> Steps | None:
+def within_limits(steps: Sequence[dict[str, Any]]) -> Steps | None:
+    """The steps with long texts and deep values in them cut; None where they are too many to keep."""
     if len(steps) > MOST_STEPS:
         return None
     for longest in LONGEST_TEXTS:

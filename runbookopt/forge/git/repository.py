@@ -360,6 +360,10 @@ class Repository:
             lines |= dict.fromkeys(range(int(line), int(line) + int(count)), sha)
         return tuple(lines[number] for number in sorted(lines))
 
+    def last_change(self, tip: str, paths: Sequence[str]) -> str:
+        """The id of the last commit that changed files or folders, along first parents. Raises GitFailed."""
+        return self._of((tip,), "rev-list", "-1", "--first-parent", tip, "--", *paths).strip()
+
     def merge_base(self, one: str, other: str) -> str | None:
         """The last commit that two histories share, if any."""
         return self._git.text("merge-base", one, other, fails=(1,)).strip() or None

@@ -8,13 +8,15 @@ from msgspec.structs import replace
 
 from runbookopt.documents.digest import canonical
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import LABELS, Evidence, Source, read_evidence
+from runbookopt.evidence.library import Evidence, Source, read_evidence
+from runbookopt.evidence.reading import LEFT_OUT
 from runbookopt.evidence.split import Split, group_of, split
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.output import FileChange
 from runbookopt.project.policy import Policy
 from runbookopt.project.project import declared_policy
 
+_LABELS = ".labels.jsonl"
 _PARTS = ("train", "validation", "held_out")
 
 
@@ -31,7 +33,8 @@ def more_attempts(
     """The files of a diff that get nothing but more attempts at tasks that are there already.
 
     Lines may be added at the end of a file, or in a new one. No task, reference, group, part or label is
-    another one then, and none is trusted otherwise, by the policy before the change.
+    another one then, none is trusted otherwise, by the policy before the change, and no attempt is gone or
+    left out.
     """
     return frozenset(path for name in names for path in _more_attempts(changes, before, after, name))
 
@@ -40,23 +43,27 @@ def _more_attempts(changes: Sequence[FileChange], before: Source, after: Source,
     folder = f"trajectories/{name}/"
     own = [each for each in changes if f"{each.new_path or each.old_path}".startswith(folder)]
     added = [each.new_path for each in own if each.new_path and _is_added_to(each, before, after)]
+    if not added:
+        return
     try:
-        policy = declared_policy(before, name) if added else Policy()
-        sides = [read_evidence(side, name, policy.given) for side in (before, after)] if added else []
+        policy = declared_policy(before, name)
+        old, new = (read_evidence(side, name, policy.given) for side in (before, after))
     except RunbookoptError:  # what cannot be told is a change
         return
     by_time, judging = policy.proof.split.by == "time", set[bytes]()
-    for side in sides:
+    for side in (old, new):
         tasks = [replace(task, trajectories=(), began=task.began if by_time else None) for task in side.tasks]
         judging.add(canonical([tasks, side.labels]))
-    if len(judging) == 1:
-        yield from added
+    there = {each.id: each for each in new.trajectories}
+    if len(judging) == 1 and all(there.get(each.id) == each for each in old.trajectories):
+        odd = {each.path for each in {*new.warnings} - {*old.warnings} if each.message.startswith(LEFT_OUT)}
+        yield from (path for path in added if path not in odd)
 
 
 def _is_added_to(change: FileChange, before: Source, after: Source) -> bool:
     """Whether a file of trajectories is new, or has at its beginning all that it had."""
     path = change.new_path or ""
-    if not path.endswith(".jsonl") or path.endswith(LABELS) or change.status not in {"A", "M"}:
+    if not path.endswith(".jsonl") or path.endswith(_LABELS) or change.status not in {"A", "M"}:
         return False
     try:
         old = before.read(path) if change.status == "M" else b""

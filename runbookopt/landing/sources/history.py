@@ -30,8 +30,9 @@ def brought(
     """Which commit brought each of these tasks, as the evidence is at `base`, by their ids.
 
     A task of several lines came with the first of them that has its reference: who says it once more adds
-    nothing. In a clone that is shallow for good, what was there at its beginning came with its first commit.
-    Raises GitFailed.
+    nothing. What has no line of its own came with the last commit that changed its file, or what is read with
+    that: which part of it that commit changed is not known. In a clone that is shallow for good, what was
+    there at its beginning came with its first commit. Raises GitFailed.
     """
     if repository.is_shallow() and repository.has_origin():
         with suppress(GitFailed):
@@ -63,6 +64,7 @@ class _DefaultBranch:
     def __init__(self, repository: Repository, base: str) -> None:
         self._repository, tip = repository, repository.base()
         self._blamed: dict[str, tuple[str, ...]] = {}
+        self._changed: dict[tuple[str, ...], str] = {}
         tip = tip if repository.is_ancestor(base, tip) else base
         commits = repository.history(tip, chain=True)
         self._places = {commit: place for place, commit in enumerate(commits)}
@@ -74,9 +76,18 @@ class _DefaultBranch:
             self._ends = {self._at: commits[place]}
 
     def brought(self, place: Place) -> Brought:
-        """How one line came."""
-        if place.path not in self._blamed:
-            self._blamed[place.path] = self._repository.blame(self._at, place.path)
-        commit = self._blamed[place.path][place.line - 1]
+        """How one record came."""
+        commit = self._of_line(place.path, place.line) if place.line and not place.parts else self._of(place)
         commit = self._ends.get(commit, commit)
         return Brought(place.path, commit, self._places.get(commit, len(self._places)))
+
+    def _of_line(self, path: str, line: int) -> str:
+        if path not in self._blamed:
+            self._blamed[path] = self._repository.blame(self._at, path)
+        return self._blamed[path][line - 1]
+
+    def _of(self, place: Place) -> str:
+        parts = place.parts or (place.path,)
+        if parts not in self._changed:
+            self._changed[parts] = self._repository.last_change(self._at, parts)
+        return self._changed[parts]

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import PurePosixPath
+from posixpath import commonpath
 
 from msgspec import Struct
 
@@ -13,7 +15,7 @@ from runbookopt.evidence.trust import least, rank
 from runbookopt.project.project import Project
 
 MOST_FILES = 3
-"""So many files are named one by one in a line to add; of more, it is their folder."""
+"""So many files are named one by one in a line to add; of more, it is what their folders have in common."""
 
 
 class Untrusted(Struct, frozen=True):
@@ -76,7 +78,8 @@ def idle(project: Project) -> Iterator[tuple[str, str]]:
 def _patterns(files: list[str]) -> list[str]:
     if len(files) <= MOST_FILES:
         return [quoted(path) for path in files]
-    return sorted({f"{quoted(path.rpartition('/')[0])}/*.jsonl" for path in files})
+    kinds = {f"{quoted(str(path.parent))}/*{quoted(path.suffix)}" for path in map(PurePosixPath, files)}
+    return sorted(kinds) if len(kinds) <= MOST_FILES else [f"{quoted(commonpath(files))}/"]
 
 
 def _key(pattern: str) -> str:

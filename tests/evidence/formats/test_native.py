@@ -1,12 +1,21 @@
+import gzip
+import io
 import json
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbookopt.documents.parse import MalformedFile
-from runbookopt.evidence.formats.native import LONGEST_LINE, read_records
+from runbookopt.evidence.formats.native import FORMAT, LONGEST_LINE
+from runbookopt.evidence.formats.reader import Fault, Found
+from runbookopt.evidence.reading import StoredFile, items_of, problem_of, recognize
 from runbookopt.evidence.trajectory import Label, Trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOOD = b'{"id": "good", "task": {"input": "hello"}}'
 
@@ -17,9 +26,35 @@ JSON = st.recursive(
 )
 
 
-def read(*lines: bytes, ending: bytes = b"\n") -> tuple[list[tuple[int, str]], list[str]]:
-    reading = read_records(Trajectory, ending.join(lines), "a.jsonl")
-    return [(line.number, line.record.id) for line in reading.lines], [str(w) for w in reading.warnings]
+def zstd_compressed(data: bytes) -> bytes:
+    return bytes(
+        import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd").compress(data)
+    )
+
+
+def utf16(data: bytes) -> bytes:
+    return data.decode().encode("utf-16")
+
+
+def file(data: bytes) -> StoredFile:
+    return StoredFile("a.jsonl", lambda: io.BytesIO(data), frozenset, lambda _: None)
+
+
+def found_in(data: bytes) -> list[Found]:
+    return [item for item in items_of(file(data), FORMAT) if isinstance(item, Found)]
+
+
+def trajectory(data: bytes) -> Trajectory:
+    (found,) = found_in(data)
+    assert found.trajectory is not None
+    return found.trajectory
+
+
+def read(*lines: bytes, ending: bytes = b"\n") -> tuple[list[tuple[int | None, str]], list[str]]:
+    items = list(items_of(file(ending.join(lines)), FORMAT))
+    attempts = [each for each in items if isinstance(each, Found) and each.trajectory is not None]
+    faults = [str(problem_of(each, "a.jsonl")) for each in items if isinstance(each, Fault)]
+    return [(each.place.line, each.trajectory.id) for each in attempts if each.trajectory], faults
 
 
 def test_a_whole_trajectory_is_read() -> None:
@@ -37,17 +72,16 @@ def test_a_whole_trajectory_is_read() -> None:
             {"criterion": "q", "result": "fail", "score": 0, "by": {"kind": "code", "id": "sha256:2"}}
         ],
     }
-    (found,) = read_records(Trajectory, json.dumps(line).encode(), "a.jsonl").lines
-    assert found.record.task.split == "held-out"
-    assert found.record.verdicts[0].score == 0.0
-    assert found.record.steps[0]["anything"] == {}
+    found = trajectory(json.dumps(line).encode())
+    assert found.task.split == "held-out"
+    assert found.verdicts[0].score == 0.0
+    assert found.steps[0]["anything"] == {}
 
 
 @given(JSON)
 def test_an_input_may_be_any_json(value: object) -> None:
     line = json.dumps({"id": "t", "task": {"input": value}}).encode()
-    (found,) = read_records(Trajectory, line, "a.jsonl").lines
-    assert found.record.task.input == value
+    assert trajectory(line).task.input == value
 
 
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([GOOD[:20], b"[", b"{}", b"null", b"\xef\xbb\xbf"])))
@@ -69,7 +103,8 @@ def test_half_a_line_among_good_ones_is_a_warning_with_its_place() -> None:
     [
         (b'{"id": "x", "task": {}}', "task: missing key 'input'"),
         (b'{"id": "", "task": {"input": 1}}', "id: expected"),
-        (b'{"id": 7, "task": {"input": 1}}', "id: expected text, got 7"),
+        (b'{"id": 7.5, "task": {"input": 1}}', "id: expected text, got 7.5"),
+        (b'{"id": true, "task": {"input": 1}}', "id: expected text, got true"),
         (b'{"id": "x", "task": {"input": 1}, "trust": "intern"}', "trust: expected"),
         (b'{"id": "x", "task": {"input": 1, "split": "test"}}', "task.split: expected"),
         (b'{"id": "x", "task": {"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", "levels"),
@@ -77,7 +112,18 @@ def test_half_a_line_among_good_ones_is_a_warning_with_its_place() -> None:
         (b'{"id": "x", "task": {"input": 1e999}}', "out of range"),
         (b'{"id": "x", "task": {"input": "' + b"a" * LONGEST_LINE + b'"}}', "at most 8,000,000 bytes"),
     ],
-    ids=["no-input", "empty-id", "number-id", "trust", "split", "deep", "utf-8", "infinite", "long"],
+    ids=[
+        "no-input",
+        "empty-id",
+        "number-id",
+        "true-id",
+        "trust",
+        "split",
+        "deep",
+        "utf-8",
+        "infinite",
+        "long",
+    ],
 )
 def test_a_bad_record_says_what_was_expected(line: bytes, words: str) -> None:
     found, warnings = read(line, GOOD)
@@ -91,7 +137,7 @@ def test_an_unknown_key_is_ignored_with_the_nearest_known_one() -> None:
     found, warnings = read(line % 1, line % 2)
     assert [id_ for _, id_ in found] == ["1", "2"]
     assert warnings == [
-        "a.jsonl:1: task: unknown key 'refrence' (did you mean 'reference'?), ignored in 2 lines"
+        "a.jsonl:1: task: unknown key 'refrence' (did you mean 'reference'?), ignored in 2 records"
     ]
 
 
@@ -102,25 +148,50 @@ def test_a_record_that_is_wrong_beside_an_unknown_key_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \n", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_an_error(data: bytes) -> None:
-    with pytest.raises(MalformedFile, match=r"^a\.jsonl: the file is empty: expected one trajectory a line"):
-        read_records(Trajectory, data, "a.jsonl")
-
-
-def test_a_file_without_one_good_record_is_one_error_that_shows_the_first() -> None:
-    with pytest.raises(MalformedFile) as caught:
-        read_records(Trajectory, b"\nnot json\n{}\n", "a.jsonl")
-    assert str(caught.value).startswith("a.jsonl:2: expected one trajectory a line as JSON")
-    assert "and 2 more like it" in str(caught.value)
+def test_an_empty_file_is_of_no_format(data: bytes) -> None:
+    seen = recognize(file(data))
+    assert (seen.format, seen.look) == (None, "an empty file")
 
 
 def test_labels_are_read_line_by_line() -> None:
     line = b'{"trajectory": "t", "criterion": "q", "result": "fail", "failure_mode": "m", "by": "octocat"}'
-    reading = read_records(
-        Label, line + b'\n{"trajectory": "t", "criterion": "q", "result": "error"}', "l.jsonl"
+    good, bad = items_of(file(line + b'\n{"trajectory": 7, "criterion": "q", "result": "error"}'), FORMAT)
+    assert isinstance(good, Found)
+    assert isinstance(good.labels[0], Label)
+    assert (good.trajectory, good.labels[0].failure_mode) == (None, "m")
+    assert isinstance(bad, Fault)
+    assert "result: expected" in bad.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"id": 7, "task": {"input": 1}, "output": {"a": [1]}}, {"id": "b", "task": {"input": 2}}]',
+        '{"id": 7, "task": {"input": 1}, "output": {"a": [1]}}\n{"id": "b", "task": {"input": 2}}',
+        '{\n  "id": 7,\n "task": {"input": 1},\n"output": {"a":\n[1]}}\n{"id": "b",\n"task": {"input": 2}}',
+        '[\n  {"id": 7, "task": {"input": 1}, "output": {"a": [1]}},\n {"id": "b", "task": {"input": 2}}]',
+    ],
+    ids=["list", "lines", "as-jq-prints", "pretty"],
+)
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, zstd_compressed, utf16], ids=lambda pack: pack.__name__
+)
+def test_whatever_way_the_values_stand_in_the_file(text: str, pack: "Callable[[bytes], bytes]") -> None:
+    data = pack(text.encode())
+    assert recognize(file(data)).format is FORMAT
+    first, second = found_in(data)
+    assert first.trajectory is not None
+    assert second.trajectory is not None
+    assert (first.trajectory.id, first.trajectory.output) == ("7", '{"a":[1]}')
+    assert second.trajectory.id == "b"
+
+
+def test_a_bad_item_of_a_list_costs_that_item_and_is_named() -> None:
+    found, faults = read(
+        b'[{"id": "a", "task": {"input": 1}}, {"id": "b"}, 3, {"id": "c", "task": {"input": 1}}]'
     )
-    assert [found.record.failure_mode for found in reading.lines] == ["m"]
-    assert "result: expected" in str(reading.warnings[0])
+    assert [id_ for _, id_ in found] == ["a", "c"]
+    assert [fault.partition(" left out: ")[2][:10] for fault in faults] == ["record 2: ", "record 3: "]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_record() -> None:

@@ -1,0 +1,365 @@
+"""`runbookopt trajectories`: import files of other tools, and list, show and count what is stored."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from runbookopt.cli.flags import Json, group
+from runbookopt.cli.terminal import complain, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runbookopt.evidence.formats.native import Line
+    from runbookopt.evidence.formats.reader import Format
+    from runbookopt.evidence.importing import Imported
+    from runbookopt.evidence.reading import Gathered, Lost, Recognized
+    from runbookopt.evidence.trajectory import Trajectory
+
+app = group("trajectories", "Import trajectories of other tools; list, show and count what is stored.")
+
+_SHOWN = 12
+"""Lines of a text that `show` prints, unless all are asked for."""
+
+Name = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", show_default="all runbooks", help="A runbook's name.")
+]
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of them.")],
+    *,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FORMAT", help="Their format.", show_default="seen by content"),
+    ] = None,
+    runbook: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The runbook.", show_default="the only one")
+    ] = None,
+    map_: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=KEY,...",
+            help="Which key is what: input=question,output=a.text",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Import trajectories of other tools into lines of our own, below trajectories/NAME/.
+
+    A record that is there already is not imported again, so the same command can be repeated. What a file
+    holds and a trajectory cannot is counted by name. Files may be packed with gzip or Zstandard.
+
+    Fields for --map: input, output, reference, group, id, error, agent, model, started_at.
+
+    Exit status: 0, or 1 where a file or a record could not be read.
+    """
+    from runbookopt.evidence.importing import files_at, import_files, sorted_out
+
+    root = _root()
+    folder = root / "trajectories" / _runbook(root, runbook)
+    seen = sorted_out(files_at(files), _format(from_, map_))
+    seen = [_asked(each) for each in seen]
+    unknown = [each for each in seen if each.format is None]
+    done = import_files(seen, folder)
+    if json:
+        print_json(done, unknown={each.file.path: each.look for each in unknown})
+    else:
+        for line in _account(done):
+            say(line)
+    for problem in done.problems:
+        complain(f"warning: {problem}")
+    for each in unknown:
+        expected = "expected trajectories in a known format"
+        complain(f"{each.file.path}: not read: {expected}, and this is {each.look}")
+    raise typer.Exit(1 if unknown or done.left_out else 0)
+
+
+@app.command("list")
+def list_(name: Name = None, *, json: Json = False) -> None:
+    """List the stored trajectories: their ids, what they came from, and what became of each."""
+    for runbook, gathered in _gathered(name):
+        if json:
+            for line in gathered.trajectories:
+                print_json(_row(runbook, line))
+        else:
+            for line in gathered.trajectories:
+                trajectory = line.record
+                told = [verdict.criterion + (": " + verdict.result) for verdict in trajectory.verdicts]
+                say(f"{trajectory.id}  {_outcome(trajectory)}  {', '.join(told)}".rstrip())
+
+
+@app.command()
+def show(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A trajectory's id, or how it begins.")],
+    *,
+    whole: Annotated[bool, typer.Option("--whole", help="All lines of all texts.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a stored trajectory: task, steps, output and verdicts, as a page to read."""
+    runbook, line, gathered = _found(id_)
+    line = _trusted(runbook, line)
+    if json:
+        print_json(line.record, runbook=runbook, place=line.place)
+        return
+    labels = [each.record for each in gathered.labels if each.record.trajectory == line.record.id]
+    for text in _page(runbook, line, whole=whole):
+        say(text)
+    for label in labels:
+        why = (
+            f" ({label.explanation or label.failure_mode})" if label.explanation or label.failure_mode else ""
+        )
+        say(f"label    {label.criterion}: {label.result}, by {label.by or 'a person'}{why}")
+
+
+@app.command()
+def stats(name: Name = None, *, json: Json = False) -> None:
+    """Count the stored trajectories by format: outputs, errors, verdicts, labels, and what was lost.
+
+    Exit status: 0, or 1 where a file or a record could not be read.
+    """
+    counted = {runbook: (_counts(gathered), gathered) for runbook, gathered in _gathered(name)}
+    if json:
+        print_json({runbook: counts for runbook, (counts, _) in counted.items()})
+    else:
+        for runbook, (counts, gathered) in counted.items():
+            for line in _table(runbook, counts, gathered):
+                say(line)
+    for _, gathered in counted.values():
+        for problem in gathered.problems:
+            complain(f"warning: {problem}")
+    raise typer.Exit(1 if any(gathered.problems for _, gathered in counted.values()) else 0)
+
+
+def _root() -> Path:
+    """The folder here or above that holds runbooks/."""
+    from runbookopt.errors import RunbookoptError
+
+    here = Path.cwd()
+    for root in (here, *here.parents):
+        if (root / "runbooks").is_dir():
+            return root
+    raise RunbookoptError("there is no runbooks/ here or above: go to a repository with runbooks")
+
+
+def _runbook(root: Path, name: str | None) -> str:
+    """The runbook of this name, or the only one; raises RunbookoptError."""
+    from runbookopt.errors import WrongUsage
+    from runbookopt.evidence.library import Folder
+    from runbookopt.project.project import runbook_file, runbook_names
+
+    names = runbook_names(Folder(root))
+    if name is None and len(names) != 1:
+        listed = ", ".join(names) or "there is none"
+        raise WrongUsage(f"name the runbook that these are of with --runbook: {listed}")
+    chosen = name or names[0]
+    runbook_file(Folder(root), chosen)
+    return chosen
+
+
+def _format(name: str | None, mapping: str | None) -> "Format | None":
+    from runbookopt.errors import WrongUsage
+    from runbookopt.evidence.mapping import mapped, read_mapping
+    from runbookopt.evidence.reading import format_named
+
+    if name is not None and mapping is not None:
+        raise WrongUsage("--map says how to read records of no known format: leave --from away")
+    if mapping is not None:
+        return mapped(read_mapping(mapping))
+    return None if name is None else format_named(name)
+
+
+def _asked(seen: "Recognized") -> "Recognized":
+    """The file with the keys that a person names where its records are of no known format."""
+    from runbookopt.evidence.mapping import keys_of, mapped
+    from runbookopt.evidence.reading import Recognized, sample_of
+
+    if seen.format is not None or not sys.stdin.isatty() or not sys.stderr.isatty():
+        return seen
+    sample = sample_of(seen.file)
+    keys = keys_of(sample) if sample else []
+    if not keys:
+        return seen
+    complain(f"{seen.file.path} is of no known format. Its keys: {', '.join(keys)}")
+    asked = {
+        field: typer.prompt(f"The {field} (Enter for none)", default="", show_default=False, err=True)
+        for field in ("input", "output", "reference", "id")
+    }
+    named = {field: key for field, key in asked.items() if key in keys}
+    return Recognized(seen.file, mapped(named)) if "input" in named else seen
+
+
+def _account(done: "Imported") -> "Iterator[str]":
+    formats = ", ".join(f"{count} {name}" for name, count in done.formats.items())
+    yield f"imported   {done.new} trajectories{f' ({formats})' if formats else ''}, {done.labels} labels"
+    if done.errored:
+        yield f"errored    {done.errored} of them broke down: no answer of theirs counts as wrong"
+    if done.unchanged:
+        yield f"unchanged  {done.unchanged} were there already"
+    if done.changed:
+        more = ", ..." if len(done.changed) > 3 else ""  # noqa: PLR2004 - enough to look at
+        ids = ", ".join(done.changed[:3])
+        yield f"changed    {len(done.changed)} are there with other content, which stays: {ids}{more}"
+    if done.left_out:
+        yield f"left out   {done.left_out} records"
+    yield from _lost(done.losses)
+    yield from (f"written    {path}" for path in done.files)
+
+
+def _lost(losses: "Sequence[Lost]") -> "Iterator[str]":
+    for number, lost in enumerate(losses):
+        yield f"{'not kept' if not number else '':<11}{lost.count:>6} x {lost.what} ({lost.format})"
+
+
+def _gathered(name: str | None) -> "Iterator[tuple[str, Gathered]]":
+    from runbookopt.evidence.library import Folder
+    from runbookopt.evidence.reading import gather
+    from runbookopt.project.project import runbook_names
+
+    source = Folder(_root())
+    for runbook in runbook_names(source) if name is None else [_runbook(source.root, name)]:
+        yield runbook, gather(source, f"trajectories/{runbook}")
+
+
+def _outcome(trajectory: "Trajectory") -> str:
+    if trajectory.error is not None:
+        return "errored"
+    return "no output" if trajectory.output is None else f"{len(trajectory.output):,} characters"
+
+
+def _row(runbook: str, line: "Line[Trajectory]") -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    trajectory = line.record
+    return {
+        "runbook": runbook,
+        "id": trajectory.id,
+        "place": line.place,
+        "format": trajectory.format,
+        "error": trajectory.error,
+        "output": trajectory.output is not None,
+        "steps": len(trajectory.steps),
+        "verdicts": to_builtins(trajectory.verdicts),
+    }
+
+
+def _found(id_: str) -> "tuple[str, Line[Trajectory], Gathered]":
+    """The trajectory with this id, or the only one that begins so; raises RunbookoptError."""
+    from runbookopt.documents.schema_errors import nearest, plain
+    from runbookopt.errors import RunbookoptError
+
+    lines = [(name, line, gathered) for name, gathered in _gathered(None) for line in gathered.trajectories]
+    alike = [each for each in lines if each[1].record.id.startswith(id_)]
+    exact = [each for each in alike if each[1].record.id == id_]
+    if exact or len(alike) == 1:
+        return (exact or alike)[0]
+    ids = sorted({line.record.id for _, line, _ in alike})
+    if ids:
+        raise RunbookoptError(f"{len(ids)} trajectories begin with '{plain(id_)}': {', '.join(ids[:5])}")
+    known = {line.record.id for _, line, _ in lines}
+    near = nearest(id_, known)
+    raise RunbookoptError(f"no trajectory '{plain(id_)}'{near}: see `runbookopt trajectories list`")
+
+
+def _trusted(runbook: str, line: "Line[Trajectory]") -> "Line[Trajectory]":
+    """The trajectory with the trust that counts: what policy.yaml gives its file, or less."""
+    from msgspec.structs import replace
+
+    from runbookopt.evidence.library import Folder
+    from runbookopt.evidence.trust import lowered
+    from runbookopt.project.project import declared_policy
+
+    of_file = declared_policy(Folder(_root()), runbook).given.to(line.path)
+    return replace(line, record=replace(line.record, trust=lowered(of_file, line.record.trust)))
+
+
+def _page(runbook: str, line: "Line[Trajectory]", *, whole: bool) -> "Iterator[str]":
+    from runbookopt.documents.digest import as_text
+
+    trajectory = line.record
+    yield f"id       {trajectory.id}"
+    yield f"runbook  {runbook}{f' {trajectory.runbook_version}' if trajectory.runbook_version else ''}"
+    yield f"from     {line.place}{f', {trajectory.format}' if trajectory.format else ''}, {trajectory.trust}"
+    agent = trajectory.agent
+    if agent is not None and (agent.name or agent.model):
+        yield f"agent    {', '.join(filter(None, (agent.name, agent.model)))}"
+    if trajectory.started_at:
+        yield f"began    {trajectory.started_at}"
+    yield from _texts("task", as_text(trajectory.task.input), whole=whole)
+    if trajectory.task.reference is not None:
+        yield from _texts("expected", as_text(trajectory.task.reference), whole=whole)
+    for step in trajectory.steps:
+        yield from _step(step, whole=whole)
+    if trajectory.output is not None:
+        yield from _texts("output", trajectory.output, whole=whole)
+    if trajectory.error is not None:
+        yield from _texts("error", trajectory.error, whole=whole)
+    for verdict in trajectory.verdicts:
+        score = "" if verdict.score is None else f" {verdict.score:g}"
+        by = f", by {verdict.by.id or verdict.by.kind}" if verdict.by else ""
+        why = f": {verdict.explanation}" if verdict.explanation else ""
+        yield from _texts("verdict", f"{verdict.criterion}: {verdict.result}{score}{by}{why}", whole=whole)
+
+
+def _step(step: dict[str, Any], *, whole: bool) -> "Iterator[str]":
+    from runbookopt.documents.digest import as_text
+    from runbookopt.evidence.formats.messages import text_of
+    from runbookopt.evidence.formats.reader import list_at, text_at
+
+    yield f"step {step.get('step_id', '?')}, {step.get('source', 'unknown')}"
+    if thought := text_at(step, "reasoning_content"):
+        yield from _texts("  thinks", thought, whole=whole)
+    if text := text_of(step.get("message")):
+        yield from _texts("  says", text, whole=whole)
+    for call in list_at(step, "tool_calls"):
+        if isinstance(call, dict):
+            called = f"{call.get('function_name')} {as_text(call.get('arguments'))}"
+            yield from _texts("  calls", called, whole=whole)
+    for result in list_at(step, "observation", "results"):
+        if isinstance(result, dict) and (text := text_of(result.get("content"))):
+            yield from _texts("  gets", text, whole=whole)
+
+
+def _texts(what: str, text: str, *, whole: bool) -> "Iterator[str]":
+    """A text with its name before the first line; cut unless the whole is asked for."""
+    lines = text.strip().splitlines() or [""]
+    kept = lines if whole or len(lines) <= _SHOWN else lines[: _SHOWN - 1]
+    width = 10_000_000 if whole else 400
+    for number, line in enumerate(kept):
+        cut = line if len(line) <= width else f"{line[:width]} [and {len(line) - width:,} characters more]"
+        yield f"{what if not number else '':<8} {cut}".rstrip()
+    if len(kept) < len(lines):
+        yield f"{'':<8} [and {len(lines) - len(kept)} lines more: --whole shows them]"
+
+
+def _counts(gathered: "Gathered") -> dict[str, Any]:
+    from runbookopt.evidence.library import task_id
+
+    formats: dict[str, dict[str, int]] = {}
+    for line in gathered.trajectories:
+        trajectory = line.record
+        none = dict.fromkeys(("trajectories", "outputs", "errored", "verdicts"), 0)
+        row = formats.setdefault(trajectory.format or "runbookopt", none)
+        row["trajectories"] += 1
+        row["outputs"] += trajectory.output is not None and trajectory.error is None
+        row["errored"] += trajectory.error is not None
+        row["verdicts"] += len(trajectory.verdicts)
+    return {
+        "formats": formats,
+        "tasks": len({task_id(line.record.task.input) for line in gathered.trajectories}),
+        "labels": len(gathered.labels),
+        "losses": gathered.losses,
+        "problems": gathered.problems,
+    }
+
+
+def _table(runbook: str, counts: dict[str, Any], gathered: "Gathered") -> "Iterator[str]":
+    yield f"{runbook}: {counts['tasks']} tasks, {counts['labels']} labels"
+    for name, row in sorted(counts["formats"].items()):
+        told = ", ".join(f"{count} {what}" for what, count in row.items())
+        yield f"  {name:<16} {told}"
+    yield from (f"  {line}" for line in _lost(gathered.losses))

@@ -1,0 +1,152 @@
+"""Chat messages, as OpenAI's and Anthropic's interfaces have them, as task, output and ATIF steps. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from runbookopt.documents.digest import as_text
+from runbookopt.evidence.formats.reader import Loss, at, list_at, text_at
+
+_TOOLS = frozenset({"tool", "function"})
+_SOURCES = {"user": "user", "human": "user", "assistant": "agent", "ai": "agent", "model": "agent"}
+
+
+class Conversation(Struct, frozen=True):
+    """What a list of messages says of an attempt.
+
+    `task` is what users said before the first answer: text, or a list of texts where there were several;
+    None where nobody did. `output` is the last text of the agent, None where it ends without one.
+    `steps` are ATIF step objects: what a tool gave back stands in the step that called it.
+    """
+
+    task: Any
+    output: str | None
+    steps: tuple[dict[str, Any], ...]
+    losses: tuple[Loss, ...]
+
+
+def conversation(messages: Iterable[Any]) -> Conversation:
+    """Read a list of messages; what is no message is counted as lost."""
+    reading = _Reading()
+    for message in messages:
+        if isinstance(message, dict) and isinstance(role := message.get("role", message.get("type")), str):
+            reading.take(role, message)
+        else:
+            reading.lost["entries that are no messages"] += 1
+    steps = [{"step_id": number, **step} for number, step in enumerate(reading.steps, 1)]
+    return Conversation(
+        _task(steps), _output(steps), tuple(steps), tuple(Loss(*each) for each in reading.lost.items())
+    )
+
+
+def text_of(content: object) -> str:
+    """The text of a message's content: text, or a list of parts, joined by line ends."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(text for part in _parts(content) if (text := text_at(part, "text")) is not None)
+
+
+def _task(steps: Sequence[dict[str, Any]]) -> Any:  # noqa: ANN401 - text, or a list of texts
+    texts: list[str] = []
+    for step in steps:
+        if step["source"] == "agent" and texts:
+            break
+        if step["source"] == "user" and step["message"]:
+            texts.append(step["message"])
+    return texts[0] if len(texts) == 1 else texts or None
+
+
+def _output(steps: Sequence[dict[str, Any]]) -> str | None:
+    said = [step["message"] for step in steps if step["source"] == "agent" and step["message"]]
+    return said[-1] if said else None
+
+
+class _Reading:
+    """The steps so far, the one that each tool call stands in, and what was lost."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, Any]] = []
+        self.lost: Counter[str] = Counter()
+        self._of_call: dict[str, dict[str, Any]] = {}
+
+    def take(self, role: str, message: dict[str, Any]) -> None:
+        content = message.get("content")
+        if role in _TOOLS:
+            name = message.get("tool_call_id", message.get("name"))
+            self._result(name, text_of(content), at(message, "error"))
+            return
+        parts = list(_parts(content))
+        results = [part for part in parts if part.get("type") == "tool_result"]
+        for part in results:
+            self._result(part.get("tool_use_id"), text_of(part.get("content")), None)
+        calls = [*_calls(message), *_used(parts)]
+        text = text_of(content)
+        if not results or text or calls:
+            self._step(role, message, text, calls)
+        known = {"text", "thinking", "reasoning", "tool_use", "tool_result", "input_text", "output_text"}
+        for part in parts:
+            if str(part.get("type")) not in known:
+                self.lost["images and other parts that are no text"] += 1
+
+    def _step(self, role: str, message: dict[str, Any], text: str, calls: list[dict[str, Any]]) -> None:
+        parts = _parts(message.get("content"))
+        thoughts = [text_at(part, "thinking") or text_at(part, "reasoning") for part in parts]
+        thought = text_at(message, "reasoning_content") or "\n".join(filter(None, thoughts))
+        when = text_at(message, "timestamp")
+        step: dict[str, Any] = {
+            "source": _SOURCES.get(role, "system"),
+            **({"timestamp": when} if when else {}),
+            "message": text,
+            **({"reasoning_content": thought} if thought else {}),
+            **({"tool_calls": calls} if calls else {}),
+        }
+        self.steps.append(step)
+        self._of_call.update({call["tool_call_id"]: step for call in calls})
+
+    def _result(self, name: object, content: str, error: object) -> None:
+        if error:
+            content = f"{content}\n[error: {text_at(error, 'message') or as_text(error)}]".strip()
+        result = {"source_call_id": str(name), "content": content}
+        step = self._of_call.get(str(name))
+        if step is None:  # nobody called it: it stands for itself
+            step = {"source": "system", "message": ""}
+            self.steps.append(step)
+        step.setdefault("observation", {"results": []})["results"].append(result)
+
+
+def _parts(content: object) -> Iterator[dict[str, Any]]:
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str):
+            yield {"type": "text", "text": part}
+        elif isinstance(part, dict):
+            yield part
+
+
+def _calls(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The calls of a message in the forms of OpenAI and of Inspect, and the one call of the older OpenAI."""
+    older = [{"function": message["function_call"]}] if isinstance(message.get("function_call"), dict) else []
+    for call in [*list_at(message, "tool_calls"), *older]:
+        function = at(call, "function")
+        name = text_at(function, "name") or text_at(call, "name") or (function or None)
+        given = at(function, "arguments") if isinstance(function, dict) else at(call, "arguments")
+        if name is not None:
+            yield _call(at(call, "id") or name, name, given if given is not None else at(call, "args"))
+
+
+def _used(parts: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        if part.get("type") == "tool_use":
+            yield _call(part.get("id"), part.get("name"), part.get("input"))
+
+
+def _call(id_: object, name: object, given: object) -> dict[str, Any]:
+    if isinstance(given, str):
+        try:
+            given = msgspec.json.decode(given)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            given = {"text": given}
+    arguments = given if isinstance(given, dict) else {} if given is None else {"value": given}
+    return {"tool_call_id": str(id_), "function_name": str(name), "arguments": arguments}
