@@ -14,7 +14,17 @@ from msgspec.structs import replace
 from runbookopt.documents.parse import MAX_DEPTH, TOO_DEEP, Problem
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import WrongUsage
-from runbookopt.evidence.formats import atif, harbor, inspect_log, native, promptfoo, swe_agent, tau_bench
+from runbookopt.evidence.formats import (
+    atif,
+    claude_code,
+    codex,
+    harbor,
+    inspect_log,
+    native,
+    promptfoo,
+    swe_agent,
+    tau_bench,
+)
 from runbookopt.evidence.formats.native import LONGEST_LINE, Line
 from runbookopt.evidence.formats.reader import (
     Contents,
@@ -42,6 +52,8 @@ FORMATS: tuple[Format, ...] = (
     tau_bench.FORMAT,
     swe_agent.FORMAT,
     swe_agent.FORMAT_MINI,
+    claude_code.FORMAT,
+    codex.FORMAT,
 )
 """All formats that are read; of two that recognize as many values of a file, the first here reads it."""
 
