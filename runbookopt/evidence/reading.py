@@ -16,12 +16,15 @@ from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.formats import (
     atif,
+    chat,
     claude_code,
     codex,
     harbor,
     inspect_log,
+    jetty,
     native,
     promptfoo,
+    skill_evals,
     swe_agent,
     tau_bench,
 )
@@ -37,6 +40,7 @@ from runbookopt.evidence.formats.reader import (
     Record,
     Sample,
 )
+from runbookopt.evidence.formats.traces import langfuse, langsmith, mlflow, otel
 from runbookopt.evidence.formats.transcript import within_limits
 from runbookopt.evidence.json_values import LOOKED_AT, NoValue, decoded, is_deeper, split_values
 from runbookopt.evidence.trajectory import Label, Trajectory
@@ -54,6 +58,13 @@ FORMATS: tuple[Format, ...] = (
     swe_agent.FORMAT_MINI,
     claude_code.FORMAT,
     codex.FORMAT,
+    langfuse.FORMAT,
+    langsmith.FORMAT,
+    mlflow.FORMAT,
+    otel.FORMAT,
+    jetty.FORMAT,
+    skill_evals.FORMAT,
+    chat.FORMAT,
 )
 """All formats that are read; of two that recognize as many values of a file, the first here reads it."""
 

@@ -1,5 +1,6 @@
 """Project of a runbook: the files that a repository declares about it, found and read."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -150,6 +151,20 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
     )
 
 
+def foreign_criteria(project: Project) -> dict[str, int]:
+    """How often other tools judged by each name that is no criterion of the rubric, agents' own left out."""
+    known = {criterion.id for criterion in project.rubric.criteria}
+    foreign = {each.id: each for each in project.evidence.trajectories if each.format is not None}
+    given = [
+        verdict.criterion
+        for trajectory in foreign.values()
+        for verdict in trajectory.verdicts
+        if verdict.by is None or verdict.by.kind not in {"agent", "human"}
+    ]
+    given += [label.criterion for label in project.evidence.labels if label.trajectory in foreign]
+    return dict(sorted(Counter(name for name in given if name not in known).items()))
+
+
 def _split(evidence: Evidence, policy: Policy, burnt: Collection[str]) -> Split:
     terms = policy.proof
     return split(evidence.tasks, terms.split, burnt=burnt, repeats=terms.near_repeats)
@@ -227,15 +242,19 @@ def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
 
 
 def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
-    """Warn once of each criterion that verdicts know and the rubric does not; an agent's own are let be."""
+    """Warn once of each criterion that verdicts know and the rubric does not; an agent's own are let be.
+
+    So are those of other tools, whose names nobody chose after the rubric's: `foreign_criteria` has them.
+    """
     known = {criterion.id for criterion in rubric.criteria}
     named: dict[tuple[str, str], list[str]] = {}
     for trajectory in evidence.trajectories:
-        for verdict in trajectory.verdicts:
+        for verdict in trajectory.verdicts if trajectory.format is None else ():
             if verdict.by is None or verdict.by.kind != "agent":
                 named.setdefault(("verdict", verdict.criterion), []).append(evidence.where(trajectory.id))
     for label in evidence.labels:
-        named.setdefault(("label", label.criterion), []).append(evidence.where(label.trajectory))
+        if evidence.trajectory(label.trajectory).format is None:
+            named.setdefault(("label", label.criterion), []).append(evidence.where(label.trajectory))
     for (what, criterion), places in named.items():
         if criterion not in known:
             path, _, line = places[0].rpartition(":")

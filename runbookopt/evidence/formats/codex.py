@@ -71,7 +71,7 @@ def read(contents: Contents) -> Iterator[Item]:
 def _recognizes(sample: Sample) -> int:
     return sum(
         str(value.get("type")).startswith(_EVENTS)
-        or (_unwrapped(value)[0] in _KINDS and ("payload" in value or value.get("type") in _ITEMS))
+        or (_unwrapped(value)[0] in _KINDS and ("payload" in value or str(value.get("type")) in _ITEMS))
         for value in sample.mappings()
     )
 
