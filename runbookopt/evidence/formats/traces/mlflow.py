@@ -141,7 +141,7 @@ def _call(span: Mapping[str, Any]) -> Call:
 
 def _attribute(span: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON has any shape
     kept = at(span, "attributes", f"mlflow.span{name}")
-    return span.get(name.lower()) if kept is None else kept
+    return span.get(name.lower()) if kept is None else None if kept == "null" else kept
 
 
 def _score(assessment: Mapping[str, Any]) -> Score:
