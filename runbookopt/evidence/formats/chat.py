@@ -71,7 +71,7 @@ FORMAT = Format(name="chat", title="chats", recognizes=_recognizes, read=read)
 
 
 def _is_message(value: object) -> bool:
-    return isinstance(at(value, "role"), str) and bool({"content", "tool_calls"} & set(value or ()))
+    return isinstance(value, dict) and "role" in value and bool({"content", "tool_calls"} & value.keys())
 
 
 def _is_chat(value: Mapping[str, Any]) -> bool:

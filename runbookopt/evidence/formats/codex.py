@@ -92,7 +92,11 @@ def _unwrapped(record: Mapping[str, Any]) -> tuple[str, Any]:
 def _attempt(records: Sequence[dict[str, Any]], place: Place) -> Iterator[Item]:
     lines = [_unwrapped(record) for record in records]
     items = [payload for kind, payload in lines if kind == "response_item"]
-    answers = [n for n, (kind, each) in enumerate(lines) if kind == "response_item" and not _is_told(each)]
+    answers = [
+        number
+        for number, (kind, each) in enumerate(lines)
+        if kind == "response_item" and (at(each, "type") != "message" or at(each, "role") == "assistant")
+    ]
     heard = answers[-1] if answers else len(lines)
     prompts = _prompts(lines[:heard])
     if not prompts:
@@ -116,11 +120,6 @@ def _attempt(records: Sequence[dict[str, Any]], place: Place) -> Iterator[Item]:
         error=_error(payload for kind, payload in lines if kind == "event_msg"),
     )
     yield Found(trajectory, (), place)
-
-
-def _is_told(item: object) -> bool:
-    """Whether the agent was told this: a message that is not its own."""
-    return at(item, "type") == "message" and at(item, "role") != "assistant"
 
 
 def _prompts(lines: Sequence[tuple[str, Any]]) -> list[str]:

@@ -13,6 +13,8 @@ from runbookopt.evidence.formats.traces.values import answer, decoded, messages_
 
 Kind = Literal["model", "tool", "other"]
 
+_APART = "calls of models that the longest of a trace does not repeat"
+
 
 class Call(Struct, frozen=True, kw_only=True):
     """One call of a trace: a model's, a tool's, or that of an agent or a function, which holds others.
@@ -57,6 +59,8 @@ def attempt_of(calls: Iterable[Call]) -> Attempt:
     models = [call for call in ordered if call.kind == "model"]
     talks = [conversation([*_told(call), *reply_in(call.output)]) for call in models]
     longest = max(talks, key=lambda talk: len(talk.steps), default=Conversation(None, None, (), ()))
+    said = {step["message"] for step in longest.steps}
+    apart = sum(talk.output is not None and talk.output not in said for talk in talks)
     first, last = _ends(outermost, [call for call in ordered if call.kind != "tool"])
     return Attempt(
         task=None if first is None else question(first.input),
@@ -65,7 +69,7 @@ def attempt_of(calls: Iterable[Call]) -> Attempt:
         model=next((call.model for call in models if call.model), None),
         started_at=next((call.started for call in ordered if call.started), None),
         error=outermost[-1].error if outermost else None,
-        losses=(*longest.losses, *_unheard(talks, longest)),
+        losses=(*longest.losses, *([Loss(_APART, apart)] if apart else ())),
     )
 
 
@@ -97,13 +101,6 @@ def _told(call: Call) -> list[dict[str, Any]]:
         return messages
     value = question(call.input)
     return [] if value is None else [{"role": "user", "content": as_text(value)}]
-
-
-def _unheard(talks: Iterable[Conversation], longest: Conversation) -> Iterator[Loss]:
-    said = {step["message"] for step in longest.steps}
-    other = sum(talk.output is not None and talk.output not in said for talk in talks)
-    if other:
-        yield Loss("calls of models that the longest of a trace does not repeat", other)
 
 
 def _with_tools(steps: Sequence[dict[str, Any]], tools: Sequence[Call]) -> Iterator[dict[str, Any]]:

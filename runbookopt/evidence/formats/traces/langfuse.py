@@ -3,7 +3,7 @@
 https://langfuse.com/docs/api-and-data-platform/features/export-from-ui, https://api.reference.langfuse.com
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runbookopt.documents.digest import as_text
@@ -53,6 +53,9 @@ _LOST = {
     "version": "versions of the application",
     "comments": "comments",
 }
+_SURE = 2
+"""How many keys of a trace's own there are at least: one may be anybody's."""
+
 _OF_A_STEP = "scores of single observations"
 _KNOWN = frozenset(
     {
@@ -111,22 +114,20 @@ FORMAT = Format(name="langfuse", title="an export of Langfuse", recognizes=_reco
 
 def _entries(value: object) -> Iterator[dict[str, Any]]:
     """The traces, observations and scores of a record: of a page, of a download, or the record itself."""
+    page: list[Any] = list_at(value, "traces") or [value]
     if isinstance(at(value, "trace"), dict) and isinstance(at(value, "observations"), list):
         trace = at(value, "trace")
         scores = at(value, "scores") if isinstance(at(value, "scores"), list) else at(trace, "scores")
         page = [{**trace, "observations": at(value, "observations"), "scores": scores}]
     elif isinstance(at(value, "data"), list) and isinstance(at(value, "meta"), dict):
         page = at(value, "data")
-    else:
-        page = list_at(value, "traces") or [value]
     for entry in page:
-        if isinstance(entry, dict) and (_is_score(entry) or _is_observation(entry) or _is_trace(entry)):
+        if not isinstance(entry, dict):
+            continue
+        own = {"id", "input", "output"} <= entry.keys() and bool({"timestamp", "createdAt"} & entry.keys())
+        is_trace = own and len(_OF_A_TRACE & entry.keys()) >= _SURE
+        if _is_score(entry) or _is_observation(entry) or is_trace:
             yield entry
-
-
-def _is_trace(entry: Mapping[str, Any]) -> bool:
-    own = {"id", "input", "output"} <= entry.keys() and bool({"timestamp", "createdAt"} & entry.keys())
-    return own and len(_OF_A_TRACE & entry.keys()) >= 2  # noqa: PLR2004 - one may be anybody's key
 
 
 def _is_observation(entry: Mapping[str, Any]) -> bool:
@@ -165,8 +166,22 @@ def _attempt(trace: Mapping[str, Any], place: Place) -> Iterator[Item]:
         return
     id_ = identity("langfuse", as_text(trace["id"]))
     scores = [each for each in list_at(trace, "scores") if isinstance(each, dict)]
-    own = [each for each in scores if _is_of_the_whole(each, calls)]
-    told = judged(id_, [*map(_score, own), *_columns(trace)])
+    outermost = [call.id for call in calls if call.parent is None]
+    # a score of the observation that holds all others is one of the trace
+    own = [
+        each
+        for each in scores
+        if not each.get("observationId") or not calls or outermost == [each["observationId"]]
+    ]
+    # an exported table has a column for each score: a list of values, and nobody says who gave them
+    columns = {key: each for key, each in trace.items() if key not in _KNOWN and isinstance(each, list)}
+    listed = [
+        Score(key, value)
+        for key, each in columns.items()
+        for value in each
+        if isinstance(value, int | float | str)
+    ]
+    told = judged(id_, [*map(_score, own), *listed])
     unread = len(list_at(trace, "observations")) - len(observations)
     unscored = len(list_at(trace, "scores")) - len(scores)
     counts = {"entries of which there is the id alone": unread + unscored, _OF_A_STEP: len(scores) - len(own)}
@@ -187,13 +202,6 @@ def _attempt(trace: Mapping[str, Any], place: Place) -> Iterator[Item]:
         error=attempt.error,
     )
     yield Found(trajectory, told.labels, place)
-
-
-def _is_of_the_whole(score: Mapping[str, Any], calls: Sequence[Call]) -> bool:
-    """Whether a score is of the trace: of none of its observations, or of the one that holds all others."""
-    name = score.get("observationId")
-    outermost = [call.id for call in calls if call.parent is None]
-    return not name or not calls or outermost == [name]
 
 
 def _call(observation: Mapping[str, Any]) -> Call:
@@ -225,10 +233,3 @@ def _score(entry: Mapping[str, Any]) -> Score:
         text_at(entry, "authorUserId"),
         text_at(entry, "timestamp") or text_at(entry, "createdAt"),
     )
-
-
-def _columns(trace: Mapping[str, Any]) -> Iterable[Score]:
-    """Scores of an exported table: a column each with a list of values, and nobody says who gave them."""
-    for key in trace.keys() - _KNOWN:
-        if isinstance(trace[key], list):
-            yield from (Score(key, value) for value in trace[key] if isinstance(value, int | float | str))

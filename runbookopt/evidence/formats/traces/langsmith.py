@@ -75,7 +75,10 @@ FORMAT = Format(name="langsmith", title="an export of LangSmith", recognizes=_re
 
 def _entries(value: object) -> Iterator[dict[str, Any]]:
     for entry in list_at(value, "runs") or [value]:
-        if isinstance(entry, dict) and (_is_run(entry) or _is_feedback(entry) or _is_example(entry)):
+        if not isinstance(entry, dict):
+            continue
+        is_example = {"id", "dataset_id", "inputs"} <= entry.keys()
+        if _is_run(entry) or _is_feedback(entry) or is_example:
             yield entry
 
 
@@ -85,10 +88,6 @@ def _is_run(entry: Mapping[str, Any]) -> bool:
 
 def _is_feedback(entry: Mapping[str, Any]) -> bool:
     return {"run_id", "key"} <= entry.keys() and bool({"feedback_source", "score", "value"} & entry.keys())
-
-
-def _is_example(entry: Mapping[str, Any]) -> bool:
-    return {"id", "dataset_id", "inputs"} <= entry.keys()
 
 
 def _trace_of(run: Mapping[str, Any]) -> str:
@@ -120,7 +119,13 @@ def _attempt(name: str, runs: Runs, given: Runs, place: Place) -> Iterator[Item]
     of_root = [each for each in own if as_text(each.get("run_id", name)) == name]
     if len(of_root) < len(own):
         yield Loss("feedback on single steps", len(own) - len(of_root))
-    told = judged(id_, [*map(_score, of_root), *([] if of_root else _averages(root))])
+    stats = root.get("feedback_stats") if not of_root else None
+    # of several the average alone is kept: of one that is its score, by nobody knows whom
+    means = [
+        Score(key, at(each, "avg") if at(each, "n") == 1 else None)
+        for key, each in (stats.items() if isinstance(stats, dict) else ())
+    ]
+    told = judged(id_, [*map(_score, of_root), *means])
     yield from (*attempt.losses, *told.losses, *(Loss(what) for key, what in _LOST.items() if root.get(key)))
     digest, version = ran(at(root, "extra", "metadata"))
     output, error = answer(root.get("outputs") or None), text_at(root, "error")
@@ -168,13 +173,6 @@ def _score(entry: Mapping[str, Any]) -> Score:
         text_at(source, "user_id"),
         text_at(entry, "created_at"),
     )
-
-
-def _averages(run: Mapping[str, Any]) -> Iterator[Score]:
-    """Feedback of which a run has the average alone: one is a score by nobody knows whom, more are none."""
-    stats = run.get("feedback_stats")
-    for key, each in stats.items() if isinstance(stats, dict) else ():
-        yield Score(key, at(each, "avg") if at(each, "n") == 1 else None)
 
 
 def _lone_feedback(run: str, given: list[tuple[dict[str, Any], Place]]) -> Iterator[Item]:

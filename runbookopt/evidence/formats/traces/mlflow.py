@@ -121,7 +121,11 @@ def _mapping(value: object) -> dict[str, Any]:
 def _call(span: Mapping[str, Any]) -> Call:
     attributes = span.get("attributes")
     kind = decoded(at(attributes, "mlflow.spanType")) or span.get("span_type")
-    inputs, outputs = (_attribute(span, name) for name in ("Inputs", "Outputs"))
+    kept = {name: at(attributes, f"mlflow.span{name}") for name in ("Inputs", "Outputs")}
+    inputs, outputs = (
+        span.get(name.lower()) if value is None else None if value == "null" else value
+        for name, value in kept.items()
+    )
     started = span.get("start_time_unix_nano", span.get("start_time_ns", span.get("start_time")))
     status = span.get("status", span.get("status_code"))
     failed = str(at(status, "code") or at(status, "status_code") or status).endswith("ERROR")
@@ -137,11 +141,6 @@ def _call(span: Mapping[str, Any]) -> Call:
         started=time_of_nanoseconds(started),
         error=told if failed else None,
     )
-
-
-def _attribute(span: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON has any shape
-    kept = at(span, "attributes", f"mlflow.span{name}")
-    return span.get(name.lower()) if kept is None else None if kept == "null" else kept
 
 
 def _score(assessment: Mapping[str, Any]) -> Score:

@@ -120,8 +120,8 @@ def _attempt(name: str, trace: _Trace, calls: list[Call]) -> Iterator[Item]:
     kept = [span.attributes for span in trace.spans.values()]
     runbooks = [told for each in kept if any(told := runbook_of(each))]
     id_ = identity("otel", name)
-    told = judged(id_, trace.scores)
-    yield from (*attempt.losses, *told.losses)
+    given = judged(id_, trace.scores)
+    yield from (*attempt.losses, *given.losses)
     if any(at(each, *path) is not None for each in kept for path in _USAGE):
         yield Loss("token counts")
     trajectory = Trajectory(
@@ -132,21 +132,24 @@ def _attempt(name: str, trace: _Trace, calls: list[Call]) -> Iterator[Item]:
         output=attempt.output,
         steps=attempt.steps,
         agent=AgentRecord(
-            next((name for each in kept if (name := text_at(each, "gen_ai", "agent", "name"))), None),
+            next((own for each in kept if (own := text_at(each, "gen_ai", "agent", "name"))), None),
             attempt.model,
         ),
         started_at=attempt.started_at,
-        verdicts=told.verdicts,
+        verdicts=given.verdicts,
         error=attempt.error,
     )
-    yield Found(trajectory, told.labels, trace.place)
+    yield Found(trajectory, given.labels, trace.place)
 
 
 def _spans(value: object) -> Iterator[Span]:
     """The spans of a record: of an envelope, of a page of a list, or the only one."""
-    page = [*_enveloped(value), *list_at(value, "data"), *list_at(value, "spans")]
     if not isinstance(value, dict):
         return
+    level = [value]
+    for keys in (_ENVELOPES, _SCOPES, _ENTRIES):
+        level = [inner for each in level for key in keys for inner in list_at(each, key)]
+    page = [*level, *list_at(value, "data"), *list_at(value, "spans")]
     if _is_envelope(value):
         yield from (_span(each) for each in page if isinstance(each, dict))
     elif page and all(map(_is_span, page)):
@@ -155,14 +158,6 @@ def _spans(value: object) -> Iterator[Span]:
         yield _span(value)
     elif any(key.startswith(DIALECTS) for key in value):
         yield Span(id="", attributes=nested(value))
-
-
-def _enveloped(value: object) -> Iterator[Any]:
-    """The spans and log records of OTLP's envelope."""
-    level = [value]
-    for keys in (_ENVELOPES, _SCOPES, _ENTRIES):
-        level = [inner for each in level for key in keys for inner in list_at(each, key)]
-    yield from level
 
 
 def _is_span(value: object) -> bool:

@@ -12,6 +12,8 @@ from runbookopt.evidence.trajectory import Author, Label, StoredVerdict
 _PASS = frozenset({"pass", "passed", "correct", "yes", "true", "good", "thumbs_up", "thumbs-up"})
 _FAIL = frozenset({"fail", "failed", "incorrect", "no", "false", "bad", "thumbs_down", "thumbs-down"})
 
+_UNNAMED = "scores without a name"
+_IN_WORDS = "scores in words that say neither pass nor fail"
 OUTSIDE = "scores that are no number from 0 to 1"
 BETWEEN = "scores of people that are neither 0 nor 1, which are no labels"
 
@@ -44,7 +46,8 @@ def judged(id_: str, scores: Iterable[Score]) -> Judged:
     for score in scores:
         verdict = _verdict(score)
         if verdict is None:
-            lost[_why_none(score)] += 1
+            in_words = isinstance(score.value, str)
+            lost[_UNNAMED if not score.name else _IN_WORDS if in_words else OUTSIDE] += 1
             continue
         verdicts.append(verdict)
         if score.by is not None and score.by.kind == "human":
@@ -56,12 +59,6 @@ def judged(id_: str, scores: Iterable[Score]) -> Judged:
                 Label(id_, verdict.criterion, result, None, score.explanation, score.person, score.at)
             )
     return Judged(tuple(verdicts), tuple(labels), tuple(Loss(*each) for each in sorted(lost.items())))
-
-
-def _why_none(score: Score) -> str:
-    if not isinstance(score.name, str) or not score.name:
-        return "scores without a name"
-    return "scores in words that say neither pass nor fail" if isinstance(score.value, str) else OUTSIDE
 
 
 def _verdict(score: Score) -> StoredVerdict | None:

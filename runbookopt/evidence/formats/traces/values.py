@@ -80,15 +80,16 @@ def messages_in(value: object) -> Messages | None:
 
 def question(value: object) -> Any:  # noqa: ANN401 - JSON has any shape
     """The task that an input states: text, messages, or the input itself; None where it states nothing."""
-    value = decoded(value)
-    if (messages := messages_in(value)) is not None:
+    whole = decoded(value)
+    if (messages := messages_in(whole)) is not None:
         asked = dialogue(conversation([*messages, _ANSWERED])).task
-        beside = {key: value[key] for key in value if key not in _SETTINGS} if "messages" in value else {}
+        is_wrapped = isinstance(whole, dict) and "messages" in whole
+        beside = {key: whole[key] for key in whole if key not in _SETTINGS} if is_wrapped else {}
         beside = {key: each for key, each in beside.items() if each not in (None, "", [], {})}
         return {**beside, "messages": asked} if beside and asked is not None else asked
-    if isinstance(value, dict) and len(value) == 1:
-        return question(next(iter(value.values())))
-    return None if value in ("", [], {}) else value
+    if isinstance(whole, dict) and len(whole) == 1:
+        return question(next(iter(whole.values())))
+    return None if whole in ("", [], {}) else whole
 
 
 def answer(value: object) -> str | None:
