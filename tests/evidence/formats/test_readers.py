@@ -454,6 +454,13 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - JSON
         yield from places(value[key])
 
 
+def json_in(text: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(text)
+    except ValueError:  # changed before
+        return text
+
+
 def mutated(value: Any, chance: random.Random) -> bytes:  # noqa: ANN401 - JSON
     """Give a document with some of its values replaced, and now and then some of its bytes."""
     copy = json.loads(json.dumps(value))
@@ -462,7 +469,10 @@ def mutated(value: Any, chance: random.Random) -> bytes:  # noqa: ANN401 - JSON
         if not spots:
             break
         holder, key = chance.choice(spots)
-        if chance.random() < 0.3 and isinstance(holder, dict):
+        if isinstance(holder[key], str) and holder[key][:1] in ("[", "{") and chance.random() < 0.7:
+            inner = json_in(holder[key])
+            holder[key] = mutated(inner, chance).decode(errors="replace")
+        elif chance.random() < 0.3 and isinstance(holder, dict):
             del holder[key]
         else:
             holder[key] = deepcopy(chance.choice(ODD))

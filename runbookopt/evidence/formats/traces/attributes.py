@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from runbookopt.evidence.formats.reader import at, text_at
+from runbookopt.evidence.formats.reader import at, share, text_at
 from runbookopt.evidence.formats.traces.calls import Call, Kind
 from runbookopt.evidence.formats.traces.scores import Score
 from runbookopt.evidence.formats.traces.values import Messages, decoded, messages_in, ran
@@ -125,7 +125,8 @@ def score_of(attributes: Nested) -> Score | None:
     if not isinstance(at(whole, "name"), str):
         return None
     number, label = at(whole, "score", "value"), at(whole, "score", "label")
-    return Score(whole["name"], label if number is None else number, None, text_at(whole, "explanation"))
+    value = label if share(number) is None and label is not None else number
+    return Score(whole["name"], value, None, text_at(whole, "explanation"))
 
 
 def runbook_of(attributes: Nested) -> tuple[str | None, str | None]:
