@@ -152,17 +152,21 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
 
 
 def foreign_criteria(project: Project) -> dict[str, int]:
-    """How often other tools judged by each name that is no criterion of the rubric, agents' own left out."""
+    """How many trajectories other tools judged by each name that is no criterion of the rubric.
+
+    What an agent says of itself is let be.
+    """
     known = {criterion.id for criterion in project.rubric.criteria}
     foreign = {each.id: each for each in project.evidence.trajectories if each.format is not None}
-    given = [
-        verdict.criterion
+    given = {
+        (trajectory.id, verdict.criterion)
         for trajectory in foreign.values()
         for verdict in trajectory.verdicts
-        if verdict.by is None or verdict.by.kind not in {"agent", "human"}
-    ]
-    given += [label.criterion for label in project.evidence.labels if label.trajectory in foreign]
-    return dict(sorted(Counter(name for name in given if name not in known).items()))
+        if verdict.by is None or verdict.by.kind != "agent"
+    }
+    given |= {(label.trajectory, label.criterion) for label in project.evidence.labels}
+    names = (name for id_, name in given if id_ in foreign and name not in known)
+    return dict(sorted(Counter(names).items()))
 
 
 def _split(evidence: Evidence, policy: Policy, burnt: Collection[str]) -> Split:

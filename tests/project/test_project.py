@@ -122,7 +122,7 @@ def test_what_other_tools_judge_by_names_of_their_own_is_counted_and_no_warning(
     more = {"trajectories/triage/a.jsonl": "".join(lines), "trajectories/triage/a.labels.jsonl": labels}
     project = read_project(folder(tmp_path, FILES | more), "triage")
     assert project.warnings == ()
-    assert foreign_criteria(project) == {"helpful": 2, "tone": 3}
+    assert foreign_criteria(project) == {"helpful": 2, "tone": 2}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,18 @@ from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
 
 _CONTENT = frozenset({"tool_calls", "observation", "reasoning_content"})
 _KINDS = ("user", "assistant")
+_RECORDS = frozenset(
+    {
+        *_KINDS,
+        "system",
+        "result",
+        "summary",
+        "attachment",
+        "progress",
+        "file-history-snapshot",
+        "queue-operation",
+    }
+)
 _TEXTUAL = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result"})
 _COMMAND = re.compile(r"<command-name>/?([^<]*)</command-name>")
 _ARGUMENTS = re.compile(r"<command-args>([^<]*)</command-args>")
@@ -66,8 +78,7 @@ def read(contents: Contents) -> Iterator[Item]:
 
 def _recognizes(sample: Sample) -> int:
     return sum(
-        isinstance(value.get("type"), str)
-        and "payload" not in value
+        str(value.get("type")) in _RECORDS
         and (_session(value) is not None or bool({"leafUuid", "snapshot"} & value.keys()))
         for value in sample.mappings()
     )

@@ -69,9 +69,12 @@ def read(contents: Contents) -> Iterator[Item]:
 
 
 def _recognizes(sample: Sample) -> int:
+    bare = (
+        sample.shape == "lines"
+    )  # in a list, items of older files may as well be a chat
     return sum(
         str(value.get("type")).startswith(_EVENTS)
-        or (_unwrapped(value)[0] in _KINDS and ("payload" in value or str(value.get("type")) in _ITEMS))
+        or (_unwrapped(value)[0] in _KINDS and ("payload" in value or bare))
         for value in sample.mappings()
     )
 

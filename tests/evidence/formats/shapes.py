@@ -397,6 +397,14 @@ DIALECTS = {
     "OpenInference": OPENINFERENCE,
     "OpenLLMetry": TRACELOOP,
 }
+MORE: dict[str, Any] = {
+    **DIALECTS,
+    "run card": CARD,
+    "report": REPORT,
+    "observations": LANGFUSE["observations"],
+    "scores": LANGFUSE["scores"],
+    "messages": MESSAGES,
+}
 
 
 def file(data: bytes, **beside: bytes) -> StoredFile:

@@ -30,7 +30,7 @@ from runbookopt.evidence.trajectory import (
     TaskRecord,
     Trajectory,
 )
-from tests.evidence.formats.shapes import EXPORTS, MESSAGES, attempts, file, verdicts
+from tests.evidence.formats.shapes import EXPORTS, MESSAGES, MORE, attempts, file, verdicts
 
 SHARED = Path(__file__).parents[4] / "shared/data/formats"
 
@@ -502,11 +502,11 @@ def test_no_change_of_a_shape_is_a_traceback(name: str, seed: int) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", [*SHAPES, *MORE])
 def test_no_change_of_many_is_a_traceback(name: str) -> None:
     for seed in range(2_000):
         chance = random.Random(seed)
-        data = mutated(SHAPES[name], chance)
+        data = mutated((SHAPES | MORE)[name], chance)
         assert_holds(data, agent__trajectory_dot_json=mutated(ATIF, chance), verifier__reward_dot_txt=b"[")
         if name == "inspect" and seed < 500:
             packed = bytearray(archive(INSPECT))
