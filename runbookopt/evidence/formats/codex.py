@@ -69,9 +69,7 @@ def read(contents: Contents) -> Iterator[Item]:
 
 
 def _recognizes(sample: Sample) -> int:
-    bare = (
-        sample.shape == "lines"
-    )  # in a list, items of older files may as well be a chat
+    bare = sample.shape == "lines"  # in a list, items of older files may as well be a chat
     return sum(
         str(value.get("type")).startswith(_EVENTS)
         or (_unwrapped(value)[0] in _KINDS and ("payload" in value or bare))

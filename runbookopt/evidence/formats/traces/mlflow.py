@@ -129,7 +129,7 @@ def _call(span: Mapping[str, Any]) -> Call:
     started = span.get("start_time_unix_nano", span.get("start_time_ns", span.get("start_time")))
     status = span.get("status", span.get("status_code"))
     failed = str(at(status, "code") or at(status, "status_code") or status).endswith("ERROR")
-    told = text_at(status, "message") or text_at(status, "description") or "without a message"
+    told = text_at(status, "message") or text_at(status, "description") or text_at(span, "status_message")
     return Call(
         id=as_text(span.get("span_id") or at(span, "context", "span_id")),
         kind=_KINDS.get(str(kind), "other"),
@@ -139,7 +139,7 @@ def _call(span: Mapping[str, Any]) -> Call:
         output=outputs,
         model=text_at(decoded(inputs), "model"),
         started=time_of_nanoseconds(started),
-        error=told if failed else None,
+        error=(told or "without a message") if failed else None,
     )
 
 
