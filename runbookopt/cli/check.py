@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from runbookopt.proof.allowance import Look
 
 
+_MOST_NAMES = 5
+
+
 def check(
     *,
     json: Json = False,
@@ -102,6 +105,7 @@ def _report(checked: "Lint") -> "Iterator[str]":
         if lost := sum(loss.count for loss in project.evidence.losses):
             told = "of other tools' files are not kept: see `runbookopt trajectories stats`"
             yield f"{project.name}: {_count(lost, 'thing')} {told}"
+        yield from _foreign(project)
     unusable = sorted(set(checked.names) - {project.name for project in checked.projects})
     if unusable:
         yield f"cannot be used as they are: {', '.join(unusable)}"
@@ -135,6 +139,18 @@ def _summary(project: "Project", looks: "tuple[Look, ...]") -> str:
     )
 
 
+def _foreign(project: "Project") -> "Iterator[str]":
+    """What other tools judged that is no criterion of the rubric: it is no fault, and judges nothing here."""
+    from runbookopt.documents.schema_errors import plain
+    from runbookopt.project.project import foreign_criteria
+
+    if given := foreign_criteria(project):
+        more = ", ..." if len(given) > _MOST_NAMES else ""
+        names = ", ".join(plain(name) for name in list(given)[:_MOST_NAMES])
+        verdicts = _count(sum(given.values()), "verdict")
+        yield f"{project.name}: {verdicts} of other tools on names that are no criteria here: {names}{more}"
+
+
 def _count(number: int, word: str) -> str:
     many = {"trajectory": "trajectories", "criterion": "criteria", "piece of advice": "pieces of advice"}
     return f"{number} {word if number == 1 else many.get(word, f'{word}s')}"
@@ -157,6 +173,7 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
 
     from runbookopt.jobs.feasibility import provable
     from runbookopt.jobs.independence import MOST, pairs_of, undated
+    from runbookopt.project.project import foreign_criteria
 
     policy, split = project.policy, project.split
     return {
@@ -178,6 +195,7 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
         "held_out_groups": len(project.held_out_groups),
         "trajectories": len(project.evidence.trajectories),
         "labels": len(project.evidence.labels),
+        "foreign_criteria": foreign_criteria(project),
         "criteria": [criterion.id for criterion in project.rubric.criteria],
         "objectives": project.rubric.objectives,
         "policy": {

@@ -14,7 +14,20 @@ from msgspec.structs import replace
 from runbookopt.documents.parse import MAX_DEPTH, TOO_DEEP, Problem
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import WrongUsage
-from runbookopt.evidence.formats import atif, harbor, inspect_log, native, promptfoo, swe_agent, tau_bench
+from runbookopt.evidence.formats import (
+    atif,
+    chat,
+    claude_code,
+    codex,
+    harbor,
+    inspect_log,
+    jetty,
+    native,
+    promptfoo,
+    skill_evals,
+    swe_agent,
+    tau_bench,
+)
 from runbookopt.evidence.formats.native import LONGEST_LINE, Line
 from runbookopt.evidence.formats.reader import (
     Contents,
@@ -27,6 +40,7 @@ from runbookopt.evidence.formats.reader import (
     Record,
     Sample,
 )
+from runbookopt.evidence.formats.traces import langfuse, langsmith, mlflow, otel
 from runbookopt.evidence.formats.transcript import within_limits
 from runbookopt.evidence.json_values import (
     LOOKED_AT,
@@ -49,6 +63,15 @@ FORMATS: tuple[Format, ...] = (
     tau_bench.FORMAT,
     swe_agent.FORMAT,
     swe_agent.FORMAT_MINI,
+    claude_code.FORMAT,
+    codex.FORMAT,
+    langfuse.FORMAT,
+    langsmith.FORMAT,
+    mlflow.FORMAT,
+    otel.FORMAT,
+    jetty.FORMAT,
+    skill_evals.FORMAT,
+    chat.FORMAT,
 )
 """All formats that are read; of two that recognize as many values of a file, the first here reads it."""
 

@@ -1,5 +1,6 @@
 """Project of a runbook: the files that a repository declares about it, found and read."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -150,6 +151,24 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
     )
 
 
+def foreign_criteria(project: Project) -> dict[str, int]:
+    """How many trajectories other tools judged by each name that is no criterion of the rubric.
+
+    What an agent says of itself is let be.
+    """
+    known = {criterion.id for criterion in project.rubric.criteria}
+    foreign = {each.id: each for each in project.evidence.trajectories if each.format is not None}
+    given = {
+        (trajectory.id, verdict.criterion)
+        for trajectory in foreign.values()
+        for verdict in trajectory.verdicts
+        if verdict.by is None or verdict.by.kind != "agent"
+    }
+    given |= {(label.trajectory, label.criterion) for label in project.evidence.labels}
+    names = (name for id_, name in given if id_ in foreign and name not in known)
+    return dict(sorted(Counter(names).items()))
+
+
 def _split(evidence: Evidence, policy: Policy, burnt: Collection[str]) -> Split:
     terms = policy.proof
     return split(evidence.tasks, terms.split, burnt=burnt, repeats=terms.near_repeats)
@@ -227,15 +246,19 @@ def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
 
 
 def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
-    """Warn once of each criterion that verdicts know and the rubric does not; an agent's own are let be."""
+    """Warn once of each criterion that verdicts know and the rubric does not; an agent's own are let be.
+
+    So are those of other tools, whose names nobody chose after the rubric's: `foreign_criteria` has them.
+    """
     known = {criterion.id for criterion in rubric.criteria}
     named: dict[tuple[str, str], list[Place]] = {}
     for trajectory in evidence.trajectories:
-        for verdict in trajectory.verdicts:
+        for verdict in trajectory.verdicts if trajectory.format is None else ():
             if verdict.by is None or verdict.by.kind != "agent":
                 named.setdefault(("verdict", verdict.criterion), []).append(evidence.places[trajectory.id])
     for label in evidence.labels:
-        named.setdefault(("label", label.criterion), []).append(evidence.places[label.trajectory])
+        if evidence.trajectory(label.trajectory).format is None:
+            named.setdefault(("label", label.criterion), []).append(evidence.places[label.trajectory])
     for (what, criterion), places in named.items():
         if criterion not in known:
             where, at = (places[0].path, places[0].line) if places[0].line else (f"{places[0]}", None)

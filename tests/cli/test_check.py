@@ -56,6 +56,25 @@ def test_a_repository_in_order_gets_a_line_for_each_runbook(tmp_path: Path) -> N
     assert stdout.endswith("nothing wrong\n")
 
 
+def test_names_that_other_tools_judge_by_are_told_and_are_no_fault(tmp_path: Path) -> None:
+    score = {"name": "helpfulness", "value": 1, "source": "API"}
+    trace = {
+        "id": "t1",
+        "timestamp": "2026-11-01T09:00:00Z",
+        "htmlPath": "/t1",
+        "sessionId": "s1",
+        "input": "Where is order 7?",
+        "output": "In Hull.",
+        "scores": [score],
+    }
+    more = {"trajectories/triage/export.json": json.dumps([trace])}
+    status, stdout = check_files(tmp_path, more)
+    assert status == 0
+    assert "triage: 1 verdict of other tools on names that are no criteria here: helpfulness\n" in stdout
+    (runbook,) = json.loads(check_files(tmp_path, more, "--json")[1])["runbooks"]
+    assert runbook["foreign_criteria"] == {"helpfulness": 1}
+
+
 def test_an_error_exits_1_with_the_place_first(tmp_path: Path) -> None:
     status, stdout = check_files(
         tmp_path, {"runbooks/triage/policy.yaml": "merge: auto\nproof: {repeats: 0.5}\n"}

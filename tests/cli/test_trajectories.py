@@ -122,7 +122,8 @@ def test_a_trajectory_is_a_page_to_read(root: Path) -> None:
     page = run("show", "atif:s1").stdout.splitlines()
     assert page[0].startswith("id       atif:s1:")
     assert page[2].startswith("from     trajectories/orders/imported-atif.jsonl:1, atif, public")
-    (root / "runbooks/orders/policy.yaml").write_text("trust: {trajectories/orders/: partner}\n")
+    policy = "reviewers: [bo]\ntrust: {trajectories/orders/: partner}\n"
+    (root / "runbooks/orders/policy.yaml").write_text(policy)
     assert run("show", "atif:s1").stdout.splitlines()[2].endswith(", atif, partner")
     assert page[4:7] == ["task     Where is", "         order 7?\\x1b[31m", "step 1, user"]
     assert '  calls  look_up {"order":7}' in page

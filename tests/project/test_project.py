@@ -11,7 +11,7 @@ from runbookopt.documents.parse import MalformedFile
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
 from runbookopt.landing.propose import branch_of
-from runbookopt.project.project import read_project, runbook_file, runbook_names
+from runbookopt.project.project import foreign_criteria, read_project, runbook_file, runbook_names
 
 RUNBOOK = '# Triage\n\n## Rules\n\n- If it says "card", answer `card`.\n\n## Escalation\n\nAsk.\n'
 RUBRIC = "criteria:\n- {id: right, check: {kind: equals, path: $.a, reference: $.a}}\n"
@@ -105,6 +105,24 @@ def test_verdicts_on_an_unknown_criterion_are_a_warning_unless_the_agent_gave_th
         (2, "verdict on an unknown criterion 'rihgt' (did you mean 'right'?), and 1 more; ignored"),
         (1, "label on an unknown criterion 'tone'; ignored"),
     ]
+
+
+def test_what_other_tools_judge_by_names_of_their_own_is_counted_and_no_warning(tmp_path: Path) -> None:
+    def verdict(criterion: str, kind: str | None) -> dict[str, object]:
+        return {"criterion": criterion, "result": "fail", **({"by": {"kind": kind}} if kind else {})}
+
+    given = [
+        verdict("right", "code"),
+        verdict("helpful", "llm"),
+        verdict("tone", None),
+        verdict("me", "agent"),
+    ]
+    lines = [line(1, verdicts=given, format="langfuse"), line(2, verdicts=given[1:3], format="langfuse")]
+    labels = json.dumps({"trajectory": "t-1", "criterion": "tone", "result": "pass"})
+    more = {"trajectories/triage/a.jsonl": "".join(lines), "trajectories/triage/a.labels.jsonl": labels}
+    project = read_project(folder(tmp_path, FILES | more), "triage")
+    assert project.warnings == ()
+    assert foreign_criteria(project) == {"helpful": 2, "tone": 2}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.documents.digest import as_text
 from runbookopt.evidence.formats.reader import Loss, at, list_at, text_at
@@ -39,6 +40,32 @@ def conversation(messages: Iterable[Any]) -> Conversation:
     steps = [{"step_id": number, **step} for number, step in enumerate(reading.steps, 1)]
     return Conversation(
         _task(steps), _output(steps), tuple(steps), tuple(Loss(*each) for each in reading.lost.items())
+    )
+
+
+def dialogue(talk: Conversation) -> Conversation:
+    """The conversation with all that its last answer follows from as its task.
+
+    Where a user spoke again after an answer, that is the messages of both up to there. `output` is what the
+    agent said after it; None where it said nothing.
+    """
+    said = [step for step in talk.steps if step["source"] in ("user", "agent") and step["message"]]
+    last = max((n for n, step in enumerate(said) if step["source"] == "agent"), default=None)
+    asked = last is not None and any(step["source"] == "user" for step in said[:last])
+    before = said[:last] if asked else [step for step in said if step["source"] == "user"]
+    while before and before[-1]["source"] == "agent":
+        before.pop()
+    unheard = sum(step["source"] == "user" for step in said[last:]) if asked else 0
+    lost = (Loss("messages of users that nothing answers", unheard),) if unheard else ()
+    texts: Any = [step["message"] for step in before]
+    if any(step["source"] == "agent" for step in before):
+        roles = {"user": "user", "agent": "assistant"}
+        texts = [{"role": roles[step["source"]], "content": step["message"]} for step in before]
+    return replace(
+        talk,
+        task=texts[0] if len(texts) == 1 else texts or None,
+        output=talk.output if asked else None,
+        losses=talk.losses + lost,
     )
 
 

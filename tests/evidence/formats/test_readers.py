@@ -20,28 +20,19 @@ from msgspec.structs import replace
 
 from runbookopt.evidence.formats import atif
 from runbookopt.evidence.formats.native import FORMAT as OWN
-from runbookopt.evidence.formats.reader import Fault, Found, Loss
+from runbookopt.evidence.formats.reader import Fault, Found
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.reading import FORMATS, Gathered, StoredFile, gather, items_of, recognize
+from runbookopt.evidence.reading import FORMATS, Gathered, gather, items_of, recognize
 from runbookopt.evidence.trajectory import (
     AgentRecord,
     Author,
-    Label,
     StoredVerdict,
     TaskRecord,
     Trajectory,
 )
+from tests.evidence.formats.shapes import EXPORTS, MESSAGES, MORE, attempts, file, verdicts
 
 SHARED = Path(__file__).parents[4] / "shared/data/formats"
-
-CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"order": 7}'}}
-MESSAGES = [
-    {"role": "system", "content": "You are a clerk."},
-    {"role": "user", "content": "Where is order 7?"},
-    {"role": "assistant", "content": None, "tool_calls": [CALL]},
-    {"role": "tool", "tool_call_id": "c1", "content": "in Hull"},
-    {"role": "assistant", "content": [{"type": "text", "text": "It is in Hull."}]},
-]
 
 ATIF = {
     "schema_version": "ATIF-v1.6",
@@ -196,34 +187,9 @@ SHAPES: dict[str, Any] = {
     "tau-bench": TAU,
     "swe-agent": SWE,
     "mini-swe-agent": MINI,
+    **EXPORTS,
     "runbookopt": [{"id": 1, "task": {"input": "a"}, "output": {"b": 1}, "error": "crash"}],
 }
-
-
-def file(data: bytes, **beside: bytes) -> StoredFile:
-    names = {name.replace("__", "/").replace("_dot_", "."): content for name, content in beside.items()}
-    return StoredFile("a.json", lambda: io.BytesIO(data), lambda: frozenset(names), names.get)
-
-
-def attempts(value: object, **beside: bytes) -> tuple[list[Trajectory], list[Label], set[str]]:
-    """Recognize a document, and give its attempts, the labels, and what was lost of it."""
-    stored = file(value if isinstance(value, bytes) else json.dumps(value).encode(), **beside)
-    format_ = recognize(stored).format
-    assert format_ is not None
-    items = list(items_of(stored, format_))
-    assert [item for item in items if isinstance(item, Fault)] == []
-    found = [item for item in items if isinstance(item, Found)]
-    trajectories = [each.trajectory for each in found if each.trajectory is not None]
-    labels = [label for each in found for label in each.labels]
-    assert {each.format for each in trajectories} <= {format_.name}
-    return trajectories, labels, {item.what for item in items if isinstance(item, Loss)}
-
-
-def verdicts(trajectory: Trajectory) -> dict[str, tuple[str, float | None, str | None]]:
-    return {
-        each.criterion: (each.result, each.score, each.by.kind if each.by else None)
-        for each in trajectory.verdicts
-    }
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -488,6 +454,13 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - JSON
         yield from places(value[key])
 
 
+def json_in(text: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(text)
+    except ValueError:  # changed before
+        return text
+
+
 def mutated(value: Any, chance: random.Random) -> bytes:  # noqa: ANN401 - JSON
     """Give a document with some of its values replaced, and now and then some of its bytes."""
     copy = json.loads(json.dumps(value))
@@ -496,7 +469,10 @@ def mutated(value: Any, chance: random.Random) -> bytes:  # noqa: ANN401 - JSON
         if not spots:
             break
         holder, key = chance.choice(spots)
-        if chance.random() < 0.3 and isinstance(holder, dict):
+        if isinstance(holder[key], str) and holder[key][:1] in ("[", "{") and chance.random() < 0.7:
+            inner = json_in(holder[key])
+            holder[key] = mutated(inner, chance).decode(errors="replace")
+        elif chance.random() < 0.3 and isinstance(holder, dict):
             del holder[key]
         else:
             holder[key] = deepcopy(chance.choice(ODD))
@@ -526,11 +502,11 @@ def test_no_change_of_a_shape_is_a_traceback(name: str, seed: int) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", [*SHAPES, *MORE])
 def test_no_change_of_many_is_a_traceback(name: str) -> None:
     for seed in range(2_000):
         chance = random.Random(seed)
-        data = mutated(SHAPES[name], chance)
+        data = mutated((SHAPES | MORE)[name], chance)
         assert_holds(data, agent__trajectory_dot_json=mutated(ATIF, chance), verifier__reward_dot_txt=b"[")
         if name == "inspect" and seed < 500:
             packed = bytearray(archive(INSPECT))
