@@ -43,7 +43,7 @@ test: .venv/test.stamp  ## lint, types, tests
 	$(BIN)/pytest -n auto --dist loadfile
 
 nightly: .venv/test.stamp  ## every test, the exhaustive ones too, with many examples of each property, and coverage
-	$(BIN)/pytest -n auto --dist loadfile -m '' --hypothesis-profile=nightly --cov --cov-report=term
+	$(BIN)/pytest -n auto --dist loadfile -m '' --timeout=1800 --hypothesis-profile=nightly --cov --cov-report=term
 
 lock: .venv/tool.stamp  ## the hashed lock of all dependencies that `runbookopt init` writes, after a new constraint
 	$(BIN)/python .ci/lock.py

@@ -207,7 +207,10 @@ def test_no_run_spends_more_than_planned_and_one_that_the_budget_ends_a_third(
     noise = rng.choice([0.0, 0.0, 0.2])
     known = {"trajectories": stored(planted)} if not noise and rng.random() < 0.5 else {}
     given = settings(
-        (3 * KEPT if noise else KEPT) + (0 if known else PART) + int(rng.choice([50, 300]) * rng.random()),
+        (3 * KEPT if noise else KEPT)
+        + (CHECKED if known else 0)
+        + PART
+        + int(rng.choice([50, 300]) * rng.random()),
         rng.choice([None, 1 + int(30 * rng.random())]),
         agent=AgentSettings(noise=noise),
         width=rng.choice([1, 3, 16]),
