@@ -36,6 +36,10 @@ class OfflineAgent:
         reason = f"matched {', '.join(votes.by)}" if votes.by else "no rule matches"
         return Produced(output=json.dumps({self._field: votes.answer, "reason": reason}, ensure_ascii=False))
 
+    def unfollowed(self, runbook: str) -> str | None:
+        """Say why there is no rule to follow; None where there is one."""
+        return unfollowed(runbook)
+
     def _erring(
         self, votes: Votes, decisions: tuple[Rule, ...], runbook: str, task_input: object, repeat: str
     ) -> Votes:
@@ -45,3 +49,14 @@ class OfflineAgent:
             return votes
         others = sorted({rule.answer for rule in decisions} - {votes.answer}) or [""]
         return Votes(others[chance // 10**9 % len(others)], ())
+
+
+def unfollowed(runbook: str) -> str | None:
+    """Why the offline agent cannot follow a runbook; None where it can."""
+    if rules(runbook.removeprefix(front_matter(runbook))):
+        return None
+    return (
+        "agent.kind is offline, and the offline agent finds 0 rules here: it follows list items alone, such"
+        ' as - If the message mentions "card", answer `cards`; for a runbook in prose name a model in'
+        " runbookopt.yaml (agent: {kind: chat, model: PROVIDER/NAME}) or with --model"
+    )

@@ -101,6 +101,14 @@ class Agent(Protocol):
         """Attempt the task once; raises AgentFailure where no attempt came about, and Awaited."""
 
 
+@runtime_checkable
+class ReadsRules(Protocol):
+    """An agent that follows rules of a form of its own, and none where it finds none."""
+
+    def unfollowed(self, runbook: str) -> str | None:
+        """Say why this agent cannot follow a runbook; None where it can."""
+
+
 class Reflector(Protocol):
     """Failing trajectories in, one component's new text out; `key` is the digest of all its settings."""
 

@@ -194,7 +194,7 @@ def page(ended: Ended) -> "Iterator[Line]":
     """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
     result, proposed = ended.result, ended.proposed
     last = proposed or result
-    words = _headline(last.outcome, last.comparison)
+    words = _headline(last.outcome, last.comparison, untried=result.untried is not None)
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
     offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
@@ -237,7 +237,9 @@ _OUTCOMES = {
 _COLOURS = {"accepted": "green", "rejected": "red", "inconclusive": "yellow", "no_candidate": "yellow"}
 
 
-def _headline(outcome: str, comparison: "Comparison | None") -> str:
+def _headline(outcome: str, comparison: "Comparison | None", *, untried: bool = False) -> str:
+    if untried:
+        return "no draft was tried"
     if outcome == "inconclusive" and comparison is None:
         return "a winner on validation, not proved on held-out tasks"
     return _OUTCOMES[outcome]

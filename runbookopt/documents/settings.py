@@ -218,7 +218,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """How to run one runbook's optimization; every key has a default.
 
     `width` is how many calls are in flight at once, `patience` how many waves may leave the frontier as it
-    is, `max_failures` how many reflections in a row may fail.
+    is, `max_failures` how many reflections in a row may fail. `stop_early` ends a run before its search where
+    a criterion fails alike on all first outputs.
     """
 
     agent: AgentSettings = AgentSettings()
@@ -229,6 +230,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     random_seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     patience: Annotated[int, Meta(ge=1)] = 3
     max_failures: Annotated[int, Meta(ge=1)] = 5
+    stop_early: bool = True
     forge: ForgeSettings = ForgeSettings()
 
 
@@ -304,7 +306,7 @@ def variable(key: str) -> str:
 
 def flag(key: str) -> str:
     """The name of the flag of a dotted key; one without a flag of its own goes with `--set`."""
-    if key.startswith(("agent.", "reflector.", "forge.")) and key not in _FLAGGED:
+    if key.startswith(("agent.", "reflector.", "forge.", "stop_early")) and key not in _FLAGGED:
         return f"--set {key}"
     return _FLAGGED.get(key) or "--" + key.replace(".", "-").replace("_", "-")
 

@@ -4,7 +4,7 @@ A search rests on both. So they are tried before its first reflection, on today'
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from msgspec import Struct
@@ -15,6 +15,7 @@ from runbookopt.documents.schema_errors import shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Evidence
 from runbookopt.evidence.trajectory import Task, time_of
+from runbookopt.jobs.first_outputs import first_outputs
 from runbookopt.landing.bundle import StoredVerdicts
 from runbookopt.search.asks import AGAIN, Ask, Attempt, Candidate, NoAnswer, Reply, Rollout
 from runbookopt.search.loop import Asking, SearchResult, search
@@ -107,17 +108,32 @@ def claims_of(agent: Agent, problem: Problem, evidence: Evidence, at: str) -> Cl
     )
 
 
-def believing(problem: Problem, claims: Claims, evidence: Evidence) -> Asking[tuple[SearchResult, Believed]]:
-    """Try the claims, then search with what stands of them.
+def believing(
+    problem: Problem,
+    claims: Claims,
+    evidence: Evidence,
+    look: Callable[[Mapping[str, Attempt]], None] = lambda _: None,
+) -> Asking[tuple[SearchResult, Believed]]:
+    """Try the claims, `look` at first outputs, then search with what stands of the claims.
 
-    Raises BrokenClaim, which names the task and both answers.
+    Raises BrokenClaim, which names the task and both answers, and what `look` raises where a search could
+    find nothing: that is asked first of what is known for free and is not old.
     """
+    look({task: attempt for task, attempt in problem.free.items() if task not in claims.old})
     tried = yield from trying(problem, claims, evidence)
     if isinstance(tried, str):
-        nothing = StoredVerdicts(old=len(claims.old))
-        return SearchResult((), 0, 0.0, (), tried), Believed(problem, nothing)
+        return _ended(problem, claims, tried)
+    seen = yield from first_outputs(tried.problem, claims.rollouts)
+    if isinstance(seen, str):
+        return _ended(problem, claims, seen)
+    look(seen)
     searched = yield from search(tried.problem)
     return searched, tried
+
+
+def _ended(problem: Problem, claims: Claims, why: str) -> tuple[SearchResult, Believed]:
+    nothing = StoredVerdicts(old=len(claims.old))
+    return SearchResult((), 0, 0.0, (), why), Believed(problem, nothing)
 
 
 def trying(problem: Problem, claims: Claims, evidence: Evidence) -> Asking[Believed | str]:

@@ -5,12 +5,15 @@ from typing import NamedTuple
 
 from msgspec import UNSET, Struct
 
+from runbookopt.agents.offline_agent import unfollowed
 from runbookopt.documents.parse import MalformedFile, Problem, in_order
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
+from runbookopt.evidence.trajectory import Left, Trajectory
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
+from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
 from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
@@ -20,9 +23,13 @@ from runbookopt.proof.power import provable_gain
 from runbookopt.verifier import checks
 from runbookopt.verifier.program_checks import ProgramCheck
 from runbookopt.verifier.rubric import Rubric
+from runbookopt.verifier.trace_checks import TraceCheck
 
 FEW_TASKS = 10
 """Fewer tasks than this to learn from, or to select by, are hardly worth a search."""
+
+MANY_OUTPUTS = 200
+"""As many stored outputs as are looked at for what they have in common."""
 
 MANY_OBJECTIVES = 5
 """With more objectives nearly every candidate is best at something, and the frontier chooses nothing."""
@@ -77,6 +84,7 @@ def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] =
     problems += [problem for project in projects for problem in project.warnings]
     pieces = [*_unknown_names(source, settings, names)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
+    pieces += _unfollowed(settings, projects)
     for name, others in shared_tasks(projects).items():
         shared = at_the_same_tasks(others)
         pieces += [Problem(f"trajectories/{name}", None, sentence, "warning") for sentence in shared]
@@ -108,6 +116,16 @@ def _unknown_names(
             yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
 
 
+def _unfollowed(settings: SettingsFile | None, projects: Sequence[Project]) -> Iterator[Problem]:
+    """Runbooks in which the offline agent, by runbookopt.yaml or for want of another, finds no rule."""
+    for project in projects:
+        layers = (settings.runbooks.get(project.name), settings.defaults) if settings else ()
+        kinds = {layer.agent.kind for layer in layers if layer is not None}
+        reason = None if kinds - {"offline"} else unfollowed(project.runbook.text)
+        if reason is not None:
+            yield Problem(project.path, None, reason, "warning")
+
+
 def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:
     """All that is well-formed and still makes a good result unlikely, or no evidence of much.
 
@@ -128,7 +146,7 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
             *on_time(project),
             *_on_references(project),
         ),
-        rubric: _on_rubric(project),
+        rubric: (*_on_rubric(project), *_on_stored(project)),
         policy: (*_on_merging(project), *_on_gain(project, earlier)),
     }
     return tuple(Problem(path, None, each, "warning") for path, all_ in sentences.items() for each in all_)
@@ -162,6 +180,28 @@ def _on_rubric(project: Project) -> Iterator[str]:
             f"{len(rubric.objectives)} objectives: with more than {MANY_OBJECTIVES} nearly every candidate "
             "is best at something; give criteria that belong together one `objective`"
         )
+
+
+def _on_stored(project: Project) -> Iterator[str]:
+    """Criteria that no stored output passes, for one reason, whoever gave it."""
+    stored = [each for each in project.evidence.trajectories if each.output is not None and not each.error]
+    outputs = [_judged(project, each) for each in stored[:MANY_OUTPUTS]]
+    for reason in stuck(project, outputs) if len(outputs) >= FEWEST else ():
+        yield f"of {len(outputs)} stored outputs, {reason.removeprefix(f'{project.files[1]}: ')}"
+
+
+def _judged(project: Project, stored: Trajectory) -> Output:
+    """A stored output by the criteria that run no program, and ask nobody."""
+    reference, left = project.evidence.task_of(stored).reference, Left(steps=stored.steps or None)
+    failed = {
+        criterion.id: finding.explanation
+        for criterion in project.rubric.criteria
+        if criterion.check is not UNSET and not checks.may_run_away(criterion.check)
+        if not isinstance(criterion.check, ProgramCheck | TraceCheck)
+        if (finding := checks.examine(criterion.check, output=stored.output, reference=reference, left=left))
+        if finding.result != "pass"
+    }
+    return Output(stored.output, reference, failed)
 
 
 def _without_reference(rubric: Rubric) -> Iterator[str]:

@@ -24,6 +24,7 @@ from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
+from runbookopt.jobs.first_outputs import looking
 from runbookopt.jobs.journals import open_journal
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
@@ -72,7 +73,8 @@ class Result(Struct, frozen=True):
     against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
     as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
     `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
-    `repliers` answered by hand-off: by role and by what they call themselves, with how many answers.
+    `untried` says why not a single draft was validated, None where one was: nothing is then known of a better
+    runbook. `repliers` answered by hand-off: by role and by what they call themselves, with how many answers.
     """
 
     runbook: str
@@ -91,6 +93,7 @@ class Result(Struct, frozen=True):
     stored: StoredVerdicts = StoredVerdicts()
     suspects: tuple[Suspect, ...] = ()
     repliers: Mapping[str, Mapping[str, int]] = {}
+    untried: str | None = None
 
     @property
     def comparison(self) -> Comparison | None:
@@ -113,7 +116,8 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
         driver = _driver(ready, run, progress)
         reading, file = _leave_reading(repository, ready)
         with accounted(driver, job.handoff):
-            searching = believing(ready.problem, ready.claims, ready.project.evidence)
+            look = looking(ready.project, job.settings)
+            searching = believing(ready.problem, ready.claims, ready.project.evidence, look)
             searched, believed = driver.drive(_heard(searching, driver))
         if not searched.pool:
             run.finish()  # else it would end at the same ask for ever
@@ -205,6 +209,7 @@ def _unproved(
         patch = repository.patch(ready.base, ready.project.path, text)
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
     ends = {"budget": f"its budget of {driver.short_of} is used up", "minutes": "its time is up"}
+    ended = ends.get(searched.ended, searched.ended)
     return Result(
         runbook=ready.job.name,
         run=run,
@@ -220,12 +225,13 @@ def _unproved(
             *ready.notes,
             *lacking[: driver.lacking],
             *believed.notes,
-            f"the search ended: {ends.get(searched.ended, searched.ended)}",
+            f"the search ended: {ended}",
         ),
         warnings=ready.project.warnings,
         stored=believed.stored,
         suspects=_suspects(ready, searched),
         repliers=driver.repliers,
+        untried=ended if len(searched.pool) == 1 else None,
     )
 
 
@@ -263,6 +269,8 @@ def _edits(searched: SearchResult) -> list[Edit]:
 
 def _why_not_look(ready: Prepared, unproved: Result) -> str | None:
     p, groups = unproved.validation.p, len(ready.project.held_out_groups)
+    if unproved.untried is not None:
+        return f"no draft was tried, so nothing is known of a better runbook: {unproved.untried}"
     if unproved.outcome == "no_candidate":
         return "no candidate was better than today's runbook on validation"
     if p > WORTH_A_LOOK:

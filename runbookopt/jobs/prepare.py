@@ -15,6 +15,7 @@ from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
+from runbookopt.jobs.first_outputs import FIRST, must_be_followed
 from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
@@ -117,6 +118,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     begun = _bound(repository, ledger, job, base, identity) if job.look else ()
     looks = ledger.looks(*identity.names)
     project, notes = _read(repository, job, base, ledger.burnt(*identity.names))
+    must_be_followed(job.agent, project.runbook.text, project.path)
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
     _must_be_provable(job, project, looks, begun)
     judge = job.hire(project.rubric)
@@ -131,7 +133,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
     _must_afford(job, problem, claims, reserved)
     room = _room(project, problem)
-    terms = _terms(job, project, problem) | {"reflections": reflections}
+    terms = _terms(job, project, problem) | {"reflections": reflections, "first": FIRST}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
     terms |= {"judge": judge.key} if judge else {}
     terms |= {} if budget.usd is None else {"usd": budget.usd}

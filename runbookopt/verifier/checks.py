@@ -8,7 +8,7 @@ What the agent failed to deliver is a fail; what the verifier failed to do is an
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
@@ -24,9 +24,12 @@ from runbookopt.verifier.trace_checks import TraceCheck
 
 __all__ = [
     "Check",
+    "Delivery",
     "Finding",
     "answer_to",
+    "delivery",
     "examine",
+    "keys_of",
     "looks_at_reference",
     "may_run_away",
     "runs_programs",
@@ -280,6 +283,42 @@ def answer_to(check: Check, output: str | None, reference: Any) -> tuple[bytes |
     with suppress(Unjudgeable):
         expected = canonical(check.expected(reference))
     return answer, expected
+
+
+class Delivery(Struct, frozen=True):
+    """What there is to look at for a check of an output, and what it is held against.
+
+    `kind`: the verifier cannot say what it expects ("unjudgeable"), the output is no JSON ("no_json") or has
+    nothing at the path ("elsewhere"), its answer is compared ("compared"), or looked at in another way
+    ("other"). `words` say what is there instead.
+    """
+
+    kind: Literal["unjudgeable", "no_json", "elsewhere", "compared", "other"]
+    words: str = ""
+    got: Any = None
+    expected: Any = None
+
+
+def delivery(check: OutputCheck, output: str | None, reference: Any) -> Delivery:
+    """What an output delivers for a check; nothing of it is judged."""
+    try:
+        expected = check.expected(reference)
+    except Unjudgeable as reason:
+        return Delivery("unjudgeable", str(reason))
+    try:
+        got = _looked_at(check, output, None)
+    except Undelivered as instead:
+        return Delivery("elsewhere" if keys_of(output) is not None else "no_json", str(instead))
+    return Delivery("compared" if isinstance(check, Equals | OneOf) else "other", "", got, expected)
+
+
+def keys_of(output: str | None) -> set[str] | None:
+    """The keys of an output that is a JSON object; None where it is none."""
+    try:
+        value = _json(output or "")
+    except Undelivered:
+        return None
+    return set(value) if isinstance(value, dict) else None
 
 
 def _exactly_one(**given: bool) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
 FILES = {
-    "runbooks/triage/RUNBOOK.md": "---\nversion: 1.2.0\n---\n# Triage\n\n## Rules\n\nNone.\n\n## Rubric\n",
+    "runbooks/triage/RUNBOOK.md": "---\nversion: 1.2.0\n---\n# Triage\n\n## Rules\n"
+    "\n- Otherwise `x`\n\n## Rubric\n",
     "runbooks/triage/rubric.yaml": "criteria:\n- {id: right, check: {kind: equals, reference: $}}\n",
     "runbooks/triage/policy.yaml": f"merge: auto\nreviewers: [bo]\n{TRUST}",
     "trajectories/triage/a.jsonl": "".join(

@@ -23,7 +23,7 @@ def tasks(number: int, reference: object = {"a": "x"}) -> str:
 TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
 RED = "red_team: [trajectories/x/]\n"
 FILES = {
-    "runbooks/triage/RUNBOOK.md": "# Triage\n\n## Rules\n\nNone.\n",
+    "runbooks/triage/RUNBOOK.md": "# Triage\n\n## Rules\n\n- Otherwise `x`\n",
     "runbooks/triage/rubric.yaml": RUBRIC,
     "runbooks/triage/policy.yaml": f"merge: auto\nreviewers: [bo]\n{TRUST}",
     "trajectories/triage/a.jsonl": tasks(120),
@@ -200,3 +200,23 @@ def test_a_link_is_named_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "runbooks/triage/rubric.yaml").symlink_to(tmp_path / "elsewhere.yaml")
     found = linted(tmp_path, {"runbooks/triage/rubric.yaml": None})
     assert [problem.path for problem in found.problems] == ["runbooks/triage/rubric.yaml"] * 2
+
+
+def test_what_stored_outputs_already_show_is_told(tmp_path: Path) -> None:
+    stored = [json.loads(line) | {"output": '{"b": "x"}'} for line in tasks(120).splitlines()]
+    lines = "".join(json.dumps(line) + "\n" for line in stored)
+    found = linted(tmp_path, {"trajectories/triage/a.jsonl": lines})
+    (piece,) = [each for each in found.advice if "stored outputs" in each.message]
+    assert str(piece) == (
+        "runbooks/triage/rubric.yaml: of 120 stored outputs, criterion right fails alike on all of them:"
+        " expected something at $.a, saw nothing at $.a (all outputs have b); change `path` of this"
+        " check, or have the runbook name that field"
+    )
+
+
+def test_an_offline_agent_for_a_runbook_in_prose_is_told(tmp_path: Path) -> None:
+    prose = {"runbooks/triage/RUNBOOK.md": "# Triage\n\nBe kind.\n"}
+    (piece,) = linted(tmp_path, prose).advice
+    assert "the offline agent finds 0 rules here" in str(piece)
+    model = {"runbookopt.yaml": "defaults: {agent: {kind: chat, model: openai/x}}\n"}
+    assert linted(tmp_path, prose | model).advice == ()
