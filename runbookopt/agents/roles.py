@@ -105,6 +105,11 @@ def roles_of(
     if settings.reflector.kind == "model":
         models["reflector"] = settings.reflector.model or ""
         reflector = ModelReflector(making("reflector", _picked(ModelSettings, settings.reflector)), clean)
+        if settings.agent.kind == "chat" and models["agent"] == models["reflector"]:
+            notes = (
+                *notes,
+                f"{plain(models['agent'])} is both agent and reflector: --reflector names another",
+            )
     elif settings.reflector.kind == "handoff":
         models["reflector"], notes = HANDOFF, (*notes, _REFLECTED_BY_HAND)
         reflector = HandoffReflector(_at_hand(handoff, "reflector"), clean)

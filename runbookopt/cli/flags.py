@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, tuple[type[str | int | float], str]] = {
     "agent.field": (str, "The field of the output that holds the answer."),
     "agent.noise": (float, "Share of the answers that err at random."),
     "reflector.kind": (str, "Who reads the failures: offline, model or handoff."),
-    "reflector.model": (str, "The reflector's model."),
+    "reflector.model": (str, "The reflector's model; by default that of a chat agent."),
     "budget.rollouts": (int, "Rollouts a run may use, the proof's too."),
     "budget.reflections": (int, "Reflections a run may use; by default one for 4 rollouts."),
     "budget.usd": (float, "Dollars that a run may use."),

@@ -167,6 +167,9 @@ class ReflectorSettings(Asking, frozen=True, forbid_unknown_fields=True, kw_only
 
 _FOR_MODELS = frozenset(ModelSettings.__struct_fields__)
 COMMAND_KEYS = frozenset(AgentSettings.__struct_fields__) - _FOR_MODELS - {"kind", "field", "noise"}
+SHARED = ("model", *sorted(_FOR_MODELS - {"model", "temperature", "seed", "max_tokens"}))
+"""What the reflector has of the agent where nothing is said of it: which model it is, and where."""
+
 _KINDS: Mapping[str, Mapping[str, tuple[frozenset[str], str | None]]] = {
     "agent": {
         "offline": (frozenset({"field", "noise"}), None),
@@ -274,6 +277,7 @@ def load_settings(
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _of_one_kind(merged, layer)
+    merged = _with_reflector(merged)
     faults = [*_misplaced("agent", merged), *_misplaced("reflector", merged)]
     if faults:
         raise MalformedFile([Problem(f"the settings of {name}", None, fault) for fault in faults])
@@ -383,6 +387,17 @@ def _of_one_kind(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str
             under = {key: value for key, value in under.items() if key in _KINDS[party][kind][0]}
         merged[party] = under | ({} if kind is None else {"kind": kind})
     return _laid_over(merged, layer)
+
+
+def _with_reflector(merged: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the agent's model reflect too, where nothing at all is said of the reflector."""
+    agent = merged.get("agent") or {}
+    if merged.get("reflector") or agent.get("kind") != "chat" or not agent.get("model"):
+        return dict(merged)
+    shared = {key: agent[key] for key in SHARED if key in agent}
+    if parameters := {k: v for k, v in shared.pop("parameters", {}).items() if k != "response_format"}:
+        shared["parameters"] = parameters  # what an agent's answer looks like is not what a proposal does
+    return {**merged, "reflector": {"kind": "model", **shared}}
 
 
 def _misplaced(party: str, merged: Mapping[str, Any]) -> Iterator[str]:

@@ -60,6 +60,21 @@ def must_be_followed(agent: Agent, text: str, path: str) -> None:
         raise BrokenSetup(f"{path}: {reason}")
 
 
+def must_learn(name: str, settings: Settings) -> None:
+    """Refuse a model as agent beside the offline reflector, which only adds rules that a program can follow.
+
+    Raises BrokenSetup.
+    """
+    agent, kind = settings.agent, settings.reflector.kind
+    if agent.kind == "chat" and kind == "offline":
+        raise BrokenSetup(
+            f"{name}: agent.model is {plain(agent.model or '')} and reflector.kind is offline: the offline"
+            " reflector counts words, and adds rules for the offline agent alone; name a model"
+            f" (reflector: {{kind: model, model: {plain(agent.model or 'PROVIDER/NAME')}}} in {FILE}, or"
+            " --reflector), or take reflector out, and the agent's model reflects too"
+        )
+
+
 def first_outputs(problem: Problem, spent: int) -> Asking[Mapping[str, Attempt] | str]:
     """Attempts of today's runbook, by task: those that are known, and new ones until there are `FIRST`.
 

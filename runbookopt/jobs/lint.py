@@ -193,14 +193,13 @@ def _on_stored(project: Project) -> Iterator[str]:
 def _judged(project: Project, stored: Trajectory) -> Output:
     """A stored output by the criteria that run no program, and ask nobody."""
     reference, left = project.evidence.task_of(stored).reference, Left(steps=stored.steps or None)
-    failed = {
-        criterion.id: finding.explanation
+    found = {
+        criterion.id: checks.examine(criterion.check, output=stored.output, reference=reference, left=left)
         for criterion in project.rubric.criteria
         if criterion.check is not UNSET and not checks.may_run_away(criterion.check)
         if not isinstance(criterion.check, ProgramCheck | TraceCheck)
-        if (finding := checks.examine(criterion.check, output=stored.output, reference=reference, left=left))
-        if finding.result != "pass"
     }
+    failed = {name: finding.explanation for name, finding in found.items() if finding.result != "pass"}
     return Output(stored.output, reference, failed)
 
 

@@ -15,7 +15,7 @@ from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
-from runbookopt.jobs.first_outputs import FIRST, must_be_followed
+from runbookopt.jobs.first_outputs import FIRST, must_be_followed, must_learn
 from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
@@ -110,6 +110,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     anything, a budget that does not cover the proof, a ledger that lacks what the default branch rests on.
     """
     must_be_set_up(repository, job.name, propose=job.propose)
+    must_learn(job.name, job.settings)
     ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
     base = repository.base() if job.propose else repository.resolve("HEAD")
     must_be_own(repository, base)

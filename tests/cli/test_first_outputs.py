@@ -111,3 +111,21 @@ def test_the_offline_agent_refuses_prose_before_any_rollout(repo: "Make", plante
             "runbooks/desk/RUNBOOK.md: agent.kind is offline, and the offline agent finds 0 rules here",
             "--model",
         )
+
+
+def test_a_model_with_the_offline_reflector_is_refused(repo: "Make", planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    flags = ("--model", "openai/m", "--reflector-kind", "offline")
+    for more in ((), ("--plan",)):
+        stopped(
+            optimized(clone, *flags, *more),
+            "desk: agent.model is openai/m and reflector.kind is offline",
+            "reflector: {kind: model, model: openai/m}",
+        )
+    assert not (clone.root / ".runbookopt").exists()
+
+
+def test_a_model_alone_is_agent_and_reflector_and_the_plan_says_so(repo: "Make", planted: ModuleType) -> None:
+    ran = optimized(repo(planted.files()), "--model", "openai/m", "--plan")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    assert "openai/m is both agent and reflector: --reflector names another" in ran.stdout

@@ -102,6 +102,28 @@ def test_a_key_of_the_verifier_is_refused_with_the_place_where_it_belongs() -> N
         read_settings(b"defaults: {proof: {margin: 0.1}}")
 
 
+def test_a_chat_agent_alone_is_the_reflector_too() -> None:
+    data = b"""defaults:
+  agent:
+    kind: chat
+    model: openai/a
+    api_base: http://127.0.0.1:1
+    temperature: 0
+    parameters: {top_p: 1, response_format: {type: json_object}}
+"""
+    reflector = load(data).reflector
+    assert (reflector.kind, reflector.model, reflector.api_base) == (
+        "model",
+        "openai/a",
+        "http://127.0.0.1:1",
+    )
+    assert (reflector.temperature, reflector.parameters) == (None, {"top_p": 1})
+    assert load(agent__model="openai/b").reflector.model == "openai/b"
+    assert load(data, reflector__model="openai/c").reflector.api_base is None
+    for kind in ("offline", "handoff"):
+        assert load(data, reflector__kind=kind).reflector.kind == kind
+
+
 def test_every_key_has_a_variable_and_a_flag() -> None:
     assert settings.variable("budget.rollouts") == "RUNBOOKOPT_BUDGET_ROLLOUTS"
     assert settings.flag("random_seed") == "--random-seed"
