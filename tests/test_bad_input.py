@@ -101,13 +101,13 @@ COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
         ("desk", "--budget-rollouts", "119"),
         {},
         1,
-        "desk: the proof alone needs 120 rollouts, and the whole budget is 119: raise budget.rollouts",
+        "desk: 119 rollouts do not cover one draft: 120 are kept for the proof, 48 try today's runbook",
     ),
-    "too few rollouts for the seed": (
-        ("desk", "--budget-rollouts", "143"),
+    "too few rollouts for a draft": (
+        ("desk", "--budget-rollouts", "191"),
         {},
         1,
-        "desk: 143 rollouts, 120 of them kept for the proof, do not cover today's runbook on 24 validation",
+        "raise budget.rollouts to 192 at least, or take it away for 673, which cover 10 drafts",
     ),
 }
 

@@ -189,11 +189,12 @@ _KINDS: Mapping[str, Mapping[str, tuple[frozenset[str], str | None]]] = {
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """What one run may use.
 
-    Where `reflections` is None, it is one for 4 rollouts, and enough for a wave that improves and as many
-    that do not as `patience` has. No `minutes` and no `usd` (dollars) are no limit.
+    Where `rollouts` is None, they are enough for the proof and ten drafts (`jobs.allotment`). Where
+    `reflections` is None, it is one for 4 rollouts, and enough for a wave that improves and as many that do
+    not as `patience` has. No `minutes` and no `usd` (dollars) are no limit.
     """
 
-    rollouts: Annotated[int, Meta(ge=1)] = 600
+    rollouts: Annotated[int, Meta(ge=1)] | None = None
     reflections: Annotated[int, Meta(ge=1)] | None = None
     usd: Annotated[float, Meta(gt=0)] | None = None
     minutes: Annotated[float, Meta(gt=0)] | None = None

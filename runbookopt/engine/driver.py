@@ -88,7 +88,7 @@ class Driver:
         if reserved > rollouts:
             raise RunbookoptError(
                 f"the proof needs {reserved} rollouts, and the whole budget is {rollouts}:"
-                " raise budget.rollouts"
+                f" raise budget.rollouts to {reserved} at least"
             )
         self._caller = caller
         self._run = run
@@ -120,6 +120,12 @@ class Driver:
     def short_of(self) -> ShortOf | None:
         """Part of the budget that was too small, where that ended the search."""
         return self._search.short_of
+
+    @property
+    def usd_a_rollout(self) -> float:
+        """Dollars that a rollout has come to in the mean, as far as they were told."""
+        dollars = self._search.dollars
+        return dollars.on_rollouts / max(1, dollars.rollouts)
 
     @property
     def lacking(self) -> int:
@@ -168,8 +174,10 @@ class Driver:
         if reply.stopped:
             short = self._proof.short_of
             left = "dollars that are left" if short == "usd" else f"{self._proof.left} kept for it"
+            needed = f" by {len(rollouts) * self.usd_a_rollout:.2f} at least" if short == "usd" else ""
             raise RunbookoptError(
-                f"the proof wants {len(rollouts)} rollouts, more than the {left}: raise budget.{short}"
+                f"the proof wants {len(rollouts)} rollouts, more than the {left}: raise"
+                f" budget.{short}{needed}"
             )
         return list(reply.rollouts)
 

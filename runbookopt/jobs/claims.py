@@ -27,6 +27,9 @@ TWICE = 5
 CHECKED = 20
 """Old stored verdicts that are tried again, at most."""
 
+MOST_TO_TRY = CHECKED + TWICE
+"""Rollouts that it takes at most to try all claims: both kinds share their first attempts."""
+
 ALIKE = 0.9
 """Share of those that must score as they did, or no old one is used."""
 
@@ -66,11 +69,6 @@ class Claims(Struct, frozen=True):
     def first(self) -> tuple[str, ...]:
         """All tasks that are tried, each once."""
         return tuple(dict.fromkeys((*self.checked, *self.twice)))
-
-    def needed(self, problem: Problem) -> int:
-        """Rollouts until today's runbook is known on validation, where no old verdict stands."""
-        known = (problem.free.keys() - set(self.old)) | set(self.first)
-        return self.rollouts + sum(task not in known for task in problem.validation)
 
 
 class Believed(Struct, frozen=True):

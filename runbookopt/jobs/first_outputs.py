@@ -98,7 +98,15 @@ def looking(project: Project, settings: Settings) -> Callable[[Mapping[str, Atte
     """What looks at first attempts, by task, and raises BrokenSetup where all show that nothing can score."""
 
     def look(attempts: Mapping[str, Attempt]) -> None:
-        outputs = [_seen(project, task, attempt) for task, attempt in attempts.items()]
+        outputs = [
+            Output(
+                attempt.output,
+                project.evidence.task(task).reference,
+                dict(reason.split(": ", 1) for reason in attempt.feedback),
+                attempt.errors,
+            )
+            for task, attempt in attempts.items()
+        ]
         least = min(FEWEST, len(project.split.validation))
         faults = tuple(stuck(project, outputs, settings.agent)) if len(outputs) >= least else ()
         if faults and settings.stop_early:
@@ -108,11 +116,6 @@ def looking(project: Project, settings: Settings) -> Callable[[Mapping[str, Atte
             )
 
     return look
-
-
-def _seen(project: Project, task: str, attempt: Attempt) -> Output:
-    failed = dict(reason.split(": ", 1) for reason in attempt.feedback)
-    return Output(attempt.output, project.evidence.task(task).reference, failed, attempt.errors)
 
 
 def stuck(project: Project, outputs: Sequence[Output], agent: AgentSettings | None = None) -> Iterator[str]:
@@ -159,11 +162,18 @@ def _on_delivery(
             return f"{first.words}{keys}; change `reference` of this check, or the tasks' references"
         case "elsewhere":
             keys = _named("outputs", [keys_of(each.output) for each in outputs])
-            return f"expected something at {path}, saw {first.words}{keys}; {_on_path(path, agent)}"
+            name, change = (path or "$").removeprefix("$."), "change `path` of this check"
+            if agent is not None and agent.kind == "offline" and name.isidentifier():
+                change = f"set agent.field to {name} in {FILE} (it is {agent.field}), or {change}"
+            else:
+                change += ", or have the runbook name that field"
+            return f"expected something at {path}, saw {first.words}{keys}; {change}"
         case "no_json":
+            chat = agent is not None and agent.kind == "chat"
+            form = ", set agent.parameters={response_format: {type: json_object}}" if chat else ""
             return (
-                f"expected JSON, saw {first.words}; have the runbook ask for JSON alone"
-                f"{_on_format(agent)}, or take `path` out of this check"
+                f"expected JSON, saw {first.words}; have the runbook ask for JSON alone{form}, or take `path`"
+                " out of this check"
             )
         case "compared":
             return _on_answers(seen, path, outputs)
@@ -186,18 +196,6 @@ def _on_answers(seen: Sequence[Delivery], path: str | None, outputs: Sequence[Ou
             " runbook, and that its answers are spelled as the references are"
         )
     return None
-
-
-def _on_path(path: str | None, agent: AgentSettings | None) -> str:
-    name = (path or "$").removeprefix("$.")
-    if agent is not None and agent.kind == "offline" and name.isidentifier():
-        return f"set agent.field to {name} in {FILE} (it is {agent.field}), or change `path` of this check"
-    return "change `path` of this check, or have the runbook name that field"
-
-
-def _on_format(agent: AgentSettings | None) -> str:
-    asked = agent is not None and agent.kind == "chat"
-    return ", set agent.parameters={response_format: {type: json_object}}" if asked else ""
 
 
 def _on_output(agent: AgentSettings | None) -> str:

@@ -1,6 +1,7 @@
 """Problems of a repository's files, and advice on what is well-formed and still bodes ill."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from msgspec import UNSET, Struct
@@ -11,7 +12,7 @@ from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
-from runbookopt.evidence.trajectory import Left, Trajectory
+from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
 from runbookopt.jobs.independence import on_near_repeats, on_time
@@ -183,24 +184,25 @@ def _on_rubric(project: Project) -> Iterator[str]:
 
 
 def _on_stored(project: Project) -> Iterator[str]:
-    """Criteria that no stored output passes, for one reason, whoever gave it."""
-    stored = [each for each in project.evidence.trajectories if each.output is not None and not each.error]
-    outputs = [_judged(project, each) for each in stored[:MANY_OUTPUTS]]
-    for reason in stuck(project, outputs) if len(outputs) >= FEWEST else ():
-        yield f"of {len(outputs)} stored outputs, {reason.removeprefix(f'{project.files[1]}: ')}"
-
-
-def _judged(project: Project, stored: Trajectory) -> Output:
-    """A stored output by the criteria that run no program, and ask nobody."""
-    reference, left = project.evidence.task_of(stored).reference, Left(steps=stored.steps or None)
-    found = {
-        criterion.id: checks.examine(criterion.check, output=stored.output, reference=reference, left=left)
+    """Criteria that no stored output passes, for one reason, whoever gave it; no program runs, no judge."""
+    cheap = {
+        criterion.id: criterion.check
         for criterion in project.rubric.criteria
         if criterion.check is not UNSET and not checks.may_run_away(criterion.check)
         if not isinstance(criterion.check, ProgramCheck | TraceCheck)
     }
-    failed = {name: finding.explanation for name, finding in found.items() if finding.result != "pass"}
-    return Output(stored.output, reference, failed)
+    outputs: list[Output] = []
+    stored = (each for each in project.evidence.trajectories if each.output is not None and not each.error)
+    for each in islice(stored, MANY_OUTPUTS):
+        reference, left = project.evidence.task_of(each).reference, Left(steps=each.steps or None)
+        found = {
+            name: checks.examine(check, output=each.output, reference=reference, left=left)
+            for name, check in cheap.items()
+        }
+        failed = {name: finding.explanation for name, finding in found.items() if finding.result != "pass"}
+        outputs.append(Output(each.output, reference, failed))
+    for reason in stuck(project, outputs) if len(outputs) >= FEWEST else ():
+        yield f"of {len(outputs)} stored outputs, {reason.removeprefix(f'{project.files[1]}: ')}"
 
 
 def _without_reference(rubric: Rubric) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Search, proof and bundle of one runbook. It knows agents and reflectors, and holds no token."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from operator import attrgetter
@@ -22,10 +23,13 @@ from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.allotment import least
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.first_outputs import looking
+from runbookopt.jobs.forecast import earlier_calls
 from runbookopt.jobs.journals import open_journal
+from runbookopt.jobs.plan import raise_usd, too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
 from runbookopt.jobs.suspects import outputs_of, outputs_of_proof, suspects
@@ -110,7 +114,12 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     before stays so and is not settled: the same call continues it.
     """
     ready = prepare(repository, job)
+    earlier = earlier_calls(repository, ready)
     with open_journal(repository) as journal:
+        if all(record.id != ready.run_id for record in journal.runs()):  # what began goes on
+            short = too_few_dollars(ready, earlier)
+            if short is not None:
+                raise RunbookoptError(f"{job.name}: {short}")
         run = journal.run(ready.run_id, ready.terms)
         recall(journal, job.agent, job.reflector, ready.judge)
         driver = _driver(ready, run, progress)
@@ -121,7 +130,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             searched, believed = driver.drive(_heard(searching, driver))
         if not searched.pool:
             run.finish()  # else it would end at the same ask for ever
-            raise RunbookoptError(_nothing_known(ready, driver.short_of))
+            raise RunbookoptError(_nothing_known(ready, driver))
         unproved = _unproved(repository, ready, searched, believed, driver, run.id)
         result = _proved(repository, ready, searched, driver, unproved)
         if ready.job.propose:
@@ -132,12 +141,19 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     return result
 
 
-def _nothing_known(ready: Prepared, short_of: str | None) -> str:
-    what = "time" if short_of is None else f"budget of {short_of}"
-    setting = "budget.minutes or width" if short_of is None else f"budget.{short_of}"
+def _nothing_known(ready: Prepared, driver: Driver) -> str:
+    """Why today's runbook is not known on validation, and how much more would tell."""
+    needed = least(ready.problem, ready.claims, ready.allotment.reserved)
+    if driver.short_of == "usd":
+        what, setting = "budget of usd", raise_usd(driver.usd_a_rollout * needed)
+    else:
+        paid, minutes = driver.spent.rollouts, driver.spent.seconds / 60
+        what = "time"
+        more = f" to {math.ceil(minutes * needed / paid)} at least" if paid else ""
+        setting = f"raise budget.minutes{more}, or width"
     return (
         f"{ready.job.name}: the search's {what} was up before today's runbook was tried on"
-        f" {len(ready.problem.validation)} validation tasks: raise {setting}; what was answered is kept"
+        f" {len(ready.problem.validation)} validation tasks: {setting}; what was answered is kept"
     )
 
 
@@ -164,9 +180,9 @@ def _driver(ready: Prepared, run: Run, progress: Callable[[Progress], None] | No
     return Driver(
         replace(caller, reflects=True),
         run,
-        rollouts=settings.budget.rollouts,
-        reserved=ready.reserved,
-        reflections=ready.reflections,
+        rollouts=ready.allotment.rollouts,
+        reserved=ready.allotment.reserved,
+        reflections=ready.allotment.reflections,
         usd=settings.budget.usd,
         width=settings.width,
         deadline=None if minutes is None else time.monotonic() + 60 * minutes,

@@ -1,13 +1,12 @@
 """Plan of a run, made before it: the most that it may cost, and the gain that it can prove (pure)."""
 
 import math
-from collections.abc import Iterator
 from statistics import fmean
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from runbookopt.documents.settings import Budget
+from runbookopt.jobs.allotment import beginning, least
 from runbookopt.jobs.feasibility import next_look, provable
 from runbookopt.jobs.forecast import Earlier, KnownCalls, Planned, expected
 from runbookopt.jobs.prepare import Prepared
@@ -99,8 +98,8 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
       are validation or train tasks, whichever are more. Every run begins with the seed on all of both, so
       that it has used (charged or free) as many as that ask by then, and the search's part and the free ones
       together are less than twice what was used. (Of what was charged alone, the search's part is at most
-      three times as much where it is at least 1.5 times that many tasks.) Where even this beginning does not
-      fit, only what is charged of it counts here.
+      three times as much where it is at least 1.5 times that many tasks.) A budget in which this beginning
+      and one draft do not fit is refused.
     - Reflections: a wave asks for at most two thirds of all that a run may make (`prepare`), so that it
       has made a third where the next wave does not fit.
 
@@ -109,35 +108,27 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     than was expected of it. Where that ends the search, all of `usd` that is not for the proof is less than
     what the search has used and what the ask that did not fit was expected to cost.
     """
-    problem, budget = ready.problem, ready.job.settings.budget
-    # what every search begins with: what tries its claims, and the seed on all else, if they hold
-    unknown = {*problem.validation, *problem.train} - {*problem.free, *ready.claims.first}
-    beginning = ready.claims.rollouts + len(unknown)
-    begins = beginning + ready.reserved <= budget.rollouts
-    search = budget.rollouts - ready.reserved if begins else ready.claims.needed(problem)
-    proof = ready.reserved if ready.job.look and begins else 0
-    reflections = ready.reflections if begins else 0
-    # as many waves as there are while each candidate is the best so far: on validation, and on train
-    waves = max(1, math.ceil((search - beginning) / (len(problem.validation) + len(problem.train))))
-    trying = beginning + len(problem.validation) + ready.reserved
-    costs = asdict(expected(ready, Planned(search, proof, reflections, trying, waves), earlier))
-    usd_trying = costs.pop("usd_trying")
+    problem, given = ready.problem, ready.allotment
+    planned = _planned(ready)
+    costs = asdict(expected(ready, planned, earlier))
+    del costs["usd_trying"]
+    short = too_few_dollars(ready, earlier)
     return Plan(
         runbook=ready.job.name,
         run=ready.run_id,
         tasks=Tasks(len(problem.train), len(problem.validation), len(ready.held_out)),
         provable=_provable(ready),
         rollouts=Rollouts(
-            most=search + proof,
-            search=search,
-            proof=proof,
+            most=planned.search + planned.proof,
+            search=planned.search,
+            proof=planned.proof,
             free=len(problem.free),
             claims=ready.claims.rollouts,
         ),
-        reflections=reflections,
+        reflections=given.reflections,
         **costs,
         width=ready.job.settings.width,
-        notes=(*ready.notes, *_warnings(budget, trying, usd_trying)),
+        notes=(*ready.notes, *([short] if short else ())),
         wave=problem.options.wave,
         handed_off=tuple(
             role for role in ("agent", "reflector") if getattr(ready.job.settings, role).kind == "handoff"
@@ -145,15 +136,29 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     )
 
 
-def _warnings(budget: Budget, rollouts: int, usd: float | None) -> Iterator[str]:
-    """Where no candidate can ever be better, or is likely to cost more than there is."""
-    if rollouts > budget.rollouts:
-        yield f"too few rollouts to try one candidate: raise budget.rollouts well above {rollouts}"
-    if usd is not None and budget.usd is not None and usd > budget.usd:
-        yield (
-            "too few dollars to try one candidate, as earlier calls came to: raise budget.usd well above"
-            f" {usd:.2f}"
-        )
+def too_few_dollars(ready: Prepared, earlier: Earlier) -> str | None:
+    """Why `budget.usd` covers no draft, as far as `earlier` calls say; None where it does."""
+    usd, needed = ready.job.settings.budget.usd, expected(ready, _planned(ready), earlier).usd_trying
+    if usd is None or needed is None or needed <= usd:
+        return None
+    return (
+        f"{usd:g} dollars do not cover one draft and its proof, as earlier calls came to: {raise_usd(needed)}"
+    )
+
+
+def _planned(ready: Prepared) -> Planned:
+    problem, given = ready.problem, ready.allotment
+    search, proof = given.rollouts - given.reserved, given.reserved if ready.job.look else 0
+    # as many waves as there are while each candidate is the best so far: on validation, and on train
+    a_wave = len(problem.validation) + len(problem.train)
+    waves = max(1, math.ceil((search - beginning(problem, ready.claims)) / a_wave))
+    trying = least(problem, ready.claims, given.reserved)
+    return Planned(search, proof, given.reflections, trying, waves)
+
+
+def raise_usd(usd: float) -> str:
+    """What to do where so many dollars are needed."""
+    return f"raise budget.usd to {math.ceil(100 * usd) / 100:.2f} at least"
 
 
 def _provable(ready: Prepared) -> Provable:

@@ -13,6 +13,7 @@ from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.allotment import Allotment, allot, must_afford
 from runbookopt.jobs.claims import Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
 from runbookopt.jobs.first_outputs import FIRST, must_be_followed, must_learn
@@ -34,9 +35,6 @@ from runbookopt.verifier.rubric import Rubric, assess, programs
 
 SURE = 1.0
 """A `doubt` at which any best candidate may be returned."""
-
-ROLLOUTS_A_REFLECTION = 4
-"""A run may reflect once for so many rollouts of its budget, where the settings do not say how often."""
 
 
 def no_judge(rubric: Rubric) -> Judge | None:
@@ -77,12 +75,11 @@ class Prepared(Struct, frozen=True):
     """A job with all that it rests on.
 
     `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
-    output is anybody's word, and must not be what a winner is measured against. `reserved` rollouts are kept
-    for that; the search may use the rest of the budget, and so many `reflections`. It begins by trying what
-    is claimed of the agent and of stored verdicts (`claims`). `terms` is what decides
-    the path of the run, and `run_id` its digest; `names` are those by which the ledger knows the runbook,
-    today's first, and `looks` all looks at it; `notes` say what of the working tree counts, and which
-    tasks cannot be judged.
+    output is anybody's word, and must not be what a winner is measured against. The `allotment` keeps
+    rollouts for that, and the search may use the rest of it. It begins by trying what is claimed of the agent
+    and of stored verdicts (`claims`). `terms` is what decides the path of the run, and `run_id` its digest;
+    `names` are those by which the ledger knows the runbook, today's first, and `looks` all looks at it;
+    `notes` say what of the working tree counts, and which tasks cannot be judged.
     """
 
     job: Job
@@ -96,8 +93,7 @@ class Prepared(Struct, frozen=True):
     problem: Problem
     claims: Claims
     repeats: int
-    reserved: int
-    reflections: int
+    allotment: Allotment
     terms: Mapping[str, object]
     run_id: str
     notes: tuple[str, ...]
@@ -123,21 +119,23 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
     _must_be_provable(job, project, looks, begun)
     judge = job.hire(project.rubric)
-    # reflections have a budget of their own, since a wave whose proposals all fail costs no rollout: by
-    # default far more than the rollouts let a search use (1 for 8 to 30, over the works of the benchmarks)
-    budget = job.settings.budget
-    least = Options().wave * (1 + job.settings.patience)
-    reflections = budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
-    problem = _problem(job, project, _stored(project, job.agent), reflections)
-    claims = claims_of(job.agent, problem, project.evidence, job.at)
     repeats = 1 if job.agent.deterministic else project.policy.proof.repeats
-    reserved = repeats * len(held_out) * 2  # also for a dry run, which must walk the path of the real one
-    _must_afford(job, problem, claims, reserved)
+    given = allot(
+        job.settings.budget,
+        tasks=len(project.split.train) + len(project.split.validation),
+        reserved=repeats * len(held_out) * 2,  # also for a dry run, which must walk the path of the real one
+        least_reflections=Options().wave * (1 + job.settings.patience),
+    )
+    problem = _problem(job, project, _stored(project, job.agent), given.reflections)
+    claims = claims_of(job.agent, problem, project.evidence, job.at)
+    must_afford(job.name, given, problem, claims)
     room = _room(project, problem)
-    terms = _terms(job, project, problem) | {"reflections": reflections, "first": FIRST}
+    terms = _terms(job, project, problem)
+    terms |= {"rollouts": given.rollouts, "reflections": given.reflections, "first": FIRST}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
     terms |= {"judge": judge.key} if judge else {}
-    terms |= {} if budget.usd is None else {"usd": budget.usd}
+    usd = job.settings.budget.usd
+    terms |= {} if usd is None else {"usd": usd}
     parts = {"train": project.split.train, "validation": project.split.validation}
     why = {part: unjudged(project, tasks) for part, tasks in parts.items()}
     hopeless = (f"{part} tasks that the rubric cannot judge are {each}" for part, each in why.items() if each)
@@ -153,8 +151,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         problem=problem,
         claims=claims,
         repeats=repeats,
-        reserved=reserved,
-        reflections=reflections,
+        allotment=given,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
         notes=(*job.notes, *begun, *notes, *room, *hopeless, *identity.told()),
@@ -253,25 +250,6 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
     if against:
         raise RunbookoptError(
             f"{project.name}: {'; '.join((*begun, *against))}; or use --dry-run to search without a proof"
-        )
-
-
-def _must_afford(job: Job, problem: Problem, claims: Claims, reserved: int) -> None:
-    budget = job.settings.budget.rollouts
-    if reserved > budget:
-        raise RunbookoptError(
-            f"{job.name}: the proof alone needs {reserved} rollouts, and the whole budget is {budget}:"
-            " raise budget.rollouts"
-        )
-    if reserved + (needed := claims.needed(problem)) > budget:
-        tries = (
-            f" ({needed} at most, {claims.rollouts} of them to try what is claimed of the agent and of old"
-            " stored verdicts)"
-        )
-        raise RunbookoptError(
-            f"{job.name}: {budget} rollouts, {reserved} of them kept for the proof, do not cover today's"
-            f" runbook on {len(problem.validation)} validation tasks{tries if claims.rollouts else ''}:"
-            " raise budget.rollouts"
         )
 
 
@@ -380,7 +358,6 @@ def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
         "locked": project.policy.locked,
         "proof": project.policy.proof,
         "options": problem.options,
-        "rollouts": job.settings.budget.rollouts,
         "agent": job.agent.key,
         "reflector": job.reflector.key,
     }

@@ -1,5 +1,6 @@
 """Rollouts that no search asks for: those of an evaluation and of a proof, with their outputs."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -41,10 +42,10 @@ class Rollouts(Struct, frozen=True):
     def must_afford(self, rollouts: int) -> None:
         """Refuse more rollouts than the budget has. Raises BudgetExceeded."""
         budget = self.job.settings.budget.rollouts
-        if rollouts > budget:
+        if budget is not None and rollouts > budget:
             raise BudgetExceeded(
                 f"{self.project.name}: this takes {rollouts} rollouts, and the budget is {budget}:"
-                " raise budget.rollouts"
+                f" raise budget.rollouts to {rollouts}, or take it away"
             )
 
     def answered(
@@ -91,9 +92,11 @@ class Rollouts(Struct, frozen=True):
         attempts = driver.rollouts(rollouts[:first])
         rest = rollouts[first:]
         if rest and not driver.affords(rest):
+            needed = math.ceil(100 * len(rollouts) * driver.usd_a_rollout) / 100
             raise BudgetExceeded(
                 f"{self.project.name}: by what the first {first} of {len(rollouts)} rollouts cost, all of"
-                f" them cost more than {usd:g} dollars: raise budget.usd; what was answered is kept"
+                f" them cost more than {usd:g} dollars: raise budget.usd to {needed:.2f} at least; what was"
+                " answered is kept"
             )
         return attempts + driver.rollouts(rest) if rest else attempts
 

@@ -108,7 +108,7 @@ def replaced(modelling: "Modelling", planted: ModuleType, answer: str, **more: s
 def test_a_model_that_was_replaced_behind_its_name_is_told_before_the_first_reflection(
     modelling: "Modelling", planted: ModuleType
 ) -> None:
-    few = ("--dry-run", "--budget-rollouts", "110")  # it ends before its first reflection
+    few = ("--dry-run", "--budget-rollouts", "113")  # it ends before its first reflection
     modelled = replaced(modelling, planted, "front")
     found = modelled.found(*few)
     told = found["stored_verdicts"]
@@ -133,7 +133,7 @@ def test_young_verdicts_of_a_deterministic_model_stand_and_the_oldest_is_told(
     modelling: "Modelling", planted: ModuleType
 ) -> None:
     modelled = replaced(modelling, planted, "cards", started_at=yesterday())
-    ran = modelled.run("--dry-run", "--budget-rollouts", "95")
+    ran = modelled.run("--dry-run", "--budget-rollouts", "98")
     assert ran.returncode == 0, ran
     assert "stored      43 verdicts stood for rollouts, the oldest of them 1 days old" in ran.stdout
 
@@ -147,14 +147,14 @@ def test_a_budget_that_does_not_cover_what_is_tried_is_refused_with_the_number(
 ) -> None:
     settings = COMMAND.replace("SEEN", json.dumps(str(tmp_path)))
     clone = repo({**planted.files(), "runbookopt.yaml": settings, "agents/unsteady.sh": UNSTEADY})
-    ran = optimized(clone, "--budget-rollouts", "150")
+    ran = optimized(clone, "--budget-rollouts", "196")
     assert ran.returncode == 1
     assert (
-        "(31 at most, 10 of them to try what is claimed of the agent and of old stored verdicts)"
+        "53 try today's runbook (10 of them what is claimed of the agent and of old stored verdicts), 24 try"
         in ran.stderr
     )
-    assert "raise budget.rollouts" in ran.stderr
+    assert "raise budget.rollouts to 197 at least" in ran.stderr
     planned: dict[str, Any] = json.loads(
-        optimized(clone, "--plan", "--json", "--budget-rollouts", "151").stdout
+        optimized(clone, "--plan", "--json", "--budget-rollouts", "197").stdout
     )
     assert planned["rollouts"]["claims"] == 10

@@ -217,13 +217,17 @@ def test_people_read_the_score_what_it_cost_and_what_fails(repo: Make, planted: 
         (
             ["--set", "budget.rollouts=23"],
             1,
-            "desk: this takes 24 rollouts, and the budget is 23: raise budget",
+            "desk: this takes 24 rollouts, and the budget is 23: raise budget.rollouts to 24",
         ),
         (["--set", "width=4", "--width", "5"], 2, "--width and --set width say the same: give one of them"),
         (["--width", "0"], 2, "--width: expected a number >= 1"),
         (["--revision", "no\x1bwhere"], 1, "no\\x1bwhere names no commit of"),
         (["--revision", "--all"], 1, "--all names no commit of"),
-        (["--budget-rollouts", "23"], 1, "desk: this takes 24 rollouts, and the budget is 23: raise budget"),
+        (
+            ["--budget-rollouts", "23"],
+            1,
+            "desk: this takes 24 rollouts, and the budget is 23: raise budget.rollouts to 24",
+        ),
         ([*OPEN, "--budget-rollouts", "9"], 1, "desk: this takes 60 rollouts, and the budget is 9"),
     ],
 )

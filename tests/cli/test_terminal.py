@@ -36,5 +36,5 @@ def test_a_terminal_is_told_how_far_the_run_is_and_never_of_none(
     os.close(ours)
     assert process.returncode == 0
     assert "reading the evidence" in told
-    assert re.search(r"\d+ of at most 600 rollouts, \d+ reflections", told)
+    assert re.search(r"\d+ of at most 673 rollouts, \d+ reflections", told)
     assert "None" not in told

@@ -19,7 +19,7 @@ from runbookopt.documents.usage import Usage
 from runbookopt.engine.journal import Calls
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.claims import CHECKED
+from runbookopt.jobs.claims import CHECKED, MOST_TO_TRY
 from runbookopt.jobs.forecast import Earlier, KnownCalls, earlier_calls
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.plan import Plan, Rollouts, Tasks, plan
@@ -36,7 +36,7 @@ Make = Callable[..., "Clone"]
 KEPT = 120  # two rollouts for each of the planted runbook's 60 held-out tasks
 PART = 24  # its train tasks, and its validation tasks
 FIRST = 3 * PART  # rollouts until its first candidate is validated: the seed on all of both, then it
-TOO_FEW = "too few rollouts to try one candidate: raise budget.rollouts well above"
+USUAL = KEPT + MOST_TO_TRY + 11 * 2 * PART
 DEFAULT = 150  # reflections: a quarter of the rollouts of `settings()`
 NIGHTLY = pytest.mark.nightly
 SAMPLED = {1, 3, 4, 6, 12, 17}
@@ -208,7 +208,7 @@ def test_no_run_spends_more_than_planned_and_one_that_the_budget_ends_a_third(
     known = {"trajectories": stored(planted)} if not noise and rng.random() < 0.5 else {}
     given = settings(
         (3 * KEPT if noise else KEPT)
-        + (CHECKED if known else 0)
+        + (CHECKED if known else 2 * PART)
         + PART
         + int(rng.choice([50, 300]) * rng.random()),
         rng.choice([None, 1 + int(30 * rng.random())]),
@@ -221,10 +221,10 @@ def test_no_run_spends_more_than_planned_and_one_that_the_budget_ends_a_third(
 
 
 def test_a_run_that_rollouts_end_has_used_most_of_what_was_planned(repo: Make, planted: ModuleType) -> None:
-    said = run(repo(planted.files()), settings(KEPT + 2 * PART + 15))
+    said = run(repo(planted.files()), settings(KEPT + FIRST + 20))
     assert said.ended == "rollouts"
     keeps_its_word(said)
-    assert (said.plan.rollouts.search, said.search) == (2 * PART + 15, 2 * PART)
+    assert (said.plan.rollouts.search, said.search) == (FIRST + 20, FIRST)
 
 
 @pytest.mark.parametrize("most", [1, *(pytest.param(most, marks=NIGHTLY) for most in (2, 3, 5, 8)), 20])
@@ -289,43 +289,42 @@ def test_a_dry_run_proves_nothing_and_keeps_as_much(repo: Make, planted: ModuleT
     assert (dry.run, dry.reflections, dry.provable) == (real.run, real.reflections, real.provable)
 
 
-def test_a_budget_that_ends_before_the_first_reflection_is_planned_as_it_is(
+def test_the_least_budget_covers_one_draft_and_one_rollout_less_is_refused_with_the_number(
     repo: Make, planted: ModuleType
 ) -> None:
-    said = run(repo(planted.files()), settings(KEPT + 2 * PART - 1))
-    assert said.plan.rollouts == Rollouts(most=PART, search=PART, proof=0, free=0)
-    assert (said.search, said.plan.reflections, said.result.spent.reflections) == (PART, 0, 0)
-    assert said.plan.notes == (f"{TOO_FEW} {KEPT + FIRST}",)
-
-
-@pytest.mark.parametrize("missing", [0, 1])
-def test_the_plan_warns_where_no_candidate_would_reach_validation(
-    repo: Make, planted: ModuleType, missing: int
-) -> None:
-    said = run(repo(planted.files()), settings(KEPT + FIRST - missing))
-    assert said.plan.notes == ((f"{TOO_FEW} {KEPT + FIRST}",) if missing else ())
-    assert (said.search == FIRST) == (not missing)
+    clone = repo(planted.files())
+    said = run(clone, settings(KEPT + FIRST))
+    assert (said.plan.notes, said.search, said.result.candidates) == ((), FIRST, 2)
     keeps_its_word(said)
+    for budget in (1, 119, 143, KEPT + FIRST - 1):
+        with pytest.raises(RunbookoptError) as refused:
+            planned(clone, settings(budget))
+        assert str(refused.value) == (
+            f"desk: {budget} rollouts do not cover one draft: 120 are kept for the proof, 48 try today's"
+            " runbook, 24 try a draft on validation: raise budget.rollouts to 192 at least, or take it away"
+            f" for {USUAL}, which cover 10 drafts"
+        )
 
 
 def test_the_seed_on_all_of_train_is_planned(repo: Make, planted: ModuleType) -> None:
     train = [planted.task(number, "train") for number in range(1000, 1076 - PART)]
     more = [{"id": f"m-{number}", "task": task, "trust": "internal"} for number, task in enumerate(train)]
     clone = repo(planted.files(trajectories=planted.lines([*planted.trajectories(), *more])))
-    (note,) = planned(clone, settings(KEPT + PART)).notes
-    needed = int(note.removeprefix(TOO_FEW))
-    assert needed == KEPT + 2 * PART + 76
-    said = run(clone, settings(needed - 1))
-    assert (said.plan.tasks.train, said.plan.notes, said.result.candidates) == (76, (note,), 1)
-    assert planned(clone, settings(needed)).notes == ()
+    needed = KEPT + 2 * PART + 76
+    with pytest.raises(RunbookoptError, match=f"raise budget.rollouts to {needed} at least"):
+        planned(clone, settings(needed - 1))
+    said = run(clone, settings(needed))
+    assert (said.plan.tasks.train, said.plan.notes, said.result.candidates) == (76, (), 2)
     keeps_its_word(said)
 
 
-def test_what_a_run_would_refuse_the_plan_refuses(repo: Make, planted: ModuleType) -> None:
-    clone = repo(planted.files())
-    for budget, why in ((119, "the proof alone needs 120"), (143, "do not cover today's runbook")):
-        with pytest.raises(RunbookoptError, match=why):
-            planned(clone, settings(budget))
+@pytest.mark.parametrize(("noise", "kept"), [(0.0, KEPT), (0.2, 3 * KEPT)])
+def test_without_a_number_the_budget_follows_from_tasks_repeats_and_agent(
+    repo: Make, planted: ModuleType, noise: float, kept: int
+) -> None:
+    given = replace(settings(agent=AgentSettings(noise=noise)), budget=Budget())
+    rollouts = planned(repo(planted.files()), given).rollouts
+    assert (rollouts.proof, rollouts.search) == (kept, MOST_TO_TRY + 11 * 2 * PART)
 
 
 def test_a_plan_writes_no_journal_and_is_the_same_whatever_one_holds(repo: Make, planted: ModuleType) -> None:
@@ -383,7 +382,9 @@ def test_a_role_that_was_never_called_makes_all_unknown_but_for_the_budget(
     repo: Make, planted: ModuleType
 ) -> None:
     clone = repo(planted.files())
-    run(clone, settings(KEPT + 2 * PART - 1), pair=metered)  # too little for a first reflection
+    said = run(clone, settings(usd=41.0), pair=metered)  # too little for today's runbook on train
+    assert (said.result.spent.reflections, said.result.outcome) == (0, "no_candidate")
+    assert said.result.untried == "its budget of usd is used up"
     said = planned(clone, settings(), pair=metered)
     assert (said.tokens, said.usd, said.seconds, said.known_calls) == (None, None, None, KnownCalls())
     bounded = planned(clone, settings(usd=50.0), pair=metered)
@@ -392,21 +393,38 @@ def test_a_role_that_was_never_called_makes_all_unknown_but_for_the_budget(
     assert planned(repo(planted.files(), "new"), settings(usd=50.0), pair=metered).usd == 50
 
 
-@pytest.mark.parametrize(
-    "usd", [20, 110, *(pytest.param(usd, marks=NIGHTLY) for usd in (130, 150)), 300, 2000]
-)
+@pytest.mark.parametrize("usd", [110, *(pytest.param(usd, marks=NIGHTLY) for usd in (130, 150)), 300, 2000])
 def test_no_run_spends_more_dollars_than_planned_and_a_search_that_they_end_a_third(
     repo: Make, planted: ModuleType, taught: "Clone", usd: float
 ) -> None:
-    """Of 20 dollars the search gets none, since 90 are kept for the proof."""
     given = settings(2000, usd=usd, patience=20, agent=ERRING)
     said = run(repo(planted.files()), given, pair=metered, known=taught)
     assert said.plan.usd is not None
     assert (said.ended == "usd", said.plan.usd == usd) == ((usd < 2000),) * 2
-    told = "too few dollars to try one candidate, as earlier calls came to: raise budget.usd well above"
+    told = (
+        f"{usd:g} dollars do not cover one draft and its proof, as earlier calls came to: raise budget.usd to"
+    )
     needed = (KEPT_ERRING + FIRST) * PRICES[0] + PRICES[1]
-    assert said.plan.notes == ((f"{told} {needed:.2f}",) if usd < needed else ())
+    assert said.plan.notes == ((f"{told} {needed:.2f} at least",) if usd < needed else ())
     keeps_its_word(said)
+
+
+def test_dollars_that_cover_no_draft_are_refused_as_soon_as_anything_is_known_of_them(
+    repo: Make, planted: ModuleType
+) -> None:
+    """Of 20 dollars the search gets none, since 90 are kept for the proof."""
+    clone, given = repo(planted.files()), settings(2000, usd=20, agent=ERRING)
+    with pytest.raises(
+        RunbookoptError, match=r"raise budget.usd to 108.00 at least; what was answered is kept"
+    ):
+        run(clone, given, pair=metered)
+    run(clone, settings(2000, usd=2000, agent=ERRING), pair=metered)
+    with pytest.raises(RunbookoptError) as refused:
+        run(clone, replace(given, random_seed=1), pair=metered)
+    assert str(refused.value) == (
+        "desk: 20 dollars do not cover one draft and its proof, as earlier calls came to: raise budget.usd to"
+        " 109.50 at least"
+    )
 
 
 @pytest.mark.parametrize(("width", "seconds"), [(1, 600 * 2 + 150 * 10), (8, (60 + 15) * 2 + 26 * 10)])
