@@ -346,7 +346,7 @@ def _next_step(request: _Request, result: "Result", proposed: "Proposed | None")
     path = bundle_path(result)
     if proposed is None and path is not None:
         return f"runbookopt propose {os.path.relpath(request.repository.root / path)}"
-    if not request.look and result.patch:
+    if not request.look and result.has_winner:
         return "the same command without --dry-run, to prove it on the held-out tasks"
     if proposed is not None and proposed.pull_request is not None:
         return f"runbookopt pulls show {proposed.pull_request.number}"

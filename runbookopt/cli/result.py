@@ -194,7 +194,11 @@ def page(ended: Ended) -> "Iterator[Line]":
     """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
     result, proposed = ended.result, ended.proposed
     last = proposed or result
-    words = _headline(last.outcome, last.comparison, untried=result.untried is not None)
+    words = _headline(last.outcome, last.comparison)
+    if last.comparison is None:
+        words = result.unknown or (
+            words if result.has_winner or not result.patch else "no clear winner on validation"
+        )
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
     offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
@@ -202,7 +206,9 @@ def page(ended: Ended) -> "Iterator[Line]":
         f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
         f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"
     )
-    yield f"  validation  {validation.before:.3f} -> {validation.after:.3f} on {validation.tasks} tasks"
+    after = f" -> {validation.after:.3f}" if result.patch else ""
+    luck = ", less what is luck" if result.patch else ""
+    yield f"  validation  {validation.before:.3f}{after} on {validation.tasks} tasks{luck}"
     yield from _scores(last.comparison, last.allowance, show=ended.show_figures)
     if (newest := last.newest) and (ended.show_figures or last.outcome == "accepted"):
         yield (
@@ -237,9 +243,7 @@ _OUTCOMES = {
 _COLOURS = {"accepted": "green", "rejected": "red", "inconclusive": "yellow", "no_candidate": "yellow"}
 
 
-def _headline(outcome: str, comparison: "Comparison | None", *, untried: bool = False) -> str:
-    if untried:
-        return "no draft was tried"
+def _headline(outcome: str, comparison: "Comparison | None") -> str:
     if outcome == "inconclusive" and comparison is None:
         return "a winner on validation, not proved on held-out tasks"
     return _OUTCOMES[outcome]

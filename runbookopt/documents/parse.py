@@ -50,6 +50,14 @@ class MalformedFile(RunbookoptError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def whole(data: bytes, path: str) -> bytes:
+    """The bytes of a file. Raises MalformedFile where they are a pointer of Git LFS, and not the file."""
+    if not data.startswith(b"version https://git-lfs.github.com/spec/v1\n"):
+        return data
+    why = "git holds only a pointer to it, the file itself is in Git LFS; keep it in git:"
+    raise MalformedFile([Problem(path, None, f"{why} git lfs migrate export --include={plain(path)}")])
+
+
 def read_yaml(data: bytes, type_: type[T], path: str, *, hints: Mapping[str, str] | None = None) -> T:
     """Read one of our YAML files as a record; an empty file is an empty mapping.
 

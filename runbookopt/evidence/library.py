@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.digest import canonical, digest_of
-from runbookopt.documents.parse import MalformedFile, Problem, encodable
+from runbookopt.documents.parse import MalformedFile, Problem, encodable, whole
 from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats import reader
@@ -57,9 +57,10 @@ class Folder(Struct, frozen=True):
         if self.files(path) != [path]:
             raise FileNotFoundError(f"{path} is not a file of {self.root}")
         try:
-            return (self.root / path).read_bytes()
+            data = (self.root / path).read_bytes()
         except OSError as error:
             raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
+        return whole(data, path)
 
     def _entries(self, under: str) -> Iterator[tuple[str, bool]]:
         """All but folders at or under a path, each with whether it is a file that can be read."""

@@ -15,7 +15,7 @@ from runbookopt.documents.schema_errors import shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Evidence
 from runbookopt.evidence.trajectory import Task, time_of
-from runbookopt.jobs.first_outputs import first_outputs
+from runbookopt.jobs.first_outputs import FIRST, first_outputs
 from runbookopt.landing.bundle import StoredVerdicts
 from runbookopt.search.asks import AGAIN, Ask, Attempt, Candidate, NoAnswer, Reply, Rollout
 from runbookopt.search.loop import Asking, SearchResult, search
@@ -118,7 +118,7 @@ def believing(
     find nothing: that is asked first of what is known for free and is not old.
     """
     look({task: attempt for task, attempt in problem.free.items() if task not in claims.old})
-    tried = yield from trying(problem, claims, evidence)
+    tried = yield from trying(problem, claims, evidence, look)
     if isinstance(tried, str):
         return _ended(problem, claims, tried)
     seen = yield from first_outputs(tried.problem, claims.rollouts)
@@ -134,18 +134,37 @@ def _ended(problem: Problem, claims: Claims, why: str) -> tuple[SearchResult, Be
     return SearchResult((), 0, 0.0, (), why), Believed(problem, nothing)
 
 
-def trying(problem: Problem, claims: Claims, evidence: Evidence) -> Asking[Believed | str]:
-    """The problem with fresh attempts in place of those that were tried; why it ended, where it did."""
+def trying(
+    problem: Problem,
+    claims: Claims,
+    evidence: Evidence,
+    look: Callable[[Mapping[str, Attempt]], None] = lambda _: None,
+) -> Asking[Believed | str]:
+    """The problem with fresh attempts in place of those that were tried; why it ended, where it did.
+
+    Where that takes more rollouts than may be made before all is known to be set up well, `look` comes first.
+    """
     if not claims.first:
         return Believed(problem, _stored(claims, set(problem.free), 0, 0))
     seed, name = Candidate(problem.seed.text), f"0{AGAIN}{claims.period}"
     first = [Rollout(seed, task, f"{name}/1") for task in claims.first]
     again = [Rollout(seed, task, f"{name}/2") for task in claims.twice]
-    reply: Reply = yield Ask(rollouts=(*first, *again))
-    if reply.stopped:
-        return reply.stopped
-    attempts = dict(zip(claims.first, reply.rollouts, strict=False))
-    for task, second in zip(claims.twice, reply.rollouts[len(first) :], strict=True):
+    made: list[Attempt | NoAnswer] = []
+    for rollouts in ((*first, *again),) if claims.rollouts <= FIRST else (first, again):
+        reply: Reply = yield Ask(rollouts=tuple(rollouts))
+        if reply.stopped:
+            return reply.stopped
+        made += reply.rollouts
+        if len(made) == len(first):
+            look(
+                {
+                    task: each
+                    for task, each in zip(claims.first, made, strict=True)
+                    if isinstance(each, Attempt)
+                }
+            )
+    attempts = dict(zip(claims.first, made, strict=False))
+    for task, second in zip(claims.twice, made[len(first) :], strict=True):
         if not _alike(attempts[task], second):
             raise BrokenClaim(_differ(claims.agent, evidence, evidence.task(task), attempts[task], second))
     fresh = {task: _named(each, problem.free.get(task)) for task, each in attempts.items()}

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from runbookopt.evidence.split import group_of
 from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests, looks_before
-from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass
+from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass, fewest_to_gain
 from runbookopt.proof.power import UNKNOWN_SCORE, provable_gain
 from runbookopt.verifier.program_checks import ProgramCheck
 from runbookopt.verifier.rubric import assess
@@ -35,7 +35,7 @@ def allowance_of(project: Project, looks: Sequence[Look], look: Look) -> Allowan
 
 def obstacles(project: Project, earlier: Sequence[Look] = (), at: str = "") -> tuple[str, ...]:
     """The reasons, one sentence each, why no winner could be proved at the next look, and what would help."""
-    return (*_on_groups(project, earlier, at), *_on_judging(project))
+    return (*_on_validation(project), *_on_groups(project, earlier, at), *_on_judging(project))
 
 
 def provable(
@@ -88,6 +88,14 @@ def unjudged(project: Project, tasks: Collection[str]) -> str | None:
     first, reason = next(iter(why.items()))
     place = project.evidence.where(project.evidence.task(first).trajectories[0])
     return f"{len(why)} of {len(tasks)}: {reason}, first in {place}"
+
+
+def _on_validation(project: Project) -> Iterator[str]:
+    groups = len({group_of(project.evidence.task(task)) for task in project.split.validation})
+    needed = fewest_to_gain()
+    if 0 < groups < needed:  # without one nothing is searched, and that is told elsewhere
+        more = more_tasks(project, needed - groups, project.policy.proof.split.validation)
+        yield f"{groups} validation groups, and no gain shows on fewer than {needed}; {more}"
 
 
 def _on_groups(project: Project, earlier: Sequence[Look], at: str) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Search, proof and bundle of one runbook. It knows agents and reflectors, and holds no token."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from operator import attrgetter
@@ -23,15 +22,15 @@ from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.allotment import least
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.first_outputs import looking
 from runbookopt.jobs.forecast import earlier_calls
 from runbookopt.jobs.journals import open_journal
-from runbookopt.jobs.plan import raise_usd, too_few_dollars
+from runbookopt.jobs.plan import too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
+from runbookopt.jobs.search_ended import nothing_known, why_ended, why_unknown
 from runbookopt.jobs.suspects import outputs_of, outputs_of_proof, suspects
 from runbookopt.landing.bundle import (
     AgentUsed,
@@ -77,8 +76,9 @@ class Result(Struct, frozen=True):
     against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
     as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
     `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
-    `untried` says why not a single draft was validated, None where one was: nothing is then known of a better
-    runbook. `repliers` answered by hand-off: by role and by what they call themselves, with how many answers.
+    `unknown` says why nothing is known of a better runbook, where none could have been found: no draft was
+    validated, or too little fails for a gain to show. `repliers` answered by hand-off: by role and by what
+    they call themselves, with how many answers.
     """
 
     runbook: str
@@ -97,7 +97,13 @@ class Result(Struct, frozen=True):
     stored: StoredVerdicts = StoredVerdicts()
     suspects: tuple[Suspect, ...] = ()
     repliers: Mapping[str, Mapping[str, int]] = {}
-    untried: str | None = None
+    unknown: str | None = None
+
+    @property
+    def has_winner(self) -> bool:
+        """Whether what was found is clearly better on validation, also less what is luck."""
+        gained = self.validation.after > self.validation.before
+        return self.outcome != "no_candidate" and gained and self.validation.p <= WORTH_A_LOOK
 
     @property
     def comparison(self) -> Comparison | None:
@@ -130,7 +136,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             searched, believed = driver.drive(_heard(searching, driver))
         if not searched.pool:
             run.finish()  # else it would end at the same ask for ever
-            raise RunbookoptError(_nothing_known(ready, driver))
+            raise RunbookoptError(nothing_known(ready, driver))
         unproved = _unproved(repository, ready, searched, believed, driver, run.id)
         result = _proved(repository, ready, searched, driver, unproved)
         if ready.job.propose:
@@ -139,22 +145,6 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             file.unlink(missing_ok=True)  # origin has it, or its look says the same
         run.finish()
     return result
-
-
-def _nothing_known(ready: Prepared, driver: Driver) -> str:
-    """Why today's runbook is not known on validation, and how much more would tell."""
-    needed = least(ready.problem, ready.claims, ready.allotment.reserved)
-    if driver.short_of == "usd":
-        what, setting = "budget of usd", raise_usd(driver.usd_a_rollout * needed)
-    else:
-        paid, minutes = driver.spent.rollouts, driver.spent.seconds / 60
-        what = "time"
-        more = f" to {math.ceil(minutes * needed / paid)} at least" if paid else ""
-        setting = f"raise budget.minutes{more}, or width"
-    return (
-        f"{ready.job.name}: the search's {what} was up before today's runbook was tried on"
-        f" {len(ready.problem.validation)} validation tasks: {setting}; what was answered is kept"
-    )
 
 
 def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Path | None]:
@@ -224,8 +214,7 @@ def _unproved(
         text = runbooks.bump_version(searched.pool[searched.chosen].candidate.text)
         patch = repository.patch(ready.base, ready.project.path, text)
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
-    ends = {"budget": f"its budget of {driver.short_of} is used up", "minutes": "its time is up"}
-    ended = ends.get(searched.ended, searched.ended)
+    ended = why_ended(searched, driver)
     return Result(
         runbook=ready.job.name,
         run=run,
@@ -247,7 +236,7 @@ def _unproved(
         stored=believed.stored,
         suspects=_suspects(ready, searched),
         repliers=driver.repliers,
-        untried=ended if len(searched.pool) == 1 else None,
+        unknown=None if searched.chosen else why_unknown(ready, searched, ended),
     )
 
 
@@ -274,7 +263,8 @@ def _validation(ready: Prepared, searched: SearchResult) -> ValidationSummary:
         group = group_of(ready.project.evidence.task(task))
         by_group.setdefault(group, []).append(winner.validation[task].score - before.score)
     p = worth_a_look([sum(gains) / len(gains) for gains in by_group.values()])
-    return ValidationSummary(len(seed.validation), seed.score, searched.expected, p)
+    after = searched.expected if searched.chosen else seed.score
+    return ValidationSummary(len(seed.validation), seed.score, after, p)
 
 
 def _edits(searched: SearchResult) -> list[Edit]:
@@ -285,13 +275,11 @@ def _edits(searched: SearchResult) -> list[Edit]:
 
 def _why_not_look(ready: Prepared, unproved: Result) -> str | None:
     p, groups = unproved.validation.p, len(ready.project.held_out_groups)
-    if unproved.untried is not None:
-        return f"no draft was tried, so nothing is known of a better runbook: {unproved.untried}"
     if unproved.outcome == "no_candidate":
-        return "no candidate was better than today's runbook on validation"
+        return unproved.unknown or "no draft was clearly better than today's runbook on validation"
     if p > WORTH_A_LOOK:
         return (
-            f"the winner is not clearly better on validation (p = {p:.2g}, above {WORTH_A_LOOK}), so"
+            f"the best draft is not clearly better on validation (p = {p:.2g}, above {WORTH_A_LOOK}), so"
             " no look at the held-out tasks was spent on it"
         )
     if groups < MINIMUM_GROUPS:

@@ -1,6 +1,7 @@
 """Comparison of seed and winner on held-out tasks: one paired test, an answer with its reasons (pure)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
@@ -126,6 +127,11 @@ def passes(wins: int, losses: int, groups: int, spend: float, margin: float = 0.
 def worth_a_look(differences: Sequence[float]) -> float:
     """The p of winner minus seed on validation, in -1..1, one a group: it saves looks and proves nothing."""
     return sign_flip_mid_p(differences)
+
+
+def fewest_to_gain() -> int:
+    """How many groups a winner has to do better on, at least, to be worth a look."""
+    return next(groups for groups in count(1) if worth_a_look([1.0] * groups) <= WORTH_A_LOOK)
 
 
 def compare(pairs: Sequence[Pair], terms: Terms, *, spend: float, next_spend: float) -> Comparison:

@@ -62,11 +62,11 @@ def tried(
     asking = trying(problem, claims, evidence)
     try:
         ask: Ask = next(asking)
-        asked += ask.rollouts
-        asking.send(Reply(tuple(map(answer, ask.rollouts))))
+        while True:
+            asked += ask.rollouts
+            ask = asking.send(Reply(tuple(map(answer, ask.rollouts))))
     except StopIteration as end:
         return claims, end.value, asked
-    raise AssertionError("it asked twice")
 
 
 def believed(told: Believed | str) -> Believed:

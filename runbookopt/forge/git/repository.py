@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from runbookopt.documents.parse import whole
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.origin import Origin, attempts
 from runbookopt.forge.git.output import (
@@ -60,13 +61,7 @@ class Revision:
         blob = self._blobs(path).get(path)
         if blob is None:
             raise FileNotFoundError(f"{path} is not a file of commit {self.commit[:12]}")
-        data = self._repository.blob(blob)
-        if data.startswith(b"version https://git-lfs.github.com/spec/v1\n"):
-            raise GitFailed(
-                f"{path}: git holds only a pointer to it, the file itself is in Git LFS; "
-                f"keep it in git: git lfs migrate export --include={path}"
-            )
-        return data
+        return whole(self._repository.blob(blob), path)
 
 
 class Repository:

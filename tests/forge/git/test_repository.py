@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbookopt.documents.parse import MalformedFile
 from runbookopt.forge.git.output import (
     GitFailed,
     MergeConflict,
@@ -47,7 +48,10 @@ def test_what_a_revision_does_not_have_is_not_found(repo: Make) -> None:
 
 def test_a_file_in_lfs_is_one_clear_error(repo: Make) -> None:
     clone = repo({"t.jsonl": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"})
-    with Repository.open(clone.root) as repository, pytest.raises(GitFailed, match=r"t\.jsonl: .* Git LFS"):
+    with (
+        Repository.open(clone.root) as repository,
+        pytest.raises(MalformedFile, match=r"t\.jsonl: .* Git LFS"),
+    ):
         repository.revision(repository.base()).read("t.jsonl")
 
 
