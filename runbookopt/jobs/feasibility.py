@@ -6,6 +6,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from runbookopt.evidence.split import group_of
+from runbookopt.jobs.first_outputs import in_common
 from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests, looks_before
 from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass, fewest_to_gain
@@ -138,9 +139,10 @@ def _on_judging(project: Project) -> Iterator[str]:
     tasks = project.split.held_out
     errors = [task for task in tasks if _error(project, task) is not None]
     if len(errors) > MOST_ERRORS * len(tasks):
+        there = in_common("references", [project.evidence.task(task).reference for task in tasks])
         yield (
-            f"held-out tasks that the rubric cannot judge are {unjudged(project, tasks)}; above"
-            f" {MOST_ERRORS:.0%} nothing is proved: mend their references or the rubric"
+            f"held-out tasks that the rubric cannot judge are {unjudged(project, tasks)}{there}; above"
+            f" {MOST_ERRORS:.0%} nothing is proved: mend {project.files[1]}, or their references"
         )
 
 

@@ -158,10 +158,10 @@ def _on_delivery(
     first = seen[0]
     match first.kind:
         case "unjudgeable":
-            keys = _named("references", [each.reference for each in outputs])
+            keys = in_common("references", [each.reference for each in outputs])
             return f"{first.words}{keys}; change `reference` of this check, or the tasks' references"
         case "elsewhere":
-            keys = _named("outputs", [keys_of(each.output) for each in outputs])
+            keys = in_common("outputs", [keys_of(each.output) for each in outputs])
             name, change = (path or "$").removeprefix("$."), "change `path` of this check"
             if agent is not None and agent.kind == "offline" and name.isidentifier():
                 change = f"set agent.field to {name} in {FILE} (it is {agent.field}), or {change}"
@@ -187,7 +187,7 @@ def _on_answers(seen: Sequence[Delivery], path: str | None, outputs: Sequence[Ou
     objects = [keys_of(each.output) for each in outputs]
     if path is None and all(objects):
         one = min(objects[0] or ())
-        keys = _named("outputs", objects)
+        keys = in_common("outputs", objects)
         add = f"add a path to this check, such as $.{plain(one)}"
         return f"expected text such as {wanted}, saw JSON{keys}; {add}"
     if len({as_text(each.got) for each in seen}) == 1 and path is not None:
@@ -208,8 +208,8 @@ def _on_output(agent: AgentSettings | None) -> str:
             return f"see agent in {FILE}"
 
 
-def _named(what: str, values: Sequence[object]) -> str:
-    """The keys that all these have, in words; nothing where they have none."""
+def in_common(what: str, values: Sequence[object]) -> str:
+    """The keys that all these mappings have, in words for brackets; nothing where they have none."""
     sets = [set(value) for value in values if isinstance(value, dict | set)]
     keys = sorted(set.intersection(*sets)) if sets and len(sets) == len(values) else []
     more = ", ..." if len(keys) > _KEYS else ""
