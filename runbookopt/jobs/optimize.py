@@ -10,7 +10,6 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from runbookopt import __version__
-from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.settings import Settings, setting_types
@@ -201,7 +200,7 @@ def _unproved(
     """The result of the search alone."""
     patch = ""
     if searched.chosen:
-        text = runbooks.bump_version(searched.pool[searched.chosen].candidate.text)
+        text = searched.pool[searched.chosen].candidate.text
         patch = repository.patch(ready.base, ready.project.path, text)
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
     ends = {"budget": f"its budget of {driver.short_of} is used up", "minutes": "its time is up"}

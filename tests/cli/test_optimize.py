@@ -133,8 +133,8 @@ def test_the_commit_says_which_run_and_which_bundle_made_it(done: Done) -> None:
 
 def test_what_is_proposed_is_the_winner_with_a_new_patch_number(done: Done) -> None:
     proposed = done.clone.at_origin("show", f"{done.found['branch']}:{FILE}") + "\n"
-    candidate = winner(done.clone, done.found).candidate
-    assert proposed == candidate.replace("version: 1.0.0", "version: 1.0.1")
+    assert proposed == winner(done.clone, done.found).candidate
+    assert "version: 1.0.1" in proposed
 
 
 def test_a_checkout_where_somebody_is_at_work_stays_as_it_was(done: Done) -> None:
