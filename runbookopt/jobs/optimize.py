@@ -6,7 +6,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, msgpack
 from msgspec.structs import astuple, replace
 
 from runbookopt import __version__
@@ -16,13 +16,14 @@ from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
-from runbookopt.engine.journal import Run
+from runbookopt.engine.journal import Journal, Run
 from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
+from runbookopt.jobs.finished import bundle_that_stands, holds_for
 from runbookopt.jobs.journals import open_journal
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
@@ -72,6 +73,7 @@ class Result(Struct, frozen=True):
     as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
     `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
     `repliers` answered by hand-off: by role and by what they call themselves, with how many answers.
+    `stands`: it is that of an earlier run, since which nothing is new.
     """
 
     runbook: str
@@ -90,6 +92,7 @@ class Result(Struct, frozen=True):
     stored: StoredVerdicts = StoredVerdicts()
     suspects: tuple[Suspect, ...] = ()
     repliers: Mapping[str, Mapping[str, int]] = {}
+    stands: bool = False
 
     @property
     def comparison(self) -> Comparison | None:
@@ -107,6 +110,9 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     """
     ready = prepare(repository, job)
     with open_journal(repository) as journal:
+        stands = _standing(repository, ready, journal)
+        if stands is not None:
+            return stands
         run = journal.run(ready.run_id, ready.terms)
         recall(journal, job.agent, job.reflector, ready.judge)
         driver = _driver(ready, run, progress)
@@ -123,8 +129,49 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             ready.ledger.read(reading)
         if file is not None and (ready.job.propose or result.bundle is not None):
             file.unlink(missing_ok=True)  # origin has it, or its look says the same
-        run.finish()
+        lacks = searched.ended == "minutes" or driver.lacking or driver.reflections.unanswered
+        run.finish(None if lacks else _kept(ready, result))
     return result
+
+
+# A result that stands ----------------------------------------------------------------------------------
+
+
+class _Kept(Struct, frozen=True):
+    """A result as the journal keeps it; its bundle, named by its digest, is a file of its own."""
+
+    holds_for: str
+    bundle: str | None
+    result: Result
+
+
+def _kept(ready: Prepared, result: Result) -> bytes:
+    digest = result.bundle.digest if result.bundle else None
+    return msgpack.encode(_Kept(holds_for(ready), digest, replace(result, bundle=None)))
+
+
+def _standing(repository: Repository, ready: Prepared, journal: Journal) -> Result | None:
+    """The result of the same run where nothing is new since it finished: there is nothing to search again.
+
+    None where anything is, where the run lacked answers, or where its look or its bundle is not to be had.
+    """
+    data = journal.result(ready.run_id)
+    try:
+        kept = msgpack.decode(data or b"", type=_Kept)
+    except MsgspecError:
+        return None
+    result, bundle = kept.result, None
+    if kept.bundle is not None:
+        bundle = bundle_that_stands(repository, ready, kept.bundle)
+    if kept.holds_for != holds_for(ready) or (bundle is None) != (kept.bundle is None):
+        return None
+    known = result.spent.rollouts + result.spent.cached
+    nothing = Spent(0, known, 0, tokens=0, usd=0.0)
+    note = f"nothing is new since run {result.run} ended, so its result stands and nothing was searched again"
+    return replace(result, bundle=bundle, spent=nothing, notes=(*result.notes, note), stands=True)
+
+
+# Before the search --------------------------------------------------------------------------------------
 
 
 def _nothing_known(ready: Prepared, short_of: str | None) -> str:

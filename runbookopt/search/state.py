@@ -70,7 +70,7 @@ class SearchState:
         return tuple(edits[max(0, len(edits) - self.options.remembered) :])
 
     def candidate(self, text: str) -> Candidate:
-        """An edited text as it would be merged, with the seed's next version; the seed where nothing else is new.
+        """An edited text as it would be merged, with the seed's next version; the seed where that is all.
 
         So what is tried, proved and merged is one text, and what is known of it stays known after a merge.
         """
