@@ -9,6 +9,12 @@ class RunbookoptError(Exception):
     status: ClassVar[int] = 1
 
 
+class Waiting(RunbookoptError):
+    """Nothing is wrong, and nothing is to be done for now: the outcome is "waiting". Exit status 0."""
+
+    status: ClassVar[int] = 0
+
+
 class Invalid(RunbookoptError):
     """No result, for reasons that are nobody's fail: the outcome is "invalid". Exit status 1.
 

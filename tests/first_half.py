@@ -83,7 +83,8 @@ MADE: dict[tuple[object, ...], Bundle] = {}
 class FirstHalf:
     """Makes a bundle without any search: `FirstHalf(repository)(candidate)`; a judge found `judged`.
 
-    What it puts out no agent ever said; `agent` is the key of the one that is blamed for it.
+    What it puts out no agent ever said; `agent` is the key of the one that is blamed for it. One of
+    `format` 1 has a candidate without the next version, as bundles were made once.
     """
 
     def __init__(
@@ -92,8 +93,10 @@ class FirstHalf:
         name: str = "triage",
         judged: Mapping[str, Finding] = {},
         agent: str = digest(b"agent"),
+        format: int = 2,  # noqa: A002 - the word of the file
     ) -> None:
         self.repository, self.name, self.judged, self.agent = repository, name, judged, agent
+        self.format = format
 
     def __call__(
         self,
@@ -106,7 +109,8 @@ class FirstHalf:
     ) -> Bundle:
         """Of 50 held-out tasks the seed passes every other one; the winner some more, and some no more."""
         base = self.repository.base()
-        how = (base, self.name, repr(self.judged), self.agent, candidate, wins, losses, at, tuple(burnt))
+        how = (base, self.name, repr(self.judged), self.agent, self.format)
+        how = (*how, candidate, wins, losses, at, tuple(burnt))
         if how not in MADE:
             MADE[how] = self._made(base, candidate, wins, losses, at, burnt)
         return MADE[how]
@@ -116,6 +120,8 @@ class FirstHalf:
     ) -> Bundle:
         project = read_project(self.repository.revision(base), self.name, burnt=burnt)
         candidate = candidate or project.runbook.text.replace('"card"', '"card" or "atm"')
+        text = bump_version(candidate)
+        candidate = candidate if self.format == 1 else text
         tasks = [project.evidence.task(task) for task in project.split.held_out]
         outputs = tuple(
             put_out(
@@ -139,13 +145,13 @@ class FirstHalf:
             searched=(*project.split.train, *project.split.validation),
             at=at,
         )
-        text = bump_version(candidate).encode()
-        tree = self.repository.write_tree({project.path: text}, onto=base)
+        tree = self.repository.write_tree({project.path: text.encode()}, onto=base)
         patch = subprocess.run(
             ["git", "diff", base, tree], cwd=self.repository.root, check=True, capture_output=True
         ).stdout.decode()
         comparison = compare(found, project.policy.proof, spend=0.025, next_spend=0.01)
         bundle = Bundle(
+            format=f"runbookopt-bundle/{self.format}",
             run=f"run-{at}",
             version="0.1.0",
             runbook=self.name,

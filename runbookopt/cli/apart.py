@@ -23,7 +23,15 @@ from runbookopt.agents.protocol import OpenAsk
 from runbookopt.cli.error_log import leave_log
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.usage import Spent
-from runbookopt.errors import Awaiting, Interrupted, Invalid, Refused, RunbookoptError, WrongUsage
+from runbookopt.errors import (
+    Awaiting,
+    Interrupted,
+    Invalid,
+    Refused,
+    RunbookoptError,
+    Waiting,
+    WrongUsage,
+)
 from runbookopt.jobs.plan import Plan
 from runbookopt.sandbox import secrecy
 
@@ -107,7 +115,7 @@ class Ended(RunbookoptError):
     """The process apart came to no result, or what it left behind forbids to go on."""
 
 
-_KINDS: dict[int, type[RunbookoptError]] = {2: WrongUsage, 3: Refused, 130: Interrupted}
+_KINDS: dict[int, type[RunbookoptError]] = {0: Waiting, 2: WrongUsage, 3: Refused, 130: Interrupted}
 """Errors by their exit status."""
 
 _TALKS = frozenset({"fetch", "push", "ls-remote"})

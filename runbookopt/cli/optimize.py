@@ -24,7 +24,7 @@ from runbookopt.cli.job import interruptible, told
 from runbookopt.cli.purse import Purse
 from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
-from runbookopt.errors import Awaiting, Invalid, RunbookoptError, WrongUsage
+from runbookopt.errors import Awaiting, Invalid, RunbookoptError, Waiting, WrongUsage
 
 if TYPE_CHECKING:
     from runbookopt.cli.apart import Order
@@ -172,6 +172,8 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
             one(request, name)
         except WrongUsage:  # the same for every runbook
             raise
+        except Waiting as why:
+            _waiting(request, name, str(why))
         except RunbookoptError as error:
             complain(told(name, error))
             if request.json and isinstance(error, Awaiting | Invalid):
@@ -194,15 +196,17 @@ def _optimize(request: _Request, name: str) -> None:
 def _run(request: _Request, name: str) -> None:
     from runbookopt.cli import result as results
     from runbookopt.documents.digest import digest_of
-    from runbookopt.landing.propose import propose
+    from runbookopt.landing.propose import must_be_free, propose
     from runbookopt.project.local_state import LOCAL
 
     # lies there while a run proposes: one that was killed then goes on, and does not wait for its own
     mark = request.repository.root / LOCAL / f"proposing-{digest_of(name).removeprefix('sha256:')[:16]}"
     if not request.again and not mark.exists() and (waits := _waits(request, name)):
-        _told(request, results.waiting_as_json(waits), results.waiting_page(waits))
+        _waiting(request, name, results.why_waiting(waits), waits)
         return
     forge, token = _forge(request, name)
+    if forge is not None:  # nothing is to be spent on what could not be proposed
+        must_be_free(request.repository, forge, name, now=datetime.now(UTC))
     result = _searched(request, name, forge, token=token)
     warn(result.warnings)
     proposed = None
@@ -214,6 +218,13 @@ def _run(request: _Request, name: str) -> None:
     ended = results.Ended(result, proposed, step, show_figures=request.show_figures)
     _told(request, results.as_json(ended), results.page(ended))
     mark.unlink(missing_ok=True)
+
+
+def _waiting(request: _Request, name: str, why: str, pull: "LastPull | None" = None) -> None:
+    """Say that a run waits: nothing is wrong with it, so that its exit status is 0."""
+    from runbookopt.cli import result as results
+
+    _told(request, results.waiting_as_json(name, why, pull), results.waiting_page(name, why))
 
 
 def _told(request: _Request, found: Mapping[str, object], page: Iterable[Line]) -> None:
@@ -280,8 +291,14 @@ def _billed(settings: "Settings", spent: object) -> tuple[float | None, bool]:
 def _plan(request: _Request, name: str) -> None:
     from runbookopt.cli import apart
     from runbookopt.cli.plan import page
+    from runbookopt.landing.propose import must_be_free
 
     forge, token = _forge(request, name)
+    if forge is not None:
+        try:
+            must_be_free(request.repository, forge, name, now=datetime.now(UTC))
+        except Waiting as why:
+            complain(f"{name}: a run would wait today: {why}")
     repository = request.repository
     settings = settings_of(repository.root, name, request.flags)
     order = _order("plan", request, name, request.purse.lend(name, settings.budget.usd))
@@ -315,13 +332,11 @@ def _order(work: Literal["optimize", "plan"], request: _Request, name: str, usd:
 def _forge(request: _Request, name: str) -> "tuple[Forge | None, bool]":
     """Where the runbook's pull request goes, and whether a token is held for it.
 
-    None where there is none, or nothing is to be proposed: the run stops at the bundle. Refuses where a
-    person holds the branch or the policy's limits are reached: nothing is to be spent on what could not be
-    proposed. Where no token is needed, none is kept: this process will run programs of the repository.
+    None where there is none, or nothing is to be proposed: the run stops at the bundle. Where no token is
+    needed, none is kept: this process will run programs of the repository.
     """
     from runbookopt.forge.github.credentials import NoToken
     from runbookopt.forge.local import LocalForge
-    from runbookopt.landing.propose import must_be_free
 
     settings = settings_of(request.repository.root, name, request.flags)
     if not request.propose:
@@ -332,7 +347,6 @@ def _forge(request: _Request, name: str) -> "tuple[Forge | None, bool]":
     except NoToken as error:
         complain(f"{name}: stops at the bundle, for `runbookopt propose`: {error}")
         return None, False
-    must_be_free(request.repository, forge, name, now=datetime.now(UTC))
     if isinstance(forge, LocalForge):
         custody.drop()
         return forge, False

@@ -90,10 +90,12 @@ def as_json(ended: Ended) -> dict[str, Any]:
     }
 
 
-def waiting_as_json(pull: "LastPull") -> dict[str, Any]:
-    """One line of `--json` of a run that waits for an open pull request: the keys of any other."""
+def waiting_as_json(runbook: str, why: str, pull: "LastPull | None" = None) -> dict[str, Any]:
+    """One line of `--json` of a run that waits, for an open pull request say: the keys of any other."""
+    from runbookopt.documents.schema_errors import plain
+
     return {
-        "runbook": pull.runbook,
+        "runbook": runbook,
         "run": None,
         "outcome": "waiting",
         "held_out": _held_out(None, None, show=False),
@@ -104,19 +106,20 @@ def waiting_as_json(pull: "LastPull") -> dict[str, Any]:
         "candidates": None,
         "spent": None,
         "bundle": None,
-        "decision": {"merge": "none", "reasons": [*_notes([_why_waiting(pull)])]},
-        "branch": pull.branch,
-        "pull_request": {"number": pull.number, "url": pull.url},
+        "decision": {"merge": "none", "reasons": [*_notes([plain(why)])]},
+        "branch": pull.branch if pull else None,
+        "pull_request": {"number": pull.number, "url": pull.url} if pull else None,
         "awaiting": None,
     }
 
 
-def waiting_page(pull: "LastPull") -> "Iterator[Line]":
+def waiting_page(runbook: str, why: str) -> "Iterator[Line]":
     """What a run says that waits, for people."""
-    yield (pull.runbook, "bold"), (": ", ""), ("waiting", "yellow"), (f": {_why_waiting(pull)}", "")
+    yield (runbook, "bold"), (": ", ""), ("waiting", "yellow"), (f": {why}", "")
 
 
-def _why_waiting(pull: "LastPull") -> str:
+def why_waiting(pull: "LastPull") -> str:
+    """Why a run waits for a pull request, and what ends that."""
     return (
         f"pull request {pull.number} ({pull.url}) is open, so nothing was searched and no look was taken;"
         " merge or close it, or add --again"
@@ -202,6 +205,8 @@ def page(ended: Ended) -> "Iterator[Line]":
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
     offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
+    if result.stands:
+        yield "  search      nothing is new since the last run: its result stands, nothing was searched again"
     yield (
         f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
         f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"

@@ -137,6 +137,11 @@ def bump_version(text: str) -> str:
     return text
 
 
+def with_front_of(other: str, text: str) -> str:
+    """`text` with the front matter of another text of the runbook, so that they differ in their bodies."""
+    return front_matter(other) + text[len(front_matter(text)) :]
+
+
 @lru_cache(maxsize=16)  # a search asks of a text twice
 def violations(before: Runbook, after: Runbook | str, *, bumped: bool = False) -> tuple[str, ...]:
     """Say all that an edit may never do and this one does, each as one sentence; empty when it may be.

@@ -45,10 +45,14 @@ _SINCE_VERSION_4 = """
 ALTER TABLE answers ADD COLUMN replier TEXT;
 ALTER TABLE failures ADD COLUMN replier TEXT
 """
+_SINCE_VERSION_5 = """
+ALTER TABLE runs ADD COLUMN result BLOB
+"""
 _ANY_EARLY_KEY = (
     "SELECT EXISTS (SELECT 1 FROM answers WHERE key BETWEEN 'sha256:' AND 'sha256;' AND kind = 'rollout')"
 )
 _ANSWER = "key, kind, body, cost, usage, crc, replier"
+_DIGEST = len(digest(b""))
 _UNANSWERED = "kind = 'rollout' OR json_extract(CAST(body AS TEXT), '$.unanswered')"
 """Failures for which nobody is to blame: of rollouts, all of them."""
 
@@ -123,7 +127,14 @@ class Journal(Database):
     is the one that both use.
     """
 
-    steps: ClassVar = (_TABLES, _SINCE_VERSION_1, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)
+    steps: ClassVar = (
+        _TABLES,
+        _SINCE_VERSION_1,
+        _SINCE_VERSION_2,
+        _SINCE_VERSION_3,
+        _SINCE_VERSION_4,
+        _SINCE_VERSION_5,
+    )
 
     def run(self, run_id: str, settings: Mapping[str, object]) -> "Run":
         """Continue the unfinished run of this id, or begin one."""
@@ -134,9 +145,18 @@ class Journal(Database):
             ).fetchone()
             if row is None:
                 values = (run_id, run_id, _text(settings))
-                made = execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, 'open', NULL)", values)
+                made = execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, 'open', NULL, NULL)", values)
                 row = (made.lastrowid, run_id)
         return Run(self, *row)
+
+    def result(self, run_id: str) -> bytes | None:
+        """What the last run of this id left as its result; None where it is open, or left nothing whole."""
+        rows = self.read("SELECT result FROM runs WHERE asked_for = ? ORDER BY number DESC LIMIT 1", run_id)
+        kept = rows[0][0] if rows else None
+        if kept is None:
+            return None
+        result = kept[_DIGEST:]
+        return result if digest(result).encode() == kept[:_DIGEST] else None
 
     def runs(self) -> tuple[RunRecord, ...]:
         """All runs, oldest first."""
@@ -310,11 +330,16 @@ class Run:
         """Wait for no other process any longer: this one is about to end."""
         self._journal.hurry()
 
-    def finish(self) -> None:
-        """Close the run: its failures are never told again, and the next run of this id begins anew."""
+    def finish(self, result: bytes | None = None) -> None:
+        """Close the run: its failures are never told again, and the next run of this id begins anew.
+
+        A `result` is kept for whoever asks for the same run again (`Journal.result`).
+        """
+        kept = None if result is None else digest(result).encode() + result
         with self._journal.writing() as execute:
             self._write_begun(execute)
-            execute("UPDATE runs SET state = 'finished' WHERE number = ?", (self._number,))
+            values = (kept, self._number)
+            execute("UPDATE runs SET state = 'finished', result = ? WHERE number = ?", values)
         self._begun = None
 
     def _write_begun(self, execute: Execute) -> None:
@@ -339,7 +364,7 @@ class Run:
         made = execute(
             "INSERT INTO runs SELECT NULL, asked_for || '.'"
             " || (SELECT count(*) + 1 FROM runs AS same WHERE same.asked_for = runs.asked_for),"
-            " asked_for, settings, 'open', id FROM runs WHERE number = ?",
+            " asked_for, settings, 'open', id, NULL FROM runs WHERE number = ?",
             (old,),
         )
         self._number = made.lastrowid or 0

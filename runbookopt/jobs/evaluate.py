@@ -21,7 +21,7 @@ from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.jobs.prepare import Job, few
 from runbookopt.jobs.rollouts import Rollouts, bundle_of, leaving, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
-from runbookopt.landing.bundle import Bundle
+from runbookopt.landing.bundle import Bundle, text_of
 from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.project.project import Project, read_project, runbook_file
 from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, group_digests, reference_digest
@@ -246,13 +246,14 @@ def _showing(
 def _showed(look: Look, ledger: Ledger, version: str) -> bool:
     """Whether a look is one at this version; once settled, also as the runbook of its day.
 
-    What was proved is committed with another version in its front matter: that makes no other question.
+    What was proved before the version bump was a part of it was committed with another version in its front
+    matter: that makes no other question.
     """
     if look.candidate == version or look.bundle is None:
         return look.candidate == version
     if look.seed == version:
         return True
-    return digest(runbooks.bump_version(bundle_of(ledger, look.bundle).candidate).encode()) == version
+    return digest(text_of(bundle_of(ledger, look.bundle)).encode()) == version
 
 
 def _declared(rollouts: Rollouts, version: Runbook) -> str:

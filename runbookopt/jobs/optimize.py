@@ -6,18 +6,17 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, msgpack
 from msgspec.structs import astuple, replace
 
 from runbookopt import __version__
-from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver, Progress
-from runbookopt.engine.journal import Run
+from runbookopt.engine.journal import Journal, Run
 from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
@@ -26,6 +25,7 @@ from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.first_outputs import looking
 from runbookopt.jobs.forecast import earlier_calls
+from runbookopt.jobs.finished import bundle_that_stands, holds_for
 from runbookopt.jobs.journals import open_journal
 from runbookopt.jobs.plan import too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
@@ -78,7 +78,7 @@ class Result(Struct, frozen=True):
     `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
     `unknown` says why nothing is known of a better runbook, where none could have been found: no draft was
     validated, or too little fails for a gain to show. `repliers` answered by hand-off: by role and by what
-    they call themselves, with how many answers.
+    they call themselves, with how many answers. `stands`: it is that of an earlier run, since which nothing is new.
     """
 
     runbook: str
@@ -98,6 +98,7 @@ class Result(Struct, frozen=True):
     suspects: tuple[Suspect, ...] = ()
     repliers: Mapping[str, Mapping[str, int]] = {}
     unknown: str | None = None
+    stands: bool = False
 
     @property
     def has_winner(self) -> bool:
@@ -122,6 +123,9 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     ready = prepare(repository, job)
     earlier = earlier_calls(repository, ready)
     with open_journal(repository) as journal:
+        stands = _standing(repository, ready, journal)
+        if stands is not None:
+            return stands
         if all(record.id != ready.run_id for record in journal.runs()):  # what began goes on
             short = too_few_dollars(ready, earlier)
             if short is not None:
@@ -143,8 +147,46 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
             ready.ledger.read(reading)
         if file is not None and (ready.job.propose or result.bundle is not None):
             file.unlink(missing_ok=True)  # origin has it, or its look says the same
-        run.finish()
+        lacks = searched.ended == "minutes" or driver.lacking or driver.reflections.unanswered
+        run.finish(None if lacks else _kept(ready, result))
     return result
+
+
+# A result that stands ----------------------------------------------------------------------------------
+
+
+class _Kept(Struct, frozen=True):
+    """A result as the journal keeps it; its bundle, named by its digest, is a file of its own."""
+
+    holds_for: str
+    bundle: str | None
+    result: Result
+
+
+def _kept(ready: Prepared, result: Result) -> bytes:
+    digest = result.bundle.digest if result.bundle else None
+    return msgpack.encode(_Kept(holds_for(ready), digest, replace(result, bundle=None)))
+
+
+def _standing(repository: Repository, ready: Prepared, journal: Journal) -> Result | None:
+    """The result of the same run where nothing is new since it finished: there is nothing to search again.
+
+    None where anything is, where the run lacked answers, or where its look or its bundle is not to be had.
+    """
+    data = journal.result(ready.run_id)
+    try:
+        kept = msgpack.decode(data or b"", type=_Kept)
+    except MsgspecError:
+        return None
+    result, bundle = kept.result, None
+    if kept.bundle is not None:
+        bundle = bundle_that_stands(repository, ready, kept.bundle)
+    if kept.holds_for != holds_for(ready) or (bundle is None) != (kept.bundle is None):
+        return None
+    known = result.spent.rollouts + result.spent.cached
+    nothing = Spent(0, known, 0, tokens=0, usd=0.0)
+    note = f"nothing is new since run {result.run} ended, so its result stands and nothing was searched again"
+    return replace(result, bundle=bundle, spent=nothing, notes=(*result.notes, note), stands=True)
 
 
 def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Path | None]:
@@ -211,7 +253,7 @@ def _unproved(
     """The result of the search alone."""
     patch = ""
     if searched.chosen:
-        text = runbooks.bump_version(searched.pool[searched.chosen].candidate.text)
+        text = searched.pool[searched.chosen].candidate.text
         patch = repository.patch(ready.base, ready.project.path, text)
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
     ended = why_ended(searched, driver)

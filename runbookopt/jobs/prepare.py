@@ -9,7 +9,7 @@ from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.settings import Settings
 from runbookopt.engine.calls import attempt_of
-from runbookopt.errors import RunbookoptError
+from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
@@ -238,7 +238,10 @@ def _held_out(project: Project) -> str:
 
 
 def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun: tuple[str, ...]) -> None:
-    """Refuse what no search could make good: everything paid for it would be paid for nothing."""
+    """Refuse what no search could make good: everything paid for it would be paid for nothing.
+
+    Raises Waiting where earlier looks have used up what was there to prove on: more evidence will come.
+    """
     split, shares = project.split, project.policy.proof.split
     if not split.train or not split.validation:
         share = shares.validation if split.train else shares.train
@@ -247,6 +250,11 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
             f" tasks: both are needed to search; {more_tasks(project, 1, share)}"
         )
     against = obstacles(project, looks, job.at) if job.look else ()
+    if against and looks and not begun and not obstacles(project):  # a first look could prove something
+        raise Waiting(
+            f"nothing is new to prove a winner on, so nothing was searched and no look was taken:"
+            f" {'; '.join(against)}, or wait for what time gives back; or use --dry-run"
+        )
     if against:
         raise RunbookoptError(
             f"{project.name}: {'; '.join((*begun, *against))}; or use --dry-run to search without a proof"

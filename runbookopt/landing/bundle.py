@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.runbook import bump_version
 from runbookopt.documents.usage import Spent
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.trajectory import Left, Part
@@ -22,7 +23,10 @@ from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.verifier.checks import Finding
 
-FORMAT = "runbookopt-bundle/1"
+FORMAT = "runbookopt-bundle/2"
+_BARE = "runbookopt-bundle/1"
+"""The format before: its candidate is the text without the version bump, which only its patch brings in."""
+
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -34,8 +38,7 @@ Outcome = Literal["accepted", "rejected", "inconclusive"]
 class Digests(Struct, frozen=True, forbid_unknown_fields=True):
     """Digests of what the run was made from; `policy` is None where none is declared.
 
-    `runbook`, `rubric` and `policy` are of the blobs at the base commit, `candidate` is of the text before
-    the version bump.
+    `runbook`, `rubric` and `policy` are of the blobs at the base commit, `candidate` is of the bundle's.
     """
 
     runbook: Digest
@@ -156,9 +159,10 @@ class HeldOutOutputs(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bundle of a run; it holds no secret, and no task's text besides outputs.
 
-    `version` is the tool's; `patch` is the unified diff of the one file with its version bump; `candidate`
-    is the full text before the bump; `reflected_on` are the ids of all trajectories that a reflector was
-    shown for the winner's edits; `models` are those that were called, as "judge: openai/gpt-5-mini";
+    `version` is the tool's; `candidate` is the full text that was proved, with its next version, and `patch`
+    the unified diff of the one file that makes it of the base (`text_of`); `reflected_on` are the ids of all
+    trajectories that a reflector was shown for the winner's edits; `models` are those that were called, as
+    "judge: openai/gpt-5-mini";
     `settings` are those that differ from their defaults, by dotted key, but for the random seed;
     `figures_shown`, whether whoever ran it asked to see the figures of its look in any case; `stored` is what
     the search took from the library, and `suspects` are tasks whose reference may be wrong; `digest` is over
@@ -230,8 +234,8 @@ def read_bundle(data: bytes, path: str) -> Bundle:
         raise MalformedFile([Problem(path, None, message)])
     try:
         made_as = msgspec.json.decode(data, type=_AnyFormat).format
-        if made_as != FORMAT:
-            other = f"format: expected {FORMAT!r}, got {made_as!r}"
+        if made_as not in {FORMAT, _BARE}:
+            other = f"format: expected {FORMAT!r} or {_BARE!r}, got {made_as!r}"
             message = f"{other}; the bundle was made by another version of runbookopt"
             raise MalformedFile([Problem(path, None, message)])
         bundle = msgspec.json.decode(data, type=Bundle)
@@ -289,6 +293,11 @@ def write_whole(place: Path, data: bytes, what: str) -> Path:
 def file_name(bundle: Bundle) -> str:
     """The name of a sealed bundle's file: the digest in hexadecimal, and `.json`."""
     return f"{bundle.digest.removeprefix('sha256:')}.json"
+
+
+def text_of(bundle: Bundle) -> str:
+    """The text that the bundle's patch makes of its base: the candidate with the runbook's next version."""
+    return bump_version(bundle.candidate) if bundle.format == _BARE else bundle.candidate
 
 
 def models_by_role(bundle: Bundle) -> dict[str, str]:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from runbookopt.documents.digest import digest
-from runbookopt.documents.runbook import bump_version
 from runbookopt.documents.schema_errors import plain
-from runbookopt.landing.bundle import Bundle
+from runbookopt.landing.bundle import Bundle, text_of
 from runbookopt.landing.paired_outputs import group_digest, held_out_digest
 from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Look
@@ -45,7 +44,7 @@ def with_base(bundle: Bundle, project: Project) -> Iterator[str]:
 
 def with_patch(bundle: Bundle, text: str, violations: Sequence[str]) -> Iterator[str]:
     """The candidate against the file that the patch makes; `violations` may say why it is another."""
-    for sentence in _in_words(text=(bump_version(bundle.candidate), text)):
+    for sentence in _in_words(text=(text_of(bundle), text)):
         yield from (sentence, *violations)
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.errors import Refused, RunbookoptError
+from runbookopt.errors import Refused, RunbookoptError, Waiting
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import GitFailed, PushRejected
 from runbookopt.forge.git.repository import Repository
@@ -264,9 +264,9 @@ def _unbound(message: str) -> list[str]:
 def must_be_free(repository: Repository, forge: Forge, runbook: str, *, now: datetime) -> None:
     """Ask, before a search spends anything, whether what it finds could be proposed at `now`.
 
-    Raises RunbookoptError where a person edited the runbook's branch, since that is left alone, and where
-    the limits of the policy on the default branch leave no room for a new pull request and none is open that
-    could be brought up to date. A policy that cannot be read is for the reader of all files to name.
+    Raises RunbookoptError where a person edited the runbook's branch, since that is left alone, and Waiting
+    where the limits of the policy on the default branch leave no room for a new pull request and none is open
+    that could be brought up to date. A policy that cannot be read is for the reader of all files to name.
     """
     branch = branch_of(runbook)
     there = repository.origin.refs(f"refs/heads/{branch}").get(f"refs/heads/{branch}")
@@ -289,9 +289,9 @@ def must_be_free(repository: Repository, forge: Forge, runbook: str, *, now: dat
         return
     against = _no_room(limits, forge.pull_requests(branch), now)
     if against:
-        raise RunbookoptError(
-            f"{runbook}: no room for a pull request: {against}; policy.yaml's `limits` say how often,"
-            " or use --no-propose"
+        raise Waiting(
+            f"no room for a pull request, so nothing was searched and no look was taken: {against};"
+            " policy.yaml's `limits` say how often, or use --no-propose"
         )
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.documents.runbook import Runbook, reparse
+from runbookopt.documents.runbook import Runbook, reparse, with_front_of
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
@@ -239,7 +239,8 @@ def _answered(ledger: Ledger, look: Look, names: Collection[str]) -> Look | None
 
 def _decide(repository: Repository, ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
     bundle, project = checked.bundle, checked.project
-    before, after = project.runbook.text, bundle.candidate
+    before = project.runbook.text
+    after = with_front_of(before, bundle.candidate)  # its version is not of the change that is judged
     looks = ledger.looks(*checked.identity.names)
     earlier = (*looks_before(looks, checked.look.key), checked.look) if checked.look else looks
     facts = Facts(

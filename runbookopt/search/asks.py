@@ -17,7 +17,7 @@ class Candidate(Struct, frozen=True, dict=True):
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the rendered file, before any version bump."""
+        """Digest of the file, in its next version unless it is today's."""
         return digest(self.text.encode())
 
 

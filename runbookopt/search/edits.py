@@ -57,7 +57,7 @@ def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
         text = _combined(runbook, kept)
         too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
         if not too_much and not forbids(runbook, text):
-            return Draft(parent, Candidate(text), tuple(kept))
+            return Draft(parent, state.candidate(text), tuple(kept))
         state.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
     return Draft(parent, candidate)
 

@@ -14,7 +14,7 @@ from runbookopt.search.reflection import objection, reflection
 from runbookopt.search.selection import Selection, choose
 from runbookopt.search.state import SearchState
 
-VERSION = 6  # part of a run's id: another version of the search takes another path
+VERSION = 7  # part of a run's id: another version of the search takes another path
 
 T = TypeVar("T")
 Asking = Generator[Ask, Reply, T]

@@ -20,6 +20,7 @@ class SearchState:
         self.rng = random.Random(problem.options.random_seed)
         self.pool = Pool()
         self.seed = Candidate(problem.seed.text)
+        self._next = runbooks.bump_version(problem.seed.text)
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
         self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
@@ -67,6 +68,14 @@ class SearchState:
                 break
             line += self.pool.members[number].parents
         return tuple(edits[max(0, len(edits) - self.options.remembered) :])
+
+    def candidate(self, text: str) -> Candidate:
+        """An edited text as it would be merged, with the seed's next version; the seed where that is all.
+
+        So what is tried, proved and merged is one text, and what is known of it stays known after a merge.
+        """
+        bumped = runbooks.with_front_of(self._next, text)
+        return self.seed if bumped == self._next else Candidate(bumped)
 
     def runbook(self, candidate: Candidate) -> Runbook:
         """A candidate as a runbook."""

@@ -27,6 +27,7 @@ from runbookopt.landing.bundle import (
     models_by_role,
     read_bundle,
     seal,
+    text_of,
     write_bundle,
 )
 from runbookopt.proof.allowance import Look
@@ -157,9 +158,17 @@ def test_what_stands_beside_the_outputs_is_read_back() -> None:
     assert models_by_role(sealed) == {"agent": "openai/gpt-5", "judge": "openai/gpt-5-mini"}
 
 
-def test_a_bundle_without_a_judge_is_what_it_was_before_there_were_judges() -> None:
-    made_before = "sha256:055dc87f74f5093feff28a7e1759715ac3388c6330fd392d97003331fe2dafa4"
-    assert seal(EXAMPLE).digest == made_before
+def test_a_bundle_of_the_format_before_is_what_it_was_and_is_read() -> None:
+    before = seal(msgspec.structs.replace(EXAMPLE, format="runbookopt-bundle/1"))
+    assert before.digest == "sha256:055dc87f74f5093feff28a7e1759715ac3388c6330fd392d97003331fe2dafa4"
+    assert read_bundle(encode(before), "b.json") == before
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1.0.1"), (2, "1.0.0")])
+def test_only_the_format_before_lacks_the_next_version_in_its_candidate(number: int, text: str) -> None:
+    candidate, made_as = "---\nversion: 1.0.0\n---\nRules\n", f"runbookopt-bundle/{number}"
+    bundle = msgspec.structs.replace(EXAMPLE, candidate=candidate, format=made_as)
+    assert text_of(bundle) == candidate.replace("1.0.0", text)
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
@@ -171,8 +180,9 @@ def test_what_stands_beside_no_output_is_refused(side: str) -> None:
 
 
 def test_another_format_is_named() -> None:
-    data = encode(seal(EXAMPLE)).replace(b"runbookopt-bundle/1", b"runbookopt-bundle/2")
-    with pytest.raises(MalformedFile, match=r"expected 'runbookopt-bundle/1', got 'runbookopt-bundle/2'"):
+    data = encode(seal(EXAMPLE)).replace(b"runbookopt-bundle/2", b"runbookopt-bundle/3")
+    expected = r"expected 'runbookopt-bundle/2' or 'runbookopt-bundle/1', got 'runbookopt-bundle/3'"
+    with pytest.raises(MalformedFile, match=expected):
         read_bundle(data, "b.json")
 
 

@@ -39,6 +39,7 @@ SEED = Candidate(TEXT)
 OWN = runbooks.parse(TEXT).part("lessons").text
 OPTIONS = Options(random_seed=1, minibatch=2, passing=2, wave=3)
 PROBLEM = Problem(runbooks.parse(TEXT), TRAIN, VALIDATION, options=OPTIONS)
+VERSIONED = runbooks.parse(TEXT.replace("name: parcels\n", "name: parcels\nversion: 1.0.9\n"))
 REFUSED = ReflectionFailure("refused", "no")
 MOST_ASKS = 400
 

@@ -148,6 +148,29 @@ def test_an_edit_back_to_a_member_of_the_pool_is_remembered_and_not_validated_ag
     assert len(heard.found.tried) == proposed
 
 
+def test_what_is_tried_and_returned_has_the_next_version_and_the_runbook_of_today_its_own(
+    lessons: ModuleType,
+) -> None:
+    heard = lessons.run(problem=replace(lessons.PROBLEM, seed=lessons.VERSIONED))
+    tried = {rollout.candidate.text for rollout in heard.rollouts}
+    versions = [lessons.runbooks.parse(text).version for text in tried - {lessons.VERSIONED.text}]
+    assert len(heard.found.pool) > 2
+    assert set(versions) == {"1.0.10"}
+    assert heard.found.pool[0].candidate.text == lessons.VERSIONED.text
+    assert {part.id for part in heard.reflections[-1].components} == {"lessons", "preamble"}
+
+
+def test_an_edit_back_to_the_runbook_of_today_is_not_taken_for_its_next_version(lessons: ModuleType) -> None:
+    def reflect(asked: Reflection) -> Proposal:
+        back = Proposal("back", "lessons", lessons.OWN)
+        return lessons.teach(asked, 3) if asked.candidate.text == lessons.VERSIONED.text else back
+
+    problem = replace(lessons.optioned(wave=1, patience=3), seed=lessons.VERSIONED)
+    heard = lessons.run(reflect, problem)
+    assert len(heard.found.pool) == 2
+    assert "dropped: it came out as a candidate that was tried before" in heard.outcomes
+
+
 # Parents ----------------------------------------------------------------------------------------------------
 
 

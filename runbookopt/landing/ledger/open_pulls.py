@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from runbookopt.documents.digest import digest
-from runbookopt.documents.runbook import bump_version
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import PULLS, LocalForge
 from runbookopt.forge.protocol import Forge
-from runbookopt.landing.bundle import recorded_bundle
+from runbookopt.landing.bundle import recorded_bundle, text_of
 from runbookopt.landing.propose import branch_of
 from runbookopt.landing.rederive import file_at
 from runbookopt.landing.report import read_trailers
@@ -64,7 +63,7 @@ def _is_merged(repository: Repository, ledger: Ledger, pull: LastPull) -> bool:
     bundle, base = recorded_bundle(ledger, pull.bundle), repository.resolve("HEAD")
     if bundle is None:
         return False
-    text = digest(bump_version(bundle.candidate).encode())
+    text = digest(text_of(bundle).encode())
     if (now := file_at(repository.revision(base), bundle.path)) is not None and digest(now) == text:
         return True
     since = bundle.base if repository.find(bundle.base) else None

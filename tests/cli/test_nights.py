@@ -1,0 +1,134 @@
+"""Runs night after night: what is merged is known, and what cannot go on says so in one line."""
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runbookopt.engine.journal import Journal
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Modelled
+    from tests.conftest import Clone
+
+Make = Callable[..., "Clone"]
+
+BY_CHANCE = """defaults:
+  agent: {kind: chat, model: openai/agent, api_base: URL}
+  reflector: {kind: model, model: openai/reflector, api_base: URL}
+  budget: {rollouts: 900}
+"""
+"""An agent of which nobody says that it is deterministic: nothing of it is tried twice."""
+
+NO_LIMITS = "limits: {cooldown_hours: 0, per_day: 9}\n"
+
+
+def asked_with(modelled: "Modelled", version: str) -> list[Any]:
+    """Give the requests to the agent whose runbook has this version."""
+    return [each for each in modelled.heard("agent") if f"version: {version}\n" in each.said("system")]
+
+
+# What is merged ---------------------------------------------------------------------------------------------
+
+
+def test_the_night_after_a_merge_pays_nothing_again_for_what_was_merged(
+    modelling: Callable[..., "Modelled"], planted: ModuleType
+) -> None:
+    policy = {"runbooks/desk/policy.yaml": f"{planted.POLICY}reviewers: [bo]\n{NO_LIMITS}"}
+    modelled = modelling(settings=BY_CHANCE, rubric=planted.RUBRIC, files=policy)
+    first = modelled.found()
+    assert first["outcome"] == "accepted"
+    clone = modelled.clone
+    assert clone.again("bo", "bo").ask("runbookopt", "pulls", "approve", "1").returncode == 0
+    assert clone.ask("runbookopt", "pulls", "merge", "1").returncode == 0
+    clone.git("pull", "-q")
+    assert "version: 1.0.1\n" in (clone.root / "runbooks/desk/RUNBOOK.md").read_text()
+    paid = len(asked_with(modelled, "1.0.1"))
+    second = modelled.found()
+    assert second["validation"]["before"] == 1
+    assert second["spent"]["cached"] >= 48
+    assert len(asked_with(modelled, "1.0.1")) == paid > 0
+
+
+# Nothing to do ----------------------------------------------------------------------------------------------
+
+
+def told(clone: "Clone", *flags: str) -> dict[str, Any]:
+    ran = clone.ask("optimize-runbook", "desk", "--json", *flags)
+    assert (ran.returncode, ran.stderr, ran.stdout.count("\n")) == (0, "", 1), ran
+    line: dict[str, Any] = json.loads(ran.stdout)
+    return line
+
+
+def is_card(trajectory: dict[str, Any]) -> bool:
+    return "card " in trajectory["task"]["input"]
+
+
+def runs(clone: "Clone") -> int:
+    with Journal.open(clone.root / ".runbookopt/journal.sqlite3") as journal:
+        return len(journal.runs())
+
+
+def test_with_nothing_new_nothing_is_searched_again_and_the_result_stands(
+    repo: Make, planted: ModuleType
+) -> None:
+    kept = [each for each in planted.trajectories() if is_card(each) or "held-out" in str(each)]
+    solved = planted.lines(kept)  # today's runbook solves all that a search sees
+    clone = repo(planted.files(trajectories=solved))
+    first, again = told(clone), told(clone)
+    assert (first["outcome"], runs(clone)) == ("no_candidate", 1)
+    assert {**again, "spent": None, "decision": None} == {**first, "spent": None, "decision": None}
+    assert (again["spent"]["rollouts"], again["spent"]["usd"]) == (0, 0)
+    (why,) = [each for each in again["decision"]["reasons"] if each not in first["decision"]["reasons"]]
+    assert why.startswith(f"note: nothing is new since run {first['run']} ended")
+    assert "nothing was searched again" in clone.ask("optimize-runbook", "desk").stdout
+
+
+@pytest.mark.parametrize("what", ["task", "setting", "policy", "bundle"])
+def test_what_is_new_is_searched(repo: Make, planted: ModuleType, what: str) -> None:
+    clone = repo(planted.files(trajectories=planted.lines(planted.trajectories(24))))
+    flags = ["--no-propose"]
+    first = told(clone, *flags)
+    assert (first["outcome"], told(clone, *flags)["bundle"], runs(clone)) == ("accepted", first["bundle"], 1)
+    if what == "task":
+        clone.commit(
+            {"trajectories/desk/new.jsonl": planted.lines([{"id": "n", "task": planted.task(9, "train")}])}
+        )
+    elif what == "policy":
+        clone.commit({"runbooks/desk/policy.yaml": planted.POLICY.replace("9", "8")})
+    elif what == "setting":
+        flags += ["--patience", "2"]
+    else:
+        (clone.root / first["bundle"]).unlink()
+    told(clone, *flags)
+    assert runs(clone) == 2
+
+
+def test_a_bundle_that_stands_is_proposed_once_somebody_asks_for_it(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files(trajectories=planted.lines(planted.trajectories(24))))
+    assert told(clone, "--no-propose")["pull_request"] is None
+    assert told(clone)["pull_request"]["number"] == 1
+
+
+def test_held_out_tasks_that_looks_have_used_up_are_waited_for(repo: Make, planted: ModuleType) -> None:
+    policy = f"{planted.POLICY}proof: {{allowance: 0.0000002}}\n"
+    clone = repo(planted.files(policy=policy, trajectories=planted.lines(planted.trajectories(24))))
+    opened = ("evaluate", "desk", "--split", "held-out", "--spend-look", "--yes")
+    assert clone.ask("runbookopt", *opened).returncode == 0
+    waits = told(clone)
+    assert waits["outcome"] == "waiting"
+    assert waits["decision"]["reasons"][0].startswith("note: nothing is new to prove a winner on")
+
+
+def test_all_runbooks_again_search_only_what_is_not_done(repo: Make, planted: ModuleType) -> None:
+    files = planted.files(trajectories=planted.lines(planted.trajectories(24)))
+    more = {path.replace("/desk/", "/till/"): text for path, text in files.items()}
+    more["runbooks/till/RUNBOOK.md"] = planted.RUNBOOK.replace("desk", "till")
+    clone = repo({**files, **more})
+    told(clone, "--no-propose")
+    ran = clone.ask("optimize-runbook", "--all", "--json", "--no-propose")
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert (ran.returncode, runs(clone)) == (0, 2)
+    assert [line["spent"]["rollouts"] > 0 for line in lines] == [False, True]
