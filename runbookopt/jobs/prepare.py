@@ -11,6 +11,7 @@ from runbookopt.documents.settings import Settings
 from runbookopt.engine.calls import attempt_of
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
+from runbookopt.evidence.privacy import told
 from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Claims, claims_of
@@ -154,7 +155,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         reflections=reflections,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *begun, *notes, *room, *hopeless, *identity.told()),
+        notes=(*job.notes, *begun, *notes, *room, *hopeless, *_removed(project), *identity.told()),
     )
 
 
@@ -294,6 +295,14 @@ def _room(project: Project, problem: Problem) -> tuple[str, ...]:
             f"{len(too_large)} stored outputs have more than {MOST_OUTPUT:,} bytes, and no new attempt may"
         )
     return tuple(notes)
+
+
+def _removed(project: Project) -> tuple[str, ...]:
+    """What was taken out of the evidence, which no model, program or report is shown."""
+    evidence = project.evidence
+    live = f"; {len(evidence.live)} keys look alive: see `runbookopt check`" if evidence.live else ""
+    told_ = f"taken out of stored trajectories before anybody is shown them: {told(evidence.removed)}{live}"
+    return (told_,) if evidence.removed else ()
 
 
 def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
