@@ -105,8 +105,8 @@ def _report(checked: "Lint") -> "Iterator[str]":
     for project in checked.projects:
         yield _summary(project, checked.looks[project.name])
         if lost := sum(loss.count for loss in project.evidence.losses):
-            told = "of other tools' files are not kept: see `runbookopt trajectories stats`"
-            yield f"{project.name}: {_count(lost, 'thing')} {told}"
+            where = "of other tools' files are not kept: see `runbookopt trajectories stats`"
+            yield f"{project.name}: {_count(lost, 'thing')} {where}"
         if project.evidence.removed:
             removed = f"removed before anybody is shown them: {told(project.evidence.removed)}"
             yield f"{project.name}: {removed}"

@@ -4,7 +4,8 @@ Names of people have no form, and are not found. Numbers that carry a check are 
 """
 
 import re
-from collections.abc import Callable
+from functools import partial
+from ipaddress import ip_address
 
 from runbookopt.documents.redaction import Mark
 
@@ -17,7 +18,9 @@ _TELEPHONE = (
 """ITU-T E.164 with the sign in front, or as North America writes it."""
 
 _ACCOUNT = r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)"
-"""ISO 13616: country, check digits, and up to 30 more; `_is_account` tries its beginnings."""
+"""ISO 13616: country, check digits, and up to 30 more; words may stand behind them."""
+
+_SHORTEST_ACCOUNT = 15  # Norway's
 
 _CARD = r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w.]?\d)"
 
@@ -27,43 +30,49 @@ _SOCIAL = r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])"
 """ssa.gov/employer/stateweb.htm: which areas, groups and serials were never given out."""
 
 
-def _is_card(text: str) -> bool:
-    """Whether the digits pass the check of ISO/IEC 7812-1, annex B, and begin as those of payment cards."""
-    digits = [int(each) for each in text if each.isdigit()]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return digits[0] in {2, 3, 4, 5, 6} and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
-
-
-def _is_account(text: str) -> bool:
-    """Whether ISO 7064's check, modulo 97, holds."""
-    bare = text.replace(" ", "")
-    return int("".join(str(int(each, 36)) for each in bare[4:] + bare[:4])) % 97 == 1
-
-
-def _is_public(text: str) -> bool:
-    """Whether an address is one of the Internet's: those of a network of one's own are nobody's."""
-    first, second, *rest = map(int, text.split("."))
-    own = first in {0, 10, 127} or (first, second) in {(192, 168), (169, 254)} or first > 223  # noqa: PLR2004
-    return max(first, second, *rest) <= 255 and not own and not (first == 172 and 16 <= second <= 31)  # noqa: PLR2004
-
-
-_KINDS: tuple[tuple[str, re.Pattern[str], str, Callable[[str], bool]], ...] = (
-    ("e-mail address", re.compile(_MAIL), "@", lambda _: True),
-    ("bank account", re.compile(_ACCOUNT), "", _is_account),
-    ("payment card", re.compile(_CARD), "", _is_card),
-    ("social security number", re.compile(_SOCIAL), "-", lambda _: True),
-    ("telephone number", re.compile(_TELEPHONE), "", lambda _: True),
-    ("network address", re.compile(_NETWORK), ".", _is_public),
+_KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("e-mail address", re.compile(_MAIL), "@"),
+    ("bank account", re.compile(_ACCOUNT), ""),
+    ("payment card", re.compile(_CARD), ""),
+    ("social security number", re.compile(_SOCIAL), "-"),
+    ("telephone number", re.compile(_TELEPHONE), ""),
+    ("network address", re.compile(_NETWORK), "."),
 )
+"""Kinds with their forms, and what stands in every text that has one."""
 
 
 def marked_personal(text: str, mark: Mark) -> str:
     """The text with a mark in the place of each piece of personal data."""
-    for kind, regex, needs, is_one in _KINDS:
+    for kind, regex, needs in _KINDS:
         if needs in text:
-            text = regex.sub(lambda match, of=kind, sure=is_one: _of(match[0], of, sure, mark), text)  # type: ignore[misc]
+            text = regex.sub(partial(_marked, kind, mark), text)
     return text
 
 
-def _of(found: str, kind: str, is_one: Callable[[str], bool], mark: Mark) -> str:
-    return mark(kind, found) if is_one(found) else found
+def _marked(kind: str, mark: Mark, match: re.Match[str]) -> str:
+    groups = match[0].split(" ")
+    ends = range(len(groups), 0, -1) if kind == "bank account" else (len(groups),)  # "... 0130 00 EUR"
+    for end in ends:
+        if _is_one(kind, found := " ".join(groups[:end])):
+            return mark(kind, found) + match[0][len(found) :]
+    return match[0]
+
+
+def _is_one(kind: str, text: str) -> bool:
+    """Whether what has the form of a kind is one: by its check, if it carries one."""
+    match kind:
+        case "payment card":  # ISO/IEC 7812-1, annex B, and the digits with which payment cards begin
+            digits = [int(each) for each in text if each.isdigit()]
+            doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+            return digits[0] in {2, 3, 4, 5, 6} and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+        case "bank account":  # ISO 7064, modulo 97
+            bare = text.replace(" ", "")
+            number = int("".join(str(int(each, 36)) for each in bare[4:] + bare[:4]))
+            return len(bare) >= _SHORTEST_ACCOUNT and number % 97 == 1
+        case "network address":  # those of a network of one's own are nobody's
+            try:
+                return ip_address(text).is_global
+            except ValueError:
+                return False
+        case _:
+            return True

@@ -16,7 +16,8 @@ ENOUGH = 64
 _CHOSEN = frozenset({"basic auth credentials", "password in a url", "token in a url", "npm token"})
 """Kinds of secrets that a person may have thought of: what looks random there may be a dictionary's."""
 
-_NUMBERED = re.compile(r"\[removed: ([^\]\n]{1,60}) (?:\d+|[0-9a-f]{8})\]")
+_MARK = re.compile(r"\[removed: ([^\]\n]{1,60}) (?:(\d{1,7})|\d{8,}|[0-9a-f]{8})\]")
+"""A placeholder with its number, or with a digest."""
 
 
 class Placeholders:
@@ -24,13 +25,15 @@ class Placeholders:
 
     What is random enough has the same placeholder everywhere. Of the rest, a key gives each value one that
     cannot be tried out without it; where there is none, values are numbered as they come. `counts` says how
-    many of each kind were taken out.
+    many of each kind were taken out. Placeholders that are `there` already keep their numbers to themselves.
     """
 
-    def __init__(self, key: bytes | None = None) -> None:
+    def __init__(self, key: bytes | None = None, there: str = "") -> None:
         self._key = key
         self._numbers: dict[tuple[str, str], int] = {}
         self._of_kind: Counter[str] = Counter()
+        for kind, number in _MARK.findall(there):
+            self._of_kind[kind] = max(self._of_kind[kind], int(number or 0))
         self.counts: Counter[str] = Counter()
 
     def secret(self, kind: str, value: str) -> str:
@@ -60,4 +63,4 @@ def bits(value: str) -> float:
 
 def without_marks(text: str) -> str:
     """The text with nothing but the kind in each placeholder: what another key took out is alike."""
-    return _NUMBERED.sub(r"[removed: \1]", text)
+    return _MARK.sub(r"[removed: \1]", text)

@@ -182,7 +182,7 @@ def read_evidence(source: Source, name: str, given: Given | None = None) -> Evid
     tasks, red_team = _by_task(trusted), _of_red_team(gathered.trajectories, given)
     removed = Counter(gathered.removed)
     if given.personal:
-        tasks = {id_: without_personal_data(entries, removed) for id_, entries in tasks.items()}
+        tasks = {id_: _impersonal(entries, removed) for id_, entries in tasks.items()}
         shown_as = {entry.record.id: entry for entries in tasks.values() for entry in entries}
         trusted = [shown_as[entry.record.id] for entry in trusted]
     labels = [label for label in gathered.labels if label.record.trajectory in ids]
@@ -200,9 +200,7 @@ def read_evidence(source: Source, name: str, given: Given | None = None) -> Evid
     )
 
 
-def without_personal_data(
-    entries: Iterable[Line[Trajectory]], removed: Counter[str]
-) -> list[Line[Trajectory]]:
+def _impersonal(entries: Iterable[Line[Trajectory]], removed: Counter[str]) -> list[Line[Trajectory]]:
     """The records without personal data, which is counted in `removed`."""
     redaction, kept = Redaction(personal=True), []
     for entry in entries:

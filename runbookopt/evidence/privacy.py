@@ -1,12 +1,12 @@
 """Privacy of what is read: secrets, and by setting personal data, are taken out before anybody sees it.
 
 A task's identity is the digest of its input without secrets: so who follows `runbookopt check` and takes
-a key out of a stored file, or imports the file, moves no task between parts. Of personal data it is the digest
-of the input as it is stored: to switch that on moves no task either.
+a key out of a stored file, or imports the file, moves no task between the parts. Personal data is in it as
+far as it is stored: to switch on that it is removed moves no task either.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -65,7 +65,7 @@ class Redaction:
         if self._marked(whole, placeholders) == whole:
             return record, None
         live = tuple(dict.fromkeys(kind for kind, secret, _ in secrets_in(whole) if is_live(secret)))
-        placeholders = Placeholders(self._key)  # numbers begin with the task, whatever stood in other fields
+        placeholders = Placeholders(self._key, whole)  # numbers begin with the task, whatever stood elsewhere
         for key in value:
             if key in {"id", "trajectory"}:
                 value[key] = marked(value[key], Placeholders().secret)
@@ -78,6 +78,19 @@ class Redaction:
     def _marked(self, text: str, placeholders: Placeholders) -> str:
         text = marked(text, placeholders.secret)
         return marked_personal(text, placeholders.guessable) if self._personal else text
+
+
+def without_personal_data(texts: Sequence[str], *, beside: str, but: str) -> tuple[str, ...]:
+    """The texts without personal data, except that which stands in the text `but`.
+
+    A value has one placeholder in all of them, and none that stands in the text `beside` for another one.
+    """
+    placeholders = Placeholders(there="\n".join((beside, *texts)))
+
+    def mark(kind: str, value: str) -> str:
+        return value if value in but else placeholders.guessable(kind, value)
+
+    return tuple(marked_personal(text, mark) for text in texts)
 
 
 SECRETS_ALONE = Redaction()
@@ -106,6 +119,8 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON has any shape
         case list() | tuple():
             for inner in value:
                 yield from _texts(inner)
+        case _:
+            pass
 
 
 def _changed(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - JSON has any shape

@@ -134,6 +134,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     room = _room(project, problem)
     terms = _terms(job, project, problem) | {"reflections": reflections}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
+    terms |= {"personal_data": "removed"} if problem.impersonal else {}
     terms |= {"judge": judge.key} if judge else {}
     terms |= {} if budget.usd is None else {"usd": budget.usd}
     parts = {"train": project.split.train, "validation": project.split.validation}
@@ -369,6 +370,7 @@ def _problem(job: Job, project: Project, stored: Mapping[str, Attempt], reflecti
             share=settings.growth.share,
             characters=settings.growth.characters,
         ),
+        impersonal=project.policy.given.personal,
     )
 
 
