@@ -96,6 +96,8 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
 
 
 def _report(checked: "Lint") -> "Iterator[str]":
+    from runbookopt.evidence.privacy import told
+
     for problem in checked.problems:
         yield _line(problem, problem.severity)
     for piece in checked.advice:
@@ -103,8 +105,11 @@ def _report(checked: "Lint") -> "Iterator[str]":
     for project in checked.projects:
         yield _summary(project, checked.looks[project.name])
         if lost := sum(loss.count for loss in project.evidence.losses):
-            told = "of other tools' files are not kept: see `runbookopt trajectories stats`"
-            yield f"{project.name}: {_count(lost, 'thing')} {told}"
+            where = "of other tools' files are not kept: see `runbookopt trajectories stats`"
+            yield f"{project.name}: {_count(lost, 'thing')} {where}"
+        if project.evidence.removed:
+            removed = f"removed before anybody is shown them: {told(project.evidence.removed)}"
+            yield f"{project.name}: {removed}"
         yield from _foreign(project)
     unusable = sorted(set(checked.names) - {project.name for project in checked.projects})
     if unusable:
@@ -195,6 +200,7 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
         "held_out_groups": len(project.held_out_groups),
         "trajectories": len(project.evidence.trajectories),
         "labels": len(project.evidence.labels),
+        "removed": project.evidence.removed,
         "foreign_criteria": foreign_criteria(project),
         "criteria": [criterion.id for criterion in project.rubric.criteria],
         "objectives": project.rubric.objectives,

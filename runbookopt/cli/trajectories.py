@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runbookopt.evidence.formats.native import Line
     from runbookopt.evidence.formats.reader import Format
     from runbookopt.evidence.importing import Imported
+    from runbookopt.evidence.privacy import Redaction
     from runbookopt.evidence.reading import Gathered, Lost, Recognized
     from runbookopt.evidence.trajectory import Trajectory
 
@@ -65,12 +66,14 @@ def import_(
     seen = sorted_out(files_at(files), _format(from_, map_))
     seen = [_asked(each) for each in seen]
     unknown = [each for each in seen if each.format is None]
-    done = import_files(seen, folder)
+    done = import_files(seen, folder, _redaction(root, _runbook(root, runbook)))
     if json:
         print_json(done, unknown={each.file.path: each.look for each in unknown})
     else:
         for line in _account(done):
             say(line)
+    for problem in done.live:
+        complain(f"{problem}")
     for problem in done.problems:
         complain(f"warning: {problem}")
     for each in unknown:
@@ -193,7 +196,23 @@ def _asked(seen: "Recognized") -> "Recognized":
     return Recognized(seen.file, mapped(named)) if "input" in named else seen
 
 
+def _redaction(root: Path, name: str) -> "Redaction":
+    """What takes secrets out of records, and personal data where the runbook's policy says so.
+
+    Its key is this clone's: what is imported here has the same placeholders each time.
+    """
+    from runbookopt.cli.placeholder_key import placeholder_key
+    from runbookopt.evidence.library import Folder
+    from runbookopt.evidence.privacy import Redaction
+    from runbookopt.project.project import declared_policy
+
+    personal = declared_policy(Folder(root), name).given.personal
+    return Redaction(personal=personal, key=placeholder_key(root))
+
+
 def _account(done: "Imported") -> "Iterator[str]":
+    from runbookopt.evidence.privacy import told
+
     formats = ", ".join(f"{count} {name}" for name, count in done.formats.items())
     yield f"imported   {done.new} trajectories{f' ({formats})' if formats else ''}, {done.labels} labels"
     if done.errored:
@@ -206,6 +225,8 @@ def _account(done: "Imported") -> "Iterator[str]":
         yield f"changed    {len(done.changed)} are there with other content, which stays: {ids}{more}"
     if done.left_out:
         yield f"left out   {done.left_out} records"
+    if done.removed:
+        yield f"removed    {told(done.removed)}: placeholders stand in their places"
     yield from _lost(done.losses)
     yield from (f"written    {path}" for path in done.files)
 
@@ -217,12 +238,14 @@ def _lost(losses: "Sequence[Lost]") -> "Iterator[str]":
 
 def _gathered(name: str | None) -> "Iterator[tuple[str, Gathered]]":
     from runbookopt.evidence.library import Folder
+    from runbookopt.evidence.privacy import Redaction
     from runbookopt.evidence.reading import gather
-    from runbookopt.project.project import runbook_names
+    from runbookopt.project.project import declared_policy, runbook_names
 
     source = Folder(_root())
     for runbook in runbook_names(source) if name is None else [_runbook(source.root, name)]:
-        yield runbook, gather(source, f"trajectories/{runbook}")
+        personal = declared_policy(source, runbook).given.personal
+        yield runbook, gather(source, f"trajectories/{runbook}", Redaction(personal=personal))
 
 
 def _outcome(trajectory: "Trajectory") -> str:
@@ -353,13 +376,18 @@ def _counts(gathered: "Gathered") -> dict[str, Any]:
         "tasks": len({task_id(line.record.task.input) for line in gathered.trajectories}),
         "labels": len(gathered.labels),
         "losses": gathered.losses,
+        "removed": gathered.removed,
         "problems": gathered.problems,
     }
 
 
 def _table(runbook: str, counts: dict[str, Any], gathered: "Gathered") -> "Iterator[str]":
+    from runbookopt.evidence.privacy import told
+
     yield f"{runbook}: {counts['tasks']} tasks, {counts['labels']} labels"
     for name, row in sorted(counts["formats"].items()):
-        told = ", ".join(f"{count} {what}" for what, count in row.items())
-        yield f"  {name:<16} {told}"
+        counted = ", ".join(f"{count} {what}" for what, count in row.items())
+        yield f"  {name:<16} {counted}"
+    if gathered.removed:
+        yield f"  removed before anybody is shown them: {told(gathered.removed)}"
     yield from (f"  {line}" for line in _lost(gathered.losses))

@@ -4,14 +4,14 @@ Found are the shapes that vendors publish: a false alarm on them stops a run, so
 Taken out is more: the values of this process's own credentials, wider shapes of ours, and detect-secrets'
 patterns, without its scanner (which works on files, in processes of its own). Left out of its plugins are
 public addresses, which are no secrets, guesses by keyword and by entropy, which would take ordinary words out
-of tasks, and three patterns that take time squared on text made for that.
+of tasks, three patterns that take time squared on text made for that, and one that invoices' numbers have.
 """
 
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -26,11 +26,21 @@ _PLACE = re.compile(r"_(FILE|PATH|DIR|URL|SOCK|ENDPOINT|REGION|PROFILE)$", re.IG
 
 _LEFT_OUT = frozenset({"Public IP (ipv4)", "JSON Web Token", "OpenAI Token", "NPM tokens", "Private Key"})
 
+_FALSE_ALARM = r"AP[\dABCDEF]"
+"""How an encrypted password of Artifactory begins, and "AP2026110045", an invoice of accounts payable."""
+
 _ASSIGNMENT = r"(?:(?<=\W)|(?<=^))"
 """How detect-secrets' slow patterns begin: a vendor's name, a word for secret, and at least 24 characters."""
 
+_ASSIGNED = re.compile(r"(?:key|pwd?|password|pass|token)[ =:>\"'\]]{1,120}[\w-]{24}", re.IGNORECASE)
+"""What stands in every text in which one of them finds something; with less patience than they have."""
+
 _LONG = re.compile(r"[\w/+=-]{24,}")
 _BEFORE = 120  # characters before a long run in which an assignment may begin
+
+
+Mark = Callable[[str, str], str]
+"""What stands in the place of a secret, by its kind and the secret itself."""
 
 
 class _Pattern(NamedTuple):
@@ -40,9 +50,10 @@ class _Pattern(NamedTuple):
     regex: re.Pattern[str]
     needs: tuple[str, ...] = ()
 
-    @property
-    def mark(self) -> str:
-        return f"[removed: {self.name}]"
+    def marked(self, match: re.Match[str], mark: Mark) -> str:
+        """The mark of a match; the secret is its group, where one was assigned to a name."""
+        secret = match[1] if match.re.groups == 1 and match[1] else match[0]
+        return mark(self.name, secret.strip("\"'=: \t\r\n"))
 
 
 class Redactor:
@@ -64,15 +75,23 @@ class Redactor:
         """The text with `[removed: <what it was>]` for each secret; cleaning again changes nothing."""
         if self._values is not None:
             text = self._values.sub("[removed: credential]", text)
-        everywhere, near_long_runs = _patterns()
-        lowered = text.lower()
-        for pattern in everywhere:
-            if not pattern.needs or any(word in text or word in lowered for word in pattern.needs):
-                text = pattern.regex.sub(pattern.mark, text)
-        if _LONG.search(text):
-            for pattern in near_long_runs:
-                text = _cleaned_near_long_runs(pattern, text)
-        return text
+        return marked(text, lambda kind, _: f"[removed: {kind}]")
+
+
+def marked(text: str, mark: Mark) -> str:
+    """The text with a mark in the place of each secret that is known by its looks.
+
+    A mark that stands in the text is none, where it begins with "[removed: ".
+    """
+    everywhere, near_long_runs = _patterns()
+    lowered = text.lower()
+    for pattern in everywhere:
+        if not pattern.needs or any(word in text or word in lowered for word in pattern.needs):
+            text = pattern.regex.sub(partial(pattern.marked, mark=mark), text)
+    if _ASSIGNED.search(text):
+        for pattern in near_long_runs:
+            text = _marked_near_long_runs(pattern, text, mark)
+    return text
 
 
 def secrets_in(text: str) -> Iterator[tuple[str, str, int]]:
@@ -85,12 +104,12 @@ def secrets_in(text: str) -> Iterator[tuple[str, str, int]]:
             yield kind, match[0], text.count("\n", 0, match.start()) + 1
 
 
-def _cleaned_near_long_runs(pattern: _Pattern, text: str) -> str:
+def _marked_near_long_runs(pattern: _Pattern, text: str, mark: Mark) -> str:
     parts: list[str] = []
     kept = 0
     for run in _LONG.finditer(text):
         for match in pattern.regex.finditer(text, max(kept, run.start() - _BEFORE), run.end() + 1):
-            parts += [text[kept : match.start()], pattern.mark]
+            parts += [text[kept : match.start()], pattern.marked(match, mark)]
             kept = match.end()
     return "".join([*parts, text[kept:]]) if parts else text
 
@@ -115,6 +134,8 @@ def _patterns() -> tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]:
     for name, plugin in sorted(plugins.items()):
         if issubclass(plugin, RegexBasedDetector) and name not in _LEFT_OUT:
             for regex in plugin.denylist:
+                if _FALSE_ALARM in regex.pattern:
+                    continue
                 if regex.pattern.startswith(_ASSIGNMENT):
                     near_long_runs.append(_Pattern(name.lower(), regex))
                 else:

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
@@ -13,17 +13,21 @@ import msgspec
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from runbookopt.documents.digest import canonical, digest_of
+from runbookopt.documents.digest import canonical, digest
 from runbookopt.documents.parse import Problem
+from runbookopt.documents.placeholders import without_marks
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats.reader import Fault, Format, Found, Loss
 from runbookopt.evidence.library import Folder
+from runbookopt.evidence.privacy import SECRETS_ALONE, Redaction
 from runbookopt.evidence.reading import (
     Lost,
     Recognized,
     StoredFile,
+    Taken,
     belonging,
     items_of,
+    live_key,
     problem_of,
     recognize,
     stored,
@@ -40,6 +44,8 @@ class Imported(Struct, frozen=True):
 
     `changed` are ids that are there already with other content: what is there stays. `files` are paths that
     were written. `left_out` counts problems of single records, of which `problems` has the first.
+    `removed` counts what was taken out of new records, by kind; `live` names where a key that looks alive
+    stands in the files that were read.
     """
 
     new: int
@@ -52,6 +58,8 @@ class Imported(Struct, frozen=True):
     losses: tuple[Lost, ...]
     problems: tuple[Problem, ...]
     left_out: int
+    removed: Mapping[str, int] = {}
+    live: tuple[Problem, ...] = ()
 
 
 def files_at(paths: Iterable[Path]) -> Iterator[StoredFile]:
@@ -75,13 +83,14 @@ def sorted_out(files: Iterable[StoredFile], format_: Format | None) -> list[Reco
     return [each for each in seen if each.file.path not in taken]
 
 
-def import_files(files: Sequence[Recognized], folder: Path) -> Imported:
+def import_files(files: Sequence[Recognized], folder: Path, redaction: Redaction = SECRETS_ALONE) -> Imported:
     """Append what files of known formats hold to `imported-FORMAT.jsonl` in a folder of trajectories.
 
+    What `redaction` takes out of the records is written nowhere.
     All files are written at the end, and each is replaced as a whole: who interrupts it changes nothing.
     """
     with ExitStack() as stack:
-        importing = _Importing(folder, stack)
+        importing = _Importing(folder, stack, redaction)
         for each in files:
             if each.format is not None:
                 importing.take(each.file, each.format)
@@ -95,8 +104,10 @@ def _on_disk(folder: Folder, name: str, shown: str) -> StoredFile:
 class _Importing:
     """What is there already, by id and digest, and what was taken so far, in files that are not yet named."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder, self._stack = folder, stack
+    def __init__(self, folder: Path, stack: ExitStack, redaction: Redaction) -> None:
+        self._folder, self._stack, self._redaction = folder, stack, redaction
+        self._removed: Counter[str] = Counter()
+        self._live: list[Problem] = []
         self._known: dict[str, str] = {}
         self._labels: set[bytes] = set()
         self._drafts: dict[str, IO[bytes]] = {}
@@ -111,15 +122,19 @@ class _Importing:
                 self._remember(each.file, each.format)
 
     def _remember(self, file: StoredFile, format_: Format) -> None:
-        for item in items_of(file, format_):
+        for item in items_of(file, format_, self._redaction):
             if isinstance(item, Found):
                 if item.trajectory is not None:
-                    self._known.setdefault(item.trajectory.id, digest_of(item.trajectory))
+                    self._known.setdefault(item.trajectory.id, _content(item.trajectory))
                 self._labels.update(map(canonical, item.labels))
 
     def take(self, file: StoredFile, format_: Format) -> None:
-        for item in items_of(file, format_):
+        taken: list[Taken] = []
+        for item in items_of(file, format_, self._redaction):
             match item:
+                case Taken(removed, place):
+                    taken.append(item)
+                    self._live += [live_key(kind, file.path, place) for kind in removed.live]
                 case Loss(what, count):
                     self._losses[format_.name, what] += count
                 case Fault():
@@ -127,30 +142,34 @@ class _Importing:
                     if len(self._problems) < MOST_PROBLEMS:
                         self._problems.append(problem_of(item, file.path))
                 case Found(trajectory, labels):
-                    if trajectory is not None:
-                        self._trajectory(trajectory, format_)
-                    for label in labels:
-                        self._label(label, format_)
+                    new = trajectory is not None and self._trajectory(trajectory, format_)
+                    labelled = [self._label(label, format_) for label in labels]
+                    for each in taken if new or any(labelled) else ():
+                        self._removed.update(each.removed.counts)
+                    taken.clear()
 
-    def _trajectory(self, trajectory: Trajectory, format_: Format) -> None:
-        digest = digest_of(trajectory)
+    def _trajectory(self, trajectory: Trajectory, format_: Format) -> bool:
+        digest = _content(trajectory)
         there = self._known.get(trajectory.id)
         if there is not None:
             self._counts["unchanged"] += there == digest
             self._changed.update({trajectory.id: None} if there != digest else {})
-            return
+            return False
         self._known[trajectory.id] = digest
         self._counts["new"] += 1
         self._counts["errored"] += trajectory.error is not None
         self._formats[format_.name] += 1
         self._draft(f"imported-{format_.name}.jsonl").write(_line(trajectory))
+        return True
 
-    def _label(self, label: Label, format_: Format) -> None:
+    def _label(self, label: Label, format_: Format) -> bool:
         line = canonical(label)
-        if line not in self._labels:
-            self._labels.add(line)
-            self._counts["labels"] += 1
-            self._draft(f"imported-{format_.name}.labels.jsonl").write(line + b"\n")
+        if line in self._labels:
+            return False
+        self._labels.add(line)
+        self._counts["labels"] += 1
+        self._draft(f"imported-{format_.name}.labels.jsonl").write(line + b"\n")
+        return True
 
     def _draft(self, name: str) -> IO[bytes]:
         """The file that will stand for this one: it begins with what that has. Readers pass over its name."""
@@ -187,7 +206,14 @@ class _Importing:
             losses=tuple(Lost(*key, count) for key, count in sorted(self._losses.items())),
             problems=tuple(self._problems),
             left_out=self._counts["left_out"],
+            removed=dict(sorted(self._removed.items())),
+            live=tuple(self._live),
         )
+
+
+def _content(trajectory: Trajectory) -> str:
+    """A digest of what a record says; what was taken out of it with another key is no other content."""
+    return digest(without_marks(canonical(trajectory).decode()).encode())
 
 
 def _line(trajectory: Trajectory) -> bytes:

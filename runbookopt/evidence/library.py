@@ -1,7 +1,8 @@
 """Evidence that a repository holds for one runbook: its tasks, trajectories and labels."""
 
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
@@ -15,6 +16,7 @@ from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.formats import reader
 from runbookopt.evidence.formats.native import Line
+from runbookopt.evidence.privacy import Redaction
 from runbookopt.evidence.reading import FORMATS, LEFT_OUT, Lost, gather
 from runbookopt.evidence.trajectory import Label, Task, Trajectory, Trust, time_of
 from runbookopt.evidence.trust import LEAST, Given, least, lowered, rank
@@ -110,6 +112,8 @@ class Evidence(Struct, frozen=True, dict=True):
 
     `places` are those of the trajectories, by their ids. Labels of trajectories that are not here are
     left out, with a warning. `losses` are what files of other formats hold and trajectories cannot.
+    `removed` counts by kind what was taken out so that nobody is shown it, and `live` says where keys that
+    look alive stand.
     """
 
     tasks: tuple[Task, ...]
@@ -118,6 +122,8 @@ class Evidence(Struct, frozen=True, dict=True):
     warnings: tuple[Problem, ...] = ()
     places: dict[str, Place] = {}
     losses: tuple[Lost, ...] = ()
+    removed: Mapping[str, int] = {}
+    live: tuple[Problem, ...] = ()
 
     def task(self, id: str) -> Task:  # noqa: A002 - the word of the file
         """The task with this id; raises KeyError."""
@@ -125,7 +131,7 @@ class Evidence(Struct, frozen=True, dict=True):
 
     def task_of(self, trajectory: Trajectory) -> Task:
         """The task that a trajectory attempted; raises KeyError for one from elsewhere."""
-        return self._tasks[task_id(trajectory.task.input)]
+        return self._task_of[trajectory.id]
 
     def trajectory(self, id: str) -> Trajectory:  # noqa: A002 - the word of the file
         """The trajectory with this id; raises KeyError."""
@@ -138,6 +144,10 @@ class Evidence(Struct, frozen=True, dict=True):
     @cached_property
     def _tasks(self) -> dict[str, Task]:
         return {task.id: task for task in self.tasks}
+
+    @cached_property
+    def _task_of(self) -> dict[str, Task]:
+        return {id_: task for task in self.tasks for id_ in task.trajectories}
 
     @cached_property
     def _trajectories(self) -> dict[str, Trajectory]:
@@ -171,14 +181,34 @@ def read_evidence(source: Source, name: str, given: Given | None = None) -> Evid
         raise MalformedFile(problems)
     trusted = [replace(each, record=replace(each.record, trust=trust_in(each))) for each in trajectories]
     tasks, red_team = _by_task(trusted), _of_red_team(gathered.trajectories, given)
+    removed = Counter(gathered.removed)
+    if given.personal:
+        tasks = {id_: _impersonal(entries, removed) for id_, entries in tasks.items()}
+        shown_as = {entry.record.id: entry for entries in tasks.values() for entry in entries}
+        trusted = [shown_as[entry.record.id] for entry in trusted]
+    labels = [label for label in gathered.labels if label.record.trajectory in ids]
+    if given.personal:
+        labels = [replace(label, record=Redaction(personal=True).label(label.record)[0]) for label in labels]
     return Evidence(
         tasks=tuple(_task(id_, entries, red_team) for id_, entries in sorted(tasks.items())),
         trajectories=tuple(entry.record for entry in trusted),
-        labels=tuple(label.record for label in gathered.labels if label.record.trajectory in ids),
+        labels=tuple(label.record for label in labels),
         warnings=tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0))),
         places={each.record.id: Place(each.path, each.number, each.within, each.parts) for each in trusted},
         losses=gathered.losses,
+        removed=dict(sorted(removed.items())),
+        live=gathered.live,
     )
+
+
+def _impersonal(entries: Iterable[Line[Trajectory]], removed: Counter[str]) -> list[Line[Trajectory]]:
+    """The records without personal data, which is counted in `removed`."""
+    redaction, kept = Redaction(personal=True), []
+    for entry in entries:
+        record, taken = redaction.trajectory(entry.record)
+        removed.update(taken.counts if taken else {})
+        kept.append(replace(entry, record=record))
+    return kept
 
 
 def task_id(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON

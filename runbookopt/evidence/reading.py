@@ -3,7 +3,7 @@
 import io
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import BinaryIO, Protocol
 
@@ -50,6 +50,7 @@ from runbookopt.evidence.json_values import (
     is_deeper,
     split_values,
 )
+from runbookopt.evidence.privacy import SECRETS_ALONE, Redaction, Removed
 from runbookopt.evidence.trajectory import Label, Trajectory
 from runbookopt.evidence.unknown_files import look_of, look_of_json
 from runbookopt.evidence.unpack import Archive, Unreadable, is_archive, unpacked
@@ -109,13 +110,26 @@ class Lost(Struct, frozen=True):
     count: int
 
 
+class Taken(Struct, frozen=True):
+    """What was taken out of the record at a place, so that nobody is shown it."""
+
+    removed: Removed
+    place: Place
+
+
 class Gathered(Struct, frozen=True):
-    """All that a folder holds: records with their places, problems, and what was lost."""
+    """All that a folder holds: records with their places, problems, and what was lost.
+
+    `removed` counts what was taken out of the records, by kind; `live` are complaints of keys that look
+    alive, which never quote one.
+    """
 
     trajectories: tuple[Line[Trajectory], ...]
     labels: tuple[Line[Label], ...]
     problems: tuple[Problem, ...]
     losses: tuple[Lost, ...]
+    removed: Mapping[str, int] = {}
+    live: tuple[Problem, ...] = ()
 
 
 class Files(Protocol):
@@ -138,17 +152,21 @@ def format_named(name: str) -> Format:
     raise WrongUsage(f"no format '{plain(name)}'{nearest(name, names)}: expected one of {', '.join(names)}")
 
 
-def gather(source: Files, folder: str) -> Gathered:
-    """Read all files under a folder but notes (`*.md`) and dot files. Nothing is an error: all is told."""
+def gather(source: Files, folder: str, redaction: Redaction = SECRETS_ALONE) -> Gathered:
+    """Read all files under a folder but notes (`*.md`) and dot files. Nothing is an error: all is told.
+
+    Secrets are taken out in any case, and what else `redaction` says.
+    """
     inside = [path.removeprefix(f"{folder}/") for path in source.files(folder)]
     files = [recognize(stored(source, f"{folder}/{path}")) for path in with_records(inside)]
     taken = belonging(files)
-    gathering = _Gathering()
+    gathering = _Gathering(redaction)
     for each in files:
         if each.file.path in taken:
             continue
         if each.format is None:
-            message = f"not read: expected trajectories in a known format, and this is {each.look}"
+            look = gathering.redaction.text(each.look)
+            message = f"not read: expected trajectories in a known format, and this is {look}"
             gathering.problems.append(Problem(each.file.path, None, message, "warning"))
         else:
             gathering.take(each.file, each.format)
@@ -157,6 +175,8 @@ def gather(source: Files, folder: str) -> Gathered:
         tuple(gathering.labels),
         tuple(gathering.problems),
         tuple(Lost(*key, count) for key, count in sorted(gathering.losses.items())),
+        dict(sorted(gathering.removed.items())),
+        tuple(gathering.live),
     )
 
 
@@ -218,8 +238,24 @@ def recognize(file: StoredFile) -> Recognized:
     return Recognized(file, best) if votes[best.name] else Recognized(file, None, look_of_json(sample))
 
 
-def items_of(file: StoredFile, format_: Format) -> Iterator[Item]:
-    """What a reader finds in a file, as it is found: attempts that fit our own lines, losses and faults."""
+def items_of(
+    file: StoredFile, format_: Format, redaction: Redaction = SECRETS_ALONE
+) -> Iterator[Item | Taken]:
+    """What a reader finds in a file, as it is found: attempts that fit our own lines, losses and faults.
+
+    All of it as it may be shown; what was taken out of a record comes right before the record.
+    """
+    for item in _items(file, format_):
+        match item:
+            case Found():
+                yield from _shown(item, redaction)
+            case Loss():
+                yield replace(item, what=redaction.text(item.what))
+            case Fault():
+                yield replace(item, message=redaction.text(item.message))
+
+
+def _items(file: StoredFile, format_: Format) -> Iterator[Item]:
     faults: list[Fault] = []
     with file.open() as stream:
         try:
@@ -229,6 +265,14 @@ def items_of(file: StoredFile, format_: Format) -> Iterator[Item]:
         except Unreadable as error:
             faults.append(Fault(f"the rest of the file: {error}"))
     yield from faults
+
+
+def _shown(found: Found, redaction: Redaction) -> Iterator[Found | Taken]:
+    trajectory, removed = redaction.trajectory(found.trajectory) if found.trajectory else (None, None)
+    labels = [redaction.label(label) for label in found.labels]
+    taken = [each for each in (removed, *(of for _, of in labels)) if each is not None]
+    yield from (Taken(each, found.place) for each in taken)
+    yield replace(found, trajectory=trajectory, labels=tuple(label for label, _ in labels))
 
 
 def sample_of(file: StoredFile) -> Sample | None:
@@ -291,7 +335,10 @@ def _misfit(trajectory: Trajectory) -> str | None:
 class _Gathering:
     """What was found so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, redaction: Redaction) -> None:
+        self.redaction = redaction
+        self.removed: Counter[str] = Counter()
+        self.live: list[Problem] = []
         self.trajectories: list[Line[Trajectory]] = []
         self.labels: list[Line[Label]] = []
         self.problems: list[Problem] = []
@@ -301,8 +348,11 @@ class _Gathering:
         parts = (file.path, *_beside(file.path, format_))
         with file.open() as stream:
             by_line = format_ is native.FORMAT and has_own_lines(stream)
-        for item in items_of(file, format_):
+        for item in items_of(file, format_, self.redaction):
             match item:
+                case Taken(removed, place):
+                    self.removed.update(removed.counts)
+                    self.live += [live_key(kind, file.path, place) for kind in removed.live]
                 case Loss(what, count):
                     self.losses[format_.name, what] += count
                 case Fault():
@@ -313,6 +363,13 @@ class _Gathering:
                         alone = by_line and place.line is not None
                         self.trajectories.append(Line(*where, trajectory, () if alone else parts))
                     self.labels += [Line(*where, label) for label in labels]
+
+
+def live_key(kind: str, path: str, place: Place) -> Problem:
+    """The complaint of a key that looks alive; it says where, and of which kind, and never which."""
+    within = f"{place.within}: " if place.within else ""
+    advice = "revoke it where it was issued, and take it out: whoever reads the repository has it"
+    return Problem(path, place.line, f"{within}{kind} that looks alive; {advice}")
 
 
 def problem_of(fault: Fault, path: str) -> Problem:

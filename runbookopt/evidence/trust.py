@@ -18,10 +18,14 @@ Paths = Annotated[
 
 
 class Given(Struct, frozen=True):
-    """What a policy says of evidence by path: how far it is trusted, and what is never reflected on."""
+    """What a policy says of evidence: how far it is trusted by path, and what is never reflected on.
+
+    `personal`: whether personal data is taken out of it, wherever it stands.
+    """
 
     trust: Mapping[str, Trust] = {}
     red_team: tuple[str, ...] = ()
+    personal: bool = False
 
     def to(self, path: str) -> Trust:
         """The trust in the lines of a file: the least that a pattern which covers it gives."""

@@ -82,7 +82,7 @@ def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] =
             problems += error.problems
         except RunbookoptError as error:
             problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
-    problems += [problem for project in projects for problem in project.warnings]
+    problems += [problem for project in projects for problem in (*project.warnings, *project.evidence.live)]
     pieces = [*_unknown_names(source, settings, names)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
     pieces += _unfollowed(settings, projects)

@@ -11,6 +11,7 @@ from runbookopt.documents.settings import Settings
 from runbookopt.engine.calls import attempt_of
 from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
+from runbookopt.evidence.privacy import told
 from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.allotment import Allotment, allot, must_afford
@@ -133,6 +134,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     terms = _terms(job, project, problem)
     terms |= {"rollouts": given.rollouts, "reflections": given.reflections, "first": FIRST}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
+    terms |= {"personal_data": "removed"} if problem.impersonal else {}
     terms |= {"judge": judge.key} if judge else {}
     usd = job.settings.budget.usd
     terms |= {} if usd is None else {"usd": usd}
@@ -154,7 +156,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         allotment=given,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *begun, *notes, *room, *hopeless, *identity.told()),
+        notes=(*job.notes, *begun, *notes, *room, *hopeless, *_removed(project), *identity.told()),
     )
 
 
@@ -285,6 +287,14 @@ def _room(project: Project, problem: Problem) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _removed(project: Project) -> tuple[str, ...]:
+    """What was taken out of the evidence, which no model, program or report is shown."""
+    evidence = project.evidence
+    live = f"; {len(evidence.live)} keys look alive: see `runbookopt check`" if evidence.live else ""
+    told_ = f"taken out of stored trajectories before anybody is shown them: {told(evidence.removed)}{live}"
+    return (told_,) if evidence.removed else ()
+
+
 def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
     """Attempts of today's runbook and agent that are stored, by task, the newest, judged by today's rubric.
 
@@ -349,6 +359,7 @@ def _problem(job: Job, project: Project, stored: Mapping[str, Attempt], reflecti
             share=settings.growth.share,
             characters=settings.growth.characters,
         ),
+        impersonal=project.policy.given.personal,
     )
 
 

@@ -82,7 +82,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """policy.yaml: the merge policy and the terms of the proof; without one its defaults are the terms.
 
     `trust` is how far evidence is trusted, by the path of its file: of all patterns that cover it the least
-    counts, and what none covers is public. Nobody reflects on what is of the `red_team`.
+    counts, and what none covers is public. Nobody reflects on what is of the `red_team`. `personal_data` says
+    whether e-mail addresses, numbers of telephones, cards and accounts, and the like stay in evidence that is
+    read or imported: what is removed is shown to no model, program or person.
     """
 
     merge: Literal["auto", "review"] = "review"
@@ -96,11 +98,12 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     locked: tuple[str, ...] = ()
     trust: dict[Paths, Trust] = {}
     red_team: tuple[Paths, ...] = ()
+    personal_data: Literal["keep", "remove"] = "keep"
 
     @property
     def given(self) -> Given:
         """What it says of evidence by path."""
-        return Given(self.trust, self.red_team)
+        return Given(self.trust, self.red_team, self.personal_data == "remove")
 
     @property
     def declared(self) -> bool:

@@ -48,7 +48,10 @@ class Options(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes."""
+    """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes.
+
+    `impersonal`: reflectors are shown no personal data of what agents write.
+    """
 
     seed: Runbook
     train: Mapping[str, Any]
@@ -56,6 +59,7 @@ class Problem(Struct, frozen=True):
     free: Mapping[str, Attempt] = {}
     modes: Mapping[str, str] = {}
     options: Options = Options()
+    impersonal: bool = False
 
 
 class Limits(Struct, frozen=True):

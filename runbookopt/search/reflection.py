@@ -6,7 +6,9 @@ from difflib import unified_diff
 from functools import lru_cache
 
 from runbookopt.documents import runbook as runbooks
+from runbookopt.documents.digest import as_text
 from runbookopt.documents.runbook import Runbook
+from runbookopt.evidence.privacy import without_personal_data
 from runbookopt.evidence.words import runs, words_of
 from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Tried
 from runbookopt.search.crossover import shared_start
@@ -28,7 +30,12 @@ def reflection(
 
     def show(task: str) -> Shown:
         attempt, value = attempts[task], state.problem.train[task]
-        return Shown(attempt.trajectory, task, value, attempt.output, attempt.score, attempt.feedback)
+        output, feedback = attempt.output, attempt.feedback
+        if state.problem.impersonal:  # what an agent looked up, or made up; the runbook's own addresses stay
+            texts = (output or "", *feedback)
+            cleaned = without_personal_data(texts, beside=as_text(value), but=runbook.text)
+            output, feedback = None if output is None else cleaned[0], cleaned[1:]
+        return Shown(attempt.trajectory, task, value, output, attempt.score, feedback)
 
     return Reflection(
         candidate=Candidate(runbook.text),
