@@ -120,6 +120,32 @@ def show(
 
 
 @app.command()
+def export(
+    id_: Annotated[str | None, typer.Argument(metavar="[ID]", show_default="all of them")] = None,
+    *,
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="Only atif so far.")] = "atif",
+    runbook: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The runbook.", show_default="all runbooks")
+    ] = None,
+) -> None:
+    """Print stored trajectories as ATIF, with their labels: a document a line.
+
+    Other tools read the steps. What ATIF has no field for stands in its `extra`, so importing the same gives
+    back what was exported.
+    """
+    from runbookopt.errors import WrongUsage
+    from runbookopt.evidence.formats.atif import document_of
+
+    if to != "atif":
+        raise WrongUsage(f"--to: no format '{to}' is written: expected atif")
+    chosen = None if id_ is None else _found(id_)[1]
+    for _, gathered in _gathered(runbook):
+        for line in gathered.trajectories if chosen is None else [chosen]:
+            labels = [each.record for each in gathered.labels if each.record.trajectory == line.record.id]
+            print_json(document_of(line.record, labels))
+
+
+@app.command()
 def stats(name: Name = None, *, json: Json = False) -> None:
     """Count the stored trajectories by format: outputs, errors, verdicts, labels, and what was lost.
 

@@ -59,6 +59,14 @@ class Outline(Struct, frozen=True, dict=True):
         return list(accumulate(len(line) for line in self.lines))
 
 
+class Table(Struct, frozen=True):
+    """A table's cells as text free of markup; `line` is that of its head, from 0."""
+
+    line: int
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 class _Blocks(Struct, frozen=True):
     """The headings and the lines of code of a piece of text; `closed`: nothing of it reaches beyond it."""
 
@@ -136,6 +144,26 @@ def tokens_of(text: str, *, tables: bool = False, definitions: dict[str, Any] | 
     `duplicate_refs`), which no token stands for.
     """
     return _parser("table" if tables else "inline").parse(text, {} if definitions is None else definitions)
+
+
+def tables_of(text: str) -> list[Table]:
+    """The tables of a Markdown text, those in code left out."""
+    found: list[Table] = []
+    rows: list[list[str]] = []
+    first = 0
+    for token in tokens_of(text, tables=True) if "|" in text else ():
+        if token.type == "table_open":
+            rows, first = [], token.map[0] if token.map else 0
+        elif token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline" and rows:
+            said = "".join(child.content for child in token.children or () if child.type != "html_inline")
+            rows[-1].append(" ".join(said.split()))
+        elif token.type == "table_close":
+            head, *others = map(tuple, rows)
+            found.append(Table(first, head, tuple(others)))
+            rows = []
+    return found
 
 
 def front_matter(text: str) -> str:

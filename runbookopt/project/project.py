@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace as with_fields
 
 from runbookopt.documents import runbook as runbooks
-from runbookopt.documents.digest import digest
+from runbookopt.documents.digest import canonical, digest
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.runbook import Runbook
 from runbookopt.documents.schema_errors import nearest, plain
@@ -18,6 +18,7 @@ from runbookopt.evidence.library import Evidence, Place, Source, read_evidence
 from runbookopt.evidence.split import Split, group_of, split
 from runbookopt.project.policy import Policy, read_policy
 from runbookopt.verifier.rubric import Rubric, read_rubric, rubric_digest
+from runbookopt.verifier.rubric_table import read_rubric_table
 
 T = TypeVar("T")
 
@@ -125,12 +126,9 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
     text, judging, terms = (source.read(file) if file in present else None for file in files)
     problems: list[Problem] = []
     policy = _tried(lambda: read_policy(terms, files[2]), problems)
-    if judging is None:
-        message = "not found: a rubric says how outputs are judged (see `runbookopt schema rubric`)"
-        problems.append(Problem(files[1], None, message))
-    rubric = _tried(lambda: read_rubric(judging, files[1]), problems) if judging is not None else None
     locked = policy.locked if policy else ()
     runbook = _tried(lambda: _rewritable(text or b"", locked, path), problems)
+    rubric = _tried(lambda: _rubric(judging, runbook, files), problems)
     evidence = _tried(lambda: read_evidence(source, name, policy.given if policy else None), problems)
     if policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
@@ -144,7 +142,7 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
         split=_split(evidence, policy, burnt),
         digests=Digests(
             digest(text or b""),
-            rubric_digest(judging or b"", rubric, source),
+            rubric_digest(canonical(rubric) if judging is None else judging, rubric, source),
             None if terms is None else digest(terms),
         ),
         files=files,
@@ -243,6 +241,17 @@ def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
         message = f"{what}: nothing may be rewritten (see `runbookopt show {path}`)"
         raise MalformedFile([Problem(path, None, message)])
     return runbook
+
+
+def _rubric(judging: bytes | None, runbook: Runbook | None, files: tuple[str, str, str]) -> Rubric:
+    """rubric.yaml, or the table of criteria in the runbook where there is none."""
+    if judging is not None:
+        return read_rubric(judging, files[1])
+    rubric = read_rubric_table(runbook, files[0]) if runbook else None
+    if rubric is None:
+        message = "not found: a rubric says how outputs are judged (see `runbookopt schema rubric`)"
+        raise MalformedFile([Problem(files[1], None, message)])
+    return rubric
 
 
 def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:

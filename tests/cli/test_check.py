@@ -76,6 +76,30 @@ def test_names_that_other_tools_judge_by_are_told_and_are_no_fault(tmp_path: Pat
     assert runbook["foreign_criteria"] == {"helpfulness": 1}
 
 
+TABLE = """
+| # | Criterion | 5 (Excellent) | 3 | 1 (Poor) | Pass threshold |
+|---|---|---|---|---|---|
+| 1 | **Right queue** | the queue a lead would choose | a neighbour | wrong | >= 3 |
+| 2 | Reason | names `what was said` | vague | none | |
+"""
+
+
+def test_a_table_of_criteria_is_the_rubric_where_there_is_no_other(tmp_path: Path) -> None:
+    page = FILES["runbooks/triage/RUNBOOK.md"]
+    write(tmp_path, {"runbooks/triage/RUNBOOK.md": page + TABLE})
+    (tmp_path / "runbooks/triage/rubric.yaml").unlink()
+    status, stdout = run("--root", str(tmp_path))
+    assert status == 1
+    assert stdout.startswith("runbooks/triage/RUNBOOK.md:12: 2 criteria are read from this table")
+    assert "add `judge: PROVIDER/MODEL` to the front matter" in stdout
+    judged = page.replace("version:", "judge: openai/gpt-5\nversion:") + TABLE
+    (tmp_path / "runbooks/triage/RUNBOOK.md").write_text(judged)
+    status, stdout = run("--root", str(tmp_path))
+    assert status == 0
+    assert "120 trajectories; 2 criteria, merge: auto" in stdout
+    assert "not calibrated decide (right-queue" in stdout
+
+
 def test_an_error_exits_1_with_the_place_first(tmp_path: Path) -> None:
     status, stdout = check_files(
         tmp_path, {"runbooks/triage/policy.yaml": "merge: auto\nproof: {repeats: 0.5}\n"}

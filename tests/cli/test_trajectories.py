@@ -134,6 +134,31 @@ def test_a_trajectory_is_a_page_to_read(root: Path) -> None:
         CliRunner().invoke(app, ["show", "nope"], catch_exceptions=False)
 
 
+OWN = {
+    "id": "7",
+    "task": {"input": {"text": "Where?"}, "reference": "York", "group": "g"},
+    "runbook_version": "1.2.0",
+    "output": "in Hull",
+    "steps": RUN["steps"],
+    "agent": {"name": "clerk", "key": "k"},
+    "started_at": "2026-11-01T09:00:00Z",
+    "verdicts": [{"criterion": "right", "result": "fail", "score": 0.0, "by": {"kind": "code", "id": "x"}}],
+}
+LABEL = {"trajectory": "7", "criterion": "right", "result": "fail", "failure_mode": "city", "by": "ana"}
+
+
+def test_what_is_exported_and_imported_is_what_was_there(root: Path) -> None:
+    folder = root / "trajectories/orders"
+    folder.mkdir(parents=True)
+    (folder / "own.jsonl").write_text(f"{json.dumps(OWN)}\n{json.dumps(LABEL)}\n")
+    (root / "run.jsonl").write_text(run("export", "7", "--to", "atif").stdout)
+    assert run("export").stdout == (root / "run.jsonl").read_text()
+    (folder / "own.jsonl").unlink()
+    assert run("import", "run.jsonl").exit_code == 0
+    assert json.loads((folder / "imported-atif.jsonl").read_text()) == {**OWN, "format": "atif"}
+    assert LABEL.items() <= json.loads((folder / "imported-atif.labels.jsonl").read_text()).items()
+
+
 def test_what_is_stored_is_listed_and_counted(root: Path) -> None:
     run("import", "run.json")
     own = root / "trajectories/orders/own.jsonl"

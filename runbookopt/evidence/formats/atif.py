@@ -27,7 +27,7 @@ from runbookopt.evidence.formats.reader import (
     list_at,
     text_at,
 )
-from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
+from runbookopt.evidence.trajectory import AgentRecord, Label, TaskRecord, Trajectory
 
 NEWEST = 8
 """Minor version of ATIF 1 up to which all fields are known here."""
@@ -116,8 +116,8 @@ def read(contents: Contents) -> Iterator[Item]:
         if int(version[1]) > NEWEST:
             message = f"newer than ATIF-v1.{NEWEST}: what came with v1.{version[1]} is not known here"
             yield Fault(message, record.place, kept=True)
-        if (trajectory := _written_by_us(document)) is not None:
-            yield Found(trajectory, (), record.place)
+        if (written := _written_by_us(document)) is not None:
+            yield replace(written, place=record.place)
             continue
         attempt = attempt_of(document)
         if attempt.task is None:
@@ -157,7 +157,7 @@ def _trajectory(document: Mapping[str, Any], attempt: Attempt) -> Trajectory:
     )
 
 
-def document_of(trajectory: Trajectory) -> dict[str, Any]:
+def document_of(trajectory: Trajectory, labels: Sequence[Label] = ()) -> dict[str, Any]:
     """A trajectory as an ATIF document; `read` gives it back as it was, its steps numbered from 1.
 
     Where no step says the task or the output, one is added that does.
@@ -169,7 +169,7 @@ def document_of(trajectory: Trajectory) -> dict[str, Any]:
     if trajectory.output is not None and said[-1:] != [trajectory.output]:
         listed.append(_added("agent", trajectory.output))
     agent = trajectory.agent or AgentRecord()
-    own = msgspec.to_builtins(replace(trajectory, steps=()))
+    own = msgspec.to_builtins(replace(trajectory, steps=())) | {"labels": msgspec.to_builtins(labels)}
     return {
         "schema_version": WRITTEN,
         "session_id": trajectory.id,
@@ -188,13 +188,15 @@ def _added(source: str, message: str) -> dict[str, Any]:
     return {"source": source, "message": message, "extra": {_OURS: "added"}}
 
 
-def _written_by_us(document: Mapping[str, Any]) -> Trajectory | None:
+def _written_by_us(document: Mapping[str, Any]) -> Found | None:
     own = at(document, "extra", _OURS)
     if not isinstance(own, dict):
         return None
+    own = dict(own)
     kept = [step for step in list_at(document, "steps") if at(step, "extra", _OURS) != "added"]
     numbered = [{**step, "step_id": n} for n, step in enumerate(kept, 1) if isinstance(step, dict)]
     try:
-        return msgspec.convert({**own, "steps": numbered}, Trajectory)
+        labels = msgspec.convert(own.pop("labels", []), tuple[Label, ...])
+        return Found(msgspec.convert({**own, "steps": numbered}, Trajectory), labels)
     except msgspec.ValidationError:
         return None

@@ -3,7 +3,7 @@
 https://platform.openai.com/docs/guides/supervised-fine-tuning
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runbookopt.documents.digest import as_text, digest_of
@@ -23,7 +23,7 @@ from runbookopt.evidence.formats.reader import (
     list_at,
     text_at,
 )
-from runbookopt.evidence.formats.traces.values import answer, messages_in
+from runbookopt.evidence.formats.traces.values import answer, is_items, messages_in, reply_in
 from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
 
 _SENT = ("body", "request", "input", "prompt")
@@ -51,7 +51,7 @@ _NAMES = {"gpt": "assistant", "chatgpt": "assistant", "human": "user"}
 def read(contents: Contents) -> Iterator[Item]:
     """One attempt a record, or of a bare list of messages one in all: its last answer is the output."""
     records = list(contents.records) if contents.shape == "list" else contents.records
-    if isinstance(records, list) and records and all(_is_message(each.value) for each in records):
+    if isinstance(records, list) and _are_messages([each.value for each in records]):
         yield from _attempt({"messages": [each.value for each in records]}, Place())
         return
     for record in records:
@@ -62,7 +62,7 @@ def read(contents: Contents) -> Iterator[Item]:
 
 
 def _recognizes(sample: Sample) -> int:
-    if sample.shape == "list" and sample.values and all(map(_is_message, sample.values)):
+    if sample.shape == "list" and _are_messages(sample.values):
         return len(sample.values)
     return sum(map(_is_chat, sample.mappings()))
 
@@ -72,6 +72,11 @@ FORMAT = Format(name="chat", title="chats", recognizes=_recognizes, read=read)
 
 def _is_message(value: object) -> bool:
     return isinstance(value, dict) and "role" in value and bool({"content", "tool_calls"} & value.keys())
+
+
+def _are_messages(values: Sequence[Any]) -> bool:
+    """Whether these are one chat: messages, or items of OpenAI's Responses."""
+    return bool(values) and (all(map(_is_message, values)) or is_items(values))
 
 
 def _is_chat(value: Mapping[str, Any]) -> bool:
@@ -84,20 +89,32 @@ def _sent(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         told = [(text_at(turn, "from"), at(turn, "value")) for turn in turns]
         roles = [(_NAMES.get(role or "", role), text) for role, text in told]
         return messages_in([{"role": role, "content": text} for role, text in roles])
+    if (asked := _asked(value)) is not None:
+        return messages_in(asked) or [{"role": "user", "content": as_text(asked)}]
     holders = [each for each in (value, *(at(value, key) for key in _SENT)) if list_at(each, "messages")]
     return messages_in(list_at(holders[0], "messages")) if holders else None
+
+
+def _asked(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON has any shape
+    """The input of a call of OpenAI's Responses that stands beside its reply; None where this is none."""
+    replies = (value, at(value, "response"), at(value, "response", "body"))
+    if not any(at(reply, "object") == "response" for reply in replies):
+        return None
+    inputs = (at(each, "input") for each in (value, *(at(value, key) for key in _SENT)))
+    return next((given for given in inputs if given), None)
 
 
 def _attempt(value: Mapping[str, Any], place: Place) -> Iterator[Item]:
     told = next((at(value, key) for key in _REPLIED if at(value, key) is not None), None)
     body = at(told, "body") or told or ({"choices": value["choices"]} if list_at(value, "choices") else None)
-    reply = answer(body)
-    added = [] if reply is None else [{"role": "assistant", "content": reply}]
-    talk = dialogue(conversation([*(_sent(value) or ()), *added]))
+    talk = dialogue(conversation([*(_sent(value) or ()), *reply_in(body)]))
     if talk.task is None:
         yield Fault("expected a message of a user", place)
         return
-    others = [key for key in value if key not in _KNOWN and value[key] not in (None, "", [], {})]
+    is_response = at(value, "object") == "response"
+    yield from [Loss("settings of calls")] if is_response else ()
+    unread = () if is_response else value.keys() - _KNOWN
+    others = [key for key in value if key in unread and value[key] not in (None, "", [], {})]
     yield from (*talk.losses, *(Loss(f"values of the key {plain(key)[:40]}") for key in others))
     own = text_at(value, "custom_id") or text_at(value, "id") or digest_of(value)[7:23]
     error = at(value, "error")

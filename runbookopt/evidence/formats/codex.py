@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from runbookopt.documents.digest import digest_of
-from runbookopt.evidence.formats.messages import conversation, text_of
+from runbookopt.evidence.formats.messages import ITEMS, conversation, of_items, text_of
 from runbookopt.evidence.formats.reader import (
     Contents,
     Fault,
@@ -29,18 +29,6 @@ from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
 
 _EVENTS = ("thread.", "turn.", "item.")
 _KINDS = frozenset({"session_meta", "response_item", "event_msg", "turn_context", "compacted"})
-_ITEMS = frozenset(
-    {
-        "message",
-        "reasoning",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "local_shell_call",
-        "web_search_call",
-    }
-)
 _NOISE = ("<", "# AGENTS.md instructions")
 """How messages of a user begin that the program writes itself, in tags: the environment, a skill's text."""
 
@@ -85,7 +73,7 @@ def _unwrapped(record: Mapping[str, Any]) -> tuple[str, Any]:
     kind = record.get("type")
     if "payload" in record:
         return str(kind), record["payload"]
-    if isinstance(kind, str) and kind in _ITEMS and {"role", "call_id", "summary", "status"} & record.keys():
+    if isinstance(kind, str) and kind in ITEMS and {"role", "call_id", "summary", "status"} & record.keys():
         return "response_item", record
     return ("session_meta", record) if {"id", "timestamp", "instructions"} <= record.keys() else ("", None)
 
@@ -106,7 +94,7 @@ def _attempt(records: Sequence[dict[str, Any]], place: Place) -> Iterator[Item]:
         return
     if unheard := len(_prompts(lines[heard:])):
         yield Loss("messages of users that nothing answers", unheard)
-    talk = conversation(_messages(items))
+    talk = conversation(of_items(items))
     yield from talk.losses
     yield from (Loss(*each) for each in sorted(_lost(lines).items()))
     meta = next((payload for kind, payload in lines if kind == "session_meta"), None)
@@ -132,43 +120,6 @@ def _prompts(lines: Sequence[tuple[str, Any]]) -> list[str]:
     return [text for text in told if text]
 
 
-def _messages(items: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Items as chat messages."""
-    for item in items:
-        match at(item, "type"):
-            case "message":
-                yield item
-            case "reasoning":
-                thoughts = [*list_at(item, "summary"), *list_at(item, "content")]
-                yield {"role": "assistant", "content": "", "reasoning_content": text_of(thoughts)}
-            case "function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call" as kind:
-                given = {
-                    "local_shell_call": "action",
-                    "custom_tool_call": "input",
-                    "web_search_call": "action",
-                }
-                arguments = item.get(given.get(kind, "arguments"))
-                name = text_at(item, "name") or kind.removesuffix("_call")
-                call = {"id": item.get("call_id") or name, "name": name, "arguments": arguments}
-                yield {"role": "assistant", "content": "", "tool_calls": [call]}
-            case "function_call_output" | "custom_tool_call_output":
-                content = _result(item.get("output"))
-                yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
-            case _:  # a kind that nobody has heard of yet: it is counted as lost
-                pass
-
-
-def _result(output: object) -> object:
-    """What a tool gave back: text, a list of parts, or either in a mapping, which may be JSON in text."""
-    if isinstance(output, str) and output.startswith("{"):
-        try:
-            inner = at(msgspec.json.decode(output), "output")
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return output
-        return inner if isinstance(inner, str) else output
-    return at(output, "content") if isinstance(output, dict) else output
-
-
 def _error(events: Iterable[Any]) -> str | None:
     """Why the last turn broke down, of what came after its user's last message."""
     error = None
@@ -192,7 +143,7 @@ def _lost(lines: Iterable[tuple[str, Any]]) -> Counter[str]:
         if kind == "event_msg":
             lost["token counts"] += inner == "token_count"
         elif kind == "response_item":
-            lost["entries of unknown kinds"] += str(inner) not in _ITEMS
+            lost["entries of unknown kinds"] += str(inner) not in ITEMS
             hidden = inner == "reasoning" and bool(at(payload, "encrypted_content"))
             lost["encrypted thoughts"] += hidden and not list_at(payload, "summary")
         elif kind == "session_meta":
@@ -212,7 +163,7 @@ def steps(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
     if not any(kind.startswith(_EVENTS) for kind in kinds):
         lines = map(_unwrapped, records)
         items = [payload for kind, payload in lines if kind == "response_item"]
-        return list(conversation(_messages(items)).steps) or None
+        return list(conversation(of_items(items)).steps) or None
     items = [
         record["item"]
         for record, kind in zip(records, kinds, strict=True)

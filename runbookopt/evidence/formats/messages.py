@@ -1,7 +1,7 @@
 """Chat messages, as OpenAI's and Anthropic's interfaces have them, as task, output and ATIF steps. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,27 @@ from runbookopt.documents.digest import as_text
 from runbookopt.evidence.formats.reader import Loss, at, list_at, text_at
 
 _TOOLS = frozenset({"tool", "function"})
+ITEMS = frozenset(
+    {
+        "message",
+        "reasoning",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "local_shell_call",
+        "local_shell_call_output",
+        "web_search_call",
+    }
+)
+"""Kinds of items of OpenAI's Responses, which Codex keeps too."""
+
+_RESULTS = ("tool_result", "tool-result")
+"""Kinds of parts that say what a tool gave back, in the dialects of Anthropic and of the AI SDK."""
+
+_KNOWN = frozenset(
+    {"text", "thinking", "reasoning", "tool_use", "tool-call", *_RESULTS, "input_text", "output_text"}
+)
 _SOURCES = {"user": "user", "human": "user", "assistant": "agent", "ai": "agent", "model": "agent"}
 
 
@@ -69,6 +90,43 @@ def dialogue(talk: Conversation) -> Conversation:
     )
 
 
+def of_items(items: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Items of OpenAI's Responses as chat messages; what is a message already stays one."""
+    for item in items:
+        match at(item, "type"):
+            case "reasoning":
+                thoughts = [*list_at(item, "summary"), *list_at(item, "content")]
+                yield {"role": "assistant", "content": "", "reasoning_content": text_of(thoughts)}
+            case "function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call" as kind:
+                given = {
+                    "local_shell_call": "action",
+                    "custom_tool_call": "input",
+                    "web_search_call": "action",
+                }
+                arguments = item.get(given.get(kind, "arguments"))
+                name = text_at(item, "name") or kind.removesuffix("_call")
+                call = {"id": item.get("call_id") or name, "name": name, "arguments": arguments}
+                yield {"role": "assistant", "content": "", "tool_calls": [call]}
+            case "function_call_output" | "custom_tool_call_output" | "local_shell_call_output":
+                content = _given_back(item.get("output"))
+                yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
+            case _ if at(item, "role") is not None:
+                yield item
+            case _:  # a kind that nobody has heard of yet
+                pass
+
+
+def _given_back(output: object) -> object:
+    """What a tool gave back: text, a list of parts, or either in a mapping, which may be JSON in text."""
+    if isinstance(output, str) and output.startswith("{"):
+        try:
+            inner = at(msgspec.json.decode(output), "output")
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return output
+        return inner if isinstance(inner, str) else output
+    return at(output, "content") if isinstance(output, dict) else output
+
+
 def text_of(content: object) -> str:
     """The text of a message's content: text, or a list of parts, joined by line ends."""
     if isinstance(content, str):
@@ -101,21 +159,20 @@ class _Reading:
 
     def take(self, role: str, message: dict[str, Any]) -> None:
         content = message.get("content")
-        if role in _TOOLS:
+        if role in _TOOLS and not any(part.get("type") in _RESULTS for part in _parts(content)):
             name = message.get("tool_call_id", message.get("name"))
             self._result(name, text_of(content), at(message, "error"))
             return
         parts = list(_parts(content))
-        results = [part for part in parts if part.get("type") == "tool_result"]
+        results = [part for part in parts if part.get("type") in _RESULTS]
         for part in results:
-            self._result(part.get("tool_use_id"), text_of(part.get("content")), None)
+            self._result(*_result_of(part), None)
         calls = [*_calls(message), *_used(parts)]
         text = text_of(content)
         if not results or text or calls:
             self._step(role, message, text, calls)
-        known = {"text", "thinking", "reasoning", "tool_use", "tool_result", "input_text", "output_text"}
         for part in parts:
-            if str(part.get("type")) not in known:
+            if str(part.get("type")) not in _KNOWN:
                 self.lost["images and other parts that are no text"] += 1
 
     def _step(self, role: str, message: dict[str, Any], text: str, calls: list[dict[str, Any]]) -> None:
@@ -167,6 +224,17 @@ def _used(parts: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for part in parts:
         if part.get("type") == "tool_use":
             yield _call(part.get("id"), part.get("name"), part.get("input"))
+        elif part.get("type") == "tool-call":
+            yield _call(part.get("toolCallId"), part.get("toolName"), part.get("args", part.get("input")))
+
+
+def _result_of(part: Mapping[str, Any]) -> tuple[object, str]:
+    """Which call a part answers, and with what words."""
+    if part.get("type") == "tool_result":
+        return part.get("tool_use_id"), text_of(part.get("content"))
+    given = part.get("output", part.get("result"))
+    given = at(given, "value") if isinstance(given, dict) and {"type", "value"} == given.keys() else given
+    return part.get("toolCallId"), "" if given is None else as_text(given)
 
 
 def _call(id_: object, name: object, given: object) -> dict[str, Any]:

@@ -123,6 +123,37 @@ TRACELOOP: dict[str, Any] = {
     "gen_ai.usage.prompt_tokens": 3,
 }
 
+AI_SDK: dict[str, Any] = {
+    "operation.name": "ai.generateText.doGenerate",
+    "ai.operationId": "ai.generateText.doGenerate",
+    "ai.model.id": "m-1",
+    "ai.prompt.messages": json.dumps(
+        [
+            {"role": "system", "content": "You are a clerk."},
+            {"role": "user", "content": [{"type": "text", "text": "Where is order 7?"}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "tool-call", "toolCallId": "c1", "toolName": "look_up", "input": {"order": 7}}
+                ],
+            },
+            {
+                "role": "tool",
+                "content": [
+                    {
+                        "type": "tool-result",
+                        "toolCallId": "c1",
+                        "toolName": "look_up",
+                        "output": {"type": "text", "value": "in Hull"},
+                    }
+                ],
+            },
+        ]
+    ),
+    "ai.response.text": "It is in Hull.",
+    "ai.usage.promptTokens": 3,
+}
+
 
 def otlp(value: object) -> dict[str, Any]:
     """Give a value in OTLP/JSON, in which whole numbers are text."""
@@ -381,6 +412,19 @@ SKILL_EVALS: dict[str, Any] = {
     ],
 }
 
+ITEMS: list[dict[str, Any]] = [
+    {"role": "user", "content": "Where is order 7?"},
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "look it up"}]},
+    {"type": "function_call", "call_id": "c1", "name": "look_up", "arguments": '{"order": 7}'},
+    {"type": "function_call_output", "call_id": "c1", "output": "in Hull"},
+    {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "It is in Hull."}],
+    },
+]
+"""A chat in the items of OpenAI's Responses."""
+
 EXPORTS: dict[str, Any] = {
     "claude-code": CLAUDE,
     "codex": CODEX,
@@ -396,6 +440,7 @@ DIALECTS = {
     "GenAI": GENAI,
     "OpenInference": OPENINFERENCE,
     "OpenLLMetry": TRACELOOP,
+    "AI SDK": AI_SDK,
 }
 MORE: dict[str, Any] = {
     **DIALECTS,
@@ -404,6 +449,7 @@ MORE: dict[str, Any] = {
     "observations": LANGFUSE["observations"],
     "scores": LANGFUSE["scores"],
     "messages": MESSAGES,
+    "items": ITEMS,
 }
 
 

@@ -15,6 +15,7 @@ from tests.evidence.formats.shapes import (
     CARD,
     CHAT,
     EXPORTS,
+    ITEMS,
     JETTY,
     LATER,
     MESSAGES,
@@ -92,6 +93,23 @@ def test_chats_are_read_in_the_forms_that_they_are_kept_in(
 ) -> None:
     (found,), _, _ = attempts([value])
     assert (found.task.input, found.output, found.task.reference) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ITEMS,
+        [{"input": ITEMS[:1], "object": "response", "output": ITEMS[1:], "id": "r1", "model": "m-1"}],
+        [{"body": {"input": ITEMS[0]["content"]}, "response": {"object": "response", "output": ITEMS[1:]}}],
+    ],
+    ids=["list", "response", "batch"],
+)
+def test_items_of_responses_are_a_chat(value: Any) -> None:  # noqa: ANN401 - JSON
+    (found,), _, _ = attempts(value)
+    assert (found.task.input, found.output) == ("Where is order 7?", "It is in Hull.")
+    (call,) = found.steps[2]["tool_calls"]
+    assert (call["function_name"], call["arguments"]) == ("look_up", {"order": 7})
+    assert found.steps[2]["observation"]["results"][0]["content"] == "in Hull"
 
 
 def test_a_chat_without_a_user_or_that_failed_says_so() -> None:

@@ -26,6 +26,7 @@ from runbookopt.evidence.reading import FORMATS, Gathered, gather, items_of, rec
 from runbookopt.evidence.trajectory import (
     AgentRecord,
     Author,
+    Label,
     StoredVerdict,
     TaskRecord,
     Trajectory,
@@ -262,15 +263,17 @@ def trajectories(draw: st.DrawFn) -> Trajectory:
     )
 
 
-@given(trajectories())
-def test_a_trajectory_of_ours_as_atif_and_back_is_the_same(trajectory: Trajectory) -> None:
-    document = json.dumps(atif.document_of(trajectory)).encode()
+@given(trajectories(), st.sampled_from(["", "m"]))
+def test_a_trajectory_of_ours_as_atif_and_back_is_the_same(trajectory: Trajectory, mode: str) -> None:
+    labels = (Label(trajectory.id, "c", "fail", mode, None, "octocat"),) if mode else ()
+    document = json.dumps(atif.document_of(trajectory, labels)).encode()
     (item,) = items_of(file(document), atif.FORMAT)
     assert isinstance(item, Found)
     found = item.trajectory
     assert found is not None
     assert found.format == (trajectory.format or "atif")
     assert replace(found, format=None) == replace(trajectory, format=None)
+    assert item.labels == labels
 
 
 def test_a_harbor_trial_takes_rewards_tests_and_the_trajectory_from_its_folder() -> None:

@@ -93,6 +93,41 @@ def test_lists_of_spans_are_read_as_they_are_printed(span: dict[str, Any]) -> No
         assert found.started_at == "2026-11-01T09:00:00Z"
 
 
+def phoenix_span(name: str, parent: str | None, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    attributes = {"openinference.span.kind": "CHAIN", "input.value": "Where?", "output.value": "In Hull."}
+    ids = {"context": {"trace_id": "aa", "span_id": name}, "parent_id": parent}
+    return {"name": name, **ids, "attributes": attributes, "annotations": annotations}
+
+
+def annotation(kind: str, **result: object) -> dict[str, Any]:
+    return {"name": "right", "annotator_kind": kind, "result": result}
+
+
+def test_annotations_of_phoenix_are_verdicts_on_the_whole_trace_and_labels_by_people() -> None:
+    whole = phoenix_span("a", None, [annotation("HUMAN", label="correct", score=1.0)])
+    inner = phoenix_span("b", "a", [annotation("LLM", label="incorrect", score=0.0)])
+    apart = {"data": [{**annotation("CODE", score=0.0, explanation="no"), "span_id": "a"}]}
+    elsewhere = {"data": [{**annotation("HUMAN", score=0.0), "span_id": "z"}]}
+    (found,), (label,), lost = attempts([{"traceId": "aa", "spans": [whole, inner]}, apart, elsewhere])
+    assert [(each.result, each.by.kind) for each in found.verdicts if each.by] == [
+        ("pass", "human"),
+        ("fail", "code"),
+    ]
+    assert (label.trajectory, label.result) == ("otel:aa", "pass")
+    assert lost == {"annotations of single spans", "annotations whose span is in another file"}
+
+
+def test_what_the_ai_sdk_was_given_is_the_task_without_its_system_prompt() -> None:
+    given = {"system": "You are a clerk.", "prompt": "Where is order 7?"}
+    attributes = {
+        "ai.operationId": "ai.generateText",
+        "ai.prompt": json.dumps(given),
+        "ai.response.text": "It is in Hull.",
+    }
+    (found,), _, _ = attempts(attributes)
+    assert (found.task.input, found.output) == ("Where is order 7?", "It is in Hull.")
+
+
 def test_a_loop_of_calls_has_the_answer_of_the_last_and_tools_that_no_message_tells() -> None:
     asked = {**GENAI, "gen_ai.input.messages": json.dumps(MESSAGES[:2]), "gen_ai.output.messages": "[]"}
     tool = {

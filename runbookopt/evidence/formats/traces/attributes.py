@@ -1,7 +1,8 @@
-"""Attributes of spans in the dialects of the GenAI conventions, OpenInference and OpenLLMetry. Pure.
+"""Attributes of spans in the dialects of GenAI, OpenInference, OpenLLMetry and the AI SDK. Pure.
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/, https://arize-ai.github.io/openinference/spec/,
-https://www.traceloop.com/docs/openllmetry/contributing/semantic-conventions
+https://www.traceloop.com/docs/openllmetry/contributing/semantic-conventions,
+https://ai-sdk.dev/docs/ai-sdk-core/telemetry
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from runbookopt.evidence.formats.traces.values import Messages, decoded, message
 
 Nested = Mapping[str, Any]
 
-DIALECTS = ("gen_ai.", "openinference.", "traceloop.", "llm.")
+DIALECTS = ("gen_ai.", "openinference.", "traceloop.", "llm.", "ai.")
 """How the keys begin by which a span is one of a model, an agent or a tool."""
 
 _SELF = ""
@@ -33,6 +34,9 @@ _KINDS: dict[str, Kind] = {
     "generate_content": "model",
     "tool": "tool",
     "execute_tool": "tool",
+    "dogenerate": "model",
+    "dostream": "model",
+    "toolcall": "tool",
 }
 _EVENTS = {"gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message"}
 _CONTENT = {
@@ -65,6 +69,7 @@ class Span(Struct, frozen=True, kw_only=True):
     error: str | None = None
     attributes: Nested = {}
     events: tuple[Event, ...] = ()
+    scores: tuple[Score, ...] = ()
     is_log: bool = False
 
 
@@ -103,19 +108,23 @@ def call_of(span: Span) -> Call | None:
     result = _first(attributes, _TOOL_OUTPUTS if kind == "tool" else (), _OUTPUTS)
     model = at(attributes, "gen_ai", "response", "model") or at(attributes, "gen_ai", "request", "model")
     model = model or at(attributes, "llm", "model_name") or at(attributes, "llm", "request", "model")
+    model = model or at(attributes, "ai", "model", "id")
     tool = at(attributes, "gen_ai", "tool", "name") or at(attributes, "tool", "name")
+    tool = tool or at(attributes, "ai", "toolCall", "name")
     name = tool or at(attributes, "traceloop", "entity", "name") or span.name
     return Call(
         id=span.id,
         kind=kind,
         name=name if isinstance(name, str) else span.name,
         parent=span.parent,
-        input=asked or _unwrapped(given, "inputs"),
+        input=asked or _unwrapped(given, "inputs") or _prompt_of_ai_sdk(attributes),
         output=said or _unwrapped(result, "outputs"),
         model=model if isinstance(model, str) else None,
         started=span.started,
         error=span.error or text_at(attributes, "error", "type"),
-        call_id=text_at(attributes, "gen_ai", "tool", "call", "id") or text_at(attributes, "tool_call", "id"),
+        call_id=text_at(attributes, "gen_ai", "tool", "call", "id")
+        or text_at(attributes, "tool_call", "id")
+        or text_at(attributes, "ai", "toolCall", "id"),
     )
 
 
@@ -142,7 +151,9 @@ def _named_kind(attributes: Nested) -> str:
         at(attributes, "traceloop", "span", "kind"),
         at(attributes, "llm", "request", "type"),
     )
-    return next((kind.casefold() for kind in kinds if isinstance(kind, str) and kind), "")
+    # of the AI SDK the last part: ai.generateText holds ai.generateText.doGenerate, which is the model's
+    own = str(at(attributes, "ai", "operationId") or "").rpartition(".")[2]
+    return next((kind.casefold() for kind in (own, *kinds) if isinstance(kind, str) and kind), "")
 
 
 def _asked(span: Span) -> Messages:
@@ -153,6 +164,7 @@ def _asked(span: Span) -> Messages:
         told = told or _indexed(at(source, "gen_ai", "prompt"))
         told = told or _indexed(at(source, "llm", "input_messages"))
         told = told or _indexed(at(source, "llm", "prompts"), "user")
+        told = told or messages_in(at(source, "ai", "prompt", "messages"))
         if told:
             parts = decoded(at(source, "gen_ai", "system_instructions"))
             system = [{"role": "system", "parts": parts}] if isinstance(parts, list) and parts else []
@@ -167,9 +179,26 @@ def _said(span: Span) -> Messages:
         told = told or _indexed(at(source, "gen_ai", "completion"), "assistant")
         told = told or _indexed(at(source, "llm", "output_messages"), "assistant")
         told = told or _indexed(at(source, "llm", "completions"), "assistant")
+        told = told or _by_ai_sdk(at(source, "ai", "response"))
         if told:
             return told
     return [message for event in span.events if event.name == "gen_ai.choice" for message in _of_event(event)]
+
+
+def _prompt_of_ai_sdk(attributes: Nested) -> Any:  # noqa: ANN401 - JSON has any shape
+    """What a call of the AI SDK was given, without what its system prompt says."""
+    told = at(attributes, "ai", "prompt")
+    whole = decoded(at(told, _SELF) if isinstance(told, dict) else told)
+    return at(whole, "messages") or at(whole, "prompt") or whole
+
+
+def _by_ai_sdk(response: object) -> Messages:
+    """What a model replied, as the AI SDK keeps it: text, or an object, and calls."""
+    text = text_at(response, "text") or text_at(response, "object")
+    calls = decoded(at(response, "toolCalls"))
+    parts = [{**call, "type": "tool-call"} for call in calls if isinstance(call, dict)] if calls else []
+    said = [{"type": "text", "text": text}] if text else []
+    return [{"role": "assistant", "content": [*said, *parts]}] if said or parts else []
 
 
 def _indexed(node: object, role: str | None = None) -> Messages:
@@ -220,10 +249,14 @@ def _of_event(event: Event) -> Messages:
     return messages_in([message]) or []
 
 
-_INPUTS = (("input", "value"), ("traceloop", "entity", "input"), ("input",))
+_INPUTS = (
+    ("input", "value"),
+    ("traceloop", "entity", "input"),
+    ("input",),
+)
 _OUTPUTS = (("output", "value"), ("traceloop", "entity", "output"), ("output",))
-_TOOL_INPUTS = (("gen_ai", "tool", "call", "arguments"), ("tool", "parameters"))
-_TOOL_OUTPUTS = (("gen_ai", "tool", "call", "result"),)
+_TOOL_INPUTS = (("gen_ai", "tool", "call", "arguments"), ("tool", "parameters"), ("ai", "toolCall", "args"))
+_TOOL_OUTPUTS = (("gen_ai", "tool", "call", "result"), ("ai", "toolCall", "result"))
 
 
 def _first(attributes: Nested, *paths: Iterable[tuple[str, ...]]) -> Any:  # noqa: ANN401 - JSON has any shape

@@ -125,8 +125,9 @@ def _entries(value: object) -> Iterator[dict[str, Any]]:
         if not isinstance(entry, dict):
             continue
         own = {"id", "input", "output"} <= entry.keys() and bool({"timestamp", "createdAt"} & entry.keys())
-        is_trace = own and len(_OF_A_TRACE & entry.keys()) >= _SURE
-        if _is_score(entry) or _is_observation(entry) or is_trace:
+        typed = [str(at(each, "type")) in _TYPES for each in list_at(entry, "observations")]
+        is_trace = (own and len(_OF_A_TRACE & entry.keys()) >= _SURE) or (bool(typed) and all(typed))
+        if _is_score(entry) or _is_observation(entry) or (is_trace and "id" in entry):
             yield entry
 
 

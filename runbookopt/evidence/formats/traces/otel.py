@@ -21,6 +21,7 @@ from runbookopt.evidence.formats.reader import (
     at,
     identity,
     list_at,
+    share,
     text_at,
 )
 from runbookopt.evidence.formats.traces.attributes import (
@@ -36,7 +37,7 @@ from runbookopt.evidence.formats.traces.attributes import (
 )
 from runbookopt.evidence.formats.traces.calls import Call, attempt_of, time_of_nanoseconds
 from runbookopt.evidence.formats.traces.scores import Score, judged
-from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
+from runbookopt.evidence.trajectory import AgentRecord, Author, TaskRecord, Trajectory
 
 _ENVELOPES = ("resourceSpans", "resource_spans", "batches", "resourceLogs", "resource_logs")
 _SCOPES = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans", "scopeLogs", "scope_logs")
@@ -46,8 +47,13 @@ _SPANS = (("spanId",), ("span_id",), ("context", "span_id"), ("context.span_id",
 _PARENTS = (("parentSpanId",), ("parent_span_id",), ("parent_id",), ("parentId",))
 _TIMES = (("startTimeUnixNano",), ("start_time_unix_nano",), ("start_time",), ("startTime",))
 _ERRORS = frozenset({"2", "ERROR", "STATUS_CODE_ERROR"})
-_EXPECTED = "expected spans of models or agents, in the GenAI conventions, OpenInference or OpenLLMetry"
-_USAGE = (("gen_ai", "usage"), ("llm", "token_count"), ("llm", "usage"))
+_EXPECTED = "expected spans of models or agents, as GenAI, OpenInference, OpenLLMetry or the AI SDK have them"
+_ANNOTATORS = {
+    "HUMAN": Author("human", "phoenix"),
+    "LLM": Author("llm", "phoenix"),
+    "CODE": Author("code", "phoenix"),
+}
+_USAGE = (("gen_ai", "usage"), ("llm", "token_count"), ("llm", "usage"), ("ai", "usage"))
 
 
 class _Trace:
@@ -58,15 +64,23 @@ class _Trace:
         self.spans: dict[str, Span] = {}
         self.logged: dict[str, list[Event]] = {}
         self.scores: list[Score] = []
+        self.annotations: list[tuple[str, Score]] = []
 
     def take(self, span: Span) -> None:
         evaluations = [each.attributes for each in span.events if each.name == EVALUATION]
         scores = [score for each in (span.attributes, *evaluations) if (score := score_of(each)) is not None]
         self.scores += scores
+        self.annotations += [(span.id, score) for score in span.scores]
         if span.is_log:
             self.logged.setdefault(span.id, []).extend(span.events)
         elif not scores or evaluations:
             self.spans[span.id] = span
+
+    def outermost(self) -> Iterator[Score]:
+        """What was said of those spans that no other one holds: of the trace, that is."""
+        ids = self.spans.keys()
+        whole = {id_ for id_, span in self.spans.items() if span.parent not in ids}
+        yield from (score for id_, score in self.annotations if id_ in whole)
 
     def calls(self) -> list[Call]:
         """The calls of models, agents and tools, with what was logged of them."""
@@ -81,13 +95,17 @@ class _Trace:
 def read(contents: Contents) -> Iterator[Item]:
     """One attempt a trace: its spans may stand anywhere in the file. One without a trace is its own."""
     traces: dict[str, _Trace] = {}
+    apart: list[tuple[str, Score]] = []
     for record in contents.records:
         spans = list(_spans(record.value))
-        if not spans and not _is_envelope(record.value):
+        told = list(_annotations(record.value))
+        apart += told
+        if not spans and not told and not _is_envelope(record.value):
             yield Fault("expected a span, or `resourceSpans`", record.place)
         for span in spans:
             name = span.trace or digest_of(record.value)[7:23]
             traces.setdefault(name, _Trace(record.place)).take(span)
+    yield from _put_together(apart, traces)
     calls = {name: trace.calls() for name, trace in traces.items()}
     if traces and not any(calls.values()):
         yield Fault(f"{_EXPECTED}: none of {len(traces)} traces has any", next(iter(traces.values())).place)
@@ -100,10 +118,23 @@ def read(contents: Contents) -> Iterator[Item]:
 
 
 def _recognizes(sample: Sample) -> int:
-    return sum(_is_envelope(value) or any(True for _ in _spans(value)) for value in sample.mappings())
+    return sum(
+        _is_envelope(value) or any(True for _ in (*_spans(value), *_annotations(value)))
+        for value in sample.mappings()
+    )
 
 
 FORMAT = Format(name="otel", title="spans of OpenTelemetry", recognizes=_recognizes, read=read)
+
+
+def _put_together(apart: list[tuple[str, Score]], traces: Mapping[str, _Trace]) -> Iterator[Item]:
+    """Give annotations that stand for themselves to the traces that hold their spans."""
+    of_span = {id_: trace for trace in traces.values() for id_ in trace.spans}
+    for id_, score in apart:
+        if id_ in of_span:
+            of_span[id_].annotations.append((id_, score))
+        else:
+            yield Loss("annotations whose span is in another file")
 
 
 def _is_envelope(value: object) -> bool:
@@ -120,8 +151,11 @@ def _attempt(name: str, trace: _Trace, calls: list[Call]) -> Iterator[Item]:
     kept = [span.attributes for span in trace.spans.values()]
     runbooks = [told for each in kept if any(told := runbook_of(each))]
     id_ = identity("otel", name)
-    given = judged(id_, trace.scores)
+    annotated = list(trace.outermost())
+    given = judged(id_, [*trace.scores, *annotated])
     yield from (*attempt.losses, *given.losses)
+    if inner := len(trace.annotations) - len(annotated):
+        yield Loss("annotations of single spans", inner)
     if any(at(each, *path) is not None for each in kept for path in _USAGE):
         yield Loss("token counts")
     trajectory = Trajectory(
@@ -189,7 +223,32 @@ def _span(entry: Mapping[str, Any]) -> Span:
         error=None if is_log else _error(entry),
         attributes=attributes,
         events=events,
+        scores=tuple(_score(each) for each in list_at(entry, "annotations") if _is_annotation(each)),
         is_log=is_log,
+    )
+
+
+def _annotations(value: object) -> Iterator[tuple[str, Score]]:
+    """Annotations of Phoenix that stand apart from their spans, as its API gives them, by ids of spans."""
+    for each in list_at(value, "data") or [value]:
+        if _is_annotation(each) and text_at(each, "span_id") and "attributes" not in each:
+            yield each["span_id"], _score(each)
+
+
+def _is_annotation(value: object) -> bool:
+    return isinstance(value, dict) and {"name", "annotator_kind"} <= value.keys()
+
+
+def _score(annotation: Mapping[str, Any]) -> Score:
+    result = at(annotation, "result") or annotation
+    value, label = at(result, "score"), at(result, "label")
+    return Score(
+        annotation["name"],
+        label if share(value) is None and label is not None else value,
+        _ANNOTATORS.get(str(annotation["annotator_kind"])),
+        text_at(result, "explanation"),
+        text_at(annotation, "user_id"),
+        text_at(annotation, "created_at"),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from runbookopt.documents.digest import as_text
 from runbookopt.evidence import json_values
-from runbookopt.evidence.formats.messages import conversation, dialogue
+from runbookopt.evidence.formats.messages import ITEMS, conversation, dialogue, of_items
 from runbookopt.evidence.formats.reader import at, list_at, text_at
 
 Messages = list[dict[str, Any]]
@@ -43,6 +43,14 @@ _SETTINGS = frozenset(
         "extra_headers",
         "metadata",
         "user",
+        "system",
+        "instructions",
+        "max_output_tokens",
+        "reasoning",
+        "store",
+        "text",
+        "include",
+        "previous_response_id",
     }
 )
 """Keys beside the messages that a model is told which are settings of the call."""
@@ -69,13 +77,28 @@ def messages_in(value: object) -> Messages | None:
     for key in _WRAPPERS:
         if isinstance(at(value, key), list | str):
             return messages_in(at(value, key))
+    if at(value, "object") == "response":
+        return messages_in(at(value, "output"))
     if isinstance(value, dict):
         value = [value]
+    if isinstance(value, list) and is_items(value):
+        value = list(of_items(value))
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]  # a batch of one
     if not isinstance(value, list) or not value or not all(map(_is_message, value)):
         return None
     return [plain for each in value for plain in _plain(each)]
+
+
+def is_items(value: Sequence[Any]) -> bool:
+    """Whether this is a list of items of OpenAI's Responses, messages among them."""
+    if not all(isinstance(each, dict) for each in value):
+        return False
+    kinds = [str(each.get("type")) for each in value]
+    special = [kind for kind in kinds if kind in ITEMS and kind != "message"]
+    return bool(special) and all(
+        kind in ITEMS or "role" in each for kind, each in zip(kinds, value, strict=True)
+    )
 
 
 def question(value: object) -> Any:  # noqa: ANN401 - JSON has any shape
@@ -89,6 +112,8 @@ def question(value: object) -> Any:  # noqa: ANN401 - JSON has any shape
         return {**beside, "messages": asked} if beside and asked is not None else asked
     if isinstance(whole, dict) and len(whole) == 1:
         return question(next(iter(whole.values())))
+    if isinstance(whole, dict) and {"input", "model"} <= whole.keys() <= {"input", *_SETTINGS}:
+        return question(whole["input"])
     return None if whole in ("", [], {}) else whole
 
 
