@@ -23,9 +23,9 @@ from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
+from runbookopt.jobs.finished import bundle_that_stands, holds_for
 from runbookopt.jobs.first_outputs import looking
 from runbookopt.jobs.forecast import earlier_calls
-from runbookopt.jobs.finished import bundle_that_stands, holds_for
 from runbookopt.jobs.journals import open_journal
 from runbookopt.jobs.plan import too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
@@ -78,7 +78,8 @@ class Result(Struct, frozen=True):
     `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
     `unknown` says why nothing is known of a better runbook, where none could have been found: no draft was
     validated, or too little fails for a gain to show. `repliers` answered by hand-off: by role and by what
-    they call themselves, with how many answers. `stands`: it is that of an earlier run, since which nothing is new.
+    they call themselves, with how many answers. `stands`: it is that of an earlier run, since which
+    nothing is new.
     """
 
     runbook: str
