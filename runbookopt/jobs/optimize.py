@@ -214,14 +214,14 @@ def _unproved(
         text = runbooks.bump_version(searched.pool[searched.chosen].candidate.text)
         patch = repository.patch(ready.base, ready.project.path, text)
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
-    ended = why_ended(searched, driver)
+    ended, validation = why_ended(searched, driver), _validation(ready, searched)
     return Result(
         runbook=ready.job.name,
         run=run,
         outcome="inconclusive" if searched.chosen else "no_candidate",
         candidates=len(searched.pool),
         spent=driver.spent,
-        validation=_validation(ready, searched),
+        validation=validation,
         patch=patch,
         changes=tuple(Change(edit.component, edit.diagnosis, edit.cites) for edit in _edits(searched)),
         bundle=None,
@@ -236,7 +236,7 @@ def _unproved(
         stored=believed.stored,
         suspects=_suspects(ready, searched),
         repliers=driver.repliers,
-        unknown=None if searched.chosen else why_unknown(ready, searched, ended),
+        unknown=why_unknown(ready, searched, ended) if validation.p > WORTH_A_LOOK else None,
     )
 
 
