@@ -1,23 +1,33 @@
 """Forecast of tokens, dollars and time by earlier calls of the same roles (pure but for `earlier_calls`)."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from runbookopt.engine.journal import Calls
+from runbookopt.engine.calls import caller_of, judged
+from runbookopt.engine.journal import Calls, Journal
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.journals import open_journal
 from runbookopt.jobs.prepare import Prepared
+from runbookopt.jobs.rollouts import taken_by
 from runbookopt.project.local_state import JOURNAL, LOCAL
+from runbookopt.search.asks import Candidate, Rollout
+from runbookopt.verifier.judge import Question
 
 
 class Earlier(Struct, frozen=True):
-    """Earlier calls to a run's agent, reflector and judge."""
+    """Earlier calls to a run's agent, reflector and judge.
+
+    `known` are today's runbook's scores on train and validation that the journal has the answers for, of an
+    evaluation or another search, by task: a run takes them from there. One is None where a judge is to be
+    asked first.
+    """
 
     agent: Calls = Calls()
     reflector: Calls = Calls()
     judge: Calls = Calls()
+    known: Mapping[str, float | None] = {}
 
 
 def earlier_calls(repository: Repository, ready: Prepared) -> Earlier:
@@ -32,11 +42,36 @@ def earlier_calls(repository: Repository, ready: Prepared) -> Earlier:
             agent=journal.calls("rollout", ready.job.agent.key),
             reflector=journal.calls("reflection", ready.job.reflector.key),
             judge=journal.calls("judgement", ready.judge.key) if ready.judge else Calls(),
+            known=_known(journal, ready),
         )
 
 
+def _known(journal: Journal, ready: Prepared) -> dict[str, float | None]:
+    project, problem, job = ready.project, ready.problem, ready.job
+    caller = caller_of(
+        project.rubric, project.evidence.tasks, job.agent, job.reflector, ready.judge, taken=taken_by(project)
+    )
+    seed, stored = Candidate(problem.seed.text), {*problem.free, *ready.claims.first}
+    tasks = [task for task in dict.fromkeys((*problem.validation, *problem.train)) if task not in stored]
+    calls = {task: caller.rollout(Rollout(seed, task)).key for task in tasks}
+    answers = journal.given([*calls.values()])
+    made = {task: caller.made(answers[key]) for task, key in calls.items() if key in answers}
+    asked = {task: caller.judgements(task, each) for task, each in made.items()}
+    said = journal.given([call.key for calls in asked.values() for call in calls])
+    scores: dict[str, float | None] = dict.fromkeys(made)
+    for task, judgements in asked.items():
+        verdicts = [
+            (each.ask, judged(said[each.key]))
+            for each in judgements
+            if isinstance(each.ask, Question) and each.key in said
+        ]
+        if len(verdicts) == len(judgements):
+            scores[task] = caller.assess(task, made[task], verdicts).score
+    return scores
+
+
 class Planned(Struct, frozen=True):
-    """How many calls a run makes at most: rollouts to `search` and to prove, and reflections.
+    """How many calls a run makes at most: new rollouts to `search` and to prove, and reflections.
 
     `trying` are the rollouts until one candidate is validated, and those that are kept for the proof (also in
     a dry run); `waves` are those of reflection for which the search's rollouts are enough.
