@@ -86,9 +86,14 @@ def _cost(plan: "Plan") -> str:
     known = plan.known_calls
     estimates: dict[int, list[str]] = {}
     others = []
-    for unit, amount, calls in (("tokens", plan.tokens, known.tokens), ("dollars", plan.usd, known.usd)):
+    for unit, amount, calls, part in (
+        ("tokens", plan.tokens, known.tokens, plan.tokens_rollouts),
+        ("dollars", plan.usd, known.usd, plan.usd_rollouts),
+    ):
         proof = f" ({_about(plan.usd_proof)} to prove)" if unit == "dollars" and plan.usd_proof else ""
-        if amount is None:
+        if amount is None and part:
+            others.append(f"about {_about(part)} {unit}{proof} for rollouts, and unknown for reflections")
+        elif amount is None:
             others.append(f"{unit} unknown")
         elif calls:
             estimates.setdefault(calls, []).append(f"about {_about(amount)} {unit}{proof}")

@@ -83,10 +83,12 @@ class Plan(Struct, frozen=True):
     calls of the same agent, reflector and judge; they are None where one of these was never called, or does
     not tell what it uses, and tokens and dollars also where no model is called (`calls_models`: an agent that
     is a program may call one). `usd` is never more than `budget.usd`, and is that where nothing is known;
-    `usd_proof` of it are for the proof, which uses all of that or nothing. `notes` say what of the working
-    tree counts, and where the budget is too small for any result. The roles in `handed_off` are answered by
-    hand-off, reflections in waves of at most `wave`. `proofs`, of an agent that errs by chance, are what the
-    proof's rollouts could be spent on otherwise: more trials of fewer tasks, or fewer of more.
+    `usd_proof` of it are for the proof, which uses all of that or nothing. `tokens_rollouts` and
+    `usd_rollouts` are those of all rollouts alone, which may be known where nobody has reflected yet. `notes`
+    say what of the working tree counts, and where the budget is too small for any result. The roles in
+    `handed_off` are answered by hand-off, reflections in waves of at most `wave`. `proofs`, of an agent that
+    errs by chance, are what the proof's rollouts could be spent on otherwise: more trials of fewer tasks, or
+    fewer of more.
     """
 
     runbook: str
@@ -96,7 +98,9 @@ class Plan(Struct, frozen=True):
     rollouts: Rollouts
     reflections: int
     tokens: int | None
+    tokens_rollouts: int | None
     usd: float | None
+    usd_rollouts: float | None
     usd_proof: float | None
     seconds: float | None
     known_calls: KnownCalls

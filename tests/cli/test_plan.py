@@ -11,14 +11,14 @@ import pytest
 from runbookopt.jobs.claims import TWICE
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Done
+    from tests.cli.conftest import Done, Modelling
     from tests.conftest import Clone
 
 Make = Callable[..., "Clone"]
 
 KEYS = {
-    "": "runbook run tasks provable rollouts reflections tokens usd usd_proof seconds known_calls"
-    " calls_models width notes wave handed_off proofs",
+    "": "runbook run tasks provable rollouts reflections tokens tokens_rollouts usd usd_rollouts usd_proof"
+    " seconds known_calls calls_models width notes wave handed_off proofs",
     "tasks": "train validation held_out",
     "provable": "gain power look allowance groups base known broken",
     "rollouts": "most search proof free claims known",
@@ -202,6 +202,18 @@ def test_calls_are_planned_to_cost_what_the_server_billed_for_earlier_ones_in_th
     assert spent["tokens"] < said["tokens"]
     assert spent["usd"] < said["usd"]
     assert said["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_after_evaluate_the_plan_knows_what_rollouts_cost(modelling: "Modelling") -> None:
+    modelled = modelling()
+    key = {"OPENAI_API_KEY": "k"}
+    assert modelled.clone.ask("runbookopt", "evaluate", "desk", environ=key).returncode == 0
+    shown = modelled.run("--plan").stdout
+    tokens = r"about [\d,]+ tokens for rollouts, and unknown for reflections"
+    dollars = r"about [\d.]+ dollars \([\d.]+ to prove\) for rollouts, and unknown for reflections"
+    assert re.search(f"  cost         {tokens}, {dollars}\n", shown), shown
+    assert re.search(r"scores 0\.\d+ \(by \d+ verdicts\)", shown)
 
 
 @pytest.mark.slow

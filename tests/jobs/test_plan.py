@@ -392,6 +392,9 @@ def test_a_role_that_was_never_called_makes_all_unknown_but_for_the_budget(
     assert said.result.unknown == "no draft was tried: its budget of usd is used up"
     said = planned(clone, settings(), pair=metered)
     assert (said.tokens, said.usd, said.seconds, said.known_calls) == (None, None, None, KnownCalls())
+    assert 0 < said.rollouts.known <= PART
+    new = 600 - said.rollouts.known
+    assert (said.tokens_rollouts, said.usd_rollouts) == (new * 1200, new * PRICES[0])
     bounded = planned(clone, settings(usd=50.0), pair=metered)
     assert (bounded.tokens, bounded.usd, bounded.known_calls.usd) == (None, 50, 0)
     assert bounded.usd_proof == KEPT * PRICES[0]
