@@ -27,7 +27,7 @@ from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.first_outputs import looking
 from runbookopt.jobs.forecast import earlier_calls
 from runbookopt.jobs.journals import open_journal
-from runbookopt.jobs.plan import too_few_dollars
+from runbookopt.jobs.plan import raise_usd, too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
 from runbookopt.jobs.search_ended import nothing_known, why_ended, why_unknown
@@ -236,7 +236,7 @@ def _unproved(
         stored=believed.stored,
         suspects=_suspects(ready, searched),
         repliers=driver.repliers,
-        unknown=why_unknown(ready, searched, ended) if validation.p > WORTH_A_LOOK else None,
+        unknown=why_unknown(ready, searched, driver) if validation.p > WORTH_A_LOOK else None,
     )
 
 
@@ -315,7 +315,9 @@ def _proved(
     names = ["0" if alike else f"{look.key}/{number}" for number in range(ready.repeats)]
     rollouts = of_both(ready.held_out, sides, names)
     if not driver.affords(rollouts):
-        return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
+        needed = raise_usd((driver.spent.usd or 0.0) + driver.usd_a_rollout * len(rollouts))
+        why = f"what is left of budget.usd does not cover the proof, so no look was spent: {needed}"
+        return _noted(unproved, why)
     ready.ledger.register(look)
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), look)
     with accounted(driver, ready.job.handoff), leaving(may.look):

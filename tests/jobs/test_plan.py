@@ -389,7 +389,9 @@ def test_a_role_that_was_never_called_makes_all_unknown_but_for_the_budget(
     clone = repo(planted.files())
     said = run(clone, settings(usd=41.0), pair=metered)  # too little for today's runbook on train
     assert (said.result.spent.reflections, said.result.outcome) == (0, "no_candidate")
-    assert said.result.unknown == "no draft was tried: its budget of usd is used up"
+    assert said.result.unknown == (
+        "no draft was tried: its budget of usd is used up: raise budget.usd to 49.25 at least"
+    )
     said = planned(clone, settings(), pair=metered)
     assert (said.tokens, said.usd, said.seconds, said.known_calls) == (None, None, None, KnownCalls())
     assert 0 < said.rollouts.known <= PART
