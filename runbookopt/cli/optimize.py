@@ -27,7 +27,7 @@ from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError, Waiting, WrongUsage
 
 if TYPE_CHECKING:
-    from runbookopt.cli.apart import Order
+    from runbookopt.cli.apart import Order, Planned
     from runbookopt.documents.settings import Settings
     from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.protocol import Forge
@@ -134,7 +134,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     from runbookopt.forge.git.repository import Repository
 
     with Repository.open(Path.cwd()) as repository:
-        if not (repository.has_origin() or no_propose or dry_run):
+        if not (repository.has_origin() or no_propose or dry_run or plan):
             raise RunbookoptError(
                 "there is no origin to propose to: git remote add origin URL and push, or use --no-propose"
             )
@@ -289,29 +289,41 @@ def _billed(settings: "Settings", spent: object) -> tuple[float | None, bool]:
 
 
 def _plan(request: _Request, name: str) -> None:
-    from runbookopt.cli import apart
     from runbookopt.cli.plan import page
-    from runbookopt.landing.propose import must_be_free
+    from runbookopt.forge.git.output import OriginUnreachable
 
-    forge, token = _forge(request, name)
-    if forge is not None:
-        try:
-            must_be_free(request.repository, forge, name, now=datetime.now(UTC))
-        except Waiting as why:
-            complain(f"{name}: a run would wait today: {why}")
-    repository = request.repository
-    settings = settings_of(repository.root, name, request.flags)
-    order = _order("plan", request, name, request.purse.lend(name, settings.budget.usd))
-    if token:
-        planned = apart.planned(repository, order)
-    else:
-        planned = apart.plan_here(repository, apart.job_for(repository, order, propose=forge is not None))
+    try:
+        planned = _planned(request, name)
+    except OriginUnreachable as error:
+        planned = _planned(request, name, alone=str(error))
     warn(planned.warnings)
     if request.json:
         print_json(planned.plan)
     else:
         say_lines(page(planned.plan))
     sys.stdout.flush()
+
+
+def _planned(request: _Request, name: str, alone: str | None = None) -> "Planned":
+    """The plan; by what this clone knows where there is no origin, or where it is to be left `alone`."""
+    from runbookopt.cli import apart
+    from runbookopt.landing.propose import must_be_free
+
+    repository = request.repository
+    if not repository.has_origin():
+        alone = "there is no origin, and a run needs one to propose to, or --no-propose"
+    forge, token = _forge(request._replace(propose=request.propose and alone is None), name)
+    if forge is not None:
+        try:
+            must_be_free(repository, forge, name, now=datetime.now(UTC))
+        except Waiting as why:
+            complain(f"{name}: a run would wait today: {why}")
+    settings = settings_of(repository.root, name, request.flags)
+    order = _order("plan", request, name, request.purse.lend(name, settings.budget.usd))
+    if token:
+        return apart.planned(repository, order)
+    job = apart.job_for(repository, order, propose=forge is not None)
+    return apart.plan_here(repository, job if alone is None else job.by_itself(alone))
 
 
 def _order(work: Literal["optimize", "plan"], request: _Request, name: str, usd: float | None) -> "Order":

@@ -17,10 +17,13 @@ def page(plan: "Plan") -> "Iterator[Line]":
     yield f"  tasks        {tasks.train} train, {tasks.validation} validation, {tasks.held_out} held-out"
     yield f"  can prove    {_gain(plan.provable)}"
     yield f"  assuming     {_assumed(plan.provable)}"
+    if len(plan.proofs) > 1:
+        yield f"  same price   {_proofs(plan)}"
     first = f", if that holds which {rollouts.claims} of the search try first" if rollouts.claims else ""
+    known = f"; {rollouts.known} of the search are in the journal already" if rollouts.known else ""
     yield (
         f"  rollouts     at most {rollouts.most}: {rollouts.search} to search, {rollouts.proof} to prove;"
-        f" {rollouts.free} more are known for free{first}"
+        f" {rollouts.free} more are known for free{first}{known}"
     )
     yield f"  reflections  at most {plan.reflections}"
     if plan.handed_off:
@@ -47,15 +50,33 @@ def _gain(provable: "Provable") -> str:
     look = f"look {provable.look} at {provable.groups} groups, allowance {provable.allowance:.2g}"
     if provable.gain is None:
         return f"no gain ({look})"
-    return f"a gain of {100 * provable.gain:.1f} points, {100 * provable.power:.0f} % of the time ({look})"
+    return f"a gain of {_points(provable.gain)}, {100 * provable.power:.0f} % of the time ({look})"
 
 
 def _assumed(provable: "Provable") -> str:
-    known = f"{provable.known} stored verdicts" if provable.known else "a guess"
+    known = f"by {provable.known} verdicts" if provable.known else "a guess"
     return (
         f"today's runbook scores {provable.base:.3f} ({known}), and a winner breaks"
         f" {100 * provable.broken:.0f} % of what passes"
     )
+
+
+def _proofs(plan: "Plan") -> str:
+    """What else the proof's rollouts would prove, and which proves the least gain."""
+    now = plan.rollouts.proof // (2 * plan.tasks.held_out)
+    each = [
+        f"{proof.tasks} tasks x {proof.repeats}"
+        f"{' (as planned)' if proof.repeats == now else ''}: {_points(proof.gain)}"
+        for proof in plan.proofs
+    ]
+    proving = [proof for proof in plan.proofs if proof.gain is not None]
+    best = min(proving, key=lambda proof: (proof.gain, proof.tasks), default=None)
+    most = f"; most power: {best.tasks} tasks x {best.repeats}" if best and best.repeats != now else ""
+    return f"{', '.join(each)}{most}"
+
+
+def _points(gain: float | None) -> str:
+    return "no gain" if gain is None else f"{100 * gain:.1f} points"
 
 
 def _cost(plan: "Plan") -> str:
@@ -65,9 +86,14 @@ def _cost(plan: "Plan") -> str:
     known = plan.known_calls
     estimates: dict[int, list[str]] = {}
     others = []
-    for unit, amount, calls in (("tokens", plan.tokens, known.tokens), ("dollars", plan.usd, known.usd)):
+    for unit, amount, calls, part in (
+        ("tokens", plan.tokens, known.tokens, plan.tokens_rollouts),
+        ("dollars", plan.usd, known.usd, plan.usd_rollouts),
+    ):
         proof = f" ({_about(plan.usd_proof)} to prove)" if unit == "dollars" and plan.usd_proof else ""
-        if amount is None:
+        if amount is None and part:
+            others.append(f"about {_about(part)} {unit}{proof} for rollouts, and unknown for reflections")
+        elif amount is None:
             others.append(f"{unit} unknown")
         elif calls:
             estimates.setdefault(calls, []).append(f"about {_about(amount)} {unit}{proof}")

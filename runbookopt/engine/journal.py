@@ -202,6 +202,11 @@ class Journal(Database):
             )
         return Answer(key, kind, body, cost, failed, _usage(usage), replier=replier)
 
+    def given(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """The answers to these keys that any run was given, as far as there are any; no failure is one."""
+        query = f"SELECT {_ANSWER} FROM answers WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
+        return {row[0]: self.answer(row, failed=False) for row in self.read(query, _text(keys))}
+
     def calls(self, kind: Kind, by: str) -> Calls:
         """All calls of a kind to whoever has the key `by`, in sum.
 

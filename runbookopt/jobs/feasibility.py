@@ -45,23 +45,24 @@ def provable(
     at: str = "",
     *,
     base: float = UNKNOWN_SCORE,
-    repeats: int = 1,
+    repeats: int | None = None,
 ) -> float | None:
     """The smallest gain that the held-out set proves at its next look, as the policy asks for it.
 
     A gain of the mean score, with a power of .8, where the seed's mean score is `base` and each task is tried
-    `repeats` times; see `provable_gain` for all that is assumed. None where it proves none.
+    `repeats` times by an agent that errs by chance; see `provable_gain` for all that is assumed. None where
+    it proves none.
     """
     if obstacles(project, earlier, at):
         return None
-    return provable_gain(
-        len(project.held_out_groups),
-        next_look(project, earlier, at).spend,
-        base=base,
-        margin=project.policy.proof.margin,
-        repeats=repeats,
-        graded=is_graded(project),
-    )
+    spend = next_look(project, earlier, at).spend
+    return gain_at(project, spend, len(project.held_out_groups), base=base, repeats=repeats)
+
+
+def gain_at(project: Project, spend: float, groups: int, *, base: float, repeats: int | None) -> float | None:
+    """The same for any number of held-out groups, at a level to `spend`."""
+    margin, graded = project.policy.proof.margin, is_graded(project)
+    return provable_gain(groups, spend, base=base, margin=margin, repeats=repeats, graded=graded)
 
 
 def is_graded(project: Project) -> bool:

@@ -203,7 +203,13 @@ def _on_output(agent: AgentSettings | None) -> str:
         case "command" if agent is not None:
             return f"see agent.argv, agent.output (it is {agent.output}) and agent.transcript in {FILE}"
         case "chat":
-            return f"raise agent.max_tokens in {FILE}, or see what the model answers"
+            limit = agent.max_tokens if agent else None
+            more = (
+                ""
+                if limit is None
+                else f"raise agent.max_tokens (it is {limit}) to {2 * limit} in {FILE}, or "
+            )
+            return f"{more}see what the model answers"
         case _:
             return f"see agent in {FILE}"
 

@@ -1,23 +1,34 @@
 """Forecast of tokens, dollars and time by earlier calls of the same roles (pure but for `earlier_calls`)."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from runbookopt.engine.journal import Calls
+from runbookopt.engine.calls import caller_of, judged
+from runbookopt.engine.journal import Calls, Journal
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.journals import open_journal
 from runbookopt.jobs.prepare import Prepared
+from runbookopt.jobs.rollouts import taken_by
 from runbookopt.project.local_state import JOURNAL, LOCAL
+from runbookopt.search.asks import Candidate, Rollout
+from runbookopt.verifier.judge import Question
 
 
 class Earlier(Struct, frozen=True):
-    """Earlier calls to a run's agent, reflector and judge."""
+    """Earlier calls to a run's agent, reflector and judge.
+
+    `known` are today's runbook's scores on train and validation that the journal has the answers for, of an
+    evaluation or another search, by task: a run takes them from there. One is None where a judge is to be
+    asked first.
+    """
 
     agent: Calls = Calls()
     reflector: Calls = Calls()
     judge: Calls = Calls()
+    known: Mapping[str, float | None] = {}
 
 
 def earlier_calls(repository: Repository, ready: Prepared) -> Earlier:
@@ -32,11 +43,36 @@ def earlier_calls(repository: Repository, ready: Prepared) -> Earlier:
             agent=journal.calls("rollout", ready.job.agent.key),
             reflector=journal.calls("reflection", ready.job.reflector.key),
             judge=journal.calls("judgement", ready.judge.key) if ready.judge else Calls(),
+            known=_known(journal, ready),
         )
 
 
+def _known(journal: Journal, ready: Prepared) -> dict[str, float | None]:
+    project, problem, job = ready.project, ready.problem, ready.job
+    caller = caller_of(
+        project.rubric, project.evidence.tasks, job.agent, job.reflector, ready.judge, taken=taken_by(project)
+    )
+    seed, stored = Candidate(problem.seed.text), {*problem.free, *ready.claims.first}
+    tasks = [task for task in dict.fromkeys((*problem.validation, *problem.train)) if task not in stored]
+    calls = {task: caller.rollout(Rollout(seed, task)).key for task in tasks}
+    answers = journal.given([*calls.values()])
+    made = {task: caller.made(answers[key]) for task, key in calls.items() if key in answers}
+    asked = {task: caller.judgements(task, each) for task, each in made.items()}
+    said = journal.given([call.key for calls in asked.values() for call in calls])
+    scores: dict[str, float | None] = dict.fromkeys(made)
+    for task, judgements in asked.items():
+        verdicts = [
+            (each.ask, judged(said[each.key]))
+            for each in judgements
+            if isinstance(each.ask, Question) and each.key in said
+        ]
+        if len(verdicts) == len(judgements):
+            scores[task] = caller.assess(task, made[task], verdicts).score
+    return scores
+
+
 class Planned(Struct, frozen=True):
-    """How many calls a run makes at most: rollouts to `search` and to prove, and reflections.
+    """How many calls a run makes at most: new rollouts to `search` and to prove, and reflections.
 
     `trying` are the rollouts until one candidate is validated, and those that are kept for the proof (also in
     a dry run); `waves` are those of reflection for which the search's rollouts are enough.
@@ -60,11 +96,15 @@ class KnownCalls(Struct, frozen=True):
 class Expected(Struct, frozen=True):
     """What all planned calls come to if each is like the earlier ones of its role in the mean.
 
-    Each is None where nobody knows; `usd_trying` is what it costs to try one candidate and to prove it.
+    Each is None where nobody knows; `usd_trying` is what it costs to try one candidate and to prove it: the
+    rollouts alone where nothing is known of reflections. `tokens_rollouts` and `usd_rollouts` are parts of
+    the others.
     """
 
     tokens: int | None
+    tokens_rollouts: int | None
     usd: float | None
+    usd_rollouts: float | None
     usd_proof: float | None
     usd_trying: float | None
     seconds: float | None
@@ -88,18 +128,22 @@ def expected(ready: Prepared, planned: Planned, earlier: Earlier) -> Expected:
     *rolling, reflecting = _roles(ready, planned, earlier)
     roles = [role for role in (*rolling, reflecting) if role.calls]
     models = [role for role in roles if role.model]
+    rolled = [role for role in models if role is not reflecting]
     tokens = _sum(role.tokens for role in models) if models else None
-    total, proof, trying, priced = _dollars(models, reflecting, planned, budget.usd)
+    part = _sum(role.tokens for role in rolled) if rolled else None
+    dollars = _dollars(models, reflecting, planned, budget.usd)
     seconds = _seconds(roles, budget.minutes)
     return Expected(
         tokens=None if tokens is None else math.ceil(tokens),
-        usd=total,
-        usd_proof=proof,
-        usd_trying=trying,
+        tokens_rollouts=None if part is None else math.ceil(part),
+        usd=dollars.total,
+        usd_rollouts=dollars.rollouts,
+        usd_proof=dollars.proof,
+        usd_trying=dollars.trying,
         seconds=seconds,
         known_calls=KnownCalls(
             tokens=0 if tokens is None else sum(role.earlier.counted for role in models),
-            usd=priced,
+            usd=dollars.calls,
             seconds=0 if seconds is None else sum(role.earlier.timed for role in roles),
         ),
         calls_models=bool(models),
@@ -166,28 +210,34 @@ def _turns(calls: int, together: int, width: int) -> int:
     return whole * math.ceil(together / width) + math.ceil(rest / width)
 
 
-def _dollars(
-    models: Sequence[_Role], reflecting: _Role, planned: Planned, limit: float | None
-) -> tuple[float | None, float | None, float | None, int]:
-    """Dollars in all, for the proof, and to try one candidate, and the number of calls that say so.
+class _Dollars(NamedTuple):
+    """Dollars in all, for all rollouts, for the proof, and to try one candidate; how many calls say so.
 
-    Without any the budget says so, whose `limit` they are within. All are None where no model is called.
+    Each is None where nobody knows, or no model is called.
     """
+
+    total: float | None = None
+    rollouts: float | None = None
+    proof: float | None = None
+    trying: float | None = None
+    calls: int = 0
+
+
+def _dollars(models: Sequence[_Role], reflecting: _Role, planned: Planned, limit: float | None) -> _Dollars:
+    """What the calls come to, within the budget's `limit`: where nothing is known of all, that says it."""
     if not models:
-        return None, None, None, 0
+        return _Dollars()
     most = math.inf if limit is None else limit
     rollout = _sum(role.usd for role in models if role is not reflecting)
     reflection = reflecting.usd if reflecting in models else 0.0
     if rollout is None:
-        return limit, None, None, 0
-    proof = min(rollout * planned.proof, most)
-    if reflection is None:
-        return limit, proof, None, 0
-    total = rollout * (planned.search + planned.proof) + reflection * planned.reflections
-    trying = rollout * planned.trying + reflection
-    if total >= most:
-        return limit, proof, trying, 0
-    return total, proof, trying, sum(role.earlier.priced for role in models)
+        return _Dollars(limit)
+    rollouts = rollout * (planned.search + planned.proof)
+    proof, trying = min(rollout * planned.proof, most), rollout * planned.trying + (reflection or 0.0)
+    if reflection is None or rollouts + reflection * planned.reflections >= most:
+        return _Dollars(limit, min(rollouts, most), proof, trying)
+    total = rollouts + reflection * planned.reflections
+    return _Dollars(total, rollouts, proof, trying, sum(role.earlier.priced for role in models))
 
 
 def _seconds(roles: Sequence[_Role], minutes: float | None) -> float | None:

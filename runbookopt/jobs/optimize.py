@@ -27,7 +27,7 @@ from runbookopt.jobs.finished import bundle_that_stands, holds_for
 from runbookopt.jobs.first_outputs import looking
 from runbookopt.jobs.forecast import earlier_calls
 from runbookopt.jobs.journals import open_journal
-from runbookopt.jobs.plan import too_few_dollars
+from runbookopt.jobs.plan import raise_usd, too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
 from runbookopt.jobs.search_ended import nothing_known, why_ended, why_unknown
@@ -257,14 +257,14 @@ def _unproved(
         text = searched.pool[searched.chosen].candidate.text
         patch = repository.patch(ready.base, ready.project.path, text)
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
-    ended = why_ended(searched, driver)
+    ended, validation = why_ended(searched, driver), _validation(ready, searched)
     return Result(
         runbook=ready.job.name,
         run=run,
         outcome="inconclusive" if searched.chosen else "no_candidate",
         candidates=len(searched.pool),
         spent=driver.spent,
-        validation=_validation(ready, searched),
+        validation=validation,
         patch=patch,
         changes=tuple(Change(edit.component, edit.diagnosis, edit.cites) for edit in _edits(searched)),
         bundle=None,
@@ -279,7 +279,7 @@ def _unproved(
         stored=believed.stored,
         suspects=_suspects(ready, searched),
         repliers=driver.repliers,
-        unknown=None if searched.chosen else why_unknown(ready, searched, ended),
+        unknown=why_unknown(ready, searched, driver) if validation.p > WORTH_A_LOOK else None,
     )
 
 
@@ -358,7 +358,9 @@ def _proved(
     names = ["0" if alike else f"{look.key}/{number}" for number in range(ready.repeats)]
     rollouts = of_both(ready.held_out, sides, names)
     if not driver.affords(rollouts):
-        return _noted(unproved, "what is left of budget.usd does not cover the proof, so no look was spent")
+        needed = raise_usd((driver.spent.usd or 0.0) + driver.usd_a_rollout * len(rollouts))
+        why = f"what is left of budget.usd does not cover the proof, so no look was spent: {needed}"
+        return _noted(unproved, why)
     ready.ledger.register(look)
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), look)
     with accounted(driver, ready.job.handoff), leaving(may.look):

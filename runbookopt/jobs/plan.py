@@ -1,16 +1,22 @@
 """Plan of a run, made before it: the most that it may cost, and the gain that it can prove (pure)."""
 
 import math
+from collections.abc import Iterator
 from statistics import fmean
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from runbookopt.evidence.split import DRAWN
 from runbookopt.jobs.allotment import beginning, least
-from runbookopt.jobs.feasibility import next_look, provable
+from runbookopt.jobs.feasibility import gain_at, next_look, provable
 from runbookopt.jobs.forecast import Earlier, KnownCalls, Planned, expected
 from runbookopt.jobs.prepare import Prepared
+from runbookopt.proof.comparison import MINIMUM_GROUPS
 from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
+
+TRIALS = (1, 2, 3, 5)
+"""Trials of a task that a proof is priced with, besides those that the policy asks for."""
 
 
 class Tasks(Struct, frozen=True):
@@ -46,7 +52,8 @@ class Rollouts(Struct, frozen=True):
 
     The proof uses all of its part, or nothing where no winner is worth a look. `claims` of the search's are
     tried first: on what is said of the agent and of old stored verdicts. `free` stored verdicts of the seed
-    are used besides, where that holds, and cost nothing.
+    are used besides, where that holds, and cost nothing. `known` of the search's are in the journal, by an
+    evaluation or an earlier search: they are charged to the budget, and nobody is asked.
     """
 
     most: int
@@ -54,6 +61,18 @@ class Rollouts(Struct, frozen=True):
     proof: int
     free: int
     claims: int = 0
+    known: int = 0
+
+
+class Proof(Struct, frozen=True):
+    """A proof at the price of the planned one: so many trials of each of so many held-out tasks.
+
+    `gain` is the smallest that it proves, as `Provable` says; None where it proves none.
+    """
+
+    repeats: int
+    tasks: int
+    gain: float | None
 
 
 class Plan(Struct, frozen=True):
@@ -64,9 +83,12 @@ class Plan(Struct, frozen=True):
     calls of the same agent, reflector and judge; they are None where one of these was never called, or does
     not tell what it uses, and tokens and dollars also where no model is called (`calls_models`: an agent that
     is a program may call one). `usd` is never more than `budget.usd`, and is that where nothing is known;
-    `usd_proof` of it are for the proof, which uses all of that or nothing. `notes` say what of the working
-    tree counts, and where the budget is too small for any result. The roles in `handed_off` are answered by
-    hand-off, reflections in waves of at most `wave`.
+    `usd_proof` of it are for the proof, which uses all of that or nothing. `tokens_rollouts` and
+    `usd_rollouts` are those of all rollouts alone, which may be known where nobody has reflected yet. `notes`
+    say what of the working tree counts, and where the budget is too small for any result. The roles in
+    `handed_off` are answered by hand-off, reflections in waves of at most `wave`. `proofs`, of an agent that
+    errs by chance, are what the proof's rollouts could be spent on otherwise: more trials of fewer tasks, or
+    fewer of more.
     """
 
     runbook: str
@@ -76,7 +98,9 @@ class Plan(Struct, frozen=True):
     rollouts: Rollouts
     reflections: int
     tokens: int | None
+    tokens_rollouts: int | None
     usd: float | None
+    usd_rollouts: float | None
     usd_proof: float | None
     seconds: float | None
     known_calls: KnownCalls
@@ -85,6 +109,7 @@ class Plan(Struct, frozen=True):
     notes: tuple[str, ...]
     wave: int
     handed_off: tuple[str, ...] = ()
+    proofs: tuple[Proof, ...] = ()
 
 
 def plan(ready: Prepared, earlier: Earlier) -> Plan:
@@ -109,7 +134,8 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     what the search has used and what the ask that did not fit was expected to cost.
     """
     problem, given = ready.problem, ready.allotment
-    planned = _planned(ready)
+    planned = _planned(ready, earlier)
+    provable, search = _provable(ready, earlier), given.rollouts - given.reserved
     costs = asdict(expected(ready, planned, earlier))
     del costs["usd_trying"]
     short = too_few_dollars(ready, earlier)
@@ -117,13 +143,14 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
         runbook=ready.job.name,
         run=ready.run_id,
         tasks=Tasks(len(problem.train), len(problem.validation), len(ready.held_out)),
-        provable=_provable(ready),
+        provable=provable,
         rollouts=Rollouts(
-            most=planned.search + planned.proof,
-            search=planned.search,
+            most=search + planned.proof,
+            search=search,
             proof=planned.proof,
             free=len(problem.free),
             claims=ready.claims.rollouts,
+            known=len(earlier.known),
         ),
         reflections=given.reflections,
         **costs,
@@ -133,12 +160,13 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
         handed_off=tuple(
             role for role in ("agent", "reflector") if getattr(ready.job.settings, role).kind == "handoff"
         ),
+        proofs=tuple(_proofs(ready, provable)),
     )
 
 
 def too_few_dollars(ready: Prepared, earlier: Earlier) -> str | None:
     """Why `budget.usd` covers no draft, as far as `earlier` calls say; None where it does."""
-    usd, needed = ready.job.settings.budget.usd, expected(ready, _planned(ready), earlier).usd_trying
+    usd, needed = ready.job.settings.budget.usd, expected(ready, _planned(ready, earlier), earlier).usd_trying
     if usd is None or needed is None or needed <= usd:
         return None
     return (
@@ -146,14 +174,15 @@ def too_few_dollars(ready: Prepared, earlier: Earlier) -> str | None:
     )
 
 
-def _planned(ready: Prepared) -> Planned:
-    problem, given = ready.problem, ready.allotment
+def _planned(ready: Prepared, earlier: Earlier) -> Planned:
+    """The calls that a run may make, without the rollouts that the journal answers."""
+    problem, given, known = ready.problem, ready.allotment, len(earlier.known)
     search, proof = given.rollouts - given.reserved, given.reserved if ready.job.look else 0
     # as many waves as there are while each candidate is the best so far: on validation, and on train
     a_wave = len(problem.validation) + len(problem.train)
     waves = max(1, math.ceil((search - beginning(problem, ready.claims)) / a_wave))
     trying = least(problem, ready.claims, given.reserved)
-    return Planned(search, proof, given.reflections, trying, waves)
+    return Planned(search - known, proof, given.reflections, trying - known, waves)
 
 
 def raise_usd(usd: float) -> str:
@@ -161,13 +190,14 @@ def raise_usd(usd: float) -> str:
     return f"raise budget.usd to {math.ceil(100 * usd) / 100:.2f} at least"
 
 
-def _provable(ready: Prepared) -> Provable:
+def _provable(ready: Prepared, earlier: Earlier) -> Provable:
     project = ready.project
     scores = [attempt.score for attempt in ready.problem.free.values()]
+    scores += [score for score in earlier.known.values() if score is not None]
     base = fmean(scores) if scores else UNKNOWN_SCORE
     may = next_look(project, ready.looks, ready.job.at)
     return Provable(
-        gain=provable(project, ready.looks, ready.job.at, base=base, repeats=ready.repeats),
+        gain=provable(project, ready.looks, ready.job.at, base=base, repeats=_repeats(ready)),
         power=POWER,
         look=may.look,
         allowance=may.spend,
@@ -176,3 +206,21 @@ def _provable(ready: Prepared) -> Provable:
         known=len(scores),
         broken=BROKEN,
     )
+
+
+def _proofs(ready: Prepared, planned: Provable) -> Iterator[Proof]:
+    """What the proof's rollouts could be spent on, by trials of a task, where these differ."""
+    repeats, tasks = _repeats(ready), len(ready.held_out)
+    if repeats is None:
+        return
+    for each in sorted({*TRIALS, repeats}):
+        some = tasks * repeats // each
+        groups = planned.groups * some // tasks
+        if MINIMUM_GROUPS <= groups <= max(DRAWN["held-out"], planned.groups):
+            gain = gain_at(ready.project, planned.allowance, groups, base=planned.base, repeats=each)
+            yield Proof(each, some, gain if each != repeats else planned.gain)
+
+
+def _repeats(ready: Prepared) -> int | None:
+    """Trials of a held-out task; None where all of them come out alike."""
+    return None if ready.job.agent.deterministic else ready.repeats

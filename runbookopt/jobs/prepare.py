@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
@@ -54,7 +55,8 @@ class Job(Struct, frozen=True):
     of a rubric, None where no criterion asks one. `models` names the model of each part that is one, and
     `notes` say what is not promised of agent and reflector. `begin_again`: a ledger that lacks what the
     default branch rests on begins again, with all of the allowance spent. `handoff` holds the asks that are
-    handed off to whoever answers; None where nobody is asked so.
+    handed off to whoever answers; None where nobody is asked so. `asks_origin`: whether origin is asked for
+    the ledger, where there is one.
     """
 
     name: str
@@ -70,6 +72,12 @@ class Job(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     begin_again: bool = False
     handoff: OpenAsks | None = None
+    asks_origin: bool = True
+
+    def by_itself(self, why: str) -> "Job":
+        """The same job for which origin is asked nothing, with a note that says why."""
+        note = f"planned by what this clone knows: {why}"
+        return replace(self, propose=False, asks_origin=False, notes=(*self.notes, note))
 
 
 class Prepared(Struct, frozen=True):
@@ -108,7 +116,8 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     """
     must_be_set_up(repository, job.name, propose=job.propose)
     must_learn(job.name, job.settings)
-    ledger = Ledger.open(repository, push=job.propose, fetch=repository.has_origin() and job.look)
+    fetches = job.look and job.asks_origin and repository.has_origin()
+    ledger = Ledger.open(repository, push=job.propose, fetch=fetches)
     base = repository.base() if job.propose else repository.resolve("HEAD")
     must_be_own(repository, base)
     source = repository.revision(base) if job.propose else Folder(repository.root)

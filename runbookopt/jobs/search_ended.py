@@ -20,27 +20,40 @@ def why_ended(searched: SearchResult, driver: Driver) -> str:
 
 def nothing_known(ready: Prepared, driver: Driver) -> str:
     """Why today's runbook is not known on validation, and how much more would tell."""
-    needed = least(ready.problem, ready.claims, ready.allotment.reserved)
-    if driver.short_of == "usd":
-        what, setting = "budget of usd", raise_usd(driver.usd_a_rollout * needed)
-    else:
-        paid, minutes = driver.spent.rollouts, driver.spent.seconds / 60
-        what = "time"
-        more = f" to {math.ceil(minutes * needed / paid)} at least" if paid else ""
-        setting = f"raise budget.minutes{more}, or width"
+    what = "time" if driver.short_of is None else f"budget of {driver.short_of}"
+    tasks, more = len(ready.problem.validation), _more(ready, driver)
     return (
-        f"{ready.job.name}: the search's {what} was up before today's runbook was tried on"
-        f" {len(ready.problem.validation)} validation tasks: {setting}; what was answered is kept"
+        f"{ready.job.name}: the search's {what} was up before today's runbook was tried on {tasks} validation"
+        f" tasks: {more}; what was answered is kept"
     )
 
 
-def why_unknown(ready: Prepared, searched: SearchResult, ended: str) -> str | None:
+def why_unknown(ready: Prepared, searched: SearchResult, driver: Driver) -> str | None:
     """Why nothing is known of a better runbook, where a search could not have found one."""
     if len(searched.pool) > 1:
         return _too_little_fails(ready, searched)
-    tried = searched.tried
+    tried, ended = searched.tried, why_ended(searched, driver)
     refused = f"; {len(tried)} proposals came to none, the last: {plain(tried[-1].outcome)}" if tried else ""
-    return f"no draft was tried: {ended}{refused}"
+    more = f": {_more(ready, driver)}" if searched.ended in {"budget", "minutes"} else ""
+    return f"no draft was tried: {ended}{more}{refused}"
+
+
+def _more(ready: Prepared, driver: Driver) -> str:
+    """What to raise, and to which number, so that one draft is tried and proved, as far as it can be told."""
+    problem, given = ready.problem, ready.allotment
+    rollouts = least(problem, ready.claims, given.reserved)
+    match driver.short_of:
+        case "usd":
+            return raise_usd(driver.usd_a_rollout * rollouts)
+        case "reflections":
+            return f"raise budget.reflections above {given.reflections}"
+        case "rollouts":  # no stored verdict stood, so that all is rolled out anew
+            rollouts += len(problem.free.keys() - {*ready.claims.first})
+            return f"raise budget.rollouts to {rollouts} at least"
+        case None:
+            paid, minutes = driver.spent.rollouts, driver.spent.seconds / 60
+            more = f" to {math.ceil(minutes * rollouts / paid)} at least" if paid else ""
+            return f"raise budget.minutes{more}, or width"
 
 
 def _too_little_fails(ready: Prepared, searched: SearchResult) -> str | None:

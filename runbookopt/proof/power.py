@@ -19,7 +19,7 @@ def provable_gain(
     *,
     base: float = UNKNOWN_SCORE,
     margin: float = 0.0,
-    repeats: int = 1,
+    repeats: int | None = None,
     graded: bool = False,
 ) -> float | None:
     """The smallest true gain in mean score that a look proves with `POWER`; None if there is none.
@@ -29,22 +29,23 @@ def provable_gain(
     to single objectives or gates is left out. `spend` and `margin` are the terms of the look. Meant for the
     200 tasks that are drawn at most.
 
-    `repeats` are the attempts at a task; with more than one, the gain has to be provable also where each of
-    them passes by chance alone. `graded` tells that a group's scores may lie between 0 and 1. Either way it
-    is the test of such scores that decides, evaluated as `sample_size.proves` does; else all is exact.
+    `repeats` are the attempts at a task of an agent that errs by chance: the gain then has to be provable
+    also where each of them passes by chance alone. None is an agent that never does. `graded` tells that a
+    group's scores may lie between 0 and 1. Either way it is the test of such scores that decides, evaluated
+    as `sample_size.proves` does; else all is exact.
     """
     if groups < MINIMUM_GROUPS:
         return None
     losses = BROKEN * base
     gains = [k / 1000 for k in range(1, math.floor(1000 * (1 - base - losses) + 1e-9) + 1)]
-    if not graded and repeats == 1:
+    if not graded and repeats is None:
         needed = _wins_needed(groups, spend, margin)
         at = bisect_left(gains, POWER, key=lambda gain: _power(groups, gain + losses, losses, needed))
         return gains[at] if at < len(gains) else None
 
     def is_proved(gain: float) -> bool:
         changed = ((1.0, gain + losses), (0.0, 1 - gain - 2 * losses), (-1.0, losses))
-        by_chance = (repeated(repeats, base, base + gain),) if repeats > 1 else ()
+        by_chance = () if repeats is None else (repeated(repeats, base, base + gain),)
         return all(proves(atoms, groups, level=spend, margin=margin) for atoms in (changed, *by_chance))
 
     at = bisect_left(gains, True, key=is_proved)

@@ -34,27 +34,9 @@ def by_program(script: str, seen: Path, more: str = "") -> "Files":
     return {"runbookopt.yaml": settings, "agent.sh": COUNT + script}
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (
-            ("$.answer, reference", "$.queue, reference"),
-            (
-                "after 20 outputs of today's runbook: runbooks/desk/rubric.yaml: criterion right-desk",
-                "expected something at $.queue, saw nothing at $.queue (all outputs have answer, reason)",
-                "set agent.field to queue in runbookopt.yaml (it is answer)",
-            ),
-        ),
-        (
-            ("path: $.answer, ", ""),
-            ("expected text such as access, cards", "add a path to this check, such as $.answer"),
-        ),
-    ],
-)
-def test_what_fails_alike_everywhere_stops_a_run_before_its_search(
-    repo: "Make", planted: ModuleType, change: tuple[str, str], words: tuple[str, ...]
-) -> None:
-    clone = repo({**planted.files(), "runbooks/desk/rubric.yaml": RUBRIC.replace(*change)})
+def test_an_answer_in_json_that_is_held_against_text_wants_a_path(repo: "Make", planted: ModuleType) -> None:
+    clone = repo({**planted.files(), "runbooks/desk/rubric.yaml": RUBRIC.replace("path: $.answer, ", "")})
+    words = ("expected text such as access, cards", "add a path to this check, such as $.answer")
     stopped(optimized(clone), *words, "--set stop_early=false")
 
 
@@ -102,26 +84,16 @@ def test_a_team_may_say_that_the_runbook_is_to_learn_it(repo: "Make", planted: M
     assert optimized(clone, "--dry-run", "--set", "stop_early=false").returncode == 0
 
 
-def test_the_offline_agent_refuses_prose_before_any_rollout(repo: "Make", planted: ModuleType) -> None:
+def test_a_plan_refuses_prose_for_the_offline_agent(repo: "Make", planted: ModuleType) -> None:
     prose = "# Desk\n\nSend cards to the cards desk.\n\nBe kind.\n"
     clone = repo({**planted.files(), "runbooks/desk/RUNBOOK.md": prose})
-    for flags in ((), ("--plan",)):
-        stopped(
-            optimized(clone, *flags),
-            "runbooks/desk/RUNBOOK.md: agent.kind is offline, and the offline agent finds 0 rules here",
-            "--model",
-        )
+    stopped(optimized(clone, "--plan"), "agent.kind is offline, and the offline agent finds 0 rules here")
 
 
-def test_a_model_with_the_offline_reflector_is_refused(repo: "Make", planted: ModuleType) -> None:
+def test_a_plan_refuses_a_model_with_the_offline_reflector(repo: "Make", planted: ModuleType) -> None:
     clone = repo(planted.files())
-    flags = ("--model", "openai/m", "--reflector-kind", "offline")
-    for more in ((), ("--plan",)):
-        stopped(
-            optimized(clone, *flags, *more),
-            "desk: agent.model is openai/m and reflector.kind is offline",
-            "reflector: {kind: model, model: openai/m}",
-        )
+    ran = optimized(clone, "--plan", "--model", "openai/m", "--reflector-kind", "offline")
+    stopped(ran, "desk: agent.model is openai/m and reflector.kind is offline")
     assert not (clone.root / ".runbookopt").exists()
 
 
@@ -129,3 +101,45 @@ def test_a_model_alone_is_agent_and_reflector_and_the_plan_says_so(repo: "Make",
     ran = optimized(repo(planted.files()), "--model", "openai/m", "--plan")
     assert (ran.returncode, ran.stderr) == (0, ""), ran
     assert "openai/m is both agent and reflector: --reflector names another" in ran.stdout
+
+
+def failing(planted: ModuleType, validation: str, train: str) -> "Files":
+    """Files of a runbook that knows cards alone; these parts begin with tasks of such words."""
+    records, first = planted.trajectories(), {"validation": validation, "train": train, "held-out": "ppppp"}
+    words = {split: list(letters) for split, letters in first.items()}
+    for number, record in enumerate(records):
+        left = words[record["task"]["split"]]
+        word = {"p": "parcel", "i": "invoice"}[left.pop()] if left else "card"
+        told = f"dear desk, {word} number {number} please"
+        record["task"] |= {"input": told, "reference": {"answer": planted.WORDS[word]}}
+    files: Files = planted.files(trajectories=planted.lines(records))
+    return {**files, "runbooks/desk/RUNBOOK.md": planted.RUNBOOK.replace("`front`", "`cards`")}
+
+
+@pytest.mark.parametrize(
+    ("validation", "train", "headline", "figures"),
+    [
+        ("", "", "no draft was tried: every task is solved", "1.000 on 24 tasks\n"),
+        (
+            "pp",
+            "ppp",
+            "no gain could show: today's runbook fails in 2 of 24 validation groups, and",
+            "-> 1.000",
+        ),
+        (
+            "",
+            "ppp",
+            "no gain could show: today's runbook fails in 0 of 24 validation groups, and",
+            "1.000 on 24",
+        ),
+        ("iipp", "ppp", "no clear winner on validation", "less what is luck"),
+        ("pppp", "ppp", "a winner on validation, not proved on held-out tasks", "less what is luck"),
+    ],
+)
+def test_words_and_figures_agree_where_too_little_fails(
+    repo: "Make", planted: ModuleType, validation: str, train: str, headline: str, figures: str
+) -> None:
+    ran = optimized(repo(failing(planted, validation, train)), "--dry-run")
+    assert ran.stdout.startswith(f"desk: {headline}"), ran.stdout
+    assert figures in ran.stdout
+    assert ("next: " in ran.stdout) == headline.startswith("a winner")

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbookopt.jobs.claims import TWICE
+
 if TYPE_CHECKING:
-    from tests.cli.conftest import Done
+    from tests.cli.conftest import Done, Modelling
     from tests.conftest import Clone
 
 Make = Callable[..., "Clone"]
 
 KEYS = {
-    "": "runbook run tasks provable rollouts reflections tokens usd usd_proof seconds known_calls"
-    " calls_models width notes wave handed_off",
+    "": "runbook run tasks provable rollouts reflections tokens tokens_rollouts usd usd_rollouts usd_proof"
+    " seconds known_calls calls_models width notes wave handed_off proofs",
     "tasks": "train validation held_out",
     "provable": "gain power look allowance groups base known broken",
-    "rollouts": "most search proof free claims",
+    "rollouts": "most search proof free claims known",
     "known_calls": "tokens usd seconds",
 }
 
@@ -62,7 +64,7 @@ def test_the_plan_is_of_the_run_that_its_flags_describe(repo: Make, planted: Mod
         )
     )
     assert (said["run"], said["width"], said["reflections"]) == (done["run"], 3, 9)
-    assert said["rollouts"] == {"most": 180, "search": 180, "proof": 0, "free": 0, "claims": 0}
+    assert said["rollouts"] == {"most": 180, "search": 180, "proof": 0, "free": 0, "claims": 0, "known": 0}
     assert done["spent"]["rollouts"] <= 180
     assert done["spent"]["reflections"] <= 9
 
@@ -130,11 +132,43 @@ def test_what_can_prove_nothing_is_the_same_error_as_in_a_run(repo: Make, plante
     assert re.search(r"can prove +no gain \(look 1 at 12 groups", dry)
 
 
-def test_a_plan_without_origin_needs_no_propose(repo: Make, planted: ModuleType) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_plan_needs_no_origin(repo: Make, planted: ModuleType, gone: bool) -> None:
     clone = repo(planted.files())
-    clone.git("remote", "remove", "origin")
-    assert clone.ask("optimize-runbook", "desk", "--plan").returncode == 1
-    assert clone.ask("optimize-runbook", "desk", "--plan", "--no-propose").returncode == 0
+    if gone:
+        clone.git("remote", "remove", "origin")
+    else:
+        clone.git("remote", "set-url", "origin", (clone.root / "not-there").as_uri())
+    shown = clone.ask("optimize-runbook", "desk", "--plan").stdout
+    assert "can prove    a gain of 15.4 points" in shown
+    why = "there is no origin" if gone else "cannot reach origin"
+    assert f"planned by what this clone knows: {why}" in shown
+
+
+def test_more_tasks_and_more_trials_of_a_task_are_planned_at_one_price(
+    repo: Make, planted: ModuleType
+) -> None:
+    clone = repo(planted.files())
+    ran = clone.ask("optimize-runbook", "desk", "--plan", "--agent-noise", "0.2")
+    assert (
+        "  same price   180 tasks x 1: 14.9 points, 90 tasks x 2: 15.3 points, 60 tasks x 3 (as planned):"
+        " 15.9 points, 36 tasks x 5: 23.4 points; most power: 180 tasks x 1\n"
+    ) in ran.stdout
+    found = json.loads(
+        clone.ask("optimize-runbook", "desk", "--plan", "--agent-noise", "0.2", "--json").stdout
+    )
+    assert {each["repeats"] * each["tasks"] for each in found["proofs"]} == {180}
+    assert [each["gain"] for each in found["proofs"]][2] == found["provable"]["gain"]
+
+
+def test_what_evaluate_was_told_is_not_planned_to_be_paid_again(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files())
+    for part in ("validation", "train"):
+        assert clone.ask("runbookopt", "evaluate", "desk", "--split", part).returncode == 0
+    shown = clone.ask("optimize-runbook", "desk", "--plan").stdout
+    assert "today's runbook scores 0.250 (by 48 verdicts)" in shown
+    assert "0 more are known for free; 48 of the search are in the journal already" in shown
+    assert json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)["spent"]["cached"] == 48
 
 
 # With models -----------------------------------------------------------------------------------------------
@@ -153,7 +187,10 @@ def test_calls_are_planned_to_cost_what_the_server_billed_for_earlier_ones_in_th
     said, spent = planned(faultless), faultless.found["spent"]
     heard = {role: len(faultless.modelled.heard(role)) for role in ("agent", "judge")}
     answered = heard | {"reflector": spent["reflections"]}  # some of these were asked once more
-    most = dict.fromkeys(heard, said["rollouts"]["most"]) | {"reflector": said["reflections"]}
+    assert said["rollouts"]["known"] == 48 - TWICE
+    most = dict.fromkeys(heard, said["rollouts"]["most"] - said["rollouts"]["known"]) | {
+        "reflector": said["reflections"]
+    }
     billed = {role: faultless.modelled.billed(role) for role in most}
     each = {role: 1 / answered[role] for role in most}
     tokens = {role: each[role] * (billed[role]["prompt"] + billed[role]["completion"]) for role in most}
@@ -165,6 +202,18 @@ def test_calls_are_planned_to_cost_what_the_server_billed_for_earlier_ones_in_th
     assert spent["tokens"] < said["tokens"]
     assert spent["usd"] < said["usd"]
     assert said["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_after_evaluate_the_plan_knows_what_rollouts_cost(modelling: "Modelling") -> None:
+    modelled = modelling()
+    key = {"OPENAI_API_KEY": "k"}
+    assert modelled.clone.ask("runbookopt", "evaluate", "desk", environ=key).returncode == 0
+    shown = modelled.run("--plan").stdout
+    tokens = r"about [\d,]+ tokens for rollouts, and unknown for reflections"
+    dollars = r"about [\d.]+ dollars \([\d.]+ to prove\) for rollouts, and unknown for reflections"
+    assert re.search(f"  cost         {tokens}, {dollars}\n", shown), shown
+    assert re.search(r"scores 0\.\d+ \(by \d+ verdicts\)", shown)
 
 
 @pytest.mark.slow

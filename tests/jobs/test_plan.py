@@ -19,7 +19,7 @@ from runbookopt.documents.usage import Usage
 from runbookopt.engine.journal import Calls
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.claims import CHECKED, MOST_TO_TRY
+from runbookopt.jobs.claims import CHECKED, MOST_TO_TRY, TWICE
 from runbookopt.jobs.forecast import Earlier, KnownCalls, earlier_calls
 from runbookopt.jobs.optimize import Result, optimize
 from runbookopt.jobs.plan import Plan, Rollouts, Tasks, plan
@@ -327,7 +327,9 @@ def test_without_a_number_the_budget_follows_from_tasks_repeats_and_agent(
     assert (rollouts.proof, rollouts.search) == (kept, MOST_TO_TRY + 11 * 2 * PART)
 
 
-def test_a_plan_writes_no_journal_and_is_the_same_whatever_one_holds(repo: Make, planted: ModuleType) -> None:
+def test_a_plan_writes_no_journal_and_takes_from_one_what_it_costs_and_what_today_scores(
+    repo: Make, planted: ModuleType
+) -> None:
     clone = repo(planted.files())
     before = planned(clone, settings(), look=False)
     assert not (clone.root / ".runbookopt").exists()
@@ -335,7 +337,9 @@ def test_a_plan_writes_no_journal_and_is_the_same_whatever_one_holds(repo: Make,
         optimize(repository, job)
     after = planned(clone, settings(), look=False)
     assert after.seconds is not None
-    assert replace(after, seconds=None, known_calls=KnownCalls()) == before
+    assert (after.rollouts.known, after.provable.known, after.provable.base) == (2 * PART, 2 * PART, 0.25)
+    same = replace(after, seconds=None, known_calls=KnownCalls(), rollouts=before.rollouts)
+    assert replace(same, provable=before.provable) == before
 
 
 # What earlier calls say -------------------------------------------------------------------------------------
@@ -358,13 +362,14 @@ def test_all_planned_calls_cost_what_earlier_ones_of_their_role_cost_in_the_mean
     repo: Make, planted: ModuleType, taught: "Clone"
 ) -> None:
     said = planned(repo(planted.files()), settings(), pair=metered, known=taught)
-    assert said.tokens == 600 * 1200 + DEFAULT * 3500
-    assert said.usd == pytest.approx(600 * PRICES[0] + DEFAULT * PRICES[1])
+    new = 600 - (2 * PART - TWICE)  # the others are answered there, but for what tries the agent
+    assert said.tokens == new * 1200 + DEFAULT * 3500
+    assert said.usd == pytest.approx(new * PRICES[0] + DEFAULT * PRICES[1])
     assert said.usd_proof == pytest.approx(KEPT * PRICES[0])
     known = said.known_calls
     assert known.tokens == known.usd == known.seconds > KEPT
     dry = planned(repo(planted.files(), "dry"), settings(), look=False, pair=metered, known=taught)
-    assert (dry.tokens, dry.usd_proof) == (480 * 1200 + DEFAULT * 3500, 0)
+    assert (dry.tokens, dry.usd_proof) == ((new - KEPT) * 1200 + DEFAULT * 3500, 0)
 
 
 def test_where_no_model_is_called_nothing_is_said_of_tokens_and_dollars(
@@ -384,9 +389,14 @@ def test_a_role_that_was_never_called_makes_all_unknown_but_for_the_budget(
     clone = repo(planted.files())
     said = run(clone, settings(usd=41.0), pair=metered)  # too little for today's runbook on train
     assert (said.result.spent.reflections, said.result.outcome) == (0, "no_candidate")
-    assert said.result.unknown == "no draft was tried: its budget of usd is used up"
+    assert said.result.unknown == (
+        "no draft was tried: its budget of usd is used up: raise budget.usd to 49.25 at least"
+    )
     said = planned(clone, settings(), pair=metered)
     assert (said.tokens, said.usd, said.seconds, said.known_calls) == (None, None, None, KnownCalls())
+    assert 0 < said.rollouts.known <= PART
+    new = 600 - said.rollouts.known
+    assert (said.tokens_rollouts, said.usd_rollouts) == (new * 1200, new * PRICES[0])
     bounded = planned(clone, settings(usd=50.0), pair=metered)
     assert (bounded.tokens, bounded.usd, bounded.known_calls.usd) == (None, 50, 0)
     assert bounded.usd_proof == KEPT * PRICES[0]
@@ -412,7 +422,7 @@ def test_no_run_spends_more_dollars_than_planned_and_a_search_that_they_end_a_th
 def test_dollars_that_cover_no_draft_are_refused_as_soon_as_anything_is_known_of_them(
     repo: Make, planted: ModuleType
 ) -> None:
-    """Of 20 dollars the search gets none, since 90 are kept for the proof."""
+    """Of 20 dollars the search gets none, since 90 are kept for the proof; 12 were paid by then."""
     clone, given = repo(planted.files()), settings(2000, usd=20, agent=ERRING)
     with pytest.raises(
         RunbookoptError, match=r"raise budget.usd to 108.00 at least; what was answered is kept"
@@ -423,7 +433,7 @@ def test_dollars_that_cover_no_draft_are_refused_as_soon_as_anything_is_known_of
         run(clone, replace(given, random_seed=1), pair=metered)
     assert str(refused.value) == (
         "desk: 20 dollars do not cover one draft and its proof, as earlier calls came to: raise budget.usd to"
-        " 109.50 at least"
+        " 97.50 at least"
     )
 
 
