@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runbookopt.documents.parse import Problem
-    from runbookopt.engine.driver import Progress
+    from runbookopt.engine.progress import Progress
     from runbookopt.project.policy import Reason
 
 _MARKS = {True: "yes", False: "no", None: "unknown"}
@@ -74,11 +74,17 @@ def warn(warnings: "Sequence[Problem]") -> None:
 
 
 @contextmanager
-def progress(name: str) -> Iterator["Callable[[Progress], None] | None"]:
-    """Lend what shows how far a run is; None where standard error is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
+def progress(name: str, *, every: float = 60.0) -> Iterator["Callable[[Progress], None]"]:
+    """Lend what shows how far a run is: a bar where standard error is a terminal, else lines.
+
+    There is a line when a phase begins, and one each `every` seconds.
+    """
+    with _bar(name) if sys.stderr.isatty() else _lines(name, every) as tell:
+        yield tell
+
+
+@contextmanager
+def _bar(name: str) -> Iterator["Callable[[Progress], None]"]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -87,18 +93,69 @@ def progress(name: str) -> Iterator["Callable[[Progress], None] | None"]:
 
     bar = Bar(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[told]}", markup=False),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[told]}", markup=False),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        task = bar.add_task(plain(name), total=None, told="reading the evidence")
+        task = bar.add_task(plain(name), total=None, told=_READING)
 
         def tell(done: "Progress") -> None:
-            used = done.rollouts + done.cached
-            told = f"{used} of at most {done.budget} rollouts, {done.reflections} reflections"
-            bar.update(task, total=done.budget, completed=used, told=told)
+            phase, *figures = _figures(done)
+            told = f"{phase}\n{', '.join(figures)}"
+            bar.update(task, total=done.budget, completed=done.rollouts + done.cached, told=told)
 
         yield tell
+
+
+@contextmanager
+def _lines(name: str, every: float) -> Iterator["Callable[[Progress], None]"]:
+    from datetime import datetime
+    from threading import Event, Thread
+
+    last, ended = [(_READING, _READING)], Event()  # phase, and what is said of it
+
+    def say_last() -> None:
+        complain(f"{datetime.now().astimezone():%H:%M:%S} {name}: {last[0][1]}")
+
+    def remind() -> None:
+        while not ended.wait(every):
+            say_last()
+
+    def tell(done: "Progress") -> None:
+        before = last[0][0]
+        last[0] = (done.phase, ", ".join(_figures(done)))
+        if before != done.phase:
+            say_last()
+
+    say_last()
+    reminding = Thread(target=remind, daemon=True)
+    reminding.start()
+    try:
+        yield tell
+    finally:
+        ended.set()
+        reminding.join()
+
+
+_READING = "reading the evidence"
+
+
+def _figures(done: "Progress") -> Iterator[str]:
+    """The phase with its scores, then what was used, and what it comes to if all the budget is used."""
+    scores = done.scores
+    best = "" if scores is None else f": validation {scores.best:.3f}, today's {scores.today:.3f}"
+    yield f"{done.phase}{best}"
+    used = done.rollouts + done.cached
+    yield f"{used} of at most {done.budget} rollouts, {done.reflections} reflections"
+    if done.tokens:
+        most = "" if done.tokens_at_most is None else f" of about {done.tokens_at_most:,} at most"
+        yield f"{done.tokens:,} tokens{most}"
+    if done.usd or (done.tokens and done.usd is None):
+        most = "" if done.usd_at_most is None else f" of about {done.usd_at_most:.2f} at most"
+        yield "dollars unknown" if done.usd is None else f"{done.usd:.2f} dollars{most}"
+    if done.seconds_left is not None:
+        minutes = done.seconds_left / 60
+        yield f"{minutes:.0f} minutes left at most" if minutes >= 1 else "less than a minute left"

@@ -15,8 +15,9 @@ from runbookopt.documents.parse import Problem
 from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
-from runbookopt.engine.driver import Driver, Progress
+from runbookopt.engine.driver import Driver
 from runbookopt.engine.journal import Journal, Run
+from runbookopt.engine.progress import Progress
 from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
