@@ -28,8 +28,8 @@ Ran = subprocess.CompletedProcess[str]
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 120  # seconds for a command
 
-PROGRESS = re.compile(r"^[0-9:]{8} .*: (?:reading the evidence|searching|proving|trying)\b.*\n", re.MULTILINE)
-"""Lines that say how far a run is, where there is no terminal."""
+PROGRESS = re.compile(r"^[0-9:]{8} .*\n", re.MULTILINE)
+"""Lines of a log, which begin with the time: how far a run is, and what came of it."""
 
 # What the tests start again and again is compiled once, also where the environment says to keep nothing.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

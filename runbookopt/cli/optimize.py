@@ -22,7 +22,7 @@ from runbookopt.cli.flags import (
 )
 from runbookopt.cli.job import interruptible, told
 from runbookopt.cli.purse import Purse
-from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
+from runbookopt.cli.terminal import Line, complain, note, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError, Waiting, WrongUsage
 
@@ -228,9 +228,13 @@ def _waiting(request: _Request, name: str, why: str, pull: "LastPull | None" = N
 
 
 def _told(request: _Request, found: Mapping[str, object], page: Iterable[Line]) -> None:
-    """Print one or the other, for programs or for people."""
+    """Print one or the other, for programs or for people; of what is for programs a log gets a line."""
     if request.json:
         print_json(found)
+        first, pull = next(iter(page)), found["pull_request"]
+        words = first if isinstance(first, str) else "".join(text for text, _ in first)
+        where = f"; {pull['url']}" if isinstance(pull, dict) and found["outcome"] != "waiting" else ""
+        note(f"{words}{where}")
     else:
         say_lines(page)
     sys.stdout.flush()

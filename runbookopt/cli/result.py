@@ -197,12 +197,11 @@ def page(ended: Ended) -> "Iterator[Line]":
     """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
     result, proposed = ended.result, ended.proposed
     last = proposed or result
-    words = _headline(last.outcome, last.comparison)
+    stands = ": nothing is new since the last run, so nothing was searched again" if result.stands else ""
+    words = f"{_headline(last.outcome, last.comparison)}{stands}"
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
     offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
-    if result.stands:
-        yield "  search      nothing is new since the last run: its result stands, nothing was searched again"
     yield (
         f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
         f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"

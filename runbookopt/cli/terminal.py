@@ -66,6 +66,14 @@ def complain(about: object) -> None:
             print(plain(line), file=sys.stderr)
 
 
+def note(text: str) -> None:
+    """Say on standard error what happens, and when; nothing where that is a terminal, which shows it."""
+    from datetime import datetime
+
+    if not sys.stderr.isatty():
+        complain(f"{datetime.now().astimezone():%H:%M:%S} {text}")
+
+
 def warn(warnings: "Sequence[Problem]") -> None:
     """Say in one line, on standard error, what of the evidence was not read as it stands."""
     if warnings:
@@ -112,13 +120,12 @@ def _bar(name: str) -> Iterator["Callable[[Progress], None]"]:
 
 @contextmanager
 def _lines(name: str, every: float) -> Iterator["Callable[[Progress], None]"]:
-    from datetime import datetime
     from threading import Event, Thread
 
     last, ended = [(_READING, _READING)], Event()  # phase, and what is said of it
 
     def say_last() -> None:
-        complain(f"{datetime.now().astimezone():%H:%M:%S} {name}: {last[0][1]}")
+        note(f"{name}: {last[0][1]}")
 
     def remind() -> None:
         while not ended.wait(every):
@@ -158,4 +165,4 @@ def _figures(done: "Progress") -> Iterator[str]:
         yield "dollars unknown" if done.usd is None else f"{done.usd:.2f} dollars{most}"
     if done.seconds_left is not None:
         minutes = done.seconds_left / 60
-        yield f"{minutes:.0f} minutes left at most" if minutes >= 1 else "less than a minute left"
+        yield f"{minutes:.0f} min left at most" if minutes >= 1 else "less than a minute left"

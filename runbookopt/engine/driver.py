@@ -320,12 +320,13 @@ class Driver:
             search, usd = self._search, self._dollars
             seconds = None if search.deadline is None else search.deadline - now
             dollars = None if usd.limit is None else usd.limit - usd.on_rollouts - usd.on_reflections
-            used = self._spending.used
-            to_search = self._rollouts - self._reserved - used if self._phase == "searching" else 0
-            to_prove = self._reserved - (0 if self._phase == "searching" else used - self._used_to_search)
+            budget, used = self._rollouts, self._spending.used
+            to_search, to_prove = budget - self._reserved - used, self._reserved
+            if self._phase != "searching":
+                budget = self._used_to_search + self._reserved
+                to_search, to_prove = 0, budget - used
             left = Left(max(0, to_search), max(0, to_prove), seconds, dollars)
-            scores = self._so_far
-            self._progress(progress_of(self._phase, self.spent, left, self._rollouts, scores))
+            self._progress(progress_of(self._phase, self.spent, left, budget, self._so_far))
 
 
 def _short(key: str) -> bytes:

@@ -54,12 +54,13 @@ def test_without_a_terminal_there_is_a_line_a_phase(
     command = [Path(sys.executable).with_name("optimize-runbook"), "desk", "--no-propose", "--json"]
     clone = repo(planted.files())
     ran = subprocess.run(command, cwd=clone.root, capture_output=True, encoding="utf-8", check=True)
-    reading, searching, proving = ran.stderr.splitlines()
+    reading, searching, proving, done = ran.stderr.splitlines()
     assert re.fullmatch(r"\d\d:\d\d:\d\d desk: reading the evidence", reading)
     assert re.fullmatch(
         r"[\d:]{8} desk: searching.*, \d+ of at most 600 rollouts, \d+ reflections.*", searching
     )
     assert "desk: proving: validation 1.000, today's 0.250, " in proving
+    assert done.endswith(" desk: a better runbook, proved on held-out tasks")
     assert ran.stdout.count("\n") == 1
 
 
@@ -78,7 +79,7 @@ def test_without_a_terminal_there_is_a_line_each_while_too() -> None:
     lines = heard.getvalue().splitlines()
     line = (
         "desk\\x1b[2J: proving: validation 0.800, today's 0.500, 40 of at most 100 rollouts, 3 reflections,"
-        " 1,000 tokens of about 3,000 at most, 0.50 dollars of about 1.50 at most, 2 minutes left at most"
+        " 1,000 tokens of about 3,000 at most, 0.50 dollars of about 1.50 at most, 2 min left at most"
     )
     assert {said[9:] for said in lines[-2:]} == {line}
 
