@@ -174,6 +174,9 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
         except WrongUsage:  # the same for every runbook
             raise
         except Waiting as why:
+            if left is not None:  # a plan is of a run that goes ahead
+                complain(f"{name}: {why}")
+                return RunbookoptError.status
             _waiting(request, name, str(why))
         except RunbookoptError as error:
             complain(told(name, error))

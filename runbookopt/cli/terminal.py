@@ -100,20 +100,20 @@ def _bar(name: str) -> Iterator["Callable[[Progress], None]"]:
     from runbookopt.documents.schema_errors import plain
 
     bar = Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=12),
+        BarColumn(bar_width=8),
         TimeElapsedColumn(),
         TextColumn("{task.fields[told]}", markup=False),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        task = bar.add_task(plain(name), total=None, told=_READING)
+        task = bar.add_task(name, total=None, told=f"{plain(name)}, {_READING}")
 
         def tell(done: "Progress") -> None:
-            phase, *figures = _figures(done)
-            told = f"{phase}\n{', '.join(figures)}"
-            bar.update(task, total=done.budget, completed=done.rollouts + done.cached, told=told)
+            told = "\n".join(_figures(done))
+            bar.update(
+                task, total=done.budget, completed=done.rollouts + done.cached, told=f"{plain(name)}, {told}"
+            )
 
         yield tell
 
@@ -151,18 +151,26 @@ _READING = "reading the evidence"
 
 
 def _figures(done: "Progress") -> Iterator[str]:
-    """The phase with its scores, then what was used, and what it comes to if all the budget is used."""
-    scores = done.scores
+    """Phase and scores; what was used, and for how long it goes on; what it costs, if that is known."""
+    scores, minutes = done.scores, None if done.seconds_left is None else done.seconds_left / 60
     best = "" if scores is None else f": validation {scores.best:.3f}, today's {scores.today:.3f}"
     yield f"{done.phase}{best}"
     used = done.rollouts + done.cached
-    yield f"{used} of at most {done.budget} rollouts, {done.reflections} reflections"
+    left = "" if minutes is None else ", less than a minute left"
+    if minutes is not None and minutes >= 1:
+        left = f", at most {minutes:.0f} min left"
+    yield f"{used} of at most {done.budget} rollouts, {done.reflections} reflections{left}"
     if done.tokens:
-        most = "" if done.tokens_at_most is None else f" of about {done.tokens_at_most:,} at most"
-        yield f"{done.tokens:,} tokens{most}"
-    if done.usd or (done.tokens and done.usd is None):
-        most = "" if done.usd_at_most is None else f" of about {done.usd_at_most:.2f} at most"
-        yield "dollars unknown" if done.usd is None else f"{done.usd:.2f} dollars{most}"
-    if done.seconds_left is not None:
-        minutes = done.seconds_left / 60
-        yield f"{minutes:.0f} min left at most" if minutes >= 1 else "less than a minute left"
+        dollars = (
+            "dollars unknown" if done.usd is None else _so_far(f"{done.usd:.2f} dollars", done.usd_at_most)
+        )
+        yield f"{_so_far(f'{done.tokens:,} tokens', done.tokens_at_most)}, {dollars}"
+    elif done.usd:
+        yield _so_far(f"{done.usd:.2f} dollars", done.usd_at_most)
+
+
+def _so_far(what: str, at_most: float | None) -> str:
+    if at_most is None:
+        return what
+    most = f"{at_most:,}" if isinstance(at_most, int) else f"{at_most:.2f}"
+    return f"{what} (at most about {most})"

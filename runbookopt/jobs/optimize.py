@@ -159,7 +159,7 @@ def _standing(repository: Repository, ready: Prepared, journal: Journal) -> Resu
     data = journal.result(ready.run_id)
     try:
         kept = msgpack.decode(data or b"", type=_Kept)
-    except MsgspecError:
+    except (MsgspecError, ValueError, RecursionError):
         return None
     result, bundle = kept.result, None
     if kept.bundle is not None:
