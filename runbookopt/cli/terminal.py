@@ -147,6 +147,7 @@ def _lines(name: str, every: float) -> Iterator["Callable[[Progress], None]"]:
         reminding.join()
 
 
+_HOURS = 180  # minutes from which on they are told as hours
 _READING = "reading the evidence"
 
 
@@ -158,7 +159,11 @@ def _figures(done: "Progress") -> Iterator[str]:
     used = done.rollouts + done.cached
     left = "" if minutes is None else ", less than a minute left"
     if minutes is not None and minutes >= 1:
-        left = f", at most {minutes:.0f} min left"
+        left = (
+            f", at most {minutes:.0f} min left"
+            if minutes < _HOURS
+            else f", at most {minutes / 60:.0f} h left"
+        )
     yield f"{used} of at most {done.budget} rollouts, {done.reflections} reflections{left}"
     if done.tokens:
         dollars = (
