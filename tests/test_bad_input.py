@@ -223,10 +223,8 @@ def test_a_full_disk_behind_standard_output_is_one_clear_line(desk: Make) -> Non
             check=False,
         )
     assert ran.returncode == 1
-    assert (
-        PROGRESS.sub("", ran.stderr)
-        == "No space left on device: make room, then run the same command again\n"
-    )
+    said = PROGRESS.sub("", ran.stderr)
+    assert said == "No space left on device: make room, then run the same command again\n"
 
 
 def test_a_verdict_on_an_unknown_criterion_is_a_warning(desk: Make) -> None:

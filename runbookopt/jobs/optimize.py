@@ -107,31 +107,43 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     Raises RunbookoptError for all that a user can mend, as far as it can be known before the first rollout,
     Invalid where too much was not answered, Awaiting where replies are awaited, and KeyboardInterrupt; the
     journal then holds all that was answered, and the same call goes on from there. A look that was registered
-    before stays so and is not settled: the same call continues it.
+    before stays so and is not settled: the same call continues it. Where nothing is new since the same run
+    finished, its result stands.
     """
     ready = prepare(repository, job)
     with open_journal(repository) as journal:
-        stands = _standing(repository, ready, journal)
-        if stands is not None:
-            return stands
-        run = journal.run(ready.run_id, ready.terms)
-        recall(journal, job.agent, job.reflector, ready.judge)
-        driver = _driver(ready, run, progress)
         reading, file = _leave_reading(repository, ready)
-        with accounted(driver, job.handoff):
-            searching = believing(ready.problem, ready.claims, ready.project.evidence)
-            searched, believed = driver.drive(_heard(searching, driver))
-        if not searched.pool:
-            run.finish()  # else it would end at the same ask for ever
-            raise RunbookoptError(_nothing_known(ready, driver.short_of))
-        unproved = _unproved(repository, ready, searched, believed, driver, run.id)
-        result = _proved(repository, ready, searched, driver, unproved)
+        result = _standing(repository, ready, journal)
+        if result is None:
+            result = _ran(repository, ready, journal, progress)
         if ready.job.propose:
             ready.ledger.read(reading)
         if file is not None and (ready.job.propose or result.bundle is not None):
             file.unlink(missing_ok=True)  # origin has it, or its look says the same
-        lacks = searched.ended == "minutes" or driver.lacking or driver.reflections.unanswered
-        run.finish(None if lacks else _kept(ready, result))
+    return result
+
+
+def _ran(
+    repository: Repository,
+    ready: Prepared,
+    journal: Journal,
+    progress: Callable[[Progress], None] | None,
+) -> Result:
+    """The result of a run that is made now, and kept in the journal unless it lacked something."""
+    job = ready.job
+    run = journal.run(ready.run_id, ready.terms)
+    recall(journal, job.agent, job.reflector, ready.judge)
+    driver = _driver(ready, run, progress)
+    with accounted(driver, job.handoff):
+        searching = believing(ready.problem, ready.claims, ready.project.evidence)
+        searched, believed = driver.drive(_heard(searching, driver))
+    if not searched.pool:
+        run.finish()  # else it would end at the same ask for ever
+        raise RunbookoptError(_nothing_known(ready, driver.short_of))
+    unproved = _unproved(repository, ready, searched, believed, driver, run.id)
+    result = _proved(repository, ready, searched, driver, unproved)
+    lacks = searched.ended == "minutes" or driver.lacking or driver.reflections.unanswered
+    run.finish(None if lacks else _kept(ready, result))
     return result
 
 

@@ -89,6 +89,16 @@ def test_with_nothing_new_nothing_is_searched_again_and_the_result_stands(
     assert "nothing was searched again" in clone.ask("optimize-runbook", "desk").stdout
 
 
+def test_what_a_search_has_read_is_handed_over_again_with_its_result(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files(trajectories=planted.lines(planted.trajectories(24))))
+    flags = ("--no-propose", "--patience", "1", "--budget-reflections", "1")
+    assert told(clone, *flags)["bundle"] is None
+    (reading,) = clone.root.glob(".runbookopt/readings/*.json")
+    reading.unlink()
+    told(clone, *flags)
+    assert (reading.exists(), runs(clone)) == (True, 1)
+
+
 @pytest.mark.parametrize("what", ["task", "setting", "policy", "bundle"])
 def test_what_is_new_is_searched(repo: Make, planted: ModuleType, what: str) -> None:
     clone = repo(planted.files(trajectories=planted.lines(planted.trajectories(24))))
