@@ -11,6 +11,10 @@ Phase = Literal["searching", "proving", "trying"]
 """`trying` are rollouts that no search asks for, those of an evaluation say."""
 
 
+FEW = 10
+"""Rollouts; by fewer than that nothing is estimated: the first of them begin with imports and connections."""
+
+
 class Progress(Struct, frozen=True):
     """Progress of a run: rollouts paid now, those the journal had, reflections paid now.
 
@@ -43,16 +47,15 @@ class Left(Struct, frozen=True):
 
 def progress_of(phase: Phase, spent: Spent, left: Left, budget: int, scores: SoFar | None) -> Progress:
     """The progress of a run in this phase that has `spent` so much of a budget in rollouts."""
-    share = (left.search + left.proof) / spent.rollouts if spent.rollouts else None
-    usd = None if share is None or spent.usd is None else spent.usd * (1 + share)
-    if usd is not None and left.usd is not None and spent.usd is not None:
-        usd = min(usd, spent.usd + left.usd)
-    tokens = None if share is None or spent.tokens is None else round(spent.tokens * (1 + share))
-    seconds = None
-    if spent.rollouts:
-        each = spent.seconds / spent.rollouts
+    share = seconds = usd = None
+    if spent.rollouts >= FEW:
+        share, each = (left.search + left.proof) / spent.rollouts, spent.seconds / spent.rollouts
         most = each * left.search
         seconds = (most if left.seconds is None else min(most, max(0.0, left.seconds))) + each * left.proof
+    if share is not None and spent.usd is not None:
+        usd = spent.usd * (1 + share)
+        usd = usd if left.usd is None else min(usd, spent.usd + max(0.0, left.usd))
+    tokens = None if share is None or spent.tokens is None else round(spent.tokens * (1 + share))
     return Progress(
         phase=phase,
         rollouts=spent.rollouts,
