@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,9 @@ Ran = subprocess.CompletedProcess[str]
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 120  # seconds for a command
+
+PROGRESS = re.compile(r"^[0-9:]{8} .*\n", re.MULTILINE)
+"""Lines of a log, which begin with the time: how far a run is, and what came of it."""
 
 # What the tests start again and again is compiled once, also where the environment says to keep nothing.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -95,8 +99,11 @@ class Clone:
         return place
 
     def run(self, command: str, *arguments: str, environ: Mapping[str, str] = {}, below: str = ".") -> Ran:
-        """Run one of our commands here, or in the folder `below`, as a process of its own."""
-        return subprocess.run(
+        """Run one of our commands here, or in the folder `below`, as a process of its own.
+
+        What it says is without how far it is: `test_terminal` is about that.
+        """
+        ran = subprocess.run(
             [script(command), *arguments],
             cwd=self.root / below,
             env={**os.environ, **environ},
@@ -105,6 +112,8 @@ class Clone:
             timeout=PATIENCE,
             check=False,
         )
+        ran.stderr = PROGRESS.sub("", ran.stderr)
+        return ran
 
     def ask(self, command: str, *arguments: str, environ: Mapping[str, str] = {}, below: str = ".") -> Ran:
         """Run one of our commands as `run` does, but in this process: it saves a second of imports.
@@ -126,7 +135,8 @@ class Clone:
             except SystemExit as end:
                 status = end.code
         assert isinstance(status, int)
-        return subprocess.CompletedProcess([command, *arguments], status, out.getvalue(), err.getvalue())
+        said = PROGRESS.sub("", err.getvalue())
+        return subprocess.CompletedProcess([command, *arguments], status, out.getvalue(), said)
 
     def at_origin(self, *arguments: str) -> str:
         return self.git(*arguments, at=self.origin)

@@ -11,6 +11,7 @@ import pytest
 
 from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.ledger import Ledger
+from tests.conftest import PROGRESS
 
 if TYPE_CHECKING:
     from tests.conftest import Clone, Ran
@@ -43,7 +44,7 @@ def desk(repo: Make, planted: ModuleType) -> Make:
 def stops(clone: "Clone", ran: "Ran", status: int, *said: str) -> None:
     """Hold that a command ended with one line on stderr that says all this, and left nothing behind."""
     assert (ran.returncode, ran.stdout) == (status, ""), ran
-    (complaint,) = ran.stderr.splitlines()
+    (complaint,) = PROGRESS.sub("", ran.stderr).splitlines()
     for words in said:
         assert words in complaint
     assert clone.git("status", "--porcelain") == ""
@@ -222,7 +223,8 @@ def test_a_full_disk_behind_standard_output_is_one_clear_line(desk: Make) -> Non
             check=False,
         )
     assert ran.returncode == 1
-    assert ran.stderr == "No space left on device: make room, then run the same command again\n"
+    said = PROGRESS.sub("", ran.stderr)
+    assert said == "No space left on device: make room, then run the same command again\n"
 
 
 def test_a_verdict_on_an_unknown_criterion_is_a_warning(desk: Make) -> None:

@@ -37,8 +37,8 @@ from runbookopt.sandbox import secrecy
 
 if TYPE_CHECKING:
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.jobs.optimize import Result
     from runbookopt.jobs.prepare import Job
+    from runbookopt.jobs.result import Result
     from runbookopt.landing.merge import Derived
     from runbookopt.landing.trial_merge import Case
     from runbookopt.project.policy import Reason
@@ -128,7 +128,7 @@ _LEDGER = re.compile(r"[0-9a-f]*:refs/runbookopt/[\w./-]+")
 
 def optimized(repository: "Repository", order: Order) -> "Result":
     """Search and prove in a process of its own; raises RunbookoptError with what it said."""
-    from runbookopt.jobs.optimize import Result
+    from runbookopt.jobs.result import Result
 
     return _had(repository, order, Result)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runbookopt.cli.flags import Flags
     from runbookopt.documents.settings import Settings
-    from runbookopt.engine.driver import Progress
+    from runbookopt.engine.progress import Progress
     from runbookopt.jobs.prepare import Job
 
 

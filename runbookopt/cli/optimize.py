@@ -22,7 +22,7 @@ from runbookopt.cli.flags import (
 )
 from runbookopt.cli.job import interruptible, told
 from runbookopt.cli.purse import Purse
-from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
+from runbookopt.cli.terminal import Line, complain, note, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError, Waiting, WrongUsage
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runbookopt.documents.settings import Settings
     from runbookopt.forge.git.repository import Repository
     from runbookopt.forge.protocol import Forge
-    from runbookopt.jobs.optimize import Result
+    from runbookopt.jobs.result import Result
     from runbookopt.landing.propose import Proposed
     from runbookopt.proof.records import LastPull
 
@@ -119,7 +119,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
 
     Your checkout is not touched: the diff goes to the branch runbookopt/NAME of origin, with a pull request.
     While a pull request of the runbook is open, a run waits: it ends before its search. Interrupted or
-    killed, the same command goes on where it was, and nothing is paid twice. Every setting has a key in
+    killed, the same command goes on where it was, and nothing is paid twice; while nothing is new, the result
+    of a finished run stands. Every setting has a key in
     runbookopt.yaml and a variable too: RUNBOOKOPT_BUDGET_ROLLOUTS for --budget-rollouts.
 
     Exit status: 0 done (also when rejected, inconclusive, waiting, or nothing better was found), 1 something
@@ -173,6 +174,9 @@ def _status(one: Callable[[_Request, str], None], request: _Request, name: str, 
         except WrongUsage:  # the same for every runbook
             raise
         except Waiting as why:
+            if left is not None:  # a plan is of a run that goes ahead
+                complain(f"{name}: {why}")
+                return RunbookoptError.status
             _waiting(request, name, str(why))
         except RunbookoptError as error:
             complain(told(name, error))
@@ -228,9 +232,13 @@ def _waiting(request: _Request, name: str, why: str, pull: "LastPull | None" = N
 
 
 def _told(request: _Request, found: Mapping[str, object], page: Iterable[Line]) -> None:
-    """Print one or the other, for programs or for people."""
+    """Print one or the other, for programs or for people; of what is for programs a log gets a line."""
     if request.json:
         print_json(found)
+        first, pull = next(iter(page)), found["pull_request"]
+        words = first if isinstance(first, str) else "".join(text for text, _ in first)
+        where = f"; {pull['url']}" if isinstance(pull, dict) and found["outcome"] != "waiting" else ""
+        note(f"{words}{where}")
     else:
         say_lines(page)
     sys.stdout.flush()

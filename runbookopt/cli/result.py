@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from runbookopt.cli.terminal import Line
     from runbookopt.errors import Awaiting, Invalid
-    from runbookopt.jobs.optimize import Result
+    from runbookopt.jobs.result import Result
     from runbookopt.landing.newest_quarter import Newest
     from runbookopt.landing.propose import Proposed
     from runbookopt.proof.allowance import Allowance
@@ -202,11 +202,11 @@ def page(ended: Ended) -> "Iterator[Line]":
         words = result.unknown or (
             words if result.has_winner or not result.patch else "no clear winner on validation"
         )
+    if result.stands:
+        words += ": nothing is new since the last run, so nothing was searched again"
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
     offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
-    if result.stands:
-        yield "  search      nothing is new since the last run: its result stands, nothing was searched again"
     yield (
         f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
         f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"

@@ -117,6 +117,11 @@ class Spending:
         self._unknown: set[Kind] = set()
         self.repliers: dict[str, dict[str, int]] = {}
 
+    @property
+    def used(self) -> int:
+        """Rollouts that were used, paid now or earlier."""
+        return self.rollouts + self.cached
+
     def pay(self, answers: Iterable[Answer]) -> None:
         """Note answers that were paid now; one that is noted already is not paid twice."""
         for answer in answers:

@@ -15,28 +15,16 @@ from runbookopt.engine.calls import Call, Caller, attempt_of, judged, produced, 
 from runbookopt.engine.database import JournalError
 from runbookopt.engine.event_loop import EventLoop
 from runbookopt.engine.journal import Answer, Run, trajectory_id
+from runbookopt.engine.progress import Left, Phase, Progress, progress_of
 from runbookopt.engine.unanswered import Attempts
 from runbookopt.engine.workers import WorkerPool
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError
-from runbookopt.search.asks import Ask, Attempt, NoAnswer, ReflectionFailure, Reply, Rollout
+from runbookopt.search.asks import Ask, Attempt, NoAnswer, ReflectionFailure, Reply, Rollout, SoFar
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
 
 T = TypeVar("T")
 _PROGRESS_SECONDS = 0.1
 _NO_VERDICTS: dict[str, Finding] = {}  # one for all attempts of a search: each of its own would take 64 bytes
-
-
-class Progress(Struct, frozen=True):
-    """Progress of a run: rollouts paid now, those the journal had, reflections paid now, asks answered.
-
-    `budget` is how many rollouts the run may use in all, the proof's included.
-    """
-
-    rollouts: int
-    cached: int
-    reflections: int
-    asks: int
-    budget: int
 
 
 class Reflections(Struct, frozen=True):
@@ -92,13 +80,16 @@ class Driver:
             )
         self._caller = caller
         self._run = run
-        self._rollouts = rollouts
-        dollars = Dollars(usd)
+        self._dollars = dollars = Dollars(usd)
         self._search = Budget(rollouts - reserved, dollars, reflections, deadline, later=reserved)
         self._proof = Budget(reserved, dollars, attempts=Attempts(least=reserved))
         self._width = width
         self._progress = progress
         self._reported = self._began = time.monotonic()
+        self._phase: Phase = "trying"
+        self._rollouts, self._reserved = rollouts, reserved
+        self._used_to_search = 0
+        self._so_far: SoFar | None = None
         self._asks = 0
         self._proof_from: int | None = None  # the number of its first ask
         self._charged: set[bytes] = set()  # keys, shortened: a long run has many
@@ -145,6 +136,7 @@ class Driver:
         then in the journal, and driving the same search again goes on from there.
         """
         reply: Reply | None = None
+        self._phase = "searching"
         with self._taking_back(0), closing(search), EventLoop() as loop:
             while True:
                 try:
@@ -167,6 +159,9 @@ class Driver:
         (`affords`), Invalid, and Awaiting.
         """
         self._proof_from = self._asks if self._proof_from is None else self._proof_from
+        if self._phase == "searching":
+            self._phase, self._used_to_search = "proving", self._spending.used
+        self._report(at_once=True)
         with self._taking_back(self._proof_from), EventLoop() as loop:
             reply = self._answer(loop, Ask(rollouts=tuple(rollouts)), self._proof)
             self._run.settle()
@@ -192,6 +187,7 @@ class Driver:
 
     def _answer(self, loop: EventLoop, ask: Ask, budget: Budget) -> Reply:
         loop.check()
+        self._so_far = ask.so_far or self._so_far
         rollouts = [self._caller.rollout(rollout) for rollout in ask.rollouts]
         reflections = [self._caller.reflection(reflection) for reflection in ask.reflections]
         # reflections begin first: they take longer
@@ -328,8 +324,17 @@ class Driver:
     def _report(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if self._progress is not None and (at_once or now - self._reported >= _PROGRESS_SECONDS):
-            self._reported, paid = now, self._spending
-            self._progress(Progress(paid.rollouts, paid.cached, paid.reflections, self._asks, self._rollouts))
+            self._reported = now
+            search, usd = self._search, self._dollars
+            seconds = None if search.deadline is None else search.deadline - now
+            dollars = None if usd.limit is None else usd.limit - usd.on_rollouts - usd.on_reflections
+            budget, used = self._rollouts, self._spending.used
+            to_search, to_prove = budget - self._reserved - used, self._reserved
+            if self._phase != "searching":
+                budget = self._used_to_search + self._reserved
+                to_search, to_prove = 0, budget - used
+            left = Left(max(0, to_search), max(0, to_prove), seconds, dollars)
+            self._progress(progress_of(self._phase, self.spent, left, budget, self._so_far))
 
 
 def _short(key: str) -> bytes:

@@ -188,6 +188,8 @@ class LocalForge:
             teams=draft.teams,
             opened_at=chain[0][1].at,
             closed_at=chain[-1][1].at if _state(events[-1]) != "open" else "",
+            reviewed=next((event.head for event in reversed(events) if event.kind == "approved"), ""),
+            first=next(event.draft.bundle for event in events if event.draft is not None),
         )
 
     def _has_newer(self, number: int, draft: Draft, origin: "_Origin") -> bool:

@@ -49,9 +49,10 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     `head` is where its branch is now, `proposed` where runbookopt last put it: they differ where a person
     has pushed. `makers` are the logins and addresses of all who made, committed or pushed any part of it,
     as far as the forge knows; `objections` who asked for changes and did not take it back. These two and
-    `approvals` are told by `get` alone. `complete` is whether all that was asked for at its last proposal
-    was done or given up, `notes` what was given up then, and why. `opened_at` and `closed_at` (closed or
-    merged) are ISO 8601, empty where it is not known.
+    `approvals` are told by `get` alone, and so is `reviewed`, the commit that somebody last reviewed. `first`
+    is the bundle that it was opened with, where the forge tells. `complete` is whether all that was asked for
+    at its last proposal was done or given up, `notes` what was given up then, and why. `opened_at`
+    and `closed_at` (closed or merged) are ISO 8601, empty where it is not known.
     """
 
     number: int
@@ -75,6 +76,8 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     opened_at: str = ""
     closed_at: str = ""
+    reviewed: str = ""
+    first: str = ""
 
 
 class CheckRun(Struct, frozen=True):

@@ -11,7 +11,7 @@ from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.runbook import Runbook
 from runbookopt.documents.usage import Spent
-from runbookopt.engine.driver import Progress
+from runbookopt.engine.progress import Progress
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Part, Task

@@ -1,34 +1,32 @@
 """Search, proof and bundle of one runbook. It knows agents and reflectors, and holds no token."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal
 
-from msgspec import MsgspecError, Struct, msgpack
 from msgspec.structs import astuple, replace
 
 from runbookopt import __version__
 from runbookopt.documents.digest import canonical
-from runbookopt.documents.parse import Problem
 from runbookopt.documents.settings import Settings, setting_types
-from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
-from runbookopt.engine.driver import Driver, Progress
+from runbookopt.engine.driver import Driver
 from runbookopt.engine.journal import Journal, Run
+from runbookopt.engine.progress import Progress
 from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
-from runbookopt.jobs.finished import bundle_that_stands, holds_for
+from runbookopt.jobs.finished import kept, standing
 from runbookopt.jobs.first_outputs import looking
 from runbookopt.jobs.forecast import earlier_calls
 from runbookopt.jobs.journals import open_journal
 from runbookopt.jobs.plan import raise_usd, too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
+from runbookopt.jobs.result import Result
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
 from runbookopt.jobs.search_ended import nothing_known, why_ended, why_unknown
 from runbookopt.jobs.suspects import outputs_of, outputs_of_proof, suspects
@@ -48,7 +46,7 @@ from runbookopt.landing.bundle import (
 )
 from runbookopt.landing.bundle_limits import no_room
 from runbookopt.landing.ledger.readings import write_reading
-from runbookopt.landing.newest_quarter import Newest, newest_quarter
+from runbookopt.landing.newest_quarter import newest_quarter
 from runbookopt.landing.paired_outputs import held_out_digest, pairs
 from runbookopt.project.local_state import local_folder
 from runbookopt.proof.allowance import Allowance, Look, recorded
@@ -66,52 +64,6 @@ from runbookopt.search.asks import NoAnswer
 from runbookopt.search.loop import Asking, SearchResult
 from runbookopt.search.pool import Edit, lineage, places
 
-Outcome = Literal["accepted", "rejected", "inconclusive", "no_candidate"]
-
-
-class Result(Struct, frozen=True):
-    """What came of a run.
-
-    `bundle` and `allowance` are None where nobody looked at the held-out tasks; `patch` is the winner's diff
-    against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
-    as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
-    `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
-    `unknown` says why nothing is known of a better runbook, where none could have been found: no draft was
-    validated, or too little fails for a gain to show. `repliers` answered by hand-off: by role and by what
-    they call themselves, with how many answers. `stands`: it is that of an earlier run, since which
-    nothing is new.
-    """
-
-    runbook: str
-    run: str
-    outcome: Outcome
-    candidates: int
-    spent: Spent
-    validation: ValidationSummary
-    patch: str
-    changes: tuple[Change, ...]
-    bundle: Bundle | None
-    allowance: Allowance | None
-    notes: tuple[str, ...]
-    warnings: tuple[Problem, ...]
-    newest: Newest | None = None
-    stored: StoredVerdicts = StoredVerdicts()
-    suspects: tuple[Suspect, ...] = ()
-    repliers: Mapping[str, Mapping[str, int]] = {}
-    unknown: str | None = None
-    stands: bool = False
-
-    @property
-    def has_winner(self) -> bool:
-        """Whether what was found is clearly better on validation, also less what is luck."""
-        gained = self.validation.after > self.validation.before
-        return self.outcome != "no_candidate" and gained and self.validation.p <= WORTH_A_LOOK
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """The comparison of the proof, where there was one."""
-        return self.bundle.comparison if self.bundle else None
-
 
 def optimize(repository: Repository, job: Job, progress: Callable[[Progress], None] | None = None) -> Result:
     """Search for a better runbook, prove it, and write the bundle.
@@ -119,75 +71,49 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     Raises RunbookoptError for all that a user can mend, as far as it can be known before the first rollout,
     Invalid where too much was not answered, Awaiting where replies are awaited, and KeyboardInterrupt; the
     journal then holds all that was answered, and the same call goes on from there. A look that was registered
-    before stays so and is not settled: the same call continues it.
+    before stays so and is not settled: the same call continues it. Where nothing is new since the same run
+    finished, its result stands.
     """
     ready = prepare(repository, job)
-    earlier = earlier_calls(repository, ready)
     with open_journal(repository) as journal:
-        stands = _standing(repository, ready, journal)
-        if stands is not None:
-            return stands
-        if all(record.id != ready.run_id for record in journal.runs()):  # what began goes on
-            short = too_few_dollars(ready, earlier)
-            if short is not None:
-                raise RunbookoptError(f"{job.name}: {short}")
-        run = journal.run(ready.run_id, ready.terms)
-        recall(journal, job.agent, job.reflector, ready.judge)
-        driver = _driver(ready, run, progress)
         reading, file = _leave_reading(repository, ready)
-        with accounted(driver, job.handoff):
-            look = looking(ready.project, job.settings)
-            searching = believing(ready.problem, ready.claims, ready.project.evidence, look)
-            searched, believed = driver.drive(_heard(searching, driver))
-        if not searched.pool:
-            run.finish()  # else it would end at the same ask for ever
-            raise RunbookoptError(nothing_known(ready, driver))
-        unproved = _unproved(repository, ready, searched, believed, driver, run.id)
-        result = _proved(repository, ready, searched, driver, unproved)
+        result = standing(repository, ready, journal)
+        if result is None:
+            result = _ran(repository, ready, journal, progress)
         if ready.job.propose:
             ready.ledger.read(reading)
         if file is not None and (ready.job.propose or result.bundle is not None):
             file.unlink(missing_ok=True)  # origin has it, or its look says the same
-        lacks = searched.ended == "minutes" or driver.lacking or driver.reflections.unanswered
-        run.finish(None if lacks else _kept(ready, result))
     return result
 
 
-# A result that stands ----------------------------------------------------------------------------------
-
-
-class _Kept(Struct, frozen=True):
-    """A result as the journal keeps it; its bundle, named by its digest, is a file of its own."""
-
-    holds_for: str
-    bundle: str | None
-    result: Result
-
-
-def _kept(ready: Prepared, result: Result) -> bytes:
-    digest = result.bundle.digest if result.bundle else None
-    return msgpack.encode(_Kept(holds_for(ready), digest, replace(result, bundle=None)))
-
-
-def _standing(repository: Repository, ready: Prepared, journal: Journal) -> Result | None:
-    """The result of the same run where nothing is new since it finished: there is nothing to search again.
-
-    None where anything is, where the run lacked answers, or where its look or its bundle is not to be had.
-    """
-    data = journal.result(ready.run_id)
-    try:
-        kept = msgpack.decode(data or b"", type=_Kept)
-    except MsgspecError:
-        return None
-    result, bundle = kept.result, None
-    if kept.bundle is not None:
-        bundle = bundle_that_stands(repository, ready, kept.bundle)
-    if kept.holds_for != holds_for(ready) or (bundle is None) != (kept.bundle is None):
-        return None
-    known = result.spent.rollouts + result.spent.cached
-    nothing = Spent(0, known, 0, tokens=0, usd=0.0)
-    note = f"nothing is new since run {result.run} ended, so its result stands and nothing was searched again"
-    return replace(result, bundle=bundle, spent=nothing, notes=(*result.notes, note), stands=True)
+def _ran(
+    repository: Repository,
+    ready: Prepared,
+    journal: Journal,
+    progress: Callable[[Progress], None] | None,
+) -> Result:
+    """The result of a run that is made now, and kept in the journal unless it lacked something."""
+    job = ready.job
+    if all(record.id != ready.run_id for record in journal.runs()):  # what began goes on
+        short = too_few_dollars(ready, earlier_calls(repository, ready))
+        if short is not None:
+            raise RunbookoptError(f"{job.name}: {short}")
+    run = journal.run(ready.run_id, ready.terms)
+    recall(journal, job.agent, job.reflector, ready.judge)
+    driver = _driver(ready, run, progress)
+    with accounted(driver, job.handoff):
+        look = looking(ready.project, job.settings)
+        searching = believing(ready.problem, ready.claims, ready.project.evidence, look)
+        searched, believed = driver.drive(_heard(searching, driver))
+    if not searched.pool:
+        run.finish()  # else it would end at the same ask for ever
+        raise RunbookoptError(nothing_known(ready, driver))
+    unproved = _unproved(repository, ready, searched, believed, driver, run.id)
+    result = _proved(repository, ready, searched, driver, unproved)
+    lacks = searched.ended == "minutes" or driver.lacking or driver.reflections.unanswered
+    run.finish(None if lacks else kept(ready, result))
+    return result
 
 
 def _leave_reading(repository: Repository, ready: Prepared) -> tuple[Reading, Path | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from runbookopt.documents.usage import Spent
-from runbookopt.engine.driver import Progress
+from runbookopt.engine.progress import Progress
 from runbookopt.jobs.prepare import Job
 from runbookopt.jobs.rollouts import BudgetExceeded, Rollouts, compared, of_both
 from runbookopt.landing.merge import Derived

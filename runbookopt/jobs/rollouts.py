@@ -11,7 +11,8 @@ from runbookopt.agents.protocol import Judge, OpenAsks, Produced
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.calls import caller_of, recall
-from runbookopt.engine.driver import Driver, Progress
+from runbookopt.engine.driver import Driver
+from runbookopt.engine.progress import Progress
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError
 from runbookopt.evidence.trajectory import Left, Task
 from runbookopt.forge.git.repository import Repository

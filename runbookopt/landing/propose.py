@@ -32,6 +32,7 @@ from runbookopt.landing.rederive import (
     rederive,
 )
 from runbookopt.landing.report import Findings, commit_message, read_trailers, render, squash_message, title
+from runbookopt.landing.since import Since, changed_since_then
 from runbookopt.project.policy import Decision, Limits, Reason
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance, trajectory_names
@@ -39,7 +40,7 @@ from runbookopt.proof.binding import TRAILER, must_be_bound, named_in, unheld
 from runbookopt.proof.comparison import Comparison
 from runbookopt.proof.disclosure import is_told
 from runbookopt.proof.ledger import Ledger
-from runbookopt.proof.records import keep_shown, note_pulls
+from runbookopt.proof.records import keep_shown, last_pull, note_pulls
 
 LABEL = "runbookopt"
 """The label of each pull request."""
@@ -165,11 +166,38 @@ def _publish(
     if is_open and is_open.complete and _is_proposed(repository, ledger, checked, is_open):
         return _with_pull(proposed, is_open, f"pull request {is_open.number} proposes this already")
     ledger.keep(bundle.digest, encode(bundle))
-    draft = _draft(repository, derived, proposed.notes, there, ledger)
+    then = _then(repository, ledger, forge.get(is_open.number), bundle) if is_open else None
+    draft = _draft(repository, derived, proposed.notes, (there, then), ledger)
     if is_open and there:
         updated = forge.update(is_open.number, draft, replaces=there)
-        return _with_pull(proposed, updated, f"pull request {updated.number} was brought up to date")
+        what = changed_since_then(then, bundle, proposed.comparison) if then else ()
+        told = f"; since {then.when}: {'; '.join(what)}" if then else ""
+        return _with_pull(proposed, updated, f"pull request {updated.number} was brought up to date{told}")
     return _with_pull(proposed, forge.open(draft, replaces=there))
+
+
+def _then(repository: Repository, ledger: Ledger, pull: PullRequest, now: Bundle) -> Since | None:
+    """What an open pull request proposed when it was last reviewed, else when it was opened.
+
+    None where the ledger does not have that any more, or where it is what is proposed `now`.
+    """
+    known = last_pull(ledger, now.runbook)
+    opened = known.first or known.bundle if known and known.number == pull.number else pull.bundle
+    at = {f"it was last reviewed, at {pull.reviewed[:12]}": _cited(repository, pull.reviewed)}
+    at["it was opened"] = pull.first or opened
+    found = ((recorded_bundle(ledger, digest), when) for when, digest in at.items() if digest)
+    was, when = next(((bundle, when) for bundle, when in found if bundle is not None), (None, ""))
+    return None if was is None or was.digest == now.digest else Since(was, when)
+
+
+def _cited(repository: Repository, commit: str) -> str | None:
+    """The bundle that a commit cites; None where it is not to be had any more, or cites none."""
+    try:
+        sha = repository.revision(commit).commit if commit else None
+    except GitFailed:
+        return None
+    trailers = read_trailers(repository.commit(sha).message) if sha else None
+    return trailers.bundle if trailers else None
 
 
 def _closed_before(repository: Repository, checked: Checked, ours: Sequence[PullRequest]) -> str | None:
@@ -204,9 +232,14 @@ def _with_pull(proposed: Proposed, pull: PullRequest, *notes: str) -> Proposed:
 
 
 def _draft(
-    repository: Repository, derived: Rederived, notes: tuple[str, ...], there: str | None, ledger: Ledger
+    repository: Repository,
+    derived: Rederived,
+    notes: tuple[str, ...],
+    before: tuple[str | None, Since | None],
+    ledger: Ledger,
 ) -> Draft:
-    checked, proof = derived.checked, derived.proof
+    """The pull request as it should be, where the branch was `before` and what it proposed once."""
+    checked, proof, (there, then) = derived.checked, derived.proof, before
     bundle, change, project = checked.bundle, checked.change, checked.project
     if change.after is None or proof is None:
         raise Refused(f"{bundle.runbook}: the candidate cannot be read as a runbook")
@@ -224,6 +257,7 @@ def _draft(
         notes=notes,
         ledger=ledger.at_origin,
         newest=newest_quarter(proof.pairs, project.evidence),
+        then=then,
     )
     message = commit_message(bundle, proof.comparison, ledger.at_origin)
     by_itself, people = derived.decision.merge == "auto", (project.policy.reviewers, project.policy.teams)

@@ -18,6 +18,7 @@ from runbookopt.documents.usage import Usage
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Change, MemberSummary, age, changed_lines, models_by_role
 from runbookopt.landing.newest_quarter import Newest
+from runbookopt.landing.since import Since, section
 from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.binding import TRAILER
@@ -36,7 +37,7 @@ class Findings(Struct, frozen=True):
     `comparison`, `allowance` and `pairs` are of the look as it stands in the ledger; None and empty where
     nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
     look up. `notes` are further sentences for the reviewer. `ledger` is the commit of the ledger that the
-    proof rests on. `newest` is of the newest quarter of the tasks.
+    proof rests on. `newest` is of the newest quarter of the tasks. `then` is what it proposed before.
     """
 
     bundle: Bundle
@@ -52,6 +53,7 @@ class Findings(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     ledger: str | None = None
     newest: Newest | None = None
+    then: Since | None = None
 
 
 class Trailers(Struct, frozen=True):
@@ -138,6 +140,7 @@ _TRAILERS = {f"Runbookopt-{key.title()}": key for key in Trailers.__struct_field
 def _page(findings: Findings, rows: int) -> str:
     sections: tuple[tuple[str, Callable[[Findings, int], Iterator[str]]], ...] = (
         ("Scores", _scores),
+        ("Since then", _since),
         ("Decision", lambda findings, _: table(findings.decision.reasons)),
         ("What changed, and why", _changes),
         ("What to look at", _look_at),
@@ -148,8 +151,10 @@ def _page(findings: Findings, rows: int) -> str:
         ("How to make it again", _again),
     )
     lines = [_verdict(findings), ""]
-    for heading, section in sections:
-        lines += [f"## {heading}", "", *section(findings, rows), ""]
+    for heading, part in sections:
+        if part is _since and findings.then is None:
+            continue
+        lines += [f"## {heading}", "", *part(findings, rows), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
@@ -191,6 +196,11 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
     )
     reasons = comparison.reasons if comparison is not None else ()
     yield from ("", *_list(reasons, rows))
+
+
+def _since(findings: Findings, rows: int) -> Iterator[str]:
+    if findings.then is not None:
+        yield from section(findings.then, findings.bundle, findings.comparison, rows)
 
 
 def _newest(findings: Findings) -> Iterator[str]:

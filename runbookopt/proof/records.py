@@ -13,8 +13,11 @@ from runbookopt.proof.allowance import Look
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 
 
-class LastPull(Struct, frozen=True):
-    """The last pull request of a runbook, as the forge last said; `head` and `bundle` were proposed."""
+class LastPull(Struct, frozen=True, omit_defaults=True):
+    """The last pull request of a runbook, as the forge last said; `head` and `bundle` were proposed.
+
+    `first` is the bundle that it was opened with, empty where that is the same.
+    """
 
     runbook: str
     number: int
@@ -23,6 +26,7 @@ class LastPull(Struct, frozen=True):
     head: str
     bundle: str
     state: Literal["open", "closed", "merged"]
+    first: str = ""
 
     @classmethod
     def of(cls, runbook: str, pull: PullRequest) -> Self:
@@ -58,6 +62,9 @@ def note_pulls(ledger: Ledger, runbook: str, pulls: Sequence[PullRequest]) -> No
     is_open = next((pull for pull in reversed(pulls) if pull.state == "open"), None)
     if is_open is not None:
         now: LastPull | None = LastPull.of(runbook, is_open)
+        if now is not None and known is not None and known.number == now.number:
+            first = known.first or known.bundle
+            now = replace(now, first="" if first == now.bundle else first)
     else:
         states = {pull.number: pull.state for pull in pulls}
         now = known and replace(known, state=states.get(known.number, "closed"))

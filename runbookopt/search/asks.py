@@ -135,11 +135,22 @@ class ReflectionFailure(Struct, frozen=True):
     unanswered: bool = False
 
 
+class SoFar(Struct, frozen=True):
+    """Mean validation scores so far, 0..1: of today's runbook, and of the best text, which may be that."""
+
+    today: float
+    best: float
+
+
 class Ask(Struct, frozen=True):
-    """A search's next questions; rollouts and reflections of one ask may run side by side."""
+    """A search's next questions; rollouts and reflections of one ask may run side by side.
+
+    `so_far` is told to whoever watches: it is no part of the question.
+    """
 
     rollouts: tuple[Rollout, ...] = ()
     reflections: tuple[Reflection, ...] = ()
+    so_far: SoFar | None = None
 
     @property
     def digest(self) -> str:

@@ -77,7 +77,7 @@ def _reflect(state: SearchState, parent: int) -> Asking[list[Trial]]:
         return []
     lineage = state.lately(parent)
     asks = tuple(reflection(state, runbook, attempts, batch, lineage) for batch in batches)
-    reply = yield from _ask(Ask(reflections=asks))
+    reply = yield from _ask(Ask(reflections=asks, so_far=state.so_far))
     trials: list[Trial] = []
     for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):
         if isinstance(answer, ReflectionFailure):
@@ -122,7 +122,7 @@ def _remember(state: SearchState, draft: Draft, outcome: str) -> None:
 def _roll(state: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:
     rollouts = state.missing(candidate, tasks)
     if rollouts:
-        reply = yield from _ask(Ask(rollouts=rollouts))
+        reply = yield from _ask(Ask(rollouts=rollouts, so_far=state.so_far))
         for rollout, attempt in zip(rollouts, reply.rollouts, strict=True):
             if isinstance(attempt, Attempt):
                 state.learn(rollout, attempt)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
-from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, Tried
+from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, SoFar, Tried
 from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
@@ -68,6 +68,12 @@ class SearchState:
                 break
             line += self.pool.members[number].parents
         return tuple(edits[max(0, len(edits) - self.options.remembered) :])
+
+    @property
+    def so_far(self) -> SoFar | None:
+        """Today's score and the best; None before today's is known."""
+        members = self.pool.members
+        return SoFar(members[0].score, members[self.pool.best].score) if members else None
 
     def candidate(self, text: str) -> Candidate:
         """An edited text as it would be merged, with the seed's next version; the seed where that is all.

@@ -17,7 +17,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
 from tests.cli.conftest import HELD_OUT
 from tests.cli.test_killed import Runs
-from tests.conftest import Clone, Files, Ran, script
+from tests.conftest import PROGRESS, Clone, Files, Ran, script
 from tests.replier import Replier
 
 HANDED = {"RUNBOOKOPT_REFLECTOR_KIND": "handoff"}
@@ -225,7 +225,8 @@ def test_ctrl_c_ends_waiting_as_it_ends_any_run(repo: Make, planted: ModuleType)
     command = [script("optimize-runbook"), "desk", "--reflector-kind", "handoff", "--wait", "60"]
     waiting = subprocess.Popen(command, cwd=clone.root, stderr=subprocess.PIPE, text=True)
     assert waiting.stderr is not None
-    assert "replies are awaited" in waiting.stderr.readline()
+    said = iter(waiting.stderr.readline, "")
+    assert "replies are awaited" in next(line for line in said if not PROGRESS.fullmatch(line))
     waiting.send_signal(signal.SIGINT)
     assert "interrupted" in waiting.communicate(timeout=60)[1]
     assert waiting.returncode == 130

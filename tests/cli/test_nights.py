@@ -1,6 +1,8 @@
 """Runs night after night: what is merged is known, and what cannot go on says so in one line."""
 
 import json
+import re
+import subprocess
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbookopt.engine.journal import Journal
+from tests.conftest import script
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Modelled
@@ -62,8 +65,12 @@ def told(clone: "Clone", *flags: str) -> dict[str, Any]:
     return line
 
 
-def is_card(trajectory: dict[str, Any]) -> bool:
-    return "card " in trajectory["task"]["input"]
+def solved(planted: ModuleType) -> str:
+    """Give trajectories of which today's runbook solves all that a search sees."""
+    kept = [
+        each for each in planted.trajectories() if each["task"]["split"] == "held-out" or "card " in str(each)
+    ]
+    return str(planted.lines(kept))
 
 
 def runs(clone: "Clone") -> int:
@@ -74,9 +81,7 @@ def runs(clone: "Clone") -> int:
 def test_with_nothing_new_nothing_is_searched_again_and_the_result_stands(
     repo: Make, planted: ModuleType
 ) -> None:
-    kept = [each for each in planted.trajectories() if is_card(each) or "held-out" in str(each)]
-    solved = planted.lines(kept)  # today's runbook solves all that a search sees
-    clone = repo(planted.files(trajectories=solved))
+    clone = repo(planted.files(trajectories=solved(planted)))
     first, again = told(clone), told(clone)
     assert (first["outcome"], runs(clone)) == ("no_candidate", 1)
     assert {**again, "spent": None, "decision": None} == {**first, "spent": None, "decision": None}
@@ -84,6 +89,15 @@ def test_with_nothing_new_nothing_is_searched_again_and_the_result_stands(
     (why,) = [each for each in again["decision"]["reasons"] if each not in first["decision"]["reasons"]]
     assert why.startswith(f"note: nothing is new since run {first['run']} ended")
     assert "nothing was searched again" in clone.ask("optimize-runbook", "desk").stdout
+
+
+def test_what_a_search_has_read_is_handed_over_again_with_its_result(repo: Make, planted: ModuleType) -> None:
+    clone = repo(planted.files(trajectories=solved(planted)))
+    told(clone, "--no-propose")
+    (reading,) = clone.root.glob(".runbookopt/readings/*.json")
+    reading.unlink()
+    told(clone, "--no-propose")
+    assert (reading.exists(), runs(clone)) == (True, 1)
 
 
 @pytest.mark.parametrize("what", ["task", "setting", "policy", "bundle"])
@@ -132,3 +146,54 @@ def test_all_runbooks_again_search_only_what_is_not_done(repo: Make, planted: Mo
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     assert (ran.returncode, runs(clone)) == (0, 2)
     assert [line["spent"]["rollouts"] > 0 for line in lines] == [False, True]
+
+
+# Five nights ------------------------------------------------------------------------------------------------
+
+
+def arriving(planted: ModuleType, *words: str) -> dict[str, str]:
+    """Give the trajectories of train and validation that speak of these words, as files of a night each."""
+    searched = [each for each in planted.trajectories() if each["task"]["split"] != "held-out"]
+    of = {word: [each for each in searched if f"{word} " in each["task"]["input"]] for word in words}
+    return {f"trajectories/desk/{word}.jsonl": planted.lines(lines) for word, lines in of.items()}
+
+
+@pytest.mark.nightly
+def test_five_nights_with_arriving_evidence_end_well_with_one_look_and_one_pull_request(
+    repo: Make, planted: ModuleType
+) -> None:
+    held_out = [each for each in planted.trajectories() if each["task"]["split"] == "held-out"]
+    clone = repo(planted.files(trajectories=planted.lines(held_out)) | arriving(planted, "card"))
+    nights: list[dict[str, Any]] = []
+    log = ""
+    for evidence in ((), (), ("parcel", "password"), ("invoice",), ()):
+        came = {"README.md": f"{len(nights)}\n"} | arriving(planted, *evidence)
+        clone.commit(came, "What people and agents did today")
+        command = [script("optimize-runbook"), "--all", "--json"]
+        ran = subprocess.run(command, cwd=clone.root, capture_output=True, encoding="utf-8", check=False)
+        assert (ran.returncode, ran.stdout.count("\n")) == (0, 1), ran
+        nights.append(json.loads(ran.stdout))
+        log += ran.stderr
+    outcomes = [night["outcome"] for night in nights]
+    assert outcomes == ["no_candidate", "no_candidate", "accepted", "waiting", "waiting"]
+    assert {tuple(night) for night in nights} == {tuple(nights[0])}
+    paid = [night["spent"]["rollouts"] if night["spent"] else 0 for night in nights]
+    assert [count > 0 for count in paid] == [True, False, True, False, False]
+    looks = clone.at_origin("ls-tree", "-r", "--name-only", "refs/runbookopt/ledger", "looks/")
+    assert looks.count("\n") == 0
+    assert clone.at_origin("for-each-ref", "--format=%(refname)", "refs/runbookopt/pulls") == PULL
+    said = [re.sub(r"^[0-9:]{8} ", "", line) for line in log.splitlines()]
+    ends = [line for line in said if not re.match("desk: (reading|searching|proving)", line)]
+    assert [line[: len(start)] for line, start in zip(ends, ENDS, strict=True)] == ENDS
+    assert sum(line.startswith("desk: proving") for line in said) == 1
+
+
+PULL = "refs/runbookopt/pulls/1"
+ENDS = [
+    "desk: no better runbook was found",
+    "desk: no better runbook was found: nothing is new",
+    "desk: a better runbook, proved on held-out tasks; file:",
+    "desk: waiting: pull request 1 (file:",
+    "desk: waiting: pull request 1 (file:",
+]
+"""How each night is told in its log."""

@@ -22,7 +22,7 @@ from runbookopt.evidence.library import Folder
 from runbookopt.landing.bundle import Bundle, read_bundle
 from runbookopt.project.project import Project, read_project
 from runbookopt.search.asks import Reflection
-from tests.conftest import PATIENCE, script
+from tests.conftest import PATIENCE, PROGRESS, script
 
 if TYPE_CHECKING:
     from tests.conftest import Clone, Ran
@@ -366,7 +366,7 @@ def test_ctrl_c_ends_a_run_without_end_and_says_how_to_go_on(
     process.send_signal(number)
     printed, complaint = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (130, "")
-    assert complaint == (
+    assert PROGRESS.sub("", complaint) == (
         f"{NAME}: interrupted; all answers so far are in .runbookopt/journal.sqlite3, and the same"
         " command goes on from there\n"
     )

@@ -209,7 +209,7 @@ def test_an_early_journal_is_brought_up_to_date_and_its_answers_are_not_paid_aga
         }
         assert run.begin(0, digest_of("ask"), {}) == "minutes"
         assert journal.output(trajectory_id(neighbour)) == "yes"
-        assert journal.read("PRAGMA user_version") == [(5,)]
+        assert journal.read("PRAGMA user_version") == [(6,)]
         assert journal.calls("rollout", "sha256:agent") == Calls()
 
 
@@ -255,7 +255,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     ("statement", "message"),
     [
         ("CREATE TABLE notes (text)", "another program's"),
-        ("PRAGMA user_version = 6", "a journal of version 6"),
+        ("PRAGMA user_version = 7", "a journal of version 7"),
     ],
 )
 def test_another_database_is_refused_and_left_alone(path: Path, statement: str, message: str) -> None:

@@ -18,8 +18,9 @@ from runbookopt.evidence.library import Folder
 from runbookopt.evidence.words import normalised
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import CHECKED
-from runbookopt.jobs.optimize import Result, optimize
+from runbookopt.jobs.optimize import optimize
 from runbookopt.jobs.prepare import Job
+from runbookopt.jobs.result import Result
 from runbookopt.project.project import read_project
 from runbookopt.proof.comparison import Comparison
 from runbookopt.search.asks import Proposal, Reflection

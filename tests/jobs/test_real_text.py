@@ -14,8 +14,9 @@ from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.documents.settings import Budget, Settings
 from runbookopt.evidence.words import normalised
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.optimize import Result, optimize
+from runbookopt.jobs.optimize import optimize
 from runbookopt.jobs.prepare import Job
+from runbookopt.jobs.result import Result
 
 MESSAGES = Path(__file__).parents[2] / "../shared/data/messages/banking77.csv"
 PARTS = ["train"] * 60 + ["validation"] * 40 + ["held-out"] * 200

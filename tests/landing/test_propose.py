@@ -165,6 +165,42 @@ def test_a_better_winner_updates_branch_and_pull_request(bench: Bench) -> None:
     assert updated.allowance.look == 2
 
 
+def test_an_update_says_what_changed_since_the_pull_request_was_opened(bench: Bench) -> None:
+    first = bench.bundle(wins=14)
+    bench.propose(first)
+    bench.propose(bench.bundle(bench.candidate("cash"), wins=18))
+    updated = bench.propose(bench.bundle(bench.candidate("atm or cash"), wins=22))
+    assert updated.pull_request is not None
+    (told,) = [note for note in updated.notes if "was brought up to date" in note]
+    assert told == (
+        "pull request 1 was brought up to date; since it was opened: 2 lines of the proposed text are other;"
+        " the held-out score is 0.500 to 0.940 on 50 tasks, and was 0.500 to 0.780"
+    )
+    body = updated.pull_request.body
+    assert f"What is other than when it was opened, in bundle `{first.digest}`:" in body
+    assert '"card" or "atm or cash"' in body.partition("## Since then")[2].partition("## Decision")[0]
+
+
+def test_an_update_says_what_changed_since_the_last_review(bench: Bench) -> None:
+    bench.propose(bench.bundle(wins=14))
+    second = bench.bundle(bench.candidate("cash"), wins=18)
+    bench.propose(second)
+    head = bench.forge.get(1).head
+    bench.clone.is_used_by("bo")
+    bench.forge.approve(1)
+    updated = bench.propose(bench.bundle(bench.candidate("atm or cash"), wins=22))
+    assert updated.pull_request is not None
+    body = updated.pull_request.body
+    assert f"when it was last reviewed, at {head[:12]}, in bundle `{second.digest}`:" in body
+    assert "- The held-out score is 0.500 to 0.940 on 50 tasks, and was 0.500 to 0.860." in body
+
+
+def test_a_pull_request_that_is_new_has_nothing_to_say_of_before(bench: Bench) -> None:
+    pull = bench.propose(bench.bundle()).pull_request
+    assert pull is not None
+    assert "Since then" not in pull.body
+
+
 def test_a_branch_that_a_person_edited_is_left_alone(bench: Bench) -> None:
     bench.propose(bench.bundle())
     bo = bench.clone.again("bo", "bo")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from runbookopt.documents.digest import digest
 from runbookopt.errors import Refused
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
@@ -70,6 +71,11 @@ def test_the_last_pull_request_is_written_down_and_followed(bench: Bench) -> Non
     note_pulls(ledger, "triage", [pull])
     assert bench.clone.at_origin("rev-parse", "refs/runbookopt/ledger") == head  # nothing is new
     assert last_pull(ledger, "triage") == LastPull.of("triage", pull)
+    note_pulls(ledger, "triage", [replace(pull, bundle=digest(b"later"))])
+    note_pulls(ledger, "triage", [replace(pull, bundle=digest(b"later still"))])
+    updated = last_pull(ledger, "triage")
+    assert updated is not None
+    assert (updated.first, updated.bundle) == (pull.bundle, digest(b"later still"))
     note_pulls(ledger, "triage", [replace(pull, state="merged")])
     note_pulls(ledger, "other", [replace(pull, state="closed")])  # of which nobody knew
     seen = Ledger.open(bench.repository, push=False, fetch=True)

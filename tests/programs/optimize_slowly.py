@@ -11,8 +11,9 @@ from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.protocol import Produced, Reflected
 from runbookopt.documents.settings import Settings
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.optimize import Result, optimize
+from runbookopt.jobs.optimize import optimize
 from runbookopt.jobs.prepare import Job
+from runbookopt.jobs.result import Result
 from runbookopt.search.asks import Reflection
 
 repository, calls, seconds, width = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])

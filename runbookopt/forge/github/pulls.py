@@ -65,6 +65,9 @@ class GithubPulls:
                 if each.state == "APPROVED"
             ),
             objections=tuple(login for login, each in last.items() if each.state == "CHANGES_REQUESTED"),
+            reviewed=next(
+                (each.commit_id or "" for each in reversed(reviews) if _is_of_another(each, pull)), ""
+            ),
         )
 
     def protection(self, branch: str) -> Protection:
@@ -225,6 +228,10 @@ class GithubPulls:
             return self._client.ask(f"~/rulesets/{number}")
         except Refusal:
             return None
+
+
+def _is_of_another(review: words.Review, pull: PullRequest) -> bool:
+    return review.user is not None and review.user.login != pull.author and bool(review.commit_id)
 
 
 def _is_not_on_this_plan(error: Refusal) -> bool:

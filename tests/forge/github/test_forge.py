@@ -102,6 +102,18 @@ def test_a_person_who_keeps_our_trailers_has_edited_all_the_same(bench: Bench) -
     assert (left.pull_request, bench.github.branches[BRANCH]) == (None, edited)
 
 
+def test_an_update_says_what_changed_since_it_was_opened_or_reviewed(reviewed: Bench) -> None:
+    first, second = reviewed.bundle(wins=14), reviewed.bundle(reviewed.candidate("cash"), wins=18)
+    reviewed.propose(first)
+    reviewed.propose(second)
+    assert f"when it was opened, in bundle `{first.digest}`" in reviewed.github.pulls[0].body
+    reviewed.github.approve(1, "bo")
+    head = reviewed.github.branches[BRANCH]
+    reviewed.propose(reviewed.bundle(reviewed.candidate("atm or cash"), wins=22))
+    then = f"when it was last reviewed, at {head[:12]}, in bundle `{second.digest}`"
+    assert then in reviewed.github.pulls[0].body
+
+
 def test_what_a_person_closed_is_not_opened_again_but_something_else_is(reviewed: Bench) -> None:
     reviewed.propose()
     reviewed.github.close(1, "bo")
