@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-def group(name: str, help_: str | None = None) -> typer.Typer:
-    """A program, or a group of commands in it."""
+def group(name: str, help_: str | None = None, *, completes: bool = False) -> typer.Typer:
+    """A program, or a group of commands in it; `completes` is a program that shells can complete."""
     return typer.Typer(
         name=name,
         help=help_,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        add_completion=False,
+        add_completion=completes,
         no_args_is_help=True,
         context_settings=CONTEXT,
     )
