@@ -36,6 +36,21 @@ def group(name: str, help_: str | None = None, *, completes: bool = False) -> ty
     )
 
 
+def runbooks_here(incomplete: str) -> list[str]:
+    """The runbooks of the repository around whose names begin so, for shells; none where none are told."""
+    from runbookopt.errors import RunbookoptError
+    from runbookopt.evidence.library import Folder
+    from runbookopt.project.project import runbook_names
+
+    here = Path.cwd()
+    root = next((above for above in (here, *here.parents) if (above / ".git").exists()), None)
+    if root is None:
+        return []
+    with suppress(RunbookoptError, OSError):
+        return [name for name in runbook_names(Folder(root)) if name.startswith(incomplete)]
+    return []
+
+
 Flags = Mapping[str, str | int | float | None]
 """What was given, by dotted key of runbookopt.yaml; None is not given."""
 
