@@ -117,6 +117,18 @@ def roles_of(
     return Roles(agent, reflector, settings, models, notes, environ, tell, handoff if by_hand else None)
 
 
+def asked_of(settings: Settings, rubric: Rubric) -> dict[str, ModelSettings]:
+    """The models that a run asks, by role; what is offline, a program or handed off asks none."""
+    asked = {}
+    if settings.agent.kind == "chat":
+        asked["agent"] = _picked(ModelSettings, settings.agent)
+    if settings.reflector.kind == "model":
+        asked["reflector"] = _picked(ModelSettings, settings.reflector)
+    if rubric.judge is not None and rubric.judged:
+        asked["judge"] = model_settings(rubric.judge)
+    return asked
+
+
 def _at_hand(handoff: Handoff | None, role: str) -> Handoff:
     if handoff is None:
         raise RunbookoptError(f"{role}.kind is handoff, and there is nobody here who could answer")

@@ -37,6 +37,7 @@ from runbookopt.sandbox import secrecy
 
 if TYPE_CHECKING:
     from runbookopt.forge.git.repository import Repository
+    from runbookopt.jobs.model_calls import Looked
     from runbookopt.jobs.prepare import Job
     from runbookopt.jobs.result import Result
     from runbookopt.landing.merge import Derived
@@ -57,7 +58,7 @@ class Order(Struct, frozen=True):
     It waits for replies by hand-off for at most so many minutes (`wait`).
     """
 
-    work: Literal["optimize", "plan", "rerun"]
+    work: Literal["optimize", "plan", "rerun", "look"]
     name: str
     flags: dict[str, Scalar] = {}
     look: bool = True
@@ -136,6 +137,13 @@ def optimized(repository: "Repository", order: Order) -> "Result":
 def planned(repository: "Repository", order: Order) -> "Planned":
     """Plan in a process of its own: also the attempts that are stored are judged by the rubric's programs."""
     return _had(repository, order, Planned)
+
+
+def looked_around(repository: "Repository") -> "Looked":
+    """Look at files, models and isolation in a process of its own."""
+    from runbookopt.jobs.model_calls import Looked
+
+    return _had(repository, Order("look", ""), Looked)
 
 
 def proved_again(repository: "Repository", order: Order) -> "Reason":
@@ -335,10 +343,18 @@ def _prove_again(repository: "Repository", order: Order) -> "Reason":
     return prove_again_here(case, derived_of(case))
 
 
+def look_around_here(repository: "Repository") -> "Looked":
+    """Look around in this process."""
+    from runbookopt.jobs.model_calls import look_around
+
+    return look_around(repository.root, os.environ)
+
+
 _WORKS: dict[str, Callable[["Repository", Order], object]] = {
     "optimize": optimize_here,
     "plan": lambda repository, order: plan_here(repository, job_for(repository, order)),
     "rerun": _prove_again,
+    "look": lambda repository, _: look_around_here(repository),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from runbookopt.cli import custody
-from runbookopt.cli.flags import Flags, Json, ShowFigures, settings_of, takes_settings
+from runbookopt.cli.flags import Flags, Json, ShowFigures, runbooks_here, settings_of, takes_settings
 from runbookopt.cli.job import job_of, told, under_way
 from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from runbookopt.jobs.scorecard import Failing, Scorecard
 
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A runbook, by its folder under runbooks/.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A runbook, by its folder under runbooks/.",
+        show_default=False,
+        autocompletion=runbooks_here,
+    ),
 ]
 Revision = Annotated[
     str | None, typer.Option(metavar="REV", help="A commit, branch or tag to read the runbook at.")

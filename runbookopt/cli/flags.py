@@ -23,17 +23,32 @@ if TYPE_CHECKING:
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-def group(name: str, help_: str | None = None) -> typer.Typer:
-    """A program, or a group of commands in it."""
+def group(name: str, help_: str | None = None, *, completes: bool = False) -> typer.Typer:
+    """A program, or a group of commands in it; `completes` is a program that shells can complete."""
     return typer.Typer(
         name=name,
         help=help_,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        add_completion=False,
+        add_completion=completes,
         no_args_is_help=True,
         context_settings=CONTEXT,
     )
+
+
+def runbooks_here(incomplete: str) -> list[str]:
+    """The runbooks of the repository around whose names begin so, for shells; none where none are told."""
+    from runbookopt.errors import RunbookoptError
+    from runbookopt.evidence.library import Folder
+    from runbookopt.project.project import runbook_names
+
+    here = Path.cwd()
+    root = next((above for above in (here, *here.parents) if (above / ".git").exists()), None)
+    if root is None:
+        return []
+    with suppress(RunbookoptError, OSError):
+        return [name for name in runbook_names(Folder(root)) if name.startswith(incomplete)]
+    return []
 
 
 Flags = Mapping[str, str | int | float | None]

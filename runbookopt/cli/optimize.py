@@ -17,6 +17,7 @@ from runbookopt.cli.flags import (
     ShowFigures,
     Version,
     forge_of,
+    runbooks_here,
     settings_of,
     takes_settings,
 )
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
     from runbookopt.proof.records import LastPull
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="NAME...", help="Runbooks, by their folders under runbooks/.")
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME...", help="Runbooks, by their folders under runbooks/.", autocompletion=runbooks_here
+    ),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All runbooks of the repository.")]
 DryRun = Annotated[

@@ -4,6 +4,7 @@ import typer
 
 from runbookopt.cli import (
     check,
+    doctor,
     evaluate,
     init,
     ledger,
@@ -21,16 +22,16 @@ from runbookopt.cli.flags import CONTEXT, Version, group
 
 def optimize_runbook() -> typer.Typer:
     """The program that does the main job and nothing else."""
-    app = group("optimize-runbook")
+    app = group("optimize-runbook", completes=True)
     app.command(context_settings=CONTEXT)(optimize.optimize)
     return app
 
 
 def runbookopt() -> typer.Typer:
     """The program with all commands."""
-    app = group("runbookopt", _about.__doc__)
+    app = group("runbookopt", _about.__doc__, completes=True)
     app.callback()(_about)
-    first = (init.init, check.check, show.show, optimize.optimize)
+    first = (init.init, check.check, doctor.doctor, show.show, optimize.optimize)
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
     app.add_typer(trajectories.app)

@@ -14,24 +14,14 @@ def schema(
 ) -> None:
     """Print the JSON Schema of rubric.yaml, policy.yaml, runbookopt.yaml or one line of trajectories.
 
-    Editors complete and check the YAML files with it.
+    Editors complete and check the YAML files with it: the first lines of those that `init` writes name it.
     """
-    from json import dumps
-
-    # first, since typing keeps the first of two equal types, and schemas print its bounds: 0.0, not 0
-    from runbookopt.evidence.trajectory import Trajectory
-    from runbookopt.project.policy import Policy
-
-    # isort: split
-    from runbookopt.documents.schema_errors import json_schema, nearest, plain
-    from runbookopt.documents.settings import SettingsFile
+    from runbookopt.documents.schema_errors import nearest, plain
     from runbookopt.errors import WrongUsage
-    from runbookopt.verifier.rubric import Rubric
+    from runbookopt.jobs.scaffold.schemas import schema_text
 
     if name not in KNOWN:
         raise WrongUsage(
             f"no schema '{plain(name)}'{nearest(name, KNOWN)}: expected one of {', '.join(KNOWN)}"
         )
-    records = dict(zip(KNOWN, (Rubric, Policy, SettingsFile, Trajectory), strict=True))
-    described = {**json_schema(records[name]), "title": f"runbookopt {name}"}
-    print(dumps(described, indent=2, ensure_ascii=False))
+    print(schema_text(name))

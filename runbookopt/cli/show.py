@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from runbookopt.cli.flags import Json
+from runbookopt.cli.flags import Json, runbooks_here
 from runbookopt.cli.terminal import say
 
 
 def show(
     target: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="A runbook's name, or any Markdown file.")
+        str,
+        typer.Argument(
+            metavar="NAME|PATH", help="A runbook's name, or any Markdown file.", autocompletion=runbooks_here
+        ),
     ],
     *,
     json: Json = False,

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 _MARKS = {True: "yes", False: "no", None: "unknown"}
 
 
+def mark_of(holds: bool | None) -> str:
+    """Whether something holds, in a word."""
+    return _MARKS[holds]
+
+
 def say(line: str) -> None:
     """Print a line; what others may have written into it is escaped."""
     from runbookopt.documents.schema_errors import plain

@@ -10,7 +10,7 @@ of tasks, three patterns that take time squared on text made for that, and one t
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +86,7 @@ def marked(text: str, mark: Mark) -> str:
     everywhere, near_long_runs = _patterns()
     lowered = text.lower()
     for pattern in everywhere:
-        if not pattern.needs or any(word in text or word in lowered for word in pattern.needs):
+        if not pattern.needs or _has_one(pattern.needs, text, lowered):
             text = pattern.regex.sub(partial(pattern.marked, mark=mark), text)
     if _ASSIGNED.search(text):
         for pattern in near_long_runs:
@@ -99,9 +99,15 @@ def secrets_in(text: str) -> Iterator[tuple[str, str, int]]:
 
     Kind by kind in the order of secrets.toml, each as often as it stands there.
     """
-    for kind, shape in _shapes()["published"].items():
-        for match in re.finditer(shape, text):
+    shapes, lowered = _shapes(), text.lower()
+    for kind, shape in shapes["published"].items():
+        words = shapes["needs"][kind.split(" ", 1)[1].lower()]
+        for match in re.finditer(shape, text) if _has_one(words, text, lowered) else ():
             yield kind, match[0], text.count("\n", 0, match.start()) + 1
+
+
+def _has_one(words: Iterable[str], text: str, lowered: str) -> bool:
+    return any(word in text or word in lowered for word in words)
 
 
 def _marked_near_long_runs(pattern: _Pattern, text: str, mark: Mark) -> str:

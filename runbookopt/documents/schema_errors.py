@@ -82,7 +82,22 @@ def json_schema(type_: type) -> dict[str, Any]:
     top = definitions.pop(root, schema)
     if f'"#/$defs/{root}"'.encode() in msgspec.json.encode([top, definitions]):
         definitions[root] = top
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+    described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+    whole: dict[str, Any] = _in_integers(described)
+    return whole
+
+
+def _in_integers(value: Any) -> Any:  # noqa: ANN401 - JSON has any shape
+    """JSON with 0 for 0.0: of two types that are equal, typing keeps whichever was imported first."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: _in_integers(inner) for key, inner in value.items()}
+        case list():
+            return [_in_integers(inner) for inner in value]
+        case _:
+            return value
 
 
 def nearest(word: str, known: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
+from runbookopt.evidence.live_keys import live_keys
 from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
@@ -83,6 +84,9 @@ def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] =
         except RunbookoptError as error:
             problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
     problems += [problem for project in projects for problem in (*project.warnings, *project.evidence.live)]
+    alive = {project.name: project.evidence.live for project in projects}
+    for name in names:
+        problems += live_keys(source, f"trajectories/{name}", alive.get(name, ()))
     pieces = [*_unknown_names(source, settings, names)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
     pieces += _unfollowed(settings, projects)

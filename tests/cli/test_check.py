@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +12,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from runbookopt.cli.check import check
+from runbookopt.documents.parse import read_plain_yaml
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Repository
 from runbookopt.proof.ledger import Ledger
@@ -17,6 +20,7 @@ from runbookopt.proof.ledger import Ledger
 if TYPE_CHECKING:
     from tests.conftest import Clone
 
+PROJECT = Path(__file__).parents[2]
 TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
 FILES = {
     "runbooks/triage/RUNBOOK.md": "---\nversion: 1.2.0\n---\n# Triage\n\n## Rules\n"
@@ -285,3 +289,24 @@ def test_by_time_the_advice_asks_for_newer_tasks(tmp_path: Path) -> None:
         in stdout
     )
     assert "that begin on 2026-11-01 or later" in stdout
+
+
+def test_the_hook_for_pre_commit_stops_a_commit_that_holds_a_key(repo: "Callable[..., Clone]") -> None:
+    (hook,) = read_plain_yaml((PROJECT / ".pre-commit-hooks.yaml").read_bytes(), "hooks")
+    assert (hook["id"], hook["pass_filenames"], hook["always_run"]) == ("runbookopt-check", False, True)
+    clone = repo(FILES)
+    place = clone.root / ".git/hooks/pre-commit"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(f"#!/bin/sh\nPATH='{Path(sys.executable).parent}':$PATH\nexec {hook['entry']}\n")
+    place.chmod(0o755)
+    key = "ghp_" + "4fGh7Kp2" * 5
+    clone.write({"trajectories/triage/b.jsonl": json.dumps({"id": "b", "task": {"input": f"use {key}"}})})
+    clone.git("add", ".")
+    commit = ["git", "-C", str(clone.root), "commit", "--quiet", "--message", "more"]
+    stopped = subprocess.run(commit, capture_output=True, text=True, check=False)
+    assert stopped.returncode == 1
+    assert "trajectories/triage/b.jsonl:1: a GitHub token that looks alive" in stopped.stdout + stopped.stderr
+    assert key not in stopped.stdout + stopped.stderr
+    clone.write({"trajectories/triage/b.jsonl": json.dumps({"id": "b", "task": {"input": "use mine"}})})
+    clone.git("add", ".")
+    clone.git(*commit[3:])

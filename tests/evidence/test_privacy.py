@@ -1,6 +1,9 @@
 """Secrets in stored files of every format reach nobody, and stay what they were to each other."""
 
+import gzip
 import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ from hypothesis import strategies as st
 
 from runbookopt.documents.personal_data import marked_personal
 from runbookopt.documents.placeholders import Placeholders, without_marks
-from runbookopt.documents.redaction import Redactor, marked
+from runbookopt.documents.redaction import Redactor, marked, secrets_in
 from runbookopt.evidence.importing import files_at, import_files, sorted_out
 from runbookopt.evidence.library import Folder, read_evidence
+from runbookopt.evidence.live_keys import live_keys
 from runbookopt.evidence.privacy import Redaction
 from runbookopt.evidence.reading import gather
 from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
@@ -177,3 +181,45 @@ def test_what_names_a_record_stays_but_for_a_secret_in_its_id() -> None:
     assert shown.id.startswith("run [removed: aws access key ")
     assert (shown.runbook_digest, shown.agent) == (digest, record.agent)
     assert removed is not None
+
+
+PUBLISHED = {
+    "aws",
+    "github",
+    "github fine",
+    "gitlab",
+    "slack",
+    "stripe",
+    "google",
+    "npm",
+    "pypi",
+    "hugging face",
+}
+PUBLISHED |= {"openai", "anthropic", "token", "url", "pem"}
+
+
+def test_a_published_shape_is_found_whatever_stands_around_it() -> None:
+    for kind in PUBLISHED:
+        assert [*secrets_in(f"a\nb {SECRETS[kind]} c")], kind
+        ((_, _, line), *_) = secrets_in(f"a\nb {SECRETS[kind]} c")
+        assert line == 2
+    assert [*secrets_in("a task-list, https://a.example and hf_short")] == []
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_a_live_key_is_told_also_where_no_reader_keeps_it(
+    packed: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    lines = [json.dumps(task(1, "a")), "{not json: " + SECRETS["aws"], json.dumps({"notes": ALL})]
+    place = folder(tmp_path) / "trajectories/desk"
+    (place / "a.jsonl").write_bytes(packed("\n".join(lines).encode()))
+    with zipfile.ZipFile(place / "log.eval", "w") as archive:
+        archive.writestr("of/nobody.txt", f"\n\n{SECRETS['github']}")
+    found = [*live_keys(Folder(tmp_path), "trajectories/desk", ())]
+    assert {(each.path[18:], each.line) for each in found if "AWS" in each.message} == {("a.jsonl", 2)}
+    assert {each.line for each in found if "GitLab" in each.message} == {3}
+    assert [(each.line, each.message[:30]) for each in found if each.path.endswith("log.eval")] == [
+        (3, "of/nobody.txt: a GitHub token ")
+    ]
+    assert kinds_in(str(found)) == []
+    assert [*live_keys(Folder(tmp_path), "trajectories/desk", found)] == []

@@ -124,6 +124,13 @@ class Origin:
         """Fetch the history that a shallow clone was cut off from. Raises OriginUnreachable."""
         self._ask("fetch", *_QUIETLY, "--unshallow", "--", "origin")
 
+    def try_push(self, commit: str, ref: str) -> None:
+        """Ask whether a push would be taken, in a dry run that moves nothing. Raises as `push` does."""
+        options = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
+        status, out, message = self._talk("push", *options, "--", "origin", f"+{commit}:{ref}")
+        if status:
+            raise push_error(os.fsdecode(out), message)
+
     def push(self, *updates: RefUpdate) -> None:
         """Move refs at origin, all or none, each only from what it was believed to be.
 

@@ -134,6 +134,10 @@ class Repository:
         with self._git.settings_once(), self.origin.asked_once():
             yield
 
+    def git_version(self) -> tuple[int, ...]:
+        """The numbers of git's release; none where it does not say them."""
+        return tuple(map(int, re.findall(r"\d+", self._git.text("version"))[:3]))
+
     # Who, and where -----------------------------------------------------------------------------------------
 
     def identity(self) -> str | None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
+from runbookopt.jobs.scaffold.schemas import FOLDER, IN_YAML, schema_text
 from runbookopt.landing.requirements import programs_of
 from runbookopt.project.project import ROOT, runbook_names
 from runbookopt.verifier.program_files import files_of, folders_of
@@ -84,6 +85,7 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
     """All that is to be done in a repository, in the order of paths; nothing that is there is replaced."""
     todo = [_file(root, path, rendered(name, choices)) for path, name in WORKFLOWS.items()]
     todo.append(_file(root, "runbookopt.yaml", rendered("runbookopt.yaml", choices)))
+    todo += [_file(root, f"{FOLDER}/{name}.json", f"{schema_text(name)}\n") for name in IN_YAML]
     todo.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
     owners = next((path for path in OWNERS_AT if _is_there(root / path)), OWNERS_AT[0])
     lines = rendered("CODEOWNERS", choices) + _owned_programs(root, choices)
