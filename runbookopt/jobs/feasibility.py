@@ -132,8 +132,8 @@ def _on_judging(project: Project) -> Iterator[str]:
     if len(errors) > MOST_ERRORS * len(tasks):
         yield (
             f"held-out tasks that the rubric cannot judge are {unjudged(project, tasks)}; above"
-            f" {MOST_ERRORS:.0%} nothing is proved: mend their references, or have a criterion that needs none"
-            " (`judge: question` in rubric.yaml)"
+            f" {MOST_ERRORS:.0%} nothing is proved: mend their references, or the rubric, where a criterion"
+            " with `judge: question` needs none"
         )
 
 
