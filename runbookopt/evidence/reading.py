@@ -187,7 +187,8 @@ def with_records(paths: Iterable[str]) -> list[str]:
 
 def stored(source: Files, path: str) -> StoredFile:
     """A file of a folder or of a revision."""
-    folder = f"{path.rpartition('/')[0]}/".lstrip("/")
+    folder, slash, _ = path.rpartition("/")
+    folder += slash
 
     def read(name: str) -> bytes | None:
         try:
@@ -220,8 +221,8 @@ def belonging(files: Iterable[Recognized]) -> frozenset[str]:
 
 def _beside(path: str, format_: Format) -> tuple[str, ...]:
     """The files and folders ("agent/") that are part of a file of this format."""
-    folder = path.rpartition("/")[0]
-    return tuple(f"{folder}/{name}".lstrip("/") for name in format_.belongs)
+    folder, slash, _ = path.rpartition("/")
+    return tuple(f"{folder}{slash}{name}" for name in format_.belongs)
 
 
 def recognize(file: StoredFile) -> Recognized:

@@ -143,7 +143,8 @@ def _on_judging(project: Project) -> Iterator[str]:
         there = in_common("references", [project.evidence.task(task).reference for task in tasks])
         yield (
             f"held-out tasks that the rubric cannot judge are {unjudged(project, tasks)}{there}; above"
-            f" {MOST_ERRORS:.0%} nothing is proved: mend {project.files[1]}, or their references"
+            f" {MOST_ERRORS:.0%} nothing is proved: mend their references, or {project.files[1]}, where a"
+            " criterion with `judge: question` needs none"
         )
 
 

@@ -104,6 +104,32 @@ def test_a_table_of_criteria_is_the_rubric_where_there_is_no_other(tmp_path: Pat
     assert "not calibrated decide (right-queue" in stdout
 
 
+def test_files_of_other_tools_are_read_or_named_and_stop_nothing(tmp_path: Path) -> None:
+    run_ = {
+        "schema_version": "ATIF-v1.4",
+        "session_id": "s1",
+        "agent": {"name": "a", "version": "1"},
+        "steps": [
+            {"step_id": 1, "source": "user", "message": "The machine ate my card"},
+            {"step_id": 2, "source": "agent", "message": "card-lost"},
+        ],
+    }
+    said = {"type": "user", "uuid": "u1", "sessionId": "s", "message": {"role": "user", "content": "hi"}}
+    folder = "trajectories/triage"
+    more = {f"{folder}/run1.json": json.dumps(run_), f"{folder}/s.jsonl": json.dumps(said)}
+    assert "122 trajectories" in check_files(tmp_path, more)[1]
+    status, stdout = check_files(tmp_path, {f"{folder}/rows.jsonl": '{"question": "x"}\n'})
+    assert status == 1
+    assert "rows.jsonl: warning: not read: expected trajectories in a known format" in stdout
+    assert "122 trajectories" in stdout
+    for name in ("a.jsonl", "run1.json", "s.jsonl"):
+        (tmp_path / folder / name).unlink()
+    status, stdout = run("--root", str(tmp_path))
+    assert status == 1
+    assert "rows.jsonl" in stdout
+    assert f"{folder}: no trajectories" in stdout
+
+
 def test_an_error_exits_1_with_the_place_first(tmp_path: Path) -> None:
     status, stdout = check_files(
         tmp_path, {"runbooks/triage/policy.yaml": "merge: auto\nproof: {repeats: 0.5}\n"}

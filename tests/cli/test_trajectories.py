@@ -58,6 +58,25 @@ def test_an_import_is_the_same_when_it_is_done_again(root: Path) -> None:
     assert sorted(path.name for path in written.parent.iterdir()) == [written.name]
 
 
+@pytest.mark.parametrize("at", ["job", "./job/", "{root}/job", "job/trial/result.json", "{root}/job/trial"])
+def test_a_folder_is_imported_alike_by_any_path(root: Path, at: str) -> None:
+    trial = root / "job/trial"
+    (trial / "agent").mkdir(parents=True)
+    (trial / "agent/trajectory.json").write_text(json.dumps(RUN))
+    result = {
+        "trial_name": "t",
+        "task_name": "n",
+        "config": {},
+        "verifier_result": {"rewards": {"reward": 1}},
+    }
+    (trial / "result.json").write_text(json.dumps(result))
+    done = run("import", at.replace("{root}", str(root)), "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["formats"] == {"harbor": 1}
+    (line,) = (root / "trajectories/orders/imported-harbor.jsonl").read_text().splitlines()
+    assert json.loads(line)["task"]["input"] == RUN["steps"][0]["message"]  # type: ignore[index]
+
+
 def test_what_changed_at_its_source_stays_as_it_is_here_and_is_told(root: Path) -> None:
     run("import", "run.json")
     there = root / "trajectories/orders/imported-atif.jsonl"

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from runbookopt.documents.digest import digest_of
 from runbookopt.evidence.formats import atif
 from runbookopt.evidence.formats.reader import (
     Contents,
@@ -71,7 +72,8 @@ FORMAT = Format(
 
 
 def _is_trial(value: Mapping[str, Any]) -> bool:
-    return {"trial_name", "task_name"} <= value.keys() and bool({"agent_info", "config"} & value.keys())
+    named = {"trial_name", "task_name"} <= value.keys() and bool({"agent_info", "config"} & value.keys())
+    return named or {"task_name", "verifier_result", "exception_info"} <= value.keys()
 
 
 def _is_job(value: object) -> bool:
@@ -89,12 +91,12 @@ def _attempt(contents: Contents) -> atif.Attempt | None:
 def _trajectory(
     result: Mapping[str, Any], attempt: atif.Attempt | None, verdicts: tuple[StoredVerdict, ...]
 ) -> Trajectory:
-    name = text_at(result, "task_name")
+    name, own = text_at(result, "task_name"), text_at(result, "id") or text_at(result, "trial_name")
     said, info = at(result, "exception_info"), at(result, "agent_info")
     kind = text_at(said, "exception_type") or "exception"
     error = f"{kind}: {text_at(said, 'exception_message') or 'without a message'}" if said else None
     return Trajectory(
-        id=identity("harbor", text_at(result, "id") or text_at(result, "trial_name") or name),
+        id=identity("harbor", own or digest_of(result)[7:23]),
         # a trial says which task it was; its instruction is the first thing that the agent was told
         task=TaskRecord(attempt.task if attempt else {"task": name}, group=name),
         output=attempt.output if attempt else None,

@@ -291,6 +291,13 @@ def test_a_harbor_trial_takes_rewards_tests_and_the_trajectory_from_its_folder()
     assert found.error is None
 
 
+def test_a_harbor_trial_may_say_little_more_than_its_task_and_reward() -> None:
+    result = {"task_name": "n", "verifier_result": {"rewards": {"reward": 1.0}}, "exception_info": None}
+    (found,), _, _ = attempts(result)
+    assert (found.id[:7], found.task.group) == ("harbor:", "n")
+    assert verdicts(found) == {"reward": ("pass", 1.0, "code")}
+
+
 def test_a_harbor_trial_that_broke_down_is_errored_and_has_its_reward_from_the_text() -> None:
     crash = {"exception_type": "AgentTimeoutError", "exception_message": "after 900 s"}
     (found,), _, lost = attempts(
