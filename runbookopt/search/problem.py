@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.words import runs_of_words
-from runbookopt.search.asks import Attempt
+from runbookopt.search.asks import Attempt, Stored
 
 COPIED_WORDS = 8  # a run of this many words shared with one task is a copy of it, not a lesson
 
@@ -48,13 +48,17 @@ class Options(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes."""
+    """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes.
+
+    `evidence` are stored attempts of other agents and runbooks at train tasks: reflected on, never a score.
+    """
 
     seed: Runbook
     train: Mapping[str, Any]
     validation: tuple[str, ...]
     free: Mapping[str, Attempt] = {}
     modes: Mapping[str, str] = {}
+    evidence: Mapping[str, Stored] = {}
     options: Options = Options()
 
 

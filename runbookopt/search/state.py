@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
-from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, Tried
+from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, Stored, Tried
 from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
@@ -40,6 +40,11 @@ class SearchState:
         """A candidate's attempts at those of the tasks that it has been rolled out on."""
         attempts = self.attempts_by_digest.get(candidate.digest, {})
         return {task: attempts[task] for task in tasks if task in attempts}
+
+    def evidence(self, candidate: Candidate) -> dict[str, Stored]:
+        """Stored attempts of others at the train tasks that a candidate has not been rolled out on."""
+        own = self.attempts_by_digest.get(candidate.digest, {})
+        return {task: stored for task, stored in self.problem.evidence.items() if task not in own}
 
     def remember(self, parent: int, tried: Tried) -> None:
         """Remember an edit of the pool's member `parent` and what became of it."""
