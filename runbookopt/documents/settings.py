@@ -98,6 +98,7 @@ _HINTS = {
     "proof": "the terms of the proof stand in policy.yaml",
     "policy": "each runbook has its own policy.yaml",
     "judge": "the judge stands in each runbook's rubric.yaml",
+    "stored": "it stands in runbookopt.yaml alone, and is read from the default branch",
 }
 
 
@@ -218,7 +219,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """How to run one runbook's optimization; every key has a default.
 
     `width` is how many calls are in flight at once, `patience` how many waves may leave the frontier as it
-    is, `max_failures` how many reflections in a row may fail.
+    is, `max_failures` how many reflections in a row may fail. `stored_as_today` names agents whose stored
+    outputs are said to be the configured one's: that judges, so it is no setting of a single run
+    (`believed_agents`).
     """
 
     agent: AgentSettings = AgentSettings()
@@ -230,6 +233,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     patience: Annotated[int, Meta(ge=1)] = 3
     max_failures: Annotated[int, Meta(ge=1)] = 5
     forge: ForgeSettings = ForgeSettings()
+    stored_as_today: tuple[Text, ...] = ()
+
+
+NO_FLAG = frozenset({"stored_as_today"})
+"""Keys that have neither variable nor flag: what the default branch says of them holds."""
 
 
 class SettingsFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -278,6 +286,14 @@ def load_settings(
     return msgspec.convert(merged, Settings)
 
 
+def believed_agents(data: bytes | None, name: str) -> tuple[str, ...]:
+    """The agents whose stored outputs a file says to be the configured one's; nobody if it is malformed."""
+    try:
+        return load_settings(data, FILE, name, environ={}, flags={}).stored_as_today
+    except MalformedFile:
+        return ()
+
+
 def said_addresses(
     environ: Mapping[str, str], flags: Mapping[str, str | int | float | None]
 ) -> frozenset[str]:
@@ -291,6 +307,8 @@ def setting_types(record: type[Struct] = Settings, above: str = "") -> dict[str,
     """The type of each setting by its dotted key, in the order of the record."""
     types: dict[str, Any] = {}
     for field in msgspec.structs.fields(record):
+        if above + field.name in NO_FLAG:
+            continue
         nested = isinstance(field.type, type) and issubclass(field.type, Struct)
         name = above + field.name
         types |= setting_types(field.type, f"{name}.") if nested else {name: field.type}

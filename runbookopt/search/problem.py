@@ -45,6 +45,7 @@ class Options(Struct, frozen=True):
     apart: int = 2
     waits: float = 0.5
     crossed: bool = True
+    stored: int = 24
 
 
 class Problem(Struct, frozen=True):
