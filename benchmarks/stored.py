@@ -48,7 +48,7 @@ class Job(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """By engine: rollouts to each target (the budget where it was not reached), and mean scores by rollouts."""
+    """Rollouts to each target (the budget if it was not reached), and mean scores by rollouts."""
 
     rollouts: dict[str, dict[float, int]]
     scores: dict[str, dict[int, float]]

@@ -112,6 +112,18 @@ def roles_of(
     return Roles(agent, reflector, settings, models, notes, environ, tell, handoff if by_hand else None)
 
 
+def agent_key(settings: Settings, root: Path, environ: Mapping[str, str], handoff: Handoff) -> str:
+    """The key of the agent that the settings say: the digest of all that changes its answers.
+
+    Nobody is asked anything. Raises RunbookoptError where there can be no such agent.
+    """
+
+    def model(role: str, chosen: ModelSettings) -> Model:
+        return Model(chosen, width=1, environ=environ, role=role)
+
+    return _agent(settings, root, environ, model, handoff)[0].key
+
+
 def _at_hand(handoff: Handoff | None, role: str) -> Handoff:
     if handoff is None:
         raise RunbookoptError(f"{role}.kind is handoff, and there is nobody here who could answer")

@@ -15,6 +15,7 @@ from runbookopt.cli import (
     show,
     trajectories,
     verify,
+    which,
 )
 from runbookopt.cli.flags import CONTEXT, Version, group
 
@@ -30,7 +31,7 @@ def runbookopt() -> typer.Typer:
     """The program with all commands."""
     app = group("runbookopt", _about.__doc__)
     app.callback()(_about)
-    first = (init.init, check.check, show.show, optimize.optimize)
+    first = (init.init, check.check, show.show, which.which, optimize.optimize)
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
     app.add_typer(trajectories.app)

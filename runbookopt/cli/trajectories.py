@@ -101,7 +101,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a stored trajectory: task, steps, output and verdicts, as a page to read."""
-    runbook, line, gathered = _found(id_)
+    runbook, line, gathered = found(id_)
     line = _trusted(runbook, line)
     if json:
         print_json(line.record, runbook=runbook, place=line.place)
@@ -247,7 +247,7 @@ def _row(runbook: str, line: "Line[Trajectory]") -> dict[str, Any]:
     }
 
 
-def _found(id_: str) -> "tuple[str, Line[Trajectory], Gathered]":
+def found(id_: str) -> "tuple[str, Line[Trajectory], Gathered]":
     """The trajectory with this id, or the only one that begins so; raises RunbookoptError."""
     from runbookopt.documents.schema_errors import nearest, plain
     from runbookopt.errors import RunbookoptError

@@ -27,7 +27,7 @@ NAME = 60
 
 
 class Output(Struct, frozen=True):
-    """A stored output, and what is known of it: the version that it ran, and whether agent and text are today's.
+    """A stored output: the version that it ran, and whether it is of today's agent and text.
 
     `as_today` names its agent where the repository says that this is the configured one.
     """
@@ -132,6 +132,29 @@ def scored(project: Project, outputs: Sequence[Output]) -> dict[str, Attempt]:
             if task not in attempts:
                 attempts[task] = _assessed(project, each.trajectory, verdicts)
     return attempts
+
+
+def standing(project: Project, stored: Trajectory, key: str | None) -> str:
+    """What a stored trajectory counts as under a configured agent with this key, and why."""
+    if stored.error is not None:
+        return "nothing: it broke down, which is no answer"
+    if stored.output is None:
+        return "a task to roll out: it has no output"
+    task = project.evidence.task_of(stored).id
+    agent_is_today = key is not None and stored.agent is not None and stored.agent.key == key
+    other = " and ".join(
+        what
+        for what, is_today in (
+            ("runbook", stored.runbook_digest == project.runbook.digest),
+            ("agent", agent_is_today),
+        )
+        if not is_today
+    )
+    if not other:
+        return "a score: it names today's runbook and agent"
+    if task in project.split.train:
+        return f"reflected on, not scored: it does not name today's {other}"
+    return f"not looked at: it does not name today's {other}, and its task is not one of train"
 
 
 def borrowed(

@@ -105,8 +105,8 @@ class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 class AsToday(Struct, frozen=True, forbid_unknown_fields=True):
     """Trial of an agent whose stored outputs are said to be the configured one's (`stored_as_today`).
 
-    Of its `outputs`, those on `tried` tasks were tried again, and `alike` of the verdicts came out as they were;
-    only where `believed` were the others used.
+    Of its `outputs`, those on `tried` tasks were tried again, and `alike` of the verdicts came out as they
+    were; only where `believed` were the others used.
     """
 
     agent: str

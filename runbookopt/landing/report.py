@@ -271,8 +271,8 @@ def _evidence(findings: Findings, rows: int) -> Iterator[str]:
     for trial in stored.as_today if stored is not None else ():
         fate = "so its outputs count" if trial.believed else "too few, so none of its outputs counts"
         yield (
-            f"- Outputs of agent {_name(trial.agent)}, which `stored_as_today` in runbookopt.yaml says to be the"
-            f" configured one's: {trial.outputs}. {trial.tried} were tried again, {trial.alike} verdicts are"
+            f"- Outputs of agent {_name(trial.agent)}, which `stored_as_today` of runbookopt.yaml says is"
+            f" today's: {trial.outputs}. {trial.tried} were tried again, {trial.alike} verdicts are"
             f" alike, {fate}."
         )
     if suspects:

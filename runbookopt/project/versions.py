@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Literal
 
 from msgspec import Struct
@@ -40,7 +41,7 @@ class Tie(Struct, frozen=True):
 
 
 def versions(repository: Repository, tip: str, path: str) -> tuple[Version, ...]:
-    """The versions of the runbook at `path` up to `tip`, oldest first, those of merged branches before all."""
+    """The versions of the runbook at `path` up to `tip`, oldest first, with those of merged branches."""
     chain = repository.changes(tip, path, chain=True)[-MOST:]
     beside = [each for each in repository.changes(tip, path)[-MOST:] if each not in chain]
     found = []
@@ -76,8 +77,8 @@ def tie(trajectory: Trajectory, known: Sequence[Version]) -> Tie | None:
 
 def _in_use(known: Sequence[Version], at: datetime | None) -> Version | None:
     """The last version that the branch had by then."""
-    by_then = [each for each in known if at is not None and each.at is not None and each.at <= at]
-    return max(by_then, key=lambda each: each.at or datetime.min, default=None)
+    by_then = [(each.at, each) for each in known if at and each.at is not None and each.at <= at]
+    return max(by_then, key=itemgetter(0), default=(None, None))[1]
 
 
 def _version(data: bytes, path: str) -> str | None:
