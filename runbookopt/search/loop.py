@@ -87,9 +87,8 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
     known = {**{task: each.attempt for task, each in stored.items()}, **own}
     attempts = {task: known[task] for task in state.problem.train if task in known}
-    batches = minibatches(state.problem, attempts, state.rng)
-    if stored:
-        batches = batches[: state.options.stored]
+    most = state.options.stored if stored else None
+    batches = minibatches(state.problem, attempts, state.rng)[:most]
     if not batches:
         if not any(attempt.failed for attempt in state.pool.members[parent].validation.values()):
             raise _Ended("every task is solved")

@@ -26,7 +26,8 @@ class Options(Struct, frozen=True):
     criteria is of a kind for each of them, else for the first; `apart`: so many failures with the same
     feedback make a kind of their own; `waits`: a kind with less than this share of the largest one's failures
     waits where all of them are of larger kinds too; `crossed`: all edits of a wave are combined, else the one
-    from most failures is taken alone.
+    from most failures is taken alone. `stored`: reflections on stored outputs of others, at most, before
+    today's runbook is tried on train.
     """
 
     random_seed: int = 0
@@ -45,7 +46,7 @@ class Options(Struct, frozen=True):
     apart: int = 2
     waits: float = 0.5
     crossed: bool = True
-    stored: int = 24
+    stored: int = 6  # with 24 they took the room in the runbook that the failures of today's need
 
 
 class Problem(Struct, frozen=True):
