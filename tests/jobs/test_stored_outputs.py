@@ -16,11 +16,11 @@ MINE = {"key": KEY, "name": "chat"}
 JUDGED = """judge: {model: openai/judge}
 criteria:
   - {id: right-desk, check: {kind: equals, path: $.answer, reference: $.answer}}
-  - {id: polite, judge: Is it polite?}
+  - {id: polite, judge: "Is it polite?"}
 """
 
 
-def line(number: int, split: str = "train", /, **said: Any) -> dict[str, Any]:
+def line(number: int, split: str = "train", /, **said: object) -> dict[str, Any]:
     task = {"input": f"card {number}", "reference": {"answer": "cards"}, "split": split}
     return {"id": f"t-{number}", "task": task, "output": '{"answer": "front"}', **said}
 
@@ -85,9 +85,8 @@ def test_of_several_outputs_the_one_of_todays_text_comes_first_then_the_newest(
 
 def test_what_broke_down_is_counted_and_is_no_answer(tmp_path: Path, planted: ModuleType) -> None:
     project = project_of(tmp_path, planted, line(1, error="time-out"), line(2, agent={"name": "bot"}))
-    assert [*evidence(project, stored_outputs(project, KEY, ()))] == [
-        project.evidence.trajectory("t-2").id
-    ] or (len(evidence(project, stored_outputs(project, KEY, ()))) == 1)
+    found = evidence(project, stored_outputs(project, KEY, ()))
+    assert [each.attempt.trajectory for each in found.values()] == ["t-2"]
     assert sentence(project).endswith("; 1 more broke down, and are no answers")
 
 
