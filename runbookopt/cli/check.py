@@ -60,7 +60,8 @@ def _stored(project: "Project", folder: Path, known: "Known") -> "Counts":
     from runbookopt.jobs.stored_outputs import counts, stored_outputs
 
     key = agent_key(project.name, folder)
-    outputs = stored_outputs(project, key, known.versions(project.path))
+    any_output = any(each.output is not None for each in project.evidence.trajectories)
+    outputs = stored_outputs(project, key, known.versions(project.path) if any_output else ())
     return counts(project, outputs, agent_known=key is not None)
 
 

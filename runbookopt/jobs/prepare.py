@@ -6,10 +6,9 @@ from msgspec import Struct
 
 from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
-from runbookopt.documents.schema_errors import plain
-from runbookopt.documents.settings import FILE, Settings, believed_agents
+from runbookopt.documents.settings import Settings
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import Folder, Source
+from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import TRIED, Claims, claims_of
@@ -17,6 +16,7 @@ from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
 from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.jobs.stored_outputs import (
     StoredOutputs,
+    believed,
     borrowed,
     counts,
     evidence,
@@ -133,7 +133,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     budget = job.settings.budget
     least = Options().wave * (1 + job.settings.patience)
     reflections = budget.reflections or max(budget.rollouts // ROLLOUTS_A_REFLECTION, least)
-    said, doubts = _believed(source, job)
+    said, doubts = believed(repository.revision(base), job.name, job.settings.stored_as_today)
     stored = stored_outputs(project, job.agent.key, versions(repository, base, project.path), said)
     as_today, lacking = borrowed(project, stored, _free_parts(job, project), TRIED)
     problem = _problem(job, project, stored, as_today, reflections)
@@ -310,18 +310,6 @@ def _room(project: Project, problem: Problem) -> tuple[str, ...]:
             f"{len(too_large)} stored outputs have more than {MOST_OUTPUT:,} bytes, and no new attempt may"
         )
     return tuple(notes)
-
-
-def _believed(source: Source, job: Job) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The agents that the base says to be the configured one, and a note where the working tree differs."""
-    try:
-        said = believed_agents(source.read(FILE), job.name)
-    except FileNotFoundError:
-        said = ()
-    if said == job.settings.stored_as_today:
-        return said, ()
-    there = ", ".join(map(plain, said)) or "nobody"
-    return said, (f"stored_as_today is other here than at the base, whose word counts: {there}",)
 
 
 def _free_parts(job: Job, project: Project) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from msgspec import Struct
 
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.schema_errors import plain
+from runbookopt.documents.settings import FILE, believed_agents
 from runbookopt.engine.calls import attempt_of
+from runbookopt.evidence.library import Source
 from runbookopt.evidence.trajectory import Left, Trajectory, time_of
 from runbookopt.project.project import Project
 from runbookopt.project.versions import Tie, Version, tie
@@ -97,12 +99,24 @@ class Counts(Struct, frozen=True):
     unknown: int
 
 
+def believed(source: Source, name: str, here: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The agents that a revision says to be the configured one, and a note where the settings here differ."""
+    try:
+        said = believed_agents(source.read(FILE), name)
+    except FileNotFoundError:
+        said = ()
+    if said == tuple(here):
+        return said, ()
+    there = ", ".join(map(plain, said)) or "nobody"
+    return said, (f"stored_as_today is other here than at the base, whose word counts: {there}",)
+
+
 def stored_outputs(
-    project: Project, key: str | None, known: Sequence[Version], believed: Collection[str] = ()
+    project: Project, key: str | None, known: Sequence[Version], as_today: Collection[str] = ()
 ) -> StoredOutputs:
     """Sort the stored outputs of a runbook; `key` is the configured agent's, None where it is not known.
 
-    `believed` are agents that the repository says to be that one: theirs are taken as such where they ran
+    `as_today` are agents that the repository says to be that one: theirs are taken as such where they ran
     today's text, as far as git tells (`known`).
     """
     today, outputs = project.runbook.digest, []
@@ -112,9 +126,9 @@ def stored_outputs(
         version, agent = tie(stored, known), stored.agent
         of_today = key is not None and agent is not None and agent.key == key
         of_today = of_today and stored.runbook_digest == today
-        name = agent.name if agent is not None and agent.name in believed else None
-        as_today = name if version is not None and version.version.digest == today else None
-        outputs.append(Output(stored, version, of_today, None if of_today else as_today))
+        name = agent.name if agent is not None and agent.name in as_today else None
+        taken = name if version is not None and version.version.digest == today else None
+        outputs.append(Output(stored, version, of_today, None if of_today else taken))
     broken = sum(stored.error is not None for stored in project.evidence.trajectories)
     return StoredOutputs(tuple(outputs), broken)
 

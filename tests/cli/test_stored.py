@@ -125,7 +125,9 @@ def test_whom_a_working_tree_alone_believes_is_not_believed(repo: Make, planted:
     assert planned["rollouts"]["claims"] == 0
     assert any("whose word counts: nobody" in note for note in planned["notes"])
     ran = clone.ask("optimize-runbook", "desk", "--set", "stored_as_today=[prod-bot]")
-    assert (ran.returncode, "'stored_as_today' is no key" in ran.stderr) == (2, True)
+    assert (ran.returncode, "it stands in runbookopt.yaml alone" in ran.stderr) == (2, True)
+    dry = told(clone, "--plan", "--no-propose")
+    assert dry["rollouts"]["claims"] == 0, "what is not committed is nobody's word"
 
 
 def test_which_tells_version_and_commit_of_a_trajectory_and_what_it_counts_as(
