@@ -24,7 +24,7 @@ STRAY = 0.1
 WAYS = (0.5, 0.75, 0.9)
 """The targets: so much of the way from the seed's score to what a search without stored outputs returns."""
 
-BUDGETS = (150, 200, 300, 500)
+BUDGETS = (100, 150, 200, 300, 500)
 """Rollouts after which scores are told."""
 
 ENGINES = ("without", "with")
