@@ -48,7 +48,7 @@ def search(problem: Problem) -> Asking[SearchResult]:
         while barren < problem.options.patience and state.broken is None:
             wave += 1
             parent = state.pool.best
-            stored = _to_read(state) if wave == 1 else {}
+            stored = state.to_read() if wave == 1 else {}
             if not stored:
                 yield from _roll(state, state.pool.members[parent].candidate, problem.train)
             trials = yield from _reflect(state, parent, stored)
@@ -66,16 +66,6 @@ def search(problem: Problem) -> Asking[SearchResult]:
     return SearchResult(
         tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest
     )
-
-
-def _to_read(state: SearchState) -> dict[str, Stored]:
-    """The stored attempts to reflect on before the seed is tried on train; none where none failed.
-
-    A seed that does all of validation right is tried on train first: nothing could be better there.
-    """
-    stored = state.evidence(state.seed)
-    wanting = any(attempt.failed for attempt in state.pool.members[0].validation.values())
-    return stored if wanting and any(each.attempt.failed for each in stored.values()) else {}
 
 
 def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> Asking[list[Trial]]:
