@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.schema_errors import plain
 from runbookopt.documents.settings import FILE, believed_agents
 from runbookopt.engine.calls import attempt_of
 from runbookopt.evidence.library import Source
-from runbookopt.evidence.trajectory import Left, Trajectory, time_of
+from runbookopt.evidence.trajectory import Label, Left, StoredVerdict, Trajectory, time_of
 from runbookopt.project.project import Project
 from runbookopt.project.versions import Tie, Version, tie
 from runbookopt.search.asks import Attempt, Stored
@@ -213,8 +214,25 @@ def evidence(project: Project, stored: StoredOutputs) -> dict[str, Stored]:
         task = project.evidence.task_of(each.trajectory).id
         if task in train and task not in found:
             verdicts = _any_verdicts(project, each.trajectory)
-            found[task] = Stored(_assessed(project, each.trajectory, verdicts), each.origin)
+            attempt = _assessed(project, each.trajectory, verdicts)
+            if attempt.errors and not attempt.failed:  # where the rubric cannot say, others are heard
+                attempt = replace(
+                    attempt, feedback=(*attempt.feedback, *_of_others(project, each.trajectory))
+                )
+            found[task] = Stored(attempt, each.origin)
     return found
+
+
+def _of_others(project: Project, stored: Trajectory) -> Iterator[str]:
+    """Failures that other tools and people found, by names that are no criteria of the rubric."""
+    known = {criterion.id for criterion in project.rubric.criteria}
+    found: list[Label | StoredVerdict] = [
+        label for label in project.evidence.labels if label.trajectory == stored.id
+    ]
+    found += [each for each in stored.verdicts if each.by is None or each.by.kind != "agent"]
+    for said in found:
+        if said.criterion not in known and said.result == "fail":
+            yield f"{said.criterion}: {_why(said.result, said.explanation)}"
 
 
 def counts(project: Project, stored: StoredOutputs, *, agent_known: bool = True) -> Counts:

@@ -108,6 +108,20 @@ def test_a_person_and_another_judge_are_heard_of_what_is_reflected_on(
     assert scored(project, stored.outputs) == {}, "which is no score"
 
 
+def test_what_other_tools_found_is_heard_where_the_rubric_cannot_say(
+    tmp_path: Path, planted: ModuleType
+) -> None:
+    reward = {"criterion": "reward", "result": "fail", "explanation": "0 of 3 tests"}
+    task = {"input": "no reference", "split": "train"}
+    lines = (line(1, verdicts=[reward]), line(2, verdicts=[reward]) | {"task": task})
+    project = project_of(tmp_path, planted, *lines)
+    found = evidence(project, stored_outputs(project, KEY, ()))
+    said = {each.attempt.trajectory: each.attempt for each in found.values()}
+    assert all("reward" not in text for text in said["t-1"].feedback)
+    assert said["t-2"].feedback[-1] == "reward: 0 of 3 tests"
+    assert said["t-2"].failed
+
+
 def test_agents_are_named_without_what_could_deceive(tmp_path: Path, planted: ModuleType) -> None:
     names = ["a\x1b[31m\u202e", "b" * 500, None, "c", "d"]
     lines = [line(n, agent={"name": name}) for n, name in enumerate(names)]
