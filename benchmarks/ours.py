@@ -4,32 +4,38 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from benchmarks.course import Course, Step
 from benchmarks.work import Counted, Work
-from runbookopt.search.asks import Ask, Attempt, Reply
+from runbookopt.search.asks import Ask, Attempt, Reply, Stored
 from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.problem import Options, Problem
 from runbookopt.search.selection import choose
 
 
-def problem_of(work: Work, options: Options, free: Mapping[str, Attempt]) -> Problem:
+def problem_of(
+    work: Work, options: Options, free: Mapping[str, Attempt], evidence: Mapping[str, Stored] = {}
+) -> Problem:
     """Put a work as a search's problem."""
     return Problem(
         seed=work.seed,
         train={case.id: case.input for case in work.train},
         validation=tuple(case.id for case in work.validation),
         free=free,
+        evidence=evidence,
         options=options,
     )
 
 
-def run(work: Work, options: Options, budget: int, *, free: bool) -> Course:
+def run(
+    work: Work, options: Options, budget: int, *, free: bool, evidence: Mapping[str, Stored] = {}
+) -> Course:
     """Search within a budget of rollouts; with `free` the seed's verdicts on all cases are stored.
 
+    `evidence` are stored outputs of others.
     The detail `made` is how many reflections had been made after how many rollouts.
     """
     counted = Counted(work)
     cases = work.cases
     stored = {case: counted.attempt(work.seed.text, cases[case]) for case in cases} if free else {}
-    problem = problem_of(work, options, stored)
+    problem = problem_of(work, options, stored, evidence)
     asks: list[Ask] = []
     made: list[tuple[int, int]] = []
 

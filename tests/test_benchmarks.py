@@ -11,6 +11,7 @@ from benchmarks.frozen import pair_digest
 from benchmarks.loopback import Counts, Delays
 from benchmarks.ours import run
 from benchmarks.pair import LOSSY, WRONG, reflector_named
+from benchmarks.stored import of_another
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.extraction import extraction
 from benchmarks.work import Counted, Work, answer_of
@@ -144,3 +145,16 @@ def test_our_search_on_the_clock_goes_as_it_does_in_process_and_pays_the_same_ca
 
 def test_the_pair_answers_as_it_did_when_the_first_figures_were_measured() -> None:
     assert pair_digest() == "sha256:c71af723af495a23021ef9a4f69eb4e5a2d66f172b8554d4ef130317152bdf53"
+
+
+def test_with_stored_outputs_the_first_draft_comes_before_train_is_paid_for() -> None:
+    work = desks(0)
+    train, validation = len(work.train), len(work.validation)
+    courses = [
+        run(work, Options(doubt=1.0), 2 * validation + train, free=False, evidence=evidence)
+        for evidence in ({}, of_another(work, 0))
+    ]
+    first = [
+        next(step.rollouts for step in course.steps if step.text != work.seed.text) for course in courses
+    ]
+    assert first == [2 * validation + train, 2 * validation]

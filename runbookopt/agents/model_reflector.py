@@ -62,7 +62,9 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
     def show(shown: Shown) -> Shown:
         output = None if shown.output is None else _ends(shown.output, clean)
         feedback = tuple(_ends(reason, clean) for reason in shown.feedback)
-        return replace(shown, input=_ends(as_text(shown.input), clean), output=output, feedback=feedback)
+        origin = None if shown.origin is None else clean(shown.origin)
+        text = _ends(as_text(shown.input), clean)
+        return replace(shown, input=text, output=output, feedback=feedback, origin=origin)
 
     def tell(tried: Tried) -> Tried:
         texts = (tried.diagnosis, tried.change, tried.outcome)

@@ -129,6 +129,18 @@ def asked_of(settings: Settings, rubric: Rubric) -> dict[str, ModelSettings]:
     return asked
 
 
+def agent_key(settings: Settings, root: Path, environ: Mapping[str, str], handoff: Handoff) -> str:
+    """The key of the agent that the settings say: the digest of all that changes its answers.
+
+    Nobody is asked anything. Raises RunbookoptError where there can be no such agent.
+    """
+
+    def model(role: str, chosen: ModelSettings) -> Model:
+        return Model(chosen, width=1, environ=environ, role=role)
+
+    return _agent(settings, root, environ, model, handoff)[0].key
+
+
 def _at_hand(handoff: Handoff | None, role: str) -> Handoff:
     if handoff is None:
         raise RunbookoptError(f"{role}.kind is handoff, and there is nobody here who could answer")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from runbookopt.documents.parse import Problem
     from runbookopt.jobs.lint import Known, Lint
+    from runbookopt.jobs.stored_outputs import Counts
     from runbookopt.project.project import Project
     from runbookopt.proof.allowance import Look
 
@@ -44,12 +45,24 @@ def check(
     folder = Path(root) if root else _around(Path.cwd())
     with _known(folder) as (known, unread):
         checked = lint(Folder(folder), known, unread)
+        stored = {project.name: _stored(project, folder, known) for project in checked.projects}
     if json:
-        print_json(_as_json(checked))
+        print_json(_as_json(checked, stored))
     else:
-        for line in _report(checked):
+        for line in _report(checked, stored):
             say(line)
     raise typer.Exit(1 if checked.problems else 0)
+
+
+def _stored(project: "Project", folder: Path, known: "Known") -> "Counts":
+    """How many stored outputs of a runbook are of which kind, for the agent that is configured."""
+    from runbookopt.cli.job import agent_key
+    from runbookopt.jobs.stored_outputs import counts, stored_outputs
+
+    key = agent_key(project.name, folder)
+    any_output = any(each.output is not None for each in project.evidence.trajectories)
+    outputs = stored_outputs(project, key, known.versions(project.path) if any_output else ())
+    return counts(project, outputs, agent_known=key is not None)
 
 
 def _around(folder: Path) -> Path:
@@ -73,6 +86,7 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
     from runbookopt.jobs.lint import Known
     from runbookopt.jobs.preflight import unreadable
     from runbookopt.landing.ledger.identity import identity_of
+    from runbookopt.project.versions import versions
     from runbookopt.proof.ledger import Ledger
 
     try:
@@ -90,13 +104,16 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
             return identity_of(repository, ledger, name, Folder(folder), head).names
 
         known = Known(
-            looked=lambda name: ledger.looks(*names(name)), read=lambda name: ledger.burnt(*names(name))
+            looked=lambda name: ledger.looks(*names(name)),
+            read=lambda name: ledger.burnt(*names(name)),
+            versions=lambda path: versions(repository, head, path),
         )
         yield known, tuple(unreadable(repository))
 
 
-def _report(checked: "Lint") -> "Iterator[str]":
+def _report(checked: "Lint", stored: "dict[str, Counts]") -> "Iterator[str]":
     from runbookopt.evidence.privacy import told
+    from runbookopt.jobs.stored_outputs import told as of_stored
 
     for problem in checked.problems:
         yield _line(problem, problem.severity)
@@ -104,6 +121,7 @@ def _report(checked: "Lint") -> "Iterator[str]":
         yield _line(piece, "advice")
     for project in checked.projects:
         yield _summary(project, checked.looks[project.name])
+        yield from (f"{project.name}: {each}" for each in of_stored(stored[project.name]))
         if lost := sum(loss.count for loss in project.evidence.losses):
             where = "of other tools' files are not kept: see `runbookopt trajectories stats`"
             yield f"{project.name}: {_count(lost, 'thing')} {where}"
@@ -161,14 +179,17 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word if number == 1 else many.get(word, f'{word}s')}"
 
 
-def _as_json(checked: "Lint") -> dict[str, Any]:
+def _as_json(checked: "Lint", stored: "dict[str, Counts]") -> dict[str, Any]:
     from msgspec.structs import asdict
 
     advice = [asdict(piece) | {"severity": "advice"} for piece in checked.advice]
     return {
         "ok": not checked.problems,
         "problems": [asdict(problem) for problem in checked.problems] + advice,
-        "runbooks": [_facts(project, checked.looks[project.name]) for project in checked.projects],
+        "runbooks": [
+            _facts(project, checked.looks[project.name]) | {"stored_outputs": asdict(stored[project.name])}
+            for project in checked.projects
+        ],
         "unusable": sorted(set(checked.names) - {project.name for project in checked.projects}),
     }
 

@@ -133,8 +133,10 @@ def _instead(key: str, value: str) -> str:
     """What to say where a key is none: a parameter of models has another place."""
     from runbookopt.documents.parameters import HANDED_ON
     from runbookopt.documents.schema_errors import nearest, plain
-    from runbookopt.documents.settings import setting_types
+    from runbookopt.documents.settings import NO_FLAG, setting_types
 
+    if key in NO_FLAG:
+        return " (it stands in runbookopt.yaml alone, and is read from the default branch)"
     party, _, name = key.partition(".")
     name = name.removeprefix("parameters.")
     if party not in {"agent", "reflector"} or name not in HANDED_ON:

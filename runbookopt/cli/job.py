@@ -51,6 +51,20 @@ def job_of(
     )
 
 
+def agent_key(name: str, root: "Path") -> str | None:
+    """The key of a runbook's configured agent; None where its settings or its program are not as expected."""
+    from runbookopt.agents.handoff import Handoff
+    from runbookopt.agents.roles import agent_key as key_of
+    from runbookopt.cli.flags import settings_of
+    from runbookopt.project.local_state import LOCAL
+
+    try:
+        settings = settings_of(root, name, {})
+        return key_of(settings, root, os.environ, Handoff(root, root / LOCAL / "handoff", name, str))
+    except RunbookoptError:
+        return None
+
+
 def told(name: str, error: RunbookoptError) -> str:
     """An error as it is said: one that leaves no result with what is left behind, and what to do next."""
     if isinstance(error, Awaiting):

@@ -16,6 +16,7 @@ from runbookopt.cli import (
     show,
     trajectories,
     verify,
+    which,
 )
 from runbookopt.cli.flags import CONTEXT, Version, group
 
@@ -31,7 +32,7 @@ def runbookopt() -> typer.Typer:
     """The program with all commands."""
     app = group("runbookopt", _about.__doc__, completes=True)
     app.callback()(_about)
-    first = (init.init, check.check, doctor.doctor, show.show, optimize.optimize)
+    first = (init.init, check.check, doctor.doctor, show.show, which.which, optimize.optimize)
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
     app.add_typer(trajectories.app)

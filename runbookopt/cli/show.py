@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from runbookopt.cli.flags import Json, runbooks_here
-from runbookopt.cli.terminal import say
+from runbookopt.cli.terminal import print_json, say
 
 
 def show(
@@ -21,7 +21,9 @@ def show(
 ) -> None:
     """Show the parts of a runbook: which of them a search may rewrite, and why the others are locked.
 
-    A policy.yaml beside the file has its say. In JSON, the texts of the parts joined are the file.
+    A policy.yaml beside the file has its say. Of a runbook, the key of its agent is shown too:
+    stored outputs with that key (and the digest) count as scores. In JSON, the texts of the parts joined are
+    the file.
     """
     from runbookopt.documents.runbook import decode
     from runbookopt.project.policy import read_policy
@@ -30,22 +32,45 @@ def show(
     policy = path.with_name("policy.yaml")
     terms = read_policy(_bytes(policy) if policy.is_file() else None, str(policy))
     runbook = decode(_bytes(path), locked=terms.locked, path=str(path))
+    agent = _agent(path)
     if json:
-        from msgspec.json import encode
-
         parts = [
             {"id": part.id, "heading": part.heading, "locked": part.locked, "text": part.text}
             for part in runbook.parts
         ]
-        typer.echo(encode({"digest": runbook.digest, "version": runbook.version, "parts": parts}))
+        print_json({"digest": runbook.digest, "version": runbook.version, "agent": agent, "parts": parts})
         return
     say(f"digest   {runbook.digest}")
     say(f"version  {runbook.version or 'none'}")
+    if agent is not None:
+        say(f"agent    {agent['kind']}, key {agent['key'] or 'unknown: its settings or program are wrong'}")
     wide = max((len(part.id) for part in runbook.parts), default=0)
     for part in runbook.parts:
         locked = "" if part.locked is None else f"[locked: {part.locked}]"
         about = f"{part.heading or ''}  {locked}".strip()
         say(f"{f'{part.first_line}-{part.last_line}':>11}  {part.id:<{wide}}  {about}".rstrip())
+
+
+def _agent(path: Path) -> dict[str, str | None] | None:
+    """Kind and key of the agent that is configured for the runbook in a file; None for any other file."""
+    from runbookopt.cli.flags import settings_of
+    from runbookopt.cli.job import agent_key
+    from runbookopt.documents.parse import MalformedFile
+    from runbookopt.evidence.library import Folder
+    from runbookopt.project.project import runbook_names
+
+    here = Path.cwd()
+    root = next((root for root in (here, *here.parents) if (root / "runbooks").is_dir()), None)
+    folder = (here / path).parent
+    names = runbook_names(Folder(root)) if root else ()
+    name = next((name for name in names if root and folder == root / "runbooks" / name), None)
+    if root is None or name is None:
+        return None
+    try:
+        kind = settings_of(root, name, {}).agent.kind
+    except MalformedFile:
+        return {"kind": "unknown", "key": None}
+    return {"kind": kind, "key": agent_key(name, root)}
 
 
 def _file(target: str) -> Path:

@@ -104,7 +104,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a stored trajectory: task, steps, output and verdicts, as a page to read."""
-    runbook, line, gathered = _found(id_)
+    runbook, line, gathered = found(id_)
     line = _trusted(runbook, line)
     if json:
         print_json(line.record, runbook=runbook, place=line.place)
@@ -138,7 +138,7 @@ def export(
 
     if to != "atif":
         raise WrongUsage(f"--to: no format '{to}' is written: expected atif")
-    chosen = None if id_ is None else _found(id_)[1]
+    chosen = None if id_ is None else found(id_)[1]
     for _, gathered in _gathered(runbook):
         for line in gathered.trajectories if chosen is None else [chosen]:
             labels = [each.record for each in gathered.labels if each.record.trajectory == line.record.id]
@@ -296,7 +296,7 @@ def _row(runbook: str, line: "Line[Trajectory]") -> dict[str, Any]:
     }
 
 
-def _found(id_: str) -> "tuple[str, Line[Trajectory], Gathered]":
+def found(id_: str) -> "tuple[str, Line[Trajectory], Gathered]":
     """The trajectory with this id, or the only one that begins so; raises RunbookoptError."""
     from runbookopt.documents.schema_errors import nearest, plain
     from runbookopt.errors import RunbookoptError

@@ -98,6 +98,7 @@ _HINTS = {
     "proof": "the terms of the proof stand in policy.yaml",
     "policy": "each runbook has its own policy.yaml",
     "judge": "the judge stands in each runbook's rubric.yaml",
+    "stored": "it stands in runbookopt.yaml alone, and is read from the default branch",
 }
 
 
@@ -223,7 +224,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     `width` is how many calls are in flight at once, `patience` how many waves may leave the frontier as it
     is, `max_failures` how many reflections in a row may fail. `stop_early` ends a run before its search where
-    a criterion fails alike on all first outputs.
+    a criterion fails alike on all first outputs. `stored_as_today` names agents whose stored outputs are said
+    to be the configured one's: that judges, so it is no setting of a single run (`believed_agents`).
     """
 
     agent: AgentSettings = AgentSettings()
@@ -236,6 +238,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     max_failures: Annotated[int, Meta(ge=1)] = 5
     stop_early: bool = True
     forge: ForgeSettings = ForgeSettings()
+    stored_as_today: tuple[Text, ...] = ()
+
+
+NO_FLAG = frozenset({"stored_as_today"})
+"""Keys that have neither variable nor flag: what the default branch says of them holds."""
 
 
 class SettingsFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -285,6 +292,14 @@ def load_settings(
     return msgspec.convert(merged, Settings)
 
 
+def believed_agents(data: bytes | None, name: str) -> tuple[str, ...]:
+    """The agents whose stored outputs a file says to be the configured one's; nobody if it is malformed."""
+    try:
+        return load_settings(data, FILE, name, environ={}, flags={}).stored_as_today
+    except MalformedFile:
+        return ()
+
+
 def said_addresses(
     environ: Mapping[str, str], flags: Mapping[str, str | int | float | None]
 ) -> frozenset[str]:
@@ -298,6 +313,8 @@ def setting_types(record: type[Struct] = Settings, above: str = "") -> dict[str,
     """The type of each setting by its dotted key, in the order of the record."""
     types: dict[str, Any] = {}
     for field in msgspec.structs.fields(record):
+        if above + field.name in NO_FLAG:
+            continue
         nested = isinstance(field.type, type) and issubclass(field.type, Struct)
         name = above + field.name
         types |= setting_types(field.type, f"{name}.") if nested else {name: field.type}

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from runbookopt.documents.settings import Budget
 from runbookopt.errors import RunbookoptError
-from runbookopt.jobs.claims import MOST_TO_TRY, Claims
+from runbookopt.jobs.claims import MOST_TO_TRY, TRIED, Claims
 from runbookopt.search.problem import Problem
 
 DRAFTS = 10
@@ -26,13 +26,17 @@ class Allotment(Struct, frozen=True):
     usual: int
 
 
-def allot(budget: Budget, *, tasks: int, reserved: int, least_reflections: int) -> Allotment:
+def allot(
+    budget: Budget, *, tasks: int, reserved: int, least_reflections: int, borrowed: int = 0
+) -> Allotment:
     """What a budget gives to a run with so many train and validation `tasks` together.
+
+    `borrowed` is how many agents are tried whose stored outputs are said to be the configured one's.
 
     By default: the proof, claims, and all tasks once for today's runbook and once for each of ten drafts. A
     draft that is the best so far is rolled out on all of them, and any other on validation alone.
     """
-    usual = reserved + MOST_TO_TRY + (1 + DRAFTS) * tasks
+    usual = reserved + MOST_TO_TRY + TRIED * borrowed + (1 + DRAFTS) * tasks
     rollouts = budget.rollouts or usual
     # reflections have a budget of their own, since a wave whose proposals all fail costs no rollout: by
     # default far more than the rollouts let a search use (1 for 8 to 30, over the works of the benchmarks)

@@ -20,6 +20,7 @@ from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
 from runbookopt.project.project import ROOT, Project, read_project, runbook_names
+from runbookopt.project.versions import Version
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain
 from runbookopt.verifier import checks
@@ -52,10 +53,14 @@ class Lint(Struct, frozen=True):
 
 
 class Known(NamedTuple):
-    """What is known of a runbook by its name: looks at held-out tasks, and ids of tasks that were read."""
+    """What is known of a runbook by its name: looks at held-out tasks, and ids of tasks that were read.
+
+    `versions` are those of the file at a path.
+    """
 
     looked: Callable[[str], tuple[Look, ...]] = lambda _: ()
     read: Callable[[str], frozenset[str]] = lambda _: frozenset()
+    versions: Callable[[str], tuple[Version, ...]] = lambda _: ()
 
 
 def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] = ()) -> Lint:

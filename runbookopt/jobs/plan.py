@@ -124,7 +124,9 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
       that it has used (charged or free) as many as that ask by then, and the search's part and the free ones
       together are less than twice what was used. (Of what was charged alone, the search's part is at most
       three times as much where it is at least 1.5 times that many tasks.) A budget in which this beginning
-      and one draft do not fit is refused.
+      and one draft do not fit is refused. (A run that first reflects on outputs of others tries seed
+      and draft on validation alone: where there are more than four times as many train tasks as
+      validation tasks, its next ask may be the one that did not fit.)
     - Reflections: a wave asks for at most two thirds of all that a run may make (`prepare`), so that it
       has made a third where the next wave does not fit.
 

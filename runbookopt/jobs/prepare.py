@@ -1,7 +1,6 @@
 """Preparation of a run: evidence, terms and obstacles, all read and settled before the first rollout."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -9,31 +8,40 @@ from msgspec.structs import replace
 from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.settings import Settings
-from runbookopt.engine.calls import attempt_of
 from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.privacy import told
-from runbookopt.evidence.trajectory import Left, Task, Trajectory, time_of
+from runbookopt.evidence.privacy import told as told_removed
+from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.allotment import Allotment, allot, must_afford
-from runbookopt.jobs.claims import Claims, claims_of
+from runbookopt.jobs.claims import TRIED, Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
 from runbookopt.jobs.first_outputs import FIRST, must_be_followed, must_learn
 from runbookopt.jobs.preflight import must_be_set_up
+from runbookopt.jobs.stored_outputs import (
+    StoredOutputs,
+    believed,
+    borrowed,
+    counts,
+    evidence,
+    scored,
+    stored_outputs,
+    told,
+)
 from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.project.local_state import must_be_own
 from runbookopt.project.project import Project, read_project
+from runbookopt.project.versions import versions
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.binding import Unbound, must_be_bound
 from runbookopt.proof.ledger import Ledger
 from runbookopt.search.asks import Attempt
 from runbookopt.search.loop import VERSION
 from runbookopt.search.problem import Options, Problem
-from runbookopt.verifier.judge import stored_findings
 from runbookopt.verifier.program_files import belongs
-from runbookopt.verifier.rubric import Rubric, assess, programs
+from runbookopt.verifier.rubric import Rubric, programs
 
 SURE = 1.0
 """A `doubt` at which any best candidate may be returned."""
@@ -129,15 +137,21 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
     _must_be_provable(job, project, looks, begun)
     judge = job.hire(project.rubric)
+    said, doubts = believed(repository.revision(base), job.name, job.settings.stored_as_today)
+    stored = stored_outputs(project, job.agent.key, versions(repository, base, project.path), said)
+    as_today, lacking = borrowed(project, stored, _free_parts(job, project), TRIED)
     repeats = 1 if job.agent.deterministic else project.policy.proof.repeats
     given = allot(
         job.settings.budget,
         tasks=len(project.split.train) + len(project.split.validation),
         reserved=repeats * len(held_out) * 2,  # also for a dry run, which must walk the path of the real one
         least_reflections=Options().wave * (1 + job.settings.patience),
+        borrowed=len({name for name, _ in as_today.values()}),
     )
-    problem = _problem(job, project, _stored(project, job.agent), given.reflections)
-    claims = claims_of(job.agent, problem, project.evidence, job.at)
+    problem = _problem(job, project, stored, as_today, given.reflections)
+    claims = claims_of(
+        job.agent, problem, project.evidence, job.at, {task: name for task, (name, _) in as_today.items()}
+    )
     must_afford(job.name, given, problem, claims)
     room = _room(project, problem)
     terms = _terms(job, project, problem)
@@ -165,7 +179,10 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         allotment=given,
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
-        notes=(*job.notes, *begun, *notes, *room, *hopeless, *_removed(project), *identity.told()),
+        notes=(
+            *(*job.notes, *begun, *notes, *room, *hopeless, *_removed(project), *identity.told()),
+            *(*doubts, *lacking, *told(counts(project, stored))),
+        ),
     )
 
 
@@ -300,48 +317,35 @@ def _removed(project: Project) -> tuple[str, ...]:
     """What was taken out of the evidence, which no model, program or report is shown."""
     evidence = project.evidence
     live = f"; {len(evidence.live)} keys look alive: see `runbookopt check`" if evidence.live else ""
-    told_ = f"taken out of stored trajectories before anybody is shown them: {told(evidence.removed)}{live}"
-    return (told_,) if evidence.removed else ()
+    words = told_removed(evidence.removed)
+    said = f"taken out of stored trajectories before anybody is shown them: {words}{live}"
+    return (said,) if evidence.removed else ()
 
 
-def _stored(project: Project, agent: Agent) -> dict[str, Attempt]:
-    """Attempts of today's runbook and agent that are stored, by task, the newest, judged by today's rubric.
+def _free_parts(job: Job, project: Project) -> tuple[str, ...]:
+    """The tasks whose stored attempts may stand for rollouts.
 
-    Where a judge decides, only outputs that it has judged count: those of others are rolled out again.
+    A random agent's are free on train alone: on validation they may be a selection of failures, and a
+    candidate would look better than it is by regression to the mean.
     """
-    attempts: dict[str, Attempt] = {}
-    for stored in sorted(project.evidence.trajectories, key=_began, reverse=True):
-        key = stored.agent.key if stored.agent else None
-        if key != agent.key or stored.runbook_digest != project.runbook.digest:
-            continue
-        if stored.output is None or stored.error is not None:  # what broke down is no answer
-            continue
-        task = project.evidence.task_of(stored)
-        verdicts = stored_findings(project.rubric, stored)
-        if len(verdicts) < len(project.rubric.judged):
-            continue
-        left = Left(steps=stored.steps or None)
-        judged = assess(
-            project.rubric, output=stored.output, reference=task.reference, left=left, verdicts=verdicts
-        )
-        attempts.setdefault(task.id, attempt_of(stored.id, stored.output, judged, {}))
-    return attempts
+    split = project.split
+    return (*split.train, *split.validation) if job.agent.deterministic else split.train
 
 
-def _began(stored: Trajectory) -> datetime:
-    return time_of(stored.started_at) or datetime.min.replace(tzinfo=UTC)
-
-
-def _problem(job: Job, project: Project, stored: Mapping[str, Attempt], reflections: int) -> Problem:
+def _problem(
+    job: Job,
+    project: Project,
+    stored: StoredOutputs,
+    as_today: Mapping[str, tuple[str, Attempt]],
+    reflections: int,
+) -> Problem:
     """The search's problem.
 
-    A random agent's stored attempts are free on train alone: on validation they may be a selection of
-    failures, and a candidate would look better than it is by regression to the mean. What a deterministic
-    agent scores is no luck of one attempt, so that the best may be returned in any case. A round asks for at
-    most two thirds of all reflections, so that a run which they end has used a third of them.
+    What a deterministic agent scores is no luck of one attempt, so that the best may be returned in any case.
+    A round asks for at most two thirds of all reflections, so that a run which they end has used a third.
     """
     split, settings = project.split, job.settings
-    free = (*split.train, *split.validation) if job.agent.deterministic else split.train
+    attempts = {task: attempt for task, (_, attempt) in as_today.items()} | scored(project, stored.of_today)
     modes = {
         project.evidence.trajectory(label.trajectory).id: label.failure_mode
         for label in project.evidence.labels
@@ -357,8 +361,9 @@ def _problem(job: Job, project: Project, stored: Mapping[str, Attempt], reflecti
         seed=project.runbook,
         train={task: project.evidence.task(task).input for task in split.train},
         validation=split.validation,
-        free={task: stored[task] for task in free if task in stored},
+        free={task: attempts[task] for task in _free_parts(job, project) if task in attempts},
         modes=by_task,
+        evidence=evidence(project, stored),
         options=Options(
             random_seed=settings.random_seed,
             wave=min(Options().wave, max(1, 2 * reflections // 3)),
@@ -382,6 +387,7 @@ def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
         "train": digest_of([problem.train, problem.modes]),
         "validation": digest_of(problem.validation),
         "free": digest_of(problem.free),
+        **({"evidence": digest_of(problem.evidence)} if problem.evidence else {}),
         "held_out": _held_out(project),
         "locked": project.policy.locked,
         "proof": project.policy.proof,

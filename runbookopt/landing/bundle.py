@@ -105,12 +105,26 @@ class Beside(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     no_answer: str | None = None
 
 
+class AsToday(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trial of an agent whose stored outputs are said to be the configured one's (`stored_as_today`).
+
+    Of its `outputs`, those on `tried` tasks were tried again, and `alike` of the verdicts came out as they
+    were; only where `believed` were the others used.
+    """
+
+    agent: str
+    outputs: int
+    tried: int
+    alike: int
+    believed: bool
+
+
 class StoredVerdicts(Struct, frozen=True, forbid_unknown_fields=True):
     """Stored verdicts on today's runbook that the search used in place of rollouts.
 
     Of all `used`, the oldest is `oldest_days` old at the time of the run (None where none has a date), and
     `undated` have no date. `old` ones were older than fourteen days or undated: `checked` of these were tried
-    again, and `alike` scored as they did.
+    again, and `alike` scored as they did. `as_today` are the trials of other agents.
     """
 
     used: int = 0
@@ -119,6 +133,7 @@ class StoredVerdicts(Struct, frozen=True, forbid_unknown_fields=True):
     old: int = 0
     checked: int = 0
     alike: int = 0
+    as_today: tuple[AsToday, ...] = ()
 
 
 def age(stored: StoredVerdicts) -> str:
@@ -336,6 +351,8 @@ def _fields(bundle: Bundle) -> dict[str, Any]:
     for name in ("figures_shown", "stored", "suspects"):
         if not getattr(bundle, name):
             del fields[name]
+    if not fields.get("stored", {}).get("as_today", True):
+        del fields["stored"]["as_today"]
     if not fields["spent"].get("usage"):
         fields["spent"].pop("usage", None)
     return fields

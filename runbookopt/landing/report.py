@@ -278,6 +278,13 @@ def _evidence(findings: Findings, rows: int) -> Iterator[str]:
             f"- Older than 14 days or without a date: {stored.old}. Of these {stored.checked} were tried"
             f" again; {stored.alike} score as they did."
         )
+    for trial in stored.as_today if stored is not None else ():
+        fate = "so its outputs count" if trial.believed else "too few, so none of its outputs counts"
+        yield (
+            f"- Outputs of agent {_name(trial.agent)}, which `stored_as_today` of runbookopt.yaml says is"
+            f" today's: {trial.outputs}. {trial.tried} were tried again, {trial.alike} verdicts are"
+            f" alike, {fate}."
+        )
     if suspects:
         yield (
             f"- References that may be wrong: {len(suspects)}. Today's runbook and every candidate that was"

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from runbookopt.documents.settings import FILE, believed_agents
 from runbookopt.forge.git.output import FileChange, MergeConflict
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.forge.protocol import Forge, PullRequest
@@ -24,8 +25,8 @@ class Touched(Struct, frozen=True):
     """Files of one runbook in a diff.
 
     `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, programs of the
-    rubric, tasks with their references, labels), `evidence` what else lies with its trajectories: notes, and
-    files to which more attempts at known tasks are added.
+    rubric, tasks with their references, labels, whose stored outputs are believed), `evidence` what else lies
+    with its trajectories: notes, and files to which more attempts at known tasks are added.
     """
 
     runbook: str
@@ -97,6 +98,9 @@ class Case(Struct, frozen=True, dict=True):
         there = Revision(repository, after)
         names = sorted({*runbook_names(tip), *runbook_names(there)})
         programs = {name: (*programs_of(tip, name), *programs_of(there, name)) for name in names}
+        said = {name: [believed_agents(_settings(side), name) for side in (tip, there)] for name in names}
+        # whose stored outputs are believed decides what is proved, as a program of a rubric does
+        programs |= {name: (*programs[name], FILE) for name in names if said[name][0] != said[name][1]}
         changes = repository.diff(since, after)
         more = more_attempts(changes, repository.revision(since), there, names)
         return Effect(tip, there, touches(changes, names, programs, more), conflict)
@@ -119,6 +123,13 @@ class Case(Struct, frozen=True, dict=True):
         needed = f"{policy.approvals} approval(s) of {policy.who or 'nobody whom a policy names'} are needed"
         unknown = "who approved is not known here: verify with --pull-request N"
         return Permission(False, (*decision.reasons, Reason("approvals", None, f"{needed}, and {unknown}")))
+
+
+def _settings(side: Revision) -> bytes | None:
+    try:
+        return side.read(FILE)
+    except FileNotFoundError:
+        return None
 
 
 ROOTS = ("runbooks", "trajectories")

@@ -76,8 +76,18 @@ class NoAnswer(Struct, frozen=True):
     message: str
 
 
-class Shown(Struct, frozen=True):
-    """A trajectory as a reflector sees it: never the reference, only the feedback."""
+class Stored(Struct, frozen=True):
+    """A stored attempt that counts as no score, and in words of which agent and runbook it was."""
+
+    attempt: Attempt
+    origin: str
+
+
+class Shown(Struct, frozen=True, omit_defaults=True):
+    """A trajectory as a reflector sees it: never the reference, only the feedback.
+
+    `origin` says of which agent and runbook it was, where that is not the one to be improved.
+    """
 
     trajectory: str
     task: str
@@ -85,6 +95,7 @@ class Shown(Struct, frozen=True):
     output: str | None
     score: float
     feedback: tuple[str, ...]
+    origin: str | None = None
 
 
 class Component(Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from runbookopt.search.asks import Ask, Attempt, Candidate, ReflectionFailure, Reply, Tried
+from runbookopt.search.asks import Ask, Attempt, Candidate, ReflectionFailure, Reply, Stored, Tried
 from runbookopt.search.edits import Draft, Trial, crossed
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
@@ -48,11 +48,13 @@ def search(problem: Problem) -> Asking[SearchResult]:
         while barren < problem.options.patience and state.broken is None:
             wave += 1
             parent = state.pool.best
-            yield from _roll(state, state.pool.members[parent].candidate, problem.train)
-            trials = yield from _reflect(state, parent)
+            stored = state.to_read() if wave == 1 else {}
+            if not stored:
+                yield from _roll(state, state.pool.members[parent].candidate, problem.train)
+            trials = yield from _reflect(state, parent, stored)
             draft = crossed(state, parent, trials)  # untried: to validate it costs less than to try each edit
             improved = yield from _validate(state, draft, wave)
-            barren = 0 if improved else barren + 1
+            barren = 0 if improved else barren + (not stored)  # what others did wrong, today's may do right
         ended = f"{barren} waves without a better frontier"
         if state.broken is not None:
             last = f"the last one, {state.broken.kind}: {state.broken.message}"
@@ -66,17 +68,23 @@ def search(problem: Problem) -> Asking[SearchResult]:
     )
 
 
-def _reflect(state: SearchState, parent: int) -> Asking[list[Trial]]:
-    """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout."""
+def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> Asking[list[Trial]]:
+    """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout.
+
+    Where the member was not tried on a task, its `stored` attempt by others counts as its own here.
+    """
     candidate = state.pool.members[parent].candidate
-    runbook, attempts = state.runbook(candidate), state.attempts(candidate, state.problem.train)
-    batches = minibatches(state.problem, attempts, state.rng)
+    runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
+    known = {**{task: each.attempt for task, each in stored.items()}, **own}
+    attempts = {task: known[task] for task in state.problem.train if task in known}
+    most = state.options.stored if stored else None
+    batches = minibatches(state.problem, attempts, state.rng)[:most]
     if not batches:
         if not any(attempt.failed for attempt in state.pool.members[parent].validation.values()):
             raise _Ended("every task is solved")
         return []
     lineage = state.lately(parent)
-    asks = tuple(reflection(state, runbook, attempts, batch, lineage) for batch in batches)
+    asks = tuple(reflection(state, runbook, attempts, batch, lineage, stored) for batch in batches)
     reply = yield from _ask(Ask(reflections=asks, so_far=state.so_far))
     trials: list[Trial] = []
     for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.words import runs_of_words
-from runbookopt.search.asks import Attempt
+from runbookopt.search.asks import Attempt, Stored
 
 COPIED_WORDS = 8  # a run of this many words shared with one task is a copy of it, not a lesson
 
@@ -26,7 +26,8 @@ class Options(Struct, frozen=True):
     criteria is of a kind for each of them, else for the first; `apart`: so many failures with the same
     feedback make a kind of their own; `waits`: a kind with less than this share of the largest one's failures
     waits where all of them are of larger kinds too; `crossed`: all edits of a wave are combined, else the one
-    from most failures is taken alone.
+    from most failures is taken alone. `stored`: reflections on stored outputs of others, at most, before
+    today's runbook is tried on train.
     """
 
     random_seed: int = 0
@@ -45,11 +46,13 @@ class Options(Struct, frozen=True):
     apart: int = 2
     waits: float = 0.5
     crossed: bool = True
+    stored: int = 6  # with 24 they took the room in the runbook that the failures of today's need
 
 
 class Problem(Struct, frozen=True):
     """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes.
 
+    `evidence` are stored attempts of other agents and runbooks at train tasks: reflected on, never a score.
     `impersonal`: reflectors are shown no personal data of what agents write.
     """
 
@@ -58,6 +61,7 @@ class Problem(Struct, frozen=True):
     validation: tuple[str, ...]
     free: Mapping[str, Attempt] = {}
     modes: Mapping[str, str] = {}
+    evidence: Mapping[str, Stored] = {}
     options: Options = Options()
     impersonal: bool = False
 

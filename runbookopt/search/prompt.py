@@ -34,10 +34,19 @@ VERSION = 4
 FAILING, PASSING = 6_000, 1_500  # characters shown of each input and each output
 FEW = 6, 12  # of more failing, and of more passing, less is shown of each: no more in all than of so many
 FEEDBACK, DIAGNOSIS, EDIT = 1_500, 400, 1_200  # characters shown of reasons, of earlier lines and edits
+ORIGIN = 300  # characters shown of what a stored output is of
 REPLY, TOLD = 12_000, 2_000  # characters shown of a reply that cannot be read, and kept of a diagnosis
 
 SECTIONS = re.compile(r"diagnosis cites part (?:none|text|old new(?: old new)*) end")
 EXPECTED = "diagnosis, cites, part, then old and new (or text, or none), then end"
+
+
+STORED = (
+    " Where an origin stands beside a trajectory, the output was not made with the runbook above: it is a"
+    " stored one, of another agent or another version of the runbook. It shows what goes wrong on such tasks;"
+    " what the runbook above already says clearly needs no edit."
+)
+"""What is said of stored outputs where some are shown: all other prompts are as they were before."""
 
 
 class _Block(Struct, frozen=True):
@@ -78,7 +87,8 @@ def prompt(ask: Reflection) -> tuple[Message, ...]:
     request = (
         "# Earlier edits\n\nThe oldest first; each as a diff of the part that it was made in.",
         *(_rendered(blocks.lineage, blocks.wave) or ("There are none.",)),
-        "# Trajectories\n\nF1, F2, ... fail, P1, P2, ... pass. Scores lie between 0 and 1.",
+        "# Trajectories\n\nF1, F2, ... fail, P1, P2, ... pass. Scores lie between 0 and 1."
+        + (STORED if any(one.origin for one in (*ask.failing, *ask.passing)) else ""),
         *(_rendered(blocks.trajectories, blocks.own, blocks.wave)),
         _form(blocks.own),
     )
@@ -139,6 +149,8 @@ def _trajectories(letter: str, shown: Sequence[Shown], most: int, few: int) -> I
     for name, one in _named(letter, shown):
         text = as_text(one.input)
         yield _Block(f"## {name}, score {one.score:.2f}\n\nInput:", "input", _cut(text, characters))
+        if one.origin is not None:
+            yield _Block("Origin:", "origin", _cut(one.origin, ORIGIN))
         if one.output is None:
             yield _Block("Output: none, the agent delivered nothing.", "output", None)
         else:

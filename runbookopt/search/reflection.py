@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from difflib import unified_diff
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text
 from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.privacy import without_personal_data
 from runbookopt.evidence.words import runs, words_of
-from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Tried
+from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Stored, Tried
 from runbookopt.search.crossover import shared_start
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.problem import COPIED_WORDS
@@ -25,8 +27,12 @@ def reflection(
     attempts: Mapping[str, Attempt],
     batch: Minibatch,
     lineage: tuple[Tried, ...],
+    stored: Mapping[str, Stored],
 ) -> Reflection:
-    """Build the ask for one minibatch of a runbook's train attempts: all that a reflector gets to know."""
+    """Build the ask for one minibatch of train attempts: all that a reflector gets to know.
+
+    At some tasks the attempts are `stored` ones, of other agents and runbooks.
+    """
 
     def show(task: str) -> Shown:
         attempt, value = attempts[task], state.problem.train[task]
@@ -35,7 +41,8 @@ def reflection(
             texts = (output or "", *feedback)
             cleaned = without_personal_data(texts, beside=as_text(value), but=runbook.text)
             output, feedback = None if output is None else cleaned[0], cleaned[1:]
-        return Shown(attempt.trajectory, task, value, output, attempt.score, feedback)
+        shown = Shown(attempt.trajectory, task, value, output, attempt.score, feedback)
+        return replace(shown, origin=stored[task].origin) if task in stored else shown
 
     return Reflection(
         candidate=Candidate(runbook.text),

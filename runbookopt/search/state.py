@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
-from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, SoFar, Tried
+from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, SoFar, Stored, Tried
 from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
@@ -41,6 +41,16 @@ class SearchState:
         """A candidate's attempts at those of the tasks that it has been rolled out on."""
         attempts = self.attempts_by_digest.get(candidate.digest, {})
         return {task: attempts[task] for task in tasks if task in attempts}
+
+    def to_read(self) -> dict[str, Stored]:
+        """Stored attempts of others to reflect on before the seed is tried on train; none where none failed.
+
+        A seed that does all of validation right is tried on train first: nothing could be better there.
+        """
+        own = self.attempts_by_digest[self.seed.digest]
+        stored = {task: each for task, each in self.problem.evidence.items() if task not in own}
+        wanting = any(attempt.failed for attempt in self.pool.members[0].validation.values())
+        return stored if wanting and any(each.attempt.failed for each in stored.values()) else {}
 
     def remember(self, parent: int, tried: Tried) -> None:
         """Remember an edit of the pool's member `parent` and what became of it."""

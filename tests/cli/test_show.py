@@ -33,7 +33,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_texts_of_the_parts_are_the_file(root: Path) -> None:
     result = run("support/triage", "--json")
     shown = json.loads(result.stdout_bytes)
-    assert list(shown) == ["digest", "version", "parts"]
+    assert list(shown) == ["digest", "version", "agent", "parts"]
     assert "".join(part["text"] for part in shown["parts"]) == RUNBOOK
     assert shown["digest"] == digest((root / "runbooks/support/triage/RUNBOOK.md").read_bytes())
     assert shown["version"] == "1.2.3"
@@ -44,7 +44,8 @@ def test_the_texts_of_the_parts_are_the_file(root: Path) -> None:
 def test_the_parts_are_listed_in_order_with_what_is_locked_and_why() -> None:
     lines = run("support/triage").stdout.splitlines()
     assert lines[1] == "version  1.2.3"
-    assert [line.split() for line in lines[2:]] == [
+    assert lines[2].startswith("agent    offline, key sha256:")
+    assert [line.split() for line in lines[3:]] == [
         ["1-3", "front-matter", "[locked:", "front", "matter]"],
         ["4-5", "preamble"],
         ["6-8", "steps", "Steps"],

@@ -1,7 +1,16 @@
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 import pytest
 
 from runbookopt.forge.git.output import FileChange
-from runbookopt.landing.trial_merge import Touched, touches
+from runbookopt.forge.git.repository import Repository
+from runbookopt.landing.trial_merge import Case, Touched, touches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Clone, Files
 
 NAMES = ("triage", "group/desk", "group/desk-two")
 PROGRAMS = {"triage": ("checks/queue.py",)}
@@ -70,3 +79,16 @@ def test_owners_and_the_check_itself_judge_every_runbook() -> None:
     paths = (".github/CODEOWNERS", ".github/workflows/verify-runbooks.yml")
     found = touches(changed(*paths), NAMES, PROGRAMS)
     assert (found.nothing, found.shared) == (True, paths)
+
+
+def test_whose_stored_outputs_are_believed_judges_and_other_settings_do_not(
+    repo: "Callable[[Files], Clone]", planted: ModuleType
+) -> None:
+    clone = repo({**planted.files(), "runbookopt.yaml": "defaults: {width: 4}\n"})
+    tip = clone.git("rev-parse", "HEAD")
+    settings = {"{width: 8}": (), "{stored_as_today: [prod-bot]}": ("runbookopt.yaml",)}
+    for said, verifier in settings.items():
+        head = clone.commit({"runbookopt.yaml": f"defaults: {said}\n"}, push=False)
+        with Repository.open(clone.root) as repository:
+            touched = Case(repository, tip, head).effect.touches.runbooks
+        assert [each.verifier for each in touched] == [verifier] * bool(verifier)

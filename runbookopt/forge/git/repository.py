@@ -363,6 +363,14 @@ class Repository:
         """The id of the last commit that changed files or folders, along first parents. Raises GitFailed."""
         return self._of((tip,), "rev-list", "-1", "--first-parent", tip, "--", *paths).strip()
 
+    def changes(self, tip: str, path: str, *, chain: bool = False) -> tuple[str, ...]:
+        """The ids of the commits up to `tip` that changed a file or folder, oldest first.
+
+        With `chain`, first parents only: a merged branch is the commit that merged it.
+        """
+        way = ("--first-parent",) if chain else ("--full-history",)
+        return tuple(self._of((tip,), "rev-list", "--reverse", "--topo-order", *way, tip, "--", path).split())
+
     def merge_base(self, one: str, other: str) -> str | None:
         """The last commit that two histories share, if any."""
         return self._git.text("merge-base", one, other, fails=(1,)).strip() or None
