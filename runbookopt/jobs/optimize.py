@@ -120,7 +120,7 @@ def optimize(repository: Repository, job: Job, progress: Callable[[Progress], No
     before stays so and is not settled: the same call continues it.
     """
     ready = prepare(repository, job)
-    earlier = earlier_calls(repository, ready)
+    earlier = earlier_calls(repository, ready, scored=False)
     with open_journal(repository) as journal:
         if all(record.id != ready.run_id for record in journal.runs()):  # what began goes on
             short = too_few_dollars(ready, earlier)
