@@ -21,8 +21,8 @@ class Earlier(Struct, frozen=True):
     """Earlier calls to a run's agent, reflector and judge.
 
     `known` are today's runbook's scores on train and validation that the journal has the answers for, of an
-    evaluation or another search, by task: a run takes them from there. One is None where a judge is to be
-    asked first.
+    evaluation or another search, by task: a run takes them from there. One is None where it was not
+    scored, or a judge is to be asked first.
     """
 
     agent: Calls = Calls()
@@ -31,8 +31,10 @@ class Earlier(Struct, frozen=True):
     known: Mapping[str, float | None] = {}
 
 
-def earlier_calls(repository: Repository, ready: Prepared) -> Earlier:
+def earlier_calls(repository: Repository, ready: Prepared, *, scored: bool = True) -> Earlier:
     """The calls to these three by any run of the repository; makes no journal.
+
+    Answers are `scored` where that is asked for: it runs the rubric's programs.
 
     Raises JournalError and Refused where a run could not open its journal either.
     """
@@ -43,11 +45,11 @@ def earlier_calls(repository: Repository, ready: Prepared) -> Earlier:
             agent=journal.calls("rollout", ready.job.agent.key),
             reflector=journal.calls("reflection", ready.job.reflector.key),
             judge=journal.calls("judgement", ready.judge.key) if ready.judge else Calls(),
-            known=_known(journal, ready),
+            known=_known(journal, ready, scored=scored),
         )
 
 
-def _known(journal: Journal, ready: Prepared) -> dict[str, float | None]:
+def _known(journal: Journal, ready: Prepared, *, scored: bool) -> dict[str, float | None]:
     project, problem, job = ready.project, ready.problem, ready.job
     caller = caller_of(
         project.rubric, project.evidence.tasks, job.agent, job.reflector, ready.judge, taken=taken_by(project)
@@ -56,6 +58,8 @@ def _known(journal: Journal, ready: Prepared) -> dict[str, float | None]:
     tasks = [task for task in dict.fromkeys((*problem.validation, *problem.train)) if task not in stored]
     calls = {task: caller.rollout(Rollout(seed, task)).key for task in tasks}
     answers = journal.given([*calls.values()])
+    if not scored:
+        return {task: None for task, key in calls.items() if key in answers}
     made = {task: caller.made(answers[key]) for task, key in calls.items() if key in answers}
     asked = {task: caller.judgements(task, each) for task, each in made.items()}
     said = journal.given([call.key for calls in asked.values() for call in calls])

@@ -96,7 +96,7 @@ def _ran(
     """The result of a run that is made now, and kept in the journal unless it lacked something."""
     job = ready.job
     if all(record.id != ready.run_id for record in journal.runs()):  # what began goes on
-        short = too_few_dollars(ready, earlier_calls(repository, ready))
+        short = too_few_dollars(ready, earlier_calls(repository, ready, scored=False))
         if short is not None:
             raise RunbookoptError(f"{job.name}: {short}")
     run = journal.run(ready.run_id, ready.terms)
