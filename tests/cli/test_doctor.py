@@ -109,6 +109,18 @@ def test_what_settings_name_and_is_not_there_fails(
         assert fix in seen[what].fix
 
 
+def test_a_key_that_stands_in_a_wrong_place_is_not_shown(
+    clones: "Callable[[Files], Clone]", planted: ModuleType
+) -> None:
+    settings = f"defaults: {{agent: {{kind: chat, model: {KEY}}}}}\n"
+    clone = clones({**planted.files(), "runbookopt.yaml": settings})
+    clone.git("remote", "set-url", "origin", f"file://ana:{KEY}@localhost/no/such/place")
+    ran = clone.ask("runbookopt", "doctor", environ={"GITHUB_TOKEN": KEY})
+    assert ran.returncode == 1
+    assert "model [removed: credential]: " in ran.stdout
+    assert KEY not in ran.stdout + ran.stderr
+
+
 def test_an_origin_that_is_not_there_fails(clones: "Callable[[Files], Clone]", planted: ModuleType) -> None:
     clone = clones(planted.files())
     clone.git("remote", "set-url", "origin", "/no/such/place")
