@@ -146,6 +146,18 @@ def test_the_token_is_told_by_its_rights_and_never_shown(tmp_path: Path, first_h
         assert "it speaks for" in seen["token"].found
         assert seen["push"].holds is True
         assert bench.github.token not in json.dumps(seen)
+        reader = bench.github.add_user("ro", "read")
+        status, seen = seen_by(clone, bench.environ(reader))
+        assert status == 1
+        assert seen["token"].found == "it speaks for ro, who may not push"
+        assert "contents" in seen["token"].fix
+        assert seen["push"].holds is False
+        assert "denied to ro" in seen["push"].found
+        key = tmp_path / "app.pem"
+        key.write_text(bench.github.app_key())
+        app = {"RUNBOOKOPT_APP_ID": str(bench.github.app_id), "RUNBOOKOPT_APP_PRIVATE_KEY_FILE": str(key)}
+        status, seen = seen_by(clone, {"GITHUB_API_URL": bench.github.api_url, **app})
+        assert (status, seen["token"].holds, seen["push"].holds) == (0, None, True)
         wrong = "ghp_" + "0" * 36
         status, seen = seen_by(clone, bench.environ(wrong))
         assert status == 1
