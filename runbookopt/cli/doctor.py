@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from runbookopt.cli import custody
 from runbookopt.cli.flags import Json, forge_of, settings_of
 from runbookopt.cli.terminal import mark_of, print_json, say
 
@@ -24,10 +25,13 @@ def doctor(*, json: Json = False) -> None:
 
     Exit status: 0 where nothing fails, 1 where something does.
     """
-    seen = []
+    from runbookopt.documents.redaction import Redactor
+
+    clean, seen = Redactor(custody.environ()).clean, []
     for each in _all():
-        seen.append(each)
-        for line in () if json else _lines(each):
+        shown = type(each)(clean(each.what), each.holds, clean(each.found), clean(each.fix))
+        seen.append(shown)
+        for line in () if json else _lines(shown):
             say(line)
     failing = sum(each.holds is False for each in seen)
     if json:

@@ -109,6 +109,18 @@ def test_what_settings_name_and_is_not_there_fails(
         assert fix in seen[what].fix
 
 
+def test_a_key_that_stands_in_a_wrong_place_is_not_shown(
+    clones: "Callable[[Files], Clone]", planted: ModuleType
+) -> None:
+    settings = f"defaults: {{agent: {{kind: chat, model: {KEY}}}}}\n"
+    clone = clones({**planted.files(), "runbookopt.yaml": settings})
+    clone.git("remote", "set-url", "origin", f"file://ana:{KEY}@localhost/no/such/place")
+    ran = clone.ask("runbookopt", "doctor", environ={"GITHUB_TOKEN": KEY})
+    assert ran.returncode == 1
+    assert "model [removed: credential]: " in ran.stdout
+    assert KEY not in ran.stdout + ran.stderr
+
+
 def test_an_origin_that_is_not_there_fails(clones: "Callable[[Files], Clone]", planted: ModuleType) -> None:
     clone = clones(planted.files())
     clone.git("remote", "set-url", "origin", "/no/such/place")
@@ -134,6 +146,18 @@ def test_the_token_is_told_by_its_rights_and_never_shown(tmp_path: Path, first_h
         assert "it speaks for" in seen["token"].found
         assert seen["push"].holds is True
         assert bench.github.token not in json.dumps(seen)
+        reader = bench.github.add_user("ro", "read")
+        status, seen = seen_by(clone, bench.environ(reader))
+        assert status == 1
+        assert seen["token"].found == "it speaks for ro, who may not push"
+        assert "contents" in seen["token"].fix
+        assert seen["push"].holds is False
+        assert "denied to ro" in seen["push"].found
+        key = tmp_path / "app.pem"
+        key.write_text(bench.github.app_key())
+        app = {"RUNBOOKOPT_APP_ID": str(bench.github.app_id), "RUNBOOKOPT_APP_PRIVATE_KEY_FILE": str(key)}
+        status, seen = seen_by(clone, {"GITHUB_API_URL": bench.github.api_url, **app})
+        assert (status, seen["token"].holds, seen["push"].holds) == (0, None, True)
         wrong = "ghp_" + "0" * 36
         status, seen = seen_by(clone, bench.environ(wrong))
         assert status == 1
