@@ -281,6 +281,17 @@ def test_a_working_tree_that_is_not_the_base_is_one_clear_line(desk: Make, path:
     assert clone.git("status", "--porcelain") == f" M runbooks/desk/{path}"
 
 
+def test_evidence_that_is_here_alone_is_to_be_pushed(desk: Make, planted: ModuleType) -> None:
+    clone = desk({EVIDENCE: None})
+    (clone.root / EVIDENCE).parent.mkdir(parents=True)
+    (clone.root / EVIDENCE).write_text(str(planted.files()[EVIDENCE]))
+    ran = clone.ask("optimize-runbook", "desk")
+    missing, where = ran.stderr.splitlines()
+    assert (ran.returncode, missing.split(":")[1]) == (1, " no trajectories")
+    assert where.startswith(f"{EVIDENCE}: other than on origin's default branch")
+    assert "commit and push what you changed" in where
+
+
 def test_a_branch_that_a_person_edited_is_left_alone_and_costs_no_look(desk: Make) -> None:
     clone = desk()
     clone.ask("optimize-runbook", "desk")

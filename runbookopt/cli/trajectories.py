@@ -255,6 +255,8 @@ def _account(done: "Imported") -> "Iterator[str]":
         yield f"removed    {told(done.removed)}: placeholders stand in their places"
     yield from _lost(done.losses)
     yield from (f"written    {path}" for path in done.files)
+    if done.files:
+        yield "next       commit and push them: a run reads what origin's default branch has"
 
 
 def _lost(losses: "Sequence[Lost]") -> "Iterator[str]":

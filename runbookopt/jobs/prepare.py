@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
+from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.settings import Settings
 from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
@@ -227,7 +228,12 @@ def _read(
     declared = [path for path in differing if path in here.files or belongs(path, judging)]
     if declared:
         raise RunbookoptError(_not_the_base(few(declared), base))
-    there = read_project(repository.revision(base), job.name, burnt=used)
+    try:
+        there = read_project(repository.revision(base), job.name, burnt=used)
+    except MalformedFile as error:
+        if not differing:
+            raise
+        raise RunbookoptError(f"{error}\n{_not_the_base(few(differing), base)}") from None
     if differing and _held_out(there) != _held_out(here):
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
