@@ -20,9 +20,9 @@ from runbookopt.jobs.stored_outputs import (
     borrowed,
     counts,
     evidence,
+    on_stored,
     scored,
     stored_outputs,
-    told,
 )
 from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
@@ -169,7 +169,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
         notes=(
             *(*job.notes, *begun, *notes, *room, *hopeless, *identity.told()),
-            *(*doubts, *lacking, *told(counts(project, stored))),
+            *(*doubts, *lacking, *on_stored(counts(project, stored))),
         ),
     )
 
