@@ -113,7 +113,7 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
 
 def _report(checked: "Lint", stored: "dict[str, Counts]") -> "Iterator[str]":
     from runbookopt.evidence.privacy import told
-    from runbookopt.jobs.stored_outputs import told as of_stored
+    from runbookopt.jobs.stored_outputs import on_stored
 
     for problem in checked.problems:
         yield _line(problem, problem.severity)
@@ -121,7 +121,7 @@ def _report(checked: "Lint", stored: "dict[str, Counts]") -> "Iterator[str]":
         yield _line(piece, "advice")
     for project in checked.projects:
         yield _summary(project, checked.looks[project.name])
-        yield from (f"{project.name}: {each}" for each in of_stored(stored[project.name]))
+        yield from (f"{project.name}: {each}" for each in on_stored(stored[project.name]))
         if lost := sum(loss.count for loss in project.evidence.losses):
             where = "of other tools' files are not kept: see `runbookopt trajectories stats`"
             yield f"{project.name}: {_count(lost, 'thing')} {where}"

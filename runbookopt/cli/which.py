@@ -29,12 +29,19 @@ def which(
     from pathlib import Path
 
     from runbookopt.cli.trajectories import found
+    from runbookopt.errors import RunbookoptError
     from runbookopt.evidence.library import Folder
     from runbookopt.forge.git.repository import Repository
     from runbookopt.project.project import read_project
     from runbookopt.project.versions import tie, versions
 
-    name, line, _ = found(id_)
+    try:
+        name, line, _ = found(id_)
+    except RunbookoptError as error:
+        if id_.startswith("r-"):
+            run = "an id with r- is an attempt of a run, which the journal of the clone that made it holds"
+            raise RunbookoptError(f"{error} ({run})") from None
+        raise
     with Repository.open(Path.cwd()) as repository:
         project = read_project(Folder(repository.root), name)
         version = tie(line.record, versions(repository, repository.resolve("HEAD"), project.path))

@@ -11,7 +11,7 @@ from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.settings import Settings
 from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.privacy import told as told_removed
+from runbookopt.evidence.privacy import told
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.allotment import Allotment, allot, must_afford
@@ -25,9 +25,9 @@ from runbookopt.jobs.stored_outputs import (
     borrowed,
     counts,
     evidence,
+    on_stored,
     scored,
     stored_outputs,
-    told,
 )
 from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
@@ -182,7 +182,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
         notes=(
             *(*job.notes, *begun, *notes, *room, *hopeless, *_removed(project), *identity.told()),
-            *(*doubts, *lacking, *told(counts(project, stored))),
+            *(*doubts, *lacking, *on_stored(counts(project, stored))),
         ),
     )
 
@@ -323,7 +323,7 @@ def _removed(project: Project) -> tuple[str, ...]:
     """What was taken out of the evidence, which no model, program or report is shown."""
     evidence = project.evidence
     live = f"; {len(evidence.live)} keys look alive: see `runbookopt check`" if evidence.live else ""
-    words = told_removed(evidence.removed)
+    words = told(evidence.removed)
     said = f"taken out of stored trajectories before anybody is shown them: {words}{live}"
     return (said,) if evidence.removed else ()
 

@@ -257,7 +257,7 @@ def counts(project: Project, stored: StoredOutputs, *, agent_known: bool = True)
     )
 
 
-def told(counted: Counts) -> Iterator[str]:
+def on_stored(counted: Counts) -> Iterator[str]:
     """How many stored outputs there are of which kind, what becomes of each, and why; nothing without any."""
     if not counted.outputs:
         return

@@ -136,6 +136,7 @@ def test_which_tells_version_and_commit_of_a_trajectory_and_what_it_counts_as(
     clone = make(repo, planted, trajectories=lines(planted, runbook_version="1.0.0"))
     ran = clone.ask("runbookopt", "which", "t-")
     assert (ran.returncode, ran.stderr.startswith("80 trajectories begin with")) == (1, True)
+    assert "an attempt of a run" in clone.ask("runbookopt", "which", "r-0123456789ab").stderr
     found = json.loads(clone.ask("runbookopt", "which", "t-10", "--json").stdout)
     assert (found["version"], found["told_by"]) == ("1.0.0", "version")
     assert found["commit"] == clone.git("rev-list", "-1", "HEAD", "--", "runbooks/desk/RUNBOOK.md")

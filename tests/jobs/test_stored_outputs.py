@@ -8,7 +8,7 @@ from typing import Any
 
 from runbookopt.documents.digest import digest
 from runbookopt.evidence.library import Folder
-from runbookopt.jobs.stored_outputs import counts, evidence, scored, stored_outputs, told
+from runbookopt.jobs.stored_outputs import counts, evidence, on_stored, scored, stored_outputs
 from runbookopt.project.project import Project, read_project
 
 KEY = "sha256:" + "1" * 64
@@ -37,7 +37,7 @@ def project_of(
 
 def sentence(project: Project, key: str | None = KEY) -> str:
     stored = stored_outputs(project, key, ())
-    return " ".join(told(counts(project, stored, agent_known=key is not None)))
+    return " ".join(on_stored(counts(project, stored, agent_known=key is not None)))
 
 
 def test_only_what_names_todays_runbook_and_agent_is_a_score(tmp_path: Path, planted: ModuleType) -> None:
