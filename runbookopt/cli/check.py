@@ -36,6 +36,9 @@ def check(
     that gives it), a held-out set that cannot prove the gain that the policy asks for (at the next look, by
     what this clone knows of the ledger).
 
+    Pages that lie where tools look (skills/, .claude/skills/, agents/, plugins/*/skills/, .github/) are
+    runbooks where a rubric is there for them; the others are listed with what they lack.
+
     Exit status: 0 where there is nothing but advice, 1 on any error or warning.
     """
     from runbookopt.evidence.library import Folder
@@ -96,6 +99,8 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
 
 
 def _report(checked: "Lint") -> "Iterator[str]":
+    from runbookopt.documents.parse import Problem
+
     for problem in checked.problems:
         yield _line(problem, problem.severity)
     for piece in checked.advice:
@@ -106,6 +111,9 @@ def _report(checked: "Lint") -> "Iterator[str]":
             told = "of other tools' files are not kept: see `runbookopt trajectories stats`"
             yield f"{project.name}: {_count(lost, 'thing')} {told}"
         yield from _foreign(project)
+    for other in checked.others:
+        problem = Problem(other.path, None, f"'{other.name}' lacks {' and '.join(other.lacks)}")
+        yield _line(problem, "not a runbook yet")
     unusable = sorted(set(checked.names) - {project.name for project in checked.projects})
     if unusable:
         yield f"cannot be used as they are: {', '.join(unusable)}"
@@ -164,6 +172,9 @@ def _as_json(checked: "Lint") -> dict[str, Any]:
         "ok": not checked.problems,
         "problems": [asdict(problem) for problem in checked.problems] + advice,
         "runbooks": [_facts(project, checked.looks[project.name]) for project in checked.projects],
+        "not_runbooks_yet": [
+            {"path": each.path, "runbook": each.name, "lacks": each.lacks} for each in checked.others
+        ],
         "unusable": sorted(set(checked.names) - {project.name for project in checked.projects}),
     }
 

@@ -157,7 +157,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
 
 def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.project import runbook_names
+    from runbookopt.project.places import runbook_names
 
     chosen = list(dict.fromkeys(names or runbook_names(Folder(repository.root))))
     if not chosen:

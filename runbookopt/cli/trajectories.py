@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runbookopt.cli.flags import Json, group
+from runbookopt.cli.root import root_around
 from runbookopt.cli.terminal import complain, print_json, say
 
 if TYPE_CHECKING:
@@ -136,21 +137,20 @@ def stats(name: Name = None, *, json: Json = False) -> None:
 
 
 def _root() -> Path:
-    """The folder here or above that holds runbooks/."""
+    """The folder here or above that holds what is declared. Raises RunbookoptError."""
     from runbookopt.errors import RunbookoptError
 
-    here = Path.cwd()
-    for root in (here, *here.parents):
-        if (root / "runbooks").is_dir():
-            return root
-    raise RunbookoptError("there is no runbooks/ here or above: go to a repository with runbooks")
+    root = root_around(Path.cwd())
+    if root is None:
+        raise RunbookoptError("there is no runbooks/ here or above: go to a repository with runbooks")
+    return root
 
 
 def _runbook(root: Path, name: str | None) -> str:
     """The runbook of this name, or the only one; raises RunbookoptError."""
     from runbookopt.errors import WrongUsage
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.project import runbook_file, runbook_names
+    from runbookopt.project.places import runbook_file, runbook_names
 
     names = runbook_names(Folder(root))
     if name is None and len(names) != 1:
@@ -218,11 +218,12 @@ def _lost(losses: "Sequence[Lost]") -> "Iterator[str]":
 def _gathered(name: str | None) -> "Iterator[tuple[str, Gathered]]":
     from runbookopt.evidence.library import Folder
     from runbookopt.evidence.reading import gather
-    from runbookopt.project.project import runbook_names
+    from runbookopt.project.places import layout_of
 
     source = Folder(_root())
-    for runbook in runbook_names(source) if name is None else [_runbook(source.root, name)]:
-        yield runbook, gather(source, f"trajectories/{runbook}")
+    places = layout_of(source).runbooks
+    for runbook in places if name is None else [_runbook(source.root, name)]:
+        yield runbook, gather(source, f"trajectories/{runbook}", *places[runbook].evidence[1:])
 
 
 def _outcome(trajectory: "Trajectory") -> str:

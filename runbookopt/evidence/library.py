@@ -34,6 +34,10 @@ class Source(Protocol):
         """The files under a folder: POSIX paths relative to the root, sorted; none if it is absent."""
         ...
 
+    def names(self, folder: str) -> list[str]:
+        """The names of the files and folders in a folder ("" for the root), sorted; none if it is absent."""
+        ...
+
     def read(self, path: str) -> bytes:
         """The bytes of a file; raises FileNotFoundError."""
         ...
@@ -47,6 +51,14 @@ class Folder(Struct, frozen=True):
     def files(self, under: str) -> list[str]:
         """The regular files under a folder: POSIX paths relative to the root, sorted."""
         return sorted(path for path, regular in self._entries(under) if regular)
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the regular files and folders in a folder ("" for the root), sorted."""
+        start = PurePosixPath(folder)
+        if self._leads_out(start):
+            return []
+        kinds = {stat.S_IFREG, stat.S_IFDIR}
+        return sorted(name for name in self._look_at(start)[1] if self._look_at(start / name)[0] in kinds)
 
     def links(self, under: str) -> list[str]:
         """All that stands under a folder and is not read: symbolic links, sockets, names not in UTF-8."""
@@ -64,8 +76,7 @@ class Folder(Struct, frozen=True):
     def _entries(self, under: str) -> Iterator[tuple[str, bool]]:
         """All but folders at or under a path, each with whether it is a file that can be read."""
         start = PurePosixPath(under)
-        linked = any((self.root / parent).is_symlink() for parent in list(start.parents)[:-1])
-        if linked or start.is_absolute() or ".." in start.parts:
+        if self._leads_out(start):
             return
         pending = [start]
         while pending:
@@ -74,6 +85,10 @@ class Folder(Struct, frozen=True):
             pending += [path / name for name in inside]
             if kind not in {None, stat.S_IFDIR}:
                 yield str(path), kind == stat.S_IFREG and encodable(str(path))
+
+    def _leads_out(self, path: PurePosixPath) -> bool:
+        linked = any((self.root / parent).is_symlink() for parent in list(path.parents)[:-1])
+        return linked or path.is_absolute() or ".." in path.parts
 
     def _look_at(self, path: PurePosixPath) -> tuple[int | None, list[str]]:
         """The kind of what stands at a path, None where nothing does, and the names in it."""
@@ -143,16 +158,19 @@ class Evidence(Struct, frozen=True, dict=True):
         return {trajectory.id: trajectory for trajectory in self.trajectories}
 
 
-def read_evidence(source: Source, name: str, given: Given | None = None) -> Evidence:
+def read_evidence(
+    source: Source, name: str, given: Given | None = None, more: Sequence[str] = ()
+) -> Evidence:
     """Read what lies in trajectories/<name>/ and below, in any known format, from a folder or a revision.
 
-    `given` says how far it is trusted, by path: not at all where nothing is given. Raises MalformedFile with
-    all that is wrong: no trajectories at all, two references or two explicit splits for one input in records
-    of our own that are trusted alike. The rest is warnings, and costs the record that it is about.
+    `more` are patterns of paths from the root at which other files of it lie. `given` says how far it is
+    trusted, by path: not at all where nothing is given. Raises MalformedFile with all that is wrong: no
+    trajectories at all, two references or two explicit splits for one input in records of our own that are
+    trusted alike. The rest is warnings, and costs the record that it is about.
     """
     folder = f"trajectories/{name}"
     given = given or Given()
-    gathered = gather(source, folder)
+    gathered = gather(source, folder, *more)
     odd = source.links(folder) if isinstance(source, Folder) else ()
     unread = "not read: expected a file, and this is a link or no file"
     problems = [Problem(plain(path), None, unread, "warning") for path in odd] + [*gathered.problems]

@@ -12,6 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.parse import MAX_DEPTH, TOO_DEEP, Problem
+from runbookopt.documents.path_patterns import covers
+from runbookopt.documents.repository_paths import fixed_folder, is_glob
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.formats import (
@@ -138,10 +140,13 @@ def format_named(name: str) -> Format:
     raise WrongUsage(f"no format '{plain(name)}'{nearest(name, names)}: expected one of {', '.join(names)}")
 
 
-def gather(source: Files, folder: str) -> Gathered:
-    """Read all files under a folder but notes (`*.md`) and dot files. Nothing is an error: all is told."""
-    inside = [path.removeprefix(f"{folder}/") for path in source.files(folder)]
-    files = [recognize(stored(source, f"{folder}/{path}")) for path in with_records(inside)]
+def gather(source: Files, folder: str, *more: str) -> Gathered:
+    """Read all files under a folder but notes (`*.md`) and dot files. Nothing is an error: all is told.
+
+    `more` are patterns of paths from the root, and what they cover is read as well.
+    """
+    paths = dict.fromkeys(path for each in (folder, *more) for path in _covered(source, each))
+    files = [recognize(stored(source, path)) for path in paths]
     taken = belonging(files)
     gathering = _Gathering()
     for each in files:
@@ -158,6 +163,15 @@ def gather(source: Files, folder: str) -> Gathered:
         tuple(gathering.problems),
         tuple(Lost(*key, count) for key, count in sorted(gathering.losses.items())),
     )
+
+
+def _covered(source: Files, pattern: str) -> Iterator[str]:
+    """The files that a folder holds, or a pattern covers: hidden is what is hidden below where it begins."""
+    folder = f"{fixed_folder(pattern)}/".lstrip("/") if is_glob(pattern) else f"{pattern.strip('/')}/"
+    inside = [path.removeprefix(folder) for path in source.files(folder.strip("/"))]
+    for path in with_records(inside):
+        if not is_glob(pattern) or covers(f"/{pattern.lstrip('/')}", folder + path):
+            yield folder + path
 
 
 def with_records(paths: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Problems of a repository's files, and advice on what is well-formed and still bodes ill."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec import UNSET, Struct
@@ -14,7 +14,8 @@ from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
-from runbookopt.project.project import ROOT, Project, read_project, runbook_names
+from runbookopt.project.places import ROOT, Layout, Unfinished, layout_of
+from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain
 from runbookopt.verifier import checks
@@ -32,7 +33,7 @@ class Lint(Struct, frozen=True):
     """What is to be said of a repository: `problems` have to be solved, `advice` may be followed.
 
     `projects` are those of the runbooks that can be used; `looks` are, by the names of these, the looks that
-    were taken at their held-out tasks.
+    were taken at their held-out tasks. `others` are pages that lie where tools look, and are no runbooks yet.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Lint(Struct, frozen=True):
     problems: tuple[Problem, ...]
     advice: tuple[Problem, ...]
     looks: dict[str, tuple[Look, ...]] = {}
+    others: tuple[Unfinished, ...] = ()
 
 
 class Known(NamedTuple):
@@ -55,32 +57,36 @@ def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] =
     `unreadable` says why the source may not be the whole of what is declared.
     """
     known = known or Known()
-    names = runbook_names(source)
+    layout = layout_of(source)
+    names = list(layout.runbooks)
     projects: list[Project] = []
     looks: dict[str, tuple[Look, ...]] = {}
     unread = "not read: expected a file, and this is a link or no file"
     links = source.links(ROOT) if isinstance(source, Folder) else ()
     problems = [Problem(plain(path), None, unread, "warning") for path in links]
     problems += [Problem(ROOT, None, reason) for reason in unreadable]
+    problems += layout.problems
     settings = _settings(source, problems)
-    if not names:
+    if not names and not layout.others:
         problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))
-    for name in names:
+    for name, places in layout.runbooks.items():
         try:
             earlier = known.looked(name)
-            projects.append(read_project(source, name, burnt=burnt(earlier) | known.read(name)))
+            used = burnt(earlier) | known.read(name)
+            projects.append(read_project(source, name, burnt=used, places=places))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems
         except RunbookoptError as error:
-            problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
+            problems.append(Problem(places.page or f"{ROOT}/{name}", None, str(error)))
     problems += [problem for project in projects for problem in project.warnings]
-    pieces = [*_unknown_names(source, settings, names)]
+    pieces = [*_unknown_names(source, settings, layout)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
     for name, others in shared_tasks(projects).items():
         shared = at_the_same_tasks(others)
         pieces += [Problem(f"trajectories/{name}", None, sentence, "warning") for sentence in shared]
-    return Lint(tuple(names), tuple(projects), in_order(problems), in_order(pieces), looks)
+    ordered = (in_order(problems), in_order(pieces))
+    return Lint(tuple(names), tuple(projects), *ordered, looks, layout.others)
 
 
 def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
@@ -94,18 +100,21 @@ def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
         return None
 
 
-def _unknown_names(
-    source: Source, settings: SettingsFile | None, names: Collection[str]
-) -> Iterator[Problem]:
+def _unknown_names(source: Source, settings: SettingsFile | None, layout: Layout) -> Iterator[Problem]:
     """Settings and trajectories for runbooks that do not exist."""
-    for name in sorted(settings.runbooks.keys() - set(names)) if settings else ():
+    names = layout.runbooks
+    said = settings.runbooks if settings else {}
+    for name in sorted(name for name, entry in said.items() if name not in names and entry.path is None):
         sentence = f"runbooks: no runbook '{plain(name)}'{nearest(name, names)}"
         yield Problem(FILE, None, sentence, "warning")
     folders = {path.rpartition("/")[0] for path in source.files("trajectories") if path.endswith(".jsonl")}
+    known = {*names, *(other.name for other in layout.others)}
     for folder in sorted(folders):
         name = folder.partition("/")[2]
-        if not any(f"{name}/".startswith(f"{runbook}/") for runbook in names):
-            yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
+        if not any(f"{name}/".startswith(f"{runbook}/") for runbook in known):
+            whose = f"or say whose it is: runbooks.NAME.evidence in {FILE}"
+            sentence = f"there is no such runbook{nearest(name, known)}: rename the folder, {whose}"
+            yield Problem(plain(folder), None, sentence, "warning")
 
 
 def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...]:

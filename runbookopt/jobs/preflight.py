@@ -6,7 +6,7 @@ from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.propose import branch_of
-from runbookopt.project.project import ROOT
+from runbookopt.project.places import ROOT
 
 EVIDENCE = "trajectories"
 _SUBMODULE = "160000"

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
-from runbookopt.documents.settings import Settings
+from runbookopt.documents.settings import FILE, Settings
 from runbookopt.engine.calls import attempt_of
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
@@ -186,12 +186,12 @@ def _read(
     origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
     """
     here = read_project(Folder(repository.root), job.name, burnt=used)
-    evidence = f"trajectories/{job.name}"
-    judging = _programs(repository, here)
+    judging, own = _programs(repository, here), here.places
     differing = [
         path
-        for path in repository.working_tree_differs(base, [*here.files, *judging, evidence])
+        for path in repository.working_tree_differs(base, [*here.files, *judging, *own.evidence_roots])
         if "__pycache__" not in path.split("/")
+        and (path in here.files or belongs(path, judging) or own.is_evidence(path))
     ]
     if differing and not job.propose:
         note = f"differs from HEAD, so commit it before you propose the bundle: {few(differing)}"
@@ -200,6 +200,8 @@ def _read(
     if declared:
         raise RunbookoptError(_not_the_base(few(declared), base))
     there = read_project(repository.revision(base), job.name, burnt=used)
+    if there.places != own:
+        raise RunbookoptError(_not_the_base(f"where {job.name} lies (by {FILE} and what is beside it)", base))
     if differing and _held_out(there) != _held_out(here):
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.runbook import decode, violations
+from runbookopt.documents.settings import FILE
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Revision
 from runbookopt.guard.guard import dangers, news
@@ -20,8 +21,9 @@ from runbookopt.landing.requirements import few
 from runbookopt.landing.sources.changed_tasks import changed_tasks
 from runbookopt.landing.trial_merge import Case, Effect, Touched
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
+from runbookopt.project.places import ROOT, layout_of, runbook_file, runbook_names
 from runbookopt.project.policy import Decision, Policy, Reason
-from runbookopt.project.project import ROOT, declared_policy, read_project, runbook_file, runbook_names
+from runbookopt.project.project import declared_policy, read_project
 
 TOGETHER = 2
 """Who must agree where a runbook and what judges it are changed together."""
@@ -94,8 +96,8 @@ def _to_look_at(effect: Effect, touched: Touched) -> Iterator[Reason]:
 def _tasks(effect: Effect, touched: Touched) -> Iterator[Reason]:
     """What becomes of the tasks by which later changes are judged."""
     name = touched.runbook
-    is_new = name not in runbook_names(effect.before)
-    if is_new or not any(path.startswith("trajectories/") for path in touched.verifier):
+    places = layout_of(effect.before).runbooks.get(name)
+    if places is None or not any(places.is_evidence(path) or path == FILE for path in touched.verifier):
         return
     try:
         told = changed_tasks(effect.before, effect.after, name)

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from runbookopt.documents.settings import FILE
 from runbookopt.forge.git.output import FileChange, MergeConflict
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.forge.protocol import Forge, PullRequest
@@ -15,8 +16,8 @@ from runbookopt.landing.requirements import programs_of
 from runbookopt.landing.sources.changed_tasks import more_attempts
 from runbookopt.project.codeowners import PLACES
 from runbookopt.project.local_state import is_local
+from runbookopt.project.places import EVIDENCE, POLICY, ROOT, RUBRIC, Places, layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
-from runbookopt.project.project import runbook_names
 from runbookopt.verifier.program_files import belongs
 
 
@@ -95,11 +96,16 @@ class Case(Struct, frozen=True, dict=True):
         except MergeConflict as error:
             since, after, conflict = repository.merge_base(self.tip, commit) or self.tip, commit, str(error)
         there = Revision(repository, after)
-        names = sorted({*runbook_names(tip), *runbook_names(there)})
-        programs = {name: (*programs_of(tip, name), *programs_of(there, name)) for name in names}
+        sides = [(side, layout_of(side).runbooks) for side in (tip, there)]
+        names = sorted({name for _, runbooks in sides for name in runbooks})
+        places = {name: [runbooks[name] for _, runbooks in sides if name in runbooks] for name in names}
+        programs = {
+            name: [path for side, lie in sides for path in programs_of(side, name, lie.get(name))]
+            for name in names
+        }
         changes = repository.diff(since, after)
         more = more_attempts(changes, repository.revision(since), there, names)
-        return Effect(tip, there, touches(changes, names, programs, more), conflict)
+        return Effect(tip, there, touches(changes, names, programs, more, places), conflict)
 
     def unlike(self, commit: str) -> Iterator[str]:
         """What is a matter of ours and other in a commit than merging the head would make it."""
@@ -121,7 +127,7 @@ class Case(Struct, frozen=True, dict=True):
         return Permission(False, (*decision.reasons, Reason("approvals", None, f"{needed}, and {unknown}")))
 
 
-ROOTS = ("runbooks", "trajectories")
+ROOTS = (ROOT, EVIDENCE)
 SHARED = (*PLACES, WORKFLOWS)
 """What judges every runbook: who must agree to a change, and the check that asks."""
 
@@ -131,14 +137,17 @@ def touches(
     names: Collection[str],
     programs: Mapping[str, Collection[str]],
     attempts: Collection[str] = (),
+    places: Mapping[str, Sequence[Places]] = {},
 ) -> Touches:
     """Sort the paths of a diff by runbook.
 
     `names` are those of runbooks before and after it, `programs` what each one's rubric
-    runs, folders with a slash at the end, and `attempts` the files that only get more attempts.
+    runs, folders with a slash at the end, and `attempts` the files that only get more attempts. `places` are
+    where each lies, before and after.
     """
     paths = sorted({path for each in changes for path in (each.old_path, each.new_path) if path})
-    touched = (_touched(name, names, paths, programs.get(name, ()), attempts) for name in sorted(names))
+    owning = _Owning(names, places)
+    touched = (_touched(name, owning, paths, programs.get(name, ()), attempts) for name in sorted(names))
     made = ((each.new_path or "", each.new_mode) for each in changes)
     return Touches(
         tuple(each for each in touched if each.texts or each.verifier),
@@ -146,7 +155,7 @@ def touches(
         tuple(
             f"{path!r} becomes {NO_FILES[mode]}"
             for path, mode in made
-            if mode in NO_FILES and path.partition("/")[0] in ROOTS
+            if mode in NO_FILES and owning.is_ours(path)
         )
         + tuple(
             f"{each.new_path!r} is local state, which is nobody's word: no commit may bring it"
@@ -156,9 +165,60 @@ def touches(
     )
 
 
+class _Owning:
+    """Whose file is where: by the folders of names below runbooks/ and trajectories/, and by their places."""
+
+    def __init__(self, names: Collection[str], places: Mapping[str, Sequence[Places]]) -> None:
+        self.names = names
+        self.places = places
+        self.folders = {
+            each.folder: name for name, sides in places.items() for each in sides if each.folder is not None
+        }
+
+    def is_ours(self, path: str) -> bool:
+        """Whether what becomes of a path is a matter of ours, whoever's it is."""
+        elsewhere = (each for sides in self.places.values() for each in sides)
+        return path.partition("/")[0] in ROOTS or any(
+            path == each.page or path in each.judging or each.is_evidence_elsewhere(path)
+            for each in elsewhere
+        )
+
+    def is_in_folders_of(self, path: str, name: str) -> bool:
+        """Whether a path is below runbooks/NAME or trajectories/NAME, and in no nearer runbook's."""
+        root, _, rest = path.partition("/")
+        above = [other for other in self.names if rest.startswith(f"{other}/")]
+        return root in ROOTS and max(above, key=len, default=None) == name
+
+    def is_text_elsewhere(self, path: str, name: str) -> bool:
+        """Whether a path that is not below runbooks/ is the page of a runbook, or in its folder."""
+        if any(path == each.page for each in self.places.get(name, ())):
+            return True
+        around = [folder for folder in self.folders if path.startswith(folder)]
+        return bool(around) and self.folders[max(around, key=len)] == name
+
+    def is_evidence_elsewhere(self, path: str, name: str) -> bool:
+        """Whether a path is where runbookopt.yaml says that evidence lies."""
+        return any(each.is_evidence_elsewhere(path) for each in self.places.get(name, ()))
+
+    def judging(self, name: str) -> set[str]:
+        """The paths of what judges a runbook: runbookopt.yaml too, where it says that it lies elsewhere."""
+        sides = self.places.get(name, ())
+        moved = [FILE] if any(each.named for each in sides) and not _alike(sides) else []
+        return {
+            *(f"{ROOT}/{name}/{file}" for file in (RUBRIC, POLICY)),
+            *(path for each in sides for path in each.judging),
+            *moved,
+        }
+
+
+def _alike(sides: Sequence[Places]) -> bool:
+    """Whether a runbook lies before and after a change where it lay."""
+    return len(sides) == 2 and sides[0] == sides[1]  # noqa: PLR2004 - before and after
+
+
 def _touched(
     name: str,
-    names: Collection[str],
+    owning: _Owning,
     paths: Iterable[str],
     programs: Collection[str],
     attempts: Collection[str],
@@ -166,14 +226,15 @@ def _touched(
     texts: list[str] = []
     verifier: list[str] = []
     evidence: list[str] = []
-    judging = {f"runbooks/{name}/rubric.yaml", f"runbooks/{name}/policy.yaml"}
+    judging = owning.judging(name)
     for path in paths:
-        root, _, rest = path.partition("/")
-        above = [other for other in names if rest.startswith(f"{other}/")]  # the nearest one owns the file
-        own = root in ROOTS and max(above, key=len, default=None) == name
-        tasks = root == "trajectories" and path.endswith(".jsonl") and path not in attempts
-        if belongs(path, programs) or (own and (tasks or path in judging)):
+        own = owning.is_in_folders_of(path, name)
+        stored = owning.is_evidence_elsewhere(path, name) or (own and path.startswith(f"{EVIDENCE}/"))
+        tasks = stored and path not in attempts and not path.endswith(".md")
+        if belongs(path, programs) or path in judging or tasks:
             verifier.append(path)
-        elif own:
-            (texts if root == "runbooks" else evidence).append(path)
+        elif stored:
+            evidence.append(path)
+        elif own or owning.is_text_elsewhere(path, name):
+            texts.append(path)
     return Touched(name, tuple(texts), tuple(verifier), tuple(evidence))

@@ -2,6 +2,7 @@ import pytest
 
 from runbookopt.forge.git.output import FileChange
 from runbookopt.landing.trial_merge import Touched, touches
+from runbookopt.project.places import Places
 
 NAMES = ("triage", "group/desk", "group/desk-two")
 PROGRAMS = {"triage": ("checks/queue.py",)}
@@ -70,3 +71,54 @@ def test_owners_and_the_check_itself_judge_every_runbook() -> None:
     paths = (".github/CODEOWNERS", ".github/workflows/verify-runbooks.yml")
     found = touches(changed(*paths), NAMES, PROGRAMS)
     assert (found.nothing, found.shared) == (True, paths)
+
+
+def lies(name: str, page: str, *evidence: str) -> Places:
+    judging = (f"{page.rpartition('/')[0]}/rubric.yaml", f"runbooks/{name}/rubric.yaml")
+    patterns = (f"/trajectories/{name}/", *evidence)
+    return Places(name, page, judging[0], f"runbooks/{name}/policy.yaml", patterns, judging, named=True)
+
+
+SKILLS = {
+    name: [lies(name, page, *evidence)] * 2
+    for name, page, evidence in (
+        ("triage", ".claude/skills/triage/SKILL.md", ["/logs/triage/**"]),
+        ("deeper", ".claude/skills/triage/deeper/SKILL.md", []),
+        ("agent", "agents/agent.md", []),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "touched"),
+    [
+        (".claude/skills/triage/SKILL.md", {"triage": "texts"}),
+        (".claude/skills/triage/scripts/run.sh", {"triage": "texts"}),
+        (".claude/skills/triage/rubric.yaml", {"triage": "verifier"}),
+        ("runbooks/triage/rubric.yaml", {"triage": "verifier"}),
+        ("logs/triage/2026/a.json", {"triage": "verifier"}),
+        ("trajectories/triage/a.json", {"triage": "verifier"}),
+        (".claude/skills/triage/deeper/a.sh", {"deeper": "texts"}),
+        ("agents/agent.md", {"agent": "texts"}),
+        ("agents/other.md", {}),
+        ("logs/other.json", {}),
+        ("logs/triage/notes.md", {}),
+        ("runbookopt.yaml", {}),
+    ],
+)
+def test_a_path_elsewhere_is_of_the_runbook_that_lies_there(path: str, touched: dict[str, str]) -> None:
+    found = touches(changed(path), SKILLS, {}, (), SKILLS).runbooks
+    kinds = ("texts", "verifier", "evidence")
+    assert {each.runbook: kind for each in found for kind in kinds if getattr(each, kind)} == touched
+
+
+def test_where_a_runbook_lies_is_part_of_its_verifier() -> None:
+    moved = SKILLS | {"triage": [SKILLS["triage"][0], lies("triage", "agents/triage.md")]}
+    found = touches(changed("runbookopt.yaml"), SKILLS, {}, (), moved).runbooks
+    assert found == (Touched("triage", verifier=("runbookopt.yaml",)),)
+
+
+def test_no_link_takes_the_place_of_a_page_or_of_evidence() -> None:
+    for path in ("agents/agent.md", "logs/triage/a.jsonl", ".claude/skills/triage/rubric.yaml"):
+        assert touches(changed(path, mode="120000"), SKILLS, {}, (), SKILLS).no_files
+    assert not touches(changed("docs/a.md", mode="120000"), SKILLS, {}, (), SKILLS).no_files

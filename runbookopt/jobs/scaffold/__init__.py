@@ -13,7 +13,7 @@ from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.landing.requirements import programs_of
-from runbookopt.project.project import ROOT, runbook_names
+from runbookopt.project.places import ROOT, runbook_names
 from runbookopt.verifier.program_files import files_of, folders_of
 
 NAME = "ticket-triage"

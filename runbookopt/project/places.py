@@ -1,0 +1,359 @@
+"""Places of runbooks: where page, rubric, policy and evidence of each lie (the one file that decides it)."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from runbookopt.documents.parse import MalformedFile, Problem, read_plain_yaml
+from runbookopt.documents.path_patterns import covers, quoted
+from runbookopt.documents.repository_paths import (
+    EvidencePaths,
+    PagePaths,
+    captures,
+    fixed_folder,
+    is_glob,
+    name_of,
+)
+from runbookopt.documents.schema_errors import nearest, plain
+from runbookopt.documents.settings import FILE, entries_of, star_fault
+from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.library import Source
+from runbookopt.project.default_places import pages_around
+from runbookopt.project.safe_names import unsafe
+
+ROOT = "runbooks"
+EVIDENCE = "trajectories"
+NAMES = ("RUNBOOK.md", "SKILL.md", "AGENTS.md", "CLAUDE.md")
+"""A runbook's file, the first that is there; else the only *.md of its folder."""
+
+_KEPT_OUT = frozenset({".git", ".runbookopt"})
+
+WITH_FOLDERS = ("RUNBOOK.md", "SKILL.md")
+"""Pages whose folder is theirs: what lies in it (scripts, references) tells agents something, too."""
+
+RUBRIC, POLICY = "rubric.yaml", "policy.yaml"
+
+PAGES = (".md",)
+"""How the name of a page ends."""
+
+
+class Places(Struct, frozen=True):
+    """Where all that is declared of one runbook lies; paths are from the repository's root.
+
+    `rubric` and `policy` are also those of files that are not there. `page` is None where there is none that
+    can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own folder first.
+    `judging` are all paths at which a rubric or a policy of it would count. `named` says that
+    runbookopt.yaml has part in it.
+    """
+
+    name: str
+    page: str | None
+    rubric: str
+    policy: str
+    evidence: tuple[str, ...]
+    judging: tuple[str, ...]
+    named: bool = False
+    fault: Problem | None = None
+
+    @property
+    def file(self) -> str:
+        """The path of the page. Raises MalformedFile where there is none that can be used."""
+        if self.page is None or self.fault is not None:
+            where = self.page or f"{ROOT}/{self.name}"
+            raise MalformedFile([self.fault or Problem(where, None, "no page")])
+        return self.page
+
+    @property
+    def folder(self) -> str | None:
+        """The folder outside of runbooks/ that is the page's own, with a slash; None where there is none."""
+        above, _, page = (self.page or "").rpartition("/")
+        return f"{above}/" if above and page in WITH_FOLDERS and not above.startswith(f"{ROOT}/") else None
+
+    @property
+    def evidence_roots(self) -> tuple[str, ...]:
+        """The folders, or files, at or below which all evidence lies."""
+        more = (path.strip("/") for path in self.evidence[1:])
+        return (f"{EVIDENCE}/{self.name}", *(fixed_folder(path) if is_glob(path) else path for path in more))
+
+    def is_evidence(self, path: str) -> bool:
+        """Whether a file lies where this runbook's evidence does."""
+        return any(covers(pattern, path) for pattern in self.evidence)
+
+    def is_evidence_elsewhere(self, path: str) -> bool:
+        """Whether a file lies where runbookopt.yaml says that evidence does."""
+        return any(covers(pattern, path) for pattern in self.evidence[1:])
+
+
+class Unfinished(Struct, frozen=True):
+    """A page that lies where tools look for pages, and is no runbook: `lacks` says what it would need."""
+
+    path: str
+    name: str
+    lacks: tuple[str, ...]
+
+
+class Layout(Struct, frozen=True):
+    """Where all runbooks of a source lie, by name, and what else could be one.
+
+    `problems` are of what runbookopt.yaml says of places, and fits none.
+    """
+
+    runbooks: dict[str, Places]
+    others: tuple[Unfinished, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def of(self, name: str) -> Places:
+        """The places of a runbook; raises RunbookoptError where there is no such."""
+        if name not in self.runbooks:
+            raise RunbookoptError(_unknown(name, sorted(self.runbooks)))
+        return self.runbooks[name]
+
+
+class _Declared(Struct, frozen=True):
+    path: PagePaths | None = None
+    evidence: tuple[EvidencePaths, ...] = ()
+
+
+def layout_of(source: Source) -> Layout:
+    """Find all runbooks: what runbookopt.yaml names, then what lies in runbooks/, then where tools look.
+
+    What of runbookopt.yaml cannot be read names nothing: the lint has the problem.
+    """
+    entries = _entries(source)
+    named, problems = _named(source, entries)
+    inside = _inside_root(source)
+    pages = {page for page in named.values() if page}
+    found = {**{name: page for name, page in inside.items() if page not in pages}, **named}
+    finding = _Finding(source, entries, found)
+    others = finding.look_around(pages.union(filter(None, inside.values())))
+    places = {name: finding.places(name, page) for name, page in sorted(found.items())}
+    return Layout(_apart(places), tuple(others), tuple(problems))
+
+
+def runbook_names(source: Source) -> list[str]:
+    """The names of all runbooks, sorted.
+
+    A folder below runbooks/ is one if RUNBOOK.md (or SKILL.md, ...) or a rubric.yaml stands in it, or else if
+    it holds one *.md alone and no runbook lies above or below it: so a README beside runbooks is none.
+    """
+    return list(layout_of(source).runbooks)
+
+
+def places_of(source: Source, name: str) -> Places:
+    """Where a runbook lies; raises RunbookoptError where there is no such."""
+    return layout_of(source).of(name)
+
+
+def runbook_file(source: Source, name: str) -> str:
+    """The path of a runbook's file; raises RunbookoptError where there is no such runbook or file."""
+    return places_of(source, name).file
+
+
+def _entries(source: Source) -> Mapping[str, Any]:
+    """The mapping `runbooks` as written; empty where nothing can be read."""
+    try:
+        written = read_plain_yaml(source.read(FILE), FILE)
+    except (FileNotFoundError, RunbookoptError):
+        return {}
+    runbooks = written.get("runbooks") if isinstance(written, dict) else None
+    return {str(key): entry for key, entry in runbooks.items()} if isinstance(runbooks, dict) else {}
+
+
+def _declared(entry: object) -> _Declared:
+    try:
+        return msgspec.convert(entry, _Declared)
+    except msgspec.ValidationError:
+        return _Declared()
+
+
+def _named(source: Source, entries: Mapping[str, Any]) -> tuple[dict[str, str | None], list[Problem]]:
+    """The pages that runbookopt.yaml names, by name, those that it names one by one first."""
+    found: dict[str, str | None] = {}
+    problems: list[Problem] = []
+    paths = [(key, path) for key, entry in entries.items() if (path := _declared(entry).path) is not None]
+    for key, path in sorted(paths, key=lambda each: is_glob(each[1])):
+        if star_fault(key, path) is not None:
+            continue
+        taken = set(found.values())
+        hits = list(_matching(source, path)) if is_glob(path) else [(path, ())]
+        for page, stood_for in hits:
+            name = name_of(key, stood_for)
+            if page in taken:
+                told = "" if is_glob(path) else f"{page} is another runbook already"
+            elif name in found:
+                told = f"{page} would be called '{name}', as {found[name]} is: name one of them alone"
+            else:
+                told, found[name] = "", page
+            problems += [Problem(FILE, None, f"runbooks.{plain(key)}.path: {plain(told)}")] if told else []
+        if not hits:
+            problems.append(Problem(FILE, None, f"runbooks.{key}.path: no page fits {path}"))
+    return found, problems
+
+
+def _matching(source: Source, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for path in source.files(fixed_folder(pattern)):
+        stood_for = captures(pattern, path)
+        if (
+            stood_for is not None
+            and path.endswith(PAGES)
+            and _KEPT_OUT.isdisjoint(path.casefold().split("/"))
+        ):
+            yield path, stood_for
+
+
+def _inside_root(source: Source) -> dict[str, str | None]:
+    """The page of each folder below runbooks/ that is a runbook; None where it has none."""
+    files = _by_folder(source)
+    files.pop("", None)
+    runbooks = {folder for folder, names in files.items() if not names.isdisjoint({*NAMES, RUBRIC})}
+    for folder in sorted(files.keys() - runbooks):
+        apart = not any(_inside(folder, other) or _inside(other, folder) for other in runbooks)
+        if apart and _lone(files[folder]):
+            runbooks.add(folder)
+    pages = {
+        folder: next((file for file in NAMES if file in files[folder]), None) or _lone(files[folder])
+        for folder in runbooks
+    }
+    return {folder: f"{ROOT}/{folder}/{page}" if page else None for folder, page in pages.items()}
+
+
+class _Finding:
+    """What was found so far: the page of each name, None where a folder below runbooks/ has none."""
+
+    def __init__(self, source: Source, entries: Mapping[str, Any], found: dict[str, str | None]) -> None:
+        self.source = source
+        self.entries = entries
+        self.found = found
+        self.faults: dict[str, str] = {}
+
+    def look_around(self, taken: Collection[str]) -> list[Unfinished]:
+        """Find what lies where tools look: runbooks are added, and the others given."""
+        others: list[Unfinished] = []
+        for path, name in pages_around(self.source):
+            if path in taken or any(path.startswith(f"{folder}/") for folder in (ROOT, EVIDENCE)):
+                continue
+            there = self.found.get(name)
+            folders = (_folder(path), f"{ROOT}/{name}")
+            has_rubric = any(RUBRIC in self.source.names(folder) for folder in folders)
+            if not has_rubric and name not in self.entries:
+                others.append(Unfinished(path, name, tuple(self._lacking(path, name))))
+            elif there is None:
+                self.found[name] = path
+            elif there.startswith(f"{ROOT}/"):
+                lacks = f"a name of its own: {there} is called '{name}' (name it in {FILE})"
+                others.append(Unfinished(path, name, (lacks,)))
+            else:
+                self.faults[name] = f"{there} and {path} have the same name: name one of them in {FILE}"
+        return others
+
+    def places(self, name: str, page: str | None) -> Places:
+        """All places of a runbook, with what is wrong with them."""
+        own, beside = f"{ROOT}/{name}", _folder(page)
+        outside = page is not None and not page.startswith(f"{ROOT}/")
+        folders = [beside, own] if outside and beside != own else [own if not outside else beside]
+        rubric, policy = (self._first(folders, file) for file in (RUBRIC, POLICY))
+        return Places(
+            name=name,
+            page=page,
+            rubric=rubric,
+            policy=policy,
+            evidence=self._evidence(name),
+            judging=tuple(_joined(folder, file) for folder in folders for file in (RUBRIC, POLICY)),
+            named=any(_declared(entry) != _Declared() for entry in entries_of(name, self.entries)),
+            fault=self._fault(name, page),
+        )
+
+    def _first(self, folders: list[str], file: str) -> str:
+        """Where a file is, in these folders; in the last of them if it is in none."""
+        there = (_joined(folder, file) for folder in folders if file in self.source.names(folder))
+        return next(there, _joined(folders[-1], file))
+
+    def _evidence(self, name: str) -> tuple[str, ...]:
+        said = [_declared(entry).evidence for entry in entries_of(name, self.entries)]
+        more = next((patterns for patterns in reversed(said) if patterns), ())
+        own = f"/{EVIDENCE}/{quoted(name)}/"
+        return (own, *(f"/{pattern.replace('{name}', quoted(name))}" for pattern in more))
+
+    def _lacking(self, path: str, name: str) -> Iterator[str]:
+        yield f"a rubric ({_joined(_folder(path), RUBRIC)} or {ROOT}/{name}/{RUBRIC})"
+        if not self.source.files(f"{EVIDENCE}/{name}"):
+            yield f"trajectories ({EVIDENCE}/{name}/)"
+
+    def _fault(self, name: str, page: str | None) -> Problem | None:
+        """What keeps a runbook from being used at all."""
+        where = page if page and not page.startswith(f"{ROOT}/") else f"{ROOT}/{name}"
+        if (reason := unsafe(name)) is not None:
+            how = "rename the folder" if where.startswith(ROOT) else f"give it another in {FILE}"
+            return Problem(where, None, f"{reason}, and a runbook's name becomes a branch's: {how}")
+        if name in self.faults:
+            return Problem(where, None, self.faults[name])
+        if page is None:
+            return Problem(where, None, _no_page(self.source, name))
+        if page.rpartition("/")[2] not in self.source.names(_folder(page)):
+            return Problem(FILE, None, f"runbooks.{plain(name)}.path: there is no file {plain(page)}")
+        if not page.endswith(PAGES):
+            expected = f"expected a page ({', '.join(PAGES)}), got {plain(page)}"
+            return Problem(FILE, None, f"runbooks.{plain(name)}.path: {expected}")
+        return None
+
+
+def _apart(places: Mapping[str, Places]) -> dict[str, Places]:
+    """The same, where a runbook whose name lies inside another's cannot be used: git has no such branches."""
+    told: dict[str, Places] = {}
+    for name, each in places.items():
+        around = next((other for other in places if _inside(name, other)), None)
+        if around is not None and each.fault is None:
+            at = f"{ROOT}/{around}" if (places[around].page or ROOT).startswith(ROOT) else around
+            problem = Problem(f"{ROOT}/{name}", None, f"lies inside {at}, which is a runbook itself")
+            told[name] = replace(each, fault=problem)
+        else:
+            told[name] = each
+    return told
+
+
+def _no_page(source: Source, name: str) -> str:
+    expected = f"expected a file {', '.join(NAMES[:-1])} or {NAMES[-1]}, or one other *.md alone"
+    folder = next((file for file in NAMES if source.files(f"{ROOT}/{name}/{file}")), None)
+    return f"{expected}; {folder} is a folder" if folder else expected
+
+
+def _by_folder(source: Source) -> dict[str, set[str]]:
+    folders: dict[str, set[str]] = {}
+    for path in source.files(ROOT):
+        folder, _, file = path.removeprefix(f"{ROOT}/").rpartition("/")
+        folders.setdefault(folder, set()).add(file)
+    return folders
+
+
+def _folder(page: str | None) -> str:
+    return (page or "").rpartition("/")[0]
+
+
+def _joined(folder: str, file: str) -> str:
+    return f"{folder}/{file}".lstrip("/")
+
+
+def _lone(files: Iterable[str]) -> str | None:
+    pages = [file for file in files if file.endswith(".md")]
+    return pages[0] if len(pages) == 1 else None
+
+
+def _inside(folder: str, other: str) -> bool:
+    return folder.startswith(f"{other}/")
+
+
+def _unknown(name: str, names: Collection[str]) -> str:
+    bare = str(PurePosixPath(name)).removeprefix(f"{ROOT}/")
+    within = [other for other in names if _inside(other, bare)]
+    shown = f"'{plain(name)}'"
+    if bare in names:
+        return f"no runbook {shown} (did you mean '{bare}'?)"
+    if within:
+        return f"{shown} is a folder of runbooks, not one: {', '.join(within)}"
+    if not names:
+        return f"no runbook {shown}: there is none in {ROOT}/; expected {ROOT}/{plain(bare)}/{NAMES[0]}"
+    return f"no runbook {shown} in {ROOT}/{nearest(bare, names) or ': ' + ', '.join(names)}"
