@@ -26,7 +26,7 @@ def show(
 
     path, policy = _files(target)
     terms = read_policy(_bytes(policy) if policy.is_file() else None, str(policy))
-    runbook = decode(_bytes(path), locked=terms.locked, path=str(path))
+    runbook = decode(_bytes(path), locks=terms.locks, path=str(path))
     if json:
         from msgspec.json import encode
 

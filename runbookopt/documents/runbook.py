@@ -34,11 +34,18 @@ class Part(Struct, frozen=True):
     locked: str | None = None
 
 
+class Locks(Struct, frozen=True):
+    """What a policy says of sections, by heading or id: some are locked, of some a word is no reason."""
+
+    locked: tuple[str, ...] = ()
+    unlocked: tuple[str, ...] = ()
+
+
 class Runbook(Struct, frozen=True, dict=True):
     """All parts of a runbook in their order: their texts joined are the file. `locks` are the policy's."""
 
     parts: tuple[Part, ...]
-    locks: tuple[str, ...] = ()
+    locks: Locks = Locks()
 
     @cached_property
     def text(self) -> str:
@@ -66,35 +73,45 @@ class Runbook(Struct, frozen=True, dict=True):
         return {part.id: part for part in self.parts}[id]
 
 
-def decode(data: bytes, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
+def decode(data: bytes, *, locks: Locks | None = None, path: str = "RUNBOOK.md") -> Runbook:
     """Read a runbook's bytes; raises MalformedFile where they are not UTF-8, and as `parse` does."""
     try:
-        return parse(data.decode(), locked=locked, path=path)
+        return parse(data.decode(), locks=locks, path=path)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         line = line_of(before, len(before))
         raise MalformedFile([Problem(path, line, "expected a text in UTF-8")]) from None
 
 
-def parse(text: str, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
+def parse(text: str, *, locks: Locks | None = None, path: str = "RUNBOOK.md") -> Runbook:
     r"""Divide a runbook into front matter, preamble, and one part for each `##` section.
 
     A heading is what CommonMark takes for one outside lists, quotes, code and HTML, also an underlined one.
     A `#` heading after the first `##` ends the section before it and is one itself; with no `##` at all the
     sections are those of `#`. Lines end at `\n`, `\r\n` or `\r` only. Lock markers stand alone on their
-    lines and split a section; inside code they are text. `locked` lists further sections, by heading or id.
-    Raises MalformedFile for a lock marker that is not understood and an entry that names no section.
+    lines and split a section; inside code they are text. Raises MalformedFile for a lock marker that is not
+    understood, an entry of `locks` that names no section, and one of `unlocked` that cannot be.
     """
-    runbook = _read(text, tuple(locked), path)
-    names = [name for part in runbook.parts for name in (part.id, f"## {part.heading}") if name != "## None"]
-    problems = [
-        Problem(path, None, f"no section for the lock {shown(entry)}{nearest(entry, names)}")
-        for entry in locked
-        if not any(_names(entry, part) for part in runbook.parts)
-    ]
+    runbook = _read(text, locks or Locks(), path)
+    problems = [Problem(path, None, fault) for fault in _misnamed(runbook)]
     if problems:
         raise MalformedFile(problems)
     return runbook
+
+
+def _misnamed(runbook: Runbook) -> Iterator[str]:
+    """What the locks of a policy say that cannot be."""
+    parts = runbook.parts
+    names = [name for part in parts for name in (part.id, f"## {part.heading}") if name != "## None"]
+    for key, entries in (("lock", runbook.locks.locked), ("unlocking", runbook.locks.unlocked)):
+        for entry in entries:
+            meant = [part for part in parts if _names(entry, part)]
+            if not meant:
+                yield f"no section for the {key} {shown(entry)}{nearest(entry, names)}"
+            stays = meant[0].locked if meant and all(part.locked for part in meant) else None
+            if key == "unlocking" and stays is not None:
+                lifted = "take it out of `unlocked`: what is lifted is the lock of a heading's word alone"
+                yield f"{shown(entry)} stays locked, since {stays}: {lifted}, and never the verifier's"
 
 
 def reparse(runbook: Runbook, text: str) -> Runbook:
@@ -180,19 +197,26 @@ def newly_hidden(before: str, after: str) -> Iterator[str]:
 
 
 def template_tokens(text: str) -> frozenset[str]:
-    """The template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`."""
-    return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(text))
+    """The template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`.
+
+    What a Markdown page shows in fences is an example of code, and no token of its own.
+    """
+    if not _TOKEN.search(text):
+        return frozenset()
+    blocks = outline(text)
+    prose = "".join(line for number, line in enumerate(blocks.lines) if number not in blocks.fenced)
+    return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(prose))
 
 
 _ENDING = re.compile(r"\r\n?|\n")
 _BLANK_LINES = re.compile(BOM + r"?(?:[ \t]*(?:\r\n?|\n))*")
 _SEMANTIC = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
 _TOKEN = re.compile(r"\{\{[^{}\r\n]*\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$ARGUMENTS\b")
-_LOCKED_HEADING = re.compile(
-    r"\b(rubric|eval(uat\w*)?|judge|grad(er|ing)|(acceptance|pass) criteria|validation report|checklist"
-    r"|required output files|parameters|secrets)\b",
+_VERIFIER_HEADING = re.compile(
+    r"\b(rubric|eval(uat\w*)?|judge|grad(er|ing)|(acceptance|pass) criteria|validation report)\b",
     re.IGNORECASE,
 )
+_LOCKED_HEADING = re.compile(r"\b(checklist|required output files|parameters|secrets)\b", re.IGNORECASE)
 _MEANT_AS_MARKER = re.compile(r"<!--\s*runbookopt\b", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"(`+)[^`\r\n]+\1")
 
@@ -206,7 +230,7 @@ class _Span(Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)  # a search asks for the same few texts again and again
-def _read(text: str, locks: tuple[str, ...], path: str = "RUNBOOK.md") -> Runbook:
+def _read(text: str, locks: Locks, path: str = "RUNBOOK.md") -> Runbook:
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -225,10 +249,9 @@ def _read(text: str, locks: tuple[str, ...], path: str = "RUNBOOK.md") -> Runboo
                 text="".join(blocks.lines[piece.start : piece.end]),
                 first_line=piece.start + 1,
                 last_line=piece.end,
-                locked=piece.locked or (_reason(heading) if heading else None),
+                locked=piece.locked,
             )
-            lock = next((lock for lock in locks if part.locked is None and _names(lock, part)), None)
-            parts.append(with_fields(part, locked=f"the policy locks {shown(lock)}") if lock else part)
+            parts.append(with_fields(part, locked=part.locked or _reason(part, heading, locks)))
     return Runbook(tuple(parts), locks)
 
 
@@ -307,8 +330,16 @@ def _id(heading: Heading | None, taken: dict[str, int]) -> str:
     return name
 
 
-def _reason(heading: Heading) -> str | None:
-    match = _LOCKED_HEADING.search(heading.plain) or _LOCKED_HEADING.search(heading.text)
+def _reason(part: Part, heading: Heading | None, locks: Locks) -> str | None:
+    """Why a section is locked whose lines hold no marker: the policy's word comes before its heading's."""
+    lock = next((lock for lock in locks.locked if _names(lock, part)), None)
+    if lock is not None:
+        return f"the policy locks {shown(lock)}"
+    titles = (heading.plain, heading.text) if heading else ()
+    lifted = any(_names(entry, part) for entry in locks.unlocked)
+    words = [_VERIFIER_HEADING] if lifted else [_VERIFIER_HEADING, _LOCKED_HEADING]
+    matches = (word.search(title) for word in words for title in titles)
+    match = next((match for match in matches if match), None)
     return f"its heading says {match.group().lower()!r}" if match else None
 
 

@@ -377,6 +377,7 @@ def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
         "free": digest_of(problem.free),
         "held_out": _held_out(project),
         "locked": project.policy.locked,
+        **({"unlocked": project.policy.unlocked} if project.policy.unlocked else {}),
         "proof": project.policy.proof,
         "options": problem.options,
         "rollouts": job.settings.budget.rollouts,

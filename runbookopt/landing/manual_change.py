@@ -112,7 +112,7 @@ def _violations(effect: Effect, name: str) -> tuple[str, ...]:
     try:
         path, after = runbook_file(effect.before, name), runbook_file(effect.after, name)
         policy = _policy(effect.before, name) or Policy()
-        before = decode(effect.before.read(path), locked=policy.locked, path=path)
+        before = decode(effect.before.read(path), locks=policy.locks, path=path)
     except RunbookoptError:
         return ()  # new, gone, or nothing that a search could begin with
     return violations(before, text_at(effect.after, after), bumped=True)

@@ -1,7 +1,7 @@
 """Project of a runbook: the files that a repository declares about it, found and read."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from msgspec.structs import replace as with_fields
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import digest
 from runbookopt.documents.parse import MalformedFile, Problem
-from runbookopt.documents.runbook import Runbook
+from runbookopt.documents.runbook import Locks, Runbook
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.evidence.library import Evidence, Place, Source, read_evidence
 from runbookopt.evidence.split import Split, group_of, split
@@ -98,8 +98,8 @@ def read_project(
         message = "not found: a rubric says how outputs are judged (see `runbookopt schema rubric`)"
         problems.append(Problem(files[1], None, message))
     rubric = _tried(lambda: read_rubric(judging, files[1]), problems) if judging is not None else None
-    locked = policy.locked if policy else ()
-    runbook = _tried(lambda: _rewritable(text or b"", locked, path), problems)
+    locks = policy.locks if policy else Locks()
+    runbook = _tried(lambda: _rewritable(text or b"", locks, path), problems)
     given = policy.given if policy else None
     evidence = _tried(lambda: read_evidence(source, name, given, places.evidence[1:]), problems)
     if policy is None or rubric is None or runbook is None or evidence is None:
@@ -161,8 +161,8 @@ def _tried(read: Callable[[], T], problems: list[Problem]) -> T | None:
         return None
 
 
-def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
-    runbook = runbooks.decode(data, locked=locked, path=path)
+def _rewritable(data: bytes, locks: Locks, path: str) -> Runbook:
+    runbook = runbooks.decode(data, locks=locks, path=path)
     if not any(part.text.strip() for part in runbook.components):
         what = "every part is locked" if data.strip() else "the file is empty"
         message = f"{what}: nothing may be rewritten (see `runbookopt show {path}`)"
