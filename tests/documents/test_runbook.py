@@ -484,6 +484,6 @@ def test_what_stands_in_fences_is_an_example_and_no_token() -> None:
     runbook = parse(text)
     assert violations(runbook, text.replace("${TOKEN}", "1")) == ()
     hidden = text.replace("Ask {{name}}.", "```\nAsk {{name}}.\n```")
-    assert violations(runbook, hidden) == ("template token '{{name}}' is lost",)
+    assert violations(runbook, hidden) == ('template token "{{name}}" is lost',)
     shown = text.replace("```yaml\nkey: ${TOKEN}\n```", "key: ${TOKEN}")
-    assert violations(runbook, shown) == ("template token '${TOKEN}' is new",)
+    assert violations(runbook, shown) == ('template token "${TOKEN}" is new',)
