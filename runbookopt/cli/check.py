@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runbookopt.cli.flags import Json
+from runbookopt.cli.root import root_in
 from runbookopt.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def check(
     from runbookopt.evidence.library import Folder
     from runbookopt.jobs.lint import lint
 
-    folder = Path(root) if root else _around(Path.cwd())
+    folder, within = _chosen(root)
     with _known(folder) as (known, unread):
-        checked = lint(Folder(folder), known, unread)
+        checked = lint(Folder(folder), known, unread, within)
     if json:
         print_json(_as_json(checked))
     else:
@@ -55,13 +56,17 @@ def check(
     raise typer.Exit(1 if checked.problems else 0)
 
 
-def _around(folder: Path) -> Path:
+def _chosen(root: str | None) -> tuple[Path, str]:
+    """The folder to lint, and the root of it to which all that is said is confined."""
     from runbookopt.errors import RunbookoptError
 
-    for root in (folder, *folder.parents):
-        if (root / ".git").exists():
-            return root
-    raise RunbookoptError(f"{folder} is not in a git repository: go to one, or name a folder with --root")
+    here = Path(root) if root else Path.cwd()
+    absolute = here.absolute()
+    top = next((each for each in (absolute, *absolute.parents) if (each / ".git").exists()), None)
+    if top is None and not root:
+        raise RunbookoptError(f"{here} is not in a git repository: go to one, or name a folder with --root")
+    within = root_in(top, here) if top else ""
+    return (here, "") if top is None or (root and not (top / within).samefile(here)) else (top, within)
 
 
 @contextmanager

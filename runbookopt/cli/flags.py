@@ -134,12 +134,16 @@ def settings_of(source: "Source | Path", name: str, flags: Flags) -> "Settings":
     """
     from runbookopt.documents.settings import FILE, load_settings
     from runbookopt.evidence.library import Folder
+    from runbookopt.project.roots import root_and_name
 
+    source = Folder(source) if isinstance(source, Path) else source
+    root, short = root_and_name(source, name)
+    path = f"{root}/{FILE}".lstrip("/")
     try:
-        data = (Folder(source) if isinstance(source, Path) else source).read(FILE)
+        data = source.read(path)
     except FileNotFoundError:
         data = None
-    return load_settings(data, FILE, name, environ=os.environ, flags=flags)
+    return load_settings(data, path, short, environ=os.environ, flags=flags)
 
 
 def forge_of(repository: "Repository", settings: "Settings") -> "Forge":

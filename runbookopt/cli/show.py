@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from runbookopt.cli.flags import Json
-from runbookopt.cli.root import root_around
+from runbookopt.cli.root import named, whole
 from runbookopt.cli.terminal import say
 
 
@@ -52,7 +52,7 @@ def _files(target: str) -> tuple[Path, Path]:
     from runbookopt.evidence.library import Folder
     from runbookopt.project.places import Layout, layout_of
 
-    root = root_around(Path.cwd())
+    root = whole(Path.cwd())
     layout = layout_of(Folder(root)) if root else Layout({})
     if Path(target).is_file() and target not in layout.runbooks:
         path = Path.cwd() / target
@@ -64,7 +64,7 @@ def _files(target: str) -> tuple[Path, Path]:
     if root is None:
         raise RunbookoptError(f"{what}, and there is no runbooks/ here or above: name a Markdown file")
     try:
-        places = layout.of(target)
+        places = layout.of(named(root, target))
         return _from_here(root / places.file), _from_here(root / places.policy)
     except RunbookoptError as error:
         raise RunbookoptError(f"{what}; {error}") from error

@@ -21,8 +21,9 @@ def in_turn(root: Path, name: str) -> Iterator[None]:
     from runbookopt.project.places import ROOT, layout_of
 
     places = layout_of(Folder(root)).runbooks.get(name)
+    home = places.home if places else f"{ROOT}/{name}"
     page = places.page if places else None
-    locked = page if page and not page.startswith(f"{ROOT}/") else f"{ROOT}/{name}"
+    locked = page if page and not page.startswith(f"{home}/") else home
     try:
         folder = os.open(root / locked, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:  # no such runbook: the run says so

@@ -38,6 +38,10 @@ class Source(Protocol):
         """The names of the files and folders in a folder ("" for the root), sorted; none if it is absent."""
         ...
 
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder ("" for the root), sorted; none if it is absent."""
+        ...
+
     def read(self, path: str) -> bytes:
         """The bytes of a file; raises FileNotFoundError."""
         ...
@@ -54,11 +58,11 @@ class Folder(Struct, frozen=True):
 
     def names(self, folder: str) -> list[str]:
         """The names of the regular files and folders in a folder ("" for the root), sorted."""
-        start = PurePosixPath(folder)
-        if self._leads_out(start):
-            return []
-        kinds = {stat.S_IFREG, stat.S_IFDIR}
-        return sorted(name for name in self._look_at(start)[1] if self._look_at(start / name)[0] in kinds)
+        return self._within(folder, stat.S_IFREG, stat.S_IFDIR)
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder ("" for the root), sorted."""
+        return self._within(folder, stat.S_IFDIR)
 
     def links(self, under: str) -> list[str]:
         """All that stands under a folder and is not read: symbolic links, sockets, names not in UTF-8."""
@@ -72,6 +76,11 @@ class Folder(Struct, frozen=True):
             return (self.root / path).read_bytes()
         except OSError as error:
             raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
+
+    def _within(self, folder: str, *kinds: int) -> list[str]:
+        start = PurePosixPath(folder)
+        names = () if self._leads_out(start) else self._look_at(start)[1]
+        return sorted(name for name in names if self._look_at(start / name)[0] in kinds)
 
     def _entries(self, under: str) -> Iterator[tuple[str, bool]]:
         """All but folders at or under a path, each with whether it is a file that can be read."""
@@ -159,16 +168,20 @@ class Evidence(Struct, frozen=True, dict=True):
 
 
 def read_evidence(
-    source: Source, name: str, given: Given | None = None, more: Sequence[str] = ()
+    source: Source,
+    name: str,
+    given: Given | None = None,
+    more: Sequence[str] = (),
+    folder: str | None = None,
 ) -> Evidence:
     """Read what lies in trajectories/<name>/ and below, in any known format, from a folder or a revision.
 
-    `more` are patterns of paths from the root at which other files of it lie. `given` says how far it is
-    trusted, by path: not at all where nothing is given. Raises MalformedFile with all that is wrong: no
-    trajectories at all, two references or two explicit splits for one input in records of our own that are
-    trusted alike. The rest is warnings, and costs the record that it is about.
+    `folder` is another one to read in its place. `more` are patterns of paths from the root at which other
+    files lie. `given` says how far it is trusted, by path: not at all where nothing is given. Raises
+    MalformedFile with all that is wrong: no trajectories at all, two references or two explicit splits for
+    one input in records of our own that are trusted alike. The rest is warnings, and costs its record.
     """
-    folder = f"trajectories/{name}"
+    folder = folder or f"trajectories/{name}"
     given = given or Given()
     gathered = gather(source, folder, *more)
     odd = source.links(folder) if isinstance(source, Folder) else ()

@@ -161,7 +161,7 @@ def _tasks(project: Project, part: Part) -> tuple[Task, ...]:
     ids = {"train": split.train, "validation": split.validation, "held-out": split.held_out}[part]
     if not ids:
         raise RunbookoptError(
-            f"trajectories/{project.name}: no task is in {part}: add tasks, or choose another"
+            f"{project.places.stored}: no task is in {part}: add tasks, or choose another"
             " --split (`runbookopt check` counts them)"
         )
     return tuple(project.evidence.task(task) for task in ids)

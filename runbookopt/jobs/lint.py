@@ -14,8 +14,9 @@ from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
-from runbookopt.project.places import ROOT, Layout, Unfinished, layout_of
+from runbookopt.project.places import EVIDENCE, ROOT, Layout, Unfinished, layout_of
 from runbookopt.project.project import Project, read_project
+from runbookopt.project.roots import roots_of
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain
 from runbookopt.verifier import checks
@@ -51,22 +52,26 @@ class Known(NamedTuple):
     read: Callable[[str], frozenset[str]] = lambda _: frozenset()
 
 
-def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] = ()) -> Lint:
+def lint(
+    source: Source, known: Known | None = None, unreadable: Sequence[str] = (), within: str = ""
+) -> Lint:
     """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
 
-    `unreadable` says why the source may not be the whole of what is declared.
+    `unreadable` says why the source may not be the whole of what is declared. `within` is the one root to
+    which all is confined; without it all roots are read.
     """
     known = known or Known()
-    layout = layout_of(source)
+    layout = _confined(layout_of(source), within)
     names = list(layout.runbooks)
     projects: list[Project] = []
     looks: dict[str, tuple[Look, ...]] = {}
     unread = "not read: expected a file, and this is a link or no file"
-    links = source.links(ROOT) if isinstance(source, Folder) else ()
+    roots = [within] if within else ["", *roots_of(source)]
+    links = [link for root in roots for link in _links(source, f"{root}/{ROOT}".lstrip("/"))]
     problems = [Problem(plain(path), None, unread, "warning") for path in links]
     problems += [Problem(ROOT, None, reason) for reason in unreadable]
     problems += layout.problems
-    settings = _settings(source, problems)
+    settings = {root: _settings(source, f"{root}/{FILE}".lstrip("/"), problems) for root in roots}
     if not names and not layout.others:
         problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))
     for name, places in layout.runbooks.items():
@@ -78,21 +83,35 @@ def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] =
         except MalformedFile as error:
             problems += error.problems
         except RunbookoptError as error:
-            problems.append(Problem(places.page or f"{ROOT}/{name}", None, str(error)))
+            problems.append(Problem(places.page or places.home, None, str(error)))
     problems += [problem for project in projects for problem in project.warnings]
-    pieces = [*_unknown_names(source, settings, layout)]
+    pieces = [piece for root in roots for piece in _unknown_names(source, root, settings[root], layout)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
     for name, others in shared_tasks(projects).items():
         shared = at_the_same_tasks(others)
-        pieces += [Problem(f"trajectories/{name}", None, sentence, "warning") for sentence in shared]
+        pieces += [Problem(layout.of(name).stored, None, sentence, "warning") for sentence in shared]
     ordered = (in_order(problems), in_order(pieces))
     return Lint(tuple(names), tuple(projects), *ordered, looks, layout.others)
 
 
-def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
+def _confined(layout: Layout, root: str) -> Layout:
+    """What of a layout is of one root; all of it without one."""
+    if not root:
+        return layout
+    runbooks = {name: places for name, places in layout.runbooks.items() if places.root == root}
+    others = tuple(each for each in layout.others if each.path.startswith(f"{root}/"))
+    problems = tuple(each for each in layout.problems if each.path.startswith(f"{root}/"))
+    return Layout(runbooks, others, problems)
+
+
+def _links(source: Source, folder: str) -> Sequence[str]:
+    return source.links(folder) if isinstance(source, Folder) else ()
+
+
+def _settings(source: Source, path: str, problems: list[Problem]) -> SettingsFile | None:
     """The settings file; None where it is not there, or has problems, which are added to the others."""
     try:
-        return read_settings(source.read(FILE))
+        return read_settings(source.read(path), path)
     except FileNotFoundError:
         return None
     except MalformedFile as error:
@@ -100,17 +119,21 @@ def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
         return None
 
 
-def _unknown_names(source: Source, settings: SettingsFile | None, layout: Layout) -> Iterator[Problem]:
-    """Settings and trajectories for runbooks that do not exist."""
-    names = layout.runbooks
+def _unknown_names(
+    source: Source, root: str, settings: SettingsFile | None, layout: Layout
+) -> Iterator[Problem]:
+    """Settings and trajectories of a root for runbooks that it has not."""
+    names = {places.short for places in layout.runbooks.values() if places.root == root}
+    before = f"{root}/" if root else ""
     said = settings.runbooks if settings else {}
     for name in sorted(name for name, entry in said.items() if name not in names and entry.path is None):
         sentence = f"runbooks: no runbook '{plain(name)}'{nearest(name, names)}"
-        yield Problem(FILE, None, sentence, "warning")
-    folders = {path.rpartition("/")[0] for path in source.files("trajectories") if path.endswith(".jsonl")}
-    known = {*names, *(other.name for other in layout.others)}
+        yield Problem(f"{before}{FILE}", None, sentence, "warning")
+    stored = source.files(f"{before}{EVIDENCE}")
+    folders = {path.rpartition("/")[0] for path in stored if path.endswith(".jsonl")}
+    known = {*names, *(other.name.removeprefix(before) for other in layout.others)}
     for folder in sorted(folders):
-        name = folder.partition("/")[2]
+        name = folder.removeprefix(f"{before}{EVIDENCE}").lstrip("/")
         if not any(f"{name}/".startswith(f"{runbook}/") for runbook in known):
             whose = f"or say whose it is: runbooks.NAME.evidence in {FILE}"
             sentence = f"there is no such runbook{nearest(name, known)}: rename the folder, {whose}"
@@ -130,7 +153,7 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
     ]
     _, rubric, policy = project.files
     sentences = {
-        f"trajectories/{project.name}": (
+        project.places.stored: (
             *few,
             *obstacles(project, earlier),
             *on_near_repeats(project),

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
 from runbookopt.documents.digest import digest_of
-from runbookopt.documents.settings import FILE, Settings
+from runbookopt.documents.settings import Settings
 from runbookopt.engine.calls import attempt_of
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
@@ -201,7 +201,9 @@ def _read(
         raise RunbookoptError(_not_the_base(few(declared), base))
     there = read_project(repository.revision(base), job.name, burnt=used)
     if there.places != own:
-        raise RunbookoptError(_not_the_base(f"where {job.name} lies (by {FILE} and what is beside it)", base))
+        raise RunbookoptError(
+            _not_the_base(f"where {job.name} lies (by {own.settings} and what is beside it)", base)
+        )
     if differing and _held_out(there) != _held_out(here):
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
@@ -245,7 +247,7 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
     if not split.train or not split.validation:
         share = shares.validation if split.train else shares.train
         raise RunbookoptError(
-            f"trajectories/{project.name}: {len(split.train)} train and {len(split.validation)} validation"
+            f"{project.places.stored}: {len(split.train)} train and {len(split.validation)} validation"
             f" tasks: both are needed to search; {more_tasks(project, 1, share)}"
         )
     against = obstacles(project, looks, job.at) if job.look else ()

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.runbook import decode, violations
-from runbookopt.documents.settings import FILE
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Revision
 from runbookopt.guard.guard import dangers, news
@@ -97,7 +96,9 @@ def _tasks(effect: Effect, touched: Touched) -> Iterator[Reason]:
     """What becomes of the tasks by which later changes are judged."""
     name = touched.runbook
     places = layout_of(effect.before).runbooks.get(name)
-    if places is None or not any(places.is_evidence(path) or path == FILE for path in touched.verifier):
+    if places is None or not any(
+        places.is_evidence(path) or path == places.settings for path in touched.verifier
+    ):
         return
     try:
         told = changed_tasks(effect.before, effect.after, name)

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.runbook import Runbook, reparse
-from runbookopt.documents.settings import FILE
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
@@ -299,7 +298,9 @@ def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
     moved = [path for path in checked.project.files if file_at(base, path) != file_at(now, path)]
     places = layout_of(now).runbooks.get(bundle.runbook)
     if not moved and places != checked.project.places:
-        moved.append(f"where {bundle.runbook} lies (by {FILE} and what is beside it)")
+        moved.append(
+            f"where {bundle.runbook} lies (by {checked.project.places.settings} and what is beside it)"
+        )
     judging = programs(checked.project.rubric, base)
     if judging and programs_digest(judging, base) != programs_digest(judging, now):
         moved.append("programs of the rubric")

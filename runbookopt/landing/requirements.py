@@ -8,7 +8,6 @@ from typing import Literal, Self
 from msgspec import Struct
 
 from runbookopt.documents.parse import MalformedFile, Problem
-from runbookopt.documents.settings import FILE
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Source
 from runbookopt.forge.git.repository import Revision
@@ -17,7 +16,7 @@ from runbookopt.forge.protocol import Forge
 from runbookopt.landing.approvals import Members
 from runbookopt.landing.sources.trust import Untrusted, untrusted
 from runbookopt.project.codeowners import PLACES
-from runbookopt.project.places import EVIDENCE, Places, layout_of
+from runbookopt.project.places import Places, layout_of
 from runbookopt.project.policy import Policy
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.verifier.program_files import files_of, folders_of
@@ -102,7 +101,7 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
     policies: list[Declared] = []
     problems: list[Problem] = []
     for name, places in layout_of(revision).runbooks.items():
-        files = [places.rubric, places.policy, *([FILE] if places.named else [])]
+        files = [places.rubric, places.policy, *([places.settings] if places.named else [])]
         try:
             policy = declared_policy(revision, name, places)
         except MalformedFile as error:
@@ -121,7 +120,7 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
 
 def _evidence(revision: Revision, places: Places) -> Iterator[str]:
     """Files of evidence that could be put where some lie, and those that are there."""
-    folder = f"{EVIDENCE}/{places.name}"
+    folder = places.stored
     yield from (f"{folder}/{each}.jsonl" for each in ("*.labels", "*", "**/*"))
     yield from (pattern.strip("/") for pattern in places.evidence[1:])
     for root in places.evidence_roots:

@@ -169,25 +169,30 @@ class _Owning:
     """Whose file is where: by the folders of names below runbooks/ and trajectories/, and by their places."""
 
     def __init__(self, names: Collection[str], places: Mapping[str, Sequence[Places]]) -> None:
-        self.names = names
         self.places = places
+        self.homes: dict[str, str] = {}
+        self.roots = {"", *(f"{each.root}/" for sides in places.values() for each in sides if each.root)}
+        for name in names:
+            lie = [folder for each in places.get(name, ()) for folder in (each.home, each.stored)]
+            self.homes |= {f"{folder}/": name for folder in lie or (f"{root}/{name}" for root in ROOTS)}
         self.folders = {
             each.folder: name for name, sides in places.items() for each in sides if each.folder is not None
         }
 
     def is_ours(self, path: str) -> bool:
         """Whether what becomes of a path is a matter of ours, whoever's it is."""
-        elsewhere = (each for sides in self.places.values() for each in sides)
-        return path.partition("/")[0] in ROOTS or any(
+        if any(f"{path}/".startswith(f"{root}{folder}/") for root in self.roots for folder in ROOTS):
+            return True
+        return any(
             path == each.page or path in each.judging or each.is_evidence_elsewhere(path)
-            for each in elsewhere
+            for sides in self.places.values()
+            for each in sides
         )
 
     def is_in_folders_of(self, path: str, name: str) -> bool:
         """Whether a path is below runbooks/NAME or trajectories/NAME, and in no nearer runbook's."""
-        root, _, rest = path.partition("/")
-        above = [other for other in self.names if rest.startswith(f"{other}/")]
-        return root in ROOTS and max(above, key=len, default=None) == name
+        above = [folder for folder in self.homes if path.startswith(folder)]
+        return bool(above) and self.homes[max(above, key=len)] == name
 
     def is_text_elsewhere(self, path: str, name: str) -> bool:
         """Whether a path that is not below runbooks/ is the page of a runbook, or in its folder."""
@@ -196,19 +201,26 @@ class _Owning:
         around = [folder for folder in self.folders if path.startswith(folder)]
         return bool(around) and self.folders[max(around, key=len)] == name
 
-    def is_evidence_elsewhere(self, path: str, name: str) -> bool:
-        """Whether a path is where runbookopt.yaml says that evidence lies."""
-        return any(each.is_evidence_elsewhere(path) for each in self.places.get(name, ()))
+    def is_evidence(self, path: str, name: str) -> bool:
+        """Whether a path is where evidence lies: in the runbook's folder, or where runbookopt.yaml says."""
+        below = any(path.startswith(f"{root}{EVIDENCE}/") for root in self.roots)
+        own = below and self.is_in_folders_of(path, name)
+        return own or any(each.is_evidence_elsewhere(path) for each in self.places.get(name, ()))
 
     def judging(self, name: str) -> set[str]:
-        """The paths of what judges a runbook: runbookopt.yaml too, where it says that it lies elsewhere."""
+        """The paths of what judges a runbook."""
         sides = self.places.get(name, ())
-        moved = [FILE] if any(each.named for each in sides) and not _alike(sides) else []
         return {
             *(f"{ROOT}/{name}/{file}" for file in (RUBRIC, POLICY)),
             *(path for each in sides for path in each.judging),
-            *moved,
         }
+
+    def places_it(self, path: str, name: str) -> bool:
+        """Whether a runbookopt.yaml that changes has a runbook lie elsewhere, or makes or ends its root."""
+        sides = self.places.get(name, ())
+        if path.rpartition("/")[2] != FILE or _alike(sides):
+            return False
+        return any(each.named for each in sides) or path not in {each.settings for each in sides}
 
 
 def _alike(sides: Sequence[Places]) -> bool:
@@ -229,9 +241,9 @@ def _touched(
     judging = owning.judging(name)
     for path in paths:
         own = owning.is_in_folders_of(path, name)
-        stored = owning.is_evidence_elsewhere(path, name) or (own and path.startswith(f"{EVIDENCE}/"))
+        stored = owning.is_evidence(path, name)
         tasks = stored and path not in attempts and not path.endswith(".md")
-        if belongs(path, programs) or path in judging or tasks:
+        if belongs(path, programs) or path in judging or tasks or owning.places_it(path, name):
             verifier.append(path)
         elif stored:
             evidence.append(path)

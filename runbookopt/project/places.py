@@ -23,6 +23,7 @@ from runbookopt.documents.settings import FILE, entries_of, star_fault
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Source
 from runbookopt.project.default_places import pages_around
+from runbookopt.project.roots import Below, roots_of
 from runbookopt.project.safe_names import unsafe
 
 ROOT = "runbooks"
@@ -47,7 +48,8 @@ class Places(Struct, frozen=True):
     `rubric` and `policy` are also those of files that are not there. `page` is None where there is none that
     can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own folder first.
     `judging` are all paths at which a rubric or a policy of it would count. `named` says that
-    runbookopt.yaml has part in it.
+    runbookopt.yaml has part in it. `root` is the folder of the runbookopt.yaml that it belongs to, "" for the
+    repository's own; the name begins with it.
     """
 
     name: str
@@ -58,12 +60,33 @@ class Places(Struct, frozen=True):
     judging: tuple[str, ...]
     named: bool = False
     fault: Problem | None = None
+    root: str = ""
+
+    @property
+    def home(self) -> str:
+        """The runbook's folder below runbooks/, whether or not its page lies there."""
+        return _joined(self.root, f"{ROOT}/{self.short}")
+
+    @property
+    def stored(self) -> str:
+        """The runbook's folder below trajectories/."""
+        return _joined(self.root, f"{EVIDENCE}/{self.short}")
+
+    @property
+    def settings(self) -> str:
+        """The path of the runbookopt.yaml that says where it lies."""
+        return _joined(self.root, FILE)
+
+    @property
+    def short(self) -> str:
+        """What the runbook is called in its root."""
+        return self.name.removeprefix(f"{self.root}/") if self.root else self.name
 
     @property
     def file(self) -> str:
         """The path of the page. Raises MalformedFile where there is none that can be used."""
         if self.page is None or self.fault is not None:
-            where = self.page or f"{ROOT}/{self.name}"
+            where = self.page or self.home
             raise MalformedFile([self.fault or Problem(where, None, "no page")])
         return self.page
 
@@ -71,13 +94,14 @@ class Places(Struct, frozen=True):
     def folder(self) -> str | None:
         """The folder outside of runbooks/ that is the page's own, with a slash; None where there is none."""
         above, _, page = (self.page or "").rpartition("/")
-        return f"{above}/" if above and page in WITH_FOLDERS and not above.startswith(f"{ROOT}/") else None
+        inside = above.startswith(_joined(self.root, f"{ROOT}/"))
+        return f"{above}/" if above and page in WITH_FOLDERS and not inside else None
 
     @property
     def evidence_roots(self) -> tuple[str, ...]:
         """The folders, or files, at or below which all evidence lies."""
         more = (path.strip("/") for path in self.evidence[1:])
-        return (f"{EVIDENCE}/{self.name}", *(fixed_folder(path) if is_glob(path) else path for path in more))
+        return (self.stored, *(fixed_folder(path) if is_glob(path) else path for path in more))
 
     def is_evidence(self, path: str) -> bool:
         """Whether a file lies where this runbook's evidence does."""
@@ -121,8 +145,50 @@ class _Declared(Struct, frozen=True):
 def layout_of(source: Source) -> Layout:
     """Find all runbooks: what runbookopt.yaml names, then what lies in runbooks/, then where tools look.
 
-    What of runbookopt.yaml cannot be read names nothing: the lint has the problem.
+    Those of each root are found for themselves, and called by the root's path and their name. What of a
+    runbookopt.yaml cannot be read names nothing: the lint has the problem.
     """
+    roots = tuple(f"{root}/" for root in roots_of(source))
+    whole = _layout(Below(source, "", roots) if roots else source)
+    runbooks, others, problems = dict(whole.runbooks), [*whole.others], [*whole.problems]
+    for root in roots:
+        deeper = tuple(other for other in roots if other != root and other.startswith(root))
+        inside = _of_root(root.rstrip("/"), _layout(Below(source, root, deeper)))
+        for name, places in inside.runbooks.items():
+            told = f"a runbook of {ROOT}/ is called '{plain(name)}', too: call one of them otherwise"
+            fault = Problem(places.page or places.home, None, told) if name in runbooks else places.fault
+            runbooks[name] = replace(places, fault=fault)
+        others += inside.others
+        problems += inside.problems
+    return Layout(_apart(dict(sorted(runbooks.items()))), tuple(others), tuple(problems))
+
+
+def _of_root(root: str, layout: Layout) -> Layout:
+    """The layout of one root as the repository sees it."""
+
+    def moved(problem: Problem) -> Problem:
+        return replace(problem, path=f"{root}/{problem.path}")
+
+    def placed(places: Places) -> Places:
+        return replace(
+            places,
+            name=f"{root}/{places.name}",
+            page=places.page and f"{root}/{places.page}",
+            rubric=f"{root}/{places.rubric}",
+            policy=f"{root}/{places.policy}",
+            evidence=tuple(f"/{quoted(root)}{pattern}" for pattern in places.evidence),
+            judging=tuple(f"{root}/{path}" for path in places.judging),
+            fault=places.fault and moved(places.fault),
+            root=root,
+        )
+
+    others = (replace(each, path=f"{root}/{each.path}", name=f"{root}/{each.name}") for each in layout.others)
+    runbooks = {each.name: each for each in map(placed, layout.runbooks.values())}
+    return Layout(runbooks, tuple(others), tuple(map(moved, layout.problems)))
+
+
+def _layout(source: Source) -> Layout:
+    """The layout of one root."""
     entries = _entries(source)
     named, problems = _named(source, entries)
     inside = _inside_root(source)
@@ -131,7 +197,7 @@ def layout_of(source: Source) -> Layout:
     finding = _Finding(source, entries, found)
     others = finding.look_around(pages.union(filter(None, inside.values())))
     places = {name: finding.places(name, page) for name, page in sorted(found.items())}
-    return Layout(_apart(places), tuple(others), tuple(problems))
+    return Layout(places, tuple(others), tuple(problems))
 
 
 def runbook_names(source: Source) -> list[str]:
@@ -307,8 +373,9 @@ def _apart(places: Mapping[str, Places]) -> dict[str, Places]:
     for name, each in places.items():
         around = next((other for other in places if _inside(name, other)), None)
         if around is not None and each.fault is None:
-            at = f"{ROOT}/{around}" if (places[around].page or ROOT).startswith(ROOT) else around
-            problem = Problem(f"{ROOT}/{name}", None, f"lies inside {at}, which is a runbook itself")
+            home = places[around].home
+            at = home if (places[around].page or home).startswith(home) else around
+            problem = Problem(each.home, None, f"lies inside {at}, which is a runbook itself")
             told[name] = replace(each, fault=problem)
         else:
             told[name] = each

@@ -77,7 +77,9 @@ def declared_policy(source: Source, name: str, places: Places | None = None) -> 
 def evidence_of(source: Source, name: str, given: Given | None = None) -> Evidence:
     """Read the evidence of a runbook alone, wherever it lies. Raises what `read_evidence` raises."""
     places = layout_of(source).runbooks.get(name)
-    return read_evidence(source, name, given, places.evidence[1:] if places else ())
+    if places is None:
+        return read_evidence(source, name, given)
+    return read_evidence(source, name, given, places.evidence[1:], places.stored)
 
 
 def read_project(
@@ -101,7 +103,9 @@ def read_project(
     locks = policy.locks if policy else Locks()
     runbook = _tried(lambda: _rewritable(text or b"", locks, path), problems)
     given = policy.given if policy else None
-    evidence = _tried(lambda: read_evidence(source, name, given, places.evidence[1:]), problems)
+    evidence = _tried(
+        lambda: read_evidence(source, name, given, places.evidence[1:], places.stored), problems
+    )
     if policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
     return Project(

@@ -240,6 +240,9 @@ class Listed:
         inside = (path.removeprefix(above) for path in self.paths if path.startswith(above))
         return sorted({path.partition("/")[0] for path in inside})
 
+    def folders(self, folder: str) -> list[str]:
+        return [name for name in self.names(folder) if self.names(f"{folder}/{name}".lstrip("/"))]
+
     def read(self, path: str) -> bytes:
         if path not in self.paths:
             raise FileNotFoundError(path)

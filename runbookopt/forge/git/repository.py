@@ -61,6 +61,15 @@ class Revision:
         kept = (name for name, mode in inside.items() if mode == "40000" or mode.startswith("100"))
         return sorted(name for name in kept if not re.search("[\ud800-\udfff]", name))
 
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder ("" for the root), sorted; none if it is absent."""
+        inside = self._repository.folder(self.commit, folder.strip("/"))
+        return sorted(
+            name
+            for name, mode in inside.items()
+            if mode == "40000" and not re.search("[\ud800-\udfff]", name)
+        )
+
     def read(self, path: str) -> bytes:
         """The bytes of the blob, without line-ending or other filters. Raises FileNotFoundError."""
         blob = self._blobs(path).get(path)
