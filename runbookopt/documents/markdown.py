@@ -29,6 +29,11 @@ _PROSE = re.compile(
 )
 """Lines of paragraphs and lists, and blank ones: no heading, code or HTML begins here, nor ends."""
 
+_COMMENTS = re.compile(r"(?=#)(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n))++(?=---[ \t]*[\r\n])")
+_KEY_OF_A_PROMPT = r"^(?:model|inputs?|config|template|sample)[ \t]*:"
+_OF_A_PROMPT = re.compile(f"{_KEY_OF_A_PROMPT}(?s:.*){_KEY_OF_A_PROMPT}", re.MULTILINE)
+"""Two keys that prompts have and skills or agents have not together."""
+
 _KEY = re.compile(r"""[ \t]*(?:(?:"[^"]*"|'[^']*'|[^\s"'#:-][^:]*)[ \t]*:(?:\s|$)|\{)""")
 _MARKUP = re.compile(r"[*_`&\\<\[!]")
 
@@ -153,7 +158,23 @@ def tokens_of(text: str, *, tables: bool = False, definitions: dict[str, Any] | 
 
 
 def front_matter(text: str) -> str:
-    """The front matter with its fences; nothing where the file begins with a rule and prose."""
+    """The front matter with its fences; nothing where the file begins with a rule and prose.
+
+    In a file of a prompt (`.prompt`) lines of comment may stand above it.
+    """
+    above = _COMMENTS.match(text)
+    front = _front_matter(text[above.end() :] if above else text)
+    if above is None:
+        return front
+    return text[: above.end()] + front if _OF_A_PROMPT.search(front) else ""
+
+
+def is_template(text: str) -> bool:
+    """Whether the front matter is that of a prompt (`.prompt`, `.prompty`): all its text is a template."""
+    return _OF_A_PROMPT.search(front_matter(text)) is not None
+
+
+def _front_matter(text: str) -> str:
     keys = comments = False
     for match in LINE.finditer(text):
         line = match.group().rstrip(" \t\r\n")

@@ -13,11 +13,26 @@ from msgspec.structs import replace as with_fields
 
 from runbookopt.documents.digest import digest
 from runbookopt.documents.hidden_text import LOCK_MARKER, hidden
-from runbookopt.documents.markdown import BOM, Heading, Outline, front_data, front_matter, line_of, outline
+from runbookopt.documents.markdown import (
+    BOM,
+    LINE,
+    Heading,
+    Outline,
+    front_data,
+    front_matter,
+    is_template,
+    line_of,
+    outline,
+)
 from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.prompt_yaml import Message, messages
 from runbookopt.documents.schema_errors import nearest, shown
 
-FRONT_MATTER, PREAMBLE = "front-matter", "preamble"
+FRONT_MATTER, PREAMBLE, FRAME = "front-matter", "preamble", "frame"
+
+
+IN_YAML = (".prompt.yml", ".prompt.yaml")
+"""Files that are prompts in YAML, and nothing else."""
 
 
 class Part(Struct, frozen=True):
@@ -76,7 +91,11 @@ class Runbook(Struct, frozen=True, dict=True):
 def decode(data: bytes, *, locks: Locks | None = None, path: str = "RUNBOOK.md") -> Runbook:
     """Read a runbook's bytes; raises MalformedFile where they are not UTF-8, and as `parse` does."""
     try:
-        return parse(data.decode(), locks=locks, path=path)
+        text = data.decode()
+        if path.endswith(IN_YAML) and messages(text) is None:
+            expected = "expected a prompt in YAML: `messages`, a list of {role: ..., content: |}"
+            raise MalformedFile([Problem(path, None, expected)])
+        return parse(text, locks=locks, path=path)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         line = line_of(before, len(before))
@@ -131,8 +150,11 @@ def replace(runbook: Runbook, edits: Mapping[str, str]) -> str:
             raise ValueError(f"no part {name!r}")
         if parts[name].locked is not None:
             raise ValueError(f"part {name!r} is locked: {parts[name].locked}")
+    indents = {message.start + 1: message.indent for message in messages(runbook.text) or ()}
     return "".join(
-        _fitted(part.text, edits[part.id], runbook.text) if part.id in edits else part.text
+        _fitted(part.text, _indented(edits[part.id], indents.get(part.first_line, "")), runbook.text)
+        if part.id in edits
+        else part.text
         for part in runbook.parts
     )
 
@@ -197,21 +219,28 @@ def newly_hidden(before: str, after: str) -> Iterator[str]:
 
 
 def template_tokens(text: str) -> frozenset[str]:
-    """The template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`.
+    """The template tokens of a text: `{{name}}`, `{% if x %}`, `${NAME}`, `$ARGUMENTS`.
 
-    What a Markdown page shows in fences is an example of code, and no token of its own.
+    What a Markdown page shows in fences is an example of code, and no token of its own. In a prompt all text
+    is a template, and so are the lines that say who speaks (`user:`).
     """
+    if is_template(text):
+        roles = Counter(_ROLE.findall(text))
+        spoken = [f"{role}: ({number + 1})" for role, count in roles.items() for number in range(count)]
+        return frozenset([*spoken, *(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(text))])
     if not _TOKEN.search(text):
         return frozenset()
     blocks = outline(text)
-    prose = "".join(line for number, line in enumerate(blocks.lines) if number not in blocks.fenced)
+    fenced = blocks.fenced if messages(text) is None else ()
+    prose = "".join(line for number, line in enumerate(blocks.lines) if number not in fenced)
     return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(prose))
 
 
 _ENDING = re.compile(r"\r\n?|\n")
 _BLANK_LINES = re.compile(BOM + r"?(?:[ \t]*(?:\r\n?|\n))*")
 _SEMANTIC = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
-_TOKEN = re.compile(r"\{\{[^{}\r\n]*\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$ARGUMENTS\b")
+_ROLE = re.compile(r"^[ \t]*(system|user|assistant|developer|tool)[ \t]*:[ \t]*\r?$", re.MULTILINE)
+_TOKEN = re.compile(r"\{\{[^{}\r\n]*\}\}|\{%[^{}\r\n]*%\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$ARGUMENTS\b")
 _VERIFIER_HEADING = re.compile(
     r"\b(rubric|eval(uat\w*)?|judge|grad(er|ing)|(acceptance|pass) criteria|validation report)\b",
     re.IGNORECASE,
@@ -236,6 +265,9 @@ def _read(text: str, locks: Locks, path: str = "RUNBOOK.md") -> Runbook:
     except UnicodeEncodeError as error:
         message = f"U+{ord(text[error.start]):04X} is half a character"
         raise MalformedFile([Problem(path, line_of(text, error.start), message)]) from None
+    spoken = messages(text)
+    if spoken is not None:
+        return Runbook(tuple(_prompt_parts(text, spoken, locks)), locks)
     blocks = outline(text)
     marked = _marked(text, blocks, path)
     front = "".join(blocks.lines[: blocks.front])
@@ -253,6 +285,23 @@ def _read(text: str, locks: Locks, path: str = "RUNBOOK.md") -> Runbook:
             )
             parts.append(with_fields(part, locked=part.locked or _reason(part, heading, locks)))
     return Runbook(tuple(parts), locks)
+
+
+def _prompt_parts(text: str, spoken: Sequence[Message], locks: Locks) -> Iterator[Part]:
+    """The parts of a prompt in YAML: the texts of its messages, and what is around them, which is locked."""
+    lines = LINE.findall(text)
+    taken: dict[str, int] = {}
+    at = 0
+    edges = [edge for message in spoken for edge in ((message.start, None), (message.end, message.role))]
+    for edge, role in [*edges, (len(lines), None)]:
+        own = "".join(lines[at:edge])
+        if own:
+            name = _id(Heading(0, 0, role or FRAME, role or FRAME), taken)
+            part = Part(name, None, own, at + 1, edge, None if role else "it is not the text of a message")
+            if role and _MEANT_AS_MARKER.search(own):
+                part = with_fields(part, locked="it holds a lock marker, which has no meaning in YAML")
+            yield with_fields(part, locked=part.locked or _reason(part, None, locks))
+        at = edge
 
 
 def _marked(text: str, blocks: Outline, path: str) -> list[_Span]:
@@ -348,6 +397,16 @@ def _names(entry: str, part: Part) -> bool:
     words = " ".join(entry.split()).casefold()
     heading = None if part.heading is None else part.heading.casefold()
     return words.lstrip("#").strip() == heading if words.startswith("#") else words in {part.id, heading}
+
+
+def _indented(text: str, indent: str) -> str:
+    """A text with all its lines indented, as a block in YAML wants them; what is so already stays so."""
+    lines = LINE.findall(text)
+    told = [number for number, line in enumerate(lines) if line.strip()]
+    lacking = {number for number in told if not lines[number].startswith(indent)}
+    if lacking - set(told[:1]):  # more than the first line, which a model may have trimmed
+        lacking = set(told)
+    return "".join(indent + line if number in lacking else line for number, line in enumerate(lines))
 
 
 def _fitted(old: str, new: str, file: str) -> str:

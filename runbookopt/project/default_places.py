@@ -17,6 +17,7 @@ DEFAULTS = (
     "plugins/*/agents/*.md",
     ".github/agents/*.agent.md",
     ".github/prompts/*.prompt.md",
+    ".github/prompts/*.prompt.yml",
     ".github/chatmodes/*.chatmode.md",
     ".github/instructions/*.instructions.md",
     ".github/*-instructions.md",

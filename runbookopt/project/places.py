@@ -18,18 +18,19 @@ from runbookopt.documents.repository_paths import (
     is_glob,
     name_of,
 )
+from runbookopt.documents.runbook import IN_YAML
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, entries_of, star_fault
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Source
-from runbookopt.project.default_places import pages_around
+from runbookopt.project.default_places import NOTES, pages_around
 from runbookopt.project.roots import Below, roots_of
 from runbookopt.project.safe_names import unsafe
 
 ROOT = "runbooks"
 EVIDENCE = "trajectories"
 NAMES = ("RUNBOOK.md", "SKILL.md", "AGENTS.md", "CLAUDE.md")
-"""A runbook's file, the first that is there; else the only *.md of its folder."""
+"""A runbook's file, the first that is there; else the only page of its folder."""
 
 _KEPT_OUT = frozenset({".git", ".runbookopt"})
 
@@ -38,7 +39,7 @@ WITH_FOLDERS = ("RUNBOOK.md", "SKILL.md")
 
 RUBRIC, POLICY = "rubric.yaml", "policy.yaml"
 
-PAGES = (".md",)
+PAGES = (".md", ".prompt", ".prompty", *IN_YAML)
 """How the name of a page ends."""
 
 
@@ -405,8 +406,11 @@ def _joined(folder: str, file: str) -> str:
 
 
 def _lone(files: Iterable[str]) -> str | None:
-    pages = [file for file in files if file.endswith(".md")]
-    return pages[0] if len(pages) == 1 else None
+    """The page of a folder: its only one, notes apart, else the only *.md."""
+    pages = [file for file in files if file.endswith(PAGES)]
+    told = [file for file in pages if file.partition(".")[0] not in NOTES]
+    alone = (some for some in (told, [page for page in pages if page.endswith(".md")]) if len(some) == 1)
+    return next((some[0] for some in alone), None)
 
 
 def _inside(folder: str, other: str) -> bool:
