@@ -42,6 +42,14 @@ class Source(Protocol):
         """The names of the folders in a folder ("" for the root), sorted; none if it is absent."""
         ...
 
+    def links(self, under: str, /) -> list[str]:
+        """What stands under a folder and is not read, as links are not: paths from the root, sorted."""
+        ...
+
+    def link(self, path: str, /) -> str | None:
+        """Where the symbolic link at a path leads, as it says; None where there is none."""
+        ...
+
     def read(self, path: str) -> bytes:
         """The bytes of a file; raises FileNotFoundError."""
         ...
@@ -67,6 +75,13 @@ class Folder(Struct, frozen=True):
     def links(self, under: str) -> list[str]:
         """All that stands under a folder and is not read: symbolic links, sockets, names not in UTF-8."""
         return sorted(path for path, regular in self._entries(under) if not regular)
+
+    def link(self, path: str) -> str | None:
+        """Where the symbolic link at a path leads, as it says; None where there is none."""
+        try:
+            return None if self._leads_out(PurePosixPath(path)) else str((self.root / path).readlink())
+        except (OSError, ValueError):
+            return None
 
     def read(self, path: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError, and RunbookoptError where it cannot be read."""
@@ -184,7 +199,7 @@ def read_evidence(
     folder = folder or f"trajectories/{name}"
     given = given or Given()
     gathered = gather(source, folder, *more)
-    odd = source.links(folder) if isinstance(source, Folder) else ()
+    odd = [link for link in source.links(folder) if link != folder] if isinstance(source, Folder) else ()
     unread = "not read: expected a file, and this is a link or no file"
     problems = [Problem(plain(path), None, unread, "warning") for path in odd] + [*gathered.problems]
     trust_in = _trust_by(given)

@@ -14,6 +14,7 @@ from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
+from runbookopt.project.links import leads_anywhere
 from runbookopt.project.places import EVIDENCE, ROOT, Layout, Unfinished, layout_of
 from runbookopt.project.project import Project, read_project
 from runbookopt.project.roots import roots_of
@@ -65,7 +66,7 @@ def lint(
     names = list(layout.runbooks)
     projects: list[Project] = []
     looks: dict[str, tuple[Look, ...]] = {}
-    unread = "not read: expected a file, and this is a link or no file"
+    unread = "not read: it is no file, or a link that leads out of the repository or to nothing"
     roots = [within] if within else ["", *roots_of(source)]
     links = [link for root in roots for link in _links(source, f"{root}/{ROOT}".lstrip("/"))]
     problems = [Problem(plain(path), None, unread, "warning") for path in links]
@@ -105,7 +106,9 @@ def _confined(layout: Layout, root: str) -> Layout:
 
 
 def _links(source: Source, folder: str) -> Sequence[str]:
-    return source.links(folder) if isinstance(source, Folder) else ()
+    """What stands in a folder of a working tree and cannot be read, nor followed as a link."""
+    there = source.links(folder) if isinstance(source, Folder) else ()
+    return [path for path in there if not leads_anywhere(source, path)]
 
 
 def _settings(source: Source, path: str, problems: list[Problem]) -> SettingsFile | None:

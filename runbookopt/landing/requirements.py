@@ -101,7 +101,7 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
     policies: list[Declared] = []
     problems: list[Problem] = []
     for name, places in layout_of(revision).runbooks.items():
-        files = [places.rubric, places.policy, *([places.settings] if places.named else [])]
+        files = [places.rubric, places.policy, *([places.settings] if places.named else []), *places.links]
         try:
             policy = declared_policy(revision, name, places)
         except MalformedFile as error:

@@ -212,7 +212,7 @@ class _Owning:
         sides = self.places.get(name, ())
         return {
             *(f"{ROOT}/{name}/{file}" for file in (RUBRIC, POLICY)),
-            *(path for each in sides for path in each.judging),
+            *(path for each in sides for path in (*each.judging, *each.links)),
         }
 
     def places_it(self, path: str, name: str) -> bool:

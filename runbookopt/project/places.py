@@ -24,6 +24,7 @@ from runbookopt.documents.settings import FILE, entries_of, star_fault
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Source
 from runbookopt.project.default_places import NOTES, pages_around
+from runbookopt.project.links import Linked, followed
 from runbookopt.project.roots import Below, roots_of
 from runbookopt.project.safe_names import unsafe
 
@@ -50,7 +51,7 @@ class Places(Struct, frozen=True):
     can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own folder first.
     `judging` are all paths at which a rubric or a policy of it would count. `named` says that
     runbookopt.yaml has part in it. `root` is the folder of the runbookopt.yaml that it belongs to, "" for the
-    repository's own; the name begins with it.
+    repository's own; the name begins with it. `links` were followed: no other path is that of one.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Places(Struct, frozen=True):
     named: bool = False
     fault: Problem | None = None
     root: str = ""
+    links: tuple[str, ...] = ()
 
     @property
     def home(self) -> str:
@@ -181,6 +183,7 @@ def _of_root(root: str, layout: Layout) -> Layout:
             judging=tuple(f"{root}/{path}" for path in places.judging),
             fault=places.fault and moved(places.fault),
             root=root,
+            links=tuple(f"{root}/{path}" for path in places.links),
         )
 
     others = (replace(each, path=f"{root}/{each.path}", name=f"{root}/{each.name}") for each in layout.others)
@@ -188,8 +191,9 @@ def _of_root(root: str, layout: Layout) -> Layout:
     return Layout(runbooks, tuple(others), tuple(map(moved, layout.problems)))
 
 
-def _layout(source: Source) -> Layout:
+def _layout(whole: Source) -> Layout:
     """The layout of one root."""
+    source = Linked(whole)
     entries = _entries(source)
     named, problems = _named(source, entries)
     inside = _inside_root(source)
@@ -197,8 +201,39 @@ def _layout(source: Source) -> Layout:
     found = {**{name: page for name, page in inside.items() if page not in pages}, **named}
     finding = _Finding(source, entries, found)
     others = finding.look_around(pages.union(filter(None, inside.values())))
-    places = {name: finding.places(name, page) for name, page in sorted(found.items())}
+    places = {name: _real(whole, finding.places(name, page)) for name, page in sorted(found.items())}
     return Layout(places, tuple(others), tuple(problems))
+
+
+def _real(source: Source, places: Places) -> Places:
+    """The same without links: every path is that of what they lead to."""
+    own = (places.page, places.rubric, places.policy, places.home, places.stored)
+    ends = [followed(source, path) if path else None for path in own]
+    page, rubric, policy, _, stored = (end.path if end else path for end, path in zip(ends, own, strict=True))
+    more = [(pattern, followed(source, fixed_folder(pattern))) for pattern in places.evidence[1:]]
+    evidence = [
+        f"/{quoted(end.path)}{pattern[1 + len(fixed_folder(pattern)) :]}" if end and end.links else pattern
+        for pattern, end in more
+    ]
+    if stored != places.stored:
+        evidence.insert(0, f"/{quoted(stored or '')}/")
+    links = {link for end in (*ends, *(end for _, end in more)) if end for link in end.links}
+    if not links:
+        return places
+    told = None
+    if page is not None and not page.endswith(PAGES):
+        told = f"leads to {plain(page)}: expected a page ({', '.join(PAGES)})"
+    fault = Problem(places.page or places.home, None, told) if told else places.fault
+    return replace(
+        places,
+        page=page,
+        rubric=rubric or places.rubric,
+        policy=policy or places.policy,
+        evidence=(places.evidence[0], *evidence),
+        judging=tuple(dict.fromkeys([*places.judging, rubric or "", policy or ""])),
+        links=tuple(sorted(links)),
+        fault=fault,
+    )
 
 
 def runbook_names(source: Source) -> list[str]:
@@ -291,7 +326,7 @@ def _inside_root(source: Source) -> dict[str, str | None]:
 class _Finding:
     """What was found so far: the page of each name, None where a folder below runbooks/ has none."""
 
-    def __init__(self, source: Source, entries: Mapping[str, Any], found: dict[str, str | None]) -> None:
+    def __init__(self, source: Linked, entries: Mapping[str, Any], found: dict[str, str | None]) -> None:
         self.source = source
         self.entries = entries
         self.found = found
@@ -300,9 +335,12 @@ class _Finding:
     def look_around(self, taken: Collection[str]) -> list[Unfinished]:
         """Find what lies where tools look: runbooks are added, and the others given."""
         others: list[Unfinished] = []
-        for path, name in pages_around(self.source):
-            if path in taken or any(path.startswith(f"{folder}/") for folder in (ROOT, EVIDENCE)):
+        seen = {self._end(path) for path in taken}
+        around = [(self._end(path), path, name) for path, name in pages_around(self.source)]
+        for real, path, name in sorted(around, key=lambda each: each[0] != each[1]):
+            if real in seen or any(path.startswith(f"{folder}/") for folder in (ROOT, EVIDENCE)):
                 continue
+            seen.add(real)
             there = self.found.get(name)
             folders = (_folder(path), f"{ROOT}/{name}")
             has_rubric = any(RUBRIC in self.source.names(folder) for folder in folders)
@@ -316,6 +354,10 @@ class _Finding:
             else:
                 self.faults[name] = f"{there} and {path} have the same name: name one of them in {FILE}"
         return others
+
+    def _end(self, path: str) -> str:
+        end = followed(self.source.whole, path)
+        return end.path if end else path
 
     def places(self, name: str, page: str | None) -> Places:
         """All places of a runbook, with what is wrong with them."""

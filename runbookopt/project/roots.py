@@ -36,6 +36,15 @@ class Below(Struct, frozen=True):
         """The names of the folders in a folder, sorted."""
         return [] if self._is_hidden(folder) else self.whole.folders(f"{self.root}{folder}".rstrip("/"))
 
+    def links(self, under: str) -> list[str]:
+        """What stands under a folder and is not read, by its paths from the root."""
+        there = self.whole.links(f"{self.root}{under}".rstrip("/"))
+        return [path.removeprefix(self.root) for path in there if not path.startswith(self.others)]
+
+    def link(self, path: str) -> str | None:
+        """Where the symbolic link at a path leads, as it says; None where there is none."""
+        return None if self._is_hidden(path) else self.whole.link(f"{self.root}{path}")
+
     def read(self, path: str) -> bytes:
         """The bytes of a file; raises FileNotFoundError."""
         if self._is_hidden(path):

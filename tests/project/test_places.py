@@ -143,3 +143,58 @@ def test_a_commit_has_the_places_of_its_own_settings(repo: Make) -> None:
         assert len(read_project(before, "triage").evidence.tasks) == 30
         assert before.names("skills") == ["triage"]
         assert now.names("") == ["logs", "runbookopt.yaml", "skills"]
+
+
+def linked(root: Path, links: dict[str, str]) -> None:
+    for path, target in links.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).symlink_to(target)
+
+
+def test_links_that_stay_in_the_repository_are_followed(repo: Make) -> None:
+    files = {
+        "tools/mail/triage/SKILL.md": SKILL,
+        "tools/mail/triage/rubric.yaml": RUBRIC,
+        "AGENTS.md": RUNBOOK,
+    }
+    clone = repo(
+        {**files, "skills/other/SKILL.md": SKILL, "logs/all.jsonl": TASKS, "runbooks/all/rubric.yaml": RUBRIC}
+    )
+    skills = {".claude/skills/triage": "../../tools/mail/triage", ".claude/agents": "../agents"}
+    more = {
+        ".github/skills": "../skills",
+        "runbooks/all/CLAUDE.md": "../../AGENTS.md",
+        "trajectories/all": "../logs",
+    }
+    linked(clone.root, skills | more)
+    commit = clone.commit({})
+    with Repository.open(clone.root) as repository:
+        for source in (Folder(clone.root), repository.revision(commit)):
+            assert pages(source) == {"all": "AGENTS.md", "triage": "tools/mail/triage/SKILL.md"}
+            assert list(lacking(source)) == ["skills/other/SKILL.md"]
+            triage, everything = (places_of(source, name) for name in ("triage", "all"))
+            assert triage.links == (".claude/skills/triage",)
+            assert triage.rubric == "tools/mail/triage/rubric.yaml"
+            assert everything.links == ("runbooks/all/CLAUDE.md", "trajectories/all")
+            project = read_project(source, "all")
+            assert (len(project.evidence.tasks), project.warnings) == (30, ())
+            assert everything.is_evidence("logs/all.jsonl")
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc", "../../..", "../../.git", "a", "../..", "gone", "../../.runbookopt"]
+)
+def test_a_link_that_leads_elsewhere_is_not_followed(target: str, tmp_path: Path) -> None:
+    outside = {".git/SKILL.md": SKILL, ".runbookopt/SKILL.md": SKILL, "skills/b/SKILL.md": SKILL}
+    here = folder(tmp_path / "here", outside)
+    folder(tmp_path, {"SKILL.md": SKILL, "rubric.yaml": RUBRIC})
+    linked(here.root, {".claude/skills/a": target, "runbooks/a/RUNBOOK.md": f"{target}/SKILL.md"})
+    folder(here.root, {"runbooks/a/rubric.yaml": RUBRIC})
+    assert pages(here) == {"a": None}
+    assert list(lacking(here)) == ["skills/b/SKILL.md"]
+
+
+def test_a_link_to_no_page_is_a_fault(tmp_path: Path) -> None:
+    here = folder(tmp_path, {"notes.txt": "x", "runbooks/a/rubric.yaml": RUBRIC})
+    linked(here.root, {"runbooks/a/RUNBOOK.md": "../../notes.txt"})
+    assert "leads to notes.txt: expected a page" in fault(here, "a")

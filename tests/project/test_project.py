@@ -243,6 +243,12 @@ class Listed:
     def folders(self, folder: str) -> list[str]:
         return [name for name in self.names(folder) if self.names(f"{folder}/{name}".lstrip("/"))]
 
+    def links(self, _under: str) -> list[str]:
+        return []
+
+    def link(self, _path: str) -> str | None:
+        return None
+
     def read(self, path: str) -> bytes:
         if path not in self.paths:
             raise FileNotFoundError(path)

@@ -38,6 +38,9 @@ from runbookopt.forge.git.process import Git
 __all__ = ["Commit", "FileChange", "GitFailed", "Person", "Repository", "Revision"]
 
 
+_LINK = "120000"
+
+
 class Revision:
     """The files of one commit: a `Source`, as a folder is. Links, and names not in UTF-8, are no files."""
 
@@ -69,6 +72,19 @@ class Revision:
             for name, mode in inside.items()
             if mode == "40000" and not re.search("[\ud800-\udfff]", name)
         )
+
+    def links(self, under: str) -> list[str]:
+        """The symbolic links under a folder ("" for all): paths from the root, sorted."""
+        files = self._repository.tree(self.commit, under.strip("/"))
+        return sorted(
+            file.path for file in files if file.mode == _LINK and not re.search("[\ud800-\udfff]", file.path)
+        )
+
+    def link(self, path: str) -> str | None:
+        """Where the symbolic link at a path leads, as it says; None where there is none."""
+        there = self._repository.tree(self.commit, path)
+        found = next((file for file in there if file.path == path and file.mode == _LINK), None)
+        return None if found is None else os.fsdecode(self._repository.blob(found.blob))
 
     def read(self, path: str) -> bytes:
         """The bytes of the blob, without line-ending or other filters. Raises FileNotFoundError."""
