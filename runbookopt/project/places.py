@@ -335,6 +335,7 @@ class _Finding:
     def look_around(self, taken: Collection[str]) -> list[Unfinished]:
         """Find what lies where tools look: runbooks are added, and the others given."""
         others: list[Unfinished] = []
+        declared = {name for name, page in self.found.items() if page}
         seen = {self._end(path) for path in taken}
         around = [(self._end(path), path, name) for path, name in pages_around(self.source)]
         for real, path, name in sorted(around, key=lambda each: each[0] != each[1]):
@@ -348,7 +349,7 @@ class _Finding:
                 others.append(Unfinished(path, name, tuple(self._lacking(path, name))))
             elif there is None:
                 self.found[name] = path
-            elif there.startswith(f"{ROOT}/"):
+            elif name in declared:
                 lacks = f"a name of its own: {there} is called '{name}' (name it in {FILE})"
                 others.append(Unfinished(path, name, (lacks,)))
             else:

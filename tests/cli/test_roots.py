@@ -60,3 +60,67 @@ def test_a_change_of_another_root_s_settings_is_a_matter_of_ours(repo: Make, pla
     assert ran.returncode == 3, ran
     assert "services/mail/desk" in ran.stdout
     assert "services/mail/runbookopt.yaml" in ran.stdout
+
+
+def skills_folder(repo: Make, planted: ModuleType, settings: str) -> "Clone":
+    """A runbook that stays where its tool finds it, with rubric and policy beside it."""
+    moved = {"runbooks/desk/RUNBOOK.md": ".claude/skills/desk/SKILL.md"}
+    files = planted.files(policy=planted.POLICY + "reviewers: [bo]\n")
+    renamed = {moved.get(path, path.replace("runbooks/", ".claude/skills/")): files[path] for path in files}
+    return repo({**renamed, "runbookopt.yaml": settings})
+
+
+def test_a_skill_is_optimized_where_its_tool_finds_it(repo: Make, planted: ModuleType) -> None:
+    clone = skills_folder(repo, planted, SETTINGS)
+    told = json.loads(clone.ask("optimize-runbook", "--all", "--json").stdout)
+    assert (told["runbook"], told["outcome"]) == ("desk", "accepted")
+    changed = clone.at_origin("diff", "--name-only", "main", told["branch"])
+    assert changed == ".claude/skills/desk/SKILL.md"
+    verified = clone.ask("runbookopt", "verify", "--pull-request", "1").stdout
+    assert "touches desk;" in verified
+    assert "needs people to agree" in verified
+
+
+def test_one_glob_makes_runbooks_of_all_skills_and_the_others_are_listed(
+    repo: Make, planted: ModuleType
+) -> None:
+    clone = skills_folder(repo, planted, SETTINGS)
+    clone.commit({f".claude/skills/{name}/SKILL.md": planted.RUNBOOK for name in ("one", "two")})
+    told = json.loads(clone.ask("runbookopt", "check", "--json").stdout)
+    assert [each["path"] for each in told["not_runbooks_yet"]] == [
+        ".claude/skills/one/SKILL.md",
+        ".claude/skills/two/SKILL.md",
+    ]
+    glob = 'runbooks: {"*": {path: ".claude/skills/*/SKILL.md", evidence: [logs/**]}}\n'
+    logs = planted.lines(planted.trajectories())
+    rubrics = {f"runbooks/{name}/rubric.yaml": planted.RUBRIC for name in ("one", "two")}
+    clone.commit({**rubrics, "runbookopt.yaml": SETTINGS + glob, "logs/all.jsonl": logs})
+    ran = clone.ask("runbookopt", "check", "--json")
+    assert [each["runbook"] for each in json.loads(ran.stdout)["runbooks"]] == ["desk", "one", "two"]
+
+
+def test_where_a_runbook_lies_is_read_from_the_base_commit(repo: Make, planted: ModuleType) -> None:
+    clone = skills_folder(repo, planted, SETTINGS)
+    clone.write(
+        {"runbookopt.yaml": SETTINGS + "runbooks: {desk: {path: other.md}}\n", "other.md": "# Other\n"}
+    )
+    ran = clone.ask("optimize-runbook", "desk", "--json")
+    assert ran.returncode == 1
+    assert "where desk lies (by runbookopt.yaml and what is beside it)" in ran.stderr
+    more = clone.ask("runbookopt", "policy", "check", "--json").stdout
+    assert ".claude/skills/desk/rubric.yaml" in more
+
+
+def test_a_settings_file_that_has_a_runbook_lie_elsewhere_waits_for_its_reviewers(
+    repo: Make, planted: ModuleType
+) -> None:
+    clone = skills_folder(repo, planted, SETTINGS)
+    clone.git("switch", "--quiet", "--create", "more")
+    more = 'runbooks: {desk: {evidence: ["logs/**"]}}\n'
+    records = [record | {"id": f"more-{record['id']}"} for record in planted.trajectories()]
+    clone.commit({"runbookopt.yaml": SETTINGS + more, "logs/all.jsonl": planted.lines(records)})
+    ran = clone.ask("runbookopt", "verify", "--base", "main", "--head", "more", "--json")
+    told = json.loads(ran.stdout)
+    assert ran.returncode == 3
+    assert "logs/all.jsonl" in ran.stdout
+    assert "runbookopt.yaml" in ran.stdout, told
