@@ -76,8 +76,8 @@ class Linked(Struct, frozen=True):
         if led is None:
             return []
         start = f"{led.path}/".lstrip("/")
-        links = (link.removeprefix(start) for link in self.whole.links(led.path))
-        beside = [name for name in links if "/" not in name and leads_anywhere(self.whole, start + name)]
+        links = self.whole.linked(led.path)
+        beside = [name for name in links if leads_anywhere(self.whole, start + name)]
         return sorted({*self.whole.names(led.path), *beside})
 
     def folders(self, folder: str) -> list[str]:
@@ -86,6 +86,10 @@ class Linked(Struct, frozen=True):
 
     def links(self, _under: str) -> list[str]:
         """No path: all are followed."""
+        return []
+
+    def linked(self, _folder: str) -> list[str]:
+        """No name: all are followed."""
         return []
 
     def link(self, _path: str) -> str | None:

@@ -1,6 +1,7 @@
 """Places of runbooks: where page, rubric, policy and evidence of each lie (the one file that decides it)."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,6 +24,7 @@ from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, entries_of, star_fault
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Source
+from runbookopt.forge.git.repository import Revision
 from runbookopt.project.default_places import NOTES, pages_around
 from runbookopt.project.links import Linked, followed
 from runbookopt.project.roots import Below, roots_of
@@ -151,6 +153,15 @@ def layout_of(source: Source) -> Layout:
     Those of each root are found for themselves, and called by the root's path and their name. What of a
     runbookopt.yaml cannot be read names nothing: the lint has the problem.
     """
+    return _of_commit(source) if isinstance(source, Revision) else _of_all_roots(source)
+
+
+@lru_cache(maxsize=8)  # a commit stays as it is, and a verification asks for the same two many times
+def _of_commit(source: Revision) -> Layout:
+    return _of_all_roots(source)
+
+
+def _of_all_roots(source: Source) -> Layout:
     roots = tuple(f"{root}/" for root in roots_of(source))
     whole = _layout(Below(source, "", roots) if roots else source)
     runbooks, others, problems = dict(whole.runbooks), [*whole.others], [*whole.problems]
@@ -331,6 +342,7 @@ class _Finding:
         self.entries = entries
         self.found = found
         self.faults: dict[str, str] = {}
+        self.listed: dict[str, list[str]] = {}
 
     def look_around(self, taken: Collection[str]) -> list[Unfinished]:
         """Find what lies where tools look: runbooks are added, and the others given."""
@@ -344,7 +356,7 @@ class _Finding:
             seen.add(real)
             there = self.found.get(name)
             folders = (_folder(path), f"{ROOT}/{name}")
-            has_rubric = any(RUBRIC in self.source.names(folder) for folder in folders)
+            has_rubric = any(RUBRIC in self._names(folder) for folder in folders)
             if not has_rubric and name not in self.entries:
                 others.append(Unfinished(path, name, tuple(self._lacking(path, name))))
             elif there is None:
@@ -355,6 +367,12 @@ class _Finding:
             else:
                 self.faults[name] = f"{there} and {path} have the same name: name one of them in {FILE}"
         return others
+
+    def _names(self, folder: str) -> list[str]:
+        """What stands in a folder: many pages lie in one, and it is listed once."""
+        if folder not in self.listed:
+            self.listed[folder] = self.source.names(folder)
+        return self.listed[folder]
 
     def _end(self, path: str) -> str:
         end = followed(self.source.whole, path)
@@ -379,7 +397,7 @@ class _Finding:
 
     def _first(self, folders: list[str], file: str) -> str:
         """Where a file is, in these folders; in the last of them if it is in none."""
-        there = (_joined(folder, file) for folder in folders if file in self.source.names(folder))
+        there = (_joined(folder, file) for folder in folders if file in self._names(folder))
         return next(there, _joined(folders[-1], file))
 
     def _evidence(self, name: str) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ class Below(Struct, frozen=True):
         there = self.whole.links(f"{self.root}{under}".rstrip("/"))
         return [path.removeprefix(self.root) for path in there if not path.startswith(self.others)]
 
+    def linked(self, folder: str) -> list[str]:
+        """The names of the symbolic links in a folder, sorted."""
+        return [] if self._is_hidden(folder) else self.whole.linked(f"{self.root}{folder}".rstrip("/"))
+
     def link(self, path: str) -> str | None:
         """Where the symbolic link at a path leads, as it says; None where there is none."""
         return None if self._is_hidden(path) else self.whole.link(f"{self.root}{path}")

@@ -246,6 +246,9 @@ class Listed:
     def links(self, _under: str) -> list[str]:
         return []
 
+    def linked(self, _folder: str) -> list[str]:
+        return []
+
     def link(self, _path: str) -> str | None:
         return None
 

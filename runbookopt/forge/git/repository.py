@@ -80,6 +80,12 @@ class Revision:
             file.path for file in files if file.mode == _LINK and not re.search("[\ud800-\udfff]", file.path)
         )
 
+    def linked(self, folder: str) -> list[str]:
+        """The names of the symbolic links in a folder ("" for the root), sorted; none if it is absent."""
+        inside = self._repository.folder(self.commit, folder.strip("/"))
+        kept = (name for name, mode in inside.items() if mode == _LINK)
+        return sorted(name for name in kept if not re.search("[\ud800-\udfff]", name))
+
     def link(self, path: str) -> str | None:
         """Where the symbolic link at a path leads, as it says; None where there is none."""
         there = self._repository.tree(self.commit, path)
