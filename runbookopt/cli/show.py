@@ -50,7 +50,8 @@ def _files(target: str) -> tuple[Path, Path]:
     from runbookopt.documents.schema_errors import plain
     from runbookopt.errors import RunbookoptError
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.places import Layout, layout_of
+    from runbookopt.project.layout import Layout
+    from runbookopt.project.places import layout_of
 
     root = whole(Path.cwd())
     layout = layout_of(Folder(root)) if root else Layout({})

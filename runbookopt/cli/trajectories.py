@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runbookopt.evidence.importing import Imported
     from runbookopt.evidence.reading import Gathered, Lost, Recognized
     from runbookopt.evidence.trajectory import Trajectory
-    from runbookopt.project.places import Places
+    from runbookopt.project.layout import Places
 
 app = group("trajectories", "Import trajectories of other tools; list, show and count what is stored.")
 

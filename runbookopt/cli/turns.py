@@ -18,7 +18,8 @@ def in_turn(root: Path, name: str) -> Iterator[None]:
     import fcntl
 
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.places import ROOT, layout_of
+    from runbookopt.project.layout import ROOT
+    from runbookopt.project.places import layout_of
 
     places = layout_of(Folder(root)).runbooks.get(name)
     home = places.home if places else f"{ROOT}/{name}"

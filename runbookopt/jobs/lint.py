@@ -14,8 +14,9 @@ from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
+from runbookopt.project.layout import EVIDENCE, ROOT, Layout, Unfinished
 from runbookopt.project.links import leads_anywhere
-from runbookopt.project.places import EVIDENCE, ROOT, Layout, Unfinished, layout_of
+from runbookopt.project.places import layout_of
 from runbookopt.project.project import Project, read_project
 from runbookopt.project.roots import roots_of
 from runbookopt.proof.allowance import Look, burnt
@@ -68,7 +69,9 @@ def lint(
     looks: dict[str, tuple[Look, ...]] = {}
     unread = "not read: it is no file, or a link that leads out of the repository or to nothing"
     roots = [within] if within else ["", *roots_of(source)]
-    links = [link for root in roots for link in _links(source, f"{root}/{ROOT}".lstrip("/"))]
+    homes = [f"{root}/{ROOT}".lstrip("/") for root in roots]
+    there = [link for home in homes for link in (source.links(home) if isinstance(source, Folder) else ())]
+    links = [link for link in there if not leads_anywhere(source, link)]
     problems = [Problem(plain(path), None, unread, "warning") for path in links]
     problems += [Problem(ROOT, None, reason) for reason in unreadable]
     problems += layout.problems
@@ -103,12 +106,6 @@ def _confined(layout: Layout, root: str) -> Layout:
     others = tuple(each for each in layout.others if each.path.startswith(f"{root}/"))
     problems = tuple(each for each in layout.problems if each.path.startswith(f"{root}/"))
     return Layout(runbooks, others, problems)
-
-
-def _links(source: Source, folder: str) -> Sequence[str]:
-    """What stands in a folder of a working tree and cannot be read, nor followed as a link."""
-    there = source.links(folder) if isinstance(source, Folder) else ()
-    return [path for path in there if not leads_anywhere(source, path)]
 
 
 def _settings(source: Source, path: str, problems: list[Problem]) -> SettingsFile | None:

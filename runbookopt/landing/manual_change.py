@@ -20,7 +20,8 @@ from runbookopt.landing.requirements import few
 from runbookopt.landing.sources.changed_tasks import changed_tasks
 from runbookopt.landing.trial_merge import Case, Effect, Touched
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
-from runbookopt.project.places import ROOT, layout_of, runbook_file, runbook_names
+from runbookopt.project.layout import ROOT
+from runbookopt.project.places import layout_of, runbook_file, runbook_names
 from runbookopt.project.policy import Decision, Policy, Reason
 from runbookopt.project.project import declared_policy, read_project
 

@@ -6,7 +6,7 @@ from runbookopt.forge.protection import OUR_CHECK, Protection
 from runbookopt.landing.approvals import Members
 from runbookopt.landing.requirements import Declared, Enforced, Requirement, few
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
-from runbookopt.project.places import NAMES, ROOT
+from runbookopt.project.layout import NAMES, ROOT
 
 WORKFLOWS = ".github/workflows/verify-runbooks.yml"
 """The workflow of our check: who may change it unseen can have it say anything."""

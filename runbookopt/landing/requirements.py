@@ -16,7 +16,8 @@ from runbookopt.forge.protocol import Forge
 from runbookopt.landing.approvals import Members
 from runbookopt.landing.sources.trust import Untrusted, untrusted
 from runbookopt.project.codeowners import PLACES
-from runbookopt.project.places import Places, layout_of
+from runbookopt.project.layout import Places
+from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Policy
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.verifier.program_files import files_of, folders_of

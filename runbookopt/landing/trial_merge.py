@@ -15,8 +15,9 @@ from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.landing.sources.changed_tasks import more_attempts
 from runbookopt.project.codeowners import PLACES
+from runbookopt.project.layout import EVIDENCE, POLICY, ROOT, RUBRIC, Places
 from runbookopt.project.local_state import is_local
-from runbookopt.project.places import EVIDENCE, POLICY, ROOT, RUBRIC, Places, layout_of
+from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
 from runbookopt.verifier.program_files import belongs
 

@@ -1,16 +1,15 @@
-"""Places of runbooks: where page, rubric, policy and evidence of each lie (the one file that decides it)."""
+"""Places of runbooks, found: by runbookopt.yaml, in runbooks/, then where tools look (it alone decides)."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.documents.parse import MalformedFile, Problem, read_plain_yaml
-from runbookopt.documents.path_patterns import covers, quoted
+from runbookopt.documents.parse import Problem, read_plain_yaml
+from runbookopt.documents.path_patterns import quoted
 from runbookopt.documents.repository_paths import (
     EvidencePaths,
     PagePaths,
@@ -19,127 +18,30 @@ from runbookopt.documents.repository_paths import (
     is_glob,
     name_of,
 )
-from runbookopt.documents.runbook import IN_YAML
-from runbookopt.documents.schema_errors import nearest, plain
+from runbookopt.documents.schema_errors import plain
 from runbookopt.documents.settings import FILE, entries_of, star_fault
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Source
 from runbookopt.forge.git.repository import Revision
 from runbookopt.project.default_places import NOTES, pages_around
+from runbookopt.project.layout import (
+    EVIDENCE,
+    NAMES,
+    PAGES,
+    POLICY,
+    ROOT,
+    RUBRIC,
+    Layout,
+    Places,
+    Unfinished,
+    inside,
+    joined,
+)
 from runbookopt.project.links import Linked, followed
 from runbookopt.project.roots import Below, roots_of
 from runbookopt.project.safe_names import unsafe
 
-ROOT = "runbooks"
-EVIDENCE = "trajectories"
-NAMES = ("RUNBOOK.md", "SKILL.md", "AGENTS.md", "CLAUDE.md")
-"""A runbook's file, the first that is there; else the only page of its folder."""
-
 _KEPT_OUT = frozenset({".git", ".runbookopt"})
-
-WITH_FOLDERS = ("RUNBOOK.md", "SKILL.md")
-"""Pages whose folder is theirs: what lies in it (scripts, references) tells agents something, too."""
-
-RUBRIC, POLICY = "rubric.yaml", "policy.yaml"
-
-PAGES = (".md", ".prompt", ".prompty", *IN_YAML)
-"""How the name of a page ends."""
-
-
-class Places(Struct, frozen=True):
-    """Where all that is declared of one runbook lies; paths are from the repository's root.
-
-    `rubric` and `policy` are also those of files that are not there. `page` is None where there is none that
-    can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own folder first.
-    `judging` are all paths at which a rubric or a policy of it would count. `named` says that
-    runbookopt.yaml has part in it. `root` is the folder of the runbookopt.yaml that it belongs to, "" for the
-    repository's own; the name begins with it. `links` were followed: no other path is that of one.
-    """
-
-    name: str
-    page: str | None
-    rubric: str
-    policy: str
-    evidence: tuple[str, ...]
-    judging: tuple[str, ...]
-    named: bool = False
-    fault: Problem | None = None
-    root: str = ""
-    links: tuple[str, ...] = ()
-
-    @property
-    def home(self) -> str:
-        """The runbook's folder below runbooks/, whether or not its page lies there."""
-        return _joined(self.root, f"{ROOT}/{self.short}")
-
-    @property
-    def stored(self) -> str:
-        """The runbook's folder below trajectories/."""
-        return _joined(self.root, f"{EVIDENCE}/{self.short}")
-
-    @property
-    def settings(self) -> str:
-        """The path of the runbookopt.yaml that says where it lies."""
-        return _joined(self.root, FILE)
-
-    @property
-    def short(self) -> str:
-        """What the runbook is called in its root."""
-        return self.name.removeprefix(f"{self.root}/") if self.root else self.name
-
-    @property
-    def file(self) -> str:
-        """The path of the page. Raises MalformedFile where there is none that can be used."""
-        if self.page is None or self.fault is not None:
-            where = self.page or self.home
-            raise MalformedFile([self.fault or Problem(where, None, "no page")])
-        return self.page
-
-    @property
-    def folder(self) -> str | None:
-        """The folder outside of runbooks/ that is the page's own, with a slash; None where there is none."""
-        above, _, page = (self.page or "").rpartition("/")
-        inside = above.startswith(_joined(self.root, f"{ROOT}/"))
-        return f"{above}/" if above and page in WITH_FOLDERS and not inside else None
-
-    @property
-    def evidence_roots(self) -> tuple[str, ...]:
-        """The folders, or files, at or below which all evidence lies."""
-        more = (path.strip("/") for path in self.evidence[1:])
-        return (self.stored, *(fixed_folder(path) if is_glob(path) else path for path in more))
-
-    def is_evidence(self, path: str) -> bool:
-        """Whether a file lies where this runbook's evidence does."""
-        return any(covers(pattern, path) for pattern in self.evidence)
-
-    def is_evidence_elsewhere(self, path: str) -> bool:
-        """Whether a file lies where runbookopt.yaml says that evidence does."""
-        return any(covers(pattern, path) for pattern in self.evidence[1:])
-
-
-class Unfinished(Struct, frozen=True):
-    """A page that lies where tools look for pages, and is no runbook: `lacks` says what it would need."""
-
-    path: str
-    name: str
-    lacks: tuple[str, ...]
-
-
-class Layout(Struct, frozen=True):
-    """Where all runbooks of a source lie, by name, and what else could be one.
-
-    `problems` are of what runbookopt.yaml says of places, and fits none.
-    """
-
-    runbooks: dict[str, Places]
-    others: tuple[Unfinished, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-    def of(self, name: str) -> Places:
-        """The places of a runbook; raises RunbookoptError where there is no such."""
-        if name not in self.runbooks:
-            raise RunbookoptError(_unknown(name, sorted(self.runbooks)))
-        return self.runbooks[name]
 
 
 class _Declared(Struct, frozen=True):
@@ -324,7 +226,7 @@ def _inside_root(source: Source) -> dict[str, str | None]:
     files.pop("", None)
     runbooks = {folder for folder, names in files.items() if not names.isdisjoint({*NAMES, RUBRIC})}
     for folder in sorted(files.keys() - runbooks):
-        apart = not any(_inside(folder, other) or _inside(other, folder) for other in runbooks)
+        apart = not any(inside(folder, other) or inside(other, folder) for other in runbooks)
         if apart and _lone(files[folder]):
             runbooks.add(folder)
     pages = {
@@ -390,15 +292,15 @@ class _Finding:
             rubric=rubric,
             policy=policy,
             evidence=self._evidence(name),
-            judging=tuple(_joined(folder, file) for folder in folders for file in (RUBRIC, POLICY)),
+            judging=tuple(joined(folder, file) for folder in folders for file in (RUBRIC, POLICY)),
             named=any(_declared(entry) != _Declared() for entry in entries_of(name, self.entries)),
             fault=self._fault(name, page),
         )
 
     def _first(self, folders: list[str], file: str) -> str:
         """Where a file is, in these folders; in the last of them if it is in none."""
-        there = (_joined(folder, file) for folder in folders if file in self._names(folder))
-        return next(there, _joined(folders[-1], file))
+        there = (joined(folder, file) for folder in folders if file in self._names(folder))
+        return next(there, joined(folders[-1], file))
 
     def _evidence(self, name: str) -> tuple[str, ...]:
         said = [_declared(entry).evidence for entry in entries_of(name, self.entries)]
@@ -407,7 +309,7 @@ class _Finding:
         return (own, *(f"/{pattern.replace('{name}', quoted(name))}" for pattern in more))
 
     def _lacking(self, path: str, name: str) -> Iterator[str]:
-        yield f"a rubric ({_joined(_folder(path), RUBRIC)} or {ROOT}/{name}/{RUBRIC})"
+        yield f"a rubric ({joined(_folder(path), RUBRIC)} or {ROOT}/{name}/{RUBRIC})"
         if not self.source.files(f"{EVIDENCE}/{name}"):
             yield f"trajectories ({EVIDENCE}/{name}/)"
 
@@ -420,7 +322,9 @@ class _Finding:
         if name in self.faults:
             return Problem(where, None, self.faults[name])
         if page is None:
-            return Problem(where, None, _no_page(self.source, name))
+            expected = f"expected a file {', '.join(NAMES[:-1])} or {NAMES[-1]}, or one other *.md alone"
+            folder = next((file for file in NAMES if self.source.files(f"{ROOT}/{name}/{file}")), None)
+            return Problem(where, None, f"{expected}; {folder} is a folder" if folder else expected)
         if page.rpartition("/")[2] not in self.source.names(_folder(page)):
             return Problem(FILE, None, f"runbooks.{plain(name)}.path: there is no file {plain(page)}")
         if not page.endswith(PAGES):
@@ -433,7 +337,7 @@ def _apart(places: Mapping[str, Places]) -> dict[str, Places]:
     """The same, where a runbook whose name lies inside another's cannot be used: git has no such branches."""
     told: dict[str, Places] = {}
     for name, each in places.items():
-        around = next((other for other in places if _inside(name, other)), None)
+        around = next((other for other in places if inside(name, other)), None)
         if around is not None and each.fault is None:
             home = places[around].home
             at = home if (places[around].page or home).startswith(home) else around
@@ -444,26 +348,12 @@ def _apart(places: Mapping[str, Places]) -> dict[str, Places]:
     return told
 
 
-def _no_page(source: Source, name: str) -> str:
-    expected = f"expected a file {', '.join(NAMES[:-1])} or {NAMES[-1]}, or one other *.md alone"
-    folder = next((file for file in NAMES if source.files(f"{ROOT}/{name}/{file}")), None)
-    return f"{expected}; {folder} is a folder" if folder else expected
-
-
 def _by_folder(source: Source) -> dict[str, set[str]]:
     folders: dict[str, set[str]] = {}
     for path in source.files(ROOT):
         folder, _, file = path.removeprefix(f"{ROOT}/").rpartition("/")
         folders.setdefault(folder, set()).add(file)
     return folders
-
-
-def _folder(page: str | None) -> str:
-    return (page or "").rpartition("/")[0]
-
-
-def _joined(folder: str, file: str) -> str:
-    return f"{folder}/{file}".lstrip("/")
 
 
 def _lone(files: Iterable[str]) -> str | None:
@@ -474,18 +364,5 @@ def _lone(files: Iterable[str]) -> str | None:
     return next((some[0] for some in alone), None)
 
 
-def _inside(folder: str, other: str) -> bool:
-    return folder.startswith(f"{other}/")
-
-
-def _unknown(name: str, names: Collection[str]) -> str:
-    bare = str(PurePosixPath(name)).removeprefix(f"{ROOT}/")
-    within = [other for other in names if _inside(other, bare)]
-    shown = f"'{plain(name)}'"
-    if bare in names:
-        return f"no runbook {shown} (did you mean '{bare}'?)"
-    if within:
-        return f"{shown} is a folder of runbooks, not one: {', '.join(within)}"
-    if not names:
-        return f"no runbook {shown}: there is none in {ROOT}/; expected {ROOT}/{plain(bare)}/{NAMES[0]}"
-    return f"no runbook {shown} in {ROOT}/{nearest(bare, names) or ': ' + ', '.join(names)}"
+def _folder(page: str | None) -> str:
+    return (page or "").rpartition("/")[0]

@@ -15,7 +15,8 @@ from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.evidence.library import Evidence, Place, Source, read_evidence
 from runbookopt.evidence.split import Split, group_of, split
 from runbookopt.evidence.trust import Given
-from runbookopt.project.places import POLICY, ROOT, Places, layout_of, places_of
+from runbookopt.project.layout import POLICY, ROOT, Places
+from runbookopt.project.places import layout_of, places_of
 from runbookopt.project.policy import Policy, read_policy
 from runbookopt.verifier.rubric import Rubric, read_rubric, rubric_digest
 

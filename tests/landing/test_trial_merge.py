@@ -2,7 +2,7 @@ import pytest
 
 from runbookopt.forge.git.output import FileChange
 from runbookopt.landing.trial_merge import Touched, touches
-from runbookopt.project.places import Places
+from runbookopt.project.layout import Places
 
 NAMES = ("triage", "group/desk", "group/desk-two")
 PROGRAMS = {"triage": ("checks/queue.py",)}

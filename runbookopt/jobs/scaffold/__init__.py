@@ -13,7 +13,8 @@ from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.landing.requirements import programs_of
-from runbookopt.project.places import ROOT, runbook_names
+from runbookopt.project.layout import ROOT
+from runbookopt.project.places import runbook_names
 from runbookopt.verifier.program_files import files_of, folders_of
 
 NAME = "ticket-triage"

@@ -12,7 +12,8 @@ from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.requirements import few
-from runbookopt.project.places import ROOT, layout_of, runbook_names
+from runbookopt.project.layout import ROOT
+from runbookopt.project.places import layout_of, runbook_names
 from runbookopt.project.project import Project, evidence_of
 from runbookopt.proof.allowance import BEGINS_AGAIN, Look
 from runbookopt.proof.binding import beginning
