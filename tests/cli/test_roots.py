@@ -81,6 +81,23 @@ def test_a_skill_is_optimized_where_its_tool_finds_it(repo: Make, planted: Modul
     assert "needs people to agree" in verified
 
 
+def test_evidence_elsewhere_has_its_trust_by_path_and_its_sources_by_commit(
+    repo: Make, planted: ModuleType
+) -> None:
+    policy = planted.POLICY.replace("trajectories/desk/*.jsonl", "logs/desk/**")
+    files = planted.files(policy=policy)
+    tasks = files.pop("trajectories/desk/all.jsonl").splitlines(keepends=True)
+    settings = 'runbooks: {desk: {evidence: ["logs/{name}/**"]}}\n'
+    clone = repo({**files, "runbookopt.yaml": SETTINGS + settings, "logs/desk/a.jsonl": "".join(tasks[::2])})
+    clone.commit({"logs/desk/2026/b.jsonl": "".join(tasks[1::2])})
+    told = json.loads(clone.ask("optimize-runbook", "desk", "--json").stdout)
+    assert told["outcome"] == "accepted"
+    verified = clone.ask("runbookopt", "verify", "--pull-request", "1").stdout
+    assert "yes      the train tasks, reflected on, are internal or better" in verified
+    brought = "without the file logs/desk/2026/b.jsonl 33% of the gain is left, without what commit"
+    assert brought in verified
+
+
 def test_one_glob_makes_runbooks_of_all_skills_and_the_others_are_listed(
     repo: Make, planted: ModuleType
 ) -> None:
