@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runbookopt.cli.flags import Json
+from runbookopt.cli.root import root_in
 from runbookopt.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
@@ -37,14 +38,17 @@ def check(
     that gives it), a held-out set that cannot prove the gain that the policy asks for (at the next look, by
     what this clone knows of the ledger).
 
+    Pages that lie where tools look (skills/, .claude/skills/, agents/, plugins/*/skills/, .github/) are
+    runbooks where a rubric is there for them; the others are listed with what they lack.
+
     Exit status: 0 where there is nothing but advice, 1 on any error or warning.
     """
     from runbookopt.evidence.library import Folder
     from runbookopt.jobs.lint import lint
 
-    folder = Path(root) if root else _around(Path.cwd())
+    folder, within = _chosen(root)
     with _known(folder) as (known, unread):
-        checked = lint(Folder(folder), known, unread)
+        checked = lint(Folder(folder), known, unread, within)
         stored = {project.name: _stored(project, folder, known) for project in checked.projects}
     if json:
         print_json(_as_json(checked, stored))
@@ -65,13 +69,17 @@ def _stored(project: "Project", folder: Path, known: "Known") -> "Counts":
     return counts(project, outputs, agent_known=key is not None)
 
 
-def _around(folder: Path) -> Path:
+def _chosen(root: str | None) -> tuple[Path, str]:
+    """The folder to lint, and the root of it to which all that is said is confined."""
     from runbookopt.errors import RunbookoptError
 
-    for root in (folder, *folder.parents):
-        if (root / ".git").exists():
-            return root
-    raise RunbookoptError(f"{folder} is not in a git repository: go to one, or name a folder with --root")
+    here = Path(root) if root else Path.cwd()
+    absolute = here.absolute()
+    top = next((each for each in (absolute, *absolute.parents) if (each / ".git").exists()), None)
+    if top is None and not root:
+        raise RunbookoptError(f"{here} is not in a git repository: go to one, or name a folder with --root")
+    within = root_in(top, here) if top else ""
+    return (here, "") if top is None or (root and not (top / within).samefile(here)) else (top, within)
 
 
 @contextmanager
@@ -112,6 +120,7 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
 
 
 def _report(checked: "Lint", stored: "dict[str, Counts]") -> "Iterator[str]":
+    from runbookopt.documents.parse import Problem
     from runbookopt.evidence.privacy import told
     from runbookopt.jobs.stored_outputs import on_stored
 
@@ -129,6 +138,9 @@ def _report(checked: "Lint", stored: "dict[str, Counts]") -> "Iterator[str]":
             removed = f"removed before anybody is shown them: {told(project.evidence.removed)}"
             yield f"{project.name}: {removed}"
         yield from _foreign(project)
+    for other in checked.others:
+        problem = Problem(other.path, None, f"'{other.name}' lacks {' and '.join(other.lacks)}")
+        yield _line(problem, "not a runbook yet")
     unusable = sorted(set(checked.names) - {project.name for project in checked.projects})
     if unusable:
         yield f"cannot be used as they are: {', '.join(unusable)}"
@@ -189,6 +201,9 @@ def _as_json(checked: "Lint", stored: "dict[str, Counts]") -> dict[str, Any]:
         "runbooks": [
             _facts(project, checked.looks[project.name]) | {"stored_outputs": asdict(stored[project.name])}
             for project in checked.projects
+        ],
+        "not_runbooks_yet": [
+            {"path": each.path, "runbook": each.name, "lacks": each.lacks} for each in checked.others
         ],
         "unusable": sorted(set(checked.names) - {project.name for project in checked.projects}),
     }

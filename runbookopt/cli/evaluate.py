@@ -10,6 +10,7 @@ import typer
 from runbookopt.cli import custody
 from runbookopt.cli.flags import Flags, Json, ShowFigures, runbooks_here, settings_of, takes_settings
 from runbookopt.cli.job import job_of, told, under_way
+from runbookopt.cli.root import named
 from runbookopt.cli.terminal import Line, complain, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError, WrongUsage
@@ -87,6 +88,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag
 
     with Repository.open(Path.cwd()) as repository:
         root = repository.root
+        name = named(root, name)
         settings = settings_of(root, name, flags)
         there = repository.has_origin()
         job = job_of(name, settings, root, propose=there, look=spend_look, flags=flags)

@@ -38,16 +38,11 @@ def group(name: str, help_: str | None = None, *, completes: bool = False) -> ty
 
 def runbooks_here(incomplete: str) -> list[str]:
     """The runbooks of the repository around whose names begin so, for shells; none where none are told."""
+    from runbookopt.cli.root import names_here, whole_here
     from runbookopt.errors import RunbookoptError
-    from runbookopt.evidence.library import Folder
-    from runbookopt.project.project import runbook_names
 
-    here = Path.cwd()
-    root = next((above for above in (here, *here.parents) if (above / ".git").exists()), None)
-    if root is None:
-        return []
     with suppress(RunbookoptError, OSError):
-        return [name for name in runbook_names(Folder(root)) if name.startswith(incomplete)]
+        return [name for name in names_here(whole_here()) if name.startswith(incomplete)]
     return []
 
 
@@ -151,12 +146,16 @@ def settings_of(source: "Source | Path", name: str, flags: Flags) -> "Settings":
     """
     from runbookopt.documents.settings import FILE, load_settings
     from runbookopt.evidence.library import Folder
+    from runbookopt.project.roots import root_and_name
 
+    source = Folder(source) if isinstance(source, Path) else source
+    root, short = root_and_name(source, name)
+    path = f"{root}/{FILE}".lstrip("/")
     try:
-        data = (Folder(source) if isinstance(source, Path) else source).read(FILE)
+        data = source.read(path)
     except FileNotFoundError:
         data = None
-    return load_settings(data, FILE, name, environ=os.environ, flags=flags)
+    return load_settings(data, path, short, environ=os.environ, flags=flags)
 
 
 def forge_of(repository: "Repository", settings: "Settings") -> "Forge":

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from runbookopt.cli.flags import CONTEXT, Json, authorize
+from runbookopt.cli.root import named
 from runbookopt.cli.terminal import print_json, say, say_lines
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def looks(
 
     with Repository.open(Path.cwd()) as repository, repository.asked_once():
         authorize(repository)
+        name = name and named(repository.root, name)
         found = accounts(repository, name, datetime.now(UTC).isoformat(timespec="seconds"))
     if json:
         print_json(found)

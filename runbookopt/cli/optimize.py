@@ -23,6 +23,7 @@ from runbookopt.cli.flags import (
 )
 from runbookopt.cli.job import interruptible, told
 from runbookopt.cli.purse import Purse
+from runbookopt.cli.root import Root, named, names_here
 from runbookopt.cli.terminal import Line, complain, note, print_json, say_lines, warn
 from runbookopt.cli.turns import in_turn
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError, Waiting, WrongUsage
@@ -117,6 +118,7 @@ def optimize(  # noqa: PLR0913 - each is a flag
     wait: Wait = 0.0,
     json: Json = False,
     flags: Flags,
+    root: Root = None,  # noqa: ARG001 - entered before this is called
     version: Version = False,  # noqa: ARG001 - printed before this is called
 ) -> None:
     """Search for a better runbook, prove it on held-out tasks, and propose it under its merge policy.
@@ -161,10 +163,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
 
 
 def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
-    from runbookopt.evidence.library import Folder
-    from runbookopt.project.project import runbook_names
-
-    chosen = list(dict.fromkeys(names or runbook_names(Folder(repository.root))))
+    top = repository.root
+    chosen = list(dict.fromkeys([named(top, name) for name in names] if names else names_here(top)))
     if not chosen:
         raise RunbookoptError("there is no runbook under runbooks/: expected runbooks/NAME/RUNBOOK.md")
     return chosen

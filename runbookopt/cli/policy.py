@@ -9,6 +9,7 @@ import typer
 
 from runbookopt.cli.flags import Json, authorize, forge_of, group, settings_of
 from runbookopt.cli.propose import bundle_at
+from runbookopt.cli.root import named, whole
 from runbookopt.cli.terminal import print_json, say, say_reasons
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def explain(
         _explain_text(what, text, json=json)
         return
     bundle = _bundle(Path(what)) if what.endswith(".json") else None
+    if bundle is None and not what.isdecimal() and (top := whole(Path.cwd())) is not None:
+        what = named(top, what)
     with _forge(bundle.runbook if bundle else "" if what.isdecimal() else what) as (repository, forge):
         explained = _explained(repository, forge, bundle or what)
     if json:
@@ -105,6 +108,7 @@ def _explain_text(name: str, file: Path, *, json: bool) -> None:
 
     text = _text_of(file)
     with Repository.open(Path.cwd()) as repository:
+        name = named(repository.root, name)
         authorize(repository, name)
         found = explain_text(repository, name, text)
     if json:

@@ -19,6 +19,7 @@ from runbookopt.cli import (
     which,
 )
 from runbookopt.cli.flags import CONTEXT, Version, group
+from runbookopt.cli.root import Root
 
 
 def optimize_runbook() -> typer.Typer:
@@ -42,7 +43,7 @@ def runbookopt() -> typer.Typer:
     return app
 
 
-def _about(*, version: Version = False) -> None:
+def _about(*, root: Root = None, version: Version = False) -> None:
     """Optimize the runbooks of your agents from stored trajectories, prove the winner, propose the diff.
 
     Exit status: 0 done, 1 something to act on, 2 wrong usage, 3 the answer is no, 4 replies are awaited,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from runbookopt.cli.flags import Json, runbooks_here
+from runbookopt.cli.root import named, whole
 from runbookopt.cli.terminal import print_json, say
 
 
@@ -28,11 +29,10 @@ def show(
     from runbookopt.documents.runbook import decode
     from runbookopt.project.policy import read_policy
 
-    path = _file(target)
-    policy = path.with_name("policy.yaml")
+    path, policy = _files(target)
     terms = read_policy(_bytes(policy) if policy.is_file() else None, str(policy))
-    runbook = decode(_bytes(path), locked=terms.locked, path=str(path))
     agent = _agent(path)
+    runbook = decode(_bytes(path), locks=terms.locks, path=str(path))
     if json:
         parts = [
             {"id": part.id, "heading": part.heading, "locked": part.locked, "text": part.text}
@@ -57,14 +57,14 @@ def _agent(path: Path) -> dict[str, str | None] | None:
     from runbookopt.cli.job import agent_key
     from runbookopt.documents.parse import MalformedFile
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.project import runbook_names
+    from runbookopt.project.places import layout_of
 
-    here = Path.cwd()
-    root = next((root for root in (here, *here.parents) if (root / "runbooks").is_dir()), None)
-    folder = (here / path).parent
-    names = runbook_names(Folder(root)) if root else ()
-    name = next((name for name in names if root and folder == root / "runbooks" / name), None)
-    if root is None or name is None:
+    root = whole(Path.cwd())
+    if root is None:
+        return None
+    pages = {root / each.page: name for name, each in layout_of(Folder(root)).runbooks.items() if each.page}
+    name = pages.get(Path.cwd() / path)
+    if name is None:
         return None
     try:
         kind = settings_of(root, name, {}).agent.kind
@@ -73,25 +73,35 @@ def _agent(path: Path) -> dict[str, str | None] | None:
     return {"kind": kind, "key": agent_key(name, root)}
 
 
-def _file(target: str) -> Path:
-    """The file that a name or a path means; raises RunbookoptError."""
+def _files(target: str) -> tuple[Path, Path]:
+    """The page that a name or a path means, and its policy; raises RunbookoptError."""
     from runbookopt.documents.schema_errors import plain
     from runbookopt.errors import RunbookoptError
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.project import runbook_file, runbook_names
+    from runbookopt.project.layout import Layout
+    from runbookopt.project.places import layout_of
 
-    here = Path.cwd()
-    root = next((root for root in (here, *here.parents) if (root / "runbooks").is_dir()), None)
-    if Path(target).is_file() and (root is None or target not in runbook_names(Folder(root))):
-        return Path(target)
+    root = whole(Path.cwd())
+    layout = layout_of(Folder(root)) if root else Layout({})
+    if Path(target).is_file() and target not in layout.runbooks:
+        path = Path.cwd() / target
+        pages = {
+            root / each.page: root / each.policy for each in layout.runbooks.values() if root and each.page
+        }
+        return Path(target), pages.get(path, Path(target).with_name("policy.yaml"))
     what = f"'{plain(target)}' is {'a folder' if Path(target).is_dir() else 'no file'}"
     if root is None:
         raise RunbookoptError(f"{what}, and there is no runbooks/ here or above: name a Markdown file")
     try:
-        file = root / runbook_file(Folder(root), target)
+        places = layout.of(named(root, target))
+        return _from_here(root / places.file), _from_here(root / places.policy)
     except RunbookoptError as error:
         raise RunbookoptError(f"{what}; {error}") from error
-    return file.relative_to(here) if file.is_relative_to(here) else file
+
+
+def _from_here(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _bytes(path: Path) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runbookopt.cli.flags import Json, group
+from runbookopt.cli.root import named, names_here, whole_here
 from runbookopt.cli.terminal import complain, print_json, say
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runbookopt.evidence.privacy import Redaction
     from runbookopt.evidence.reading import Gathered, Lost, Recognized
     from runbookopt.evidence.trajectory import Trajectory
+    from runbookopt.project.layout import Places
 
 app = group("trajectories", "Import trajectories of other tools; list, show and count what is stored.")
 
@@ -61,12 +63,11 @@ def import_(
     """
     from runbookopt.evidence.importing import files_at, import_files, sorted_out
 
-    root = _root()
-    folder = root / "trajectories" / _runbook(root, runbook)
+    top, places = whole_here(), _of(runbook)
     seen = sorted_out(files_at(files), _format(from_, map_))
     seen = [_asked(each) for each in seen]
     unknown = [each for each in seen if each.format is None]
-    done = import_files(seen, folder, _redaction(root, _runbook(root, runbook)))
+    done = import_files(seen, top / places.stored, _redaction(top, places.name))
     if json:
         print_json(done, unknown={each.file.path: each.look for each in unknown})
     else:
@@ -164,30 +165,20 @@ def stats(name: Name = None, *, json: Json = False) -> None:
     raise typer.Exit(1 if any(gathered.problems for _, gathered in counted.values()) else 0)
 
 
-def _root() -> Path:
-    """The folder here or above that holds runbooks/."""
-    from runbookopt.errors import RunbookoptError
-
-    here = Path.cwd()
-    for root in (here, *here.parents):
-        if (root / "runbooks").is_dir():
-            return root
-    raise RunbookoptError("there is no runbooks/ here or above: go to a repository with runbooks")
-
-
-def _runbook(root: Path, name: str | None) -> str:
-    """The runbook of this name, or the only one; raises RunbookoptError."""
+def _of(name: str | None) -> "Places":
+    """Where the runbook of this name lies, or the only one; raises RunbookoptError."""
     from runbookopt.errors import WrongUsage
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.project import runbook_file, runbook_names
+    from runbookopt.project.places import places_of
 
-    names = runbook_names(Folder(root))
+    top = whole_here()
+    names = names_here(top)
     if name is None and len(names) != 1:
         listed = ", ".join(names) or "there is none"
         raise WrongUsage(f"name the runbook that these are of with --runbook: {listed}")
-    chosen = name or names[0]
-    runbook_file(Folder(root), chosen)
-    return chosen
+    places = places_of(Folder(top), named(top, name) if name else names[0])
+    _ = places.file  # one that cannot be used has none
+    return places
 
 
 def _format(name: str | None, mapping: str | None) -> "Format | None":
@@ -268,12 +259,14 @@ def _gathered(name: str | None) -> "Iterator[tuple[str, Gathered]]":
     from runbookopt.evidence.library import Folder
     from runbookopt.evidence.privacy import Redaction
     from runbookopt.evidence.reading import gather
-    from runbookopt.project.project import declared_policy, runbook_names
+    from runbookopt.project.places import layout_of
+    from runbookopt.project.project import declared_policy
 
-    source = Folder(_root())
-    for runbook in runbook_names(source) if name is None else [_runbook(source.root, name)]:
-        personal = declared_policy(source, runbook).given.personal
-        yield runbook, gather(source, f"trajectories/{runbook}", Redaction(personal=personal))
+    source = Folder(whole_here())
+    runbooks = layout_of(source).runbooks
+    for places in map(runbooks.__getitem__, names_here(source.root)) if name is None else [_of(name)]:
+        redaction = Redaction(personal=declared_policy(source, places.name, places).given.personal)
+        yield places.name, gather(source, places.stored, *places.evidence[1:], redaction=redaction)
 
 
 def _outcome(trajectory: "Trajectory") -> str:
@@ -324,7 +317,7 @@ def _trusted(runbook: str, line: "Line[Trajectory]") -> "Line[Trajectory]":
     from runbookopt.evidence.trust import lowered
     from runbookopt.project.project import declared_policy
 
-    of_file = declared_policy(Folder(_root()), runbook).given.to(line.path)
+    of_file = declared_policy(Folder(whole_here()), runbook).given.to(line.path)
     return replace(line, record=replace(line.record, trust=lowered(of_file, line.record.trust)))
 
 

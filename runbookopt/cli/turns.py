@@ -12,15 +12,21 @@ from runbookopt.cli.terminal import complain
 def in_turn(root: Path, name: str) -> Iterator[None]:
     """Wait until no other process runs this runbook here; what it was answered is in the journal then.
 
-    The runbook's folder itself is locked, so nothing is left behind however a process ends. Where the file
-    system knows no locks, nobody waits.
+    The runbook's folder itself is locked, or its page where that lies elsewhere, so nothing is left behind
+    however a process ends. Where the file system knows no locks, nobody waits.
     """
     import fcntl
 
-    from runbookopt.project.project import ROOT
+    from runbookopt.evidence.library import Folder
+    from runbookopt.project.layout import ROOT
+    from runbookopt.project.places import layout_of
 
+    places = layout_of(Folder(root)).runbooks.get(name)
+    home = places.home if places else f"{ROOT}/{name}"
+    page = places.page if places else None
+    locked = page if page and not page.startswith(f"{home}/") else home
     try:
-        folder = os.open(root / ROOT / name, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(root / locked, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:  # no such runbook: the run says so
         yield
         return

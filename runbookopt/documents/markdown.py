@@ -29,6 +29,11 @@ _PROSE = re.compile(
 )
 """Lines of paragraphs and lists, and blank ones: no heading, code or HTML begins here, nor ends."""
 
+_COMMENTS = re.compile(r"(?=#)(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n))++(?=---[ \t]*[\r\n])")
+_KEY_OF_A_PROMPT = r"^(?:model|inputs?|config|template|sample)[ \t]*:"
+_OF_A_PROMPT = re.compile(f"{_KEY_OF_A_PROMPT}(?s:.*){_KEY_OF_A_PROMPT}", re.MULTILINE)
+"""Two keys that prompts have and skills or agents have not together."""
+
 _KEY = re.compile(r"""[ \t]*(?:(?:"[^"]*"|'[^']*'|[^\s"'#:-][^:]*)[ \t]*:(?:\s|$)|\{)""")
 _MARKUP = re.compile(r"[*_`&\\<\[!]")
 
@@ -43,12 +48,16 @@ class Heading(Struct, frozen=True):
 
 
 class Outline(Struct, frozen=True, dict=True):
-    """A file's lines, how many of them are front matter, its headings, and which are code, from 0."""
+    """A file's lines, how many of them are front matter, its headings, and which are code, from 0.
+
+    `fenced` are those of the code that stand in fences, the fences included.
+    """
 
     lines: tuple[str, ...]
     front: int
     headings: tuple[Heading, ...]
     code: frozenset[int]
+    fenced: frozenset[int]
 
     def line_at(self, position: int) -> int:
         """The line, from 0, of a position in the text."""
@@ -72,6 +81,7 @@ class _Blocks(Struct, frozen=True):
 
     headings: tuple[Heading, ...]
     code: frozenset[int] = frozenset()
+    fenced: frozenset[int] = frozenset()
     closed: bool = True
 
 
@@ -87,13 +97,14 @@ def outline(text: str) -> Outline:
     titles = [number for number, line in enumerate(lines) if line.startswith("#") and _TITLE.match(line)]
     edges = [*(number for number in titles if number > front), len(lines)]
     headings: list[Heading] = []
-    code = set[int]()
+    code, fenced = set[int](), set[int]()
     while start < len(lines):
         end, blocks = _next_piece(lines, start, edges)
         headings += [replace(heading, line=start + heading.line) for heading in blocks.headings]
         code.update(start + line for line in blocks.code)
+        fenced.update(start + line for line in blocks.fenced)
         start = end
-    return Outline(lines, front, tuple(headings), frozenset(code))
+    return Outline(lines, front, tuple(headings), frozenset(code), frozenset(fenced))
 
 
 def _next_piece(lines: Sequence[str], start: int, edges: Sequence[int]) -> tuple[int, _Blocks]:
@@ -119,8 +130,16 @@ def _blocks(text: str, *, last: bool) -> _Blocks:
     headings = _headings(tokens)
     if not last and (not headings or headings.pop().line != len(LINE.findall(text))):
         return _Blocks((), closed=False)
-    blocks = [token.map for token in tokens if token.type in {"fence", "code_block"} and token.map]
-    return _Blocks(tuple(headings), frozenset(line for start, end in blocks for line in range(start, end)))
+    code, fenced = (
+        frozenset(
+            line
+            for token in tokens
+            if token.type in kinds and token.map
+            for line in range(token.map[0], token.map[1])
+        )
+        for kinds in ({"fence", "code_block"}, {"fence"})
+    )
+    return _Blocks(tuple(headings), code, fenced)
 
 
 def _headings(tokens: Sequence["Token"]) -> list[Heading]:
@@ -167,7 +186,23 @@ def tables_of(text: str) -> list[Table]:
 
 
 def front_matter(text: str) -> str:
-    """The front matter with its fences; nothing where the file begins with a rule and prose."""
+    """The front matter with its fences; nothing where the file begins with a rule and prose.
+
+    In a file of a prompt (`.prompt`) lines of comment may stand above it.
+    """
+    above = _COMMENTS.match(text)
+    front = _front_matter(text[above.end() :] if above else text)
+    if above is None:
+        return front
+    return text[: above.end()] + front if _OF_A_PROMPT.search(front) else ""
+
+
+def is_template(text: str) -> bool:
+    """Whether the front matter is that of a prompt (`.prompt`, `.prompty`): all its text is a template."""
+    return _OF_A_PROMPT.search(front_matter(text)) is not None
+
+
+def _front_matter(text: str) -> str:
     keys = comments = False
     for match in LINE.finditer(text):
         line = match.group().rstrip(" \t\r\n")

@@ -156,7 +156,7 @@ class _Yaml:
     def __init__(self, data: bytes, path: str) -> None:
         self.lines: dict[Place, int] = {(): 1}
         self.faults: list[SchemaProblem] = []
-        node = _compose(_decoded(data, path), path)
+        node = compose(_decoded(data, path), path)
         self.value: Any = None if node is None else self._value(node, ())
 
     def _value(self, node: "yaml.Node", place: Place) -> Any:  # noqa: ANN401 - YAML has any shape
@@ -241,7 +241,8 @@ def _decoded(data: bytes, path: str) -> str:
         raise MalformedFile([Problem(path, line, "expected UTF-8 text")]) from None
 
 
-def _compose(text: str, path: str) -> "yaml.Node | None":
+def compose(text: str, path: str) -> "yaml.Node | None":
+    """The nodes of a YAML text with their places; None where it is empty. Raises MalformedFile."""
     import yaml
 
     try:

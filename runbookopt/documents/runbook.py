@@ -13,11 +13,26 @@ from msgspec.structs import replace as with_fields
 
 from runbookopt.documents.digest import digest
 from runbookopt.documents.hidden_text import LOCK_MARKER, hidden
-from runbookopt.documents.markdown import BOM, Heading, Outline, front_data, front_matter, line_of, outline
+from runbookopt.documents.markdown import (
+    BOM,
+    LINE,
+    Heading,
+    Outline,
+    front_data,
+    front_matter,
+    is_template,
+    line_of,
+    outline,
+)
 from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.prompt_yaml import Message, messages
 from runbookopt.documents.schema_errors import nearest, shown
 
-FRONT_MATTER, PREAMBLE = "front-matter", "preamble"
+FRONT_MATTER, PREAMBLE, FRAME = "front-matter", "preamble", "frame"
+
+
+IN_YAML = (".prompt.yml", ".prompt.yaml")
+"""Files that are prompts in YAML, and nothing else."""
 
 
 class Part(Struct, frozen=True):
@@ -34,11 +49,18 @@ class Part(Struct, frozen=True):
     locked: str | None = None
 
 
+class Locks(Struct, frozen=True):
+    """What a policy says of sections, by heading or id: some are locked, of some a word is no reason."""
+
+    locked: tuple[str, ...] = ()
+    unlocked: tuple[str, ...] = ()
+
+
 class Runbook(Struct, frozen=True, dict=True):
     """All parts of a runbook in their order: their texts joined are the file. `locks` are the policy's."""
 
     parts: tuple[Part, ...]
-    locks: tuple[str, ...] = ()
+    locks: Locks = Locks()
 
     @cached_property
     def text(self) -> str:
@@ -66,35 +88,49 @@ class Runbook(Struct, frozen=True, dict=True):
         return {part.id: part for part in self.parts}[id]
 
 
-def decode(data: bytes, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
+def decode(data: bytes, *, locks: Locks | None = None, path: str = "RUNBOOK.md") -> Runbook:
     """Read a runbook's bytes; raises MalformedFile where they are not UTF-8, and as `parse` does."""
     try:
-        return parse(data.decode(), locked=locked, path=path)
+        text = data.decode()
+        if path.endswith(IN_YAML) and messages(text) is None:
+            expected = "expected a prompt in YAML: `messages`, a list of {role: ..., content: |}"
+            raise MalformedFile([Problem(path, None, expected)])
+        return parse(text, locks=locks, path=path)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         line = line_of(before, len(before))
         raise MalformedFile([Problem(path, line, "expected a text in UTF-8")]) from None
 
 
-def parse(text: str, *, locked: Sequence[str] = (), path: str = "RUNBOOK.md") -> Runbook:
+def parse(text: str, *, locks: Locks | None = None, path: str = "RUNBOOK.md") -> Runbook:
     r"""Divide a runbook into front matter, preamble, and one part for each `##` section.
 
     A heading is what CommonMark takes for one outside lists, quotes, code and HTML, also an underlined one.
     A `#` heading after the first `##` ends the section before it and is one itself; with no `##` at all the
     sections are those of `#`. Lines end at `\n`, `\r\n` or `\r` only. Lock markers stand alone on their
-    lines and split a section; inside code they are text. `locked` lists further sections, by heading or id.
-    Raises MalformedFile for a lock marker that is not understood and an entry that names no section.
+    lines and split a section; inside code they are text. Raises MalformedFile for a lock marker that is not
+    understood, an entry of `locks` that names no section, and one of `unlocked` that cannot be.
     """
-    runbook = _read(text, tuple(locked), path)
-    names = [name for part in runbook.parts for name in (part.id, f"## {part.heading}") if name != "## None"]
-    problems = [
-        Problem(path, None, f"no section for the lock {shown(entry)}{nearest(entry, names)}")
-        for entry in locked
-        if not any(_names(entry, part) for part in runbook.parts)
-    ]
+    runbook = _read(text, locks or Locks(), path)
+    problems = [Problem(path, None, fault) for fault in _misnamed(runbook)]
     if problems:
         raise MalformedFile(problems)
     return runbook
+
+
+def _misnamed(runbook: Runbook) -> Iterator[str]:
+    """What the locks of a policy say that cannot be."""
+    parts = runbook.parts
+    names = [name for part in parts for name in (part.id, f"## {part.heading}") if name != "## None"]
+    for key, entries in (("lock", runbook.locks.locked), ("unlocking", runbook.locks.unlocked)):
+        for entry in entries:
+            meant = [part for part in parts if _names(entry, part)]
+            if not meant:
+                yield f"no section for the {key} {shown(entry)}{nearest(entry, names)}"
+            stays = meant[0].locked if meant and all(part.locked for part in meant) else None
+            if key == "unlocking" and stays is not None:
+                lifted = "take it out of `unlocked`: what is lifted is the lock of a heading's word alone"
+                yield f"{shown(entry)} stays locked, since {stays}: {lifted}, and never the verifier's"
 
 
 def reparse(runbook: Runbook, text: str) -> Runbook:
@@ -114,8 +150,11 @@ def replace(runbook: Runbook, edits: Mapping[str, str]) -> str:
             raise ValueError(f"no part {name!r}")
         if parts[name].locked is not None:
             raise ValueError(f"part {name!r} is locked: {parts[name].locked}")
+    indents = {message.start + 1: message.indent for message in messages(runbook.text) or ()}
     return "".join(
-        _fitted(part.text, edits[part.id], runbook.text) if part.id in edits else part.text
+        _fitted(part.text, _indented(edits[part.id], indents.get(part.first_line, "")), runbook.text)
+        if part.id in edits
+        else part.text
         for part in runbook.parts
     )
 
@@ -185,19 +224,33 @@ def newly_hidden(before: str, after: str) -> Iterator[str]:
 
 
 def template_tokens(text: str) -> frozenset[str]:
-    """The template tokens of a text: `{{name}}`, `${NAME}`, `$ARGUMENTS`."""
-    return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(text))
+    """The template tokens of a text: `{{name}}`, `{% if x %}`, `${NAME}`, `$ARGUMENTS`.
+
+    What a Markdown page shows in fences is an example of code, and no token of its own. In a prompt all text
+    is a template, and so are the lines that say who speaks (`user:`).
+    """
+    if is_template(text):
+        roles = Counter(_ROLE.findall(text))
+        spoken = [f"{role}: ({number + 1})" for role, count in roles.items() for number in range(count)]
+        return frozenset([*spoken, *(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(text))])
+    if not _TOKEN.search(text):
+        return frozenset()
+    blocks = outline(text)
+    fenced = blocks.fenced if messages(text) is None else ()
+    prose = "".join(line for number, line in enumerate(blocks.lines) if number not in fenced)
+    return frozenset(re.sub(r"[ \t]", "", token) for token in _TOKEN.findall(prose))
 
 
 _ENDING = re.compile(r"\r\n?|\n")
 _BLANK_LINES = re.compile(BOM + r"?(?:[ \t]*(?:\r\n?|\n))*")
 _SEMANTIC = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
-_TOKEN = re.compile(r"\{\{[^{}\r\n]*\}\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$ARGUMENTS\b")
-_LOCKED_HEADING = re.compile(
-    r"\b(rubric|eval(uat\w*)?|judge|grad(er|ing)|(acceptance|pass) criteria|validation report|checklist"
-    r"|required output files|parameters|secrets)\b",
+_ROLE = re.compile(r"^[ \t]*(system|user|assistant|developer|tool)[ \t]*:[ \t]*\r?$", re.MULTILINE)
+_TOKEN = re.compile(r"\{\{[^{}\r\n]*\}\}|\{%[^{}\r\n]*%\}|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$ARGUMENTS\b")
+_VERIFIER_HEADING = re.compile(
+    r"\b(rubric|eval(uat\w*)?|judge|grad(er|ing)|(acceptance|pass) criteria|validation report)\b",
     re.IGNORECASE,
 )
+_LOCKED_HEADING = re.compile(r"\b(checklist|required output files|parameters|secrets)\b", re.IGNORECASE)
 _MEANT_AS_MARKER = re.compile(r"<!--\s*runbookopt\b", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"(`+)[^`\r\n]+\1")
 
@@ -211,12 +264,15 @@ class _Span(Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)  # a search asks for the same few texts again and again
-def _read(text: str, locks: tuple[str, ...], path: str = "RUNBOOK.md") -> Runbook:
+def _read(text: str, locks: Locks, path: str = "RUNBOOK.md") -> Runbook:
     try:
         text.encode()
     except UnicodeEncodeError as error:
         message = f"U+{ord(text[error.start]):04X} is half a character"
         raise MalformedFile([Problem(path, line_of(text, error.start), message)]) from None
+    spoken = messages(text)
+    if spoken is not None:
+        return Runbook(tuple(_prompt_parts(text, spoken, locks)), locks)
     blocks = outline(text)
     marked = _marked(text, blocks, path)
     front = "".join(blocks.lines[: blocks.front])
@@ -230,11 +286,27 @@ def _read(text: str, locks: tuple[str, ...], path: str = "RUNBOOK.md") -> Runboo
                 text="".join(blocks.lines[piece.start : piece.end]),
                 first_line=piece.start + 1,
                 last_line=piece.end,
-                locked=piece.locked or (_reason(heading) if heading else None),
+                locked=piece.locked,
             )
-            lock = next((lock for lock in locks if part.locked is None and _names(lock, part)), None)
-            parts.append(with_fields(part, locked=f"the policy locks {shown(lock)}") if lock else part)
+            parts.append(with_fields(part, locked=part.locked or _reason(part, heading, locks)))
     return Runbook(tuple(parts), locks)
+
+
+def _prompt_parts(text: str, spoken: Sequence[Message], locks: Locks) -> Iterator[Part]:
+    """The parts of a prompt in YAML: the texts of its messages, and what is around them, which is locked."""
+    lines = LINE.findall(text)
+    taken: dict[str, int] = {}
+    at = 0
+    edges = [edge for message in spoken for edge in ((message.start, None), (message.end, message.role))]
+    for edge, role in [*edges, (len(lines), None)]:
+        own = "".join(lines[at:edge])
+        if own:
+            name = _id(Heading(0, 0, role or FRAME, role or FRAME), taken)
+            part = Part(name, None, own, at + 1, edge, None if role else "it is not the text of a message")
+            if role and _MEANT_AS_MARKER.search(own):
+                part = with_fields(part, locked="it holds a lock marker, which has no meaning in YAML")
+            yield with_fields(part, locked=part.locked or _reason(part, None, locks))
+        at = edge
 
 
 def _marked(text: str, blocks: Outline, path: str) -> list[_Span]:
@@ -312,8 +384,16 @@ def _id(heading: Heading | None, taken: dict[str, int]) -> str:
     return name
 
 
-def _reason(heading: Heading) -> str | None:
-    match = _LOCKED_HEADING.search(heading.plain) or _LOCKED_HEADING.search(heading.text)
+def _reason(part: Part, heading: Heading | None, locks: Locks) -> str | None:
+    """Why a section is locked whose lines hold no marker: the policy's word comes before its heading's."""
+    lock = next((lock for lock in locks.locked if _names(lock, part)), None)
+    if lock is not None:
+        return f"the policy locks {shown(lock)}"
+    titles = (heading.plain, heading.text) if heading else ()
+    lifted = any(_names(entry, part) for entry in locks.unlocked)
+    words = [_VERIFIER_HEADING] if lifted else [_VERIFIER_HEADING, _LOCKED_HEADING]
+    matches = (word.search(title) for word in words for title in titles)
+    match = next((match for match in matches if match), None)
     return f"its heading says {match.group().lower()!r}" if match else None
 
 
@@ -322,6 +402,16 @@ def _names(entry: str, part: Part) -> bool:
     words = " ".join(entry.split()).casefold()
     heading = None if part.heading is None else part.heading.casefold()
     return words.lstrip("#").strip() == heading if words.startswith("#") else words in {part.id, heading}
+
+
+def _indented(text: str, indent: str) -> str:
+    """A text with all its lines indented, as a block in YAML wants them; what is so already stays so."""
+    lines = LINE.findall(text)
+    told = [number for number, line in enumerate(lines) if line.strip()]
+    lacking = {number for number in told if not lines[number].startswith(indent)}
+    if lacking - set(told[:1]):  # more than the first line, which a model may have trimmed
+        lacking = set(told)
+    return "".join(indent + line if number in lacking else line for number, line in enumerate(lines))
 
 
 def _fitted(old: str, new: str, file: str) -> str:

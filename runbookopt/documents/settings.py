@@ -14,7 +14,8 @@ from msgspec import Meta, Struct
 from runbookopt.documents.api_address import ALLOWED
 from runbookopt.documents.parameters import faults_of
 from runbookopt.documents.parse import MalformedFile, Problem, read_plain_yaml, read_yaml
-from runbookopt.documents.schema_errors import InconsistentValues, explain, nearest
+from runbookopt.documents.repository_paths import EvidencePaths, PagePaths, fits, is_glob, stars
+from runbookopt.documents.schema_errors import InconsistentValues, explain, nearest, shown
 from runbookopt.errors import WrongUsage
 
 ModelName = Annotated[
@@ -245,11 +246,32 @@ NO_FLAG = frozenset({"stored_as_today"})
 """Keys that have neither variable nor flag: what the default branch says of them holds."""
 
 
+class RunbookSettings(Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of the runbook of this name, and where it lies; with a glob, of all that it finds.
+
+    `path` is the page, and `evidence` what counts besides trajectories/NAME/. Each `*` of the entry's key is
+    what one of `path` stands for. These are no settings, since a proof rests on them: they have neither flag
+    nor variable, and a merge reads the base's.
+    """
+
+    path: PagePaths | None = None
+    evidence: tuple[EvidencePaths, ...] = ()
+
+
+PLACES = frozenset(RunbookSettings.__struct_fields__) - frozenset(Settings.__struct_fields__)
+
+
 class SettingsFile(Struct, frozen=True, forbid_unknown_fields=True):
     """runbookopt.yaml: settings for all runbooks, and for single ones by name."""
 
     defaults: Settings = Settings()
-    runbooks: dict[str, Settings] = {}
+    runbooks: dict[str, RunbookSettings] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a name that has not a star for each of its path."""
+        for key, entry in self.runbooks.items():
+            if (fault := star_fault(key, entry.path)) is not None:
+                raise InconsistentValues("runbooks", f"{shown(key)}: {fault}")
 
 
 def read_settings(data: bytes, path: str = FILE) -> SettingsFile:
@@ -274,7 +296,7 @@ def load_settings(
     if data is not None:
         read_settings(data, path)
         written = read_plain_yaml(data, path) or {}
-        layers += [written.get("defaults", {}), written.get("runbooks", {}).get(name, {})]
+        layers += [written.get("defaults", {}), *_own(written.get("runbooks") or {}, name)]
     problems: list[Problem] = []
     layers.append(_layer(_variables(environ, problems), problems))
     else_wrong = bool(problems)
@@ -292,12 +314,34 @@ def load_settings(
     return msgspec.convert(merged, Settings)
 
 
-def believed_agents(data: bytes | None, name: str) -> tuple[str, ...]:
-    """The agents whose stored outputs a file says to be the configured one's; nobody if it is malformed."""
+def believed_agents(data: bytes | None, path: str, name: str) -> tuple[str, ...]:
+    """The agents whose stored outputs a file says to be the configured one's; nobody if it is malformed.
+
+    `name` is what the runbook is called in the root of that file.
+    """
     try:
-        return load_settings(data, FILE, name, environ={}, flags={}).stored_as_today
+        return load_settings(data, path, name, environ={}, flags={}).stored_as_today
     except MalformedFile:
         return ()
+
+
+def entries_of(name: str, runbooks: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the mapping `runbooks` says of one of them, as written: what a glob says of many first."""
+    written: dict[str, Mapping[str, Any]] = {
+        key: entry for key, entry in runbooks.items() if isinstance(entry, dict)
+    }
+    many = [entry for key, entry in written.items() if key != name and fits(key, _glob(entry), name)]
+    own = written.get(name)
+    is_of_many = "*" in name or (own is not None and is_glob(_glob(own) or ""))
+    return many if own is None or is_of_many else [*many, own]
+
+
+def star_fault(key: str, path: str | None) -> str | None:
+    """What is wrong with a key's stars: each takes what one of its path stands for. None where nothing is."""
+    wanted = stars(path or "")
+    if "*" not in key or stars(key) == wanted:
+        return None
+    return f"expected a `*` in the name for each of its path, {wanted}, got {stars(key)}"
 
 
 def said_addresses(
@@ -381,6 +425,18 @@ def _layer(given: Iterable[tuple[str, str | float, str]], problems: list[Problem
             reading = structured[0] if structured else number
             problems += [Problem(origin, None, fault.words) for fault in explain(reading, types[key], {})]
     return layer
+
+
+def _own(runbooks: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    return [
+        {key: value for key, value in entry.items() if key not in PLACES}
+        for entry in entries_of(name, runbooks)
+    ]
+
+
+def _glob(entry: Mapping[str, Any]) -> str | None:
+    path = entry.get("path")
+    return path if isinstance(path, str) else None
 
 
 def _from_yaml(value: object) -> Iterator[object]:

@@ -1,5 +1,6 @@
 """Evidence that a repository holds for one runbook: its tasks, trajectories and labels."""
 
+import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,26 @@ class Source(Protocol):
         """The files under a folder: POSIX paths relative to the root, sorted; none if it is absent."""
         ...
 
+    def names(self, folder: str) -> list[str]:
+        """The names of the files and folders in a folder ("" for the root), sorted; none if it is absent."""
+        ...
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder ("" for the root), sorted; none if it is absent."""
+        ...
+
+    def links(self, under: str, /) -> list[str]:
+        """What stands under a folder and is not read, as links are not: paths from the root, sorted."""
+        ...
+
+    def linked(self, folder: str, /) -> list[str]:
+        """The names of the symbolic links in a folder ("" for the root), sorted; none if it is absent."""
+        ...
+
+    def link(self, path: str, /) -> str | None:
+        """Where the symbolic link at a path leads, as it says; None where there is none."""
+        ...
+
     def read(self, path: str) -> bytes:
         """The bytes of a file; raises FileNotFoundError."""
         ...
@@ -50,9 +71,28 @@ class Folder(Struct, frozen=True):
         """The regular files under a folder: POSIX paths relative to the root, sorted."""
         return sorted(path for path, regular in self._entries(under) if regular)
 
+    def names(self, folder: str) -> list[str]:
+        """The names of the regular files and folders in a folder ("" for the root), sorted."""
+        return self._within(folder, stat.S_IFREG, stat.S_IFDIR)
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder ("" for the root), sorted."""
+        return self._within(folder, stat.S_IFDIR)
+
     def links(self, under: str) -> list[str]:
         """All that stands under a folder and is not read: symbolic links, sockets, names not in UTF-8."""
         return sorted(path for path, regular in self._entries(under) if not regular)
+
+    def linked(self, folder: str) -> list[str]:
+        """The names of the symbolic links in a folder ("" for the root), sorted."""
+        return self._within(folder, stat.S_IFLNK)
+
+    def link(self, path: str) -> str | None:
+        """Where the symbolic link at a path leads, as it says; None where there is none."""
+        try:
+            return None if self._leads_out(PurePosixPath(path)) else str((self.root / path).readlink())
+        except (OSError, ValueError):
+            return None
 
     def read(self, path: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError, and RunbookoptError where it cannot be read."""
@@ -64,11 +104,25 @@ class Folder(Struct, frozen=True):
             raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
         return whole(data, path)
 
+    def _within(self, folder: str, *kinds: int) -> list[str]:
+        start = PurePosixPath(folder)
+        place = self.root / start
+        if self._leads_out(start) or (start.parts and place.is_symlink()):
+            return []
+        try:
+            with os.scandir(place) as entries:  # it knows the kinds, which saves a call for each
+                return sorted(
+                    entry.name for entry in entries if _kind(entry) in kinds and entry.name != ".git"
+                )
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return []
+        except OSError as error:
+            raise RunbookoptError(f"{folder}: cannot be read: {error.strerror}") from error
+
     def _entries(self, under: str) -> Iterator[tuple[str, bool]]:
         """All but folders at or under a path, each with whether it is a file that can be read."""
         start = PurePosixPath(under)
-        linked = any((self.root / parent).is_symlink() for parent in list(start.parents)[:-1])
-        if linked or start.is_absolute() or ".." in start.parts:
+        if self._leads_out(start):
             return
         pending = [start]
         while pending:
@@ -77,6 +131,10 @@ class Folder(Struct, frozen=True):
             pending += [path / name for name in inside]
             if kind not in {None, stat.S_IFDIR}:
                 yield str(path), kind == stat.S_IFREG and encodable(str(path))
+
+    def _leads_out(self, path: PurePosixPath) -> bool:
+        linked = any((self.root / parent).is_symlink() for parent in list(path.parents)[:-1])
+        return linked or path.is_absolute() or ".." in path.parts
 
     def _look_at(self, path: PurePosixPath) -> tuple[int | None, list[str]]:
         """The kind of what stands at a path, None where nothing does, and the names in it."""
@@ -89,6 +147,14 @@ class Folder(Struct, frozen=True):
         except OSError as error:
             raise RunbookoptError(f"{path}: cannot be read: {error.strerror}") from error
         return kind, [inner.name for inner in inside if inner.name != ".git"]
+
+
+def _kind(entry: "os.DirEntry[str]") -> int | None:
+    if entry.is_symlink():
+        return stat.S_IFLNK
+    if entry.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    return stat.S_IFREG if entry.is_file(follow_symlinks=False) else None
 
 
 class Place(Struct, frozen=True):
@@ -154,17 +220,24 @@ class Evidence(Struct, frozen=True, dict=True):
         return {trajectory.id: trajectory for trajectory in self.trajectories}
 
 
-def read_evidence(source: Source, name: str, given: Given | None = None) -> Evidence:
+def read_evidence(
+    source: Source,
+    name: str,
+    given: Given | None = None,
+    more: Sequence[str] = (),
+    folder: str | None = None,
+) -> Evidence:
     """Read what lies in trajectories/<name>/ and below, in any known format, from a folder or a revision.
 
-    `given` says how far it is trusted, by path: not at all where nothing is given. Raises MalformedFile with
-    all that is wrong: no trajectories at all, two references or two explicit splits for one input in records
-    of our own that are trusted alike. The rest is warnings, and costs the record that it is about.
+    `folder` is another one to read in its place. `more` are patterns of paths from the root at which other
+    files lie. `given` says how far it is trusted, by path: not at all where nothing is given. Raises
+    MalformedFile with all that is wrong: no trajectories at all, two references or two explicit splits for
+    one input in records of our own that are trusted alike. The rest is warnings, and costs its record.
     """
-    folder = f"trajectories/{name}"
+    folder = folder or f"trajectories/{name}"
     given = given or Given()
-    gathered = gather(source, folder)
-    odd = source.links(folder) if isinstance(source, Folder) else ()
+    gathered = gather(source, folder, *more, redaction=Redaction(personal=given.personal))
+    odd = [link for link in source.links(folder) if link != folder] if isinstance(source, Folder) else ()
     unread = "not read: expected a file, and this is a link or no file"
     problems = [Problem(plain(path), None, unread, "warning") for path in odd] + [*gathered.problems]
     trust_in = _trust_by(given)

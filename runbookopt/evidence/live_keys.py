@@ -1,27 +1,26 @@
 """Keys that look alive in stored files as they lie there: also in what of them no reader keeps, or reads."""
 
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO
 
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.redaction import secrets_in
 from runbookopt.evidence.formats.reader import Place
 from runbookopt.evidence.privacy import SECRETS_ALONE, is_live
-from runbookopt.evidence.reading import Files, live_key, stored, with_records
+from runbookopt.evidence.reading import Files, live_key, stored
 from runbookopt.evidence.unpack import Archive, Unreadable, is_archive, unpacked
 
 _LONGEST = 1 << 24
 """Bytes of a line that are looked at together."""
 
 
-def live_keys(source: Files, folder: str, known: Collection[Problem]) -> Iterator[Problem]:
-    """A complaint for each kind in each file below a folder, but for those that are `known` already.
+def live_keys(source: Files, paths: Iterable[str], known: Collection[Problem]) -> Iterator[Problem]:
+    """A complaint for each kind in each of these files, but for those that are `known` already.
 
     Files are looked at as bytes, a line at a time; what cannot be unpacked is for their readers to tell.
     """
-    inside = [path.removeprefix(f"{folder}/") for path in source.files(folder)]
-    for path in (f"{folder}/{each}" for each in with_records(inside)):
+    for path in paths:
         told = {each.message for each in known if each.path == path}
         for kind, place in _places(source, path):
             if not any(f"{kind} that looks alive" in each for each in told):

@@ -12,6 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.parse import MAX_DEPTH, TOO_DEEP, Problem
+from runbookopt.documents.path_patterns import covers
+from runbookopt.documents.repository_paths import fixed_folder, is_glob
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.formats import (
@@ -152,13 +154,13 @@ def format_named(name: str) -> Format:
     raise WrongUsage(f"no format '{plain(name)}'{nearest(name, names)}: expected one of {', '.join(names)}")
 
 
-def gather(source: Files, folder: str, redaction: Redaction = SECRETS_ALONE) -> Gathered:
+def gather(source: Files, folder: str, *more: str, redaction: Redaction = SECRETS_ALONE) -> Gathered:
     """Read all files under a folder but notes (`*.md`) and dot files. Nothing is an error: all is told.
 
-    Secrets are taken out in any case, and what else `redaction` says.
+    `more` are patterns of paths from the root, and what they cover is read as well. Secrets are taken out in
+    any case, and what else `redaction` says.
     """
-    inside = [path.removeprefix(f"{folder}/") for path in source.files(folder)]
-    files = [recognize(stored(source, f"{folder}/{path}")) for path in with_records(inside)]
+    files = [recognize(stored(source, path)) for path in covered(source, folder, *more)]
     taken = belonging(files)
     gathering = _Gathering(redaction)
     for each in files:
@@ -178,6 +180,20 @@ def gather(source: Files, folder: str, redaction: Redaction = SECRETS_ALONE) -> 
         dict(sorted(gathering.removed.items())),
         tuple(gathering.live),
     )
+
+
+def covered(source: Files, *patterns: str) -> list[str]:
+    """The files at which evidence lies, by the paths of folders and by patterns of paths from the root."""
+    return list(dict.fromkeys(path for each in patterns for path in _covered(source, each)))
+
+
+def _covered(source: Files, pattern: str) -> Iterator[str]:
+    """The files that a folder holds, or a pattern covers: hidden is what is hidden below where it begins."""
+    folder = f"{fixed_folder(pattern)}/".lstrip("/") if is_glob(pattern) else f"{pattern.strip('/')}/"
+    inside = [path.removeprefix(folder) for path in source.files(folder.strip("/"))]
+    for path in with_records(inside):
+        if not is_glob(pattern) or covers(f"/{pattern.lstrip('/')}", folder + path):
+            yield folder + path
 
 
 def with_records(paths: Iterable[str]) -> list[str]:

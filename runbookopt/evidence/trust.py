@@ -13,7 +13,10 @@ LEAST: Trust = "public"
 
 Paths = Annotated[
     str,
-    Meta(pattern=r"^/?trajectories/.*[^\s]$", description="a path below trajectories/, or a pattern of some"),
+    Meta(
+        pattern=r"^/?[^/*?\s]+/.*[^\s]$",
+        description="a path of evidence, as in trajectories/NAME/2026.jsonl, or a pattern of some",
+    ),
 ]
 
 

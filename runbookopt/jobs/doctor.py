@@ -17,7 +17,7 @@ from runbookopt.forge.protocol import Forge
 from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.landing.propose import branch_of
 from runbookopt.project.local_state import local_folder
-from runbookopt.project.project import runbook_names
+from runbookopt.project.places import runbook_names
 
 OLDEST_GIT = (2, 38)
 """The first that merges without a working tree."""

@@ -23,7 +23,8 @@ from runbookopt.jobs.rollouts import Rollouts, bundle_of, leaving, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle, text_of
 from runbookopt.landing.ledger.identity import identity_of
-from runbookopt.project.project import Project, read_project, runbook_file
+from runbookopt.project.places import runbook_file
+from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import ENOUGH_GROWTH, Allowance, Look, group_digests, reference_digest
 from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
@@ -160,7 +161,7 @@ def _tasks(project: Project, part: Part) -> tuple[Task, ...]:
     ids = {"train": split.train, "validation": split.validation, "held-out": split.held_out}[part]
     if not ids:
         raise RunbookoptError(
-            f"trajectories/{project.name}: no task is in {part}: add tasks, or choose another"
+            f"{project.places.stored}: no task is in {part}: add tasks, or choose another"
             " --split (`runbookopt check` counts them)"
         )
     return tuple(project.evidence.task(task) for task in ids)
@@ -294,8 +295,13 @@ def _notes(rollouts: Rollouts, tasks: Sequence[Task], look: LookTaken | None, *,
     repository, job, project = rollouts.repository, rollouts.job, rollouts.project
     yield from job.notes
     yield "rubric, policy and tasks are those of the working tree"
-    paths = [*project.files, f"trajectories/{project.name}"]
-    differing = repository.working_tree_differs(repository.resolve("HEAD"), paths)
+    places = project.places
+    paths = [*project.files, *places.evidence_roots]
+    differing = [
+        path
+        for path in repository.working_tree_differs(repository.resolve("HEAD"), paths)
+        if path in project.files or places.is_evidence(path)
+    ]
     if differing:
         yield f"other than in HEAD: {few(differing)}"
     judge = project.rubric.judge if rollouts.judge else None

@@ -1,6 +1,6 @@
 """Problems of a repository's files, and advice on what is well-formed and still bodes ill."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,13 +13,18 @@ from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.evidence.live_keys import live_keys
+from runbookopt.evidence.reading import covered
 from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
 from runbookopt.jobs.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
-from runbookopt.project.project import ROOT, Project, read_project, runbook_names
+from runbookopt.project.layout import EVIDENCE, ROOT, Layout, Unfinished
+from runbookopt.project.links import leads_anywhere
+from runbookopt.project.places import layout_of
+from runbookopt.project.project import Project, read_project
+from runbookopt.project.roots import roots_of
 from runbookopt.project.versions import Version
 from runbookopt.proof.allowance import Look, burnt
 from runbookopt.proof.power import provable_gain
@@ -42,7 +47,7 @@ class Lint(Struct, frozen=True):
     """What is to be said of a repository: `problems` have to be solved, `advice` may be followed.
 
     `projects` are those of the runbooks that can be used; `looks` are, by the names of these, the looks that
-    were taken at their held-out tasks.
+    were taken at their held-out tasks. `others` are pages that lie where tools look, and are no runbooks yet.
     """
 
     names: tuple[str, ...]
@@ -50,6 +55,7 @@ class Lint(Struct, frozen=True):
     problems: tuple[Problem, ...]
     advice: tuple[Problem, ...]
     looks: dict[str, tuple[Look, ...]] = {}
+    others: tuple[Unfinished, ...] = ()
 
 
 class Known(NamedTuple):
@@ -63,48 +69,69 @@ class Known(NamedTuple):
     versions: Callable[[str], tuple[Version, ...]] = lambda _: ()
 
 
-def lint(source: Source, known: Known | None = None, unreadable: Sequence[str] = ()) -> Lint:
+def lint(
+    source: Source, known: Known | None = None, unreadable: Sequence[str] = (), within: str = ""
+) -> Lint:
     """Read every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
 
-    `unreadable` says why the source may not be the whole of what is declared.
+    `unreadable` says why the source may not be the whole of what is declared. `within` is the one root to
+    which all is confined; without it all roots are read.
     """
     known = known or Known()
-    names = runbook_names(source)
+    layout = _confined(layout_of(source), within)
+    names = list(layout.runbooks)
     projects: list[Project] = []
     looks: dict[str, tuple[Look, ...]] = {}
-    unread = "not read: expected a file, and this is a link or no file"
-    links = source.links(ROOT) if isinstance(source, Folder) else ()
+    unread = "not read: it is no file, or a link that leads out of the repository or to nothing"
+    roots = [within] if within else ["", *roots_of(source)]
+    homes = [f"{root}/{ROOT}".lstrip("/") for root in roots]
+    there = [link for home in homes for link in (source.links(home) if isinstance(source, Folder) else ())]
+    links = [link for link in there if not leads_anywhere(source, link)]
     problems = [Problem(plain(path), None, unread, "warning") for path in links]
     problems += [Problem(ROOT, None, reason) for reason in unreadable]
-    settings = _settings(source, problems)
-    if not names:
+    problems += layout.problems
+    settings = {root: _settings(source, f"{root}/{FILE}".lstrip("/"), problems) for root in roots}
+    if not names and not layout.others:
         problems.append(Problem(ROOT, None, f"no runbook: expected {ROOT}/<name>/RUNBOOK.md"))
-    for name in names:
+    for name, places in layout.runbooks.items():
         try:
             earlier = known.looked(name)
-            projects.append(read_project(source, name, burnt=burnt(earlier) | known.read(name)))
+            used = burnt(earlier) | known.read(name)
+            projects.append(read_project(source, name, burnt=used, places=places))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems
         except RunbookoptError as error:
-            problems.append(Problem(f"{ROOT}/{name}", None, str(error)))
+            problems.append(Problem(places.page or places.home, None, str(error)))
     problems += [problem for project in projects for problem in (*project.warnings, *project.evidence.live)]
     alive = {project.name: project.evidence.live for project in projects}
-    for name in names:
-        problems += live_keys(source, f"trajectories/{name}", alive.get(name, ()))
-    pieces = [*_unknown_names(source, settings, names)]
+    for name, places in layout.runbooks.items():
+        stored = covered(source, places.stored, *places.evidence[1:])
+        problems += live_keys(source, stored, alive.get(name, ()))
+    pieces = [piece for root in roots for piece in _unknown_names(source, root, settings[root], layout)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
     pieces += _unfollowed(settings, projects)
     for name, others in shared_tasks(projects).items():
         shared = at_the_same_tasks(others)
-        pieces += [Problem(f"trajectories/{name}", None, sentence, "warning") for sentence in shared]
-    return Lint(tuple(names), tuple(projects), in_order(problems), in_order(pieces), looks)
+        pieces += [Problem(layout.of(name).stored, None, sentence, "warning") for sentence in shared]
+    ordered = (in_order(problems), in_order(pieces))
+    return Lint(tuple(names), tuple(projects), *ordered, looks, layout.others)
 
 
-def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
+def _confined(layout: Layout, root: str) -> Layout:
+    """What of a layout is of one root; all of it without one."""
+    if not root:
+        return layout
+    runbooks = {name: places for name, places in layout.runbooks.items() if places.root == root}
+    others = tuple(each for each in layout.others if each.path.startswith(f"{root}/"))
+    problems = tuple(each for each in layout.problems if each.path.startswith(f"{root}/"))
+    return Layout(runbooks, others, problems)
+
+
+def _settings(source: Source, path: str, problems: list[Problem]) -> SettingsFile | None:
     """The settings file; None where it is not there, or has problems, which are added to the others."""
     try:
-        return read_settings(source.read(FILE))
+        return read_settings(source.read(path), path)
     except FileNotFoundError:
         return None
     except MalformedFile as error:
@@ -113,23 +140,33 @@ def _settings(source: Source, problems: list[Problem]) -> SettingsFile | None:
 
 
 def _unknown_names(
-    source: Source, settings: SettingsFile | None, names: Collection[str]
+    source: Source, root: str, settings: SettingsFile | None, layout: Layout
 ) -> Iterator[Problem]:
-    """Settings and trajectories for runbooks that do not exist."""
-    for name in sorted(settings.runbooks.keys() - set(names)) if settings else ():
+    """Settings and trajectories of a root for runbooks that it has not."""
+    names = {places.short for places in layout.runbooks.values() if places.root == root}
+    before = f"{root}/" if root else ""
+    said = settings.runbooks if settings else {}
+    for name in sorted(name for name, entry in said.items() if name not in names and entry.path is None):
         sentence = f"runbooks: no runbook '{plain(name)}'{nearest(name, names)}"
-        yield Problem(FILE, None, sentence, "warning")
-    folders = {path.rpartition("/")[0] for path in source.files("trajectories") if path.endswith(".jsonl")}
+        yield Problem(f"{before}{FILE}", None, sentence, "warning")
+    stored = source.files(f"{before}{EVIDENCE}")
+    folders = {path.rpartition("/")[0] for path in stored if path.endswith(".jsonl")}
+    known = {*names, *(other.name.removeprefix(before) for other in layout.others)}
     for folder in sorted(folders):
-        name = folder.partition("/")[2]
-        if not any(f"{name}/".startswith(f"{runbook}/") for runbook in names):
-            yield Problem(plain(folder), None, f"no runbook of this name{nearest(name, names)}", "warning")
+        name = folder.removeprefix(f"{before}{EVIDENCE}").lstrip("/")
+        if not any(f"{name}/".startswith(f"{runbook}/") for runbook in known):
+            whose = f"or say whose it is: runbooks.NAME.evidence in {FILE}"
+            sentence = f"there is no such runbook{nearest(name, known)}: rename the folder, {whose}"
+            yield Problem(plain(folder), None, sentence, "warning")
 
 
-def _unfollowed(settings: SettingsFile | None, projects: Sequence[Project]) -> Iterator[Problem]:
+def _unfollowed(
+    settings: Mapping[str, SettingsFile | None], projects: Sequence[Project]
+) -> Iterator[Problem]:
     """Runbooks in which the offline agent, by runbookopt.yaml or for want of another, finds no rule."""
     for project in projects:
-        layers = (settings.runbooks.get(project.name), settings.defaults) if settings else ()
+        said, places = settings[project.places.root], project.places
+        layers = (said.runbooks.get(places.short), said.defaults) if said else ()
         kinds = {layer.agent.kind for layer in layers if layer is not None}
         reason = None if kinds - {"offline"} else unfollowed(project.runbook.text)
         if reason is not None:
@@ -149,7 +186,7 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
     ]
     _, rubric, policy = project.files
     sentences = {
-        f"trajectories/{project.name}": (
+        project.places.stored: (
             *few,
             *obstacles(project, earlier),
             *on_near_repeats(project),

@@ -6,9 +6,9 @@ from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.propose import branch_of
-from runbookopt.project.project import ROOT
+from runbookopt.project.layout import EVIDENCE, ROOT
+from runbookopt.project.roots import roots_of
 
-EVIDENCE = "trajectories"
 _SUBMODULE = "160000"
 _YES = frozenset({"true", "yes", "on", "1"})
 
@@ -31,7 +31,8 @@ def unreadable(repository: Repository) -> Iterator[str]:
             " git sparse-checkout disable, or work in a whole clone"
         )
     head = repository.find("HEAD")
-    for folder in (ROOT, EVIDENCE) if head else ():
+    roots = ["", *roots_of(repository.revision(head))] if head else []
+    for folder in (f"{root}/{each}".lstrip("/") for root in roots for each in (ROOT, EVIDENCE)):
         for entry in repository.tree("HEAD", folder):
             if entry.mode == _SUBMODULE:
                 yield (

@@ -215,12 +215,12 @@ def _read(
     origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
     """
     here = read_project(Folder(repository.root), job.name, burnt=used)
-    evidence = f"trajectories/{job.name}"
-    judging = _programs(repository, here)
+    judging, own = _programs(repository, here), here.places
     differing = [
         path
-        for path in repository.working_tree_differs(base, [*here.files, *judging, evidence])
+        for path in repository.working_tree_differs(base, [*here.files, *judging, *own.evidence_roots])
         if "__pycache__" not in path.split("/")
+        and (path in here.files or belongs(path, judging) or own.is_evidence(path))
     ]
     if differing and not job.propose:
         note = f"differs from HEAD, so commit it before you propose the bundle: {few(differing)}"
@@ -234,6 +234,10 @@ def _read(
         if not differing:
             raise
         raise RunbookoptError(f"{error}\n{_not_the_base(few(differing), base)}") from None
+    if there.places != own:
+        raise RunbookoptError(
+            _not_the_base(f"where {job.name} lies (by {own.settings} and what is beside it)", base)
+        )
     if differing and _held_out(there) != _held_out(here):
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
@@ -280,7 +284,7 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
     if not split.train or not split.validation:
         share = shares.validation if split.train else shares.train
         raise RunbookoptError(
-            f"trajectories/{project.name}: {len(split.train)} train and {len(split.validation)} validation"
+            f"{project.places.stored}: {len(split.train)} train and {len(split.validation)} validation"
             f" tasks: both are needed to search; {more_tasks(project, 1, share)}"
         )
     against = obstacles(project, looks, job.at) if job.look else ()
@@ -396,6 +400,7 @@ def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
         **({"evidence": digest_of(problem.evidence)} if problem.evidence else {}),
         "held_out": _held_out(project),
         "locked": project.policy.locked,
+        **({"unlocked": project.policy.unlocked} if project.policy.unlocked else {}),
         "proof": project.policy.proof,
         "options": problem.options,
         "agent": job.agent.key,

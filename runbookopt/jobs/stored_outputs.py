@@ -17,6 +17,7 @@ from runbookopt.engine.calls import attempt_of
 from runbookopt.evidence.library import Source
 from runbookopt.evidence.trajectory import Label, Left, StoredVerdict, Trajectory, time_of
 from runbookopt.project.project import Project
+from runbookopt.project.roots import root_and_name
 from runbookopt.project.versions import Tie, Version, tie
 from runbookopt.search.asks import Attempt, Stored
 from runbookopt.verifier.judge import stored_findings
@@ -102,8 +103,10 @@ class Counts(Struct, frozen=True):
 
 def believed(source: Source, name: str, here: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The agents that a revision says to be the configured one, and a note where the settings here differ."""
+    root, short = root_and_name(source, name)
+    path = f"{root}/{FILE}".lstrip("/")
     try:
-        said = believed_agents(source.read(FILE), name)
+        said = believed_agents(source.read(path), path, short)
     except FileNotFoundError:
         said = ()
     if said == tuple(here):

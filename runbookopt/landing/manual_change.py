@@ -20,8 +20,10 @@ from runbookopt.landing.requirements import few
 from runbookopt.landing.sources.changed_tasks import changed_tasks
 from runbookopt.landing.trial_merge import Case, Effect, Touched
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
+from runbookopt.project.layout import ROOT
+from runbookopt.project.places import layout_of, runbook_file, runbook_names
 from runbookopt.project.policy import Decision, Policy, Reason
-from runbookopt.project.project import ROOT, declared_policy, read_project, runbook_file, runbook_names
+from runbookopt.project.project import declared_policy, read_project
 
 TOGETHER = 2
 """Who must agree where a runbook and what judges it are changed together."""
@@ -94,8 +96,10 @@ def _to_look_at(effect: Effect, touched: Touched) -> Iterator[Reason]:
 def _tasks(effect: Effect, touched: Touched) -> Iterator[Reason]:
     """What becomes of the tasks by which later changes are judged."""
     name = touched.runbook
-    is_new = name not in runbook_names(effect.before)
-    if is_new or not any(path.startswith("trajectories/") for path in touched.verifier):
+    places = layout_of(effect.before).runbooks.get(name)
+    if places is None or not any(
+        places.is_evidence(path) or path == places.settings for path in touched.verifier
+    ):
         return
     try:
         told = changed_tasks(effect.before, effect.after, name)
@@ -110,7 +114,7 @@ def _violations(effect: Effect, name: str) -> tuple[str, ...]:
     try:
         path, after = runbook_file(effect.before, name), runbook_file(effect.after, name)
         policy = _policy(effect.before, name) or Policy()
-        before = decode(effect.before.read(path), locked=policy.locked, path=path)
+        before = decode(effect.before.read(path), locks=policy.locks, path=path)
     except RunbookoptError:
         return ()  # new, gone, or nothing that a search could begin with
     return violations(before, text_at(effect.after, after), bumped=True)

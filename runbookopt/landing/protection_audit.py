@@ -6,7 +6,7 @@ from runbookopt.forge.protection import OUR_CHECK, Protection
 from runbookopt.landing.approvals import Members
 from runbookopt.landing.requirements import Declared, Enforced, Requirement, few
 from runbookopt.project.codeowners import PLACES, owners_of, read_owners
-from runbookopt.project.project import ROOT
+from runbookopt.project.layout import NAMES, ROOT
 
 WORKFLOWS = ".github/workflows/verify-runbooks.yml"
 """The workflow of our check: who may change it unseen can have it say anything."""
@@ -165,7 +165,11 @@ def _by_itself(declared: Sequence[Declared], enforced: Enforced) -> Iterator[Con
     place = next((path for path in PLACES if path in enforced.codeowners), None)
     if place is not None and protection.code_owners:
         lines = read_owners(enforced.codeowners[place])
-        pages = {name: owners_of(lines, f"{ROOT}/{name}/RUNBOOK.md") for name in names}
+        pages = {
+            each.runbook: owners_of(lines, each.page or f"{ROOT}/{each.runbook}/{NAMES[0]}")
+            for each in declared
+            if each.policy.merge == "auto"
+        }
         owned = [f"{name} ({' '.join(owners)})" for name, owners in pages.items() if owners]
         yield "runbooks without owners", not owned, words | {"place": place, "owned": few(owned)}
 

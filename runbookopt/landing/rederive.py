@@ -28,6 +28,7 @@ from runbookopt.landing.paired_outputs import group_digest, pairs
 from runbookopt.landing.sources.history import brought
 from runbookopt.landing.sources.leave_one_out import leaning
 from runbookopt.landing.sources.trust import trust_in
+from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Facts, decide
 from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import (
@@ -296,6 +297,11 @@ def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
         raise Stale(f"the base {bundle.base[:12]} is not in origin's default branch: push it, or {again}")
     base, now = repository.revision(bundle.base), repository.revision(tip)
     moved = [path for path in checked.project.files if file_at(base, path) != file_at(now, path)]
+    places = layout_of(now).runbooks.get(bundle.runbook)
+    if not moved and places != checked.project.places:
+        moved.append(
+            f"where {bundle.runbook} lies (by {checked.project.places.settings} and what is beside it)"
+        )
     judging = programs(checked.project.rubric, base)
     if judging and programs_digest(judging, base) != programs_digest(judging, now):
         moved.append("programs of the rubric")

@@ -1,6 +1,6 @@
 """Requirement of a forge: one thing that it should see to, and what it is held against."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -16,8 +16,10 @@ from runbookopt.forge.protocol import Forge
 from runbookopt.landing.approvals import Members
 from runbookopt.landing.sources.trust import Untrusted, untrusted
 from runbookopt.project.codeowners import PLACES
+from runbookopt.project.layout import Places
+from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Policy
-from runbookopt.project.project import ROOT, declared_policy, read_project, runbook_names
+from runbookopt.project.project import declared_policy, read_project
 from runbookopt.verifier.program_files import files_of, folders_of
 from runbookopt.verifier.rubric import programs, read_rubric
 
@@ -62,13 +64,14 @@ class Declared(Struct, frozen=True):
     """A runbook's policy; `files` are what decides over it: rubric, policy and evidence.
 
     `untrusted` is what of the evidence keeps a change from merging by itself; None where nothing does, or
-    the evidence cannot be read.
+    the evidence cannot be read. `page` is None where there is none.
     """
 
     runbook: str
     policy: Policy
     files: tuple[str, ...]
     untrusted: Untrusted | None = None
+    page: str | None = None
 
 
 class Enforced(Struct, frozen=True, kw_only=True):
@@ -98,42 +101,54 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
     """
     policies: list[Declared] = []
     problems: list[Problem] = []
-    for name in runbook_names(revision):
-        folder = f"trajectories/{name}"
-        evidence = [path for path in revision.files(folder) if path.endswith(".jsonl")]
-        more = [f"{folder}/{each}.jsonl" for each in ("*.labels", "*", "**/*")]
-        files = [f"{ROOT}/{name}/rubric.yaml", f"{ROOT}/{name}/policy.yaml"]
+    for name, places in layout_of(revision).runbooks.items():
+        files = [places.rubric, places.policy, *([places.settings] if places.named else []), *places.links]
         try:
-            policy = declared_policy(revision, name)
+            policy = declared_policy(revision, name, places)
         except MalformedFile as error:
             problems += error.problems
         else:
-            programs = programs_of(revision, name)
+            programs = programs_of(revision, name, places)
             theirs = files_of(programs, revision)
             own = (*files, *theirs, *(f"{folder}*" for folder in folders_of(programs, theirs)))
-            short = _untrusted(revision, name, policy)
-            policies.append(Declared(name, policy, (*own, *more, *evidence), short))
+            short = _untrusted(revision, places, policy)
+            evidence = _evidence(revision, places)
+            policies.append(Declared(name, policy, (*own, *evidence), short, places.page))
     if problems:
         raise MalformedFile(problems)
     return tuple(policies)
 
 
-def _untrusted(revision: Revision, name: str, policy: Policy) -> Untrusted | None:
+def _evidence(revision: Revision, places: Places) -> Iterator[str]:
+    """Files of evidence that could be put where some lie, and those that are there."""
+    folder = places.stored
+    yield from (f"{folder}/{each}.jsonl" for each in ("*.labels", "*", "**/*"))
+    yield from (pattern.strip("/") for pattern in places.evidence[1:])
+    for root in places.evidence_roots:
+        there = revision.files(root)
+        yield from (path for path in there if path.endswith(".jsonl") or places.is_evidence_elsewhere(path))
+
+
+def _untrusted(revision: Revision, places: Places, policy: Policy) -> Untrusted | None:
     if policy.merge != "auto":
         return None
     try:
-        return untrusted(read_project(revision, name))
+        return untrusted(read_project(revision, places.name, places=places))
     except RunbookoptError:  # what cannot be read is for the lint to name
         return None
 
 
-def programs_of(revision: Source, name: str) -> tuple[str, ...]:
-    """The programs of a rubric, folders with a slash; one that cannot be read is for the lint to name."""
-    path = f"{ROOT}/{name}/rubric.yaml"
-    rubric = revision.read(path) if path in revision.files(f"{ROOT}/{name}") else b""
+def programs_of(revision: Source, name: str, places: Places | None = None) -> tuple[str, ...]:
+    """The programs of a rubric, folders with a slash; one that cannot be read is for the lint to name.
+
+    `places` are the runbook's, where they are known already.
+    """
+    places = places or layout_of(revision).runbooks.get(name)
+    if places is None:
+        return ()
     try:
-        return programs(read_rubric(rubric, path), revision)
-    except RunbookoptError:
+        return programs(read_rubric(revision.read(places.rubric), places.rubric), revision)
+    except (FileNotFoundError, RunbookoptError):
         return ()
 
 

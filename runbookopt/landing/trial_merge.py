@@ -15,9 +15,10 @@ from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.landing.sources.changed_tasks import more_attempts
 from runbookopt.project.codeowners import PLACES
+from runbookopt.project.layout import EVIDENCE, POLICY, ROOT, RUBRIC, Places
 from runbookopt.project.local_state import is_local
+from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
-from runbookopt.project.project import runbook_names
 from runbookopt.verifier.program_files import belongs
 
 
@@ -96,14 +97,20 @@ class Case(Struct, frozen=True, dict=True):
         except MergeConflict as error:
             since, after, conflict = repository.merge_base(self.tip, commit) or self.tip, commit, str(error)
         there = Revision(repository, after)
-        names = sorted({*runbook_names(tip), *runbook_names(there)})
-        programs = {name: (*programs_of(tip, name), *programs_of(there, name)) for name in names}
-        said = {name: [believed_agents(_settings(side), name) for side in (tip, there)] for name in names}
+        sides = [(side, layout_of(side).runbooks) for side in (tip, there)]
+        names = sorted({name for _, runbooks in sides for name in runbooks})
+        places = {name: [runbooks[name] for _, runbooks in sides if name in runbooks] for name in names}
+        programs = {
+            name: [path for side, lie in sides for path in programs_of(side, name, lie.get(name))]
+            for name in names
+        }
         # whose stored outputs are believed decides what is proved, as a program of a rubric does
-        programs |= {name: (*programs[name], FILE) for name in names if said[name][0] != said[name][1]}
+        for name, lies in places.items():
+            if len({_believed(side, lie[name]) if name in lie else () for side, lie in sides}) > 1:
+                programs[name] += [each.settings for each in lies]
         changes = repository.diff(since, after)
         more = more_attempts(changes, repository.revision(since), there, names)
-        return Effect(tip, there, touches(changes, names, programs, more), conflict)
+        return Effect(tip, there, touches(changes, names, programs, more, places), conflict)
 
     def unlike(self, commit: str) -> Iterator[str]:
         """What is a matter of ours and other in a commit than merging the head would make it."""
@@ -125,14 +132,14 @@ class Case(Struct, frozen=True, dict=True):
         return Permission(False, (*decision.reasons, Reason("approvals", None, f"{needed}, and {unknown}")))
 
 
-def _settings(side: Revision) -> bytes | None:
+def _believed(side: Revision, places: Places) -> tuple[str, ...]:
     try:
-        return side.read(FILE)
+        return believed_agents(side.read(places.settings), places.settings, places.short)
     except FileNotFoundError:
-        return None
+        return ()
 
 
-ROOTS = ("runbooks", "trajectories")
+ROOTS = (ROOT, EVIDENCE)
 SHARED = (*PLACES, WORKFLOWS)
 """What judges every runbook: who must agree to a change, and the check that asks."""
 
@@ -142,14 +149,17 @@ def touches(
     names: Collection[str],
     programs: Mapping[str, Collection[str]],
     attempts: Collection[str] = (),
+    places: Mapping[str, Sequence[Places]] = {},
 ) -> Touches:
     """Sort the paths of a diff by runbook.
 
     `names` are those of runbooks before and after it, `programs` what each one's rubric
-    runs, folders with a slash at the end, and `attempts` the files that only get more attempts.
+    runs, folders with a slash at the end, and `attempts` the files that only get more attempts. `places` are
+    where each lies, before and after.
     """
     paths = sorted({path for each in changes for path in (each.old_path, each.new_path) if path})
-    touched = (_touched(name, names, paths, programs.get(name, ()), attempts) for name in sorted(names))
+    owning = _Owning(names, places)
+    touched = (_touched(name, owning, paths, programs.get(name, ()), attempts) for name in sorted(names))
     made = ((each.new_path or "", each.new_mode) for each in changes)
     return Touches(
         tuple(each for each in touched if each.texts or each.verifier),
@@ -157,7 +167,7 @@ def touches(
         tuple(
             f"{path!r} becomes {NO_FILES[mode]}"
             for path, mode in made
-            if mode in NO_FILES and path.partition("/")[0] in ROOTS
+            if mode in NO_FILES and owning.is_ours(path)
         )
         + tuple(
             f"{each.new_path!r} is local state, which is nobody's word: no commit may bring it"
@@ -167,9 +177,72 @@ def touches(
     )
 
 
+class _Owning:
+    """Whose file is where: by the folders of names below runbooks/ and trajectories/, and by their places."""
+
+    def __init__(self, names: Collection[str], places: Mapping[str, Sequence[Places]]) -> None:
+        self.places = places
+        self.homes: dict[str, str] = {}
+        self.roots = {"", *(f"{each.root}/" for sides in places.values() for each in sides if each.root)}
+        for name in names:
+            lie = [folder for each in places.get(name, ()) for folder in (each.home, each.stored)]
+            self.homes |= {f"{folder}/": name for folder in lie or (f"{root}/{name}" for root in ROOTS)}
+        self.folders = {
+            each.folder: name for name, sides in places.items() for each in sides if each.folder is not None
+        }
+
+    def is_ours(self, path: str) -> bool:
+        """Whether what becomes of a path is a matter of ours, whoever's it is."""
+        if any(f"{path}/".startswith(f"{root}{folder}/") for root in self.roots for folder in ROOTS):
+            return True
+        return any(
+            path == each.page or path in each.judging or each.is_evidence_elsewhere(path)
+            for sides in self.places.values()
+            for each in sides
+        )
+
+    def is_in_folders_of(self, path: str, name: str) -> bool:
+        """Whether a path is below runbooks/NAME or trajectories/NAME, and in no nearer runbook's."""
+        above = [folder for folder in self.homes if path.startswith(folder)]
+        return bool(above) and self.homes[max(above, key=len)] == name
+
+    def is_text_elsewhere(self, path: str, name: str) -> bool:
+        """Whether a path that is not below runbooks/ is the page of a runbook, or in its folder."""
+        if any(path == each.page for each in self.places.get(name, ())):
+            return True
+        around = [folder for folder in self.folders if path.startswith(folder)]
+        return bool(around) and self.folders[max(around, key=len)] == name
+
+    def is_evidence(self, path: str, name: str) -> bool:
+        """Whether a path is where evidence lies: in the runbook's folder, or where runbookopt.yaml says."""
+        below = any(path.startswith(f"{root}{EVIDENCE}/") for root in self.roots)
+        own = below and self.is_in_folders_of(path, name)
+        return own or any(each.is_evidence_elsewhere(path) for each in self.places.get(name, ()))
+
+    def judging(self, name: str) -> set[str]:
+        """The paths of what judges a runbook."""
+        sides = self.places.get(name, ())
+        return {
+            *(f"{ROOT}/{name}/{file}" for file in (RUBRIC, POLICY)),
+            *(path for each in sides for path in (*each.judging, *each.links)),
+        }
+
+    def places_it(self, path: str, name: str) -> bool:
+        """Whether a runbookopt.yaml that changes has a runbook lie elsewhere, or makes or ends its root."""
+        sides = self.places.get(name, ())
+        if path.rpartition("/")[2] != FILE or _alike(sides):
+            return False
+        return any(each.named for each in sides) or path not in {each.settings for each in sides}
+
+
+def _alike(sides: Sequence[Places]) -> bool:
+    """Whether a runbook lies before and after a change where it lay."""
+    return len(sides) == 2 and sides[0] == sides[1]  # noqa: PLR2004 - before and after
+
+
 def _touched(
     name: str,
-    names: Collection[str],
+    owning: _Owning,
     paths: Iterable[str],
     programs: Collection[str],
     attempts: Collection[str],
@@ -177,14 +250,15 @@ def _touched(
     texts: list[str] = []
     verifier: list[str] = []
     evidence: list[str] = []
-    judging = {f"runbooks/{name}/rubric.yaml", f"runbooks/{name}/policy.yaml"}
+    judging = owning.judging(name)
     for path in paths:
-        root, _, rest = path.partition("/")
-        above = [other for other in names if rest.startswith(f"{other}/")]  # the nearest one owns the file
-        own = root in ROOTS and max(above, key=len, default=None) == name
-        tasks = root == "trajectories" and path.endswith(".jsonl") and path not in attempts
-        if belongs(path, programs) or (own and (tasks or path in judging)):
+        own = owning.is_in_folders_of(path, name)
+        stored = owning.is_evidence(path, name)
+        tasks = stored and path not in attempts and not path.endswith(".md")
+        if belongs(path, programs) or path in judging or tasks or owning.places_it(path, name):
             verifier.append(path)
-        elif own:
-            (texts if root == "runbooks" else evidence).append(path)
+        elif stored:
+            evidence.append(path)
+        elif own or owning.is_text_elsewhere(path, name):
+            texts.append(path)
     return Touched(name, tuple(texts), tuple(verifier), tuple(evidence))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta, Struct
 
 from runbookopt.documents.parse import MalformedFile, Problem, read_yaml
+from runbookopt.documents.runbook import Locks
 from runbookopt.documents.schema_errors import InconsistentValues, shown
 from runbookopt.evidence.trajectory import Trust
 from runbookopt.evidence.trust import Given, Paths, rank
@@ -84,7 +85,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     `trust` is how far evidence is trusted, by the path of its file: of all patterns that cover it the least
     counts, and what none covers is public. Nobody reflects on what is of the `red_team`. `personal_data` says
     whether e-mail addresses, numbers of telephones, cards and accounts, and the like stay in evidence that is
-    read or imported: what is removed is shown to no model, program or person.
+    read or imported: what is removed is shown to no model, program or person. `unlocked` are sections that a
+    word of their heading locks by mistake; the verifier's stay locked.
     """
 
     merge: Literal["auto", "review"] = "review"
@@ -96,9 +98,15 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     method: Literal["merge", "squash", "rebase"] = "squash"
     limits: Limits = Limits()
     locked: tuple[str, ...] = ()
+    unlocked: tuple[str, ...] = ()
     trust: dict[Paths, Trust] = {}
     red_team: tuple[Paths, ...] = ()
     personal_data: Literal["keep", "remove"] = "keep"
+
+    @property
+    def locks(self) -> Locks:
+        """What it says of the runbook's sections."""
+        return Locks(self.locked, self.unlocked)
 
     @property
     def given(self) -> Given:

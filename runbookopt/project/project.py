@@ -1,8 +1,7 @@
 """Project of a runbook: the files that a repository declares about it, found and read."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
 from msgspec import Struct
@@ -11,23 +10,18 @@ from msgspec.structs import replace as with_fields
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical, digest
 from runbookopt.documents.parse import MalformedFile, Problem
-from runbookopt.documents.runbook import Runbook
+from runbookopt.documents.runbook import Locks, Runbook
 from runbookopt.documents.schema_errors import nearest, plain
-from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Evidence, Place, Source, read_evidence
 from runbookopt.evidence.split import Split, group_of, split
+from runbookopt.evidence.trust import Given
+from runbookopt.project.layout import POLICY, ROOT, Places
+from runbookopt.project.places import layout_of, places_of
 from runbookopt.project.policy import Policy, read_policy
 from runbookopt.verifier.rubric import Rubric, read_rubric, rubric_digest
 from runbookopt.verifier.rubric_table import read_rubric_table
 
 T = TypeVar("T")
-
-ROOT = "runbooks"
-NAMES = ("RUNBOOK.md", "SKILL.md", "AGENTS.md", "CLAUDE.md")
-"""A runbook's file, the first that is there; else the only *.md of its folder."""
-
-LONGEST = 200
-"""Bytes of one part of a runbook's name: git keeps a branch as a file, and adds to its name."""
 
 
 class Digests(Struct, frozen=True):
@@ -45,7 +39,8 @@ class Project(Struct, frozen=True):
     """All that a repository declares about one runbook.
 
     `path` is the runbook's file; `files` are runbook, rubric and policy, the last one also where there is
-    none. The warnings of the evidence include verdicts on criteria that the rubric does not know.
+    none, and `places` where all of it lies. The warnings of the evidence include verdicts on criteria that
+    the rubric does not know.
     """
 
     name: str
@@ -57,6 +52,7 @@ class Project(Struct, frozen=True):
     split: Split
     digests: Digests
     files: tuple[str, str, str]
+    places: Places
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -73,63 +69,42 @@ class Project(Struct, frozen=True):
         return with_fields(self, split=_split(self.evidence, self.policy, burnt))
 
 
-def runbook_names(source: Source) -> list[str]:
-    """The names of all runbooks: the paths of their folders under runbooks/, sorted.
-
-    A folder is one if RUNBOOK.md (or SKILL.md, ...) or a rubric.yaml stands in it, or else if it holds one
-    *.md alone and no runbook lies above or below it: so a README beside runbooks is none.
-    """
-    files = _by_folder(source)
-    files.pop("", None)
-    runbooks = {folder for folder, names in files.items() if not names.isdisjoint({*NAMES, "rubric.yaml"})}
-    for folder in sorted(files.keys() - runbooks):
-        apart = not any(_inside(folder, other) or _inside(other, folder) for other in runbooks)
-        if apart and _lone(files[folder]):
-            runbooks.add(folder)
-    return sorted(runbooks)
-
-
-def runbook_file(source: Source, name: str) -> str:
-    """The path of a runbook's file; raises RunbookoptError where there is no such runbook or file."""
-    names = runbook_names(source)
-    if name not in names:
-        raise RunbookoptError(_unknown(name, names))
-    unsafe = _unsafe(name)
-    if unsafe:
-        raise _unusable(name, f"{unsafe}, and a runbook's name becomes a branch's: rename the folder")
-    around = [other for other in names if _inside(name, other)]
-    if around:
-        raise _unusable(name, f"lies inside {ROOT}/{around[0]}, which is a runbook itself")
-    here = _by_folder(source)[name]
-    file = next((file for file in NAMES if file in here), None) or _lone(here)
-    if file is None:
-        expected = f"expected a file {', '.join(NAMES[:-1])} or {NAMES[-1]}, or one other *.md alone"
-        folder = next((file for file in NAMES if source.files(f"{ROOT}/{name}/{file}")), None)
-        raise _unusable(name, f"{expected}; {folder} is a folder" if folder else expected)
-    return f"{ROOT}/{name}/{file}"
-
-
-def declared_policy(source: Source, name: str) -> Policy:
+def declared_policy(source: Source, name: str, places: Places | None = None) -> Policy:
     """The declared merge policy, without reading the rest. Raises MalformedFile."""
-    path = _policy_file(name)
-    return read_policy(source.read(path) if path in source.files(f"{ROOT}/{name}") else None, path)
+    places = places or layout_of(source).runbooks.get(name)
+    path = places.policy if places else f"{ROOT}/{name}/{POLICY}"
+    return read_policy(_there(source, path), path)
 
 
-def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> Project:
+def evidence_of(source: Source, name: str, given: Given | None = None) -> Evidence:
+    """Read the evidence of a runbook alone, wherever it lies. Raises what `read_evidence` raises."""
+    places = layout_of(source).runbooks.get(name)
+    if places is None:
+        return read_evidence(source, name, given)
+    return read_evidence(source, name, given, places.evidence[1:], places.stored)
+
+
+def read_project(
+    source: Source, name: str, *, burnt: Collection[str] = (), places: Places | None = None
+) -> Project:
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
-    Raises RunbookoptError where there is no such runbook, MalformedFile with the problems of all its files.
+    `places` are the runbook's, where they are known already. Raises RunbookoptError where there is no such
+    runbook, MalformedFile with the problems of all its files.
     """
-    path = runbook_file(source, name)
-    files = (path, f"{ROOT}/{name}/rubric.yaml", _policy_file(name))
-    present = set(source.files(f"{ROOT}/{name}"))
-    text, judging, terms = (source.read(file) if file in present else None for file in files)
+    places = places or places_of(source, name)
+    path = places.file
+    files = (path, places.rubric, places.policy)
+    text, judging, terms = (_there(source, file) for file in files)
     problems: list[Problem] = []
     policy = _tried(lambda: read_policy(terms, files[2]), problems)
-    locked = policy.locked if policy else ()
-    runbook = _tried(lambda: _rewritable(text or b"", locked, path), problems)
+    locks = policy.locks if policy else Locks()
+    runbook = _tried(lambda: _rewritable(text or b"", locks, path), problems)
     rubric = _tried(lambda: _rubric(judging, runbook, files), problems)
-    evidence = _tried(lambda: read_evidence(source, name, policy.given if policy else None), problems)
+    given = policy.given if policy else None
+    evidence = _tried(
+        lambda: read_evidence(source, name, given, places.evidence[1:], places.stored), problems
+    )
     if policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
     return Project(
@@ -146,6 +121,7 @@ def read_project(source: Source, name: str, *, burnt: Collection[str] = ()) -> P
             None if terms is None else digest(terms),
         ),
         files=files,
+        places=places,
     )
 
 
@@ -172,42 +148,12 @@ def _split(evidence: Evidence, policy: Policy, burnt: Collection[str]) -> Split:
     return split(evidence.tasks, terms.split, burnt=burnt, repeats=terms.near_repeats)
 
 
-def _policy_file(name: str) -> str:
-    return f"{ROOT}/{name}/policy.yaml"
-
-
-def _by_folder(source: Source) -> dict[str, set[str]]:
-    folders: dict[str, set[str]] = {}
-    for path in source.files(ROOT):
-        folder, _, file = path.removeprefix(f"{ROOT}/").rpartition("/")
-        folders.setdefault(folder, set()).add(file)
-    return folders
-
-
-def _lone(files: Collection[str]) -> str | None:
-    pages = [file for file in files if file.endswith(".md")]
-    return pages[0] if len(pages) == 1 else None
-
-
-def _inside(folder: str, other: str) -> bool:
-    return folder.startswith(f"{other}/")
-
-
-def _unusable(name: str, message: str) -> MalformedFile:
-    return MalformedFile([Problem(f"{ROOT}/{name}", None, message)])
-
-
-def _unknown(name: str, names: Collection[str]) -> str:
-    bare = str(PurePosixPath(name)).removeprefix(f"{ROOT}/")
-    within = [other for other in names if _inside(other, bare)]
-    shown = f"'{plain(name)}'"
-    if bare in names:
-        return f"no runbook {shown} (did you mean '{bare}'?)"
-    if within:
-        return f"{shown} is a folder of runbooks, not one: {', '.join(within)}"
-    if not names:
-        return f"no runbook {shown}: there is none in {ROOT}/; expected {ROOT}/{plain(bare)}/{NAMES[0]}"
-    return f"no runbook {shown} in {ROOT}/{nearest(bare, names) or ': ' + ', '.join(names)}"
+def _there(source: Source, path: str) -> bytes | None:
+    """The bytes of a file, None where there is none."""
+    try:
+        return source.read(path)
+    except FileNotFoundError:
+        return None
 
 
 def _tried(read: Callable[[], T], problems: list[Problem]) -> T | None:
@@ -218,24 +164,8 @@ def _tried(read: Callable[[], T], problems: list[Problem]) -> T | None:
         return None
 
 
-def _unsafe(name: str) -> str | None:
-    """The reason why a name cannot be an argument, a path and a branch alike; None where it can."""
-    for part in name.split("/"):
-        if not part.isprintable():
-            return f"'{plain(part)}' holds control characters or others that cannot be seen"
-        if part.startswith(("-", " ")):
-            return f"'{part}' begins with '{part[0]}'"
-        if part.endswith((".", " ", ".lock")):
-            return f"'{part}' ends with '{'.lock' if part.endswith('.lock') else part[-1]}'"
-        if not part or ".." in part or "\\" in part:
-            return f"'{part}' is empty or holds '..' or a backslash"
-        if len(part.encode()) > LONGEST:
-            return f"'{part[:20]}...' is longer than {LONGEST} bytes"
-    return None
-
-
-def _rewritable(data: bytes, locked: Sequence[str], path: str) -> Runbook:
-    runbook = runbooks.decode(data, locked=locked, path=path)
+def _rewritable(data: bytes, locks: Locks, path: str) -> Runbook:
+    runbook = runbooks.decode(data, locks=locks, path=path)
     if not any(part.text.strip() for part in runbook.components):
         what = "every part is locked" if data.strip() else "the file is empty"
         message = f"{what}: nothing may be rewritten (see `runbookopt show {path}`)"

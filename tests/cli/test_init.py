@@ -164,6 +164,27 @@ def test_what_else_decides_is_owned(path: str) -> None:
     assert owners_of(read_owners(rendered("CODEOWNERS", CHOICES)), path) == ("@ana",)
 
 
+def test_what_judges_elsewhere_is_owned_too(tmp_path: Path) -> None:
+    page, rubric = "## Rules\n", "criteria:\n- {id: right, check: {kind: equals, reference: $}}\n"
+    files = {
+        ".claude/skills/triage/SKILL.md": page,
+        ".claude/skills/triage/rubric.yaml": rubric,
+        "runbookopt.yaml": "runbooks: {triage: {evidence: [logs/**]}}\n",
+        "services/mail/runbookopt.yaml": "{}\n",
+        "services/mail/runbooks/desk/RUNBOOK.md": page,
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    done(tmp_path)
+    lines = read_owners((tmp_path / ".github/CODEOWNERS").read_text())
+    mail = [f"services/mail/{path}" for path in ("runbookopt.yaml", "runbooks/desk/rubric.yaml")]
+    mail.append("services/mail/trajectories/desk/a.jsonl")
+    for path in (".claude/skills/triage/rubric.yaml", "logs/a/b.json", *mail):
+        assert owners_of(lines, path) == ("@ana",)
+    assert owners_of(lines, ".claude/skills/triage/SKILL.md") == ()
+
+
 def test_an_owner_that_the_team_has_named_is_not_named_again(tmp_path: Path) -> None:
     (tmp_path / "CODEOWNERS").write_text("/runbookopt.yaml @maria\n")
     done(tmp_path)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from runbookopt.documents.digest import digest
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.runbook import (
+    Locks,
     Runbook,
     bump_version,
     decode,
@@ -262,7 +263,7 @@ def test_a_heading_that_only_resembles_one_is_a_component(heading: str) -> None:
     "entry", ["## Escalation  path", "escalation path", "escalation-path", "### ESCALATION PATH"]
 )
 def test_the_policy_locks_sections_by_heading_or_id(entry: str) -> None:
-    runbook = parse("## Steps\n\n## Escalation path\n", locked=[entry])
+    runbook = parse("## Steps\n\n## Escalation path\n", locks=Locks((entry,)))
     assert [part.id for part in runbook.components] == ["steps"]
 
 
@@ -270,7 +271,38 @@ def test_a_lock_that_names_no_section_is_an_error_with_the_nearest() -> None:
     with pytest.raises(
         MalformedFile, match=r'RUNBOOK.md: no section for the lock "## Escalaton".*Escalation'
     ):
-        parse("## Escalation\n", locked=["## Escalaton"])
+        parse("## Escalation\n", locks=Locks(("## Escalaton",)))
+
+
+def test_the_policy_lifts_the_lock_of_a_heading_s_word() -> None:
+    text = "## Checklist\n\n- one\n\n## Secrets\n"
+    runbook = parse(text, locks=Locks(unlocked=("## Checklist",)))
+    assert [part.id for part in runbook.components] == ["checklist"]
+    changed = replace(runbook, {"checklist": "## Checklist\n\n- two"})
+    assert violations(runbook, changed) == ()
+    assert violations(parse(text), changed) == (
+        "locked part 'checklist' is changed (its heading says 'checklist')",
+    )
+    both = parse(text, locks=Locks(("checklist",), unlocked=()))
+    assert both.part("checklist").locked == 'the policy locks "checklist"'
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("## Rubric", "its heading says 'rubric'"),
+        ("## Checklist of the evaluation", "its heading says 'evaluation'"),
+        ("front-matter", "front matter"),
+        ("## Agreed", "between the lock markers"),
+        ("## Escalation", "the policy locks"),
+        ("## Rubrik", "no section for the unlocking .*did you mean '## Rubric'"),
+    ],
+)
+def test_the_policy_lifts_no_other_lock(entry: str, reason: str) -> None:
+    text = "## Rubric\n\n## Checklist of the evaluation\n\n## Escalation\n\n"
+    text = f"---\na: 1\n---\n{text}{LOCK}\n\n## Agreed\n{UNLOCK}\n"
+    with pytest.raises(MalformedFile, match=reason):
+        parse(text, locks=Locks(("## Escalation",), (entry,)))
 
 
 def test_lock_markers_reach_over_sections_and_take_blank_lines_with_them() -> None:
@@ -443,3 +475,15 @@ def test_what_is_seen_or_needed_is_not_hidden(text: str) -> None:
 def test_template_tokens_are_a_set() -> None:
     text = "{{ name }} {{name}} ${HOME} $ARGUMENTS $ARGUMENTSX ${HOME:-x} {{#if x}} {{\n}}"
     assert template_tokens(text) == {"{{name}}", "${HOME}", "$ARGUMENTS", "{{#ifx}}"}
+
+
+def test_what_stands_in_fences_is_an_example_and_no_token() -> None:
+    text = "Ask {{name}}.\n\n```yaml\nkey: ${TOKEN}\n```\n\n- in a list\n\n  ~~~\n  {{x}}\n  ~~~\n"
+    text += "\n# Next\n\n    {{indented}}\n"
+    assert template_tokens(text) == {"{{name}}", "{{indented}}"}
+    runbook = parse(text)
+    assert violations(runbook, text.replace("${TOKEN}", "1")) == ()
+    hidden = text.replace("Ask {{name}}.", "```\nAsk {{name}}.\n```")
+    assert violations(runbook, hidden) == ('template token "{{name}}" is lost',)
+    shown = text.replace("```yaml\nkey: ${TOKEN}\n```", "key: ${TOKEN}")
+    assert violations(runbook, shown) == ('template token "${TOKEN}" is new',)

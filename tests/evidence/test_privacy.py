@@ -19,7 +19,7 @@ from runbookopt.evidence.importing import files_at, import_files, sorted_out
 from runbookopt.evidence.library import Folder, read_evidence
 from runbookopt.evidence.live_keys import live_keys
 from runbookopt.evidence.privacy import Redaction
-from runbookopt.evidence.reading import gather
+from runbookopt.evidence.reading import covered, gather
 from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
 from runbookopt.evidence.trust import Given
 from tests.evidence.formats.shapes import MORE
@@ -215,11 +215,11 @@ def test_a_live_key_is_told_also_where_no_reader_keeps_it(
     (place / "a.jsonl").write_bytes(packed("\n".join(lines).encode()))
     with zipfile.ZipFile(place / "log.eval", "w") as archive:
         archive.writestr("of/nobody.txt", f"\n\n{SECRETS['github']}")
-    found = [*live_keys(Folder(tmp_path), "trajectories/desk", ())]
+    found = [*live_keys(Folder(tmp_path), covered(Folder(tmp_path), "trajectories/desk"), ())]
     assert {(each.path[18:], each.line) for each in found if "AWS" in each.message} == {("a.jsonl", 2)}
     assert {each.line for each in found if "GitLab" in each.message} == {3}
     assert [(each.line, each.message[:30]) for each in found if each.path.endswith("log.eval")] == [
         (3, "of/nobody.txt: a GitHub token ")
     ]
     assert kinds_in(str(found)) == []
-    assert [*live_keys(Folder(tmp_path), "trajectories/desk", found)] == []
+    assert [*live_keys(Folder(tmp_path), covered(Folder(tmp_path), "trajectories/desk"), found)] == []

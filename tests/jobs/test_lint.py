@@ -164,7 +164,7 @@ def test_a_bad_record_among_good_ones_is_a_problem_of_a_usable_runbook(tmp_path:
         (
             {"trajectories/triaeg/a.jsonl": tasks(1)},
             "trajectories/triaeg",
-            "no runbook of this name (did you mean",
+            "there is no such runbook (did you mean",
         ),
     ],
 )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conftest import Clone, Files
+from runbookopt.project.layout import Places
 
 NAMES = ("triage", "group/desk", "group/desk-two")
 PROGRAMS = {"triage": ("checks/queue.py",)}
@@ -92,3 +93,54 @@ def test_whose_stored_outputs_are_believed_judges_and_other_settings_do_not(
         with Repository.open(clone.root) as repository:
             touched = Case(repository, tip, head).effect.touches.runbooks
         assert [each.verifier for each in touched] == [verifier] * bool(verifier)
+
+
+def lies(name: str, page: str, *evidence: str) -> Places:
+    judging = (f"{page.rpartition('/')[0]}/rubric.yaml", f"runbooks/{name}/rubric.yaml")
+    patterns = (f"/trajectories/{name}/", *evidence)
+    return Places(name, page, judging[0], f"runbooks/{name}/policy.yaml", patterns, judging, named=True)
+
+
+SKILLS = {
+    name: [lies(name, page, *evidence)] * 2
+    for name, page, evidence in (
+        ("triage", ".claude/skills/triage/SKILL.md", ["/logs/triage/**"]),
+        ("deeper", ".claude/skills/triage/deeper/SKILL.md", []),
+        ("agent", "agents/agent.md", []),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "touched"),
+    [
+        (".claude/skills/triage/SKILL.md", {"triage": "texts"}),
+        (".claude/skills/triage/scripts/run.sh", {"triage": "texts"}),
+        (".claude/skills/triage/rubric.yaml", {"triage": "verifier"}),
+        ("runbooks/triage/rubric.yaml", {"triage": "verifier"}),
+        ("logs/triage/2026/a.json", {"triage": "verifier"}),
+        ("trajectories/triage/a.json", {"triage": "verifier"}),
+        (".claude/skills/triage/deeper/a.sh", {"deeper": "texts"}),
+        ("agents/agent.md", {"agent": "texts"}),
+        ("agents/other.md", {}),
+        ("logs/other.json", {}),
+        ("logs/triage/notes.md", {}),
+        ("runbookopt.yaml", {}),
+    ],
+)
+def test_a_path_elsewhere_is_of_the_runbook_that_lies_there(path: str, touched: dict[str, str]) -> None:
+    found = touches(changed(path), SKILLS, {}, (), SKILLS).runbooks
+    kinds = ("texts", "verifier", "evidence")
+    assert {each.runbook: kind for each in found for kind in kinds if getattr(each, kind)} == touched
+
+
+def test_where_a_runbook_lies_is_part_of_its_verifier() -> None:
+    moved = SKILLS | {"triage": [SKILLS["triage"][0], lies("triage", "agents/triage.md")]}
+    found = touches(changed("runbookopt.yaml"), SKILLS, {}, (), moved).runbooks
+    assert found == (Touched("triage", verifier=("runbookopt.yaml",)),)
+
+
+def test_no_link_takes_the_place_of_a_page_or_of_evidence() -> None:
+    for path in ("agents/agent.md", "logs/triage/a.jsonl", ".claude/skills/triage/rubric.yaml"):
+        assert touches(changed(path, mode="120000"), SKILLS, {}, (), SKILLS).no_files
+    assert not touches(changed("docs/a.md", mode="120000"), SKILLS, {}, (), SKILLS).no_files

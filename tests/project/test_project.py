@@ -11,7 +11,8 @@ from runbookopt.documents.parse import MalformedFile
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
 from runbookopt.landing.propose import branch_of
-from runbookopt.project.project import foreign_criteria, read_project, runbook_file, runbook_names
+from runbookopt.project.places import runbook_file, runbook_names
+from runbookopt.project.project import foreign_criteria, read_project
 
 RUNBOOK = '# Triage\n\n## Rules\n\n- If it says "card", answer `card`.\n\n## Escalation\n\nAsk.\n'
 RUBRIC = "criteria:\n- {id: right, check: {kind: equals, path: $.a, reference: $.a}}\n"
@@ -234,7 +235,26 @@ class Listed:
     def files(self, under: str) -> list[str]:
         return [path for path in self.paths if path == under or path.startswith(f"{under}/")]
 
+    def names(self, folder: str) -> list[str]:
+        above = f"{folder}/" if folder else ""
+        inside = (path.removeprefix(above) for path in self.paths if path.startswith(above))
+        return sorted({path.partition("/")[0] for path in inside})
+
+    def folders(self, folder: str) -> list[str]:
+        return [name for name in self.names(folder) if self.names(f"{folder}/{name}".lstrip("/"))]
+
+    def links(self, _under: str) -> list[str]:
+        return []
+
+    def linked(self, _folder: str) -> list[str]:
+        return []
+
+    def link(self, _path: str) -> str | None:
+        return None
+
     def read(self, path: str) -> bytes:
+        if path not in self.paths:
+            raise FileNotFoundError(path)
         return path.encode()
 
 

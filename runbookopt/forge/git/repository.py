@@ -39,6 +39,9 @@ from runbookopt.forge.git.process import Git
 __all__ = ["Commit", "FileChange", "GitFailed", "Person", "Repository", "Revision"]
 
 
+_LINK = "120000"
+
+
 class Revision:
     """The files of one commit: a `Source`, as a folder is. Links, and names not in UTF-8, are no files."""
 
@@ -55,6 +58,40 @@ class Revision:
         """The files in a folder ("" for all): paths from the root, sorted; none if it is absent."""
         folder = under.strip("/")
         return sorted(path for path in self._blobs(folder) if path != folder)
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files and folders in a folder ("" for the root), sorted; none if it is absent."""
+        inside = self._repository.folder(self.commit, folder.strip("/"))
+        kept = (name for name, mode in inside.items() if mode == "40000" or mode.startswith("100"))
+        return sorted(name for name in kept if not re.search("[\ud800-\udfff]", name))
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder ("" for the root), sorted; none if it is absent."""
+        inside = self._repository.folder(self.commit, folder.strip("/"))
+        return sorted(
+            name
+            for name, mode in inside.items()
+            if mode == "40000" and not re.search("[\ud800-\udfff]", name)
+        )
+
+    def links(self, under: str) -> list[str]:
+        """The symbolic links under a folder ("" for all): paths from the root, sorted."""
+        files = self._repository.tree(self.commit, under.strip("/"))
+        return sorted(
+            file.path for file in files if file.mode == _LINK and not re.search("[\ud800-\udfff]", file.path)
+        )
+
+    def linked(self, folder: str) -> list[str]:
+        """The names of the symbolic links in a folder ("" for the root), sorted; none if it is absent."""
+        inside = self._repository.folder(self.commit, folder.strip("/"))
+        kept = (name for name, mode in inside.items() if mode == _LINK)
+        return sorted(name for name in kept if not re.search("[\ud800-\udfff]", name))
+
+    def link(self, path: str) -> str | None:
+        """Where the symbolic link at a path leads, as it says; None where there is none."""
+        there = self._repository.tree(self.commit, path)
+        found = next((file for file in there if file.path == path and file.mode == _LINK), None)
+        return None if found is None else os.fsdecode(self._repository.blob(found.blob))
 
     def read(self, path: str) -> bytes:
         """The bytes of the blob, without line-ending or other filters. Raises FileNotFoundError."""
@@ -223,18 +260,28 @@ class Repository:
 
     def tree(self, commit: str, path: str = "") -> list[TreeEntry]:
         """The files of a commit or tree at or under `path` ("" for all). Raises GitFailed."""
-        mode, sha = "40000", self._root_of(commit)
-        for name in path.split("/") if path else ():
-            mode, sha = self._folder(sha).get(name, ("", "")) if mode == "40000" else ("", "")
+        mode, sha = self._at(commit, path)
         return list(self._files(path, mode, sha)) if sha else []
 
     def names(self, commit: str) -> tuple[str, ...]:
         """The names of what stands at the root of a commit. Raises GitFailed."""
         return tuple(self._folder(self._root_of(commit)))
 
+    def folder(self, commit: str, path: str = "") -> dict[str, str]:
+        """The names of what stands in a folder of a commit, with git's modes; none if it is absent."""
+        mode, sha = self._at(commit, path)
+        return {name: its for name, (its, _) in self._folder(sha).items()} if mode == "40000" else {}
+
     def tracked(self) -> list[str]:
         """The paths in the user's index: what the next commit would hold. Raises GitFailed."""
         return self._git.text("ls-files", "-z", "--cached").split("\0")[:-1]
+
+    def _at(self, commit: str, path: str) -> tuple[str, str]:
+        """The mode and id of what stands at a path of a commit; empty texts where nothing does."""
+        mode, sha = "40000", self._root_of(commit)
+        for name in path.split("/") if path else ():
+            mode, sha = self._folder(sha).get(name, ("", "")) if mode == "40000" else ("", "")
+        return mode, sha
 
     def _root_of(self, commit: str) -> str:
         if commit in self._roots:

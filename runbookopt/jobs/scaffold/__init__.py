@@ -1,7 +1,7 @@
 """Files and lines that `runbookopt init` puts into a repository where they are not there yet."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from json import dumps
 from pathlib import Path
@@ -14,7 +14,8 @@ from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.jobs.scaffold.schemas import FOLDER, IN_YAML, schema_text
 from runbookopt.landing.requirements import programs_of
-from runbookopt.project.project import ROOT, runbook_names
+from runbookopt.project.layout import ROOT, Places
+from runbookopt.project.places import layout_of, runbook_names
 from runbookopt.verifier.program_files import files_of, folders_of
 
 NAME = "ticket-triage"
@@ -88,7 +89,7 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
     todo += [_file(root, f"{FOLDER}/{name}.json", f"{schema_text(name)}\n") for name in IN_YAML]
     todo.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
     owners = next((path for path in OWNERS_AT if _is_there(root / path)), OWNERS_AT[0])
-    lines = rendered("CODEOWNERS", choices) + _owned_programs(root, choices)
+    lines = rendered("CODEOWNERS", choices) + _owned_elsewhere(root, choices)
     if not owners.startswith(".github/"):
         lines += f"/{owners} {_mentions(choices.reviewers)}\n"
     todo.append(_lines(root, owners, lines))
@@ -105,16 +106,27 @@ def skill(root: Path) -> tuple[Piece, ...]:
     return tuple(_file(root, path, text) for path in sorted(SKILLS))
 
 
-def _owned_programs(root: Path, choices: Choices) -> str:
-    """Lines for the programs that rubrics run: whole folders, as what lies beside one is part of it."""
+def _owned_elsewhere(root: Path, choices: Choices) -> str:
+    """Lines for what judges and lies elsewhere: programs that rubrics run, rubrics beside skills, evidence.
+
+    Of programs whole folders are owned, as what lies beside one is part of it.
+    """
     folder = Folder(root)
-    paths = {path for name in runbook_names(folder) for path in programs_of(folder, name)}
+    runbooks = layout_of(folder).runbooks
+    paths = {path for name, places in runbooks.items() for path in programs_of(folder, name, places)}
     there = files_of(paths, folder)
     folders = folders_of(paths, there)
-    alone = (path for path in there if not any(path.startswith(each) for each in folders))
-    return "".join(
-        f"/{path} {_mentions(choices.reviewers)}\n" for path in sorted({*folders, *alone}) if " " not in path
-    )
+    alone = {path for path in there if not any(path.startswith(each) for each in folders)}
+    others = {path.strip("/") for places in runbooks.values() for path in _judging_elsewhere(places)}
+    owned = sorted({*folders, *alone, *others})
+    return "".join(f"/{path} {_mentions(choices.reviewers)}\n" for path in owned if " " not in path)
+
+
+def _judging_elsewhere(places: Places) -> Iterator[str]:
+    """What judges a runbook and does not lie in runbooks/ or trajectories/ of the repository's root."""
+    yield from (path for path in (*places.judging, *places.links) if not path.startswith(f"{ROOT}/"))
+    yield from places.evidence[1:]
+    yield from (places.stored, places.settings) if places.root else ()
 
 
 def rendered(name: str, choices: Choices) -> str:

@@ -4,7 +4,8 @@ from msgspec import Struct
 
 from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.ledger.identity import identity_of
-from runbookopt.project.project import read_project, runbook_names
+from runbookopt.project.places import runbook_names
+from runbookopt.project.project import read_project
 from runbookopt.proof.allowance import Allowance, Look, allowance, allowances, group_digests
 from runbookopt.proof.binding import Unbound, must_be_bound
 from runbookopt.proof.ledger import Ledger

@@ -7,12 +7,14 @@ from msgspec.structs import replace
 
 from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.evidence.library import Source, read_evidence
+from runbookopt.evidence.library import Source
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.requirements import few
-from runbookopt.project.project import ROOT, Project, runbook_names
+from runbookopt.project.layout import ROOT
+from runbookopt.project.places import layout_of, runbook_names
+from runbookopt.project.project import Project, evidence_of
 from runbookopt.proof.allowance import BEGINS_AGAIN, Look
 from runbookopt.proof.binding import beginning
 from runbookopt.proof.ledger import Ledger
@@ -123,14 +125,15 @@ class _Known(Struct, frozen=True):
 def _tasks(source: Source, name: str) -> tuple[Task, ...]:
     """The tasks of a runbook; none where they cannot be read, which is for the reader of all files to say."""
     try:
-        return read_evidence(source, name).tasks
+        return evidence_of(source, name).tasks
     except MalformedFile:
         return ()
 
 
 def _rubric(source: Source, name: str) -> str | None:
+    places = layout_of(source).runbooks.get(name)
     try:
-        return digest(source.read(f"{ROOT}/{name}/rubric.yaml"))
+        return None if places is None else digest(source.read(places.rubric))
     except FileNotFoundError:
         return None
 

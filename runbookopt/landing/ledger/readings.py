@@ -10,11 +10,11 @@ from runbookopt.documents.digest import canonical
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import read_evidence
 from runbookopt.evidence.split import DRAWN
 from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.bundle import write_whole
-from runbookopt.project.project import runbook_names
+from runbookopt.project.places import runbook_names
+from runbookopt.project.project import evidence_of
 from runbookopt.proof.ledger import Ledger, Reading
 
 FOLDER = "readings"
@@ -71,7 +71,7 @@ def append(repository: Repository, ledger: Ledger, reading: Reading) -> int:
             f"'{plain(reading.runbook)[:80]}': what a search of it has read is left out: there is no such"
             " runbook on the default branch"
         )
-    known = {task.id for task in read_evidence(there, reading.runbook).tasks}.intersection(reading.tasks)
+    known = {task.id for task in evidence_of(there, reading.runbook).tasks}.intersection(reading.tasks)
     new = known - ledger.burnt_at_origin(reading.runbook)
     ledger.read(replace(reading, tasks=tuple(known)))
     return len(new)

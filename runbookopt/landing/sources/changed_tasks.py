@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from runbookopt.documents.digest import canonical
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import Evidence, Source, read_evidence
+from runbookopt.evidence.library import Evidence, Source
 from runbookopt.evidence.reading import LEFT_OUT
 from runbookopt.evidence.split import Split, group_of, split
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.output import FileChange
+from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Policy
-from runbookopt.project.project import declared_policy
+from runbookopt.project.project import declared_policy, evidence_of
 
 _LABELS = ".labels.jsonl"
 _PARTS = ("train", "validation", "held_out")
@@ -40,14 +41,14 @@ def more_attempts(
 
 
 def _more_attempts(changes: Sequence[FileChange], before: Source, after: Source, name: str) -> Iterator[str]:
-    folder = f"trajectories/{name}/"
-    own = [each for each in changes if f"{each.new_path or each.old_path}".startswith(folder)]
+    sides = [lie for side in (before, after) if (lie := layout_of(side).runbooks.get(name)) is not None]
+    own = [each for each in changes if any(lie.is_evidence(_path(each)) for lie in sides)]
     added = [each.new_path for each in own if each.new_path and _is_added_to(each, before, after)]
     if not added:
         return
     try:
         policy = declared_policy(before, name)
-        old, new = (read_evidence(side, name, policy.given) for side in (before, after))
+        old, new = (evidence_of(side, name, policy.given) for side in (before, after))
     except RunbookoptError:  # what cannot be told is a change
         return
     by_time, judging = policy.proof.split.by == "time", set[bytes]()
@@ -63,13 +64,17 @@ def _more_attempts(changes: Sequence[FileChange], before: Source, after: Source,
 def _is_added_to(change: FileChange, before: Source, after: Source) -> bool:
     """Whether a file of trajectories is new, or has at its beginning all that it had."""
     path = change.new_path or ""
-    if not path.endswith(".jsonl") or path.endswith(_LABELS) or change.status not in {"A", "M"}:
+    if path.endswith(_LABELS) or change.status not in ({"A", "M"} if path.endswith(".jsonl") else {"A"}):
         return False
     try:
         old = before.read(path) if change.status == "M" else b""
         return after.read(path).startswith(old if not old or old.endswith(b"\n") else old + b"\n")
     except (FileNotFoundError, RunbookoptError):  # a link, or a file of another kind
         return False
+
+
+def _path(change: FileChange) -> str:
+    return change.new_path or change.old_path or ""
 
 
 def changed_tasks(before: Source, after: Source, name: str) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ def changed_tasks(before: Source, after: Source, name: str) -> tuple[str, ...]:
 
 
 def _tasks(source: Source, name: str, policy: Policy) -> Tasks:
-    evidence, terms = read_evidence(source, name, policy.given), policy.proof
+    evidence, terms = evidence_of(source, name, policy.given), policy.proof
     return Tasks(evidence, split(evidence.tasks, terms.split, repeats=terms.near_repeats))
 
 
