@@ -298,7 +298,7 @@ def _planned(request: _Request, name: str, alone: str | None = None) -> "Planned
     from runbookopt.cli import apart
 
     repository = request.repository
-    if not repository.has_origin():
+    if request.propose and not repository.has_origin():
         alone = "there is no origin, and a run needs one to propose to, or --no-propose"
     forge, token = _forge(request._replace(propose=request.propose and alone is None), name)
     settings = settings_of(repository.root, name, request.flags)
