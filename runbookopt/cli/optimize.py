@@ -322,7 +322,7 @@ def _planned(request: _Request, name: str, alone: str | None = None) -> "Planned
     from runbookopt.landing.propose import must_be_free
 
     repository = request.repository
-    if not repository.has_origin():
+    if request.propose and not repository.has_origin():
         alone = "there is no origin, and a run needs one to propose to, or --no-propose"
     forge, token = _forge(request._replace(propose=request.propose and alone is None), name)
     if forge is not None:

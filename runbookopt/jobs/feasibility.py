@@ -36,7 +36,7 @@ def allowance_of(project: Project, looks: Sequence[Look], look: Look) -> Allowan
 
 def obstacles(project: Project, earlier: Sequence[Look] = (), at: str = "") -> tuple[str, ...]:
     """The reasons, one sentence each, why no winner could be proved at the next look, and what would help."""
-    return (*_on_validation(project), *_on_groups(project, earlier, at), *_on_judging(project))
+    return (*_on_groups(project, earlier, at), *_on_judging(project), *_on_validation(project))
 
 
 def provable(

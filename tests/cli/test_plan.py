@@ -144,6 +144,8 @@ def test_a_plan_needs_no_origin(repo: Make, planted: ModuleType, gone: bool) -> 
     assert "can prove    a gain of 15.4 points" in shown
     why = "there is no origin" if gone else "cannot reach origin"
     assert f"planned by what this clone knows: {why}" in shown
+    told = clone.ask("optimize-runbook", "desk", "--plan", "--no-propose").stdout
+    assert ("what this clone knows" in told) == (not gone), "without one, that is what was asked for"
 
 
 def test_more_tasks_and_more_trials_of_a_task_are_planned_at_one_price(
