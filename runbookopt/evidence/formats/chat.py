@@ -44,27 +44,37 @@ _KNOWN = frozenset(
         *_REPLIED,
     }
 )
+_TALKS = ("conversation_id", "thread_id", "session_id", "chat_id")
+"""Keys of a message that stands for itself in its line, by which those of one chat are put together."""
+
 _NAMES = {"gpt": "assistant", "chatgpt": "assistant", "human": "user"}
 """Roles in ShareGPT's dialect."""
 
 
 def read(contents: Contents) -> Iterator[Item]:
-    """One attempt a record, or of a bare list of messages one in all: its last answer is the output."""
+    """One attempt a record, or a chat of single messages: its last answer is the output."""
     records = list(contents.records) if contents.shape == "list" else contents.records
     if isinstance(records, list) and _are_messages([each.value for each in records]):
         yield from _attempt({"messages": [each.value for each in records]}, Place())
         return
+    apart: dict[str, tuple[Place, list[Any]]] = {}
     for record in records:
         if isinstance(record.value, dict) and _is_chat(record.value):
             yield from _attempt(record.value, record.place)
+        elif _is_message(record.value):
+            name = next((own for key in _TALKS if (own := text_at(record.value, key))), "")
+            apart.setdefault(name, (record.place, []))[1].append(record.value)
         else:
-            yield Fault("expected a mapping with `messages`", record.place)
+            yield Fault("expected a mapping with `messages`, or a message", record.place)
+    for name, (place, messages) in apart.items():
+        yield from _attempt({"messages": messages, **({"id": name} if name else {})}, place)
 
 
 def _recognizes(sample: Sample) -> int:
     if sample.shape == "list" and _are_messages(sample.values):
         return len(sample.values)
-    return sum(map(_is_chat, sample.mappings()))
+    apart = sum(map(_is_message, sample.values))
+    return sum(map(_is_chat, sample.mappings())) + (apart if 2 * apart > len(sample.values) else 0)
 
 
 FORMAT = Format(name="chat", title="chats", recognizes=_recognizes, read=read)

@@ -62,6 +62,16 @@ def test_a_bare_list_of_messages_is_one_chat() -> None:
     assert (found.task.input, found.output, len(found.steps)) == ("Where is order 7?", "It is in Hull.", 4)
 
 
+def test_messages_in_lines_of_their_own_are_put_together_by_their_chat() -> None:
+    said = [{**each, "thread_id": name} for each in MESSAGES for name in ("a", "b")]
+    lines = b"".join(json.dumps(each).encode() + b"\n" for each in said)
+    found, _, _ = attempts(lines)
+    assert [(each.id, each.task.input, each.output) for each in found] == [
+        ("chat:a", "Where is order 7?", "It is in Hull."),
+        ("chat:b", "Where is order 7?", "It is in Hull."),
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

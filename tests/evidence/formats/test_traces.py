@@ -217,6 +217,14 @@ def test_langfuse_is_read_as_a_download_a_page_a_table_and_observations_alone() 
     )
 
 
+def test_a_page_of_observations_of_langfuse_has_json_in_its_text_null_too() -> None:
+    ids = {"traceId": "t1", "startTime": "2026-11-01T09:00:00Z"}
+    given = json.dumps({"question": "Where is order 7?"})
+    whole = {**ids, "id": "o1", "type": "AGENT", "input": given, "output": "null"}
+    (found,), _, _ = attempts({"data": [whole]})
+    assert (found.task.input, found.output) == ("Where is order 7?", None)
+
+
 def test_a_failed_observation_that_holds_the_others_is_an_error() -> None:
     trace = deepcopy(LANGFUSE)
     trace["observations"][0] |= {"level": "ERROR", "statusMessage": "timeout"}

@@ -119,7 +119,7 @@ def _entries(value: object) -> Iterator[dict[str, Any]]:
         trace = at(value, "trace")
         scores = at(value, "scores") if isinstance(at(value, "scores"), list) else at(trace, "scores")
         page = [{**trace, "observations": at(value, "observations"), "scores": scores}]
-    elif isinstance(at(value, "data"), list) and isinstance(at(value, "meta"), dict):
+    elif isinstance(at(value, "data"), list):
         page = at(value, "data")
     for entry in page:
         if not isinstance(entry, dict):
@@ -160,7 +160,7 @@ def _attempt(trace: Mapping[str, Any], place: Place) -> Iterator[Item]:
     observations = [each for each in list_at(trace, "observations") if isinstance(each, dict)]
     calls = list(map(_call, observations))
     attempt = attempt_of(calls)
-    task = question(trace.get("input"))
+    task = question(_kept(trace, "input"))
     task = attempt.task if task is None else task
     if task is None:
         yield Fault("expected an `input`, of the trace or of an observation", place)
@@ -189,7 +189,7 @@ def _attempt(trace: Mapping[str, Any], place: Place) -> Iterator[Item]:
     yield from (*attempt.losses, *told.losses, *(Loss(*each) for each in counts.items() if each[1]))
     yield from (Loss(what) for key, what in _LOST.items() if trace.get(key))
     digest, version = ran(trace.get("metadata"))
-    output = answer(trace.get("output"))
+    output = answer(_kept(trace, "output"))
     trajectory = Trajectory(
         id=id_,
         task=TaskRecord(task),
@@ -205,6 +205,11 @@ def _attempt(trace: Mapping[str, Any], place: Place) -> Iterator[Item]:
     yield Found(trajectory, told.labels, place)
 
 
+def _kept(entry: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - JSON has any shape
+    """What was given or said; null may stand as its text, as all JSON does in what its API gives."""
+    return None if entry.get(key) == "null" else entry.get(key)
+
+
 def _call(observation: Mapping[str, Any]) -> Call:
     failed = observation.get("level") == "ERROR"
     told = text_at(observation, "statusMessage") or text_at(observation, "status_message")
@@ -214,8 +219,8 @@ def _call(observation: Mapping[str, Any]) -> Call:
         kind=_KINDS.get(str(observation.get("type")), "other"),
         name=text_at(observation, "name") or "",
         parent=parent,
-        input=observation.get("input"),
-        output=observation.get("output"),
+        input=_kept(observation, "input"),
+        output=_kept(observation, "output"),
         model=text_at(observation, "model") or text_at(observation, "providedModelName"),
         started=text_at(observation, "startTime") or text_at(observation, "start_time"),
         error=(told or "without a message") if failed else None,
