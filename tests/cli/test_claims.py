@@ -105,16 +105,17 @@ def replaced(modelling: "Modelling", planted: ModuleType, answer: str, **more: s
 
 
 @pytest.mark.slow
-def test_a_model_that_was_replaced_behind_its_name_is_told_before_the_first_reflection(
+def test_a_model_that_was_replaced_behind_its_name_is_told_and_what_it_said_is_no_score(
     modelling: "Modelling", planted: ModuleType
 ) -> None:
-    few = ("--dry-run", "--budget-rollouts", "113")  # it ends before its first reflection
+    few = ("--dry-run", "--budget-rollouts", "113")  # it ends before its first draft is validated
     modelled = replaced(modelling, planted, "front")
     found = modelled.found(*few)
     told = found["stored_verdicts"]
     assert told["alike"] < 18
     assert told == {"used": 0, "oldest_days": None, "undated": 0, "old": 48, "checked": CHECKED} | {
-        "alike": told["alike"]
+        "alike": told["alike"],
+        "as_today": [],
     }
     (note,) = [each for each in found["decision"]["reasons"] if "stored verdicts" in each]
     assert note.startswith(
@@ -123,7 +124,7 @@ def test_a_model_that_was_replaced_behind_its_name_is_told_before_the_first_refl
     )
     assert found["validation"]["before"] == 0.25, "of what answers now"
     paid = found["spent"]["rollouts"]
-    assert found["spent"]["reflections"] == 0
+    assert found["spent"]["reflections"] > 0, "what was answered then is evidence, and no score"
     again = modelled.found(*few)
     assert (again["run"], again["spent"]["rollouts"], again["spent"]["cached"]) == (found["run"], 0, paid)
 
