@@ -18,6 +18,7 @@ from runbookopt.evidence.trust import Given
 from runbookopt.project.layout import POLICY, ROOT, Places
 from runbookopt.project.places import layout_of, places_of
 from runbookopt.project.policy import Policy, read_policy
+from runbookopt.project.rubric_table import seen_table
 from runbookopt.verifier.rubric import Rubric, read_rubric, rubric_digest
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ def read_project(
     policy = _tried(lambda: read_policy(terms, files[2]), problems)
     if judging is None:
         message = "not found: a rubric says how outputs are judged (see `runbookopt schema rubric`)"
-        problems.append(Problem(files[1], None, message))
+        problems.append(Problem(files[1], None, message + seen_table(text or b"", path)))
     rubric = _tried(lambda: read_rubric(judging, files[1]), problems) if judging is not None else None
     locks = policy.locks if policy else Locks()
     runbook = _tried(lambda: _rewritable(text or b"", locks, path), problems)

@@ -198,3 +198,15 @@ def test_a_link_to_no_page_is_a_fault(tmp_path: Path) -> None:
     here = folder(tmp_path, {"notes.txt": "x", "runbooks/a/rubric.yaml": RUBRIC})
     linked(here.root, {"runbooks/a/RUNBOOK.md": "../../notes.txt"})
     assert "leads to notes.txt: expected a page" in fault(here, "a")
+
+
+def test_a_table_of_criteria_in_the_page_is_seen_and_said_to_be_no_rubric(tmp_path: Path) -> None:
+    table = "| # | Criterion | 5 (Excellent) | 3 (Acceptable) | 1 (Poor) |\n|---|---|---|---|---|\n"
+    files = {"runbooks/a/RUNBOOK.md": f"{RUNBOOK}\n## Rubric\n\n{table}", "trajectories/a/a.jsonl": TASKS}
+    with pytest.raises(RunbookoptError) as caught:
+        read_project(folder(tmp_path, files), "a")
+    line = files["runbooks/a/RUNBOOK.md"].count("\n") - 1
+    assert f"the table of criteria in runbooks/a/RUNBOOK.md:{line} is graded by the agent" in str(
+        caught.value
+    )
+    assert "as a criterion with a question for `judge:`" in str(caught.value)
