@@ -32,13 +32,13 @@ from runbookopt.errors import (
     Waiting,
     WrongUsage,
 )
-from runbookopt.jobs.plan import Plan
+from runbookopt.jobs.planning.plan import Plan
 from runbookopt.sandbox import secrecy
 
 if TYPE_CHECKING:
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.jobs.model_calls import Looked
     from runbookopt.jobs.prepare import Job
+    from runbookopt.jobs.readiness.model_calls import Looked
     from runbookopt.jobs.result import Result
     from runbookopt.landing.merge import Derived
     from runbookopt.landing.trial_merge import Case
@@ -141,7 +141,7 @@ def planned(repository: "Repository", order: Order) -> "Planned":
 
 def looked_around(repository: "Repository") -> "Looked":
     """Look at files, models and isolation in a process of its own."""
-    from runbookopt.jobs.model_calls import Looked
+    from runbookopt.jobs.readiness.model_calls import Looked
 
     return _had(repository, Order("look", ""), Looked)
 
@@ -313,8 +313,8 @@ def optimize_here(repository: "Repository", order: Order, *, propose: bool = Tru
 
 def plan_here(repository: "Repository", job: "Job") -> Planned:
     """Plan a job in this process."""
-    from runbookopt.jobs.forecast import earlier_calls
-    from runbookopt.jobs.plan import plan
+    from runbookopt.jobs.planning.forecast import earlier_calls
+    from runbookopt.jobs.planning.plan import plan
     from runbookopt.jobs.prepare import prepare
 
     ready = prepare(repository, job)
@@ -345,7 +345,7 @@ def _prove_again(repository: "Repository", order: Order) -> "Reason":
 
 def look_around_here(repository: "Repository") -> "Looked":
     """Look around in this process."""
-    from runbookopt.jobs.model_calls import look_around
+    from runbookopt.jobs.readiness.model_calls import look_around
 
     return look_around(repository.root, os.environ)
 

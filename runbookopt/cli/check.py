@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbookopt.documents.parse import Problem
-    from runbookopt.jobs.lint import Known, Lint
+    from runbookopt.jobs.readiness.lint import Known, Lint
     from runbookopt.jobs.stored_outputs import Counts
     from runbookopt.project.project import Project
     from runbookopt.proof.allowance import Look
@@ -44,7 +44,7 @@ def check(
     Exit status: 0 where there is nothing but advice, 1 on any error or warning.
     """
     from runbookopt.evidence.library import Folder
-    from runbookopt.jobs.lint import lint
+    from runbookopt.jobs.readiness.lint import lint
 
     folder, within = _chosen(root)
     with _known(folder) as (known, unread):
@@ -91,8 +91,8 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
     from runbookopt.evidence.library import Folder
     from runbookopt.forge.git.output import GitFailed
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.jobs.lint import Known
     from runbookopt.jobs.preflight import unreadable
+    from runbookopt.jobs.readiness.lint import Known
     from runbookopt.landing.ledger.identity import identity_of
     from runbookopt.project.versions import versions
     from runbookopt.proof.ledger import Ledger
@@ -213,7 +213,7 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
     from msgspec.structs import asdict
 
     from runbookopt.jobs.feasibility import provable
-    from runbookopt.jobs.independence import MOST, pairs_of, undated
+    from runbookopt.jobs.readiness.independence import MOST, pairs_of, undated
     from runbookopt.project.project import foreign_criteria
 
     policy, split = project.policy, project.split

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.jobs.doctor import Seen
+    from runbookopt.jobs.readiness.doctor import Seen
 
 
 def doctor(*, json: Json = False) -> None:
@@ -56,7 +56,7 @@ def _all() -> "Iterator[Seen]":
     """All that is seen, as it is found."""
     from runbookopt.errors import RunbookoptError
     from runbookopt.forge.git.repository import Repository
-    from runbookopt.jobs import doctor as of
+    from runbookopt.jobs.readiness import doctor as of
 
     try:
         repository = Repository.open(Path.cwd())
@@ -83,7 +83,7 @@ def _forge(repository: "Repository") -> "Iterator[Seen]":
     """What the forge says; first, since git shows its token to origin from then on."""
     from runbookopt.documents.parse import MalformedFile
     from runbookopt.errors import RunbookoptError
-    from runbookopt.jobs.doctor import Seen, forge_seen
+    from runbookopt.jobs.readiness.doctor import Seen, forge_seen
 
     if not repository.has_origin():
         return
@@ -102,7 +102,7 @@ def _apart(repository: "Repository") -> "Iterator[Seen]":
     """What is seen where agents run: by a process that never had the token."""
     from runbookopt.cli.apart import looked_around
     from runbookopt.errors import RunbookoptError
-    from runbookopt.jobs.doctor import Seen
+    from runbookopt.jobs.readiness.doctor import Seen
 
     try:
         yield from looked_around(repository).seen

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbookopt.cli.terminal import Line
-    from runbookopt.jobs.plan import Plan, Provable
+    from runbookopt.jobs.planning.plan import Plan, Provable
 
 
 def page(plan: "Plan") -> "Iterator[Line]":

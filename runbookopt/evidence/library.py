@@ -240,7 +240,11 @@ def read_evidence(
     odd = [link for link in source.links(folder) if link != folder] if isinstance(source, Folder) else ()
     unread = "not read: expected a file, and this is a link or no file"
     problems = [Problem(plain(path), None, unread, "warning") for path in odd] + [*gathered.problems]
-    trust_in = _trust_by(given)
+    of_file, is_red_team = cache(given.to), cache(given.is_red_team)
+
+    def trust_in(entry: Line[Trajectory]) -> Trust:  # less where the record says so itself
+        return lowered(of_file(entry.path), entry.record.trust)
+
     once = _once(gathered.trajectories, trust_in, problems)
     trajectories = _agreeing(once, trust_in, problems)
     if not trajectories:
@@ -253,7 +257,9 @@ def read_evidence(
     if any(problem.severity == "error" for problem in problems):
         raise MalformedFile(problems)
     trusted = [replace(each, record=replace(each.record, trust=trust_in(each))) for each in trajectories]
-    tasks, red_team = _by_task(trusted), _of_red_team(gathered.trajectories, given)
+    tasks = _by_task(trusted)
+    # also where another file has the same record once more
+    red_team = {task_id(each.record.task.input) for each in gathered.trajectories if is_red_team(each.path)}
     removed = Counter(gathered.removed)
     if given.personal:
         tasks = {id_: _impersonal(entries, removed) for id_, entries in tasks.items()}
@@ -287,12 +293,6 @@ def _impersonal(entries: Iterable[Line[Trajectory]], removed: Counter[str]) -> l
 def task_id(value: Any) -> str:  # noqa: ANN401 - an input may be any JSON
     """The identity of a task: the digest of the canonical JSON of its input."""
     return digest_of(value)
-
-
-def _trust_by(given: Given) -> Callable[[Line[Trajectory]], Trust]:
-    """Trust in a record: what its file is given, less where it says so itself."""
-    of_file = cache(given.to)
-    return lambda entry: lowered(of_file(entry.path), entry.record.trust)
 
 
 def _once(
@@ -360,12 +360,6 @@ def _changes(values: Sequence[tuple[Line[T], object]]) -> Iterator[tuple[Line[T]
     for entry, value in stated[1:]:
         if value != stated[0][1]:
             yield stated[0][0], entry
-
-
-def _of_red_team(entries: Iterable[Line[Trajectory]], given: Given) -> Collection[str]:
-    """The tasks that a red team wrote, also where another file has the same record once more."""
-    is_red_team = cache(given.is_red_team)
-    return {task_id(entry.record.task.input) for entry in entries if is_red_team(entry.path)}
 
 
 def _task(id_: str, entries: Sequence[Line[Trajectory]], red_team: Collection[str]) -> Task:

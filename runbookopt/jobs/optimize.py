@@ -22,9 +22,9 @@ from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.finished import kept, standing
 from runbookopt.jobs.first_outputs import looking
-from runbookopt.jobs.forecast import earlier_calls
 from runbookopt.jobs.journals import open_journal
-from runbookopt.jobs.plan import raise_usd, too_few_dollars
+from runbookopt.jobs.planning.forecast import earlier_calls
+from runbookopt.jobs.planning.plan import raise_usd, too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.result import Result
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by

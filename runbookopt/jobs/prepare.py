@@ -14,10 +14,10 @@ from runbookopt.evidence.library import Folder
 from runbookopt.evidence.privacy import told
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.allotment import Allotment, allot, must_afford
 from runbookopt.jobs.claims import TRIED, Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
 from runbookopt.jobs.first_outputs import FIRST, must_be_followed, must_learn
+from runbookopt.jobs.planning.allotment import Allotment, allot, must_afford
 from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.jobs.stored_outputs import (
     StoredOutputs,

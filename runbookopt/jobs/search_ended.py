@@ -5,8 +5,8 @@ import math
 from runbookopt.documents.schema_errors import plain
 from runbookopt.engine.driver import Driver
 from runbookopt.evidence.split import group_of
-from runbookopt.jobs.allotment import least
-from runbookopt.jobs.plan import raise_usd
+from runbookopt.jobs.planning.allotment import least
+from runbookopt.jobs.planning.plan import raise_usd
 from runbookopt.jobs.prepare import Prepared
 from runbookopt.proof.comparison import fewest_to_gain
 from runbookopt.search.loop import SearchResult

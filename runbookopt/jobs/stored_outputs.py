@@ -12,12 +12,11 @@ from msgspec.structs import replace
 
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.schema_errors import plain
-from runbookopt.documents.settings import FILE, believed_agents
 from runbookopt.engine.calls import attempt_of
 from runbookopt.evidence.library import Source
 from runbookopt.evidence.trajectory import Label, Left, StoredVerdict, Trajectory, time_of
 from runbookopt.project.project import Project
-from runbookopt.project.roots import root_and_name
+from runbookopt.project.roots import agents_as_today
 from runbookopt.project.versions import Tie, Version, tie
 from runbookopt.search.asks import Attempt, Stored
 from runbookopt.verifier.judge import stored_findings
@@ -103,12 +102,7 @@ class Counts(Struct, frozen=True):
 
 def believed(source: Source, name: str, here: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The agents that a revision says to be the configured one, and a note where the settings here differ."""
-    root, short = root_and_name(source, name)
-    path = f"{root}/{FILE}".lstrip("/")
-    try:
-        said = believed_agents(source.read(path), path, short)
-    except FileNotFoundError:
-        said = ()
+    said = agents_as_today(source, name)
     if said == tuple(here):
         return said, ()
     there = ", ".join(map(plain, said)) or "nobody"

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from runbookopt.documents.settings import FILE, believed_agents
+from runbookopt.documents.settings import FILE
 from runbookopt.forge.git.output import FileChange, MergeConflict
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.forge.protocol import Forge, PullRequest
@@ -19,6 +19,7 @@ from runbookopt.project.layout import EVIDENCE, POLICY, ROOT, RUBRIC, Places
 from runbookopt.project.local_state import is_local
 from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
+from runbookopt.project.roots import agents_as_today
 from runbookopt.verifier.program_files import belongs
 
 
@@ -106,7 +107,7 @@ class Case(Struct, frozen=True, dict=True):
         }
         # whose stored outputs are believed decides what is proved, as a program of a rubric does
         for name, lies in places.items():
-            if len({_believed(side, lie[name]) if name in lie else () for side, lie in sides}) > 1:
+            if len({agents_as_today(side, name) for side, _ in sides}) > 1:
                 programs[name] += [each.settings for each in lies]
         changes = repository.diff(since, after)
         more = more_attempts(changes, repository.revision(since), there, names)
@@ -130,13 +131,6 @@ class Case(Struct, frozen=True, dict=True):
         needed = f"{policy.approvals} approval(s) of {policy.who or 'nobody whom a policy names'} are needed"
         unknown = "who approved is not known here: verify with --pull-request N"
         return Permission(False, (*decision.reasons, Reason("approvals", None, f"{needed}, and {unknown}")))
-
-
-def _believed(side: Revision, places: Places) -> tuple[str, ...]:
-    try:
-        return believed_agents(side.read(places.settings), places.settings, places.short)
-    except FileNotFoundError:
-        return ()
 
 
 ROOTS = (ROOT, EVIDENCE)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.documents.parse import Problem, read_plain_yaml
+from runbookopt.documents.parse import MalformedFile, Problem, read_plain_yaml
 from runbookopt.documents.path_patterns import quoted
 from runbookopt.documents.repository_paths import (
     EvidencePaths,
@@ -40,6 +40,7 @@ from runbookopt.project.layout import (
 from runbookopt.project.links import Linked, followed
 from runbookopt.project.roots import Below, roots_of
 from runbookopt.project.safe_names import unsafe
+from runbookopt.verifier.rubric_table import rubric_of_page
 
 _KEPT_OUT = frozenset({".git", ".runbookopt"})
 
@@ -257,15 +258,16 @@ class _Finding:
                 continue
             seen.add(real)
             there = self.found.get(name)
-            folders = (_folder(path), f"{ROOT}/{name}")
-            has_rubric = any(RUBRIC in self._names(folder) for folder in folders)
-            if not has_rubric and name not in self.entries:
-                others.append(Unfinished(path, name, tuple(self._lacking(path, name))))
+            lacks_rubric = None if name in self.entries else self._lacking_rubric(path, name)
+            if lacks_rubric is not None:
+                stored = self.source.files(f"{EVIDENCE}/{name}")
+                lacks = (lacks_rubric,) if stored else (lacks_rubric, f"trajectories ({EVIDENCE}/{name}/)")
+                others.append(Unfinished(path, name, lacks))
             elif there is None:
                 self.found[name] = path
             elif name in declared:
-                lacks = f"a name of its own: {there} is called '{name}' (name it in {FILE})"
-                others.append(Unfinished(path, name, (lacks,)))
+                own = f"a name of its own: {there} is called '{name}' (name it in {FILE})"
+                others.append(Unfinished(path, name, (own,)))
             else:
                 self.faults[name] = f"{there} and {path} have the same name: name one of them in {FILE}"
         return others
@@ -308,10 +310,20 @@ class _Finding:
         own = f"/{EVIDENCE}/{quoted(name)}/"
         return (own, *(f"/{pattern.replace('{name}', quoted(name))}" for pattern in more))
 
-    def _lacking(self, path: str, name: str) -> Iterator[str]:
-        yield f"a rubric ({joined(_folder(path), RUBRIC)} or {ROOT}/{name}/{RUBRIC})"
-        if not self.source.files(f"{EVIDENCE}/{name}"):
-            yield f"trajectories ({EVIDENCE}/{name}/)"
+    def _lacking_rubric(self, path: str, name: str) -> str | None:
+        """What a page lacks of a rubric, which a file or a table of its own states; None where it has one."""
+        folders = (_folder(path), f"{ROOT}/{name}")
+        if any(RUBRIC in self._names(folder) for folder in folders):
+            return None
+        why = ""
+        try:
+            if rubric_of_page(self.source.read(path), path) is not None:
+                return None
+        except FileNotFoundError:
+            pass
+        except MalformedFile as error:
+            why = f"; {error.problems[0]}"
+        return f"a rubric ({joined(folders[0], RUBRIC)} or {ROOT}/{name}/{RUBRIC}{why})"
 
     def _fault(self, name: str, page: str | None) -> Problem | None:
         """What keeps a runbook from being used at all."""

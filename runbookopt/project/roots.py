@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from runbookopt.documents.settings import FILE
+from runbookopt.documents.settings import FILE, believed_agents
 from runbookopt.evidence.library import Source
 
 DEPTH = 4
@@ -75,6 +75,16 @@ def root_and_name(source: Source, runbook: str) -> tuple[str, str]:
         if all(map(_may_lead_to_one, parts[:count])) and FILE in source.names(root):
             return root, "/".join(parts[count:])
     return "", runbook
+
+
+def agents_as_today(source: Source, runbook: str) -> tuple[str, ...]:
+    """The agents whose stored outputs a runbook's settings say to be the configured one's, flags apart."""
+    root, short = root_and_name(source, runbook)
+    path = f"{root}/{FILE}".lstrip("/")
+    try:
+        return believed_agents(source.read(path), path, short)
+    except FileNotFoundError:
+        return ()
 
 
 def _below(source: Source, folder: str, depth: int) -> Iterator[str]:

@@ -10,13 +10,14 @@ import msgspec
 
 from runbookopt.documents.markdown import Table, front_data, front_matter, tables_of
 from runbookopt.documents.parse import MalformedFile, Problem, read_yaml
-from runbookopt.documents.runbook import Runbook
+from runbookopt.documents.runbook import Runbook, decode
 from runbookopt.documents.schema_errors import plain
 from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 
 PASSES = 4
 """The mark from which an output meets a criterion, where the table has no column that says another."""
 
+_CRITERION = b"riteri"
 _MARK = re.compile(r"\s*(\d{1,2})\b")
 _NUMBER = re.compile(r"\d{1,2}")
 _MARKS = 2
@@ -50,6 +51,20 @@ def read_rubric_table(runbook: Runbook, path: str) -> Rubric | None:
             why = f'a search may rewrite it: add `locked: ["{heading}"]` to policy.yaml'
         raise MalformedFile([Problem(path, line, f"{found}: {why}")])
     return Rubric(criteria, _judge(runbook, line, len(criteria), path))
+
+
+def rubric_of_page(page: bytes, path: str) -> Rubric | None:
+    """The rubric that a table of a page states; None where it has none, or is no page.
+
+    Raises MalformedFile where its table cannot be the rubric.
+    """
+    if _CRITERION not in page:  # most pages: they are not parsed
+        return None
+    try:
+        runbook = decode(page, path=path)
+    except MalformedFile:
+        return None
+    return read_rubric_table(runbook, path)
 
 
 def _judge(runbook: Runbook, line: int, count: int, path: str) -> JudgeSettings:

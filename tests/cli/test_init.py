@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from runbookopt.documents.parse import read_plain_yaml
 from runbookopt.errors import WrongUsage
 from runbookopt.evidence.library import Folder
-from runbookopt.jobs.lint import lint
+from runbookopt.jobs.readiness.lint import lint
 from runbookopt.jobs.scaffold import Choices, pieces, put, rendered
 from runbookopt.project.codeowners import owners_of, read_owners
 from runbookopt.project.policy import Policy, read_policy

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from runbookopt.evidence.library import Folder
-from runbookopt.jobs.lint import Lint, lint
+from runbookopt.jobs.readiness.lint import Lint, lint
 
 RUBRIC = "criteria:\n- {id: right, check: {kind: equals, path: $.a, reference: $.a}}\n"
 SIX = RUBRIC + "".join(

@@ -20,9 +20,9 @@ from runbookopt.engine.journal import Calls
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import CHECKED, MOST_TO_TRY, TWICE
-from runbookopt.jobs.forecast import Earlier, KnownCalls, earlier_calls
 from runbookopt.jobs.optimize import optimize
-from runbookopt.jobs.plan import Plan, Rollouts, Tasks, plan
+from runbookopt.jobs.planning.forecast import Earlier, KnownCalls, earlier_calls
+from runbookopt.jobs.planning.plan import Plan, Rollouts, Tasks, plan
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.result import Result
 from runbookopt.proof.power import provable_gain

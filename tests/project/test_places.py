@@ -198,3 +198,24 @@ def test_a_link_to_no_page_is_a_fault(tmp_path: Path) -> None:
     here = folder(tmp_path, {"notes.txt": "x", "runbooks/a/rubric.yaml": RUBRIC})
     linked(here.root, {"runbooks/a/RUNBOOK.md": "../../notes.txt"})
     assert "leads to notes.txt: expected a page" in fault(here, "a")
+
+
+TABLE = "| # | Criterion | 5 (Excellent) | 1 (Poor) |\n|---|---|---|---|\n| 1 | Short | yes | no |\n"
+
+
+def test_a_page_with_a_table_of_criteria_and_a_judge_is_a_runbook_without_a_rubric_file(
+    tmp_path: Path,
+) -> None:
+    page = f"---\njudge: openai/gpt-5\n---\n{RUNBOOK}\n## Rubric\n\n{TABLE}"
+    here = folder(tmp_path, {"skills/a/SKILL.md": page, "trajectories/a/a.jsonl": TASKS})
+    assert pages(here) == {"a": "skills/a/SKILL.md"}
+    assert [each.id for each in read_project(here, "a").rubric.criteria] == ["short"]
+
+
+def test_a_page_whose_table_of_criteria_nobody_judges_by_is_listed_with_the_line(tmp_path: Path) -> None:
+    page = f"{RUNBOOK}\n## Rubric\n\n{TABLE}"
+    here = folder(tmp_path, {"skills/a/SKILL.md": page})
+    rubric = str(lacking(here)["skills/a/SKILL.md"])
+    line = page.count("\n") - 2
+    assert f"skills/a/SKILL.md:{line}: 1 criteria are read from this table" in rubric
+    assert "add `judge: PROVIDER/MODEL`" in rubric

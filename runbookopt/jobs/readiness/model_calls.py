@@ -21,8 +21,8 @@ from runbookopt.documents.usage import Message
 from runbookopt.engine.event_loop import EventLoop
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder
-from runbookopt.jobs.doctor import Seen
-from runbookopt.jobs.lint import Lint, lint
+from runbookopt.jobs.readiness.doctor import Seen
+from runbookopt.jobs.readiness.lint import Lint, lint
 from runbookopt.landing.requirements import few
 from runbookopt.project.local_state import LOCAL
 from runbookopt.project.project import Project

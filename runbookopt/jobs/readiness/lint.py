@@ -17,7 +17,7 @@ from runbookopt.evidence.reading import covered
 from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
-from runbookopt.jobs.independence import on_near_repeats, on_time
+from runbookopt.jobs.readiness.independence import on_near_repeats, on_time
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
 from runbookopt.project.layout import EVIDENCE, ROOT, Layout, Unfinished

@@ -8,9 +8,9 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from runbookopt.evidence.split import DRAWN
-from runbookopt.jobs.allotment import beginning, least
 from runbookopt.jobs.feasibility import gain_at, next_look, provable
-from runbookopt.jobs.forecast import Earlier, KnownCalls, Planned, expected
+from runbookopt.jobs.planning.allotment import beginning, least
+from runbookopt.jobs.planning.forecast import Earlier, KnownCalls, Planned, expected
 from runbookopt.jobs.prepare import Prepared
 from runbookopt.proof.comparison import MINIMUM_GROUPS
 from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
