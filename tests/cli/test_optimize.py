@@ -37,7 +37,7 @@ KEYS = {
     "held_out": "tasks before after gain low high p look allowance tasks_needed more_tasks spent left"
     " newest_quarter",
     "validation": "tasks before after",
-    "stored_verdicts": "used oldest_days undated old checked alike",
+    "stored_verdicts": "used oldest_days undated old checked alike as_today",
     "spent": "rollouts cached reflections tokens usd seconds usage",
     "decision": "merge reasons",
     "pull_request": "number url",
