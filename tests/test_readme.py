@@ -160,7 +160,7 @@ def split(line: str) -> list[str]:
 def test_what_make_is_asked_for_is_a_target() -> None:
     """Neither is run here: `make test` is what runs this test, and `make demo` installs from the network."""
     asked = {split(line)[1] for line in commands() if line.startswith("make ")}
-    rules = re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    rules = re.findall(r"^([\w-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     assert {"demo", "test"} <= asked <= set(rules)
 
 

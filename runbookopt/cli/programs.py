@@ -6,6 +6,7 @@ from runbookopt.cli import (
     check,
     evaluate,
     init,
+    journal,
     ledger,
     optimize,
     policy,
@@ -35,6 +36,7 @@ def runbookopt() -> typer.Typer:
         app.command()(command)
     app.add_typer(trajectories.app)
     app.add_typer(ledger.app)
+    app.add_typer(journal.app)
     app.add_typer(pulls.app)
     app.add_typer(policy.app)
     return app
