@@ -345,12 +345,15 @@ def _problem(job: Job, project: Project, stored: Mapping[str, Attempt], reflecti
         for trajectory in project.evidence.task(task).trajectories
         if trajectory in modes
     }
+    tasks = [project.evidence.task(task) for task in split.train]
+    groups = {task.id: task.group for task in tasks if task.group}
     return Problem(
         seed=project.runbook,
         train={task: project.evidence.task(task).input for task in split.train},
         validation=split.validation,
         free={task: stored[task] for task in free if task in stored},
         modes=by_task,
+        groups=groups,
         options=Options(
             random_seed=settings.random_seed,
             wave=min(Options().wave, max(1, 2 * reflections // 3)),
@@ -370,7 +373,7 @@ def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
         "version": VERSION,
         "seed": project.runbook.digest,
         "rubric": project.digests.rubric,
-        "train": digest_of([problem.train, problem.modes]),
+        "train": digest_of([problem.train, problem.modes, problem.groups]),
         "validation": digest_of(problem.validation),
         "free": digest_of(problem.free),
         "held_out": _held_out(project),

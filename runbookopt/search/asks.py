@@ -76,8 +76,11 @@ class NoAnswer(Struct, frozen=True):
     message: str
 
 
-class Shown(Struct, frozen=True):
-    """A trajectory as a reflector sees it: never the reference, only the feedback."""
+class Shown(Struct, frozen=True, omit_defaults=True):
+    """A trajectory as a reflector sees it: never the reference, only the feedback.
+
+    Tasks of one `group` are no evidence apart: they come of one customer, one case, one day.
+    """
 
     trajectory: str
     task: str
@@ -85,6 +88,7 @@ class Shown(Struct, frozen=True):
     output: str | None
     score: float
     feedback: tuple[str, ...]
+    group: str | None = None
 
 
 class Component(Struct, frozen=True):

@@ -48,13 +48,17 @@ class Options(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes."""
+    """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes.
+
+    `groups` names the group of a train task, of those that are of one.
+    """
 
     seed: Runbook
     train: Mapping[str, Any]
     validation: tuple[str, ...]
     free: Mapping[str, Attempt] = {}
     modes: Mapping[str, str] = {}
+    groups: Mapping[str, str] = {}
     options: Options = Options()
 
 

@@ -28,7 +28,15 @@ def reflection(
 
     def show(task: str) -> Shown:
         attempt, value = attempts[task], state.problem.train[task]
-        return Shown(attempt.trajectory, task, value, attempt.output, attempt.score, attempt.feedback)
+        return Shown(
+            attempt.trajectory,
+            task,
+            value,
+            attempt.output,
+            attempt.score,
+            attempt.feedback,
+            state.problem.groups.get(task),
+        )
 
     return Reflection(
         candidate=Candidate(runbook.text),
