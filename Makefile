@@ -11,7 +11,7 @@ DIGEST := /^diff --git/ { in_diff = 1; shown = 0 } \
   in_diff { if (/^[+]- / && !shown++) print; next } \
   /^$$/ || /^[^ ].*: / || /^  held-out / || /^  score / || /^  decision: / || /^    no  / || /^  pull request /
 
-.PHONY: demo pictures test nightly lock clean
+.PHONY: demo demo-model pictures test nightly lock clean
 
 demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clone with a bare origin of its own
 	@rm -rf $(DEMO) && mkdir $(DEMO)
@@ -32,6 +32,22 @@ demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clo
 	  '  git config runbookopt.login maria-okafor; git config user.email maria@fernhill.example' \
 	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1     be its reviewer, and merge it' \
 	  '  git pull -q && optimize-runbook --all     again, from the improved runbooks'
+
+demo-model: .venv/tool.stamp  ## a recorded run with a language model, replayed by the same commands: no key, nobody is asked
+	@rm -rf $(DEMO) && mkdir $(DEMO)
+	@git init --quiet --bare --initial-branch=main $(DEMO)/origin.git
+	@git init --quiet --initial-branch=main $(DEMO)/team
+	@cp -R docs/demo-model/. $(DEMO)/team
+	@git -C $(DEMO)/team remote add origin $(CURDIR)/$(DEMO)/origin.git
+	@git -C $(DEMO)/team add --all
+	@git -C $(DEMO)/team -c user.name=Demo -c user.email=demo@larkspur.example commit --quiet -m 'Runbooks'
+	@git -C $(DEMO)/team push --quiet --no-verify origin HEAD:refs/heads/main
+	@$(SAY) 'runbookopt journal import journal.jsonl'
+	@cd $(DEMO)/team && ../../$(BIN)/runbookopt journal import journal.jsonl
+	@$(SAY) 'optimize-runbook changelog-entry'
+	@cd $(DEMO)/team && ../../$(BIN)/optimize-runbook changelog-entry
+	@printf '%s\n' '' 'Next, in the scratch clone:  export PATH="$(CURDIR)/$(BIN):$$PATH"; cd $(DEMO)/team' \
+	  '  runbookopt pulls show 1       read it as its reviewer would; journal.jsonl holds what was asked and answered'
 
 pictures: .venv/tool.stamp  ## the pictures in README.md, made anew from a real run
 	@$(BIN)/python docs/pictures/make.py

@@ -5,7 +5,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from runbookopt.agents.offline_reflector import OfflineReflector
+from benchmarks.e86100d import ReflectorOfE86100d
 from runbookopt.agents.protocol import Reflected, Reflector
 from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.search.asks import Reflection, ReflectionFailure
@@ -89,7 +89,7 @@ class GuessingReflector:
 
 def reflector_named(name: str, random_seed: int) -> Reflector:
     """Give the reflector "offline", "wrong", "lossy" or "guessing"."""
-    inner = OfflineReflector(random_seed)
+    inner = ReflectorOfE86100d(random_seed)
     made: dict[str, Reflector] = {
         "offline": inner,
         "wrong": WrongReflector(inner, random_seed),

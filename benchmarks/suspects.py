@@ -13,9 +13,9 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from benchmarks.e86100d import ReflectorOfE86100d
 from benchmarks.ours import driven
 from runbookopt.agents.offline_agent import OfflineAgent
-from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.engine.calls import attempt_of
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.trajectory import Task
@@ -78,7 +78,7 @@ def _wrong(task: Task, field: str, answers: Sequence[str], rng: random.Random) -
 
 
 def _searched(project: Project, tasks: dict[str, Task], field: str, seed: int) -> SearchResult:
-    agent, reflector = OfflineAgent(field), OfflineReflector(seed)
+    agent, reflector = OfflineAgent(field), ReflectorOfE86100d(seed)
     known: dict[tuple[str, str], Attempt] = {}
     import asyncio
 

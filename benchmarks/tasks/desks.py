@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from benchmarks.e86100d import ReflectorOfE86100d
 from benchmarks.tasks.wording import (
     Cues,
     Sizes,
@@ -24,7 +25,6 @@ from benchmarks.tasks.wording import (
     some,
 )
 from benchmarks.work import Judgement, Work
-from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.protocol import Produced, Reflected, Reflector
 from runbookopt.agents.rules import Rule, decide
 from runbookopt.documents import runbook as runbooks
@@ -195,7 +195,7 @@ def desks(random_seed: int, *, reflector: str = "offline", noise: float = 0) -> 
         validation=drawn.validation,
         held_out=drawn.held_out,
         agent=DeskAgent(noise, random_seed),
-        reflector=DeskReflector(erring(OfflineReflector(random_seed), reflector, random_seed), random_seed),
+        reflector=DeskReflector(erring(ReflectorOfE86100d(random_seed), reflector, random_seed), random_seed),
         judge=judge,
     )
 

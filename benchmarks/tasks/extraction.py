@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from benchmarks.e86100d import ReflectorOfE86100d
 from benchmarks.tasks.wording import (
     Cues,
     Lesson,
@@ -28,7 +29,6 @@ from benchmarks.tasks.wording import (
     spoken,
 )
 from benchmarks.work import Judgement, Work
-from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.protocol import Produced, Reflected
 from runbookopt.agents.rules import Rule, decide, occurs, rules
 from runbookopt.documents import runbook as runbooks
@@ -130,7 +130,7 @@ class ReplyReflector:
 
     def __init__(self, random_seed: int = 0) -> None:
         self._random_seed = random_seed
-        self._inner = OfflineReflector(random_seed)
+        self._inner = ReflectorOfE86100d(random_seed)
         self.key = digest_of({"kind": "extraction", "inner": self._inner.key})
 
     async def reflect(self, ask: Reflection) -> Reflected:

@@ -26,9 +26,10 @@ CUT = "\x1b[2m  ⋮\x1b[0m"
 
 MASKS = [
     (r"\d+\.\d s, with", "0.8 s, with"),
+    (r"the oldest of them \d+ days old", "the oldest of them 60 days old"),
     (r"(merged pull request .*) as [0-9a-f]{12}", r"\1 as 3f5996ea79d3"),
 ]
-"""What differs from run to run (time, commits), and what stands in the pictures for it."""
+"""What differs from run to run (time, dates, commits), and what stands in the pictures for it."""
 
 
 class Run(NamedTuple):

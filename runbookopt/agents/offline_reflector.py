@@ -5,6 +5,8 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import chain, zip_longest
 
 from msgspec import Struct
 
@@ -17,6 +19,7 @@ from runbookopt.search.asks import Component, Proposal, Reflection, ReflectionFa
 _FEEDBACK = re.compile(r"expected (?P<expected>.+?), got (?P<got>.*)$")
 # the first ", got ": what stands behind it comes from an agent's output
 
+_PHRASES = re.compile(r'"[^"\r\n]+"(?:(?:, or |, | or )"[^"\r\n]+")+')
 _MARKER = re.compile(r"[ \t>]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+")
 
 _COMMON = frozenset(
@@ -38,45 +41,54 @@ _COMMON = frozenset(
 )
 """Words that say nothing of a topic."""
 
+_LOOSE = frozenset(["a", "an", "and", "but", "if", "or", "so", "the"])
+"""Words that no phrase begins or ends with."""
+
+SEVERAL = 2  # groups of failures that a phrase must be seen in: what one customer said is no rule
 SHORTEST = 3  # letters of a word that says something of a topic
 LONGEST = 4000  # characters of an input or a feedback that are read: the work grows with their square
-PHRASES = 4  # at most, in a proposed rule
+CLEARLY = 3  # groups misled for each one led right: of what passes only a sample is shown
+PHRASES = 4  # at most, in a rule of ours
 BLAME = 1 / 3  # how often a misleading phrase is taken out, where there is one, rather than a rule added
 
 
 class Lesson(Struct, frozen=True):
-    """A shown trajectory, read: the input's text, the answer given, and the one that was expected."""
+    """A shown trajectory, read: the input's text, the answer given, and the one that was expected.
+
+    `group` is its task's group; a task without one is a group of its own.
+    """
 
     trajectory: str
     text: str
     given: str
     expected: str
+    group: str
 
 
 class Evidence(Struct, frozen=True):
     """The lessons of one ask, seen from the answer that most failures expected.
 
-    `taught` are failures that expected it, `alike` pass with it, `others` expected something else.
+    `taught` are failures that expected it, `others` fail or pass with another answer expected.
     """
 
     expected: str
     taught: tuple[Lesson, ...]
-    alike: tuple[Lesson, ...]
     others: tuple[Lesson, ...]
 
 
 class OfflineReflector:
     """Proposes a rule, or one with a misleading phrase less; it is handed the ask and nothing else.
 
-    It works by counting words, so it overgeneralises from the few trajectories that it sees. Deterministic
-    for a random seed.
+    It works by counting words, and takes for a lesson only what several customers, cases or days have in
+    common: a phrase in failures of several groups, and in nothing that passes with another answer.
+    Deterministic for a random seed.
     """
 
     name = "offline"
 
     def __init__(self, random_seed: int = 0) -> None:
         self._random_seed = random_seed
-        self.key = digest_of({"kind": "offline", "version": 1, "random_seed": random_seed})
+        self.key = digest_of({"kind": "offline", "version": 2, "random_seed": random_seed})
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
@@ -106,7 +118,9 @@ def _failed(shown: Shown) -> Lesson | None:
             # a rule cannot answer everything: no code span holds a backtick of ours or a line ending
             expected = match["expected"]
             if [rule.answer for rule in rules(_item("- ", ("x",), expected))] == [expected]:
-                return Lesson(shown.trajectory, _text(shown), match["got"], expected)
+                return Lesson(
+                    shown.trajectory, _text(shown), match["got"], expected, shown.group or shown.task
+                )
     return None
 
 
@@ -119,7 +133,7 @@ def _passed(shown: Shown, existing: Sequence[Rule]) -> Lesson:
         output = None
     values = output.values() if isinstance(output, dict) else ()
     given = next((value for value in values if isinstance(value, str) and value in answers), "")
-    return Lesson(shown.trajectory, _text(shown), given, given)
+    return Lesson(shown.trajectory, _text(shown), given, given, shown.group or shown.task)
 
 
 def _text(shown: Shown) -> str:
@@ -131,44 +145,51 @@ def _evidence(failing: Sequence[Lesson], passing: Sequence[Lesson]) -> Evidence:
     return Evidence(
         expected,
         taught=tuple(lesson for lesson in failing if lesson.expected == expected),
-        alike=tuple(lesson for lesson in passing if lesson.expected == expected),
         others=tuple(lesson for lesson in (*failing, *passing) if lesson.expected != expected),
     )
 
 
 def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random) -> tuple[str, ...]:
-    """Phrases that occur in the failures and hardly elsewhere, and lead nothing else astray."""
-    candidates = sorted({phrase for lesson in evidence.taught for phrase in _phrases(lesson.text)})
-    chance.shuffle(candidates)
-    worth = {
-        phrase: _count(phrase, evidence.taught)
-        + _count(phrase, evidence.alike) / 2
-        - 2 * _count(phrase, evidence.others)
-        for phrase in candidates
-    }
-    right = _right(existing, evidence.others)
+    """Phrases of several failing groups and of nothing else; each mends one more group.
+
+    The first is drawn by how many it mends: other minibatches of a wave shall not all propose the same.
+    """
+    seen = sorted({phrase for lesson in evidence.taught for phrase in _phrases(lesson.text)})
+    seen = [phrase for phrase in seen if not _groups(phrase, evidence.others)]
+    seen = [phrase for phrase in seen if len(_groups(phrase, evidence.taught)) >= SEVERAL]
+    chance.shuffle(seen)
+    seen.sort(key=lambda phrase: -len(_groups(phrase, evidence.taught)))
     chosen: tuple[str, ...] = ()
-    for phrase in sorted(candidates, key=lambda phrase: -worth[phrase]):
-        if len(chosen) == PHRASES or worth[phrase] <= 0:
+    while len(chosen) < PHRASES:
+        mended = {
+            phrase: _mended(existing, (*chosen, phrase), evidence) for phrase in seen if phrase not in chosen
+        }
+        mends = {phrase: groups - _mended(existing, chosen, evidence) for phrase, groups in mended.items()}
+        mends = {phrase: groups for phrase, groups in mends.items() if groups > 0}
+        if not mends:
             break
-        more = (*chosen, phrase)
-        if _right([*existing, Rule(more, evidence.expected, 0, 0, 0)], evidence.others) >= right:
-            chosen = more
+        drawn = chance.choices([*mends], [*mends.values()])[0]
+        chosen = (*chosen, max(mends, key=mends.__getitem__) if chosen else drawn)
     return chosen
 
 
-def _right(decisions: Sequence[Rule], lessons: Iterable[Lesson]) -> int:
-    return sum(decide(decisions, lesson.text).answer == lesson.expected for lesson in lessons)
+def _mended(existing: Sequence[Rule], phrases: tuple[str, ...], evidence: Evidence) -> int:
+    """How many groups of failures are answered as expected with one more rule."""
+    decisions = [*existing, Rule(phrases, evidence.expected, 0, 0, 0)]
+    lessons = evidence.taught
+    return len({each.group for each in lessons if decide(decisions, each.text).answer == each.expected})
 
 
-def _count(phrase: str, lessons: Iterable[Lesson]) -> int:
-    return sum(occurs(phrase, lesson.text) for lesson in lessons)
+def _groups(phrase: str, lessons: Iterable[Lesson]) -> set[str]:
+    return {lesson.group for lesson in lessons if occurs(phrase, lesson.text)}
 
 
 def _phrases(text: str) -> set[str]:
     each = words(text)
     runs = (each[at : at + length] for length in (1, 2, 3) for at in range(len(each) - length + 1))
-    phrases = {" ".join(run) for run in runs if _says_something(run[0]) and _says_something(run[-1])}
+    phrases = {
+        " ".join(run) for run in runs if any(map(_says_something, run)) and not {run[0], run[-1]} & _LOOSE
+    }
     return {phrase for phrase in phrases if "_" not in phrase}  # which Markdown may take for emphasis
 
 
@@ -177,51 +198,90 @@ def _says_something(word: str) -> bool:
 
 
 def _blamed(components: Sequence[Component], evidence: Evidence) -> list[tuple[Component, Rule, str]]:
-    # those that mislead more often than they are right in what is shown
+    # those that mislead several groups, and for each that they are right in, of what is shown, clearly more
+    def misled(phrase: str, rule: Rule) -> int:
+        wrong = [lesson for lesson in evidence.taught if lesson.given == rule.answer]
+        right = [lesson for lesson in evidence.others if lesson.expected == rule.answer]
+        groups = len(_groups(phrase, wrong))
+        return groups if groups > CLEARLY * len(_groups(phrase, right)) else 0
+
     return [
         (component, rule, phrase)
         for component in components
         for rule in rules(component.text)
         for phrase in rule.phrases
-        if _count(phrase, [lesson for lesson in evidence.taught if lesson.given == rule.answer])
-        > _count(phrase, [lesson for lesson in evidence.others if lesson.expected == rule.answer])
+        if misled(phrase, rule) >= SEVERAL
     ]
 
 
 def _without(component: Component, rule: Rule, phrase: str, evidence: Evidence) -> Proposal | None:
-    """Take a phrase out of a rule, and the rule with its last one; what else the item holds stays."""
+    """Take a phrase out of a rule, and the rule with its last one; what else the item holds stays.
+
+    In a plain list of phrases nothing else changes; where it stands in a sentence of its own the rule is
+    written anew.
+    """
     left = tuple(other for other in rule.phrases if other != phrase)
     lines = LINE.findall(component.text)
-    marker = _MARKER.match(lines[rule.first])
-    start, ending = marker[0] if marker else "- ", _ending(lines[rule.said - 1])
-    lines[rule.first : rule.said] = [_item(start, left, rule.answer) + ending] if left else []
+    said = "".join(lines[rule.first : rule.said])
+    lines[rule.first : rule.said] = [_PHRASES.sub(partial(_shortened, phrase), said)] if left else []
     meant = [
         (left if each == rule else each.phrases, each.answer)
         for each in rules(component.text)
         if left or each != rule
     ]
+    if left and _meaning("".join(lines)) != meant:
+        marker = _MARKER.match(said)
+        anew = _item(marker[0] if marker else "- ", left, rule.answer) + _ending(said)
+        lines[rule.first] = anew
     diagnosis = f'"{phrase}" leads to {rule.answer}, but here it stands in messages for {evidence.expected}'
     return _proposal(component, lines, meant, diagnosis, evidence)
 
 
+def _shortened(phrase: str, listed: re.Match[str]) -> str:
+    """A list of quoted phrases without one of them; as it is where that would leave no list or sentence."""
+    quoted = re.split(r'(?<=")((?:,| or)[^"]*)(?=")', listed[0])
+    phrases, between = quoted[::2], quoted[1::2]
+    at = phrases.index(f'"{phrase}"') if f'"{phrase}"' in phrases else len(phrases)
+    follows = listed.string[listed.end() :][:1]  # a word there belongs to the last: "sent" money
+    if at == len(phrases) or (at == len(phrases) - 1 and follows not in {",", ".", ")"}):
+        return listed[0]
+    del phrases[at]
+    del between[max(0, min(at, len(between) - 2))]  # the last of them is the "or"
+    return "".join(chain.from_iterable(zip_longest(phrases, between, fillvalue="")))
+
+
 def _with(components: Sequence[Component], phrases: Sequence[str], evidence: Evidence) -> Proposal | None:
+    """Add a rule, or its phrases to the rule of ours with the same answer while that is short enough."""
     if not phrases:
         return None
     component, line = _home(components, evidence.expected)
     lines = LINE.findall(component.text)
-    ending = _ending(lines[0] if lines else "") or "\n"
-    item = _item("- ", phrases, evidence.expected)
-    if line and not _ending(lines[line - 1]):
-        lines[line - 1] += ending
-        ending = ""
-    lines.insert(line, item + ending)
     existing = rules(component.text)
     meant = [(rule.phrases, rule.answer) for rule in existing]
-    meant.insert(sum(rule.first < line for rule in existing), (tuple(phrases), evidence.expected))
+    ours = [each for each in existing if _is_ours(each, lines, evidence.expected)]
+    short = [each for each in ours if len({*each.phrases, *phrases}) <= PHRASES]
+    if short:
+        rule = short[-1]
+        longer = tuple(dict.fromkeys([*rule.phrases, *phrases]))
+        lines[rule.first] = _item("- ", longer, evidence.expected) + _ending(lines[rule.first])
+        meant[existing.index(rule)] = (longer, evidence.expected)
+    else:
+        ending = _ending(lines[0] if lines else "") or "\n"
+        if line and not _ending(lines[line - 1]):
+            lines[line - 1] += ending
+            ending = ""
+        lines.insert(line, _item("- ", phrases, evidence.expected) + ending)
+        meant.insert(sum(rule.first < line for rule in existing), (tuple(phrases), evidence.expected))
     given = ", ".join(sorted({lesson.given for lesson in evidence.taught}))
     quoted = " or ".join(f'"{phrase}"' for phrase in phrases)
     diagnosis = f"messages with {quoted} were answered {given} instead of {evidence.expected}"
     return _proposal(component, lines, meant, diagnosis, evidence)
+
+
+def _is_ours(rule: Rule, lines: Sequence[str], answer: str) -> bool:
+    """Whether a rule with this answer is one line, in the words that rules are written in here."""
+    line = lines[rule.first].rstrip("\r\n")
+    return rule.answer == answer and bool(rule.phrases) and line == _item("- ", rule.phrases, answer)
 
 
 def _proposal(
@@ -233,9 +293,13 @@ def _proposal(
 ) -> Proposal | None:
     """The edit if it reads as it is meant, for Markdown around it may make something else of it."""
     text = "".join(lines)
-    if [(rule.phrases, rule.answer) for rule in rules(text)] != meant:
+    if _meaning(text) != meant:
         return None
     return Proposal(diagnosis, component.id, text, tuple(lesson.trajectory for lesson in evidence.taught))
+
+
+def _meaning(text: str) -> list[tuple[tuple[str, ...], str]]:
+    return [(rule.phrases, rule.answer) for rule in rules(text)]
 
 
 def _home(components: Sequence[Component], answer: str) -> tuple[Component, int]:

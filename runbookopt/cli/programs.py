@@ -7,6 +7,7 @@ from runbookopt.cli import (
     doctor,
     evaluate,
     init,
+    journal,
     ledger,
     optimize,
     policy,
@@ -38,6 +39,7 @@ def runbookopt() -> typer.Typer:
         app.command()(command)
     app.add_typer(trajectories.app)
     app.add_typer(ledger.app)
+    app.add_typer(journal.app)
     app.add_typer(pulls.app)
     app.add_typer(policy.app)
     return app

@@ -297,8 +297,8 @@ class Run:
         A failure is kept only where there is no answer yet, and one that is kept goes before a later answer:
         so what this run is told of a key never changes, whatever other runs write.
         """
-        given = [_row(a) for a in answers if not a.failed]
-        failed = [(*_row(a), self._number, ordinal) for a in answers if a.failed]
+        given = [row_of(a) for a in answers if not a.failed]
+        failed = [(*row_of(a), self._number, ordinal) for a in answers if a.failed]
         with self._journal.writing() as execute:
             self._write_begun(execute)
             new = self._journal.write_all(
@@ -387,7 +387,7 @@ class Run:
         )
 
 
-def _row(answer: Answer) -> tuple[object, ...]:
+def row_of(answer: Answer) -> tuple[object, ...]:
     """Columns of an answer: its own; by whom and how long; what proves it unchanged; who replied."""
     usage = None if answer.usage is None else _text(answer.usage)
     by = None if answer.by is None else _number(answer.by)

@@ -367,6 +367,8 @@ def _problem(
         for trajectory in project.evidence.task(task).trajectories
         if trajectory in modes
     }
+    tasks = [project.evidence.task(task) for task in split.train]
+    groups = {task.id: task.group for task in tasks if task.group}
     return Problem(
         seed=project.runbook,
         train={task: project.evidence.task(task).input for task in split.train},
@@ -374,6 +376,7 @@ def _problem(
         free={task: attempts[task] for task in _free_parts(job, project) if task in attempts},
         modes=by_task,
         evidence=evidence(project, stored),
+        groups=groups,
         options=Options(
             random_seed=settings.random_seed,
             wave=min(Options().wave, max(1, 2 * reflections // 3)),
@@ -394,7 +397,7 @@ def _terms(job: Job, project: Project, problem: Problem) -> dict[str, object]:
         "version": VERSION,
         "seed": project.runbook.digest,
         "rubric": project.digests.rubric,
-        "train": digest_of([problem.train, problem.modes]),
+        "train": digest_of([problem.train, problem.modes, problem.groups]),
         "validation": digest_of(problem.validation),
         "free": digest_of(problem.free),
         **({"evidence": digest_of(problem.evidence)} if problem.evidence else {}),

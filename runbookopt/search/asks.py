@@ -86,7 +86,8 @@ class Stored(Struct, frozen=True):
 class Shown(Struct, frozen=True, omit_defaults=True):
     """A trajectory as a reflector sees it: never the reference, only the feedback.
 
-    `origin` says of which agent and runbook it was, where that is not the one to be improved.
+    `origin` says of which agent and runbook it was, where that is not the one to be improved. Tasks of one
+    `group` are no evidence apart: they come of one customer, one case, one day.
     """
 
     trajectory: str
@@ -96,6 +97,7 @@ class Shown(Struct, frozen=True, omit_defaults=True):
     score: float
     feedback: tuple[str, ...]
     origin: str | None = None
+    group: str | None = None
 
 
 class Component(Struct, frozen=True):

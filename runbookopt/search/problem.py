@@ -53,7 +53,8 @@ class Problem(Struct, frozen=True):
     """Train inputs and validation tasks by id, the seed's free attempts, and people's failure modes.
 
     `evidence` are stored attempts of other agents and runbooks at train tasks: reflected on, never a score.
-    `impersonal`: reflectors are shown no personal data of what agents write.
+    `impersonal`: reflectors are shown no personal data of what agents write. `groups` names the group of a
+    train task, of those that are of one.
     """
 
     seed: Runbook
@@ -62,6 +63,7 @@ class Problem(Struct, frozen=True):
     free: Mapping[str, Attempt] = {}
     modes: Mapping[str, str] = {}
     evidence: Mapping[str, Stored] = {}
+    groups: Mapping[str, str] = {}
     options: Options = Options()
     impersonal: bool = False
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from difflib import unified_diff
 from functools import lru_cache
 
-from msgspec.structs import replace
-
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text
 from runbookopt.documents.runbook import Runbook
@@ -41,8 +39,16 @@ def reflection(
             texts = (output or "", *feedback)
             cleaned = without_personal_data(texts, beside=as_text(value), but=runbook.text)
             output, feedback = None if output is None else cleaned[0], cleaned[1:]
-        shown = Shown(attempt.trajectory, task, value, output, attempt.score, feedback)
-        return replace(shown, origin=stored[task].origin) if task in stored else shown
+        return Shown(
+            attempt.trajectory,
+            task,
+            value,
+            output,
+            attempt.score,
+            feedback,
+            origin=stored[task].origin if task in stored else None,
+            group=state.problem.groups.get(task),
+        )
 
     return Reflection(
         candidate=Candidate(runbook.text),

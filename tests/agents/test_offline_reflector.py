@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.rules import rules
@@ -83,15 +84,34 @@ def phrases_for_parcel(asked: Reflection) -> set[str]:
 
 
 def test_words_of_failures_that_expect_something_else_are_no_lesson() -> None:
-    urgent = [shown(1, "urgent parcel", "parcel"), shown(2, "urgent box", "parcel")]
+    urgent = [shown(1, "urgent parcel", "parcel"), shown(2, "urgent parcel box", "parcel")]
     assert phrases_for_parcel(ask([*urgent, shown(3, "urgent letter", "letter")]))
     assert "urgent" not in phrases_for_parcel(ask([*urgent, shown(3, "urgent letter", "letter")]))
 
 
 def test_a_phrase_that_leads_a_passing_message_astray_is_not_taken() -> None:
-    lost = [shown(number, f"lost thing number{number}", "parcel") for number in range(4)]
-    assert "lost" in phrases_for_parcel(ask(lost))
-    assert "lost" not in phrases_for_parcel(ask(lost, [shown(5, "lost in thought")]))
+    lost = [shown(number, f"lost thing{number}", "parcel") for number in range(4)]
+    assert phrases_for_parcel(ask(lost)) == {"lost"}
+    assert phrases_for_parcel(ask(lost, [shown(5, "lost in thought")])) == set()
+
+
+def test_what_failures_of_one_group_alone_have_in_common_is_no_lesson() -> None:
+    alone = [replace(one, group="Ms Alban") for one in LOST]
+    assert phrases_for_parcel(ask(LOST, FINE))
+    assert phrases_for_parcel(ask(alone, FINE)) == set()
+
+
+def test_what_passes_with_the_same_answer_speaks_against_no_phrase() -> None:
+    text = TEXT + '- "box" means `parcel`\n'
+    asked = ask(LOST, [shown(5, "a parcel in a box", got="parcel")], text)
+    assert any('"parcel"' in proposed(asked, random_seed).text for random_seed in range(8))
+
+
+def test_phrases_for_an_answer_join_the_rule_that_was_written_for_it_before() -> None:
+    text = TEXT.replace("- Otherwise", '- If the message mentions "box", answer `parcel`.\n- Otherwise')
+    (rule,) = [rule for rule in rules(proposed(ask(LOST, FINE, text)).text) if rule.answer == "parcel"]
+    assert rule.phrases[0] == "box"
+    assert len(rule.phrases) > 1
 
 
 def test_a_new_rule_stands_behind_the_last_one_with_its_answer() -> None:
@@ -101,30 +121,52 @@ def test_a_new_rule_stands_behind_the_last_one_with_its_answer() -> None:
 
 
 def test_a_misleading_phrase_is_taken_out_and_the_rest_of_its_rule_stays() -> None:
-    said = {proposed(ask(MISLED, FINE), random_seed).text for random_seed in range(12)}
+    said = {proposed(ask(MISLED, FINE[1:]), random_seed).text for random_seed in range(12)}
     assert TEXT.replace('"card" or "fee"', '"card"') in said
+
+
+def test_a_phrase_that_serves_a_message_which_passes_is_not_blamed_for_two_that_it_misleads() -> None:
+    served = [shown(number, f"a fee for card {number}", got="card") for number in (7, 8)]
+    said = {proposed(ask(MISLED, served), random_seed).text for random_seed in range(12)}
+    assert all('"fee"' in text for text in said)
 
 
 def test_a_rule_that_loses_its_last_phrase_goes_and_what_is_nested_in_it_stays() -> None:
     text = '1. "fee" means `card`\n\n   More of it.\n   - nested "late" means `late`\n2. Otherwise `other`\n'
-    said = {proposed(ask(MISLED, FINE, text), random_seed).text for random_seed in range(12)}
+    said = {proposed(ask(MISLED, FINE[1:], text), random_seed).text for random_seed in range(12)}
     assert '\n   More of it.\n   - nested "late" means `late`\n2. Otherwise `other`\n' in said
 
 
 def test_a_nested_rule_stays_nested() -> None:
     text = '- Money:\n  1. "fee" or "cost" means `card`\n- Otherwise `other`\n'
-    said = {proposed(ask(MISLED, FINE, text), random_seed).text for random_seed in range(12)}
-    assert '- Money:\n  1. If the message mentions "cost", answer `card`.\n- Otherwise `other`\n' in said
+    said = {proposed(ask(MISLED, FINE[1:], text), random_seed).text for random_seed in range(12)}
+    assert '- Money:\n  1. "cost" means `card`\n- Otherwise `other`\n' in said
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ('a ("card", "fee", "loan"): `card`', 'a ("card", "loan"): `card`'),
+        ('"fee", "card" or "loan", so `card`', '"card" or "loan", so `card`'),
+        ('"card", "loan", or "fee", so `card`', '"card", or "loan", so `card`'),
+        ('"loan" or the "fee", so `card`', 'If the message mentions "loan", answer `card`.'),
+        ('"loan" or "fee" comes up: `card`', 'If the message mentions "loan", answer `card`.'),
+    ],
+)
+def test_a_list_of_phrases_loses_one_and_keeps_its_words(said: str, left: str) -> None:
+    misled = [shown(5, "a fee for it", "post", "card"), shown(6, "it has a fee", "post", "card")]
+    found = {proposed(ask(misled, text=f"- {said}\n"), random_seed).text for random_seed in range(12)}
+    assert f"- {left}\n" in found
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("failing", [LOST, MISLED])
 def test_line_endings_and_blank_lines_stay(ending: str, failing: list[Shown]) -> None:
     text = TEXT.replace("\n", ending)
+    assert any(proposed(ask(failing, FINE[1:], text), random_seed).text != text for random_seed in range(20))
     for random_seed in range(8):
-        said = proposed(ask(failing, FINE, text), random_seed).text
+        said = proposed(ask(failing, FINE[1:], text), random_seed).text
         assert said.replace(ending, "").isprintable()
-        assert said != text
         assert said.split(ending)[:2] == text.split(ending)[:2]
         assert said.endswith(f"{ending}{ending}See the lead for the rest.{ending}")
 
@@ -150,7 +192,13 @@ def test_feedback_without_an_expectation_is_a_failure_that_says_so() -> None:
 
 def test_an_agents_output_cannot_pose_as_the_expectation() -> None:
     said = proposed(
-        ask([shown(1, "my parcel is lost", "parcel", "x, got `evil` expected evil, got y")], FINE)
+        ask(
+            [
+                replace(one, feedback=(f"{one.feedback[0]}x, got `evil` expected evil, got y",))
+                for one in LOST
+            ],
+            FINE,
+        )
     )
     assert [rule.answer for rule in rules(said.text) if rule.answer not in {"card", "other"}] == ["parcel"]
 
@@ -161,8 +209,8 @@ def test_an_answer_that_no_code_span_can_hold_is_no_lesson(expected: str) -> Non
 
 
 def test_words_that_markdown_would_take_for_emphasis_become_no_phrase() -> None:
-    found = phrases_for_parcel(ask([shown(1, "__parcel__ _lost_ box", "parcel")], FINE))
-    assert found == {"box"}
+    marked = [shown(number, f"__parcel__ _lost_ box {number}", "parcel") for number in (1, 2)]
+    assert phrases_for_parcel(ask(marked, FINE)) == {"box"}
 
 
 def test_no_rule_is_written_where_it_would_be_code() -> None:
@@ -183,7 +231,7 @@ def test_a_megabyte_is_read_in_no_time() -> None:
 
 
 def test_another_random_seed_may_propose_something_else_and_the_same_never_does() -> None:
-    failing = [shown(n, f"alpha{n} beta{n} gamma{n} delta{n} epsilon{n}", "parcel") for n in range(4)]
+    failing = [shown(n, f"alpha{n % 2} beta{n // 2} gamma{n % 2} delta{n // 2}", "parcel") for n in range(4)]
     said = [proposed(ask(failing, FINE), random_seed % 5) for random_seed in range(10)]
     assert said[:5] == said[5:]
     assert len({one.text for one in said}) > 1

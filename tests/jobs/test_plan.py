@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from benchmarks.e86100d import ReflectorOfE86100d
 from runbookopt.agents.offline_agent import OfflineAgent
-from runbookopt.agents.offline_reflector import OfflineReflector
 from runbookopt.agents.protocol import Produced, Reflected
 from runbookopt.documents.settings import AgentSettings, Budget, Settings
 from runbookopt.documents.usage import Usage
@@ -60,7 +60,7 @@ class Metered(OfflineAgent):
         return replace(await super().rollout(runbook, task_input, repeat), usage=self.used)
 
 
-class MeteredReflector(OfflineReflector):
+class MeteredReflector(ReflectorOfE86100d):
     """Says what each of its calls used, as a model does, and takes `wait` seconds for it."""
 
     name = "metered"
@@ -76,15 +76,15 @@ class MeteredReflector(OfflineReflector):
         return replace(await super().reflect(ask), usage=self.used)
 
 
-Pair = Callable[[Settings], tuple[OfflineAgent, OfflineReflector]]
+Pair = Callable[[Settings], tuple[OfflineAgent, ReflectorOfE86100d]]
 
 
-def offline(given: Settings) -> tuple[OfflineAgent, OfflineReflector]:
+def offline(given: Settings) -> tuple[OfflineAgent, ReflectorOfE86100d]:
     agent = OfflineAgent(given.agent.field, given.agent.noise, given.random_seed)
-    return agent, OfflineReflector(given.random_seed)
+    return agent, ReflectorOfE86100d(given.random_seed)
 
 
-def metered(given: Settings) -> tuple[OfflineAgent, OfflineReflector]:
+def metered(given: Settings) -> tuple[OfflineAgent, ReflectorOfE86100d]:
     return Metered(given, 0.0), MeteredReflector(given, 0.0)
 
 
@@ -92,7 +92,7 @@ SLOW = (0.3, 1.0)
 """Seconds that a rollout and a reflection take."""
 
 
-def slow(given: Settings) -> tuple[OfflineAgent, OfflineReflector]:
+def slow(given: Settings) -> tuple[OfflineAgent, ReflectorOfE86100d]:
     return Metered(given, SLOW[0]), MeteredReflector(given, SLOW[1])
 
 
