@@ -61,7 +61,7 @@ CASES = {
         (
             "60 of 60: right-desk: nothing at $.label of the task's reference, first in trajectories/desk/",
             "(all references have answer)",
-            "mend runbooks/desk/rubric.yaml",
+            "mend their references, or runbooks/desk/rubric.yaml",
         ),
     ),
     "offline on prose": Case(
