@@ -38,6 +38,7 @@ demo-model: .venv/tool.stamp  ## a recorded run with a language model, replayed 
 	@git init --quiet --bare --initial-branch=main $(DEMO)/origin.git
 	@git init --quiet --initial-branch=main $(DEMO)/team
 	@cp -R docs/demo-model/. $(DEMO)/team
+	@mv $(DEMO)/team/settings.yaml $(DEMO)/team/runbookopt.yaml
 	@git -C $(DEMO)/team remote add origin $(CURDIR)/$(DEMO)/origin.git
 	@git -C $(DEMO)/team add --all
 	@git -C $(DEMO)/team -c user.name=Demo -c user.email=demo@larkspur.example commit --quiet -m 'Runbooks'

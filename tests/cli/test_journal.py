@@ -16,7 +16,7 @@ def recorded(repo: Callable[..., Clone], monkeypatch: pytest.MonkeyPatch) -> Clo
     for name in ("CI", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
     files = {
-        str(path.relative_to(RECORDED)): path.read_bytes()
+        str(path.relative_to(RECORDED)).replace("settings.yaml", "runbookopt.yaml"): path.read_bytes()
         for path in RECORDED.rglob("*")
         if path.is_file() and path.name not in {"journal.jsonl", "README.md"}
     }
