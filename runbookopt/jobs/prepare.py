@@ -281,13 +281,13 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
     Raises Waiting where earlier looks have used up what was there to prove on: more evidence will come.
     """
     split, shares = project.split, project.policy.proof.split
+    against = obstacles(project, looks, job.at) if job.look else ()
     if not split.train or not split.validation:
         share = shares.validation if split.train else shares.train
         raise RunbookoptError(
             f"{project.places.stored}: {len(split.train)} train and {len(split.validation)} validation"
-            f" tasks: both are needed to search; {more_tasks(project, 1, share)}"
+            f" tasks: both are needed to search; {'; '.join((more_tasks(project, 1, share), *against))}"
         )
-    against = obstacles(project, looks, job.at) if job.look else ()
     if against and looks and not begun and not obstacles(project):  # a first look could prove something
         raise Waiting(
             f"nothing is new to prove a winner on, so nothing was searched and no look was taken:"

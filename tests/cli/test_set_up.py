@@ -50,6 +50,11 @@ CASES = {
             "set agent.field to queue in runbookopt.yaml (it is answer)",
         ),
     ),
+    "misspelt field": Case(
+        check("$.answr"),
+        (),
+        ("change `path` of this check (did you mean 'answer'?), or set agent.field to answr",),
+    ),
     "output path": Case(
         {"runbookopt.yaml": COMMAND, "agent.sh": 'cat > /dev/null\necho \'{"answer": "cards"}\'\n'},
         (),
@@ -61,7 +66,7 @@ CASES = {
         (
             "60 of 60: right-desk: nothing at $.label of the task's reference, first in trajectories/desk/",
             "(all references have answer)",
-            "mend runbooks/desk/rubric.yaml",
+            "mend their references, or runbooks/desk/rubric.yaml",
         ),
     ),
     "offline on prose": Case(
