@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runbookopt.cli.flags import Json, group
+from runbookopt.cli.flags import Json, group, runbooks_here
 from runbookopt.cli.root import named, names_here, whole_here
 from runbookopt.cli.terminal import complain, print_json, say
 
@@ -27,7 +27,10 @@ _SHOWN = 12
 """Lines of a text that `show` prints, unless all are asked for."""
 
 Name = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", show_default="all runbooks", help="A runbook's name.")
+    str | None,
+    typer.Argument(
+        metavar="[NAME]", show_default="all runbooks", help="A runbook's name.", autocompletion=runbooks_here
+    ),
 ]
 
 
@@ -40,7 +43,10 @@ def import_(
         typer.Option("--from", metavar="FORMAT", help="Their format.", show_default="seen by content"),
     ] = None,
     runbook: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The runbook.", show_default="the only one")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The runbook.", show_default="the only one", autocompletion=runbooks_here
+        ),
     ] = None,
     map_: Annotated[
         str | None,
@@ -126,7 +132,10 @@ def export(
     *,
     to: Annotated[str, typer.Option(metavar="FORMAT", help="Only atif so far.")] = "atif",
     runbook: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The runbook.", show_default="all runbooks")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The runbook.", show_default="all runbooks", autocompletion=runbooks_here
+        ),
     ] = None,
 ) -> None:
     """Print stored trajectories as ATIF, with their labels: a document a line.
