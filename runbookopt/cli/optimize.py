@@ -166,7 +166,10 @@ def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
     top = repository.root
     chosen = list(dict.fromkeys([named(top, name) for name in names] if names else names_here(top)))
     if not chosen:
-        raise RunbookoptError("there is no runbook under runbooks/: expected runbooks/NAME/RUNBOOK.md")
+        raise RunbookoptError(
+            "there is no runbook here: expected runbooks/NAME/RUNBOOK.md, or a rubric for a page elsewhere"
+            " (`runbookopt check` lists those that it sees)"
+        )
     return chosen
 
 
