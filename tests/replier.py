@@ -35,7 +35,7 @@ class Replier:
     def asks(self) -> list[str]:
         """Give the names of the asks that are open, in order."""
         folder = self.folder / "asks"
-        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+        return sorted(path.name for path in folder.glob("[!.]*"))
 
     def text(self, name: str) -> str:
         return (self.folder / "asks" / name).read_text()

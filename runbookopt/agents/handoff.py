@@ -136,7 +136,7 @@ class Handoff:
         names, earlier = {Path(each.ask).name for each in but}, self._folder / "earlier"
         self._open = {name: expected for name, expected in self._open.items() if name in names}
         for place in _files(self._folder / "asks"):
-            if _NAME.fullmatch(place.name.removesuffix(".new")) and place.name not in names:
+            if _NAME.fullmatch(place.name.removeprefix(".")) and place.name not in names:
                 reply = self._folder / "replies" / place.name
                 if reply.is_file() and not (earlier / place.name).exists():
                     _make(earlier)
@@ -193,7 +193,7 @@ class Handoff:
         place, data = self._folder / "asks" / name, text.encode(errors="replace")
         if _content(place) == data:
             return
-        unfinished = place.with_name(f"{name}.new")
+        unfinished = place.with_name(f".{name}")  # whoever lists the asks while they are written sees none
         unfinished.unlink(missing_ok=True)
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)

@@ -27,7 +27,8 @@ def check(
     *,
     json: Json = False,
     root: Annotated[
-        str | None, typer.Option(help="The folder to lint.", show_default="the git repository around")
+        str | None,
+        typer.Option(metavar="FOLDER", help="The folder to lint.", show_default="the git repository around"),
     ] = None,
 ) -> None:
     """Lint every runbook, rubric, policy, settings and trajectory file, and name all problems at once.
@@ -65,8 +66,21 @@ def _stored(project: "Project", folder: Path, known: "Known") -> "Counts":
 
     key = agent_key(project.name, folder)
     any_output = any(each.output is not None for each in project.evidence.trajectories)
-    outputs = stored_outputs(project, key, known.versions(project.path) if any_output else ())
+    versions = known.versions(project.path) if any_output else ()
+    outputs = stored_outputs(project, key, versions, _as_today(folder, project.name))
     return counts(project, outputs, agent_known=key is not None)
+
+
+def _as_today(folder: Path, name: str) -> tuple[str, ...]:
+    """The agents that the settings say to be the configured one; none where they cannot be read."""
+    from runbookopt.documents.parse import MalformedFile
+    from runbookopt.evidence.library import Folder
+    from runbookopt.project.roots import agents_as_today
+
+    try:
+        return agents_as_today(Folder(folder), name)
+    except MalformedFile:  # which is told elsewhere
+        return ()
 
 
 def _chosen(root: str | None) -> tuple[Path, str]:

@@ -26,7 +26,7 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="A runbook, by its folder under runbooks/.",
+        help="A runbook, as `runbookopt check` names it.",
         show_default=False,
         autocompletion=runbooks_here,
     ),

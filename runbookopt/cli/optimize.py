@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME...", help="Runbooks, by their folders under runbooks/.", autocompletion=runbooks_here
+        metavar="NAME...", help="Runbooks, as `runbookopt check` names them.", autocompletion=runbooks_here
     ),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All runbooks of the repository.")]
@@ -126,8 +126,8 @@ def optimize(  # noqa: PLR0913 - each is a flag
     Your checkout is not touched: the diff goes to the branch runbookopt/NAME of origin, with a pull request.
     While a pull request of the runbook is open, a run waits: it ends before its search. Interrupted or
     killed, the same command goes on where it was, and nothing is paid twice; while nothing is new, the result
-    of a finished run stands. Every setting has a key in
-    runbookopt.yaml and a variable too: RUNBOOKOPT_BUDGET_ROLLOUTS for --budget-rollouts.
+    of a finished run stands. Every setting has a key in runbookopt.yaml and a variable too:
+    RUNBOOKOPT_BUDGET_ROLLOUTS for --budget-rollouts.
 
     Exit status: 0 done (also when rejected, inconclusive, waiting, or nothing better was found), 1 something
     to act on (also when invalid: too many calls came to nothing, and not by the agent's fail), 2 wrong usage,
@@ -166,7 +166,10 @@ def _chosen(repository: "Repository", names: Sequence[str] | None) -> list[str]:
     top = repository.root
     chosen = list(dict.fromkeys([named(top, name) for name in names] if names else names_here(top)))
     if not chosen:
-        raise RunbookoptError("there is no runbook under runbooks/: expected runbooks/NAME/RUNBOOK.md")
+        raise RunbookoptError(
+            "there is no runbook here: expected runbooks/NAME/RUNBOOK.md, or a rubric for a page elsewhere"
+            " (`runbookopt check` lists those that it sees)"
+        )
     return chosen
 
 

@@ -37,30 +37,17 @@ class Ended(NamedTuple):
 
 
 def unfinished_as_json(runbook: str, error: "Invalid | Awaiting") -> dict[str, Any]:
-    """One line of `--json` of a run without a result: the keys of `as_json`."""
+    """One line of `--json` of a run that is invalid, or awaits replies."""
     from runbookopt.cli.handoff import as_json as awaited_as_json
     from runbookopt.documents.schema_errors import plain
     from runbookopt.errors import Awaiting
 
     awaiting = awaited_as_json(error) if isinstance(error, Awaiting) else None
+    outcome = "invalid" if awaiting is None else "awaiting_replies"
     why = f"invalid: {plain(str(error))}" if awaiting is None else awaiting["next"]
-    return {
-        "runbook": runbook,
-        "run": None,
-        "outcome": "invalid" if awaiting is None else "awaiting_replies",
-        "held_out": _held_out(None, None, show=False) | {"look": error.look},
-        "validation": dict.fromkeys(_VALIDATION),
-        "objectives": {},
-        "stored_verdicts": None,
-        "suspect_references": [],
-        "candidates": None,
-        "spent": error.spent,
-        "bundle": None,
-        "decision": {"merge": "none", "reasons": [f"note: {why}"]},
-        "branch": None,
-        "pull_request": None,
-        "awaiting": awaiting,
-    }
+    found = _without_result(runbook, outcome, why)
+    held_out = found["held_out"] | {"look": error.look}
+    return found | {"held_out": held_out, "spent": error.spent, "awaiting": awaiting}
 
 
 def as_json(ended: Ended) -> dict[str, Any]:
@@ -91,13 +78,21 @@ def as_json(ended: Ended) -> dict[str, Any]:
 
 
 def waiting_as_json(runbook: str, why: str, pull: "LastPull | None" = None) -> dict[str, Any]:
-    """One line of `--json` of a run that waits, for an open pull request say: the keys of any other."""
+    """One line of `--json` of a run that waits, for an open pull request say."""
     from runbookopt.documents.schema_errors import plain
 
+    found = _without_result(runbook, "waiting", plain(why))
+    if pull is None:
+        return found
+    return found | {"branch": pull.branch, "pull_request": {"number": pull.number, "url": pull.url}}
+
+
+def _without_result(runbook: str, outcome: str, why: str) -> dict[str, Any]:
+    """One line of `--json` of a run that came to no result: the keys of `as_json`."""
     return {
         "runbook": runbook,
         "run": None,
-        "outcome": "waiting",
+        "outcome": outcome,
         "held_out": _held_out(None, None, show=False),
         "validation": dict.fromkeys(_VALIDATION),
         "objectives": {},
@@ -106,9 +101,9 @@ def waiting_as_json(runbook: str, why: str, pull: "LastPull | None" = None) -> d
         "candidates": None,
         "spent": None,
         "bundle": None,
-        "decision": {"merge": "none", "reasons": [*_notes([plain(why)])]},
-        "branch": pull.branch if pull else None,
-        "pull_request": {"number": pull.number, "url": pull.url} if pull else None,
+        "decision": {"merge": "none", "reasons": [*_notes([why])]},
+        "branch": None,
+        "pull_request": None,
         "awaiting": None,
     }
 
@@ -195,6 +190,8 @@ def proposal_page(runbook: str, proposed: "Proposed", *, show_figures: bool) -> 
 
 def page(ended: Ended) -> "Iterator[Line]":
     """What came of a run: scores, the diff and its reasons, the decision, and where it is proposed."""
+    from runbookopt.landing.bundle import offline_part
+
     result, proposed = ended.result, ended.proposed
     last = proposed or result
     words = _headline(last.outcome, last.comparison)
@@ -206,7 +203,8 @@ def page(ended: Ended) -> "Iterator[Line]":
         words += ": nothing is new since the last run, so nothing was searched again"
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
-    offline = ", with the offline pair" if result.bundle and result.bundle.offline else ""
+    part = offline_part(result.bundle) if result.bundle else None
+    offline = f", with the {part}" if part else ""
     yield (
         f"  search      {result.candidates} candidates, {spent.reflections} reflections,"
         f" {spent.rollouts} rollouts paid and {spent.cached} known, {spent.seconds:.1f} s{offline}"

@@ -22,9 +22,8 @@ def show(
 ) -> None:
     """Show the parts of a runbook: which of them a search may rewrite, and why the others are locked.
 
-    A policy.yaml beside the file has its say. Of a runbook, the key of its agent is shown too:
-    stored outputs with that key (and the digest) count as scores. In JSON, the texts of the parts joined are
-    the file.
+    Its policy.yaml has its say. Of a runbook, the key of its agent is shown too: stored outputs with that key
+    (and the digest) count as scores. In JSON, the texts of the parts joined are the file.
     """
     from runbookopt.documents.runbook import decode
     from runbookopt.project.policy import read_policy

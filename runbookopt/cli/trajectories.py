@@ -6,28 +6,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runbookopt.cli.flags import Json, group
+from runbookopt.cli.flags import Json, group, runbooks_here
 from runbookopt.cli.root import named, names_here, whole_here
 from runbookopt.cli.terminal import complain, print_json, say
+from runbookopt.cli.trajectory_page import account, outcome, page, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from runbookopt.evidence.formats.native import Line
     from runbookopt.evidence.formats.reader import Format
-    from runbookopt.evidence.importing import Imported
     from runbookopt.evidence.privacy import Redaction
-    from runbookopt.evidence.reading import Gathered, Lost, Recognized
+    from runbookopt.evidence.reading import Gathered, Recognized
     from runbookopt.evidence.trajectory import Trajectory
     from runbookopt.project.layout import Places
 
 app = group("trajectories", "Import trajectories of other tools; list, show and count what is stored.")
 
-_SHOWN = 12
-"""Lines of a text that `show` prints, unless all are asked for."""
-
 Name = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", show_default="all runbooks", help="A runbook's name.")
+    str | None,
+    typer.Argument(
+        metavar="[NAME]", show_default="all runbooks", help="A runbook's name.", autocompletion=runbooks_here
+    ),
 ]
 
 
@@ -40,7 +40,10 @@ def import_(
         typer.Option("--from", metavar="FORMAT", help="Their format.", show_default="seen by content"),
     ] = None,
     runbook: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The runbook.", show_default="the only one")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The runbook.", show_default="the only one", autocompletion=runbooks_here
+        ),
     ] = None,
     map_: Annotated[
         str | None,
@@ -71,7 +74,7 @@ def import_(
     if json:
         print_json(done, unknown={each.file.path: each.look for each in unknown})
     else:
-        for line in _account(done):
+        for line in account(done):
             say(line)
     for problem in done.live:
         complain(f"{problem}")
@@ -93,8 +96,9 @@ def list_(name: Name = None, *, json: Json = False) -> None:
         else:
             for line in gathered.trajectories:
                 trajectory = line.record
-                told = [verdict.criterion + (": " + verdict.result) for verdict in trajectory.verdicts]
-                say(f"{trajectory.id}  {_outcome(trajectory)}  {', '.join(told)}".rstrip())
+                kind = trajectory.format or "runbookopt"
+                told = [f"{verdict.criterion}: {verdict.result}" for verdict in trajectory.verdicts]
+                say("  ".join([trajectory.id, kind, line.place, outcome(trajectory), *told]))
 
 
 @app.command()
@@ -111,7 +115,7 @@ def show(
         print_json(line.record, runbook=runbook, place=line.place)
         return
     labels = [each.record for each in gathered.labels if each.record.trajectory == line.record.id]
-    for text in _page(runbook, line, whole=whole):
+    for text in page(runbook, line, whole=whole):
         say(text)
     for label in labels:
         why = (
@@ -126,7 +130,10 @@ def export(
     *,
     to: Annotated[str, typer.Option(metavar="FORMAT", help="Only atif so far.")] = "atif",
     runbook: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The runbook.", show_default="all runbooks")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The runbook.", show_default="all runbooks", autocompletion=runbooks_here
+        ),
     ] = None,
 ) -> None:
     """Print stored trajectories as ATIF, with their labels: a document a line.
@@ -157,7 +164,7 @@ def stats(name: Name = None, *, json: Json = False) -> None:
         print_json({runbook: counts for runbook, (counts, _) in counted.items()})
     else:
         for runbook, (counts, gathered) in counted.items():
-            for line in _table(runbook, counts, gathered):
+            for line in table(runbook, counts, gathered):
                 say(line)
     for _, gathered in counted.values():
         for problem in gathered.problems:
@@ -227,34 +234,6 @@ def _redaction(root: Path, name: str) -> "Redaction":
     return Redaction(personal=personal, key=placeholder_key(root))
 
 
-def _account(done: "Imported") -> "Iterator[str]":
-    from runbookopt.evidence.privacy import told
-
-    formats = ", ".join(f"{count} {name}" for name, count in done.formats.items())
-    yield f"imported   {done.new} trajectories{f' ({formats})' if formats else ''}, {done.labels} labels"
-    if done.errored:
-        yield f"errored    {done.errored} of them broke down: no answer of theirs counts as wrong"
-    if done.unchanged:
-        yield f"unchanged  {done.unchanged} were there already"
-    if done.changed:
-        more = ", ..." if len(done.changed) > 3 else ""  # noqa: PLR2004 - enough to look at
-        ids = ", ".join(done.changed[:3])
-        yield f"changed    {len(done.changed)} are there with other content, which stays: {ids}{more}"
-    if done.left_out:
-        yield f"left out   {done.left_out} records"
-    if done.removed:
-        yield f"removed    {told(done.removed)}: placeholders stand in their places"
-    yield from _lost(done.losses)
-    yield from (f"written    {path}" for path in done.files)
-    if done.files:
-        yield "next       commit and push them: a run reads what origin's default branch has"
-
-
-def _lost(losses: "Sequence[Lost]") -> "Iterator[str]":
-    for number, lost in enumerate(losses):
-        yield f"{'not kept' if not number else '':<11}{lost.count:>6} x {lost.what} ({lost.format})"
-
-
 def _gathered(name: str | None) -> "Iterator[tuple[str, Gathered]]":
     from runbookopt.evidence.library import Folder
     from runbookopt.evidence.privacy import Redaction
@@ -267,12 +246,6 @@ def _gathered(name: str | None) -> "Iterator[tuple[str, Gathered]]":
     for places in map(runbooks.__getitem__, names_here(source.root)) if name is None else [_of(name)]:
         redaction = Redaction(personal=declared_policy(source, places.name, places).given.personal)
         yield places.name, gather(source, places.stored, *places.evidence[1:], redaction=redaction)
-
-
-def _outcome(trajectory: "Trajectory") -> str:
-    if trajectory.error is not None:
-        return "errored"
-    return "no output" if trajectory.output is None else f"{len(trajectory.output):,} characters"
 
 
 def _row(runbook: str, line: "Line[Trajectory]") -> dict[str, Any]:
@@ -321,65 +294,6 @@ def _trusted(runbook: str, line: "Line[Trajectory]") -> "Line[Trajectory]":
     return replace(line, record=replace(line.record, trust=lowered(of_file, line.record.trust)))
 
 
-def _page(runbook: str, line: "Line[Trajectory]", *, whole: bool) -> "Iterator[str]":
-    from runbookopt.documents.digest import as_text
-
-    trajectory = line.record
-    yield f"id       {trajectory.id}"
-    yield f"runbook  {runbook}{f' {trajectory.runbook_version}' if trajectory.runbook_version else ''}"
-    yield f"from     {line.place}{f', {trajectory.format}' if trajectory.format else ''}, {trajectory.trust}"
-    agent = trajectory.agent
-    if agent is not None and (agent.name or agent.model):
-        yield f"agent    {', '.join(filter(None, (agent.name, agent.model)))}"
-    if trajectory.started_at:
-        yield f"began    {trajectory.started_at}"
-    yield from _texts("task", as_text(trajectory.task.input), whole=whole)
-    if trajectory.task.reference is not None:
-        yield from _texts("expected", as_text(trajectory.task.reference), whole=whole)
-    for step in trajectory.steps:
-        yield from _step(step, whole=whole)
-    if trajectory.output is not None:
-        yield from _texts("output", trajectory.output, whole=whole)
-    if trajectory.error is not None:
-        yield from _texts("error", trajectory.error, whole=whole)
-    for verdict in trajectory.verdicts:
-        score = "" if verdict.score is None else f" {verdict.score:g}"
-        by = f", by {verdict.by.id or verdict.by.kind}" if verdict.by else ""
-        why = f": {verdict.explanation}" if verdict.explanation else ""
-        yield from _texts("verdict", f"{verdict.criterion}: {verdict.result}{score}{by}{why}", whole=whole)
-
-
-def _step(step: dict[str, Any], *, whole: bool) -> "Iterator[str]":
-    from runbookopt.documents.digest import as_text
-    from runbookopt.evidence.formats.messages import text_of
-    from runbookopt.evidence.formats.reader import list_at, text_at
-
-    yield f"step {step.get('step_id', '?')}, {step.get('source', 'unknown')}"
-    if thought := text_at(step, "reasoning_content"):
-        yield from _texts("  thinks", thought, whole=whole)
-    if text := text_of(step.get("message")):
-        yield from _texts("  says", text, whole=whole)
-    for call in list_at(step, "tool_calls"):
-        if isinstance(call, dict):
-            called = f"{call.get('function_name')} {as_text(call.get('arguments'))}"
-            yield from _texts("  calls", called, whole=whole)
-    for result in list_at(step, "observation", "results"):
-        if isinstance(result, dict) and (text := text_of(result.get("content"))):
-            yield from _texts("  gets", text, whole=whole)
-
-
-def _texts(what: str, text: str, *, whole: bool) -> "Iterator[str]":
-    """A text with its name before the first line; cut unless the whole is asked for."""
-    lines = text.strip().splitlines() or [""]
-    kept = lines if whole or len(lines) <= _SHOWN else lines[: _SHOWN - 1]
-    width = 10_000_000 if whole else 400
-    for number, line in enumerate(kept):
-        cut = line if len(line) <= width else f"{line[:width]} [and {len(line) - width:,} characters more]"
-        yield f"{what if not number else '':<8} {cut}".rstrip()
-    if len(kept) < len(lines):
-        yield f"{'':<8} [and {len(lines) - len(kept)} lines more: --whole shows them]"
-
-
 def _counts(gathered: "Gathered") -> dict[str, Any]:
     from runbookopt.evidence.library import task_id
 
@@ -400,15 +314,3 @@ def _counts(gathered: "Gathered") -> dict[str, Any]:
         "removed": gathered.removed,
         "problems": gathered.problems,
     }
-
-
-def _table(runbook: str, counts: dict[str, Any], gathered: "Gathered") -> "Iterator[str]":
-    from runbookopt.evidence.privacy import told
-
-    yield f"{runbook}: {counts['tasks']} tasks, {counts['labels']} labels"
-    for name, row in sorted(counts["formats"].items()):
-        counted = ", ".join(f"{count} {what}" for what, count in row.items())
-        yield f"  {name:<16} {counted}"
-    if gathered.removed:
-        yield f"  removed before anybody is shown them: {told(gathered.removed)}"
-    yield from (f"  {line}" for line in _lost(gathered.losses))

@@ -8,12 +8,12 @@ from runbookopt.cli.flags import Json
 from runbookopt.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runbookopt.evidence.trajectory import Trajectory
     from runbookopt.forge.git.repository import Repository
     from runbookopt.project.project import Project
-    from runbookopt.project.versions import Tie
+    from runbookopt.project.versions import Version
 
 
 def which(
@@ -33,7 +33,7 @@ def which(
     from runbookopt.evidence.library import Folder
     from runbookopt.forge.git.repository import Repository
     from runbookopt.project.project import read_project
-    from runbookopt.project.versions import tie, versions
+    from runbookopt.project.versions import versions
 
     try:
         name, line, _ = found(id_)
@@ -44,8 +44,8 @@ def which(
         raise
     with Repository.open(Path.cwd()) as repository:
         project = read_project(Folder(repository.root), name)
-        version = tie(line.record, versions(repository, repository.resolve("HEAD"), project.path))
-        told = _told(repository, project, line.record, version)
+        known = versions(repository, repository.resolve("HEAD"), project.path)
+        told = _told(repository, project, line.record, known)
     if json:
         print_json(told, place=line.place)
     else:
@@ -54,12 +54,18 @@ def which(
 
 
 def _told(
-    repository: "Repository", project: "Project", trajectory: "Trajectory", version: "Tie | None"
+    repository: "Repository", project: "Project", trajectory: "Trajectory", known: "Sequence[Version]"
 ) -> dict[str, Any]:
     from runbookopt.cli.job import agent_key
-    from runbookopt.jobs.stored_outputs import standing
+    from runbookopt.evidence.library import Folder
+    from runbookopt.jobs.stored_outputs import standing, stored_outputs
+    from runbookopt.project.roots import agents_as_today
+    from runbookopt.project.versions import tie
 
-    key = agent_key(project.name, repository.root)
+    version, key = tie(trajectory, known), agent_key(project.name, repository.root)
+    said = agents_as_today(Folder(repository.root), project.name)
+    outputs = {each.trajectory.id: each for each in stored_outputs(project, key, known, said).outputs}
+    output = outputs.get(trajectory.id)
     commit = repository.commit(version.version.commit) if version else None
     agent = trajectory.agent
     return {
@@ -75,7 +81,7 @@ def _told(
         "agent": (agent.name or agent.model) if agent else None,
         "agent_key": agent.key if agent else None,
         "configured_key": key,
-        "counts_as": standing(project, trajectory, key),
+        "counts_as": standing(project, trajectory, key, output.as_today if output else None),
     }
 
 

@@ -276,7 +276,10 @@ class SettingsFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_settings(data: bytes, path: str = FILE) -> SettingsFile:
     """Read the whole file, each part as if it stood alone; raises MalformedFile with all that is wrong."""
-    return read_yaml(data, SettingsFile, path, hints=_HINTS)
+    below = "it stands below `defaults`, or below a name in `runbooks`"
+    return read_yaml(
+        data, SettingsFile, path, hints=dict.fromkeys(Settings.__struct_fields__, below) | _HINTS
+    )
 
 
 def load_settings(

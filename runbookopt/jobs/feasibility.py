@@ -5,12 +5,15 @@ from collections.abc import Collection, Iterator, Sequence
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.jobs.first_outputs import in_common
+from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.project.project import Project
 from runbookopt.proof.allowance import Allowance, Look, allowance, group_digests, looks_before
 from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass, fewest_to_gain
 from runbookopt.proof.power import UNKNOWN_SCORE, provable_gain
+from runbookopt.search.problem import Problem
 from runbookopt.verifier.program_checks import ProgramCheck
 from runbookopt.verifier.rubric import assess
 from runbookopt.verifier.trace_checks import TraceCheck
@@ -80,6 +83,30 @@ def more_tasks(project: Project, groups: int, share: float) -> str:
         of = "one group" if there == 1 else f"{there} groups"
         return f"tasks of one group count once, and all {len(tasks)} are of {of}: add tasks of other groups"
     return f"about {-(-groups // share):.0f} more tasks would bring them"
+
+
+def on_room(project: Project, problem: Problem) -> tuple[str, ...]:
+    """What a bundle has less room for than usual. Raises RunbookoptError where it has not enough to prove."""
+    attempts = 2 * project.policy.proof.repeats * len(project.split.held_out)
+    each, notes = share(attempts), list[str]()
+    if each < LEAST_SHARE:
+        raise RunbookoptError(
+            f"{project.name}: {attempts:,} held-out attempts do not fit into a bundle of {MOST_BYTES:,}"
+            " bytes: lower proof.repeats in policy.yaml"
+        )
+    if each < MOST_OUTPUT:
+        notes.append(f"an output of more than {each:,} bytes fails: {attempts:,} of them share one bundle")
+    longest = len(problem.seed.text.encode()) * (1 + problem.options.share)
+    if max(longest, len(problem.seed.text.encode()) + problem.options.characters) > MOST_TEXT:
+        notes.append(f"no look is spent on a runbook, or a diff, of more than {MOST_TEXT:,} bytes")
+    too_large = [
+        name for name, stored in problem.free.items() if len((stored.output or "").encode()) > MOST_OUTPUT
+    ]
+    if too_large:
+        notes.append(
+            f"{len(too_large)} stored outputs have more than {MOST_OUTPUT:,} bytes, and no new attempt may"
+        )
+    return tuple(notes)
 
 
 def unjudged(project: Project, tasks: Collection[str]) -> str | None:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 from runbookopt.agents.protocol import Agent, ReadsRules
 from runbookopt.documents.digest import as_text
 from runbookopt.documents.finding import told
-from runbookopt.documents.schema_errors import plain
+from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, AgentSettings, Settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.project.project import Project
@@ -162,11 +162,7 @@ def _on_delivery(
             return f"{first.words}{keys}; change `reference` of this check, or the tasks' references"
         case "elsewhere":
             keys = in_common("outputs", [keys_of(each.output) for each in outputs])
-            name, change = (path or "$").removeprefix("$."), "change `path` of this check"
-            if agent is not None and agent.kind == "offline" and name.isidentifier():
-                change = f"set agent.field to {name} in {FILE} (it is {agent.field}), or {change}"
-            else:
-                change += ", or have the runbook name that field"
+            change = _on_path((path or "$").removeprefix("$."), outputs, agent)
             return f"expected something at {path}, saw {first.words}{keys}; {change}"
         case "no_json":
             chat = agent is not None and agent.kind == "chat"
@@ -179,6 +175,17 @@ def _on_delivery(
             return _on_answers(seen, path, outputs)
         case _:
             return None
+
+
+def _on_path(name: str, outputs: Sequence[Output], agent: AgentSettings | None) -> str:
+    """What to change where no output has the field `name`: the likelier one of rubric and agent first."""
+    near = nearest(name, _shared([keys_of(each.output) for each in outputs]))
+    change = f"change `path` of this check{near}"
+    if agent is None or agent.kind != "offline" or not name.isidentifier():
+        return f"{change}, or have the runbook name that field"
+    field = f"set agent.field to {name} in {FILE} (it is {agent.field})"
+    misspelt = near and name not in _shared([each.reference for each in outputs])
+    return f"{change}, or {field}" if misspelt else f"{field}, or {change}"
 
 
 def _on_answers(seen: Sequence[Delivery], path: str | None, outputs: Sequence[Output]) -> str | None:
@@ -216,7 +223,12 @@ def _on_output(agent: AgentSettings | None) -> str:
 
 def in_common(what: str, values: Sequence[object]) -> str:
     """The keys that all these mappings have, in words for brackets; nothing where they have none."""
-    sets = [set(value) for value in values if isinstance(value, dict | set)]
-    keys = sorted(set.intersection(*sets)) if sets and len(sets) == len(values) else []
+    keys = _shared(values)
     more = ", ..." if len(keys) > _KEYS else ""
     return f" (all {what} have {', '.join(map(plain, keys[:_KEYS]))}{more})" if keys else ""
+
+
+def _shared(values: Sequence[object]) -> list[str]:
+    """The keys that all these mappings have."""
+    sets = [set(value) for value in values if isinstance(value, dict | set)]
+    return sorted(set.intersection(*sets)) if sets and len(sets) == len(values) else []

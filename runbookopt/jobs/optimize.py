@@ -2,14 +2,10 @@
 
 import time
 from collections.abc import Callable
-from operator import attrgetter
 from pathlib import Path
 
 from msgspec.structs import astuple, replace
 
-from runbookopt import __version__
-from runbookopt.documents.digest import canonical
-from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver
 from runbookopt.engine.journal import Journal, Run
@@ -18,6 +14,7 @@ from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
+from runbookopt.jobs.bundle_of_run import bundle_of_run, edits_of, members_of, suspects_in
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.finished import kept, standing
@@ -29,16 +26,9 @@ from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.result import Result
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
 from runbookopt.jobs.search_ended import nothing_known, why_ended, why_unknown
-from runbookopt.jobs.suspects import outputs_of, outputs_of_proof, suspects
 from runbookopt.landing.bundle import (
-    AgentUsed,
     Bundle,
     Change,
-    Digests,
-    HeldOutOutputs,
-    MemberSummary,
-    StoredVerdicts,
-    Suspect,
     ValidationSummary,
     encode,
     seal,
@@ -47,7 +37,7 @@ from runbookopt.landing.bundle import (
 from runbookopt.landing.bundle_limits import no_room
 from runbookopt.landing.ledger.readings import write_reading
 from runbookopt.landing.newest_quarter import newest_quarter
-from runbookopt.landing.paired_outputs import held_out_digest, pairs
+from runbookopt.landing.paired_outputs import pairs
 from runbookopt.project.local_state import local_folder
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import (
@@ -62,7 +52,6 @@ from runbookopt.proof.ledger import Reading
 from runbookopt.proof.records import keep_shown
 from runbookopt.search.asks import NoAnswer
 from runbookopt.search.loop import Asking, SearchResult
-from runbookopt.search.pool import Edit, lineage, places
 
 
 def optimize(repository: Repository, job: Job, progress: Callable[[Progress], None] | None = None) -> Result:
@@ -192,7 +181,7 @@ def _unproved(
         spent=driver.spent,
         validation=validation,
         patch=patch,
-        changes=tuple(Change(edit.component, edit.diagnosis, edit.cites) for edit in _edits(searched)),
+        changes=tuple(Change(edit.component, edit.diagnosis, edit.cites) for edit in edits_of(searched)),
         bundle=None,
         allowance=None,
         notes=(
@@ -203,25 +192,9 @@ def _unproved(
         ),
         warnings=ready.project.warnings,
         stored=believed.stored,
-        suspects=_suspects(ready, searched),
+        suspects=suspects_in(ready, searched),
         repliers=driver.repliers,
         unknown=why_unknown(ready, searched, driver) if validation.p > WORTH_A_LOOK else None,
-    )
-
-
-def _suspects(
-    ready: Prepared, searched: SearchResult, proof: tuple[HeldOutOutputs, ...] = ()
-) -> tuple[Suspect, ...]:
-    """Suspect references of what was searched, and of an accepted `proof`."""
-    project, problem = ready.project, ready.problem
-    return suspects(
-        project.rubric,
-        project.evidence,
-        {
-            "train": outputs_of(searched, tuple(problem.train)),
-            "validation": outputs_of(searched, problem.validation),
-            "held-out": outputs_of_proof(proof, project.split.held_out),
-        },
     )
 
 
@@ -234,12 +207,6 @@ def _validation(ready: Prepared, searched: SearchResult) -> ValidationSummary:
     p = worth_a_look([sum(gains) / len(gains) for gains in by_group.values()])
     after = searched.expected if searched.chosen else seed.score
     return ValidationSummary(len(seed.validation), seed.score, after, p)
-
-
-def _edits(searched: SearchResult) -> list[Edit]:
-    """The edits of the winner and of the members that it was made through, oldest first."""
-    line = sorted(lineage(searched.pool, searched.chosen))
-    return [edit for place in line for edit in searched.pool[place].edits]
 
 
 def _why_not_look(ready: Prepared, unproved: Result) -> str | None:
@@ -273,7 +240,7 @@ def _proved(
     seed, winner = ready.project.runbook.digest, sides[1].digest
     shown = (*ready.problem.train, *ready.problem.validation)
     look = look_of(ready.job, ready.project, ready.held_out, seed=seed, candidate=winner, searched=shown)
-    full = no_room(unproved.patch, sides[1].text, unproved.changes, _members(searched), look)
+    full = no_room(unproved.patch, sides[1].text, unproved.changes, members_of(searched), look)
     if full is not None:
         return _noted(unproved, f"a bundle cannot hold this winner, so no look was spent: {full}")
     earlier = recorded(ready.looks, look)
@@ -299,7 +266,7 @@ def _proved(
             f"{lacking} of {len(attempts)} attempts of the proof have no score, by nobody's fail: they count"
             " for today's runbook and against the winner",
         )
-    bundle = seal(_bundle(ready, searched, result, look, outputs, comparison))
+    bundle = seal(bundle_of_run(ready, searched, result, look, outputs, comparison))
     write_bundle(bundle, local_folder(repository))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
@@ -346,92 +313,10 @@ def _from_record(
     record = bundle_of(ready.ledger, digest)
     if record.look is None or record.comparison is None:
         raise RunbookoptError(f"bundle {digest} of the ledger holds no proof")
-    again = _bundle(ready, searched, unproved, record.look, record.outputs, record.comparison)
+    again = bundle_of_run(ready, searched, unproved, record.look, record.outputs, record.comparison)
     bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
     write_bundle(bundle, local_folder(repository))
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), record.look)
     _note_what_is_shown(ready, record.comparison, record.look)
     result = _looked(ready, unproved, bundle, may)
     return _noted(result, "the held-out tasks were asked this before: the record answers")
-
-
-# What is handed over ------------------------------------------------------------------------------------
-
-
-def _bundle(
-    ready: Prepared,
-    searched: SearchResult,
-    result: Result,
-    look: Look,
-    outputs: tuple[HeldOutOutputs, ...],
-    comparison: Comparison,
-) -> Bundle:
-    project, job, candidate = ready.project, ready.job, searched.pool[searched.chosen].candidate
-    judge = project.rubric.judge if ready.judge else None
-    models = dict(job.models) | ({"judge": judge.model} if judge else {})
-    models |= {role: f"{models[role]} ({', '.join(names)})" for role, names in result.repliers.items()}
-    return Bundle(
-        run=result.run,
-        version=__version__,
-        runbook=project.name,
-        path=project.path,
-        base=ready.base,
-        patch=result.patch,
-        candidate=candidate.text,
-        digests=Digests(
-            runbook=project.digests.runbook,
-            candidate=candidate.digest,
-            rubric=project.digests.rubric,
-            policy=project.digests.policy,
-            held_out=held_out_digest(ready.held_out),
-        ),
-        agent=AgentUsed(job.agent.name, job.agent.key, job.agent.deterministic),
-        models=tuple(f"{role}: {model}" for role, model in models.items()),
-        offline="offline" in {job.agent.name, job.reflector.name},
-        random_seed=job.settings.random_seed,
-        changes=result.changes,
-        members=_members(searched),
-        chosen=candidate.digest,
-        validation=result.validation,
-        candidates=result.candidates,
-        reflected_on=tuple(sorted({shown for edit in _edits(searched) for shown in edit.shown})),
-        look=look,
-        outputs=outputs,
-        outcome=comparison.answer,
-        comparison=comparison,
-        spent=result.spent,
-        settings=_differing(job.settings),
-        figures_shown=job.show_figures,
-        stored=result.stored if result.stored != StoredVerdicts() else None,
-        suspects=_suspects(ready, searched, outputs if comparison.answer == "accepted" else ()),
-    )
-
-
-def _members(searched: SearchResult) -> tuple[MemberSummary, ...]:
-    """The frontier, and whatever its members were made from."""
-    pool, held = searched.pool, places(searched.pool)
-    frontier = {place for place, count in enumerate(held) if count} | {0, searched.chosen}
-    kept = sorted({ancestor for place in frontier for ancestor in lineage(pool, place)})
-    return tuple(
-        MemberSummary(
-            digest=pool[place].candidate.digest,
-            parents=tuple(pool[parent].candidate.digest for parent in pool[place].parents),
-            wave=pool[place].wave,
-            validation=pool[place].score,
-            characters=len(pool[place].candidate.text),
-            places=held[place],
-            note="today's runbook" if place == 0 else f"{len(pool[place].edits)} edits",
-        )
-        for place in kept
-    )
-
-
-def _differing(settings: Settings) -> dict[str, bool | str | int | float | None]:
-    """The settings that are not as built in, by dotted key, lists and mappings as JSON; no random seed."""
-    differing: dict[str, bool | str | int | float | None] = {}
-    for key in setting_types():
-        value, built_in = attrgetter(key)(settings), attrgetter(key)(Settings())
-        if key != "random_seed" and value != built_in:
-            plain = value is None or isinstance(value, str | int | float)
-            differing[key] = value if plain else canonical(value).decode()
-    return differing

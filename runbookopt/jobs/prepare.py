@@ -15,7 +15,7 @@ from runbookopt.evidence.privacy import told
 from runbookopt.evidence.trajectory import Task
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import TRIED, Claims, claims_of
-from runbookopt.jobs.feasibility import more_tasks, obstacles, unjudged
+from runbookopt.jobs.feasibility import more_tasks, obstacles, on_room, unjudged
 from runbookopt.jobs.first_outputs import FIRST, must_be_followed, must_learn
 from runbookopt.jobs.planning.allotment import Allotment, allot, must_afford
 from runbookopt.jobs.preflight import must_be_set_up
@@ -29,7 +29,6 @@ from runbookopt.jobs.stored_outputs import (
     scored,
     stored_outputs,
 )
-from runbookopt.landing.bundle_limits import LEAST_SHARE, MOST_BYTES, MOST_OUTPUT, MOST_TEXT, share
 from runbookopt.landing.ledger.identity import Identity, begin_again, identity_of
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.project.local_state import must_be_own
@@ -154,7 +153,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         job.agent, problem, project.evidence, job.at, {task: name for task, (name, _) in as_today.items()}
     )
     must_afford(job.name, given, problem, claims)
-    room = _room(project, problem)
+    tight = on_room(project, problem)
     terms = _terms(job, project, problem)
     terms |= {"rollouts": given.rollouts, "reflections": given.reflections, "first": FIRST}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
@@ -181,7 +180,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         terms=terms,
         run_id=digest_of(terms).removeprefix("sha256:")[:12],
         notes=(
-            *(*job.notes, *begun, *notes, *room, *hopeless, *_removed(project), *identity.told()),
+            *(*job.notes, *begun, *notes, *tight, *hopeless, *_removed(project), *identity.told()),
             *(*doubts, *lacking, *on_stored(counts(project, stored))),
         ),
     )
@@ -281,13 +280,13 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
     Raises Waiting where earlier looks have used up what was there to prove on: more evidence will come.
     """
     split, shares = project.split, project.policy.proof.split
+    against = obstacles(project, looks, job.at) if job.look else ()
     if not split.train or not split.validation:
         share = shares.validation if split.train else shares.train
         raise RunbookoptError(
             f"{project.places.stored}: {len(split.train)} train and {len(split.validation)} validation"
-            f" tasks: both are needed to search; {more_tasks(project, 1, share)}"
+            f" tasks: both are needed to search; {'; '.join((more_tasks(project, 1, share), *against))}"
         )
-    against = obstacles(project, looks, job.at) if job.look else ()
     if against and looks and not begun and not obstacles(project):  # a first look could prove something
         raise Waiting(
             f"nothing is new to prove a winner on, so nothing was searched and no look was taken:"
@@ -297,30 +296,6 @@ def _must_be_provable(job: Job, project: Project, looks: tuple[Look, ...], begun
         raise RunbookoptError(
             f"{project.name}: {'; '.join((*begun, *against))}; or use --dry-run to search without a proof"
         )
-
-
-def _room(project: Project, problem: Problem) -> tuple[str, ...]:
-    """What a bundle has less room for than usual. Raises RunbookoptError where it has not enough to prove."""
-    attempts = 2 * project.policy.proof.repeats * len(project.split.held_out)
-    each, notes = share(attempts), list[str]()
-    if each < LEAST_SHARE:
-        raise RunbookoptError(
-            f"{project.name}: {attempts:,} held-out attempts do not fit into a bundle of {MOST_BYTES:,}"
-            " bytes: lower proof.repeats in policy.yaml"
-        )
-    if each < MOST_OUTPUT:
-        notes.append(f"an output of more than {each:,} bytes fails: {attempts:,} of them share one bundle")
-    longest = len(problem.seed.text.encode()) * (1 + problem.options.share)
-    if max(longest, len(problem.seed.text.encode()) + problem.options.characters) > MOST_TEXT:
-        notes.append(f"no look is spent on a runbook, or a diff, of more than {MOST_TEXT:,} bytes")
-    too_large = [
-        name for name, stored in problem.free.items() if len((stored.output or "").encode()) > MOST_OUTPUT
-    ]
-    if too_large:
-        notes.append(
-            f"{len(too_large)} stored outputs have more than {MOST_OUTPUT:,} bytes, and no new attempt may"
-        )
-    return tuple(notes)
 
 
 def _removed(project: Project) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class Counts(Struct, frozen=True):
     `of_today` are of today's runbook and agent: None where the agent is not known. Of the others `train` are
     reflected on and the rest is not: those on `validation` and `held_out` tasks, and on tasks in `no_part`
     that is drawn. `agents` are those of the others, `versions` the versions of the runbook that they ran,
-    and `unknown` ran one that nobody knows.
+    and `unknown` ran one that nobody knows. `as_today` of the others count as today's if a trial holds.
     """
 
     outputs: int
@@ -98,6 +98,7 @@ class Counts(Struct, frozen=True):
     agents: tuple[str, ...]
     versions: int
     unknown: int
+    as_today: int = 0
 
 
 def believed(source: Source, name: str, here: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -146,8 +147,11 @@ def scored(project: Project, outputs: Sequence[Output]) -> dict[str, Attempt]:
     return attempts
 
 
-def standing(project: Project, stored: Trajectory, key: str | None) -> str:
-    """What a stored trajectory counts as under a configured agent with this key, and why."""
+def standing(project: Project, stored: Trajectory, key: str | None, as_today: str | None = None) -> str:
+    """What a stored trajectory counts as under a configured agent with this key, and why.
+
+    `as_today` names its agent where the repository says that it is that one (`Output.as_today`).
+    """
     if stored.error is not None:
         return "nothing: it broke down, which is no answer"
     if stored.output is None:
@@ -164,6 +168,9 @@ def standing(project: Project, stored: Trajectory, key: str | None) -> str:
     )
     if not other:
         return "a score: it names today's runbook and agent"
+    if as_today is not None:
+        agent = f"runbookopt.yaml says of agent {plain(as_today[:NAME])} that it is the configured one"
+        return f"a score, if a trial holds: it ran today's runbook, and {agent} (stored_as_today)"
     if task in project.split.train:
         return f"reflected on, not scored: it does not name today's {other}"
     return f"not looked at: it does not name today's {other}, and its task is not one of train"
@@ -251,6 +258,7 @@ def counts(project: Project, stored: StoredOutputs, *, agent_known: bool = True)
         agents=tuple(name for name, _ in names.most_common()),
         versions=len({each.ran for each in others if each.ran is not None}),
         unknown=sum(each.ran is None for each in others),
+        as_today=sum(each.as_today is not None for each in others),
     )
 
 
@@ -273,7 +281,8 @@ def on_stored(counted: Counts) -> Iterator[str]:
     kept = ", ".join(f"{count:,} on {part}" for part, count in elsewhere.items() if count)
     also = f" ({kept} tasks are not looked at)" if kept else ""
     fate = f"{counted.train:,} on train tasks are reflected on, not scored{also}"
-    yield f"{head} ({_of_whom(counted)}); {fate}{broken}"
+    tried = f"; {counted.as_today:,} count as today's if their trial holds (stored_as_today)"
+    yield f"{head} ({_of_whom(counted)}); {fate}{tried if counted.as_today else ''}{broken}"
 
 
 def _of_whom(counted: Counts) -> str:

@@ -320,6 +320,15 @@ def models_by_role(bundle: Bundle) -> dict[str, str]:
     return {role: model for role, _, model in (entry.partition(": ") for entry in bundle.models)}
 
 
+def offline_part(bundle: Bundle) -> str | None:
+    """Who of the offline pair took part: it alone, or one of it beside a model, a program or a person."""
+    if not bundle.offline:
+        return None
+    if bundle.agent.kind != "offline":
+        return "offline reflector"
+    return "offline agent" if "reflector" in models_by_role(bundle) else "offline pair"
+
+
 def changed_lines(patch: str) -> Iterator[ChangedLine]:
     """Each line that the hunks of a unified diff of one file add or remove, in their order."""
     old = new = 0

@@ -16,7 +16,15 @@ from runbookopt.documents.settings import as_flag, setting_types
 from runbookopt.documents.untrusted import block, code, label, plain, prose
 from runbookopt.documents.usage import Usage
 from runbookopt.guard.guard import GuardReport
-from runbookopt.landing.bundle import Bundle, Change, MemberSummary, age, changed_lines, models_by_role
+from runbookopt.landing.bundle import (
+    Bundle,
+    Change,
+    MemberSummary,
+    age,
+    changed_lines,
+    models_by_role,
+    offline_part,
+)
 from runbookopt.landing.newest_quarter import Newest
 from runbookopt.landing.since import Since, section
 from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
@@ -400,9 +408,12 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
         seen = few if is_few else ", on which a loss could be seen"
         yield f"- {comparison.passing_today} held-out tasks pass today{seen}."
     yield "- The winner was chosen by its validation score, so only the held-out score can be trusted."
-    if findings.bundle.offline:
+    part = offline_part(findings.bundle)
+    if part == "offline reflector":
+        yield "- The edits are by the offline reflector, which counts words in failures."
+    elif part:
         yield (
-            "- This was made with the offline pair, which follows written rules literally; another agent may"
+            f"- This was made with the {part}, which follows written rules literally; another agent may"
             " do otherwise with the same text."
         )
     yield from _judge(findings)

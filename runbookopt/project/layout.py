@@ -118,6 +118,10 @@ class Layout(Struct, frozen=True):
 
     def of(self, name: str) -> Places:
         """The places of a runbook; raises RunbookoptError where there is no such."""
+        page = next((each for each in self.others if each.name == name), None)
+        if page is not None and name not in self.runbooks:
+            lacks = " and ".join(page.lacks)
+            raise RunbookoptError(f"{plain(page.path)}: '{plain(name)}' is no runbook yet: it lacks {lacks}")
         if name not in self.runbooks:
             raise RunbookoptError(_unknown(name, sorted(self.runbooks)))
         return self.runbooks[name]

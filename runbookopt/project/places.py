@@ -70,13 +70,13 @@ def _of_all_roots(source: Source) -> Layout:
     runbooks, others, problems = dict(whole.runbooks), [*whole.others], [*whole.problems]
     for root in roots:
         deeper = tuple(other for other in roots if other != root and other.startswith(root))
-        inside = _of_root(root.rstrip("/"), _layout(Below(source, root, deeper)))
-        for name, places in inside.runbooks.items():
+        own = _of_root(root.rstrip("/"), _layout(Below(source, root, deeper)))
+        for name, places in own.runbooks.items():
             told = f"a runbook of {ROOT}/ is called '{plain(name)}', too: call one of them otherwise"
             fault = Problem(places.page or places.home, None, told) if name in runbooks else places.fault
             runbooks[name] = replace(places, fault=fault)
-        others += inside.others
-        problems += inside.problems
+        others += own.others
+        problems += own.problems
     return Layout(_apart(dict(sorted(runbooks.items()))), tuple(others), tuple(problems))
 
 
@@ -151,11 +151,7 @@ def _real(source: Source, places: Places) -> Places:
 
 
 def runbook_names(source: Source) -> list[str]:
-    """The names of all runbooks, sorted.
-
-    A folder below runbooks/ is one if RUNBOOK.md (or SKILL.md, ...) or a rubric.yaml stands in it, or else if
-    it holds one *.md alone and no runbook lies above or below it: so a README beside runbooks is none.
-    """
+    """The names of all runbooks, sorted, those of deeper roots with their root's path."""
     return list(layout_of(source).runbooks)
 
 
@@ -222,7 +218,11 @@ def _matching(source: Source, pattern: str) -> Iterator[tuple[str, tuple[str, ..
 
 
 def _inside_root(source: Source) -> dict[str, str | None]:
-    """The page of each folder below runbooks/ that is a runbook; None where it has none."""
+    """The page of each folder below runbooks/ that is a runbook; None where it has none.
+
+    A folder is one if RUNBOOK.md (or SKILL.md, ...) or a rubric.yaml stands in it, or else if it holds one
+    *.md alone and no runbook lies above or below it: so a README beside runbooks is none.
+    """
     files = _by_folder(source)
     files.pop("", None)
     runbooks = {folder for folder, names in files.items() if not names.isdisjoint({*NAMES, RUBRIC})}

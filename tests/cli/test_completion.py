@@ -44,13 +44,9 @@ def test_bash_completes_commands_flags_and_runbooks(
 ) -> None:
     clone = clones(planted.files())
     assert completed(clone.root, "runbookopt", "ev") == ["evaluate"]
-    assert completed(clone.root, "runbookopt", "trajectories", "") == [
-        "import",
-        "list",
-        "show",
-        "export",
-        "stats",
-    ]
+    groups = ["import", "list", "show", "export", "stats"]
+    assert completed(clone.root, "runbookopt", "trajectories", "") == groups
+    assert completed(clone.root, "runbookopt", "trajectories", "stats", "d") == ["desk"]
     assert completed(clone.root, "optimize-runbook", "--budget-m") == ["--budget-minutes"]
     assert completed(clone.root, "optimize-runbook", "de") == ["desk"]
     assert completed(tmp_path, "optimize-runbook", "de") == []

@@ -50,6 +50,11 @@ CASES = {
             "set agent.field to queue in runbookopt.yaml (it is answer)",
         ),
     ),
+    "misspelt field": Case(
+        check("$.answr"),
+        (),
+        ("change `path` of this check (did you mean 'answer'?), or set agent.field to answr",),
+    ),
     "output path": Case(
         {"runbookopt.yaml": COMMAND, "agent.sh": 'cat > /dev/null\necho \'{"answer": "cards"}\'\n'},
         (),

@@ -96,7 +96,7 @@ def test_another_agents_outputs_count_as_todays_only_after_a_trial(
     assert found["stored_verdicts"]["used"] == (28 if alike else 0)
     assert found["validation"]["before"] == 0.25, "of what answers now"
     says = "so they count as today's" if alike else "where 18 must, so they do not count"
-    (note,) = [each for each in found["decision"]["reasons"] if "stored_as_today" in each]
+    (note,) = [each for each in found["decision"]["reasons"] if each.startswith("note: stored_as_today")]
     assert note.endswith(says)
     number = str(found["pull_request"]["number"])
     assert (
@@ -115,6 +115,11 @@ def test_who_cannot_be_tried_on_twenty_tasks_is_not_believed(repo: Make, planted
     clone = make(repo, planted, BELIEVED, trajectories="".join(few))
     planned = told(clone, "--plan")
     assert planned["rollouts"]["free"] == planned["rollouts"]["claims"] == 0
+    assert (
+        "count as today's if their trial holds (stored_as_today)" in clone.ask("runbookopt", "check").stdout
+    )
+    ran = json.loads(clone.ask("runbookopt", "which", json.loads(stored[0])["id"], "--json").stdout)
+    assert ran["counts_as"].startswith("a score, if a trial holds: it ran today's runbook")
     assert any(note.startswith("stored_as_today: 19 outputs of agent prod-bot") for note in planned["notes"])
 
 

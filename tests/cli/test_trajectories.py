@@ -184,7 +184,10 @@ def test_what_is_stored_is_listed_and_counted(root: Path) -> None:
     own.write_text(
         '{"id": 7, "task": {"input": "a"}, "error": "crash"}\n{"id": "8", "task": {"input": "b"}}\n'
     )
-    assert [line.split()[1] for line in run("list").stdout.splitlines()] == ["309", "errored", "no"]
+    listed = [line.split("  ")[1:] for line in run("list").stdout.splitlines()]
+    assert listed[0][::2] == ["atif", "309 characters"]
+    assert listed[1] == ["runbookopt", "trajectories/orders/own.jsonl:1", "errored"]
+    assert listed[2][2] == "no output"
     counted = run("stats")
     assert counted.exit_code == 0
     assert "orders: 3 tasks, 0 labels" in counted.stdout

@@ -469,3 +469,16 @@ def test_a_report_of_a_hundred_changed_parts_still_fits_a_forge() -> None:
     assert len(report) <= MOST_CHARACTERS
     assert "more in the bundle" in report
     assert headings(report) == HEADINGS
+
+
+@pytest.mark.parametrize(
+    ("kind", "models", "words"),
+    [
+        ("offline", (), "- This was made with the offline pair, which"),
+        ("offline", ("reflector: handoff (Ana)",), "- This was made with the offline agent, which"),
+        ("command", (), "- The edits are by the offline reflector"),
+    ],
+)
+def test_who_of_the_offline_pair_took_part_is_told(kind: str, models: tuple[str, ...], words: str) -> None:
+    bundle = msgspec.structs.replace(BUNDLE, agent=AgentUsed(kind, SEED, deterministic=True), models=models)
+    assert words in render(msgspec.structs.replace(FINDINGS, bundle=seal(bundle)))

@@ -51,6 +51,7 @@ def test_a_page_where_tools_look_is_a_runbook_once_it_has_a_rubric(
     beside = f"{path.rpartition('/')[0]}/rubric.yaml"
     lacks = f"a rubric ({beside} or runbooks/{name}/rubric.yaml) and trajectories (trajectories/{name}/)"
     assert (pages(here), lacking(here)) == ({}, {path: lacks})
+    assert fault(here, name) == f"{path}: '{name}' is no runbook yet: it lacks {lacks}"
     folder(tmp_path, {f"runbooks/{name}/rubric.yaml": RUBRIC})
     assert (pages(here), lacking(here)) == ({name: path}, {})
     places = places_of(here, name)

@@ -67,7 +67,7 @@ def clone_seen(repository: Repository, *, reached: bool) -> Seen:
         names = runbook_names(Folder(repository.root))
         for name in names:
             must_be_set_up(repository, name, propose=reached)
-        return f"{len(names)} runbook(s) in it, none of which the way of the clone keeps from being read"
+        return f"all files that runs read are in it; runbooks: {len(names)}"
 
     return tried("clone", "do what it says, then ask again", look)
 

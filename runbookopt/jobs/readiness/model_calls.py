@@ -68,7 +68,7 @@ def look_around(root: Path, environ: Mapping[str, str]) -> Looked:
 
 
 def _files(checked: Lint) -> Seen:
-    named = f"{len(checked.names)} runbook(s), {len(checked.projects)} of which can be used"
+    named = f"runbooks: {len(checked.names)}, of which {len(checked.projects)} can be used"
     if not checked.problems:
         return Seen("files", True, named)
     more = f"{len(checked.problems)} problem(s), the first: {checked.problems[0]}"
