@@ -236,7 +236,7 @@ def read_evidence(
     """
     folder = folder or f"trajectories/{name}"
     given = given or Given()
-    gathered = gather(source, folder, *more, redaction=Redaction(personal=given.personal))
+    gathered = gather(source, folder, *more)
     odd = [link for link in source.links(folder) if link != folder] if isinstance(source, Folder) else ()
     unread = "not read: expected a file, and this is a link or no file"
     problems = [Problem(plain(path), None, unread, "warning") for path in odd] + [*gathered.problems]

@@ -72,6 +72,24 @@ def test_each_is_removed_wherever_it_stands(kind: str, tmp_path: Path) -> None:
         assert kinds_in(json.dumps(found.task.input)) == []
 
 
+@pytest.mark.parametrize("field", ["runbook_version", "runbook_digest", "started_at"])
+def test_a_version_a_digest_and_a_time_hide_nothing(field: str, tmp_path: Path) -> None:
+    mail = "bob@b.example"
+    told = {**task(1, "Where is it?"), field: f"1.0.0 {ALL} {mail}"}
+    (found,) = read_evidence(Folder(folder(tmp_path, told)), "desk", Given(personal=True)).trajectories
+    assert kinds_in(getattr(found, field)) == []
+    assert mail not in getattr(found, field)
+    as_it_is = {
+        "runbook_version": "10.0.0.1",
+        "runbook_digest": f"sha256:{'4' * 64}",
+        "started_at": "2026-11-01",
+    }
+    (found,) = read_evidence(
+        Folder(folder(tmp_path, task(1, ALL) | as_it_is)), "desk", Given(personal=True)
+    ).trajectories
+    assert {key: getattr(found, key) for key in as_it_is} == as_it_is
+
+
 def test_an_import_writes_none_and_says_how_many(tmp_path: Path) -> None:
     source = tmp_path / "given.json"
     source.write_text(json.dumps(planted(SHAPES["chat"])))
