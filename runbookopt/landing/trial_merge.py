@@ -207,9 +207,10 @@ class _Owning:
         above = [folder for folder in self.homes if path.startswith(folder)]
         return bool(above) and self.homes[max(above, key=len)] == name
 
-    def is_text_elsewhere(self, path: str, name: str) -> bool:
-        """Whether a path that is not below runbooks/ is the page of a runbook, or in its folder."""
-        if self.is_page(path, name):
+    def is_text(self, path: str, name: str) -> bool:
+        """Whether a path is the page of a runbook, or in its folder, where evidence may lie, too."""
+        own = self.is_in_folders_of(path, name) and not self._is_stored(path)
+        if own or self.is_page(path, name):
             return True
         around = [folder for folder in self.folders if path.startswith(folder)]
         return bool(around) and self.folders[max(around, key=len)] == name
@@ -230,9 +231,13 @@ class _Owning:
 
     def is_evidence(self, path: str, name: str) -> bool:
         """Whether a path is where evidence lies: in the runbook's folder, or where runbookopt.yaml says."""
-        below = any(path.startswith(f"{root}{EVIDENCE}/") for root in self.roots)
-        own = below and self.is_in_folders_of(path, name)
+        if self.is_page(path, name):
+            return False
+        own = self._is_stored(path) and self.is_in_folders_of(path, name)
         return own or any(each.is_evidence_elsewhere(path) for each in self.places.get(name, ()))
+
+    def _is_stored(self, path: str) -> bool:
+        return any(path.startswith(f"{root}{EVIDENCE}/") for root in self.roots)
 
     def judging(self, name: str) -> set[str]:
         """The paths of what judges a runbook."""
@@ -286,17 +291,17 @@ def _touched(
     evidence: list[str] = []
     judging = owning.judging(name)
     for path in paths:
-        own = owning.is_in_folders_of(path, name)
+        text = owning.is_text(path, name)
         stored = owning.is_evidence(path, name)
         tasks = stored and path not in attempts and not path.endswith(".md")
         if belongs(path, programs) or path in judging or tasks or owning.places_it(path, name):
             verifier.append(path)
             if owning.is_page(path, name):  # its table is the rubric, and agents read that, too
                 texts.append(path)
+        elif text:  # agents may be told by it, whatever else it is
+            texts.append(path)
         elif stored:
             evidence.append(path)
-        elif own or owning.is_text_elsewhere(path, name):
-            texts.append(path)
     if not verifier and not texts and owning.is_moved(name):
         verifier += owning.movers(paths)
     return Touched(name, tuple(texts), tuple(verifier), tuple(evidence))

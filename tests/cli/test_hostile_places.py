@@ -54,6 +54,16 @@ def test_settings_that_nobody_could_read_are_no_matter_of_nobody(repo: Make, pla
     assert verified(clone, {"runbookopt.yaml": f"{SETTINGS}# ours\n"})[0] == 0
 
 
+def test_a_page_beside_its_evidence_is_the_runbook_and_no_note(repo: Make, planted: ModuleType) -> None:
+    files = with_reviewer(planted)
+    page = files[SKILL] = files.pop("runbooks/desk/RUNBOOK.md")
+    files["runbookopt.yaml"] += "runbooks: {desk: {evidence: ['.claude/skills/{name}/**']}}\n"
+    clone = repo(files)
+    for path in (SKILL, ".claude/skills/desk/reference.md", ".claude/skills/desk/run.sh"):
+        status, told = verified(clone, {path: page.replace("the lead", "the boss")})
+        assert (status, f"changed: text ({path})" in told) == (3, True), told
+
+
 def judged_by_table(repo: Make, planted: ModuleType) -> "tuple[Clone, str]":
     page = planted.RUNBOOK.replace("version: 1.0.0\n", JUDGED).replace(
         "\n## Escalation", f"{TABLE}\n## Escalation"
