@@ -23,7 +23,7 @@ from runbookopt.project.local_state import is_local
 from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
 from runbookopt.project.project import declared_policy
-from runbookopt.project.roots import agents_as_today
+from runbookopt.project.root_of_name import agents_as_today
 from runbookopt.verifier.program_files import belongs
 from runbookopt.verifier.rubric_table import read_rubric_table
 

@@ -64,6 +64,17 @@ def test_a_page_beside_its_evidence_is_the_runbook_and_no_note(repo: Make, plant
         assert (status, f"changed: text ({path})" in told) == (3, True), told
 
 
+def test_settings_in_a_folder_that_a_name_begins_with_are_not_the_runbook_s(
+    repo: Make, planted: ModuleType
+) -> None:
+    files = {path.replace("/desk/", "/mail/desk/"): text for path, text in with_reviewer(planted).items()}
+    clone = repo(files)
+    before = clone.ask("runbookopt", "show", "mail/desk").stdout
+    clone.commit({"mail/runbookopt.yaml": "defaults: {agent: {field: other}, stored_as_today: [bot]}\n"})
+    after = clone.ask("runbookopt", "show", "mail/desk").stdout
+    assert (after, "agent    offline, key sha256:" in after) == (before, True)
+
+
 def judged_by_table(repo: Make, planted: ModuleType) -> "tuple[Clone, str]":
     page = planted.RUNBOOK.replace("version: 1.0.0\n", JUDGED).replace(
         "\n## Escalation", f"{TABLE}\n## Escalation"
