@@ -9,6 +9,7 @@ from runbookopt.documents.digest import canonical
 from runbookopt.documents.runbook import decode
 from runbookopt.documents.settings import FILE
 from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.reading import is_note
 from runbookopt.forge.git.output import FileChange, MergeConflict
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.forge.protocol import Forge, PullRequest
@@ -293,7 +294,7 @@ def _touched(
     for path in paths:
         text = owning.is_text(path, name)
         stored = owning.is_evidence(path, name)
-        tasks = stored and path not in attempts and not path.endswith(".md")
+        tasks = stored and path not in attempts and not is_note(path)
         if belongs(path, programs) or path in judging or tasks or owning.places_it(path, name):
             verifier.append(path)
             if owning.is_page(path, name):  # its table is the rubric, and agents read that, too

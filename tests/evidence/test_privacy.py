@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from runbookopt.documents.personal_data import marked_personal
 from runbookopt.documents.placeholders import Placeholders, without_marks
 from runbookopt.documents.redaction import Redactor, marked, secrets_in
+from runbookopt.evidence.covered import covered
 from runbookopt.evidence.importing import files_at, import_files, sorted_out
 from runbookopt.evidence.library import Folder, read_evidence
 from runbookopt.evidence.live_keys import live_keys
 from runbookopt.evidence.privacy import Redaction
-from runbookopt.evidence.reading import covered, gather
+from runbookopt.evidence.reading import gather
 from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
 from runbookopt.evidence.trust import Given
 from tests.evidence.formats.shapes import MORE
