@@ -146,7 +146,7 @@ def settings_of(source: "Source | Path", name: str, flags: Flags) -> "Settings":
     """
     from runbookopt.documents.settings import FILE, load_settings
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.roots import root_and_name
+    from runbookopt.project.root_of_name import root_and_name
 
     source = Folder(source) if isinstance(source, Path) else source
     root, short = root_and_name(source, name)

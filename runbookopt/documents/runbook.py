@@ -152,7 +152,9 @@ def replace(runbook: Runbook, edits: Mapping[str, str]) -> str:
             raise ValueError(f"part {name!r} is locked: {parts[name].locked}")
     indents = {message.start + 1: message.indent for message in messages(runbook.text) or ()}
     return "".join(
-        _fitted(part.text, _indented(edits[part.id], indents.get(part.first_line, "")), runbook.text)
+        _fitted(
+            part.text, _indented(edits[part.id], indents.get(part.first_line, ""), part.text), runbook.text
+        )
         if part.id in edits
         else part.text
         for part in runbook.parts
@@ -404,12 +406,18 @@ def _names(entry: str, part: Part) -> bool:
     return words.lstrip("#").strip() == heading if words.startswith("#") else words in {part.id, heading}
 
 
-def _indented(text: str, indent: str) -> str:
-    """A text with all its lines indented, as a block in YAML wants them; what is so already stays so."""
-    lines = LINE.findall(text)
+def _indented(text: str, indent: str, old: str) -> str:
+    """A text with all its lines indented, as a block in YAML wants them; what is so already stays so.
+
+    It is so where the first line is, or another one as it stood in the old text; the rest may be new.
+    """
+    lines, kept = LINE.findall(text), {line.rstrip() for line in LINE.findall(old)}
     told = [number for number, line in enumerate(lines) if line.strip()]
     lacking = {number for number in told if not lines[number].startswith(indent)}
-    if lacking - set(told[:1]):  # more than the first line, which a model may have trimmed
+    is_so = any(
+        lines[number].rstrip() in kept or number == told[0] for number in told if number not in lacking
+    )
+    if lacking - set(told[:1]) and not is_so:  # more than the first line, which a model may have trimmed
         lacking = set(told)
     return "".join(indent + line if number in lacking else line for number, line in enumerate(lines))
 

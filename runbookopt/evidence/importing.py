@@ -17,6 +17,7 @@ from runbookopt.documents.digest import canonical, digest
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.placeholders import without_marks
 from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.covered import with_records
 from runbookopt.evidence.formats.reader import Fault, Format, Found, Loss
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.privacy import SECRETS_ALONE, Redaction
@@ -31,7 +32,6 @@ from runbookopt.evidence.reading import (
     problem_of,
     recognize,
     stored,
-    with_records,
 )
 from runbookopt.evidence.trajectory import Label, Trajectory
 

@@ -6,9 +6,10 @@ from typing import BinaryIO
 
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.redaction import secrets_in
+from runbookopt.evidence.covered import Files
 from runbookopt.evidence.formats.reader import Place
 from runbookopt.evidence.privacy import SECRETS_ALONE, is_live
-from runbookopt.evidence.reading import Files, live_key, stored
+from runbookopt.evidence.reading import live_key, stored
 from runbookopt.evidence.unpack import Archive, Unreadable, is_archive, unpacked
 
 _LONGEST = 1 << 24

@@ -17,8 +17,12 @@ from runbookopt.documents.placeholders import Placeholders
 from runbookopt.documents.redaction import marked, secrets_in
 from runbookopt.evidence.trajectory import Label, Trajectory
 
-_KEPT = ("id", "runbook_digest", "runbook_version", "trust", "started_at", "format")
-"""Fields that hold names, digests and dates; an id is looked through by itself, so that labels find it."""
+_NAMES = ("id", "trajectory")
+"""Fields that hold ids, which are looked through by themselves, so that labels find them."""
+
+_TERSELY = ("runbook_digest", "runbook_version", "started_at")
+_TERSE = re.compile(r"[\w.:+-]*")
+"""A version, a digest or a time as it should be written: no personal data, though it may look like some."""
 
 _EXAMPLE = re.compile(
     r"example|dummy|sample|fake|your|xxxx|\*\*|<|_test_|:pass(?:word)?@|:secret@", re.IGNORECASE
@@ -67,10 +71,13 @@ class Redaction:
         live = tuple(dict.fromkeys(kind for kind, secret, _ in secrets_in(whole) if is_live(secret)))
         placeholders = Placeholders(self._key, whole)  # numbers begin with the task, whatever stood elsewhere
         for key in value:
-            if key in {"id", "trajectory"}:
-                value[key] = marked(value[key], Placeholders().secret)
-            elif key not in _KEPT:
-                value[key] = _changed(value[key], lambda text: self._marked(text, placeholders))
+            text = value[key]
+            if key in _NAMES:
+                value[key] = marked(text, Placeholders().secret)
+            elif isinstance(text, str) and key in _TERSELY and _TERSE.fullmatch(text):
+                value[key] = marked(text, placeholders.secret)
+            else:
+                value[key] = _changed(text, lambda text: self._marked(text, placeholders))
         if not placeholders.counts:
             placeholders.counts["secret"] += 1
         return msgspec.convert(value, type_), Removed(dict(placeholders.counts), live)

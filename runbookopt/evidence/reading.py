@@ -5,17 +5,16 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.parse import MAX_DEPTH, TOO_DEEP, Problem
-from runbookopt.documents.path_patterns import covers
-from runbookopt.documents.repository_paths import fixed_folder, is_glob
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.errors import WrongUsage
+from runbookopt.evidence.covered import Covered, Files, covered
 from runbookopt.evidence.formats import (
     atif,
     chat,
@@ -134,18 +133,6 @@ class Gathered(Struct, frozen=True):
     live: tuple[Problem, ...] = ()
 
 
-class Files(Protocol):
-    """Where files come from; `library.Source` is one."""
-
-    def files(self, under: str) -> list[str]:
-        """The files under a folder: POSIX paths relative to the root, sorted."""
-        ...
-
-    def read(self, path: str) -> bytes:
-        """The bytes of a file; raises FileNotFoundError."""
-        ...
-
-
 def format_named(name: str) -> Format:
     """The format of this name; raises WrongUsage with the nearest."""
     names = {format_.name: format_ for format_ in FORMATS}
@@ -157,10 +144,13 @@ def format_named(name: str) -> Format:
 def gather(source: Files, folder: str, *more: str, redaction: Redaction = SECRETS_ALONE) -> Gathered:
     """Read all files under a folder but notes (`*.md`) and dot files. Nothing is an error: all is told.
 
-    `more` are patterns of paths from the root, and what they cover is read as well. Secrets are taken out in
-    any case, and what else `redaction` says.
+    `more` are patterns of paths from the root, and what they cover is read as well, and nothing beside it: by
+    these patterns it is known whose word a change of evidence needs. Secrets are taken out in any case, and
+    what else `redaction` says.
     """
-    files = [recognize(stored(source, path)) for path in covered(source, folder, *more)]
+    own, beside = frozenset(covered(source, folder)), Covered(source, more)
+    paths = covered(source, folder, *more)
+    files = [recognize(stored(source if path in own else beside, path)) for path in paths]
     taken = belonging(files)
     gathering = _Gathering(redaction)
     for each in files:
@@ -182,23 +172,12 @@ def gather(source: Files, folder: str, *more: str, redaction: Redaction = SECRET
     )
 
 
-def covered(source: Files, *patterns: str) -> list[str]:
-    """The files at which evidence lies, by the paths of folders and by patterns of paths from the root."""
-    return list(dict.fromkeys(path for each in patterns for path in _covered(source, each)))
-
-
-def _covered(source: Files, pattern: str) -> Iterator[str]:
-    """The files that a folder holds, or a pattern covers: hidden is what is hidden below where it begins."""
-    folder = f"{fixed_folder(pattern)}/".lstrip("/") if is_glob(pattern) else f"{pattern.strip('/')}/"
-    inside = [path.removeprefix(folder) for path in source.files(folder.strip("/"))]
-    for path in with_records(inside):
-        if not is_glob(pattern) or covers(f"/{pattern.lstrip('/')}", folder + path):
-            yield folder + path
-
-
-def with_records(paths: Iterable[str]) -> list[str]:
-    """The paths below a folder without notes (`*.md`) and dot files, which are left in peace."""
-    return [path for path in paths if not path.endswith(".md") and "/." not in f"/{path}"]
+def is_note(path: str) -> bool:
+    """Whether a file tells people of evidence, and is none: `*.md`, but for what a format has as its part."""
+    parts = (name for format_ in FORMATS for name in format_.belongs)
+    return path.endswith(".md") and not any(
+        f"/{name}" in f"/{path}" if name.endswith("/") else f"/{path}".endswith(f"/{name}") for name in parts
+    )
 
 
 def stored(source: Files, path: str) -> StoredFile:

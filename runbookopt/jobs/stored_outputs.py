@@ -16,7 +16,7 @@ from runbookopt.engine.calls import attempt_of
 from runbookopt.evidence.library import Source
 from runbookopt.evidence.trajectory import Label, Left, StoredVerdict, Trajectory, time_of
 from runbookopt.project.project import Project
-from runbookopt.project.roots import agents_as_today
+from runbookopt.project.root_of_name import agents_as_today
 from runbookopt.project.versions import Tie, Version, tie
 from runbookopt.search.asks import Attempt, Stored
 from runbookopt.verifier.judge import stored_findings

@@ -102,7 +102,8 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
     policies: list[Declared] = []
     problems: list[Problem] = []
     for name, places in layout_of(revision).runbooks.items():
-        files = [places.rubric, places.policy, *([places.settings] if places.named else []), *places.links]
+        files = [*places.judging, *([places.settings] if places.named else []), *places.links]
+        files = list(dict.fromkeys([places.rubric, places.policy, *files]))
         try:
             policy = declared_policy(revision, name, places)
         except MalformedFile as error:

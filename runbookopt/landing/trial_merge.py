@@ -5,7 +5,11 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from runbookopt.documents.digest import canonical
+from runbookopt.documents.runbook import decode
 from runbookopt.documents.settings import FILE
+from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.reading import is_note
 from runbookopt.forge.git.output import FileChange, MergeConflict
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.forge.protocol import Forge, PullRequest
@@ -15,12 +19,14 @@ from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.landing.sources.changed_tasks import more_attempts
 from runbookopt.project.codeowners import PLACES
-from runbookopt.project.layout import EVIDENCE, POLICY, ROOT, RUBRIC, Places
+from runbookopt.project.layout import EVIDENCE, PAGES, POLICY, ROOT, RUBRIC, Places
 from runbookopt.project.local_state import is_local
 from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
-from runbookopt.project.roots import agents_as_today
+from runbookopt.project.project import declared_policy
+from runbookopt.project.root_of_name import agents_as_today
 from runbookopt.verifier.program_files import belongs
+from runbookopt.verifier.rubric_table import read_rubric_table
 
 
 class Touched(Struct, frozen=True):
@@ -105,10 +111,12 @@ class Case(Struct, frozen=True, dict=True):
             name: [path for side, lie in sides for path in programs_of(side, name, lie.get(name))]
             for name in names
         }
-        # whose stored outputs are believed decides what is proved, as a program of a rubric does
+        # what is believed of stored outputs, and a table of the page, judge as a program of a rubric does
         for name, lies in places.items():
             if len({agents_as_today(side, name) for side, _ in sides}) > 1:
                 programs[name] += [each.settings for each in lies]
+            if len({_table_rubric(side, lie[name]) for side, lie in sides if name in lie}) > 1:
+                programs[name] += [each.page for each in lies if each.page]
         changes = repository.diff(since, after)
         more = more_attempts(changes, repository.revision(since), there, names)
         return Effect(tip, there, touches(changes, names, programs, more, places), conflict)
@@ -200,18 +208,37 @@ class _Owning:
         above = [folder for folder in self.homes if path.startswith(folder)]
         return bool(above) and self.homes[max(above, key=len)] == name
 
-    def is_text_elsewhere(self, path: str, name: str) -> bool:
-        """Whether a path that is not below runbooks/ is the page of a runbook, or in its folder."""
-        if any(path == each.page for each in self.places.get(name, ())):
+    def is_text(self, path: str, name: str) -> bool:
+        """Whether a path is the page of a runbook, or in its folder, where evidence may lie, too."""
+        own = self.is_in_folders_of(path, name) and not self._is_stored(path)
+        if own or self.is_page(path, name):
             return True
         around = [folder for folder in self.folders if path.startswith(folder)]
         return bool(around) and self.folders[max(around, key=len)] == name
 
+    def is_page(self, path: str, name: str) -> bool:
+        """Whether a path is that of a runbook's page."""
+        return any(path == each.page for each in self.places.get(name, ()))
+
+    def is_moved(self, name: str) -> bool:
+        """Whether a runbook is there before and after a change, and lies elsewhere or cannot be used then."""
+        sides = self.places.get(name, ())
+        return len(sides) == 2 and not _alike(sides)  # noqa: PLR2004 - before and after
+
+    def movers(self, paths: Iterable[str]) -> list[str]:
+        """The paths of a diff by which runbooks may be found elsewhere: pages of no runbook, else all."""
+        pages = {each.page for sides in self.places.values() for each in sides}
+        return [path for path in paths if path.endswith(PAGES) and path not in pages] or list(paths)
+
     def is_evidence(self, path: str, name: str) -> bool:
         """Whether a path is where evidence lies: in the runbook's folder, or where runbookopt.yaml says."""
-        below = any(path.startswith(f"{root}{EVIDENCE}/") for root in self.roots)
-        own = below and self.is_in_folders_of(path, name)
+        if self.is_page(path, name):
+            return False
+        own = self._is_stored(path) and self.is_in_folders_of(path, name)
         return own or any(each.is_evidence_elsewhere(path) for each in self.places.get(name, ()))
+
+    def _is_stored(self, path: str) -> bool:
+        return any(path.startswith(f"{root}{EVIDENCE}/") for root in self.roots)
 
     def judging(self, name: str) -> set[str]:
         """The paths of what judges a runbook."""
@@ -227,6 +254,25 @@ class _Owning:
         if path.rpartition("/")[2] != FILE or _alike(sides):
             return False
         return any(each.named for each in sides) or path not in {each.settings for each in sides}
+
+
+def _table_rubric(side: Revision, places: Places) -> bytes:
+    """The rubric that a table of a runbook's page states, else what is wrong with it; empty without any."""
+    try:
+        side.read(places.rubric)
+    except FileNotFoundError:
+        pass
+    else:
+        return b""
+    try:
+        locks = declared_policy(side, places.name, places).locks
+        page = decode(side.read(places.file), locks=locks, path=places.file)
+        rubric = read_rubric_table(page, places.file)
+    except FileNotFoundError:
+        return b""
+    except RunbookoptError as error:
+        return str(error).encode(errors="replace")
+    return canonical(rubric) if rubric else b""
 
 
 def _alike(sides: Sequence[Places]) -> bool:
@@ -246,13 +292,17 @@ def _touched(
     evidence: list[str] = []
     judging = owning.judging(name)
     for path in paths:
-        own = owning.is_in_folders_of(path, name)
+        text = owning.is_text(path, name)
         stored = owning.is_evidence(path, name)
-        tasks = stored and path not in attempts and not path.endswith(".md")
+        tasks = stored and path not in attempts and not is_note(path)
         if belongs(path, programs) or path in judging or tasks or owning.places_it(path, name):
             verifier.append(path)
+            if owning.is_page(path, name):  # its table is the rubric, and agents read that, too
+                texts.append(path)
+        elif text:  # agents may be told by it, whatever else it is
+            texts.append(path)
         elif stored:
             evidence.append(path)
-        elif own or owning.is_text_elsewhere(path, name):
-            texts.append(path)
+    if not verifier and not texts and owning.is_moved(name):
+        verifier += owning.movers(paths)
     return Touched(name, tuple(texts), tuple(verifier), tuple(evidence))

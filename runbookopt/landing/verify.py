@@ -10,10 +10,12 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from runbookopt.documents.parse import MalformedFile
+from runbookopt.documents.settings import FILE, read_settings
 from runbookopt.documents.untrusted import code
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.output import OriginUnreachable
-from runbookopt.forge.git.repository import Repository
+from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.forge.protection import OUR_CHECK
 from runbookopt.forge.protocol import CheckRun, Forge
 from runbookopt.landing.approvals import Permission
@@ -21,7 +23,9 @@ from runbookopt.landing.manual_change import by_hand
 from runbookopt.landing.merge import Derived, Head, allowed, derive
 from runbookopt.landing.report import cut, read_trailers, table
 from runbookopt.landing.trial_merge import Case
+from runbookopt.project.layout import joined
 from runbookopt.project.policy import Reason
+from runbookopt.project.roots import roots_of
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.binding import named_in, unheld
 from runbookopt.proof.ledger import REF, Ledger
@@ -95,14 +99,14 @@ def _verified(case: Case, rerun: Rerun | None) -> Verified:
     touches = case.effect.touches
     names = tuple(each.runbook for each in touches.runbooks)
     verified = Verified(case.head, case.tip, passes=True, reasons=(), runbooks=names)
-    rests_on_nothing = tuple(_rests_on_nothing(case))
-    if touches.nothing and rests_on_nothing:
-        return replace(verified, passes=False, reasons=rests_on_nothing)
+    stops_all = (*_rests_on_nothing(case), *_unreadable_settings(case))
+    if touches.nothing and stops_all:
+        return replace(verified, passes=False, reasons=stops_all)
     if touches.nothing:
         more = f"; it changes {', '.join(touches.shared)}" if touches.shared else ""
         nothing = f"this touches no runbook, rubric, policy or labels{more}"
         return replace(verified, reasons=(Reason("touches", True, nothing),))
-    against = [*rests_on_nothing, *(Reason("guard", False, made) for made in touches.no_files)]
+    against = [*stops_all, *(Reason("guard", False, made) for made in touches.no_files)]
     if case.effect.conflict:
         against.append(Reason("merge", False, case.effect.conflict))
     cited = _cited(case)
@@ -123,6 +127,25 @@ def _rests_on_nothing(case: Case) -> Iterator[Reason]:
         repository.origin.fetch(REF)
     for each in unheld(repository, head, named):
         yield Reason("ledger", False, f"the ledger at origin does not hold {each}: write that message anew")
+
+
+def _unreadable_settings(case: Case) -> Iterator[Reason]:
+    """What is wrong with a runbookopt.yaml by this head: no command would run then, nor this one."""
+    before, after = case.effect.before, case.effect.after
+    for root in ("", *roots_of(after)):
+        path = joined(root, FILE)
+        known = set(_faults(before, path))
+        yield from (Reason("lint", False, fault) for fault in _faults(after, path) if fault not in known)
+
+
+def _faults(revision: Revision, path: str) -> tuple[str, ...]:
+    try:
+        read_settings(revision.read(path), path)
+    except FileNotFoundError:
+        return ()
+    except MalformedFile as error:
+        return tuple(map(str, error.problems))
+    return ()
 
 
 def _cited(case: Case) -> str | None:

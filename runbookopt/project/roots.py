@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from runbookopt.documents.settings import FILE, believed_agents
+from runbookopt.documents.settings import FILE
 from runbookopt.evidence.library import Source
 
 DEPTH = 4
@@ -67,34 +67,15 @@ def roots_of(source: Source) -> tuple[str, ...]:
     return tuple(sorted(_below(source, "", DEPTH)))
 
 
-def root_and_name(source: Source, runbook: str) -> tuple[str, str]:
-    """The root that a runbook is of by its name, "" for the repository's, and what it is called there."""
-    parts = runbook.split("/")
-    for count in range(min(len(parts) - 1, DEPTH), 0, -1):
-        root = "/".join(parts[:count])
-        if all(map(_may_lead_to_one, parts[:count])) and FILE in source.names(root):
-            return root, "/".join(parts[count:])
-    return "", runbook
-
-
-def agents_as_today(source: Source, runbook: str) -> tuple[str, ...]:
-    """The agents whose stored outputs a runbook's settings say to be the configured one's, flags apart."""
-    root, short = root_and_name(source, runbook)
-    path = f"{root}/{FILE}".lstrip("/")
-    try:
-        return believed_agents(source.read(path), path, short)
-    except FileNotFoundError:
-        return ()
-
-
 def _below(source: Source, folder: str, depth: int) -> Iterator[str]:
     for name in source.folders(folder) if depth else ():
-        if _may_lead_to_one(name):
+        if may_lead_to_one(name):
             path = f"{folder}/{name}".lstrip("/")
             if FILE in source.names(path):
                 yield path
             yield from _below(source, path, depth - 1)
 
 
-def _may_lead_to_one(name: str) -> bool:
+def may_lead_to_one(name: str) -> bool:
+    """Whether a folder of this name may be a root, or hold one."""
     return not name.startswith(".") and name not in _NO_ROOTS

@@ -28,7 +28,8 @@ def read_rubric_table(runbook: Runbook, path: str) -> Rubric | None:
     """The rubric that a table of the runbook states; None where it has no such table.
 
     The front matter's `judge` says who judges by it. Raises MalformedFile where nobody does, where there are
-    two tables, and where a search could rewrite the table.
+    two tables, and where a search could rewrite the table. Beside one in a locked part, a table that a search
+    may have written is none: no search changes or spoils what judges it.
     """
     tables = [
         (part, part.first_line + table.line, table)
@@ -36,6 +37,7 @@ def read_rubric_table(runbook: Runbook, path: str) -> Rubric | None:
         for table in tables_of(part.text)
         if _marks(table)
     ]
+    tables = [each for each in tables if each[0].locked is not None] or tables
     if not tables:
         return None
     (part, line, table), *others = tables

@@ -167,6 +167,11 @@ def test_advice_alone_leaves_the_exit_status_at_0(tmp_path: Path) -> None:
         0,
         "runbookopt.yaml: advice: runbooks: no runbook 'other'",
     )
+    status, stdout = check_files(tmp_path, {"runbookopt.yaml": "runbooks: {triage: {evidence: [lgos/**]}}"})
+    assert (status, stdout.splitlines()[0]) == (
+        0,
+        "runbookopt.yaml: advice: triage: no file fits the evidence lgos/**",
+    )
 
 
 def test_json_holds_the_same_in_one_object(tmp_path: Path) -> None:

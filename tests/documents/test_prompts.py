@@ -85,6 +85,16 @@ def test_an_edit_of_a_message_is_indented_and_leaves_the_rest_byte_for_byte(said
     assert violations(runbook, edited) == ()
 
 
+def test_a_new_line_among_those_that_stood_there_is_indented_as_they_are() -> None:
+    runbook = decode(IN_YAML.encode(), path="sort.prompt.yml")
+    old = runbook.part("system").text
+    for said in (f"{old}Be brief.\n", f"{old.lstrip()}Be brief.\n", f"Be brief.\n{old}"):
+        edited = replace(runbook, {"system": said})
+        assert "\n      Be brief.\n" in edited
+        assert "\n      You sort" in edited
+        assert violations(runbook, edited) == ()
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

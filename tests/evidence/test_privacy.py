@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from runbookopt.documents.personal_data import marked_personal
 from runbookopt.documents.placeholders import Placeholders, without_marks
 from runbookopt.documents.redaction import Redactor, marked, secrets_in
+from runbookopt.evidence.covered import covered
 from runbookopt.evidence.importing import files_at, import_files, sorted_out
 from runbookopt.evidence.library import Folder, read_evidence
 from runbookopt.evidence.live_keys import live_keys
 from runbookopt.evidence.privacy import Redaction
-from runbookopt.evidence.reading import covered, gather
+from runbookopt.evidence.reading import gather
 from runbookopt.evidence.trajectory import AgentRecord, TaskRecord, Trajectory
 from runbookopt.evidence.trust import Given
 from tests.evidence.formats.shapes import MORE
@@ -70,6 +71,24 @@ def test_each_is_removed_wherever_it_stands(kind: str, tmp_path: Path) -> None:
         root = folder(tmp_path, task(1, around.format(SECRETS[kind])))
         (found,) = read_evidence(Folder(root), "desk").trajectories
         assert kinds_in(json.dumps(found.task.input)) == []
+
+
+@pytest.mark.parametrize("field", ["runbook_version", "runbook_digest", "started_at"])
+def test_a_version_a_digest_and_a_time_hide_nothing(field: str, tmp_path: Path) -> None:
+    mail = "bob@b.example"
+    told = {**task(1, "Where is it?"), field: f"1.0.0 {ALL} {mail}"}
+    (found,) = read_evidence(Folder(folder(tmp_path, told)), "desk", Given(personal=True)).trajectories
+    assert kinds_in(getattr(found, field)) == []
+    assert mail not in getattr(found, field)
+    as_it_is = {
+        "runbook_version": "10.0.0.1",
+        "runbook_digest": f"sha256:{'4' * 64}",
+        "started_at": "2026-11-01",
+    }
+    (found,) = read_evidence(
+        Folder(folder(tmp_path, task(1, ALL) | as_it_is)), "desk", Given(personal=True)
+    ).trajectories
+    assert {key: getattr(found, key) for key in as_it_is} == as_it_is
 
 
 def test_an_import_writes_none_and_says_how_many(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from runbookopt.evidence.reading import (
     problem_of,
     recognize,
 )
+from tests.evidence.formats.test_readers import ATIF, TRIAL
 
 GOOD = b'{"id": "%d", "task": {"input": %d}}\n'
 
@@ -150,3 +151,17 @@ def test_an_unknown_format_names_the_nearest() -> None:
 def test_a_huge_list_is_read_item_by_item() -> None:
     items = [{"id": number, "task": {"input": number}} for number in range(3_000)]
     assert read(json.dumps(items).encode()) == (3_000, [])
+
+
+def test_of_a_trial_that_a_pattern_covers_in_part_that_part_alone_is_read(tmp_path: Path) -> None:
+    trial = tmp_path / "logs/one"
+    (trial / "agent").mkdir(parents=True)
+    (trial / "result.json").write_text(json.dumps(TRIAL))
+    (trial / "agent/trajectory.json").write_text(json.dumps(ATIF))
+    (attempt,) = gather(Folder(tmp_path), "trajectories/desk", "logs/**").trajectories
+    assert attempt.record.task.input == "Where is order 7?"
+    partly = gather(Folder(tmp_path), "trajectories/desk", "logs/**/result.json")
+    assert "Where is order 7?" not in str(partly)
+    assert "instructions and steps of trials without agent/trajectory.json" in {
+        each.what for each in partly.losses
+    }

@@ -41,6 +41,10 @@ def changed(*paths: str, mode: str = "100644") -> list[FileChange]:
             "trajectories/triage/deeper/a.jsonl",
             Touched("triage", verifier=("trajectories/triage/deeper/a.jsonl",)),
         ),
+        (
+            "trajectories/triage/run/summary.md",
+            Touched("triage", verifier=("trajectories/triage/run/summary.md",)),
+        ),
         ("checks/queue.py", Touched("triage", verifier=("checks/queue.py",))),
         ("runbooks/triage/\udcff.md", Touched("triage", texts=("runbooks/triage/\udcff.md",))),
     ],

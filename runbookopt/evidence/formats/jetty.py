@@ -73,7 +73,7 @@ FORMAT = Format(
     title="a run on Jetty",
     recognizes=_recognizes,
     read=read,
-    belongs=("input.json", "expected/"),
+    belongs=("input.json", "summary.md", "expected/"),
 )
 
 

@@ -11,9 +11,9 @@ from runbookopt.documents.parse import MalformedFile, Problem, in_order
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, SettingsFile, read_settings
 from runbookopt.errors import RunbookoptError
+from runbookopt.evidence.covered import covered
 from runbookopt.evidence.library import Folder, Source
 from runbookopt.evidence.live_keys import live_keys
-from runbookopt.evidence.reading import covered
 from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
@@ -111,6 +111,14 @@ def lint(
     pieces = [piece for root in roots for piece in _unknown_names(source, root, settings[root], layout)]
     pieces += [piece for project in projects for piece in advice(project, looks[project.name])]
     pieces += _unfollowed(settings, projects)
+    pieces += (
+        Problem(
+            places.settings, None, f"{plain(name)}: no file fits the evidence {plain(pattern[1:])}", "warning"
+        )
+        for name, places in layout.runbooks.items()
+        for pattern in places.evidence[1:]
+        if not covered(source, pattern)
+    )
     for name, others in shared_tasks(projects).items():
         shared = at_the_same_tasks(others)
         pieces += [Problem(layout.of(name).stored, None, sentence, "warning") for sentence in shared]
