@@ -75,7 +75,7 @@ def _as_today(folder: Path, name: str) -> tuple[str, ...]:
     """The agents that the settings say to be the configured one; none where they cannot be read."""
     from runbookopt.documents.parse import MalformedFile
     from runbookopt.evidence.library import Folder
-    from runbookopt.project.roots import agents_as_today
+    from runbookopt.project.root_of_name import agents_as_today
 
     try:
         return agents_as_today(Folder(folder), name)

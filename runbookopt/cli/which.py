@@ -59,7 +59,7 @@ def _told(
     from runbookopt.cli.job import agent_key
     from runbookopt.evidence.library import Folder
     from runbookopt.jobs.stored_outputs import standing, stored_outputs
-    from runbookopt.project.roots import agents_as_today
+    from runbookopt.project.root_of_name import agents_as_today
     from runbookopt.project.versions import tie
 
     version, key = tie(trajectory, known), agent_key(project.name, repository.root)
