@@ -120,14 +120,16 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
     return tuple(policies)
 
 
+_ANYWHERE = ("*.jsonl", "*", "**/*")  # our own lines may have other owners than the rest
+
+
 def _evidence(revision: Revision, places: Places) -> Iterator[str]:
     """Files of evidence that could be put where some lie, and those that are there."""
     folder = places.stored
-    yield from (f"{folder}/{each}.jsonl" for each in ("*.labels", "*", "**/*"))
+    yield from (f"{folder}/{each}" for each in ("*.labels.jsonl", *_ANYWHERE))
     yield from (pattern.strip("/") for pattern in places.evidence[1:])
     for root in places.evidence_roots:
-        there = revision.files(root)
-        yield from (path for path in there if path.endswith(".jsonl") or places.is_evidence_elsewhere(path))
+        yield from (path for path in revision.files(root) if not path.endswith(".md"))
 
 
 def _untrusted(revision: Revision, places: Places, policy: Policy) -> Untrusted | None:

@@ -23,9 +23,11 @@ from tests.github.double import PERMISSIONS, Actor, Github
 QUICK = Patience(for_limits=1, pauses=(0.0, 0.0), between=(0, 0))
 OWNERS = "* @octo\n/runbooks/ @bo\n/trajectories/ @bo\n/.github/ @bo\n"
 UNOWNED = (
-    "trajectories/triage/*.labels.jsonl, trajectories/triage/*.jsonl, trajectories/triage/**/*.jsonl,"
-    " trajectories/triage/2026.jsonl"
+    "trajectories/triage/*.labels.jsonl, trajectories/triage/*.jsonl, trajectories/triage/*,"
+    " trajectories/triage/**/*, trajectories/triage/2026.jsonl"
 )
+OTHERS = "trajectories/triage/*, trajectories/triage/**/*"
+OUR_LINES = UNOWNED.replace(" trajectories/triage/*, trajectories/triage/**/*,", "")
 TRUST = "trust: {trajectories/triage/*.jsonl: internal}\n"
 OWNED = {".github/CODEOWNERS": OWNERS}
 SEEING = {**PERMISSIONS, "administration": "write"}
@@ -176,7 +178,8 @@ def test_code_owners_review_without_the_file_asks_nobody(make: Make) -> None:
         ("/runbooks/ @bo\n/trajectories/ @bo\n", ".github/workflows/verify-runbooks.yml, .github/CODEOWNERS"),
         ("/runbooks/ @bo\n/.github/ @bo\n", UNOWNED),
         ("* @bo\n*.yaml @some-app[bot]\n", ""),  # not a name that GitHub takes, so the line is none
-        ("* @bo\n.github/ bo@example.com\n*.jsonl\n", UNOWNED),
+        ("* @bo\n.github/ bo@example.com\n*.jsonl\n", OUR_LINES),
+        ("* @bo\n/trajectories/triage/\n/trajectories/triage/**/*.jsonl @bo\n", OTHERS),
     ],
 )
 def test_what_judges_and_the_file_itself_must_be_owned(make: Make, text: str, unowned: str) -> None:
