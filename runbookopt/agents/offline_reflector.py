@@ -37,9 +37,9 @@ _COMMON = frozenset(
     those though through thursday time times to today told tomorrow too tuesday two under until up
     upon us very via want was wasn't way we wednesday week weeks well were what when where which
     while who whose why will with within without won't would year years yes yesterday yet you your
-    yours""".split()  # noqa: SIM905 - reads better than so many quotes
+    yours pound pounds euro euros dollar dollars wrong""".split()  # noqa: SIM905 - reads better than so many quotes
 )
-"""Words that say nothing of a topic."""
+"""Words that say nothing of a topic, as amounts and complaints do not."""
 
 _LOOSE = frozenset(["a", "an", "and", "but", "if", "or", "so", "the"])
 """Words that no phrase begins or ends with."""
@@ -68,12 +68,14 @@ class Lesson(Struct, frozen=True):
 class Evidence(Struct, frozen=True):
     """The lessons of one ask, seen from the answer that most failures expected.
 
-    `taught` are failures that expected it, `others` fail or pass with another answer expected.
+    `taught` are failures that expected it, `others` fail or pass with another answer expected, `alike`
+    with this one.
     """
 
     expected: str
     taught: tuple[Lesson, ...]
     others: tuple[Lesson, ...]
+    alike: tuple[Lesson, ...]
 
 
 class OfflineReflector:
@@ -142,10 +144,12 @@ def _text(shown: Shown) -> str:
 
 def _evidence(failing: Sequence[Lesson], passing: Sequence[Lesson]) -> Evidence:
     expected = Counter(lesson.expected for lesson in failing).most_common(1)[0][0]
+    lessons = (*failing, *passing)
     return Evidence(
         expected,
+        alike=tuple(lesson for lesson in lessons if lesson.expected == expected),
         taught=tuple(lesson for lesson in failing if lesson.expected == expected),
-        others=tuple(lesson for lesson in (*failing, *passing) if lesson.expected != expected),
+        others=tuple(lesson for lesson in lessons if lesson.expected != expected),
     )
 
 
@@ -157,6 +161,7 @@ def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random
     seen = sorted({phrase for lesson in evidence.taught for phrase in _phrases(lesson.text)})
     seen = [phrase for phrase in seen if not _groups(phrase, evidence.others)]
     seen = [phrase for phrase in seen if len(_groups(phrase, evidence.taught)) >= SEVERAL]
+    seen = [phrase for phrase in seen if len(_groups(phrase, evidence.alike)) >= _enough(phrase)]
     chance.shuffle(seen)
     seen.sort(key=lambda phrase: -len(_groups(phrase, evidence.taught)))
     chosen: tuple[str, ...] = ()
@@ -171,6 +176,11 @@ def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random
         drawn = chance.choices([*mends], [*mends.values()])[0]
         chosen = (*chosen, max(mends, key=mends.__getitem__) if chosen else drawn)
     return chosen
+
+
+def _enough(phrase: str) -> int:
+    """Groups with this answer that hold a phrase to be believed: a single word has many meanings."""
+    return SEVERAL if len(words(phrase)) > 1 else SEVERAL + 1
 
 
 def _mended(existing: Sequence[Rule], phrases: tuple[str, ...], evidence: Evidence) -> int:
