@@ -45,6 +45,7 @@ _LOOSE = frozenset(["a", "an", "and", "but", "if", "or", "so", "the"])
 """Words that no phrase begins or ends with."""
 
 SEVERAL = 2  # groups of failures that a phrase must be seen in: what one customer said is no rule
+MANY = 6  # groups of failures of which a single word must be seen in one more
 SHORTEST = 3  # letters of a word that says something of a topic
 LONGEST = 4000  # characters of an input or a feedback that are read: the work grows with their square
 CLEARLY = 3  # groups misled for each one led right: of what passes only a sample is shown
@@ -90,7 +91,7 @@ class OfflineReflector:
 
     def __init__(self, random_seed: int = 0) -> None:
         self._random_seed = random_seed
-        self.key = digest_of({"kind": "offline", "version": 2, "random_seed": random_seed})
+        self.key = digest_of({"kind": "offline", "version": 3, "random_seed": random_seed})
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
@@ -161,7 +162,7 @@ def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random
     seen = sorted({phrase for lesson in evidence.taught for phrase in _phrases(lesson.text)})
     seen = [phrase for phrase in seen if not _groups(phrase, evidence.others)]
     seen = [phrase for phrase in seen if len(_groups(phrase, evidence.taught)) >= SEVERAL]
-    seen = [phrase for phrase in seen if len(_groups(phrase, evidence.alike)) >= _enough(phrase)]
+    seen = [phrase for phrase in seen if len(_groups(phrase, evidence.alike)) >= _enough(phrase, evidence)]
     chance.shuffle(seen)
     seen.sort(key=lambda phrase: -len(_groups(phrase, evidence.taught)))
     chosen: tuple[str, ...] = ()
@@ -178,9 +179,13 @@ def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random
     return chosen
 
 
-def _enough(phrase: str) -> int:
-    """Groups with this answer that hold a phrase to be believed: a single word has many meanings."""
-    return SEVERAL if len(words(phrase)) > 1 else SEVERAL + 1
+def _enough(phrase: str, evidence: Evidence) -> int:
+    """Groups with this answer that hold a phrase to be believed.
+
+    A single word has many meanings, and of many messages some share a word by chance.
+    """
+    many = len({lesson.group for lesson in evidence.taught}) > MANY
+    return SEVERAL + 1 if many and len(words(phrase)) == 1 else SEVERAL
 
 
 def _mended(existing: Sequence[Rule], phrases: tuple[str, ...], evidence: Evidence) -> int:
