@@ -37,14 +37,15 @@ _COMMON = frozenset(
     those though through thursday time times to today told tomorrow too tuesday two under until up
     upon us very via want was wasn't way we wednesday week weeks well were what when where which
     while who whose why will with within without won't would year years yes yesterday yet you your
-    yours""".split()  # noqa: SIM905 - reads better than so many quotes
+    yours pound pounds euro euros dollar dollars wrong""".split()  # noqa: SIM905 - reads better than so many quotes
 )
-"""Words that say nothing of a topic."""
+"""Words that say nothing of a topic, as amounts and complaints do not."""
 
 _LOOSE = frozenset(["a", "an", "and", "but", "if", "or", "so", "the"])
 """Words that no phrase begins or ends with."""
 
 SEVERAL = 2  # groups of failures that a phrase must be seen in: what one customer said is no rule
+MANY = 6  # groups of failures of which a single word must be seen in one more
 SHORTEST = 3  # letters of a word that says something of a topic
 LONGEST = 4000  # characters of an input or a feedback that are read: the work grows with their square
 CLEARLY = 3  # groups misled for each one led right: of what passes only a sample is shown
@@ -68,12 +69,14 @@ class Lesson(Struct, frozen=True):
 class Evidence(Struct, frozen=True):
     """The lessons of one ask, seen from the answer that most failures expected.
 
-    `taught` are failures that expected it, `others` fail or pass with another answer expected.
+    `taught` are failures that expected it, `others` fail or pass with another answer expected, `alike`
+    with this one.
     """
 
     expected: str
     taught: tuple[Lesson, ...]
     others: tuple[Lesson, ...]
+    alike: tuple[Lesson, ...]
 
 
 class OfflineReflector:
@@ -88,7 +91,7 @@ class OfflineReflector:
 
     def __init__(self, random_seed: int = 0) -> None:
         self._random_seed = random_seed
-        self.key = digest_of({"kind": "offline", "version": 2, "random_seed": random_seed})
+        self.key = digest_of({"kind": "offline", "version": 3, "random_seed": random_seed})
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
@@ -142,10 +145,12 @@ def _text(shown: Shown) -> str:
 
 def _evidence(failing: Sequence[Lesson], passing: Sequence[Lesson]) -> Evidence:
     expected = Counter(lesson.expected for lesson in failing).most_common(1)[0][0]
+    lessons = (*failing, *passing)
     return Evidence(
         expected,
+        alike=tuple(lesson for lesson in lessons if lesson.expected == expected),
         taught=tuple(lesson for lesson in failing if lesson.expected == expected),
-        others=tuple(lesson for lesson in (*failing, *passing) if lesson.expected != expected),
+        others=tuple(lesson for lesson in lessons if lesson.expected != expected),
     )
 
 
@@ -157,6 +162,7 @@ def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random
     seen = sorted({phrase for lesson in evidence.taught for phrase in _phrases(lesson.text)})
     seen = [phrase for phrase in seen if not _groups(phrase, evidence.others)]
     seen = [phrase for phrase in seen if len(_groups(phrase, evidence.taught)) >= SEVERAL]
+    seen = [phrase for phrase in seen if len(_groups(phrase, evidence.alike)) >= _enough(phrase, evidence)]
     chance.shuffle(seen)
     seen.sort(key=lambda phrase: -len(_groups(phrase, evidence.taught)))
     chosen: tuple[str, ...] = ()
@@ -171,6 +177,15 @@ def _telling(existing: Sequence[Rule], evidence: Evidence, chance: random.Random
         drawn = chance.choices([*mends], [*mends.values()])[0]
         chosen = (*chosen, max(mends, key=mends.__getitem__) if chosen else drawn)
     return chosen
+
+
+def _enough(phrase: str, evidence: Evidence) -> int:
+    """Groups with this answer that hold a phrase to be believed.
+
+    A single word has many meanings, and of many messages some share a word by chance.
+    """
+    many = len({lesson.group for lesson in evidence.taught}) > MANY
+    return SEVERAL + 1 if many and len(words(phrase)) == 1 else SEVERAL
 
 
 def _mended(existing: Sequence[Rule], phrases: tuple[str, ...], evidence: Evidence) -> int:

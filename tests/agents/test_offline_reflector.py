@@ -101,6 +101,21 @@ def test_what_failures_of_one_group_alone_have_in_common_is_no_lesson() -> None:
     assert phrases_for_parcel(ask(alone, FINE)) == set()
 
 
+def test_of_many_failures_two_that_share_a_single_word_are_no_lesson_and_a_third_that_passes_makes_one() -> (
+    None
+):
+    many = [shown(number, f"lost thing{number}"[5 * (number > 1) :], "parcel") for number in range(7)]
+    text = TEXT + '- "box" means `parcel`\n'
+    assert phrases_for_parcel(ask(many, FINE, text)) == {"box"}
+    assert phrases_for_parcel(ask(many[:6], FINE, text)) == {"box", "lost"}
+    assert "lost" in phrases_for_parcel(ask(many, [shown(9, "a lost box", got="parcel")], text))
+
+
+def test_amounts_and_complaints_are_no_topic() -> None:
+    alike = [shown(number, "it is wrong by 20 pounds", "parcel") for number in range(4)]
+    assert not {"wrong", "pounds"} & phrases_for_parcel(ask(alike, FINE))
+
+
 def test_what_passes_with_the_same_answer_speaks_against_no_phrase() -> None:
     text = TEXT + '- "box" means `parcel`\n'
     asked = ask(LOST, [shown(5, "a parcel in a box", got="parcel")], text)
