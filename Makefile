@@ -19,8 +19,8 @@ demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clo
 	@git -C $(DEMO)/origin.git config receive.shallowUpdate true
 	@git push --quiet --no-verify $(DEMO)/origin.git HEAD:refs/heads/main
 	@git clone --quiet $(DEMO)/origin.git $(DEMO)/team
-	@$(SAY) 'optimize-runbook refund-reply support-triage'
-	@cd $(DEMO)/team && ../../$(BIN)/optimize-runbook refund-reply support-triage > ../../$(LOG) || { cat ../../$(LOG); exit 1; }
+	@$(SAY) 'optimize-runbook --all'
+	@cd $(DEMO)/team && ../../$(BIN)/optimize-runbook --all > ../../$(LOG) || { cat ../../$(LOG); exit 1; }
 	@awk '$(DIGEST)' $(LOG)
 	@echo "(in short: all $$(grep -c '' $(LOG)) lines, with diffs and reasons, are in $(LOG))"
 	@$(SAY) 'runbookopt pulls merge --auto'
@@ -31,7 +31,7 @@ demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clo
 	  '  runbookopt pulls show 1       read the one that waits, as its reviewer would' \
 	  '  git config runbookopt.login maria-okafor; git config user.email maria@fernhill.example' \
 	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1     be its reviewer, and merge it' \
-	  '  git pull -q && optimize-runbook support-triage     again, from the improved runbooks'
+	  '  git pull -q && optimize-runbook --all     again, from the improved runbooks'
 
 demo-model: .venv/tool.stamp  ## a recorded run with a language model, replayed by the same commands: no key, nobody is asked
 	@rm -rf $(DEMO) && mkdir $(DEMO)

@@ -363,7 +363,8 @@ def test_interrupted_it_goes_on_where_it_was(
         resumed.set()
         scored(clone, *flags, **environ)
     assert (process.returncode, printed) == (130, "")
-    assert complaint.startswith("desk: interrupted; all answers so far are in .runbookopt/journal.sqlite3")
+    told = "desk: interrupted; all answers so far are in .runbookopt/journal.sqlite3"
+    assert complaint.splitlines()[-1].startswith(told)
     assert heard < 24
     assert len(server.heard) <= 48 + 2  # what was in flight is asked again
 

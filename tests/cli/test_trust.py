@@ -64,7 +64,9 @@ class Attack:
         return self.clone.git("rev-parse", "HEAD")
 
     def optimized(self) -> dict[str, Any]:
-        ran = self.clone.ask("optimize-runbook", "desk", "--budget-rollouts", "1200", "--json")
+        # of many lines that all ask for one answer, today's runbook fails alike on the first outputs
+        flags = ("--budget-rollouts", "1200", "--set", "stop_early=false", "--json")
+        ran = self.clone.ask("optimize-runbook", "desk", *flags)
         assert ran.returncode == 0, ran
         found: dict[str, Any] = json.loads(ran.stdout)
         return found
