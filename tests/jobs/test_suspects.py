@@ -101,4 +101,4 @@ def test_of_planted_wrong_references_those_are_found_that_the_documentation_says
     wrong, listed, both = (sum(getattr(each, key) for each in counts) for key in ("wrong", "suspect", "both"))
     assert both / wrong >= recall
     assert both / listed >= precision
-    assert sum(each.agreed_wrong for each in counts) / sum(each.agreed for each in counts) < 0.35
+    assert sum(each.agreed_wrong for each in counts) / sum(each.agreed for each in counts) < 0.40
