@@ -201,15 +201,10 @@ def _groups(phrase: str, lessons: Iterable[Lesson]) -> set[str]:
 
 def _phrases(text: str) -> set[str]:
     each = words(text)
+    topics = {word for word in each if word not in _COMMON and len(word) >= SHORTEST and not word.isdigit()}
     runs = (each[at : at + length] for length in (1, 2, 3) for at in range(len(each) - length + 1))
-    phrases = {
-        " ".join(run) for run in runs if any(map(_says_something, run)) and not {run[0], run[-1]} & _LOOSE
-    }
+    phrases = {" ".join(run) for run in runs if topics & {*run} and not {run[0], run[-1]} & _LOOSE}
     return {phrase for phrase in phrases if "_" not in phrase}  # which Markdown may take for emphasis
-
-
-def _says_something(word: str) -> bool:
-    return word not in _COMMON and len(word) >= SHORTEST and not word.isdigit()
 
 
 def _blamed(components: Sequence[Component], evidence: Evidence) -> list[tuple[Component, Rule, str]]:

@@ -76,10 +76,15 @@ def explain(
     A runbook's name means its open pull request, else what its policy would ask of the next change. All is
     derived anew from git, as a merge would; nothing is written.
     """
+    from runbookopt.forge.git.repository import Repository
+
     if text is not None:
         _explain_text(what, text, json=json)
         return
-    bundle = _bundle(Path(what)) if what.endswith(".json") else None
+    bundle = None
+    if what.endswith(".json"):
+        with Repository.open(Path.cwd()) as repository:
+            bundle = bundle_at(repository, Path(what))
     if bundle is None and not what.isdecimal() and (top := whole(Path.cwd())) is not None:
         what = named(top, what)
     with _forge(bundle.runbook if bundle else "" if what.isdecimal() else what) as (repository, forge):
@@ -93,13 +98,6 @@ def explain(
         verdict += f", and may {'' if explained.granted else 'not '}be merged now"
     say(verdict)
     say_reasons(explained.reasons)
-
-
-def _bundle(path: Path) -> "Bundle":
-    from runbookopt.forge.git.repository import Repository
-
-    with Repository.open(Path.cwd()) as repository:
-        return bundle_at(repository, path)
 
 
 def _explain_text(name: str, file: Path, *, json: bool) -> None:
