@@ -192,10 +192,8 @@ class Journal(Database):
         SQLite keeps no checksums: what a disk or a copy has changed in a page looks like any other text.
         """
         key, kind, body, cost, usage, crc, replier = row
-        if crc not in {
-            None,
-            _crc(key, kind, body, cost, usage, replier),
-        }:  # a journal before version 4 has none
+        written = _crc(key, kind, body, cost, usage, replier)
+        if crc not in {None, written}:  # a journal before version 4 has none
             raise JournalError(
                 f"{self.path}: an answer in it is not what was written ({shown(key)}): the file is damaged;"
                 " move it away and run the same command again (its answers are then paid again)"

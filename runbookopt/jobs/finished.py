@@ -36,13 +36,13 @@ def standing(repository: Repository, ready: Prepared, journal: Journal) -> Resul
     """
     data = journal.result(ready.run_id)
     try:
-        kept = msgpack.decode(data or b"", type=_Kept)
+        record = msgpack.decode(data or b"", type=_Kept)
     except (MsgspecError, ValueError, RecursionError):
         return None
-    result, bundle = kept.result, None
-    if kept.bundle is not None:
-        bundle = _bundle_that_stands(repository, ready, kept.bundle)
-    if kept.holds_for != _holds_for(ready) or (bundle is None) != (kept.bundle is None):
+    result, bundle = record.result, None
+    if record.bundle is not None:
+        bundle = _bundle_that_stands(repository, ready, record.bundle)
+    if record.holds_for != _holds_for(ready) or (bundle is None) != (record.bundle is None):
         return None
     known = result.spent.rollouts + result.spent.cached
     nothing = Spent(0, known, 0, tokens=0, usd=0.0)
