@@ -35,6 +35,15 @@ PROGRESS = re.compile(r"^[0-9:]{8} .*\n", re.MULTILINE)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# A test says itself where it runs: what a CI, a terminal or a developer's keys say would change a text.
+OF_THE_PLACE = re.compile(
+    r"CI|(GITHUB|RUNNER|GITLAB|ACTIONS|RUNBOOKOPT|OPENAI|ANTHROPIC|GEMINI|AZURE|LITELLM)_.*|GH_TOKEN"
+    r"|COLUMNS|LINES|(NO|FORCE)_COLOR|CLICOLOR(_FORCE)?|PY_COLORS|TTY_.*"
+    r"|GIT_(DIR|WORK_TREE|INDEX_FILE|AUTHOR_.*|COMMITTER_.*)"
+)
+for name in [name for name in os.environ if OF_THE_PLACE.fullmatch(name)]:
+    del os.environ[name]
+
 # A shell that starts us in the background has us ignore Ctrl-C, and all that we start would ignore it too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
