@@ -1,23 +1,23 @@
 """The search: reflective evolution of a runbook (GEPA, arXiv 2507.19457) as a generator of asks."""
 
-from collections.abc import Generator, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from runbookopt.search.asks import Ask, Attempt, Candidate, ReflectionFailure, Reply, Stored, Tried
+from runbookopt.search.asking import Asking, Ended, reflect, roll
+from runbookopt.search.asks import Attempt, Proposal, ReflectionFailure, Stored, Tried
 from runbookopt.search.edits import Draft, Trial, crossed
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
+from runbookopt.search.screening import screened, weeded
 from runbookopt.search.selection import Selection, choose
+from runbookopt.search.shortening import shortened
 from runbookopt.search.state import SearchState
 
-VERSION = 7  # part of a run's id: another version of the search takes another path
-
-T = TypeVar("T")
-Asking = Generator[Ask, Reply, T]
+VERSION = 8  # part of a run's id: another version of the search takes another path
 
 
 class SearchResult(Struct, frozen=True):
@@ -35,10 +35,6 @@ class SearchResult(Struct, frozen=True):
     attempts: Mapping[str, Mapping[str, Attempt]] = {}
 
 
-class _Ended(Exception):
-    """The search goes no further; its argument says why."""
-
-
 def search(problem: Problem) -> Asking[SearchResult]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
     state = SearchState(problem)
@@ -47,19 +43,29 @@ def search(problem: Problem) -> Asking[SearchResult]:
         yield from _validate(state, Draft(0, state.seed), wave)
         while barren < problem.options.patience and state.broken is None:
             wave += 1
-            parent = state.pool.best
             stored = state.to_read() if wave == 1 else {}
+            parent = state.pool.best
             if not stored:
-                yield from _roll(state, state.pool.members[parent].candidate, problem.train)
+                yield from roll(state, state.pool.members[parent].candidate, problem.train)
+            if problem.options.weeds and parent and not stored:
+                yield from weeded(state, parent)
             trials = yield from _reflect(state, parent, stored)
-            draft = crossed(state, parent, trials)  # untried: to validate it costs less than to try each edit
+            draft = crossed(state, parent, [*trials, *state.weeds.get(parent, ())])
             improved = yield from _validate(state, draft, wave)
+            if problem.options.halves and not stored and draft.trials and state.pool.best == parent:
+                found = yield from screened(state, draft)
+                if found.draft.candidate not in state.pool and found.gained > 0:
+                    improved |= yield from _validate(state, found.draft, wave)
             barren = 0 if improved else barren + (not stored)  # what others did wrong, today's may do right
+        if problem.options.shortened and state.pool.best:
+            short = yield from shortened(state, state.pool.best)
+            if short:
+                yield from _validate(state, short, wave)
         ended = f"{barren} waves without a better frontier"
         if state.broken is not None:
             last = f"the last one, {state.broken.kind}: {state.broken.message}"
             ended = f"{problem.options.max_failures} reflections failed in a row; {last}"
-    except _Ended as end:
+    except Ended as end:
         ended = str(end)
     members = state.pool.members
     choice = choose(members, doubt=state.options.doubt) if members else Selection(0, 0.0)
@@ -81,24 +87,30 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     batches = minibatches(state.problem, attempts, state.rng)[:most]
     if not batches:
         if not any(attempt.failed for attempt in state.pool.members[parent].validation.values()):
-            raise _Ended("every task is solved")
+            raise Ended("every task is solved")
         return []
     lineage = state.lately(parent)
     asks = tuple(reflection(state, runbook, attempts, batch, lineage, stored) for batch in batches)
-    reply = yield from _ask(Ask(reflections=asks, so_far=state.so_far))
+    replies = yield from reflect(state, asks)
     trials: list[Trial] = []
-    for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):
+    for batch, ask, answer in zip(batches, asks, replies, strict=True):
         if isinstance(answer, ReflectionFailure):
             state.fail(answer)
             continue
         state.failures_in_a_row = 0
-        trial, why = Trial(answer, ask, batch), objection(state, runbook, answer)
-        if why is None:
-            trials.append(trial)
-        else:
-            state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
-        state.proposed.add((answer.component, answer.text))
+        for each in edits_of(answer):
+            trial, why = Trial(each, ask, batch), objection(state, runbook, each)
+            if why is None:
+                trials.append(trial)
+            else:
+                state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
+            state.proposed.add((each.component, each.text))
     return trials
+
+
+def edits_of(reply: Proposal) -> tuple[Proposal, ...]:
+    """The edits of a reply, each alone."""
+    return (replace(reply, also=()), *reply.also)
 
 
 def _validate(state: SearchState, draft: Draft, wave: int) -> Asking[bool]:
@@ -113,10 +125,12 @@ def _validate(state: SearchState, draft: Draft, wave: int) -> Asking[bool]:
     if draft.candidate in pool:
         _remember(state, draft, "dropped: it came out as a candidate that was tried before")
         return False
-    yield from _roll(state, draft.candidate, validation)
+    yield from roll(state, draft.candidate, validation)
     scores = {**known, **state.attempts(draft.candidate, validation)}
     parents = (draft.parent,) if pool.members else ()
     edits = tuple(trial.edit for trial in draft.trials)
+    if pool.members:
+        state.drafts[len(pool.members)] = draft
     improved = pool.enter(Member(draft.candidate, parents, wave, scores, edits))
     _remember(state, draft, "kept: new best somewhere on validation" if improved else "kept: no better")
     return improved
@@ -125,19 +139,3 @@ def _validate(state: SearchState, draft: Draft, wave: int) -> Asking[bool]:
 def _remember(state: SearchState, draft: Draft, outcome: str) -> None:
     for trial in draft.trials:
         state.remember(draft.parent, trial.tried(outcome))
-
-
-def _roll(state: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:
-    rollouts = state.missing(candidate, tasks)
-    if rollouts:
-        reply = yield from _ask(Ask(rollouts=rollouts, so_far=state.so_far))
-        for rollout, attempt in zip(rollouts, reply.rollouts, strict=True):
-            if isinstance(attempt, Attempt):
-                state.learn(rollout, attempt)
-
-
-def _ask(ask: Ask) -> Asking[Reply]:
-    reply = yield ask
-    if reply.stopped:
-        raise _Ended(reply.stopped)
-    return reply

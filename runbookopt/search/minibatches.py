@@ -31,7 +31,10 @@ def minibatches(problem: Problem, attempts: Attempts, rng: random.Random) -> lis
     passing = [task for task, attempt in attempts.items() if attempt.passed]
     few = min(options.passing, len(passing))
     batches = []
-    for failing in _chunks(_pressing(_kinds(problem, attempts), options.waits), options, rng)[: options.wave]:
+    chunks = _chunks(_pressing(_kinds(problem, attempts), options.waits), options, rng)
+    if options.edits > 1:
+        chunks = _packed(chunks, options.minibatch)
+    for failing in chunks[: options.wave]:
         shown = tuple(rng.sample(passing, few))
         batches.append(Minibatch(failing, _contrast(attempts, failing, options.contrast, rng), shown))
     return batches
@@ -87,6 +90,22 @@ def _chunks(kinds: Sequence[list[str]], options: Options, rng: random.Random) ->
         starts = range(0, len(tasks), options.minibatch)
         cut.append([tuple(tasks[at : at + options.minibatch]) for at in starts])
     return [chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk]
+
+
+def _packed(chunks: Sequence[tuple[str, ...]], most: int) -> list[tuple[str, ...]]:
+    """Put small chunks together, each whole, for a reflector that gives several edits at once.
+
+    A kind is in one minibatch only, so that no two reflectors look for the same remedy.
+    """
+    packed: list[tuple[str, ...]] = []
+    for chunk in sorted(chunks, key=len, reverse=True):
+        fresh = tuple(task for task in chunk if not any(task in one for one in packed))
+        place = next((at for at, one in enumerate(packed) if len(one) + len(fresh) <= most), None)
+        if place is not None:
+            packed[place] += fresh
+        elif fresh:
+            packed.append(fresh)
+    return packed
 
 
 def _contrast(attempts: Attempts, failing: Sequence[str], most: int, rng: random.Random) -> tuple[str, ...]:

@@ -46,6 +46,12 @@ class Options(Struct, frozen=True):
     apart: int = 2
     waits: float = 0.5
     crossed: bool = True
+    edits: int = 1
+    halves: int = 6
+    harm: float = 0.2
+    weeds: bool = True
+    shortened: bool = True
+    checked: int = 4
     stored: int = 6  # with 24 they took the room in the runbook that the failures of today's need
 
 

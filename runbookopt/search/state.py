@@ -2,12 +2,16 @@
 
 import random
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
 from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollout, SoFar, Stored, Tried
 from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
+
+if TYPE_CHECKING:
+    from runbookopt.search.edits import Draft, Trial
 
 
 class SearchState:
@@ -19,8 +23,10 @@ class SearchState:
         self.limits = limits(problem)
         self.rng = random.Random(problem.options.random_seed)
         self.pool = Pool()
+        self.drafts: dict[int, Draft] = {}  # what each member of the pool but the seed was made of
         self.seed = Candidate(problem.seed.text)
         self._next = runbooks.bump_version(problem.seed.text)
+        self.weeds: dict[int, list[Trial]] = {}  # what takes out of a member which of its edits do no good
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
         self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
@@ -41,6 +47,10 @@ class SearchState:
         """A candidate's attempts at those of the tasks that it has been rolled out on."""
         attempts = self.attempts_by_digest.get(candidate.digest, {})
         return {task: attempts[task] for task in tasks if task in attempts}
+
+    def scores(self, candidate: Candidate, tasks: Iterable[str]) -> dict[str, float]:
+        """A candidate's scores on those of the tasks that it has been rolled out on."""
+        return {task: attempt.score for task, attempt in self.attempts(candidate, tasks).items()}
 
     def to_read(self) -> dict[str, Stored]:
         """Stored attempts of others to reflect on before the seed is tried on train; none where none failed.
