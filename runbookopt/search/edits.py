@@ -79,5 +79,5 @@ def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
     for trial in trials:
         rewrite = Rewrite(trial.proposal.text, len(trial.batch.failing))
         rewrites.setdefault(trial.proposal.component, []).append(rewrite)
-    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
+    texts = {part: crossover(runbook.part(part).text, made).text for part, made in rewrites.items()}
     return runbooks.replace(runbook, texts)

@@ -92,12 +92,13 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
             state.fail(answer)
             continue
         state.failures_in_a_row = 0
-        trial, why = Trial(answer, ask, batch), objection(state, runbook, answer)
-        if why is None:
-            trials.append(trial)
-        else:
-            state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
-        state.proposed.add((answer.component, answer.text))
+        for edit in answer.edits:
+            trial, why = Trial(edit, ask, batch), objection(state, runbook, edit)
+            if why is None:
+                trials.append(trial)
+            else:
+                state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
+            state.proposed.add((edit.component, edit.text))
     return trials
 
 
