@@ -10,8 +10,8 @@ from runbookopt.agents.repair import Clean, LanguageModel, read_reply
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.search import prompt
-from runbookopt.search.asks import Candidate, Proposal, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search import prompt, reply
+from runbookopt.search.asks import Candidate, Reflection, ReflectionFailure, Shown, Tried
 
 END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
@@ -41,16 +41,22 @@ class ModelReflector:
         shown = without_secrets(ask, self._clean)
         if not shown.components:
             return Reflected(ReflectionFailure("secret", f"{_LOOKS} in every part that may be edited"))
-        read, repair = partial(prompt.read, shown), partial(prompt.repair, shown)
         answer, usage = await read_reply(
-            self._model.complete, prompt.prompt(shown), read, repair, ReflectionFailure
+            self._model.complete,
+            prompt.prompt(shown),
+            partial(reply.read, shown),
+            partial(prompt.repair, shown),
+            ReflectionFailure,
+            partial(reply.read, shown, partly=True),
         )
+        if isinstance(answer, ReflectionFailure):
+            return Reflected(answer, usage)
         withheld = {part.id for part in ask.components} - {part.id for part in shown.components}
-        if isinstance(answer, Proposal) and answer.component in withheld:
-            # what stands for the secret would replace it
+        edits = [edit for edit in answer.edits if edit.component not in withheld]
+        if not edits:  # what stands for the secret would replace it
             message = f"{_LOOKS} in {answer.component}: only a person may edit that part"
             return Reflected(ReflectionFailure("secret", message), usage)
-        return Reflected(answer, usage)
+        return Reflected(replace(edits[0], also=tuple(edits[1:])), usage)
 
 
 def without_secrets(ask: Reflection, clean: Clean) -> Reflection:

@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.finding import Finding
@@ -131,7 +132,8 @@ class Reflection(Struct, frozen=True):
 class Proposal(Struct, frozen=True, omit_defaults=True):
     """A reflector's answer: what went wrong, and one component's new text; `cites` are trajectory ids.
 
-    `also` are further edits of the same reply, each of them its component's text with that edit alone.
+    `also` are further edits of the same reply, each for a cause of its own: `text` is the component with this
+    edit alone, and so it is in each of them.
     """
 
     diagnosis: str
@@ -139,6 +141,11 @@ class Proposal(Struct, frozen=True, omit_defaults=True):
     text: str
     cites: tuple[str, ...] = ()
     also: tuple["Proposal", ...] = ()
+
+    @property
+    def edits(self) -> tuple["Proposal", ...]:
+        """All edits of the reply, each as an answer of its own."""
+        return (replace(self, also=()), *self.also)
 
 
 class ReflectionFailure(Struct, frozen=True):

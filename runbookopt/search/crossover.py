@@ -15,6 +15,13 @@ class Rewrite(Struct, frozen=True):
     failures: int
 
 
+class Crossed(Struct, frozen=True):
+    """Text that several edits make together; `lost` are the places of those that it does not hold whole."""
+
+    text: str
+    lost: tuple[int, ...] = ()
+
+
 class _Hunk(Struct, frozen=True):
     """Lines `start` to `stop` of the base (counted from 0, stop exclusive) become `lines`."""
 
@@ -25,8 +32,8 @@ class _Hunk(Struct, frozen=True):
     digest: str
 
 
-def crossover(base: str, edits: Sequence[Rewrite]) -> str:
-    """Combine `edits` of `base`; the result does not depend on their order.
+def crossover(base: str, edits: Sequence[Rewrite]) -> Crossed:
+    """Combine `edits` of `base`; the text does not depend on their order.
 
     Insertions at the same place all stay, in order of their edits' digests, equal lines once. Where two
     edits change the same line of the base, the one from more failures is taken, then the lower digest.
@@ -47,7 +54,9 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> str:
         late = [hunk for hunk in insertions if change.start < hunk.start < change.stop]
         combined += [*lines[position : change.start], *change.lines, *_inserted(late)]
         position = change.stop
-    return "".join(combined)
+    kept = {*changes, *insertions}
+    lost = (place for place, edit in enumerate(edits) if not kept.issuperset(_hunks(lines, edit)))
+    return Crossed("".join(combined), tuple(lost))
 
 
 def _hunks(base: Sequence[str], edit: Rewrite) -> list[_Hunk]:

@@ -128,5 +128,5 @@ def _combined(runbook: Runbook, trials: Iterable[Trial], other: Runbook | None =
     for part in runbook.components if other else ():
         if other and other.part(part.id).text != part.text:
             rewrites.setdefault(part.id, []).append(Rewrite(other.part(part.id).text, 0))
-    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
+    texts = {part: crossover(runbook.part(part).text, made).text for part, made in rewrites.items()}
     return runbooks.replace(runbook, texts)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from runbookopt.search.asking import Asking, Ended, reflect, roll
-from runbookopt.search.asks import Attempt, Proposal, ReflectionFailure, Stored, Tried
+from runbookopt.search.asks import Attempt, ReflectionFailure, Stored, Tried
 from runbookopt.search.edits import Draft, Trial, crossed
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
@@ -98,19 +97,14 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
             state.fail(answer)
             continue
         state.failures_in_a_row = 0
-        for each in edits_of(answer):
-            trial, why = Trial(each, ask, batch), objection(state, runbook, each)
+        for edit in answer.edits:
+            trial, why = Trial(edit, ask, batch), objection(state, runbook, edit)
             if why is None:
                 trials.append(trial)
             else:
                 state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
-            state.proposed.add((each.component, each.text))
+            state.proposed.add((edit.component, edit.text))
     return trials
-
-
-def edits_of(reply: Proposal) -> tuple[Proposal, ...]:
-    """The edits of a reply, each alone."""
-    return (replace(reply, also=()), *reply.also)
 
 
 def _validate(state: SearchState, draft: Draft, wave: int) -> Asking[bool]:

@@ -19,6 +19,7 @@ from runbookopt.documents.settings import ModelSettings
 from runbookopt.documents.usage import Message, Usage
 from runbookopt.search import prompt
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search.reply import read
 from runbookopt.verifier import judge
 
 TEXT = """# Queues
@@ -219,15 +220,15 @@ def test_the_pair_answers_as_agent_judge_or_reflector_by_what_it_is_told(model_p
         said = judge.read(pair.answer(body(*asked)))
         assert isinstance(said, judge.Judgement)
         assert said.met == (verdict == "met")
-    proposal = prompt.read(ASK, pair.answer(body(*prompt.prompt(ASK))))
+    proposal = read(ASK, pair.answer(body(*prompt.prompt(ASK))))
     assert isinstance(proposal, Proposal)
     again = prompt.repair(ASK, "garbage", ReflectionFailure("unparsable", "expected this"))
-    assert prompt.read(ASK, pair.answer(body(*again))) == proposal
+    assert read(ASK, pair.answer(body(*again))) == proposal
 
 
 def test_the_pair_finds_no_edit_where_feedback_teaches_it_nothing(model_pair: ModuleType) -> None:
     asked = replace(ASK, failing=(Shown("r-1", "t1", "hello", "", 0.0, ("it is too rude",)),))
-    said = prompt.read(asked, model_pair.Pair().answer(body(*prompt.prompt(asked))))
+    said = read(asked, model_pair.Pair().answer(body(*prompt.prompt(asked))))
     assert isinstance(said, Proposal)
     assert (said.diagnosis, said.text) == ("no feedback of the form 'expected X, got Y'", PARTS[0].text)
 
@@ -244,7 +245,7 @@ def test_only_a_gullible_pair_obeys_what_stands_in_a_trajectory(model_pair: Modu
     asked = replace(ASK, failing=(Shown("r-1", "t1", order, "", 0.0, ("right: expected post, got other",)),))
     messages = prompt.prompt(asked)
     careful, gullible = (
-        prompt.read(asked, model_pair.Pair(gullible=obeys).answer(body(*messages))) for obeys in (False, True)
+        read(asked, model_pair.Pair(gullible=obeys).answer(body(*messages))) for obeys in (False, True)
     )
     assert isinstance(careful, Proposal)
     assert isinstance(gullible, Proposal)

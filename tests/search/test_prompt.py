@@ -10,8 +10,9 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical, digest_of
 from runbookopt.documents.hidden_text import visible
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown, Tried
-from runbookopt.search.prompt import FAILING, VERSION, head, prompt, read, repair
+from runbookopt.search.prompt import FAILING, VERSION, head, prompt, repair
 from runbookopt.search.reflection import difference
+from runbookopt.search.reply import read
 
 TEXT = """---
 name: parcels
@@ -108,7 +109,7 @@ def test_another_prompt_is_another_version() -> None:
     """Answers are remembered by the version: raise prompt.VERSION with every change of this digest."""
     tried = Tried("lessons", "too slow", "@@\n - Be kind.\n+- Hurry.", "kept: no better")
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,)))]
-    assert (VERSION, digest_of(said)[7:19]) == (4, "0e2cbbded02a")
+    assert (VERSION, digest_of(said)[7:19]) == (5, "5bd483468626")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:
@@ -368,6 +369,69 @@ def test_no_edit_is_an_echo_which_the_search_rejects_and_remembers(lessons: Modu
     assert heard.found.chosen == 0
 
 
+# Several edits of one reply ---------------------------------------------------------------------------------
+
+LATE, EARLY = ("Nothing says when.", "quick", "early"), ("It promises too much.", "always", "often")
+STEPS = ("Steps lack one.", "2. Answer.", "2. Answer.\n3. Stop.")
+
+
+def several(*edits: tuple[str, str, str], parts: tuple[str, ...] = (), asked: Reflection = ASK) -> str:
+    """Write a reply of these edits, each a diagnosis with an old and a new text."""
+    named = zip(edits, (*parts, *["lessons"] * len(edits)), strict=False)
+    said = [
+        reply(("diagnosis", why), ("part", part), ("old", old), ("new", new), asked=asked, end=False)
+        for (why, old, new), part in named
+    ]
+    return "".join(said) + f"=== {code(asked)} end\n"
+
+
+def test_each_edit_of_a_reply_is_its_part_with_this_edit_alone() -> None:
+    steps = ASK.components[2].text
+    first = Proposal("Nothing says when.", "lessons", OWN.replace("quick", "early"), ("r-1", "r-2"))
+    others = (
+        Proposal("It promises too much.", "lessons", OWN.replace("always", "often"), ("r-1", "r-2")),
+        Proposal("Steps lack one.", "steps", steps.replace(STEPS[1], STEPS[2]), ("r-1", "r-2")),
+    )
+    said = several(LATE, EARLY, STEPS, parts=("lessons", "lessons", "steps"))
+    assert read(ASK, said) == replace(first, also=others)
+    assert replace(first, also=others).edits == (first, *others)
+    assert b"also" not in canonical(first)
+
+
+def test_additions_at_one_place_are_edits_of_their_own_and_the_same_edit_twice_is_one() -> None:
+    one, other = (("Add.", "- Be quick.", f"- Be quick.\n- Be {word}.") for word in ("calm", "brief"))
+    both, twice = read(ASK, several(one, other)), read(ASK, several(one, one))
+    assert isinstance(both, Proposal)
+    assert isinstance(twice, Proposal)
+    assert [("calm" in each.text, "brief" in each.text) for each in both.edits] == [
+        (True, False),
+        (False, True),
+    ]
+    assert twice == both.edits[0]
+
+
+HASTE = ("Slow.", "- Be quick.", "- Hurry.")
+NOWHERE = ("Slow.", "swift", "x")
+UNFIT = {
+    "the same line": (several(LATE, HASTE), "edit 2 of the reply: expected edits of different places"),
+    "a whole text beside": (
+        several(LATE).replace(f"=== {code(ASK)} end", "") + reply(("text", "## Lessons\n\nx")),
+        "edited twice, once as a whole",
+    ),
+    "one of two": (several(LATE, NOWHERE), "edit 2 of the reply: pair 1: expected old to occur once"),
+    "too many": (several(LATE, EARLY, STEPS, LATE), "expected 3 edits at most, found 4"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_edits_that_cannot_stand_beside_each_other_are_told_and_then_left_out(name: str) -> None:
+    text, message = UNFIT[name]
+    assert message in refused(text)
+    rest = read(ASK, text, partly=True)
+    assert isinstance(rest, Proposal)
+    assert rest.edits[0] == Proposal(LATE[0], "lessons", OWN.replace("quick", "early"), ("r-1", "r-2"))
+
+
 MALFORMED = {
     "nothing": ("", "expected a line '=== "),
     "prose": ("I would add a rule.", 'found "I would add a rule."'),
@@ -380,7 +444,6 @@ MALFORMED = {
     "no edit": (reply(), "expected the sections diagnosis, cites, part, then old and new"),
     "old alone": (reply(("old", "- Be quick.")), "found diagnosis, cites, part, old, end"),
     "both ways": (reply(("old", "quick"), ("new", "x"), ("text", "x")), "old, new, text, end"),
-    "twice": (reply(("none", ""), end=False) + reply(("none", "")), "expected the sections"),
     "empty diagnosis": (reply(("diagnosis", " \n "), ("none", "")), "expected a sentence"),
     "no cites": (reply(("cites", ""), ("none", "")), "some of F1, F2, P1; found nothing"),
     "unknown cites": (reply(("cites", "F1 F3 r-1"), ("none", "")), 'P1; found "F3", "r-1"'),
@@ -408,7 +471,7 @@ MALFORMED = {
     ),
     "the second edit": (
         reply(("old", "- Be quick."), ("new", "x"), ("old", "nowhere"), ("new", "y")),
-        "edit 2: expected old to occur once",
+        "pair 2: expected old to occur once",
     ),
     "no text": (reply(("text", "\n")), "expected the whole part in the section text, found nothing"),
     "fenced": (
