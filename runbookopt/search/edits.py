@@ -58,13 +58,15 @@ class Draft(Struct, frozen=True):
     trials: tuple[Trial, ...] = ()
 
 
-def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
+def crossed(state: SearchState, parent: int, trials: Sequence[Trial], weeds: Sequence[Trial] = ()) -> Draft:
     """Combine edits of a member; those needed least go where all are too much, down to the member itself."""
-    kept = _needed_first(trials)
-    while kept:
-        draft = drafted(state, parent, kept)
-        if draft and (len(kept) == 1 or state.options.crossed):
+    kept = needed_first(trials)
+    while kept or weeds:
+        draft = drafted(state, parent, [*kept, *weeds])
+        if draft and (len(kept) <= 1 or state.options.crossed):
             return draft
+        if not kept:
+            break
         state.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
     return Draft(parent, state.pool.members[parent].candidate)
 
@@ -107,7 +109,7 @@ def taken_out(state: SearchState, number: int, out: Sequence[Trial]) -> Draft:
     return Draft(number, state.candidate(bare.text), trials)
 
 
-def _needed_first(trials: Iterable[Trial]) -> list[Trial]:
+def needed_first(trials: Iterable[Trial]) -> list[Trial]:
     """Order edits by how many failures each was made from that none before it was."""
     left = sorted(trials, key=lambda trial: (-len(trial.tasks), trial.proposal.text))
     ordered: list[Trial] = []

@@ -6,12 +6,11 @@ from msgspec import Struct
 
 from runbookopt.search.asking import Asking, Ended, reflect, roll
 from runbookopt.search.asks import Attempt, ReflectionFailure, Stored, Tried
-from runbookopt.search.edits import Draft, Trial, crossed
+from runbookopt.search.edits import Draft, Trial, crossed, needed_first
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
 from runbookopt.search.reflection import objection, reflection
-from runbookopt.search.screening import screened, weeded
 from runbookopt.search.selection import Selection, choose
 from runbookopt.search.shortening import shortened
 from runbookopt.search.state import SearchState
@@ -43,23 +42,8 @@ def search(problem: Problem) -> Asking[SearchResult]:
         while barren < problem.options.patience and state.broken is None:
             wave += 1
             stored = state.to_read() if wave == 1 else {}
-            parent = state.pool.best
-            if not stored:
-                yield from roll(state, state.pool.members[parent].candidate, problem.train)
-            if problem.options.weeds and parent and not stored:
-                yield from weeded(state, parent)
-            trials = yield from _reflect(state, parent, stored)
-            draft = crossed(state, parent, [*trials, *state.weeds.get(parent, ())])
-            improved = yield from _validate(state, draft, wave)
-            if problem.options.halves and not stored and draft.trials and state.pool.best == parent:
-                found = yield from screened(state, draft)
-                if found.draft.candidate not in state.pool and found.gained > 0:
-                    improved |= yield from _validate(state, found.draft, wave)
+            improved = yield from _wave(state, wave, stored)
             barren = 0 if improved else barren + (not stored)  # what others did wrong, today's may do right
-        if problem.options.shortened and state.pool.best:
-            short = yield from shortened(state, state.pool.best)
-            if short:
-                yield from _validate(state, short, wave)
         ended = f"{barren} waves without a better frontier"
         if state.broken is not None:
             last = f"the last one, {state.broken.kind}: {state.broken.message}"
@@ -73,6 +57,51 @@ def search(problem: Problem) -> Asking[SearchResult]:
     )
 
 
+def _wave(state: SearchState, wave: int, stored: Mapping[str, Stored]) -> Asking[bool]:
+    parent = state.pool.best
+    if not stored:
+        yield from roll(state, state.pool.members[parent].candidate, state.problem.train)
+    weeds: tuple[Trial, ...] = ()
+    if state.options.weeds and parent and not stored:
+        if parent not in state.weeds:
+            short = yield from shortened(state, parent, latest=True)
+            state.weeds[parent] = list(short.trials) if short else []
+        weeds = tuple(state.weeds[parent])
+        if weeds and state.options.bare and (state.options.bare == 1 or not parent_is_bare(state, parent)):
+            draft = crossed(state, parent, [], weeds)
+            yield from _validate(state, draft, wave)
+            if state.pool.best != parent:
+                old, parent, weeds = parent, state.pool.best, ()
+                state.weeds[parent] = []
+                own = state.attempts(state.pool.members[parent].candidate, state.problem.train)
+                stored = {t: Stored(a, "this runbook, with a few further lines") for t, a in state.attempts(state.pool.members[old].candidate, state.problem.train).items() if t not in own}
+                if state.options.bare == 3:
+                    yield from roll(state, state.pool.members[parent].candidate, state.problem.train)
+                    stored = {}
+    trials = needed_first((yield from _reflect(state, parent, stored)))
+    size = min(len(trials), state.reach)
+    improved = False
+    for attempt in range(state.options.tries):
+        if size == 0:
+            break
+        draft = crossed(state, parent, trials[:size], weeds)
+        improved |= yield from _validate(state, draft, wave)
+        if state.pool.best != parent:
+            state.reach = 10**9 if size == len(trials) and not attempt else 2 * size
+            return improved
+        state.reach = max(2, size // 2)
+        size //= 2
+    if weeds and state.pool.best == parent:
+        draft = crossed(state, parent, [], weeds)
+        if draft.candidate not in state.pool:
+            improved |= yield from _validate(state, draft, wave)
+    return improved
+
+
+def parent_is_bare(state, parent):
+    return False
+
+
 def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> Asking[list[Trial]]:
     """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout.
 
@@ -82,7 +111,7 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
     known = {**{task: each.attempt for task, each in stored.items()}, **own}
     attempts = {task: known[task] for task in state.problem.train if task in known}
-    most = state.options.stored if stored else None
+    most = state.options.stored if stored and not own else None
     batches = minibatches(state.problem, attempts, state.rng)[:most]
     if not batches:
         if not any(attempt.failed for attempt in state.pool.members[parent].validation.values()):

@@ -50,7 +50,9 @@ class Pool:
         self.members.append(member)
         self._digests.add(member.candidate.digest)
         newest = len(self.members) - 1
-        self.best = max(self.best, newest, key=lambda number: (self.members[number].score, number))
+        self.best = max(
+            self.best, newest, key=lambda number: (self.members[number].score, -len(self.members[number].candidate.text), number)
+        )
         scores = _scores(member)
         better = any(score > self._tops.get(pair, score) for pair, score in scores.items())
         self._tops |= {pair: max(score, self._tops.get(pair, score)) for pair, score in scores.items()}

@@ -51,6 +51,34 @@ def screened(state: SearchState, draft: Draft) -> Asking[Screened]:
     return Screened(kept, max(whole.gained, 1.0)) if kept else whole
 
 
+def tested(state: SearchState, parent: int, trials: Sequence[Trial]) -> Asking[list[tuple[float, list[Trial]]]]:
+    """Try each reply alone on what it is for and on what its parent does right; those that gain, best first."""
+    replies: dict[int, list[Trial]] = {}
+    for trial in trials:
+        replies.setdefault(id(trial.ask), []).append(trial)
+    train = tuple(state.problem.train)
+    before = state.scores(state.pool.members[parent].candidate, train)
+    right = [task for task in train if before.get(task, 0.0) >= 1]
+    guard = state.rng.sample(right, min(len(right), state.options.tested))
+    made = []
+    for each in replies.values():
+        meant = list(dict.fromkeys(task for trial in each for task in trial.tasks))
+        meant = state.rng.sample(meant, min(len(meant), state.options.tested))
+        draft = drafted(state, parent, each)
+        if draft:
+            made.append((each, draft, meant))
+    yield from roll_each(state, [(draft.candidate, [*meant, *guard]) for _, draft, meant in made])
+    found = []
+    for each, draft, meant in made:
+        now = state.scores(draft.candidate, [*meant, *guard])
+        all_meant = len({task for trial in each for task in trial.tasks})
+        won = sum(now.get(t, 0.0) - before[t] for t in meant) / max(1, len(meant)) * all_meant
+        lost = sum(before[t] - now.get(t, 1.0) for t in guard) / max(1, len(guard)) * len(right)
+        if won > lost:
+            found.append((won - lost, each))
+    return sorted(found, key=lambda one: -one[0])
+
+
 def weeded(state: SearchState, number: int) -> Asking[None]:
     """See which of its own edits a member is better without, once: the next draft is made without them."""
     draft = state.drafts[number]

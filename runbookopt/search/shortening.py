@@ -15,7 +15,7 @@ from runbookopt.search.reflection import forbids
 from runbookopt.search.state import SearchState
 
 
-def shortened(state: SearchState, number: int) -> Asking[Draft | None]:
+def shortened(state: SearchState, number: int, latest: bool = False) -> Asking[Draft | None]:
     """Give a member without the edits that it does not need, or None where it needs all of them."""
     candidate = state.pool.members[number].candidate
     units = [
@@ -24,6 +24,8 @@ def shortened(state: SearchState, number: int) -> Asking[Draft | None]:
         if each in state.drafts
         for trial in state.drafts[each].trials
     ]
+    if latest:
+        units = list(state.drafts[number].trials)
     units = [trial for trial in units if trial.batch.failing]
     yield from roll_each(state, [(candidate, state.problem.train)])
     score = state.scores(candidate, state.problem.train)
@@ -41,8 +43,10 @@ def shortened(state: SearchState, number: int) -> Asking[Draft | None]:
         lost = _lost(state, bare, tasks, score)
         if not lost:
             return taken_out(state, number, [units[at] for at in out])
-        needed = max(out, key=lambda at: (len(lost & set(needs[at])), -at))
-        out.remove(needed)
+        while lost:  # as few as it takes to have one of each lost task's edits again
+            needed = max(out, key=lambda at: (len(lost & set(units[at].tasks)), -at))
+            out.remove(needed)
+            lost -= set(units[needed].tasks)
     return None
 
 

@@ -26,6 +26,7 @@ class SearchState:
         self.drafts: dict[int, Draft] = {}  # what each member of the pool but the seed was made of
         self.seed = Candidate(problem.seed.text)
         self._next = runbooks.bump_version(problem.seed.text)
+        self.reach = 10**9  # edits of a draft, at most
         self.weeds: dict[int, list[Trial]] = {}  # what takes out of a member which of its edits do no good
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
