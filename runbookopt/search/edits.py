@@ -1,6 +1,6 @@
 """Edits of a wave on their way into the pool: how they become one candidate, and what it is without some."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -60,7 +60,7 @@ class Draft(Struct, frozen=True):
 
 def crossed(state: SearchState, parent: int, trials: Sequence[Trial], weeds: Sequence[Trial] = ()) -> Draft:
     """Combine edits of a member; those needed least go where all are too much, down to the member itself."""
-    kept = needed_first(trials)
+    kept = list(trials)
     while kept or weeds:
         draft = drafted(state, parent, [*kept, *weeds])
         if draft and (len(kept) <= 1 or state.options.crossed):
@@ -109,13 +109,16 @@ def taken_out(state: SearchState, number: int, out: Sequence[Trial]) -> Draft:
     return Draft(number, state.candidate(bare.text), trials)
 
 
-def needed_first(trials: Iterable[Trial]) -> list[Trial]:
-    """Order edits by how many failures each was made from that none before it was."""
+def needed_first(trials: Iterable[Trial], blame: Mapping[str, int] = {}) -> list[Trial]:
+    """Order edits by how many failures each was made from that none before it was.
+
+    Failures whose edits were in drafts that fell count less.
+    """
     left = sorted(trials, key=lambda trial: (-len(trial.tasks), trial.proposal.text))
     ordered: list[Trial] = []
     covered: set[str] = set()
     while left:
-        fresh = [sum(task not in covered for task in trial.tasks) for trial in left]
+        fresh = [sum(1 / (1 + blame.get(task, 0)) for task in trial.tasks if task not in covered) for trial in left]
         ordered.append(left.pop(fresh.index(max(fresh))))
         covered.update(ordered[-1].tasks)
     return ordered

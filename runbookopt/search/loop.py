@@ -1,5 +1,6 @@
 """The search: reflective evolution of a runbook (GEPA, arXiv 2507.19457) as a generator of asks."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -78,24 +79,45 @@ def _wave(state: SearchState, wave: int, stored: Mapping[str, Stored]) -> Asking
                 if state.options.bare == 3:
                     yield from roll(state, state.pool.members[parent].candidate, state.problem.train)
                     stored = {}
-    trials = needed_first((yield from _reflect(state, parent, stored)))
+    blame = state.blame.setdefault(parent, Counter())
+    trials = needed_first((yield from _reflect(state, parent, stored)), blame)
     size = min(len(trials), state.reach)
     improved = False
     for attempt in range(state.options.tries):
         if size == 0:
             break
+        trials = needed_first(trials, blame)
         draft = crossed(state, parent, trials[:size], weeds)
-        improved |= yield from _validate(state, draft, wave)
+        if state.options.wary and blame and not (yield from _promises(state, draft)):
+            pass
+        else:
+            improved |= yield from _validate(state, draft, wave)
         if state.pool.best != parent:
             state.reach = 10**9 if size == len(trials) and not attempt else 2 * size
             return improved
-        state.reach = max(2, size // 2)
+        blame.update(task for trial in trials[:size] for task in set(trial.tasks))
+        state.reach = max(state.options.least, size // 2)
         size //= 2
     if weeds and state.pool.best == parent:
         draft = crossed(state, parent, [], weeds)
         if draft.candidate not in state.pool:
             improved |= yield from _validate(state, draft, wave)
     return improved
+
+
+def _promises(state: SearchState, draft: Draft) -> Asking[bool]:
+    """Try a draft on a part of validation: whether it is worth the rest."""
+    known = state.pool.members[draft.parent].validation
+    part = state.rng.sample(list(known), min(len(known), state.options.wary))
+    if draft.candidate in state.pool:
+        return False
+    yield from roll(state, draft.candidate, part)
+    now = state.scores(draft.candidate, part)
+    lead = sum(now[task] - known[task].score for task in part if task in now)
+    if lead >= -state.options.slack:
+        return True
+    _remember(state, draft, "set aside: it did worse than before")
+    return False
 
 
 def parent_is_bare(state, parent):
@@ -113,6 +135,11 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     attempts = {task: known[task] for task in state.problem.train if task in known}
     most = state.options.stored if stored and not own else None
     batches = minibatches(state.problem, attempts, state.rng)[:most]
+    blame = state.blame.get(parent, Counter())
+    if blame:
+        batches.sort(key=lambda batch: sum(blame[task] for task in batch.failing) / len(batch.failing))
+    if state.options.fewer and state.options.edits > 1 and state.reach < 10**9:
+        batches = batches[: -(-state.reach // state.options.edits) + state.options.fewer - 1]
     if not batches:
         if not any(attempt.failed for attempt in state.pool.members[parent].validation.values()):
             raise Ended("every task is solved")

@@ -50,11 +50,16 @@ class Options(Struct, frozen=True):
     halves: int = 6
     harm: float = 0.2
     weeds: int = 2
+    wary: int = 20
+    slack: float = 1.0
+    fewer: int = 1
+    least: int = 2
+
     bare: int = 1
-    tries: int = 2
+    tries: int = 1
     tested: int = 8
     shortened: bool = True
-    checked: int = 4
+    checked: int = 2
     stored: int = 6  # with 24 they took the room in the runbook that the failures of today's need
 
 

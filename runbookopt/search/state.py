@@ -1,6 +1,7 @@
 """State of a search: every attempt, every earlier edit, and the pool; it asks for nothing itself."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ class SearchState:
         self.drafts: dict[int, Draft] = {}  # what each member of the pool but the seed was made of
         self.seed = Candidate(problem.seed.text)
         self._next = runbooks.bump_version(problem.seed.text)
+        self.blame: dict[int, Counter[str]] = {}
         self.reach = 10**9  # edits of a draft, at most
         self.weeds: dict[int, list[Trial]] = {}  # what takes out of a member which of its edits do no good
         self.failures_in_a_row = 0
