@@ -65,7 +65,9 @@ def _wave(state: SearchState, wave: int, stored: Mapping[str, Stored]) -> Asking
     weeds: tuple[Trial, ...] = ()
     if state.options.weeds and parent and not stored:
         if parent not in state.weeds:
-            short = yield from shortened(state, parent, latest=True)
+            short = None
+            if _fixed(state, parent) < state.options.adds:
+                short = yield from shortened(state, parent, latest=True)
             state.weeds[parent] = list(short.trials) if short else []
         weeds = tuple(state.weeds[parent])
         if weeds and state.options.bare and (state.options.bare == 1 or not parent_is_bare(state, parent)):
@@ -118,6 +120,16 @@ def _promises(state: SearchState, draft: Draft) -> Asking[bool]:
         return True
     _remember(state, draft, "set aside: it did worse than before")
     return False
+
+
+def _fixed(state: SearchState, number: int) -> float:
+    """The share of what the edits of a member are for that came right on train."""
+    draft = state.drafts[number]
+    before = state.scores(state.pool.members[draft.parent].candidate, state.problem.train)
+    after = state.scores(draft.candidate, state.problem.train)
+    meant = {task for trial in draft.trials for task in trial.tasks if task in before and task in after}
+    wanted = sum(1 - before[task] for task in meant)
+    return sum(max(0.0, after[task] - before[task]) for task in meant) / wanted if wanted else 1.0
 
 
 def parent_is_bare(state, parent):

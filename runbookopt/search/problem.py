@@ -50,9 +50,10 @@ class Options(Struct, frozen=True):
     halves: int = 6
     harm: float = 0.2
     weeds: int = 2
+    adds: float = 0.65
     wary: int = 20
     slack: float = 1.0
-    fewer: int = 1
+    fewer: int = 0
     least: int = 2
 
     bare: int = 1
