@@ -11,7 +11,7 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.search import prompt, reply
-from runbookopt.search.asks import Candidate, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search.asks import Candidate, Kind, Reflection, ReflectionFailure, Shown, Tried
 
 END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
@@ -73,8 +73,13 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         return replace(shown, input=text, output=output, feedback=feedback, origin=origin)
 
     def tell(tried: Tried) -> Tried:
-        texts = (tried.diagnosis, tried.change, tried.outcome)
-        return Tried(tried.component, *(_ends(text, clean) for text in texts))
+        diagnosis, change, outcome = (
+            _ends(text, clean) for text in (tried.diagnosis, tried.change, tried.outcome)
+        )
+        return replace(tried, diagnosis=diagnosis, change=change, outcome=outcome)
+
+    def count(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        return tuple(Kind(_ends(kind.feedback, clean), kind.tasks) for kind in kinds)
 
     text, parts = clean(ask.candidate.text), {}
     with suppress(MalformedFile):  # a lock marker went with the secret
@@ -86,6 +91,9 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         failing=tuple(map(show, ask.failing)),
         passing=tuple(map(show, ask.passing)),
         lineage=tuple(map(tell, ask.lineage)),
+        agent=clean(ask.agent),
+        kinds=count(ask.kinds),
+        wave=tuple(map(count, ask.wave)),
     )
 
 

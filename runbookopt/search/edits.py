@@ -8,10 +8,11 @@ from msgspec import Struct
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
 from runbookopt.search.asks import Candidate, Proposal, Reflection, Tried
+from runbookopt.search.changes import difference
 from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.pool import Edit
-from runbookopt.search.reflection import difference, forbids
+from runbookopt.search.reflection import forbids
 from runbookopt.search.state import SearchState
 
 

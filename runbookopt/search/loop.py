@@ -10,7 +10,7 @@ from runbookopt.search.edits import Draft, Trial, crossed
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
-from runbookopt.search.reflection import objection, reflection
+from runbookopt.search.reflection import objection, reflections
 from runbookopt.search.selection import Selection, choose
 from runbookopt.search.state import SearchState
 
@@ -84,7 +84,7 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
             raise _Ended("every task is solved")
         return []
     lineage = state.lately(parent)
-    asks = tuple(reflection(state, runbook, attempts, batch, lineage, stored) for batch in batches)
+    asks = reflections(state, runbook, attempts, batches, lineage, stored)
     reply = yield from _ask(Ask(reflections=asks, so_far=state.so_far))
     trials: list[Trial] = []
     for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):

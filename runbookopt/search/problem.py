@@ -54,7 +54,8 @@ class Problem(Struct, frozen=True):
 
     `evidence` are stored attempts of other agents and runbooks at train tasks: reflected on, never a score.
     `impersonal`: reflectors are shown no personal data of what agents write. `groups` names the group of a
-    train task, of those that are of one.
+    train task, of those that are of one. `agent` says in a sentence or two who follows the runbook, and how
+    it is put together with a task.
     """
 
     seed: Runbook
@@ -66,6 +67,7 @@ class Problem(Struct, frozen=True):
     groups: Mapping[str, str] = {}
     options: Options = Options()
     impersonal: bool = False
+    agent: str = ""
 
 
 class Limits(Struct, frozen=True):

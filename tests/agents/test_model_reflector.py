@@ -79,7 +79,7 @@ def reflect(model: Scripted, asked: Reflection = ASK) -> Reflected:
 
 
 def form(messages: Sequence[Message]) -> str:
-    found = re.search(r"the code is ([0-9a-f]{32}):", messages[-1].content.rpartition("# Your reply")[2])
+    found = re.search(r"the code is ([0-9a-f]{12}):", messages[-1].content.rpartition("# Your reply")[2])
     assert found
     return found[1]
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Proposal, Reflection, Rollout
-from runbookopt.search.reflection import difference
+from runbookopt.search.changes import difference
 
 BEST = "kept: new best somewhere on validation"
 
