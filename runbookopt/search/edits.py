@@ -15,6 +15,8 @@ from runbookopt.search.pool import Edit
 from runbookopt.search.reflection import forbids
 from runbookopt.search.state import SearchState
 
+LOST = "lost: another edit of its wave changes the same lines"
+
 
 class Trial(Struct, frozen=True, dict=True):
     """A proposal, what its reflector was shown, and which failures it is for."""
@@ -55,10 +57,12 @@ def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
     runbook = state.runbook(candidate)
     kept = _needed_first(trials)
     while kept:
-        text = _combined(runbook, kept)
+        text, lost = _combined(runbook, kept)
         too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
         if not too_much and not forbids(runbook, text):
-            return Draft(parent, state.candidate(text), tuple(kept))
+            for trial in lost:
+                state.remember(parent, trial.tried(LOST))
+            return Draft(parent, state.candidate(text), tuple(one for one in kept if one not in lost))
         state.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
     return Draft(parent, candidate)
 
@@ -75,10 +79,16 @@ def _needed_first(trials: Iterable[Trial]) -> list[Trial]:
     return ordered
 
 
-def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
-    rewrites: dict[str, list[Rewrite]] = {}
+def _combined(runbook: Runbook, trials: Iterable[Trial]) -> tuple[str, list[Trial]]:
+    """The text of these edits, and those that it does not hold, for others change the same lines."""
+    by_part: dict[str, list[Trial]] = {}
     for trial in trials:
-        rewrite = Rewrite(trial.proposal.text, len(trial.batch.failing))
-        rewrites.setdefault(trial.proposal.component, []).append(rewrite)
-    texts = {part: crossover(runbook.part(part).text, made).text for part, made in rewrites.items()}
-    return runbooks.replace(runbook, texts)
+        by_part.setdefault(trial.proposal.component, []).append(trial)
+    texts: dict[str, str] = {}
+    lost: list[Trial] = []
+    for part, made in by_part.items():
+        rewrites = [Rewrite(trial.proposal.text, len(trial.batch.failing)) for trial in made]
+        together = crossover(runbook.part(part).text, rewrites)
+        texts[part] = together.text
+        lost += [made[place] for place in together.lost]
+    return runbooks.replace(runbook, texts), lost
