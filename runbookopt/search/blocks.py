@@ -5,7 +5,7 @@ lines may begin within a list or a block of code.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -13,19 +13,25 @@ _FENCE = re.compile(r"[ \t>]*(`{3,}(?=[^`]*$)|~{3,})[ \t]*([^\r\n]*)")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]|\r?\n|$)")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])(?:[ \t]+|\r?\n|$)")
 _OPENS = re.compile(r"[ \t]*(?:>|<[!/a-zA-Z]|(?:[-*_][ \t]*){3,}\r?$)")
+_STEP = re.compile(r"[ \t]*\d{1,9}[.)][ \t]")
+_LABEL = re.compile(r"[ \t>]*[*_`]*(\w[\w '/-]{0,30})[*_`]*:[*_`]*(?:\s|$)")
 _DELIMITERS = re.compile(r"[ \t]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*:?-*:?[ \t]*\r?\n?$")
 _CODE_SPAN = re.compile(r"(`+)[^`]+\1")
 _EDGES = ".,;:!?\"'()*_\u2018\u2019\u201c\u201d\u2026"
 
 
-TELLING = 5  # words of a block that is the same thing wherever it stands
+TELLING = 5  # words of what is the same thing wherever it stands
 
 
 class Block(Struct, frozen=True):
-    """Lines that belong together, with the blank ones behind them; `code`: they are compared as they are."""
+    """Lines that belong together, with the blank ones behind them; `code`: they are compared as they are.
+
+    `alone`: it means the same whatever is beside it, as an item of a list does, and a paragraph need not.
+    """
 
     lines: tuple[str, ...]
     code: bool = False
+    alone: bool = False
 
     @property
     def meaning(self) -> str:
@@ -38,10 +44,10 @@ class Block(Struct, frozen=True):
             word if _CODE_SPAN.search(word) else word.strip(_EDGES).casefold() or word for word in words
         )
 
-    @property
-    def tells(self) -> bool:
-        """Whether it is long enough to be the same thing wherever it stands."""
-        return len(self.meaning.split()) >= TELLING
+
+def tells(meaning: str) -> bool:
+    """Whether something is long enough to be the same thing wherever it stands."""
+    return len(meaning.split()) >= TELLING
 
 
 def is_blank(line: str) -> bool:
@@ -75,14 +81,36 @@ def in_code(lines: Sequence[str]) -> list[bool]:
 
 
 def blocks(lines: Sequence[str]) -> Iterator[Block]:
-    """Divide lines, the first of them not blank, into blocks; one that ends in a colon has the next too."""
+    """Divide lines, the first of them not blank, into blocks."""
     at = 0
     while at < len(lines):
         stop = _past_blanks(lines, _end(lines, at))
-        while stop < len(lines) and "".join(lines[at:stop]).rstrip().endswith(":"):
+        labels = {_label(lines[at])}
+        while stop < len(lines) and _goes_on(lines, at, stop, labels):
+            labels.add(_label(lines[stop]))
             stop = _past_blanks(lines, _end(lines, stop))
-        yield Block(tuple(lines[at:stop]), code=any(map(_FENCE.match, lines[at:stop])))
+        alone = is_item(lines[at]) or _label(lines[at]) or _HEADING.match(lines[at]) or _is_row(lines[at])
+        yield Block(tuple(lines[at:stop]), any(map(_FENCE.match, lines[at:stop])), bool(alone))
         at = stop
+
+
+def _goes_on(lines: Sequence[str], at: int, stop: int, labels: Collection[str]) -> bool:
+    """Whether what begins at `stop` is of the block before: behind a colon, a next step, a next field."""
+    if "".join(lines[at:stop]).rstrip().endswith(":"):
+        return True
+    if _STEP.match(lines[at]) and _STEP.match(lines[stop]):
+        return indentation(lines[at]) == indentation(lines[stop])
+    return _label(lines[at]) != "" and _label(lines[stop]) not in {*labels, ""}
+
+
+def _label(line: str) -> str:
+    """The name in front of a line that is a field of a record; empty where there is none."""
+    match = _LABEL.match(_ITEM.sub("", line, count=1))
+    return match[1].casefold() if match else ""
+
+
+def _is_row(line: str) -> bool:
+    return line.lstrip().startswith("|")
 
 
 def _end(lines: Sequence[str], at: int) -> int:
@@ -94,11 +122,11 @@ def _end(lines: Sequence[str], at: int) -> int:
         return _end_of_section(lines, at, len(heading[1]))
     if is_item(line):
         return _end_of_item(lines, at)
-    if line.lstrip().startswith("|") and not _DELIMITERS.match("".join(lines[at + 1 : at + 2])):
-        return at + 1  # a row for a table that is there
+    if _is_row(line) and not _DELIMITERS.match("".join(lines[at + 1 : at + 2])):
+        return at + 1  # for a table that is there
     stop = at + 1
-    while stop < len(lines) and not is_blank(lines[stop]) and not opens(lines[stop]):
-        stop += 1
+    while stop < len(lines) and not is_blank(lines[stop]):
+        stop = max(stop + 1, _end_of_code(lines, stop))
     return stop
 
 

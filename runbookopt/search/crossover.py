@@ -4,13 +4,13 @@ Lines are merged as git merges them, with three differences: an edit is in the r
 all, blocks of Markdown that edits insert at one place stay whole, and what is said twice is said once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 from msgspec import Struct
 
 from runbookopt.documents.digest import digest
-from runbookopt.search.blocks import Block, blocks, in_code, indentation, is_blank, is_item, opens
+from runbookopt.search.blocks import Block, blocks, in_code, indentation, is_blank, is_item, opens, tells
 
 
 class Rewrite(Struct, frozen=True):
@@ -241,7 +241,8 @@ def _combined(base: Sequence[str], edits: Sequence[_Edit]) -> list[_Line]:
         if hunk.inserts:  # within what another edit rewrites it stands behind that
             within = (each.stop for each in changes.values() if each.start < hunk.start < each.stop)
             inserted.setdefault(next(within, hunk.start), []).append(hunk)
-    said = {each.meaning: hunk.mark for hunk in changes.values() for each in _blocks(hunk) if each.tells}
+    rewritten = ((each.meaning, hunk.mark) for hunk in changes.values() for each in _blocks(hunk))
+    said = {meaning: mark for meaning, mark in rewritten if tells(meaning)}
     combined: list[_Line] = []
     place = 0
     while True:
@@ -269,21 +270,25 @@ def _insert(
     def rank(hunk: _Hunk) -> int:
         return 0 if not hunk.apart else 1 if is_blank(hunk.lines[-1]) or is_blank(behind) else 2
 
-    def repeats(block: Block, mark: str) -> bool:
-        return mark != (said if block.tells else here).get(block.meaning, mark)
+    def repeats(meaning: str, mark: str) -> bool:
+        return (said if tells(meaning) else here).setdefault(meaning, mark) != mark
 
     for number, hunk in enumerate(sorted(hunks, key=rank)):
         lines, at = _lines_of(hunk), _leading(hunk.lines)
+        combined += lines[:at] if number == 0 else ()
+        found = _blocks(hunk)
         kept: list[_Line] = []
-        for block in _blocks(hunk):
-            kept += () if repeats(block, hunk.mark) else lines[at : at + len(block.lines)]
+        for block in () if repeats(_meaning(found), hunk.mark) else found:
+            if not (block.alone and repeats(block.meaning, hunk.mark)):
+                kept += lines[at : at + len(block.lines)]
             at += len(block.lines)
-            (said if block.tells else here).setdefault(block.meaning, hunk.mark)
-        if number == 0:
-            combined += lines[: _leading(hunk.lines)]
         if kept and hunk.apart and combined and not is_blank(combined[-1].text):
             combined.append(_Line(_ending("".join(base)), -1))
         combined += kept
+
+
+def _meaning(found: Iterable[Block]) -> str:
+    return "\n".join(block.meaning for block in found)
 
 
 def _blocks(hunk: _Hunk) -> list[Block]:

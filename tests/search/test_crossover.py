@@ -171,6 +171,27 @@ def test_two_blocks_of_code_at_one_place_are_two_blocks() -> None:
     assert "```sh\nmake test\n```\n\n" in text
 
 
+STAYS = {
+    "an answer as an item": "- Message: {}\n- Answer: yes\n",
+    "an answer as a paragraph": "Q: {}\n\nA: yes\n\n",
+    "a step": "1. Open {}.\n2. Click on save and wait for it.\n",
+    "the other case": "If {} is late, ask.\n\nOtherwise, do all of it by yourself.\n\n",
+    "a command": "With {}, run\n\n```sh\nmake all of the things now\n```\n\n",
+    "a last line of a quote": "> {}\n> which is said in two whole lines\n\n",
+    "a list behind a line": "With {}:\n\n- say no to all of it\n\n",
+}
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_what_depends_on_what_is_before_it_is_not_taken_for_a_repetition(name: str) -> None:
+    base = "## Part\n\nBegin.\n\n"
+    pieces = [STAYS[name].format(each) for each in ("one", "two")]
+    text = crossover(base, [Rewrite(base + piece, 1) for piece in pieces]).text
+    assert all(piece.strip() in text for piece in pieces)
+    again = crossover(base, [Rewrite(base + piece, 1) for piece in (pieces[0], pieces[0].replace("o", "O"))])
+    assert len(again.text) == len(base + pieces[0]) or "```" in text
+
+
 APART = {
     "a nested item": ("- a\n  - b\n- c\n", "- a\n  - b\n  - x\n- c\n", "- a\n  - b\n  - y\n- c\n"),
     "an item of numbers": ("1. a\n2. b\n", "1. a\n2. b\n3. x\n", "1. a\n2. b\n3. y\n"),
