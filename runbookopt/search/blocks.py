@@ -12,7 +12,7 @@ from msgspec import Struct
 _FENCE = re.compile(r"[ \t>]*(`{3,}(?=[^`]*$)|~{3,})[ \t]*([^\r\n]*)")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]|\r?\n|$)")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])(?:[ \t]+|\r?\n|$)")
-_OPENS = re.compile(r"[ \t]*(?:>|<[!/a-zA-Z]|(?:[-*_][ \t]*){3,}\r?$)")
+_RULE = re.compile(r"[ \t]*(?:[-*_][ \t]*){3,}\r?$")
 _STEP = re.compile(r"[ \t]*\d{1,9}[.)][ \t]")
 _LABEL = re.compile(r"[ \t>]*[*_`]*(\w[\w '/-]{0,30})[*_`]*:[*_`]*(?:\s|$)")
 _DELIMITERS = re.compile(r"[ \t]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*:?-*:?[ \t]*\r?\n?$")
@@ -57,7 +57,7 @@ def is_blank(line: str) -> bool:
 
 def opens(line: str) -> bool:
     """Whether a line begins a block whatever stands before it, outside code."""
-    return bool(_ITEM.match(line) or _HEADING.match(line) or _FENCE.match(line) or _OPENS.match(line))
+    return bool(_ITEM.match(line) or _HEADING.match(line) or _FENCE.match(line) or _RULE.match(line))
 
 
 def is_item(line: str) -> bool:
@@ -75,8 +75,16 @@ def in_code(lines: Sequence[str]) -> list[bool]:
     states: list[bool] = []
     while len(states) < len(lines):
         at = len(states)
-        stop = _end_of_code(lines, at)
-        states += [True] * (stop - at) or [False]
+        states += [True] * (_end_of_code(lines, at) - at) or [False]
+    return states
+
+
+def within_code(lines: Sequence[str]) -> list[bool]:
+    """For each line whether a block of code has begun before it, and goes on or ends with it."""
+    states: list[bool] = []
+    while len(states) < len(lines):
+        at = len(states)
+        states += [False, *[True] * (_end_of_code(lines, at) - at - 1)]
     return states
 
 

@@ -10,7 +10,17 @@ from difflib import SequenceMatcher
 from msgspec import Struct
 
 from runbookopt.documents.digest import digest
-from runbookopt.search.blocks import Block, blocks, in_code, indentation, is_blank, is_item, opens, tells
+from runbookopt.search.blocks import (
+    Block,
+    blocks,
+    in_code,
+    indentation,
+    is_blank,
+    is_item,
+    opens,
+    tells,
+    within_code,
+)
 
 
 class Rewrite(Struct, frozen=True):
@@ -94,14 +104,14 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> Crossed:
 
 def _edit(base: Sequence[str], rewrite: Rewrite) -> _Edit:
     new, mark = _lines(rewrite.text), digest(rewrite.text.encode())
-    code = in_code(new)
+    within = within_code(new)
     hunks = (
-        _hunk(base, new, place, mark, within_code=code[place[2]] and not opens(new[place[2]]))
+        _hunk(base, new, place, mark, within_code=within[place[2]])
         if place[2] < place[3]
         else _Hunk(place[0], place[1], (), place[2], mark)
         for place in _changes(base, new)
     )
-    return _Edit(rewrite, mark, tuple(hunks), tuple(code))
+    return _Edit(rewrite, mark, tuple(hunks), tuple(in_code(new)))
 
 
 def _changes(base: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
@@ -153,8 +163,13 @@ def _slide(text: Sequence[str], first: int, stop: int, low: int, high: int) -> i
         up += 1
     while stop + down < high and text[first + down] == text[stop + down]:
         down += 1
+    if up + down == 0:
+        return 0
+    within = within_code(text)
 
     def quality(by: int) -> tuple[int, int]:
+        if within[first + by]:
+            return -1, by
         before = text[first + by - 1] if first + by else "\n"
         behind = text[stop + by] if stop + by < len(text) else "\n"
         begins, ends = text[first + by], text[stop + by - 1]
@@ -198,12 +213,25 @@ def _lost(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> bool:
     place, start, stop = inserting.start, changing.start, changing.stop
     owned = inserting.owner is not None and start <= inserting.owner < stop
     if changing.lines:
-        return start < place < stop and owned
+        return start < place < stop and (owned or _beside(base, inserting, changing) is None)
     if owned or start < place < stop:
         return True
     glued = place == stop and not inserting.apart
     listed = is_item(inserting.lines[0]) and is_item("".join(base[place : place + 1]))
     return glued and not listed and (start == 0 or is_blank(base[start - 1]))
+
+
+def _beside(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> int | None:
+    """Where to insert what stood within lines that are rewritten: behind them, or before; None is nowhere."""
+
+    def parts(place: int) -> bool:
+        around = base[max(0, place - 1) : place + 1]
+        return place in {0, len(base)} or any(map(is_blank, around))
+
+    last, first = changing.lines[-1], inserting.lines[0]
+    if parts(changing.stop) or (is_item(last) and is_item(first)):
+        return changing.stop
+    return changing.start if parts(changing.start) else None
 
 
 def _code_stays(base: Sequence[str], together: Sequence[_Line], edits: Sequence[_Edit]) -> bool:
@@ -238,9 +266,11 @@ def _combined(base: Sequence[str], edits: Sequence[_Edit]) -> list[_Line]:
     changes = {hunk.start: hunk for hunk in hunks if not hunk.inserts}
     inserted: dict[int, list[_Hunk]] = {}
     for hunk in hunks:
-        if hunk.inserts:  # within what another edit rewrites it stands behind that
-            within = (each.stop for each in changes.values() if each.start < hunk.start < each.stop)
-            inserted.setdefault(next(within, hunk.start), []).append(hunk)
+        if hunk.inserts:
+            within = (each for each in changes.values() if each.start < hunk.start < each.stop)
+            places = [_beside(base, hunk, each) for each in within]
+            place = places[0] if places and places[0] is not None else hunk.start
+            inserted.setdefault(place, []).append(hunk)
     rewritten = ((each.meaning, hunk.mark) for hunk in changes.values() for each in _blocks(hunk))
     said = {meaning: mark for meaning, mark in rewritten if tells(meaning)}
     combined: list[_Line] = []
