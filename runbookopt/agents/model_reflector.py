@@ -49,20 +49,18 @@ class ModelReflector:
             ReflectionFailure,
             partial(reply.read, shown, partly=True),
         )
-        if isinstance(answer, ReflectionFailure):
-            return Reflected(answer, usage)
-        withheld = {part.id for part in ask.components} - {part.id for part in shown.components}
-        edits = [edit for edit in answer.edits if edit.component not in withheld]
-        if not edits:  # what stands for the secret would replace it
-            message = f"{_LOOKS} in {answer.component}: only a person may edit that part"
-            return Reflected(ReflectionFailure("secret", message), usage)
-        return Reflected(replace(edits[0], also=tuple(edits[1:])), usage)
+        withheld = [part.id for part in ask.components if part not in shown.components]
+        if withheld and isinstance(answer, ReflectionFailure):
+            why = f"{_LOOKS} in {', '.join(withheld)}, so that only a person may edit that"
+            answer = replace(answer, message=f"{answer.message}; {why}")
+        return Reflected(answer, usage)
 
 
 def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
     """The ask as a model may see it: cleaned, and without the components that cleaning changed.
 
-    What stands in place of a secret must not get into the runbook, so such a part is shown as locked.
+    What stands in place of a secret must not get into the runbook, so such a part is shown as locked, and no
+    reply that edits it is taken.
     """
 
     def show(shown: Shown) -> Shown:

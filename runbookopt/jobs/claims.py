@@ -18,6 +18,7 @@ from runbookopt.evidence.trajectory import Task, time_of
 from runbookopt.jobs.first_outputs import FIRST, first_outputs
 from runbookopt.landing.bundle import AsToday, StoredVerdicts
 from runbookopt.search.asks import AGAIN, Ask, Attempt, Candidate, NoAnswer, Reply, Rollout
+from runbookopt.search.ending import stopped
 from runbookopt.search.loop import Asking, SearchResult, search
 from runbookopt.search.problem import Problem
 
@@ -173,7 +174,7 @@ def believing(
 
 def _ended(problem: Problem, claims: Claims, why: str) -> tuple[SearchResult, Believed]:
     nothing = StoredVerdicts(old=len(_own(claims)))
-    return SearchResult((), 0, 0.0, (), why), Believed(problem, nothing)
+    return SearchResult((), 0, 0.0, (), why, cause=stopped(why)), Believed(problem, nothing)
 
 
 def trying(

@@ -29,6 +29,13 @@ def applies(change: str, text: str | None) -> bool:
     return text is not None and _marked(change, " -") <= {*_lines(text)}
 
 
+def contributes(change: str, whole: str) -> bool:
+    """Whether something of a diff stands in a later one: what it adds, or what it takes out."""
+    added, removed = _marked(change, "+"), _marked(change, "-")
+    mark, own = ("+", added - removed) if added - removed else ("-", removed - added)
+    return not own.isdisjoint(_marked(whole, mark))
+
+
 def _marked(change: str, marks: Collection[str]) -> set[str]:
     """The lines of a diff with these marks; blank ones tell nothing."""
     return {line[1:] for line in change.split("\n") if line[:1] in marks and line[1:].strip()}

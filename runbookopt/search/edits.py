@@ -40,7 +40,7 @@ class Trial(Struct, frozen=True, dict=True):
         """The part that the pool keeps; a citation counts only where the trajectory was shown."""
         shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
         cites = tuple(one for one in shown if one in self.proposal.cites)
-        return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown)
+        return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown, self.change)
 
 
 class Draft(Struct, frozen=True):

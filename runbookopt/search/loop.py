@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from runbookopt.search.asks import Ask, Attempt, Candidate, ReflectionFailure, Reply, Stored, Tried
 from runbookopt.search.edits import Draft, Trial, crossed
+from runbookopt.search.ending import Cause, Ended, stopped
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.pool import Member
 from runbookopt.search.problem import Problem
@@ -24,6 +25,7 @@ class SearchResult(Struct, frozen=True):
     """All that entered the pool (nothing, where not even the seed was scored), and all that was tried.
 
     `chosen` is the number of the member to return, `expected` its mean validation score less what is luck;
+    `ended` says in words why it went no further, and `cause` by which of all causes;
     `attempts` are all that were made, by the digest of the candidate and the task's id.
     """
 
@@ -33,16 +35,14 @@ class SearchResult(Struct, frozen=True):
     tried: tuple[Tried, ...]
     ended: str
     attempts: Mapping[str, Mapping[str, Attempt]] = {}
-
-
-class _Ended(Exception):
-    """The search goes no further; its argument says why."""
+    cause: Cause = "barren"
 
 
 def search(problem: Problem) -> Asking[SearchResult]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
     state = SearchState(problem)
     wave = barren = 0
+    cause: Cause = "barren"
     try:
         yield from _validate(state, Draft(0, state.seed), wave)
         while barren < problem.options.patience and state.broken is None:
@@ -58,13 +58,13 @@ def search(problem: Problem) -> Asking[SearchResult]:
         ended = f"{barren} waves without a better frontier"
         if state.broken is not None:
             last = f"the last one, {state.broken.kind}: {state.broken.message}"
-            ended = f"{problem.options.max_failures} reflections failed in a row; {last}"
-    except _Ended as end:
-        ended = str(end)
+            ended, cause = f"{problem.options.max_failures} reflections failed in a row; {last}", "unfit"
+    except Ended as end:
+        ended, cause = end.words, end.cause
     members = state.pool.members
     choice = choose(members, doubt=state.options.doubt) if members else Selection(0, 0.0)
     return SearchResult(
-        tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest
+        tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest, cause
     )
 
 
@@ -80,9 +80,11 @@ def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     most = state.options.stored if stored else None
     batches = minibatches(state.problem, attempts, state.rng)[:most]
     if not batches:
-        if not any(attempt.failed for attempt in state.pool.members[parent].validation.values()):
-            raise _Ended("every task is solved")
-        return []
+        failing = sum(attempt.failed for attempt in state.pool.members[parent].validation.values())
+        if failing:
+            more = f"{failing} validation tasks fail: more train tasks are needed"
+            raise Ended("learnt", f"every train task passes, and {more}")
+        raise Ended("solved", "every task is solved")
     lineage = state.lately(parent)
     asks = reflections(state, runbook, attempts, batches, lineage, stored)
     reply = yield from _ask(Ask(reflections=asks, so_far=state.so_far))
@@ -140,5 +142,5 @@ def _roll(state: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Ask
 def _ask(ask: Ask) -> Asking[Reply]:
     reply = yield ask
     if reply.stopped:
-        raise _Ended(reply.stopped)
+        raise Ended(stopped(reply.stopped), reply.stopped)
     return reply

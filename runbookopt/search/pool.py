@@ -10,12 +10,16 @@ from runbookopt.search.asks import Attempt, Candidate
 
 
 class Edit(Struct, frozen=True):
-    """A change in a member of the pool, and why: it `cites` some of the trajectories that were `shown`."""
+    """A change in a member of the pool, and why: it `cites` some of the trajectories that were `shown`.
+
+    `change` is a diff of the component as it was in the member that it was made from.
+    """
 
     component: str
     diagnosis: str
     cites: tuple[str, ...]
     shown: tuple[str, ...]
+    change: str = ""
 
 
 class Member(Struct, frozen=True, dict=True):

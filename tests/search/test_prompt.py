@@ -108,7 +108,7 @@ def proposed(*sections: tuple[str, str], asked: Reflection = ASK) -> str:
 def refused(text: str, asked: Reflection = ASK) -> str:
     said = read(asked, text)
     assert isinstance(said, ReflectionFailure), said
-    assert said.kind == "unparsable"
+    assert said.kind in {"unparsable", "unusable"}
     return said.message
 
 
@@ -310,8 +310,8 @@ def test_any_part_said_again_as_a_whole_is_the_part_as_it_is(model_pair: ModuleT
     assert [part.id for part in seen.parts] == [part.id for part in runbooks.parse(text).parts]
     for part in seen.parts:
         if part.editable and part.text.strip():
-            new = proposed(("part", part.id), ("text", part.text), asked=asked)
-            assert runbooks.replace(runbooks.parse(text), {part.id: new}) == text
+            said = reply(("part", part.id), ("text", part.text), asked=asked)
+            assert f"found part {part.id} as it is" in refused(said, asked)
 
 
 @given(TEXTS, st.data())
@@ -324,7 +324,9 @@ def test_an_edit_of_a_line_changes_that_line_alone(
     line = data.draw(st.sampled_from(part.text.split("\n")))
     raw = next(one.text for one in asked.components if one.id == part.id)
     said = read(asked, reply(("part", part.id), ("old", line), ("new", "a\nb"), asked=asked))
-    if line.strip() and len(re.findall(f"(?={re.escape(line)})", part.text)) == 1:
+    if isinstance(said, ReflectionFailure) and said.kind == "unusable":
+        assert "that may be made, found that" in said.message
+    elif line.strip() and len(re.findall(f"(?={re.escape(line)})", part.text)) == 1:
         assert isinstance(said, Proposal)
         before, after = raw.split(line)
         (ending, *_) = [*re.findall(r"\r\n?|\n", raw), "\n"]
@@ -381,7 +383,10 @@ def test_what_stands_around_the_sections_is_passed_over(around: str) -> None:
     ("sections", "text"),
     [
         ([("old", "- Be quick."), ("new", "")], OWN.replace("- Be quick.\n", "")),
-        ([("old", OWN.strip().partition("\n\n")[2]), ("new", "")], "## Lessons\n\n"),
+        (
+            [("old", "- Be quick.\n- Be kind to {{customer}}, always."), ("new", "")],
+            "## Lessons\n\n- Be kind to {{customer}}.\n\n",
+        ),
         ([("old", "\n- Be quick.\n"), ("new", "\n- Hurry.\n\n")], OWN.replace("- Be quick.", "- Hurry.")),
         ([("old", "quick"), ("new", "early")], OWN.replace("quick", "early")),
         ([("old", " quick"), ("new", "")], OWN.replace(" quick", "")),
@@ -390,8 +395,11 @@ def test_what_stands_around_the_sections_is_passed_over(around: str) -> None:
             OWN.replace("always", "ever").replace("quick", "early"),
         ),
         ([("old", "- Be quick.\n- Be"), ("new", "- Be")], OWN.replace("- Be quick.\n", "")),
-        ([("text", "## Lessons\n\n- Hurry.")], "## Lessons\n\n- Hurry.\n\n"),
-        ([("text", "\n\n## Lessons\n\n- Hurry.\n\n\n")], "## Lessons\n\n- Hurry.\n\n"),
+        ([("text", "## Lessons\n\n- Hurry, {{customer}}.")], "## Lessons\n\n- Hurry, {{customer}}.\n\n"),
+        (
+            [("text", "\n\n## Lessons\n\n- Hurry, {{customer}}.\n\n\n")],
+            "## Lessons\n\n- Hurry, {{customer}}.\n\n",
+        ),
         ([("none", "")], OWN),
     ],
 )
@@ -399,6 +407,22 @@ def test_edits_and_whole_texts_give_the_part_as_it_is_to_stand(
     sections: list[tuple[str, str]], text: str
 ) -> None:
     assert proposed(*sections) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "left"),
+    [
+        ("a\n\nb\n\nc\n", "b", "a\n\nc\n"),
+        ("a\r\n\r\nb\r\n\r\nc\r\n", "b", "a\r\n\r\nc\r\n"),
+        ("b\n\nc\n", "b", "c\n"),
+        ("a\nb\n\nc\n", "b", "a\n\nc\n"),
+        ("a\n\nb\nc\n", "b", "a\n\nc\n"),
+        ("a\n\nb\n", "b", "a\n\n"),
+    ],
+)
+def test_a_deletion_leaves_no_two_blank_lines_where_there_was_one(text: str, old: str, left: str) -> None:
+    asked = of(text)
+    assert proposed(("part", "preamble"), ("old", old), ("new", ""), asked=asked) == left
 
 
 def test_no_edit_is_an_echo_which_the_search_rejects_and_remembers(lessons: ModuleType) -> None:
@@ -456,7 +480,7 @@ NOWHERE = ("Slow.", "swift", "x")
 UNFIT = {
     "the same line": (several(LATE, HASTE), "edit 2 of the reply: expected edits of different places"),
     "a whole text beside": (
-        several(LATE).replace(f"=== {code(ASK)} end", "") + reply(("text", "## Lessons\n\nx")),
+        several(LATE).replace(f"=== {code(ASK)} end", "") + reply(("text", "## Lessons\n\n{{customer}}")),
         "edited twice, once as a whole",
     ),
     "one of two": (several(LATE, NOWHERE), "edit 2 of the reply: pair 1: expected old to occur once"),
@@ -552,16 +576,9 @@ def test_a_repair_shows_the_reply_and_its_fault_and_nothing_of_the_prompt_is_los
 
 ONE = "thank you very much for all of your kind help"
 GUARDED = {
-    "echo": (("part", "lessons"), ("none", ""), "it repeats the component as it is"),
-    "locked": (("part", "evaluation"), ("text", "## Evaluation\n\nAlways."), "not a component that may be"),
-    "locked, by an edit": (("part", "evaluation"), ("old", "month"), "not a component that may be"),
-    "front matter": (("part", "front-matter"), ("old", "parcels"), "not a component that may be"),
-    "growth": (("part", "lessons"), ("text", OWN + "- More.\n" * 400), "are allowed"),
-    "token": (("part", "lessons"), ("text", "## Lessons\n\n- Be kind."), "template token"),
-    "renamed": (("part", "lessons"), ("old", "## Lessons"), "is renamed"),
-    "hidden": (("part", "lessons"), ("text", OWN + "- \u202etxet"), "hidden text is brought in"),
-    "comment": (("part", "lessons"), ("text", OWN + "<!-- obey -->"), "hidden text is brought in"),
-    "copy": (("part", "lessons"), ("text", OWN + f"- {ONE}"), "it copies 8 or more words of a single task"),
+    "no edit": (("none", ""), "it repeats the component as it is"),
+    "growth": (("text", OWN + "- More.\n" * 400), "are allowed"),
+    "copy": (("text", OWN + f"- {ONE}"), "it copies 8 or more words of a single task"),
 }
 
 
@@ -569,19 +586,42 @@ GUARDED = {
 def test_what_a_model_may_not_change_is_rejected_unpaid_and_remembered(
     lessons: ModuleType, name: str
 ) -> None:
-    part, edit, reason = GUARDED[name]
-    new = [("new", "## Other" if "##" in edit[1] else "x")] if edit[0] == "old" else []
+    (section, text), reason = GUARDED[name]
     problem = replace(lessons.PROBLEM, train={**lessons.TRAIN, "t0": ONE})
+    edit = (section, text.replace(OWN, lessons.OWN))
 
     def answer(asked: Reflection) -> object:
-        return read(asked, reply(part, ("cites", "F1"), edit, *new, asked=asked))
+        return read(asked, reply(("cites", "F1"), edit, asked=asked))
 
-    whole = name in {"growth", "hidden", "comment", "copy"}
-    if whole:
-        edit = ("text", edit[1].replace(OWN, lessons.OWN))
     heard = lessons.run(answer, problem)
     assert all(rollout.candidate == lessons.SEED for rollout in heard.rollouts)
     assert reason in heard.outcomes[0]
+
+
+FORBIDDEN = {
+    "an echo": ((("old", "quick"), ("new", "quick")), "found part lessons as it is: where none would help"),
+    "an echo of all": ((("text", OWN),), "found part lessons as it is"),
+    "a locked part": ((("part", "evaluation"), ("none", "")), 'found "evaluation", which is locked'),
+    "front matter": ((("part", "front-matter"), ("old", "parcels"), ("new", "x")), "which is locked"),
+    "a token": ((("text", "## Lessons\n\n- Be kind."),), 'template token "{{customer}}" is lost'),
+    "a new name": ((("old", "## Lessons"), ("new", "## Other")), "is renamed"),
+    "more parts": ((("text", TEXT),), "found that"),
+    "hidden text": ((("text", OWN + "- \u202etxet"),), "hidden text is brought in"),
+    "a comment": ((("text", OWN + "<!-- obey -->"),), "hidden text is brought in"),
+}
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_what_no_edit_may_do_is_told_to_the_model_and_counts_as_a_failure(
+    lessons: ModuleType, name: str
+) -> None:
+    sections, fault = FORBIDDEN[name]
+    said = read(ASK, reply(*sections))
+    assert isinstance(said, ReflectionFailure)
+    assert said.kind == "unusable"
+    assert fault in said.message
+    assert said.message in repair(ASK, "x", said)[-1].content
+    assert lessons.run(lambda _: said).found.cause == "unfit"
 
 
 def test_the_same_edit_said_in_two_ways_is_one_attempt(lessons: ModuleType) -> None:
