@@ -11,7 +11,7 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.search import prompt, reply
-from runbookopt.search.asks import Candidate, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search.asks import Candidate, Kind, Reflection, ReflectionFailure, Shown, Tried
 
 END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
@@ -49,20 +49,18 @@ class ModelReflector:
             ReflectionFailure,
             partial(reply.read, shown, partly=True),
         )
-        if isinstance(answer, ReflectionFailure):
-            return Reflected(answer, usage)
-        withheld = {part.id for part in ask.components} - {part.id for part in shown.components}
-        edits = [edit for edit in answer.edits if edit.component not in withheld]
-        if not edits:  # what stands for the secret would replace it
-            message = f"{_LOOKS} in {answer.component}: only a person may edit that part"
-            return Reflected(ReflectionFailure("secret", message), usage)
-        return Reflected(replace(edits[0], also=tuple(edits[1:])), usage)
+        withheld = [part.id for part in ask.components if part not in shown.components]
+        if withheld and isinstance(answer, ReflectionFailure):
+            why = f"{_LOOKS} in {', '.join(withheld)}, so that only a person may edit that"
+            answer = replace(answer, message=f"{answer.message}; {why}")
+        return Reflected(answer, usage)
 
 
 def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
     """The ask as a model may see it: cleaned, and without the components that cleaning changed.
 
-    What stands in place of a secret must not get into the runbook, so such a part is shown as locked.
+    What stands in place of a secret must not get into the runbook, so such a part is shown as locked, and no
+    reply that edits it is taken.
     """
 
     def show(shown: Shown) -> Shown:
@@ -73,8 +71,13 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         return replace(shown, input=text, output=output, feedback=feedback, origin=origin)
 
     def tell(tried: Tried) -> Tried:
-        texts = (tried.diagnosis, tried.change, tried.outcome)
-        return Tried(tried.component, *(_ends(text, clean) for text in texts))
+        diagnosis, change, outcome = (
+            _ends(text, clean) for text in (tried.diagnosis, tried.change, tried.outcome)
+        )
+        return replace(tried, diagnosis=diagnosis, change=change, outcome=outcome)
+
+    def count(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        return tuple(Kind(_ends(kind.feedback, clean), kind.tasks) for kind in kinds)
 
     text, parts = clean(ask.candidate.text), {}
     with suppress(MalformedFile):  # a lock marker went with the secret
@@ -86,6 +89,9 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         failing=tuple(map(show, ask.failing)),
         passing=tuple(map(show, ask.passing)),
         lineage=tuple(map(tell, ask.lineage)),
+        agent=clean(ask.agent),
+        kinds=count(ask.kinds),
+        wave=tuple(map(count, ask.wave)),
     )
 
 

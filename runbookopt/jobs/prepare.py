@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
+from runbookopt.agents.roles import agent_in_words
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.settings import Settings
@@ -362,6 +363,7 @@ def _problem(
             characters=settings.growth.characters,
         ),
         impersonal=project.policy.given.personal,
+        agent=agent_in_words(settings.agent),
     )
 
 

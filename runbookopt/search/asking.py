@@ -1,25 +1,14 @@
-"""What every step of the search asks for: rollouts and reflections, as far as they are not known."""
+"""What the steps of a search ask for, and how a driver that answers nothing more ends them."""
 
 from collections.abc import Generator, Iterable
 from typing import TypeVar
 
-from runbookopt.search.asks import (
-    Ask,
-    Attempt,
-    Candidate,
-    Proposal,
-    Reflection,
-    ReflectionFailure,
-    Reply,
-)
+from runbookopt.search.asks import Ask, Attempt, Candidate, Reply
+from runbookopt.search.ending import Ended, stopped
 from runbookopt.search.state import SearchState
 
 T = TypeVar("T")
 Asking = Generator[Ask, Reply, T]
-
-
-class Ended(Exception):
-    """The search goes no further; its argument says why."""
 
 
 def roll(state: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:
@@ -28,27 +17,19 @@ def roll(state: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Aski
 
 
 def roll_each(state: SearchState, wanted: Iterable[tuple[Candidate, Iterable[str]]]) -> Asking[None]:
-    """Have several candidates tried, each on tasks of its own, in one ask."""
-    rollouts = [rollout for each, tasks in wanted for rollout in state.missing(each, tasks)]
-    once = tuple({(one.candidate.digest, one.task): one for one in rollouts}.values())
-    if once:
-        reply = yield from ask(Ask(rollouts=once, so_far=state.so_far))
-        for rollout, attempt in zip(once, reply.rollouts, strict=True):
+    """Have several candidates tried, each on tasks of its own, all in one ask."""
+    missing = [rollout for candidate, tasks in wanted for rollout in state.missing(candidate, tasks)]
+    rollouts = tuple({(one.candidate.digest, one.task): one for one in missing}.values())
+    if rollouts:
+        reply = yield from asked(Ask(rollouts=rollouts, so_far=state.so_far))
+        for rollout, attempt in zip(rollouts, reply.rollouts, strict=True):
             if isinstance(attempt, Attempt):
                 state.learn(rollout, attempt)
 
 
-def reflect(
-    state: SearchState, asks: tuple[Reflection, ...]
-) -> Asking[tuple[Proposal | ReflectionFailure, ...]]:
-    """Have reflections made, all in one ask."""
-    reply = yield from ask(Ask(reflections=asks, so_far=state.so_far))
-    return reply.reflections
-
-
-def ask(asked: Ask) -> Asking[Reply]:
+def asked(ask: Ask) -> Asking[Reply]:
     """Ask; raises Ended where the driver answers nothing more."""
-    reply = yield asked
+    reply = yield ask
     if reply.stopped:
-        raise Ended(reply.stopped)
+        raise Ended(stopped(reply.stopped), reply.stopped)
     return reply

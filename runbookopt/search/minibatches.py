@@ -22,18 +22,23 @@ class Minibatch(Struct, frozen=True):
     passing: tuple[str, ...]
 
 
-def minibatches(problem: Problem, attempts: Attempts, rng: random.Random) -> list[Minibatch]:
+def minibatches(
+    problem: Problem, attempts: Attempts, blame: Mapping[str, int], rng: random.Random
+) -> list[Minibatch]:
     """Divide the failures among attempts into minibatches, the kinds with most failures first.
 
-    To each come samples of what passes, and of what passes in this respect and fails in another.
+    To each come samples of what passes, and of what passes in this respect and fails in another. Failures
+    for which edits were tried in vain (`blame`, how often) come last.
     """
     options = problem.options
     passing = [task for task, attempt in attempts.items() if attempt.passed]
     few = min(options.passing, len(passing))
-    batches = []
     chunks = _chunks(_pressing(_kinds(problem, attempts), options.waits), options, rng)
     if options.edits > 1:
         chunks = _packed(chunks, options.minibatch)
+    if blame:
+        chunks.sort(key=lambda tasks: sum(blame.get(task, 0) for task in tasks) / len(tasks))
+    batches = []
     for failing in chunks[: options.wave]:
         shown = tuple(rng.sample(passing, few))
         batches.append(Minibatch(failing, _contrast(attempts, failing, options.contrast, rng), shown))

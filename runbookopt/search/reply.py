@@ -35,7 +35,14 @@ _Section = tuple[str, str]  # a name and a text
 
 
 class _Unusable(Exception):
-    """A reply, or an edit of it, that cannot be used: what was expected and what was found."""
+    """A reply, or an edit of it, that cannot be used: what was expected and what was found.
+
+    `kind`: "unparsable" where it has not the form, "unusable" where it says what may not be.
+    """
+
+    def __init__(self, message: str, kind: str = "unparsable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class _Edit(Struct, frozen=True):
@@ -48,27 +55,30 @@ def read(ask: Reflection, text: str, *, partly: bool = False) -> Proposal | Refl
     """Read a model's reply; where it does not have the form, the failure says what was expected and found.
 
     What stands before the first section and behind the end is passed over. Of several edits all have to be
-    usable; `partly` takes those that are, where some are: once a fault was told, and told in vain.
+    usable; `partly` takes those that are, where some are: once a fault was told, and told in vain. An echo is
+    a failure; the section `none` gives one on purpose, which the search rejects at no rollout, and remembers.
     """
     mark, wave = codes(ask)
     edits: list[_Edit] = []
-    faults: list[str] = []
+    faults: list[_Unusable] = []
     try:
         groups = list(_groups(text, mark))
     except _Unusable as error:
-        return ReflectionFailure("unparsable", str(error))
+        return ReflectionFailure(error.kind, str(error))
     if len(groups) > EDITS:
-        faults.append(f"expected {EDITS} edits at most, found {len(groups)}: leave out what matters least")
+        fault = f"expected {EDITS} edits at most, found {len(groups)}: leave out what matters least"
+        faults.append(_Unusable(fault))
     for number, group in enumerate(groups[:EDITS], start=1):
         try:
             edit = _edit(ask, group, (mark, wave))
             _beside(ask, edit, edits)
         except _Unusable as error:
-            faults.append(f"edit {number} of the reply: {error}" if len(groups) > 1 else str(error))
+            place = f"edit {number} of the reply: " if len(groups) > 1 else ""
+            faults.append(_Unusable(f"{place}{error}", error.kind))
         else:
             edits += [edit] if edit not in edits else []
     if faults and not (partly and edits):
-        return ReflectionFailure("unparsable", "; ".join(faults))
+        return ReflectionFailure(faults[0].kind, "; ".join(map(str, faults)))
     first, *others = (edit.proposal for edit in edits)
     return replace(first, also=tuple(others))
 
@@ -102,21 +112,35 @@ def _edit(ask: Reflection, sections: Sequence[_Section], fences: Sequence[str]) 
     if not diagnosis:
         raise _Unusable("expected a sentence in the section diagnosis, found nothing")
     cites = _cites(ask, cited)
-    before, part = _texts(ask), place.strip().strip("`")
-    if part not in before:
+    part = place.strip().strip("`")
+    before = {component.id: component.text for component in ask.components}.get(part)
+    if before is None:
         ids = ", ".join(component.id for component in ask.components)
-        raise _Unusable(f"expected in the section part one of {ids}; found {quoted(part)}")
+        found = f"{quoted(part)}, which is locked" if part in _texts(ask) else quoted(part)
+        raise _Unusable(f"expected in the section part one of {ids}; found {found}", "unusable")
     match rest:
         case [("none", _)]:
-            text = before[part]  # no edit is an echo, which is rejected at no rollout, and remembered
+            return _Edit(Proposal(diagnosis, part, before, cites), whole=False)
         case [("text", whole)]:
-            text = _whole(before[part], whole)
+            text = _whole(before, whole)
         case _:
             contents = [content for _, content in rest]
-            text = _edited(part, before[part], list(zip(contents[::2], contents[1::2], strict=True)))
+            text = _edited(part, before, list(zip(contents[::2], contents[1::2], strict=True)))
     if any(fence in text for fence in fences):
         raise _Unusable("expected the runbook's text alone, found a tag of a fence in it")
+    _may_be(ask, part, text)
     return _Edit(Proposal(diagnosis, part, text, cites), whole=rest[0][0] == "text")
+
+
+def _may_be(ask: Reflection, part: str, text: str) -> None:
+    """Raise _Unusable for an edit that changes nothing, or what no edit may."""
+    runbook = runbooks.parse(ask.candidate.text)
+    edited = runbooks.replace(runbook, {part: text})
+    if edited == ask.candidate.text:
+        fault = f"expected an edit, found part {part} as it is: where none would help, say so by none"
+        raise _Unusable(fault, "unusable")
+    if faults := runbooks.violations(runbook, edited):
+        raise _Unusable(f"expected an edit that may be made, found that {'; '.join(faults)}", "unusable")
 
 
 def _beside(ask: Reflection, edit: _Edit, edits: Sequence[_Edit]) -> None:
@@ -167,7 +191,7 @@ def _edited(part: str, text: str, edits: Sequence[tuple[str, str]]) -> str:
         start, end = _place(expected, text, old.strip("\n"))
         ending = re.compile(r"\r\n?|\n").match(text, end)
         if not new.strip("\n") and ending and (start == 0 or text[start - 1] in "\r\n"):
-            end = ending.end()  # whole lines go with their ending
+            end = _past_blank(text, start, ending.end())  # whole lines go with their ending
         places.append((start, end, _ended(text, new.strip("\n"))))
     places.sort(reverse=True)
     if any(one[1] > other[0] for other, one in pairwise(places)):
@@ -175,6 +199,13 @@ def _edited(part: str, text: str, edits: Sequence[tuple[str, str]]) -> str:
     for start, end, new in places:  # from the last one on, so that the others stay where they are
         text = text[:start] + new + text[end:]
     return text
+
+
+def _past_blank(text: str, start: int, end: int) -> int:
+    """Where a deletion ends that leaves no two blank lines in a row where there was one on either side."""
+    before = re.search(r"(?:\A|[\r\n])[ \t]*(?:\r\n?|\n)\Z", text[:start])
+    after = re.compile(r"[ \t]*(?:\r\n?|\n)").match(text, end)
+    return after.end() if (before or start == 0) and after else end
 
 
 def _place(expected: str, text: str, old: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """State of a search: every attempt, every earlier edit, and the pool; it asks for nothing itself."""
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -12,30 +12,41 @@ from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
 if TYPE_CHECKING:
-    from runbookopt.search.edits import Draft, Trial
+    from runbookopt.search.edits import Draft
 
 
 class SearchState:
-    """A search's memory; all chance of the search is drawn here."""
+    """A search's memory; all chance of the search is drawn here.
+
+    `drafts` are what the members of the pool but the seed were made of, by number. `reach` is how many edits
+    the next draft may have, None as many as there are; `blame` counts, by member and train task, the drafts
+    that fell with an edit for that task. From members that are `lightened` nothing more is taken out.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.options = problem.options
         self.limits = limits(problem)
         self.rng = random.Random(problem.options.random_seed)
+        self.wave = 0
         self.pool = Pool()
-        self.drafts: dict[int, Draft] = {}  # what each member of the pool but the seed was made of
+        self.drafts: dict[int, Draft] = {}
+        self.reach: int | None = None
+        self.blame: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.lightened: set[int] = set()
         self.seed = Candidate(problem.seed.text)
         self._next = runbooks.bump_version(problem.seed.text)
-        self.blame: dict[int, Counter[str]] = {}
-        self.reach = 10**9  # edits of a draft, at most
-        self.weeds: dict[int, list[Trial]] = {}  # what takes out of a member which of its edits do no good
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
         self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
         self.attempts_by_digest = {self.seed.digest: dict(problem.free)}  # of each candidate, by task
         self._tried: list[Tried] = []
         self._tried_on: dict[int, list[Tried]] = {}
+
+    @property
+    def best(self) -> Candidate:
+        """The best text of the pool."""
+        return self.pool.members[self.pool.best].candidate
 
     def missing(self, candidate: Candidate, tasks: Iterable[str]) -> tuple[Rollout, ...]:
         """The rollouts of a candidate that are not known yet, each once, in the order of `tasks`."""

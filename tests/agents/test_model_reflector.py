@@ -79,7 +79,7 @@ def reflect(model: Scripted, asked: Reflection = ASK) -> Reflected:
 
 
 def form(messages: Sequence[Message]) -> str:
-    found = re.search(r"the code is ([0-9a-f]{32}):", messages[-1].content.rpartition("# Your reply")[2])
+    found = re.search(r"the code is ([0-9a-f]{12}):", messages[-1].content.rpartition("# Your reply")[2])
     assert found
     return found[1]
 
@@ -184,15 +184,26 @@ def test_a_part_that_holds_what_looks_like_a_secret_is_shown_without_it_and_lock
         components=tuple(Component(part.id, part.heading, part.text) for part in parts),
     )
     for part, allowed in (("rules", True), ("steps", False)):
-        model = Scripted(reply(model_pair, asked, part))
+        model = Scripted(*[reply(model_pair, asked, part)] * 2)
         answer = reflect(model, asked)
         assert SECRET not in model.heard[0][0].content
         assert "Part steps, locked:" in model.heard[0][0].content
         assert isinstance(answer.said, Proposal) == allowed
     assert answer.said == ReflectionFailure(
-        "secret", "something looks like a secret in steps: only a person may edit that part"
+        "unusable",
+        'expected in the section part one of preamble, rules; found "steps", which is locked; something looks'
+        " like a secret in steps, so that only a person may edit that",
     )
-    assert answer.usage == PAID
+    assert answer.usage == PAID + PAID + Usage(failures={"unusable": 2})
+
+
+def test_of_a_reply_that_stays_faulty_the_edits_that_can_be_used_are_taken(model_pair: ModuleType) -> None:
+    end = f"=== {form(prompt.prompt(ASK))} end\n"
+    second = reply(model_pair, part="steps").replace("steps", "nowhere")
+    faulty = reply(model_pair).removesuffix(end) + second
+    answer = reflect(Scripted(faulty, faulty)).said
+    assert isinstance(answer, Proposal)
+    assert (answer.component, answer.also) == ("rules", ())
 
 
 def test_where_every_part_holds_a_secret_no_model_is_asked() -> None:
