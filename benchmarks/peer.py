@@ -29,9 +29,7 @@ class Arm(Struct, frozen=True):
 
 
 def arms() -> tuple[Arm, ...]:
-    """Give gepa's arms: default, with merge, with minibatches of 8, 10 and 30, with PxN proposals; each also
-    cached.
-    """
+    """Give gepa's arms: default, merge, minibatches of 8, 10 and 30, PxN proposals; each also cached."""
     ways: dict[str, dict[str, Any]] = {
         "default": {},
         "merge": {"use_merge": True},
