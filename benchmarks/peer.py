@@ -65,7 +65,7 @@ def run(work: Work, arm: Arm, budget: int, random_seed: int, most_characters: in
         seed=random_seed,
         **arm.settings,
     )
-    details = {"pool": len(found.candidates)}
+    details = {"pool": len(found.candidates), "proposed": tuple(counted.proposed)}
     return Course(tuple(watch.steps), counted.rollouts, counted.reflections, details)
 
 

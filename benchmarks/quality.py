@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from benchmarks import catalogue, ours, peer
+from benchmarks import catalogue, earlier, kinds, ours, peer
 from benchmarks.catalogue import Entry, Unusable
+from benchmarks.earlier import NoSuchSearch
 from benchmarks.figures import (
+    EARLIER,
     OURS,
     Means,
     Outcome,
@@ -37,13 +40,17 @@ CANDIDATES, PURE_NOISE = 20, 0.3
 
 
 class Job(Struct, frozen=True):
-    """One random seed of one work: our two runs, and with `peer` those of all of gepa's arms."""
+    """One random seed of one work: our two runs, and with `peer` those of all of gepa's arms.
+
+    `against` is the exported package of an earlier search that runs as well.
+    """
 
     entry: Entry
     noise: float
     random_seed: int
     budget: int
     peer: bool
+    against: Path | None = None
 
 
 class PureNoise(Struct, frozen=True):
@@ -67,20 +74,31 @@ def main() -> int:
         return 0
     try:
         entries = _entries(told)
-    except Unusable as error:
+        with tempfile.TemporaryDirectory() as folder:
+            against = None if told.against is None else earlier.exported(told.against, Path(folder))
+            outcomes = measured(entries, told, against)
+    except (Unusable, NoSuchSearch) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
         words.error(str(error))
-    outcomes = measured(entries, ALL_NOISE if told.all else (told.noise or 0.0,), told)
-    print(msgspec.json.encode(_report(outcomes)).decode() if told.json else "\n".join(_tables(outcomes)))
+    if told.kinds:
+        found = kinds.report(outcomes)
+        lines = [msgspec.json.encode(found).decode()] if told.json else kinds.tables(found)
+    else:
+        lines = [msgspec.json.encode(_report(outcomes)).decode()] if told.json else _tables(outcomes)
+    print("\n".join(lines))
     return 0
 
 
-def measured(entries: Sequence[Entry], noises: Sequence[float], told: argparse.Namespace) -> list[Outcome]:
+def measured(
+    entries: Sequence[Entry], told: argparse.Namespace, against: Path | None = None
+) -> list[Outcome]:
     """Run both engines on all works, and give an outcome for each work and noise."""
+    several = (told.all or told.kinds) and told.noise is None
+    noises = ALL_NOISE if several else (told.noise or 0.0,)
     jobs = [
-        Job(entry, noise, seed, told.budget, seed < told.peer_seeds)
+        Job(entry, noise, seed, told.budget, seed < told.peer_seeds, against)
         for entry in entries
         for noise in noises
         for seed in range(told.seeds)
@@ -117,8 +135,12 @@ def _runs_of(job: Job) -> dict[str, Run]:
     if job.peer:
         most = limits(ours.problem_of(work, options, {})).characters
         courses |= {arm.name: peer.run(work, arm, job.budget, job.random_seed, most) for arm in peer.arms()}
+    if job.against is not None:
+        before = earlier.loaded(job.against)
+        for engine, name in zip(OURS, EARLIER, strict=True):
+            courses[name] = earlier.run(before, work, job.random_seed, job.budget, free=engine == "free")
     truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
-    return {engine: run_of(job.random_seed, course, truth) for engine, course in courses.items()}
+    return {engine: run_of(job.random_seed, course, truth, work.truth) for engine, course in courses.items()}
 
 
 def _changed(random_seed: int, noise: float) -> bool:
@@ -136,7 +158,9 @@ def _changed(random_seed: int, noise: float) -> bool:
 
 
 def _entries(told: argparse.Namespace) -> tuple[Entry, ...]:
-    if told.all:
+    if told.kinds:
+        found = catalogue.of_kinds()
+    elif told.all:
         found = catalogue.works(told.data or catalogue.BANKING)
     elif told.data is not None:
         found = catalogue.of_file(told.data, Sizes(told.labels, told.train, told.validation))
@@ -261,6 +285,8 @@ def _words() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--data", type=Path, help="a CSV with the columns text and label")
     words.add_argument("--all", action="store_true", help="the whole catalogue, without noise and at .1")
+    words.add_argument("--kinds", action="store_true", help="the works whose edits do not add up, likewise")
+    words.add_argument("--against", metavar="COMMIT", help="run the search of an earlier commit as well")
     words.add_argument("--works", metavar="NAME,...", help="only these of the works")
     words.add_argument("--labels", type=count, default=Sizes().labels, help="with --data: labels drawn")
     words.add_argument("--train", type=count, default=Sizes().train, help="with --data: messages of train")

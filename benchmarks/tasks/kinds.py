@@ -25,8 +25,8 @@ from runbookopt.documents import runbook as runbooks
 TRAIN, VALIDATION, HELD_OUT = 60, 50, 300
 """How many cases stand in each part."""
 
-REMEDIES_USED, KNOWN, PAIRS, HEADS = 24, 9, 4, 3
-"""Remedies of a world, those that the seed runbook knows, pairs that clash, remedies that most tasks need."""
+REMEDIES_USED, KNOWN, PAIRS, HEADS = 24, 3 / 8, 4, 3
+"""Remedies of a world, the share that the seed runbook knows, pairs that clash, remedies that most need."""
 
 TAIL = 0.03
 """The share of tasks that fail in the rare way."""
@@ -127,7 +127,7 @@ def work_of(name: str, random_seed: int, noise: float = 0.0) -> Work:
     chance = random.Random(f"{name} {random_seed}")
     used = chance.sample(sorted(REMEDIES), kind.remedies)
     world = World(random_seed, tuple(used), kind.attention, _pairs(used) if kind.clashing else ())
-    known = set(chance.sample(_knowable(kind, world), KNOWN))
+    known = set(chance.sample(_knowable(kind, world), round(KNOWN * kind.remedies)))
     cases = _cases(kind, world, chance)
     rare = used[-1] if kind.tail else None
     tail = tuple(case.input for case in cases[TRAIN + VALIDATION :] if needs(case.input) == (rare,))
