@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from benchmarks.figures import EARLIER, OURS, Mean, Outcome, Run, mean_of, together
 
+BEST = "gepa's best arms"
+"""The best arm of each work and budget: no setting that anybody could have chosen before."""
+
 LEARNT = 0.5
 """The share of the rare tasks that are done where they count as learnt."""
 
@@ -47,9 +50,9 @@ def report(outcomes: Sequence[Outcome]) -> Report:
     earlier = {engine: other for engine, other in zip(OURS, EARLIER, strict=True) if other in some.runs}
     means = {
         engine: {str(at): together([one.score(engine, at) for one in outcomes]) for at in some.budgets}
-        for engine in (*OURS, *earlier.values())
+        for engine in some.runs
     }
-    means["gepa's best arms"] = {
+    means[BEST] = {
         str(at): together([one.score(one.best_at(at), at) for one in outcomes]) for at in some.budgets
     }
     return Report(
@@ -108,6 +111,7 @@ def tables(found: Report) -> list[str]:
     lines += ["best arm at that budget (± standard error; ** where it is behind by more than two).", ""]
     lines += _markdown(["work", *budgets, "best arms", "behind, free", "behind, paid"], _kind_rows(found))
     lines += ["", *_markdown(["mean over the works", *budgets], _mean_rows(found))]
+    lines += ["", *_markdown(["in the mean", "reflections", "characters returned"], _cost_rows(found))]
     rows = [
         [name, engine, _said(told)]
         for name, kind in found.kinds.items()
@@ -135,6 +139,12 @@ def _mean_rows(found: Report) -> Iterator[list[str]]:
         yield [f"{engine} less gepa's best arms", *(_led(lead) for lead in leads.values())]
     for engine, leads in found.over_earlier.items():
         yield [f"{engine} less the earlier search", *(_led(lead) for lead in leads.values())]
+
+
+def _cost_rows(found: Report) -> Iterator[list[str]]:
+    for engine in (name for name in found.means if name != BEST):
+        told = [(kind.reflections[engine], kind.characters[engine]) for kind in found.kinds.values()]
+        yield [engine, *(f"{mean_of(column).value:.0f}" for column in zip(*told, strict=True))]
 
 
 def _led(lead: Mean) -> str:

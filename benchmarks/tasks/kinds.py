@@ -47,14 +47,14 @@ CUES = (
 NAMES = ("Kelly", "Brown", "Ali", "Novak", "Rossi", "Meyer", "Okafor", "Silva", "Laine", "Dubois")
 
 JUDGED = (
-    "{name} got no help in {topic}: the desk ought to {action}",
+    "{name} got no help in {topic}, see no. {order}: the desk ought to {action}",
     "I miss a step, since {topic} was raised in no. {order} and one should {action}",
-    "not good enough for {name}; in a case of {topic} they {action} as a rule",
+    "not good enough for {name} (no. {order}); in a case of {topic} they {action} as a rule",
     "the answer to no. {order} passes over {topic}, and a colleague would {action}",
-    "what {name} needed was somebody to {action}, given {topic}",
-    "{topic} is named plainly by {name}, yet nobody cared to {action}",
+    "what {name} needed in no. {order} was somebody to {action}, given {topic}",
+    "{topic} is named plainly by {name} in no. {order}, yet nobody cared to {action}",
     "with no. {order} a reader is left alone: {action} would have been right for {topic}",
-    "to {action} is what one expects after {topic}, and {name} waits for it in vain",
+    "to {action} is what one expects after {topic}, and {name} waits for it, no. {order}",
 )
 """How a judge says that something was left out, each time in other words."""
 
