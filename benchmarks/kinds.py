@@ -118,8 +118,8 @@ def tables(found: Report) -> list[str]:
         for engine, told in kind.measured.items()
         if engine in (*OURS, *EARLIER, kind.best_arms[budgets[-1]])
     ]
-    lines += ["", *_markdown(["work", "engine", "what is true of the texts returned"], rows)]
-    return lines
+    heads = ["work", "engine", "what is true of the texts returned"]
+    return [*lines, "", *_markdown(heads, rows)] if rows else lines
 
 
 def _kind_rows(found: Report) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ from benchmarks.tasks.remedies import (
     World,
     bits,
     carried,
+    cleaned,
     done_in,
     items,
     needs,
@@ -117,7 +118,7 @@ class Reviewer:
         cites = tuple(one.trajectory for one in shown)
         if cause.culprit is not None and chance.random() < CULPRIT:
             part = next(one for one in ask.components if cause.culprit in one.text)
-            mended = part.text.replace(cause.culprit, cause.culprit[: cause.culprit.index(HARM[:20])], 1)
+            mended = part.text.replace(cause.culprit, cleaned(cause.culprit), 1)
             return Proposal("a line takes over what it is not meant for", part.id, mended, cites)
         there = [number for number, line in enumerate(lines) if cause.remedy in carried(line)]
         if cause.blocked_by is not None and (told := self._reconciled(ask, cause, chance)) is not None:
