@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from benchmarks import catalogue, earlier, kinds, ours, peer
 from benchmarks.catalogue import Entry, Unusable
+from benchmarks.course import Course
 from benchmarks.earlier import NoSuchSearch
 from benchmarks.figures import (
     EARLIER,
@@ -27,7 +28,7 @@ from benchmarks.figures import (
     side_by_side,
     summary,
 )
-from benchmarks.frozen import pair_digest
+from benchmarks.frozen import kinds_digest, pair_digest
 from benchmarks.tasks.messages import Sizes
 from benchmarks.work import Counted, Work
 from runbookopt.search.problem import Options, limits
@@ -42,7 +43,8 @@ CANDIDATES, PURE_NOISE = 20, 0.3
 class Job(Struct, frozen=True):
     """One random seed of one work: our two runs, and with `peer` those of all of gepa's arms.
 
-    `against` is the exported package of an earlier search that runs as well.
+    `against` is the exported package of an earlier search that runs as well. What others than today's search
+    came to is kept in the file `kept`, where there is one, for later runs with the same `pair`.
     """
 
     entry: Entry
@@ -51,6 +53,15 @@ class Job(Struct, frozen=True):
     budget: int
     peer: bool
     against: Path | None = None
+    kept: Path | None = None
+    pair: str = ""
+
+
+class Kept(Struct, frozen=True):
+    """Runs of one job by others than today's search, with the digest of the pair that they were made with."""
+
+    pair: str
+    runs: dict[str, Run]
 
 
 class PureNoise(Struct, frozen=True):
@@ -82,12 +93,10 @@ def main() -> int:
         return 1
     except ValueError as error:
         words.error(str(error))
-    if told.kinds:
-        found = kinds.report(outcomes)
-        lines = [msgspec.json.encode(found).decode()] if told.json else kinds.tables(found)
+    if told.json:
+        print(msgspec.json.encode(_report_of_kinds(outcomes) if told.kinds else _report(outcomes)).decode())
     else:
-        lines = [msgspec.json.encode(_report(outcomes)).decode()] if told.json else _tables(outcomes)
-    print("\n".join(lines))
+        print("\n".join(kinds.tables(kinds.report(outcomes)) if told.kinds else _tables(outcomes)))
     return 0
 
 
@@ -97,8 +106,9 @@ def measured(
     """Run both engines on all works, and give an outcome for each work and noise."""
     several = (told.all or told.kinds) and told.noise is None
     noises = ALL_NOISE if several else (told.noise or 0.0,)
+    pair = kinds_digest() if told.kinds else pair_digest()
     jobs = [
-        Job(entry, noise, seed, told.budget, seed < told.peer_seeds, against)
+        Job(entry, noise, seed, told.budget, seed < told.peer_seeds, against, told.keep, pair)
         for entry in entries
         for noise in noises
         for seed in range(told.seeds)
@@ -131,16 +141,39 @@ def options_of(work: Work, random_seed: int) -> Options:
 def _runs_of(job: Job) -> dict[str, Run]:
     work = job.entry.make(job.random_seed, job.noise)
     options = options_of(work, job.random_seed)
+    truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
     courses = {engine: ours.run(work, options, job.budget, free=engine == "free") for engine in OURS}
+    runs = {name: run_of(job.random_seed, course, truth, work.truth) for name, course in courses.items()}
+    return runs | _others_of(job, work, truth)
+
+
+def _others_of(job: Job, work: Work, truth: Callable[[str], float]) -> dict[str, Run]:
+    """Give the runs of gepa's arms and of an earlier search, those that were kept where they were."""
+    runs, file = {}, None
+    if job.kept is not None:
+        before = "" if job.against is None else f", {job.against.name}"
+        file = job.kept / f"{_told(job)}, {job.budget}{before}{', gepa' * job.peer}.json"
+        if file.exists():
+            kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+            if kept.pair == job.pair:
+                return kept.runs
+    for name, course in _courses_of_others(job, work):
+        runs[name] = run_of(job.random_seed, course, truth, work.truth)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(msgspec.json.encode(Kept(job.pair, runs)))
+    return runs
+
+
+def _courses_of_others(job: Job, work: Work) -> Iterator[tuple[str, Course]]:
     if job.peer:
-        most = limits(ours.problem_of(work, options, {})).characters
-        courses |= {arm.name: peer.run(work, arm, job.budget, job.random_seed, most) for arm in peer.arms()}
+        problem = ours.problem_of(work, options_of(work, job.random_seed), {})
+        for arm in peer.arms():
+            yield arm.name, peer.run(work, arm, job.budget, job.random_seed, limits(problem).characters)
     if job.against is not None:
         before = earlier.loaded(job.against)
         for engine, name in zip(OURS, EARLIER, strict=True):
-            courses[name] = earlier.run(before, work, job.random_seed, job.budget, free=engine == "free")
-    truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
-    return {engine: run_of(job.random_seed, course, truth, work.truth) for engine, course in courses.items()}
+            yield name, earlier.run(before, work, job.random_seed, job.budget, free=engine == "free")
 
 
 def _changed(random_seed: int, noise: float) -> bool:
@@ -185,6 +218,14 @@ def _report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "works": {outcome.name: summary(outcome) for outcome in outcomes},
         "means": _means(outcomes),
         "pair": pair_digest(),
+    }
+
+
+def _report_of_kinds(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(kinds.report(outcomes)),
+        "works": {outcome.name: summary(outcome) for outcome in outcomes},
+        "pair": kinds_digest(),
     }
 
 
@@ -287,6 +328,7 @@ def _words() -> argparse.ArgumentParser:
     words.add_argument("--all", action="store_true", help="the whole catalogue, without noise and at .1")
     words.add_argument("--kinds", action="store_true", help="the works whose edits do not add up, likewise")
     words.add_argument("--against", metavar="COMMIT", help="run the search of an earlier commit as well")
+    words.add_argument("--keep", type=Path, metavar="FOLDER", help="keep gepa's runs and earlier ones there")
     words.add_argument("--works", metavar="NAME,...", help="only these of the works")
     words.add_argument("--labels", type=count, default=Sizes().labels, help="with --data: labels drawn")
     words.add_argument("--train", type=count, default=Sizes().train, help="with --data: messages of train")

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks import earlier, ours, peer
+from benchmarks.frozen import kinds_digest
 from benchmarks.quality import options_of
 from benchmarks.replies import combined
 from benchmarks.tasks.kinds import HOUSE, KINDS, Truth, shortest, work_of
@@ -262,3 +263,7 @@ def test_noise_errs_in_one_of_ten_attempts() -> None:
     passing = [erring.score for true, erring in pairs if true.score]
     assert 0.05 < passing.count(0.0) / len(passing) < 0.15
     assert replace(quiet, agent=noisy.agent).agent.deterministic is False
+
+
+def test_the_works_answer_as_they_did_when_their_figures_were_measured() -> None:
+    assert kinds_digest() == "sha256:858d2f93cd07ce9cbba8b2549a4558c3ec5abff03f21a0fc4432eb727a33cdce"
