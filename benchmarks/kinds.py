@@ -13,7 +13,7 @@ LEARNT = 0.5
 """The share of the rare tasks that are done where they count as learnt."""
 
 
-class Kind(Struct, frozen=True):
+class WorkReport(Struct, frozen=True):
     """One work at one noise, by budget: scores, gepa's best arm of that budget, and leads with their errors.
 
     `over_gepa` and `over_earlier` are paired over the seeds that both ran, by our engine; `behind` names the
@@ -32,11 +32,16 @@ class Kind(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """All works, and means over them with the errors that their own make."""
+    """All works, and means over them with the errors that their own make.
 
-    kinds: dict[str, Kind]
+    `over_one` is the lead over one arm for all works, the best of each budget, which `one_arm` names.
+    """
+
+    kinds: dict[str, WorkReport]
     means: dict[str, dict[str, Mean]]
     over_gepa: dict[str, dict[str, Mean]]
+    over_one: dict[str, dict[str, Mean]]
+    one_arm: dict[str, str]
     over_earlier: dict[str, dict[str, Mean]]
     seeds: int
     peer_seeds: int
@@ -46,7 +51,7 @@ class Report(Struct, frozen=True):
 def report(outcomes: Sequence[Outcome]) -> Report:
     """Say what these works came to."""
     some = outcomes[0]
-    told = {outcome.name: _kind(outcome) for outcome in outcomes}
+    told = {outcome.name: _work(outcome) for outcome in outcomes}
     earlier = {engine: other for engine, other in zip(OURS, EARLIER, strict=True) if other in some.runs}
     means = {
         engine: {str(at): together([one.score(engine, at) for one in outcomes]) for at in some.budgets}
@@ -55,21 +60,32 @@ def report(outcomes: Sequence[Outcome]) -> Report:
     means[BEST] = {
         str(at): together([one.score(one.best_at(at), at) for one in outcomes]) for at in some.budgets
     }
+    one_arm = {at: max(some.arms, key=lambda arm: means[arm][str(at)].value) for at in some.budgets}
     return Report(
-        told,
-        means,
-        {engine: _means([kind.over_gepa[engine] for kind in told.values()]) for engine in OURS},
-        {engine: _means([kind.over_earlier[engine] for kind in told.values()]) for engine in earlier},
-        len(some.runs[OURS[0]]),
-        len(some.runs[some.best]),
-        some.budget,
+        kinds=told,
+        means=means,
+        over_gepa={engine: _means([work.over_gepa[engine] for work in told.values()]) for engine in OURS},
+        over_one={
+            engine: {
+                str(at): together([outcome.lead(engine, at, arm) for outcome in outcomes])
+                for at, arm in one_arm.items()
+            }
+            for engine in OURS
+        },
+        one_arm={str(at): arm for at, arm in one_arm.items()},
+        over_earlier={
+            engine: _means([work.over_earlier[engine] for work in told.values()]) for engine in earlier
+        },
+        seeds=len(some.runs[OURS[0]]),
+        peer_seeds=len(some.runs[some.best]),
+        budget=some.budget,
     )
 
 
-def _kind(outcome: Outcome) -> Kind:
+def _work(outcome: Outcome) -> WorkReport:
     runs, budgets = outcome.runs, outcome.budgets
     best = {at: outcome.best_at(at) for at in budgets}
-    return Kind(
+    return WorkReport(
         scores={engine: {str(at): outcome.score(engine, at) for at in budgets} for engine in runs},
         best_arms={str(at): arm for at, arm in best.items()},
         over_gepa={
@@ -137,6 +153,8 @@ def _mean_rows(found: Report) -> Iterator[list[str]]:
         yield [engine, *(f"{score.value:.3f} ±{score.error or 0:.3f}" for score in scores.values())]
     for engine, leads in found.over_gepa.items():
         yield [f"{engine} less gepa's best arms", *(_led(lead) for lead in leads.values())]
+    for engine, leads in found.over_one.items():
+        yield [f"{engine} less gepa's best single arm", *(_led(lead) for lead in leads.values())]
     for engine, leads in found.over_earlier.items():
         yield [f"{engine} less the earlier search", *(_led(lead) for lead in leads.values())]
 
