@@ -140,9 +140,9 @@ class Outcome(Struct, frozen=True):
 class Summary(Struct, frozen=True):
     """What is told of one work at one noise: scores by engine and budget, errors are standard errors.
 
-    `difference` is ours less gepa's best arm, paired over the seeds that both ran; `rollouts_to_target` is
-    over those seeds as well. `behind` are differences from the best arm of each budget, where these are
-    clearly ahead of ours.
+    `earlier` is the search of an earlier commit, where one ran. `difference` is ours less gepa's best arm,
+    paired over the seeds that both ran; `rollouts_to_target` is over those seeds as well. `behind` are
+    differences from the best arm of each budget, where these are clearly ahead of ours.
     """
 
     target: float
@@ -152,6 +152,7 @@ class Summary(Struct, frozen=True):
     gepa_errors: dict[str, dict[str, float | None]]
     ours: dict[str, dict[str, float]]
     ours_errors: dict[str, dict[str, float | None]]
+    earlier: dict[str, dict[str, Mean]]
     difference: dict[str, dict[str, Mean]]
     behind: dict[str, dict[str, Mean]]
     rollouts_to_target: dict[str, int | None]
@@ -196,6 +197,7 @@ def summary(outcome: Outcome) -> Summary:
         gepa_errors={arm: errors[arm] for arm in outcome.arms},
         ours={engine: values[engine] for engine in OURS},
         ours_errors={engine: errors[engine] for engine in OURS},
+        earlier={engine: scores[engine] for engine in EARLIER if engine in runs},
         difference={
             engine: {str(at): outcome.lead(engine, at, best) for at in outcome.budgets} for engine in OURS
         },
@@ -230,7 +232,7 @@ def means(outcomes: Sequence[Outcome]) -> Means:
             str(at): together([one.score(one.best if engine == "gepa" else engine, at) for one in outcomes])
             for at in outcomes[0].budgets
         }
-        for engine in (*OURS, "gepa")
+        for engine in (*OURS, *(name for name in EARLIER if name in outcomes[0].runs), "gepa")
     }
     return Means(
         works=list(told),

@@ -246,6 +246,8 @@ def _tables(outcomes: Sequence[Outcome]) -> list[str]:
         "Score after so many rollouts, ± standard error over seeds",
         "",
         *aligned(_score_rows(told, all_arms=len(told) == 1)),
+        "",
+        *(_behind_lines(told) or ["Nowhere clearly behind gepa's best arm of a budget"]),
     ]
     return lines if len(outcomes) == 1 else [*lines, "", *_mean_lines(_means(outcomes))]
 
@@ -285,7 +287,21 @@ def _score_rows(told: Mapping[str, Summary], *, all_arms: bool) -> list[list[str
         for engine in scores if all_arms else (*OURS, work.best_arm):
             cells = [_scored(scores[engine][at], errors[engine][at]) for at in scores[engine]]
             rows.append([f"{name}: {engine}" if engine in OURS else f"{name}: gepa, {engine}", *cells])
+        for engine, at_budgets in work.earlier.items():
+            rows.append(
+                [f"{name}: {engine}", *(_scored(one.value, one.error) for one in at_budgets.values())]
+            )
     return rows
+
+
+def _behind_lines(told: Mapping[str, Summary]) -> list[str]:
+    """Say where gepa's best arm of a budget is ahead by more than two standard errors."""
+    return [
+        f"behind gepa's best arm: {name}, {engine}, at {at}: {lead}"
+        for name, work in told.items()
+        for engine, leads in work.behind.items()
+        for at, lead in leads.items()
+    ]
 
 
 def _mean_lines(mean: Means) -> list[str]:
