@@ -83,16 +83,16 @@ def main() -> int:
     if told.pure_noise is not None:
         _tell_noise(pure_noise(told.pure_noise, told.noise or PURE_NOISE, told.workers), as_json=told.json)
         return 0
-    try:
-        entries = _entries(told)
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            entries = _entries(told)
             against = None if told.against is None else earlier.exported(told.against, Path(folder))
-            outcomes = measured(entries, told, against)
-    except (Unusable, NoSuchSearch) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        words.error(str(error))
+        except (Unusable, NoSuchSearch) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except ValueError as error:
+            words.error(str(error))
+        outcomes = measured(entries, told, against)
     if told.json:
         print(msgspec.json.encode(_report_of_kinds(outcomes) if told.kinds else _report(outcomes)).decode())
     else:
