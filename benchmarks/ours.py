@@ -30,7 +30,8 @@ def run(
     """Search within a budget of rollouts; with `free` the seed's verdicts on all cases are stored.
 
     `evidence` are stored outputs of others.
-    The detail `made` is how many reflections had been made after how many rollouts.
+    The detail `made` is how many reflections had been made after how many rollouts, `proposed` all lines that
+    they brought in.
     """
     counted = Counted(work)
     cases = work.cases
@@ -53,6 +54,7 @@ def run(
 
     found = driven(search(problem), answer)
     details = {"pool": len(found.pool), "ended": found.ended, "made": tuple(made)}
+    details["proposed"] = tuple(counted.proposed)
     steps = tuple(_steps(problem, found, asks, made))
     return Course(steps, counted.rollouts, counted.reflections, details)
 

@@ -29,9 +29,7 @@ class Arm(Struct, frozen=True):
 
 
 def arms() -> tuple[Arm, ...]:
-    """Give gepa's arms: default, with merge, with minibatches of 8, 10 and 30, with PxN proposals; each also
-    cached.
-    """
+    """Give gepa's arms: default, merge, minibatches of 8, 10 and 30, PxN proposals; each also cached."""
     ways: dict[str, dict[str, Any]] = {
         "default": {},
         "merge": {"use_merge": True},
@@ -67,7 +65,7 @@ def run(work: Work, arm: Arm, budget: int, random_seed: int, most_characters: in
         seed=random_seed,
         **arm.settings,
     )
-    details = {"pool": len(found.candidates)}
+    details = {"pool": len(found.candidates), "proposed": tuple(counted.proposed)}
     return Course(tuple(watch.steps), counted.rollouts, counted.reflections, details)
 
 

@@ -35,7 +35,8 @@ def _with(before: str, texts: Iterable[str]) -> str:
     for text in dict.fromkeys(texts):
         changes = _changes(lines, text.splitlines(keepends=True))
         kept += [one for one in changes if not any(_collide(one, other) for other in kept)]
-    for change in sorted(kept, key=lambda one: (one.start, one.stop), reverse=True):
+    kept.sort(key=lambda one: (one.start, one.stop))
+    for change in reversed(kept):
         lines[change.start : change.stop] = change.lines
     return "".join(lines)
 

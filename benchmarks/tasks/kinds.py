@@ -25,8 +25,8 @@ from runbookopt.documents import runbook as runbooks
 TRAIN, VALIDATION, HELD_OUT = 60, 50, 300
 """How many cases stand in each part."""
 
-REMEDIES_USED, KNOWN, PAIRS, HEADS = 24, 9, 4, 3
-"""Remedies of a world, those that the seed runbook knows, pairs that clash, remedies that most tasks need."""
+REMEDIES_USED, KNOWN, PAIRS, HEADS = 24, 3 / 8, 4, 3
+"""Remedies of a world, the share that the seed runbook knows, pairs that clash, remedies that most need."""
 
 TAIL = 0.03
 """The share of tasks that fail in the rare way."""
@@ -47,14 +47,14 @@ CUES = (
 NAMES = ("Kelly", "Brown", "Ali", "Novak", "Rossi", "Meyer", "Okafor", "Silva", "Laine", "Dubois")
 
 JUDGED = (
-    "{name} got no help in {topic}: the desk ought to {action}",
+    "{name} got no help in {topic}, see no. {order}: the desk ought to {action}",
     "I miss a step, since {topic} was raised in no. {order} and one should {action}",
-    "not good enough for {name}; in a case of {topic} they {action} as a rule",
+    "not good enough for {name} (no. {order}); in a case of {topic} they {action} as a rule",
     "the answer to no. {order} passes over {topic}, and a colleague would {action}",
-    "what {name} needed was somebody to {action}, given {topic}",
-    "{topic} is named plainly by {name}, yet nobody cared to {action}",
+    "what {name} needed in no. {order} was somebody to {action}, given {topic}",
+    "{topic} is named plainly by {name} in no. {order}, yet nobody cared to {action}",
     "with no. {order} a reader is left alone: {action} would have been right for {topic}",
-    "to {action} is what one expects after {topic}, and {name} waits for it in vain",
+    "to {action} is what one expects after {topic}, and {name} waits for it, no. {order}",
 )
 """How a judge says that something was left out, each time in other words."""
 
@@ -127,7 +127,7 @@ def work_of(name: str, random_seed: int, noise: float = 0.0) -> Work:
     chance = random.Random(f"{name} {random_seed}")
     used = chance.sample(sorted(REMEDIES), kind.remedies)
     world = World(random_seed, tuple(used), kind.attention, _pairs(used) if kind.clashing else ())
-    known = set(chance.sample(_knowable(kind, world), KNOWN))
+    known = set(chance.sample(_knowable(kind, world), round(KNOWN * kind.remedies)))
     cases = _cases(kind, world, chance)
     rare = used[-1] if kind.tail else None
     tail = tuple(case.input for case in cases[TRAIN + VALIDATION :] if needs(case.input) == (rare,))

@@ -64,6 +64,16 @@ FRAMES = (
     "Do not forget with {topic}: {action}.",
     "As soon as {topic} is named, {action}.",
     "Anyone with {topic}? Then {action}.",
+    "Should {topic} be mentioned, {action}.",
+    "In the case of {topic}, {action}.",
+    "Faced with {topic}, {action} and say so.",
+    "A message on {topic} is answered so: {action}.",
+    "Treat {topic} as follows: {action}.",
+    "When somebody writes of {topic}, {action}.",
+    "{topic}: {action}, nothing less.",
+    "The rule for {topic} is to {action}.",
+    "Once you read of {topic}, {action}.",
+    "Given {topic}, the next step is to {action}.",
 )
 """How a line says a remedy."""
 
@@ -154,6 +164,11 @@ def note_of(line: str) -> int | None:
     return int(found[1], 16) if found else None
 
 
+def cleaned(line: str) -> str:
+    """Give a line without its note."""
+    return _NOTE.sub("", line)
+
+
 @lru_cache(maxsize=1 << 13)
 def bits(message: str) -> int:
     """Give 256 bits of a message, by which notes tell what they take for their own."""
@@ -182,7 +197,7 @@ def reading(world: World, text: str) -> Reading:
     for line in lines:
         found = carried(line)
         together |= {pair for pair in world.clashes if set(pair) <= set(found)}
-        strength = attention * (least + more * part_of(f"{world.random_seed} {line}"))
+        strength = attention * (least + more * part_of(f"{world.random_seed} {cleaned(line)}"))
         strengths |= {name: max(strength, strengths.get(name, 0.0)) for name in found}
     clashing = tuple(pair for pair in world.clashes if set(pair) <= strengths.keys() and pair not in together)
     notes = tuple(note for line in lines if (note := note_of(line)) is not None)

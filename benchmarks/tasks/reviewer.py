@@ -12,6 +12,7 @@ from benchmarks.tasks.remedies import (
     World,
     bits,
     carried,
+    cleaned,
     done_in,
     items,
     needs,
@@ -52,6 +53,16 @@ NOTHING = (
     "Name the next step at the end",
 )
 """What lines say that help nobody."""
+
+
+DIAGNOSES = (
+    "nothing is said of {topic}",
+    "{topic} came up, and the agent did not know what to do",
+    "the runbook leaves open what {topic} calls for",
+    "messages on {topic} went wrong",
+    "the agent passes over {topic}",
+)
+"""How a reply says what went wrong."""
 
 
 class Cause(Struct, frozen=True):
@@ -117,23 +128,25 @@ class Reviewer:
         cites = tuple(one.trajectory for one in shown)
         if cause.culprit is not None and chance.random() < CULPRIT:
             part = next(one for one in ask.components if cause.culprit in one.text)
-            mended = part.text.replace(cause.culprit, cause.culprit[: cause.culprit.index(HARM[:20])], 1)
+            mended = part.text.replace(cause.culprit, cleaned(cause.culprit), 1)
             return Proposal("a line takes over what it is not meant for", part.id, mended, cites)
         there = [number for number, line in enumerate(lines) if cause.remedy in carried(line)]
         if cause.blocked_by is not None and (told := self._reconciled(ask, cause, chance)) is not None:
-            return Proposal(f"two lines contradict each other on {cause.remedy}", part.id, told, cites)
-        new = self._line(ask, cause, shown, chance) + "\n"
+            said = f"two lines contradict each other: {_diagnosis([cause.remedy], chance)}"
+            return Proposal(said, part.id, told, cites)
         if there and chance.random() < REWORDED:
-            lines[there[0]] = new
+            lines[there[0]] = self._line(ask, carried(lines[there[0]]), shown, chance) + "\n"
         else:
-            lines.insert(chance.choice(_places(lines)), new)
-        return Proposal(f"nothing is said of {cause.remedy}", part.id, "".join(lines), cites)
+            lines.insert(chance.choice(_places(lines)), self._line(ask, [cause.remedy], shown, chance) + "\n")
+        return Proposal(_diagnosis([cause.remedy], chance), part.id, "".join(lines), cites)
 
-    def _line(self, ask: Reflection, cause: Cause, shown: Sequence[Shown], chance: random.Random) -> str:
-        """Write a line for a cause: misread at times, and at times taking over more than was seen."""
+    def _line(
+        self, ask: Reflection, remedies: Sequence[str], shown: Sequence[Shown], chance: random.Random
+    ) -> str:
+        """Write a line for remedies: misread at times, and at times taking over more than was seen."""
         if chance.random() < MISREAD.get(len(shown), MISREAD_ELSE):
-            return f"- {chance.choice(NOTHING)} ({chance.choice(REMEDIES[cause.remedy].topics)})."
-        line = written([cause.remedy], chance)
+            return f"- {chance.choice(NOTHING)} ({chance.choice(REMEDIES[remedies[0]].topics)})."
+        line = written(remedies, chance)
         if chance.random() < self._harmful:
             note = _note([bits(str(one.input)) for one in (*ask.failing, *ask.passing)], chance)
             line += "" if note is None else HARM.format(note=note)
@@ -166,15 +179,14 @@ class Reviewer:
         here = [(cause, shown) for cause, shown in most if _home(ask, cause.remedy) is part]
         said = {name for line in told for name in carried(line)}
         told += [
-            self._line(ask, cause, shown, chance)
+            self._line(ask, [cause.remedy], shown, chance)
             for cause, shown in here
             if cause.remedy not in said or chance.random() >= REWORDED
         ]
         chance.shuffle(told)
         text = "\n".join([*_trimmed(kept), "", *told, ""])
         cites = tuple(dict.fromkeys(one.trajectory for _, shown in here for one in shown))
-        names = ", ".join(cause.remedy for cause, _ in here)
-        return Proposal(f"the part says too little of {names}", part.id, text, cites)
+        return Proposal(_diagnosis([cause.remedy for cause, _ in here], chance), part.id, text, cites)
 
 
 def _content(ask: Reflection) -> list[Any]:
@@ -185,6 +197,11 @@ def _content(ask: Reflection) -> list[Any]:
         [[one.input, one.output] for one in ask.passing],
         [[one.diagnosis, one.change] for one in ask.lineage],
     ]
+
+
+def _diagnosis(remedies: Sequence[str], chance: random.Random) -> str:
+    topics = [chance.choice(REMEDIES[name].topics) for name in remedies]
+    return "; ".join(chance.choice(DIAGNOSES).format(topic=topic) for topic in topics)
 
 
 def _home(ask: Reflection, remedy: str) -> Component:
