@@ -10,8 +10,8 @@ from runbookopt.agents.repair import Clean, LanguageModel, read_reply
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.search import prompt, reply
 from runbookopt.search.asks import Candidate, Kind, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search.reflecting import prompt, reply
 
 END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
@@ -20,12 +20,13 @@ _LOOKS = "something looks like a secret"
 
 
 class ModelReflector:
-    """Asks a model for one edit, told nothing that `clean` takes for a secret."""
+    """Asks a model for edits, told nothing that `clean` takes for a secret."""
 
     def __init__(self, model: LanguageModel, clean: Clean) -> None:
         self._model = model
         self._clean = clean
         self.name = model.name
+        self.edits = prompt.EDITS
         self.key = digest_of({"kind": "model", "model": model.key, "prompt": prompt.VERSION})
 
     def answered_before(self) -> None:

@@ -1,69 +1,20 @@
 """Edits of a wave on their way into the pool: how they become one candidate, and what it is without some."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property
-
-from msgspec import Struct
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
-from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Tried
-from runbookopt.search.changes import difference
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection
 from runbookopt.search.crossover import Rewrite, crossover
+from runbookopt.search.drafts import Draft, Trial
 from runbookopt.search.minibatches import Minibatch
-from runbookopt.search.pool import Edit
-from runbookopt.search.reflection import forbids
+from runbookopt.search.reflecting.reflection import forbids
 from runbookopt.search.state import SearchState
 
 LOST = "lost: another edit of its wave changes the same lines"
 TOO_MUCH = "dropped: with the others it was too much"
 WAITS = "left for later: fewer edits at once do better on this text"
 TAKEN_OUT = "takes out again what did no good"  # the diagnosis of an edit that takes out others
-
-
-class Trial(Struct, frozen=True, dict=True):
-    """A proposal, what its reflector was shown, and which failures that were."""
-
-    proposal: Proposal
-    ask: Reflection
-    batch: Minibatch
-
-    @cached_property
-    def change(self) -> str:
-        """Its change of the component, as a diff."""
-        shown = {part.id: part.text for part in self.ask.components}
-        return difference(shown.get(self.proposal.component, ""), self.proposal.text)
-
-    @cached_property
-    def tasks(self) -> tuple[str, ...]:
-        """The train tasks that it is for: the failing ones that it cites, or all that were shown."""
-        cited, failing = {*self.proposal.cites}, {*self.batch.failing}
-        named = (one.task for one in self.ask.failing if one.trajectory in cited and one.task in failing)
-        return tuple(named) or self.batch.failing
-
-    def tried(
-        self, outcome: str, beside: int = 0, tasks: int = 0, before: float = 0, after: float = 0
-    ) -> Tried:
-        """It, as later reflections are shown it."""
-        proposal = self.proposal
-        return Tried(
-            proposal.component, proposal.diagnosis, self.change, outcome, beside, tasks, before, after
-        )
-
-    @property
-    def edit(self) -> Edit:
-        """The part that the pool keeps; a citation counts only where the trajectory was shown."""
-        shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
-        cites = tuple(one for one in shown if one in self.proposal.cites)
-        return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown, self.change)
-
-
-class Draft(Struct, frozen=True):
-    """A candidate, made from the member `parent` of the pool by these trials."""
-
-    parent: int
-    candidate: Candidate
-    trials: tuple[Trial, ...] = ()
 
 
 def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Trial]:

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from runbookopt.search.asking import Asking, roll
 from runbookopt.search.asks import Attempt, Stored, Tried
-from runbookopt.search.edits import WAITS, Draft, crossed, needed_first
+from runbookopt.search.drafts import Draft
+from runbookopt.search.edits import WAITS, crossed, needed_first
 from runbookopt.search.ending import Cause, Ended
 from runbookopt.search.pool import Member, lineage
 from runbookopt.search.problem import Problem

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from runbookopt.search.asking import Asking, asked
 from runbookopt.search.asks import Ask, ReflectionFailure, Stored
-from runbookopt.search.edits import Trial
+from runbookopt.search.drafts import Trial
 from runbookopt.search.ending import Ended
 from runbookopt.search.minibatches import minibatches
-from runbookopt.search.reflection import objection, reflections
+from runbookopt.search.reflecting.reflection import objection, reflections
 from runbookopt.search.state import SearchState
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from runbookopt.search.asking import Asking, roll, roll_each
 from runbookopt.search.asks import Candidate
-from runbookopt.search.edits import Draft, Trial, taken_out, without
-from runbookopt.search.reflection import forbids
+from runbookopt.search.drafts import Draft, Trial
+from runbookopt.search.edits import taken_out, without
+from runbookopt.search.reflecting.reflection import forbids
 from runbookopt.search.state import SearchState
 
 Scores = Mapping[str, float]  # of one candidate, by task

@@ -12,7 +12,7 @@ from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
 if TYPE_CHECKING:
-    from runbookopt.search.edits import Draft
+    from runbookopt.search.drafts import Draft
 
 
 class SearchState:

@@ -1,7 +1,7 @@
 """Validation of drafts: how they enter the pool, and what is told of their edits."""
 
 from runbookopt.search.asking import Asking, roll
-from runbookopt.search.edits import Draft
+from runbookopt.search.drafts import Draft
 from runbookopt.search.pool import Member
 from runbookopt.search.state import SearchState
 
@@ -36,7 +36,7 @@ def validated(state: SearchState, draft: Draft) -> Asking[None]:
 
 
 def promising(state: SearchState, draft: Draft) -> Asking[bool]:
-    """Try a draft on a part of validation: whether it may do as well as its parent, so that all is worth it."""
+    """Try a draft on a part of validation: whether it may do as well as its parent."""
     known, options = state.pool.members[draft.parent].validation, state.options
     if draft.candidate in state.pool:
         return True

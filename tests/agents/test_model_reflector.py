@@ -17,9 +17,9 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.settings import ModelSettings
 from runbookopt.documents.usage import Message, Usage
-from runbookopt.search import prompt
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown, Tried
-from runbookopt.search.reply import read
+from runbookopt.search.reflecting import prompt
+from runbookopt.search.reflecting.reply import read
 from runbookopt.verifier import judge
 
 TEXT = """# Queues

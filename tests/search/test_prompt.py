@@ -20,8 +20,8 @@ from runbookopt.search.asks import (
     Tried,
 )
 from runbookopt.search.changes import difference
-from runbookopt.search.prompt import FAILING, VERSION, head, prompt, repair
-from runbookopt.search.reply import read
+from runbookopt.search.reflecting.prompt import FAILING, VERSION, head, prompt, repair
+from runbookopt.search.reflecting.reply import read
 
 TEXT = """---
 name: parcels

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from runbookopt.agents.model_reflector import without_secrets
 from runbookopt.search.asks import Candidate, Reflection, Rollout, Stored
 from runbookopt.search.problem import Problem
-from runbookopt.search.prompt import STORED, prompt
+from runbookopt.search.reflecting.prompt import STORED, prompt
 
 OTHER = Candidate("another text")
 ORIGIN = "agent prod-bot, runbook version 0.9.0 (by time)"

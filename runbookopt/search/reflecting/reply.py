@@ -24,7 +24,7 @@ from runbookopt.documents.schema_errors import shown as quoted
 from runbookopt.documents.untrusted import shortened
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 from runbookopt.search.crossover import Rewrite, crossover
-from runbookopt.search.prompt import EDITS, codes, named, unix
+from runbookopt.search.reflecting.prompt import EDITS, codes, named, unix
 
 TOLD = 2_000  # characters kept of a diagnosis
 

@@ -24,8 +24,8 @@ from runbookopt.search.asks import (
 )
 from runbookopt.search.crossover import shared_start
 from runbookopt.search.minibatches import GOT, Minibatch
-from runbookopt.search.nearest import nearest
 from runbookopt.search.problem import COPIED_WORDS
+from runbookopt.search.reflecting.nearest import nearest
 from runbookopt.search.state import SearchState
 
 SHARED_BY = 3  # words that so many train tasks share are the language of the field, not a copy

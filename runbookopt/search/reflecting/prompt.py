@@ -28,7 +28,7 @@ KINDS, KIND, OTHERS = 12, 160, 2  # kinds of failures told, characters of each, 
 ORIGIN = 300  # characters shown of what a stored output is of
 REPLY = 12_000  # characters shown of a reply that cannot be used
 
-EDITS = 3  # of one reply, at most
+EDITS = 4  # of one reply, at most
 
 STORED = (
     " Where an origin stands beside a trajectory, the output was not made with the runbook above: it is a"
@@ -55,7 +55,9 @@ class _Shown(Struct, frozen=True):
 @cache
 def head() -> str:
     """The part that is the same in all prompts."""
-    return files("runbookopt.search").joinpath("reflector.md").read_text("utf-8").removesuffix("\n")
+    return (
+        files("runbookopt.search.reflecting").joinpath("reflector.md").read_text("utf-8").removesuffix("\n")
+    )
 
 
 def prompt(ask: Reflection) -> tuple[Message, ...]:
