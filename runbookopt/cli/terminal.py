@@ -160,7 +160,8 @@ def _figures(done: "Progress") -> Iterator[str]:
     """Phase and scores; what was used, and for how long it goes on; what it costs, if that is known."""
     scores, minutes = done.scores, None if done.seconds_left is None else done.seconds_left / 60
     best = "" if scores is None else f": validation {scores.best:.3f}, today's {scores.today:.3f}"
-    yield f"{done.phase}{best}"
+    step = f" ({scores.step})" if scores and scores.step and done.phase == "searching" else ""
+    yield f"{done.phase}{step}{best}"
     used = done.rollouts + done.cached
     left = "" if minutes is None else ", less than a minute left"
     if minutes is not None and minutes >= 1:

@@ -186,10 +186,14 @@ class ReflectionFailure(Struct, frozen=True):
 
 
 class SoFar(Struct, frozen=True):
-    """Mean validation scores so far, 0..1: of today's runbook, and of the best text, which may be that."""
+    """Mean validation scores so far, 0..1: of today's runbook, and of the best text, which may be that.
+
+    `step` says in a few words what the search is at.
+    """
 
     today: float
     best: float
+    step: str = ""
 
 
 class Ask(Struct, frozen=True):

@@ -69,8 +69,10 @@ def _wave(state: SearchState) -> Asking[bool]:
     up, and half as many are taken until a draft brings it on again.
     """
     state.wave += 1
-    stored: Mapping[str, Stored] = state.to_read() if state.wave == 1 else {}
-    if not stored:
+    borrowed = state.to_read() if state.wave == 1 else {}
+    stored: Mapping[str, Stored] = borrowed
+    if not borrowed:
+        state.step = "the best text on train"
         yield from roll(state, state.best, state.problem.train)
         stored = yield from _lightened(state)
     parent, improved = state.pool.best, state.pool.members[state.pool.best].wave == state.wave
@@ -85,11 +87,11 @@ def _wave(state: SearchState) -> Asking[bool]:
         yield from validated(state, draft)
     if state.pool.best != parent:
         state.reach = None if len(taken) == len(trials) else 2 * len(taken)
-    elif taken:
+    elif taken and not borrowed:
         blame.update(task for trial in taken for task in {*trial.tasks})
         state.reach = max(state.options.least, len(taken) // 2) if state.options.halved else None
     # what others did wrong, today's may do right
-    return improved or state.pool.best != parent or (state.wave == 1 and bool(stored))
+    return improved or state.pool.best != parent or bool(borrowed)
 
 
 def _lightened(state: SearchState) -> Asking[Mapping[str, Stored]]:

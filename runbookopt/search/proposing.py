@@ -27,6 +27,7 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     if not batches:
         raise _nothing_fails(state, parent)
     asks = reflections(state, runbook, attempts, batches, state.lately(parent), stored)
+    state.step = "reflection"
     reply = yield from asked(Ask(reflections=asks, so_far=state.so_far))
     trials: list[Trial] = []
     for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):

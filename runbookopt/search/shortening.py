@@ -20,6 +20,7 @@ Scores = Mapping[str, float]  # of one candidate, by task
 def shortened(state: SearchState, number: int, edits: Sequence[Trial]) -> Asking[Draft | None]:
     """Give a member without those of these edits in it that can go, or None where none can."""
     member = state.pool.members[number].candidate
+    state.step = "leaving edits out"
     yield from roll(state, member, state.problem.train)
     score = state.scores(member, state.problem.train)
     needs = [_checked(state, trial, score) for trial in edits]

@@ -29,6 +29,7 @@ class SearchState:
         self.limits = limits(problem)
         self.rng = random.Random(problem.options.random_seed)
         self.wave = 0
+        self.step = ""  # what the search is at, in a few words
         self.pool = Pool()
         self.drafts: dict[int, Draft] = {}
         self.reach: int | None = None
@@ -105,9 +106,9 @@ class SearchState:
 
     @property
     def so_far(self) -> SoFar | None:
-        """Today's score and the best; None before today's is known."""
+        """Today's score and the best, and what comes now; None before today's is known."""
         members = self.pool.members
-        return SoFar(members[0].score, members[self.pool.best].score) if members else None
+        return SoFar(members[0].score, members[self.pool.best].score, self.step) if members else None
 
     def candidate(self, text: str) -> Candidate:
         """An edited text as it would be merged, with the seed's next version; the seed where that is all.

@@ -24,6 +24,7 @@ def validated(state: SearchState, draft: Draft) -> Asking[None]:
     if draft.candidate in pool:
         _remember(state, draft, REPEATED, ())
         return
+    state.step = "a draft on validation"
     yield from roll(state, draft.candidate, validation)
     scores = {**known, **state.attempts(draft.candidate, validation)}
     parents = (draft.parent,) if pool.members else ()
@@ -41,6 +42,7 @@ def promising(state: SearchState, draft: Draft) -> Asking[bool]:
     if draft.candidate in state.pool:
         return True
     part = state.rng.sample(list(known), min(len(known), options.first))
+    state.step = "a draft on some validation tasks"
     yield from roll(state, draft.candidate, part)
     now = state.scores(draft.candidate, part)
     if sum(score - known[task].score for task, score in now.items()) >= -options.slack:
