@@ -171,7 +171,8 @@ def _entry(tried: Tried, parts: Mapping[str, str]) -> str:
         outcome += f"; tried {alone}: {tried.before:.4g} -> {tried.after:.4g} of {tried.tasks}"
     fresh = tried.change and applies(tried.change, parts.get(tried.component))
     lines = [f"- {where}: {outcome}", _field("diagnosis", _line(tried.diagnosis, DIAGNOSIS))]
-    return "\n".join([*lines, _field("diff", _cut(f"\n{tried.change}", EDIT))] if fresh else lines)
+    diff = "\n".join(line for line in tried.change.split("\n") if line.strip()).removeprefix("@@")
+    return "\n".join([*lines, _field("diff", _cut(diff, EDIT))] if fresh else lines)
 
 
 def _failures(ask: Reflection) -> tuple[str, str]:
@@ -179,9 +180,7 @@ def _failures(ask: Reflection) -> tuple[str, str]:
     if not ask.kinds:
         return "", ""
     lines = [_counted(kind) for kind in ask.kinds[:KINDS]]
-    more = ask.kinds[KINDS:]
-    if more:
-        lines.append(f"and {sum(kind.tasks for kind in more)} in {len(more)} other ways")
+    lines += ["and others"] if ask.kinds[KINDS:] else []
     sentence = f"{ask.failed} of {ask.tasks} tasks fail; a task may fail in several ways."
     if len(ask.wave) > 1:
         sentence += f" {len(ask.wave)} reviewers look at them at the same time, each at some."
@@ -240,8 +239,10 @@ def _cut(text: str, characters: int) -> str:
 
 
 def _form(code: str) -> str:
+    """The form of a reply; its last line is how one ends, by which a file is known to hold all of one."""
     return f"""# Your reply
 
+A further edit, for another cause, begins with a diagnosis of its own, before the one line that ends all.
 In the form described above; the code is {code}:
 
 === {code} diagnosis
@@ -254,6 +255,4 @@ In the form described above; the code is {code}:
 (lines of the part, copied exactly)
 === {code} new
 (what stands in their place)
-=== {code} end
-
-A further edit, for another cause, stands before the line `end`, and begins with a diagnosis of its own."""
+=== {code} end"""

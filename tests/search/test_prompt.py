@@ -120,7 +120,7 @@ def test_another_prompt_is_another_version() -> None:
     tried = Tried("lessons", "too slow", "@@\n - Be quick.\n+- Hurry.", "set aside", 2, 50, 24.0, 11.0)
     told = {"agent": "A model.", "tasks": 4, "failed": 2, "kinds": WAVE[0], "wave": WAVE}
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,), **told))]
-    assert (VERSION, digest_of(said)[7:19]) == (5, "e3139b494b03")
+    assert (VERSION, digest_of(said)[7:19]) == (5, "a3eff676f560")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:
@@ -178,10 +178,17 @@ def test_a_reviewer_is_told_how_many_fail_as_what_and_what_the_others_look_at() 
     assert "100 are left, for 2 reviewers: about 50 for each." in system
     assert "11 of 40 tasks fail; a task may fail in several ways. 2 reviewers look at them" in user
     assert "\n20 x right: expected 0\n19 x right: expected 1\n" in user
-    assert "\nand 21 in 3 other ways\nreviewer 1: 9 x right: expected late, got lost\n" in user
+    assert "\nand others\nreviewer 1: 9 x right: expected late, got lost\n" in user
     assert "\nreviewer 2: 2 x right: expected lost, got late; 2 x right: expected lost" in user
     assert "; and others\n</failures" in user
     assert "You are reviewer 2." in user
+
+
+def test_a_prompt_ends_with_the_line_that_ends_a_reply() -> None:
+    """By it a hand-off knows a file that is whole."""
+    last = f"\n=== {code(ASK)} end"
+    assert prompt(ASK)[-1].content.endswith(last)
+    assert repair(ASK, "x", ReflectionFailure("unparsable", "y"))[-1].content.endswith(last)
 
 
 def test_neither_ids_of_trajectories_nor_tasks_are_shown_for_others_chose_them() -> None:
