@@ -21,9 +21,10 @@ VERSION = 5
 """Of the prompt and of how a reply is read: raised with every change, for answers are remembered by it."""
 
 FAILING, PASSING = 6_000, 1_500  # characters shown of each input and each output
-FEW = 6, 12  # of more failing, and of more passing, less is shown of each: no more in all than of so many
+FEW = 6  # of more failing ones less is shown of each: no more in all than of so many
+PASSED = 8  # of those that pass, the first: they come nearest first, and later ones told models nothing
 FEEDBACK, DIAGNOSIS, EDIT = 1_500, 240, 600  # characters shown of reasons, of earlier diagnoses and edits
-EARLIER = 4_000  # characters of earlier edits in all, the latest first
+EARLIER = 3_000  # characters of earlier edits in all, the latest first
 KINDS, KIND, OTHERS = 12, 160, 2  # kinds of failures told, characters of each, and kinds of each reviewer
 ORIGIN = 300  # characters shown of what a stored output is of
 REPLY = 12_000  # characters shown of a reply that cannot be used
@@ -77,7 +78,7 @@ def prompt(ask: Reflection) -> tuple[Message, ...]:
         *_told("The failures", "failures", shown.failures, shown.wave),
         "# Trajectories\n\nF1, F2, ... fail, P1, P2, ... pass. Scores lie between 0 and 1."
         + (f" You are reviewer {ask.reviewer + 1}." if len(ask.wave) > 1 else "")
-        + (STORED if any(one.origin for one in (*ask.failing, *ask.passing)) else ""),
+        + (STORED if any(one.origin for one in trajectories(ask).values()) else ""),
         enclosed("trajectories", shown.trajectories.replace(shown.wave, "[...]"), shown.own),
         _form(shown.own),
     )
@@ -98,7 +99,12 @@ def codes(ask: Reflection) -> tuple[str, str]:
     return shown.own, shown.wave
 
 
-def named(letter: str, shown: Sequence[Shown]) -> list[tuple[str, Shown]]:
+def trajectories(ask: Reflection) -> dict[str, Shown]:
+    """The trajectories that a prompt shows, by the names that a reply cites them by."""
+    return dict((*_named("F", ask.failing), *_named("P", ask.passing[:PASSED])))
+
+
+def _named(letter: str, shown: Sequence[Shown]) -> list[tuple[str, Shown]]:
     """Name trajectories by numbers: an id is long, and whoever brings a trajectory chooses it."""
     return [(f"{letter}{number}", one) for number, one in enumerate(shown, start=1)]
 
@@ -111,10 +117,10 @@ def unix(text: str) -> str:
 def _shown(ask: Reflection) -> _Shown:
     parts = {part.id: unix(part.text) for part in runbooks.parse(ask.candidate.text).parts}
     earlier, failures = _earlier(ask, parts), _failures(ask)
-    trajectories = "\n".join(
+    attempts = "\n".join(
         (
-            *_trajectories("F", ask.failing, FAILING, FEW[0]),
-            *_trajectories("P", ask.passing, PASSING, FEW[1]),
+            *_trajectories("F", ask.failing, FAILING, FEW),
+            *_trajectories("P", ask.passing[:PASSED], PASSING, PASSED),
         )
     )
     shared = (*parts.values(), earlier[1], failures[1])
@@ -122,9 +128,9 @@ def _shown(ask: Reflection) -> _Shown:
         parts,
         earlier,
         failures,
-        trajectories,
+        attempts,
         wave=fence(*shared, digits=CODE),
-        own=fence(*shared, trajectories, digits=CODE),
+        own=fence(*shared, attempts, digits=CODE),
     )
 
 
@@ -209,7 +215,7 @@ def _told(title: str, name: str, told: tuple[str, str], code: str) -> Iterator[s
 
 def _trajectories(letter: str, shown: Sequence[Shown], most: int, few: int) -> Iterator[str]:
     characters = most * few // max(few, len(shown))
-    for name, one in named(letter, shown):
+    for name, one in _named(letter, shown):
         yield f"{name}, score {one.score:.2f}"
         yield _field("input", _cut(as_text(one.input), characters))
         if one.origin is not None:

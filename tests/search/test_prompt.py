@@ -260,7 +260,7 @@ def test_what_asks_of_a_wave_share_stands_before_what_differs(lessons: ModuleTyp
     assert starts == {f"{head()}\n\n"}
 
 
-@pytest.mark.parametrize(("failing", "passing", "left_out"), [(6, 12, "994,000"), (12, 18, "997,000")])
+@pytest.mark.parametrize(("failing", "passing", "left_out"), [(6, 8, "994,000"), (12, 18, "997,000")])
 def test_long_trajectories_lose_their_middle_and_prompts_stay_bounded_however_many_there_are(
     failing: int, passing: int, left_out: str
 ) -> None:
@@ -272,6 +272,14 @@ def test_long_trajectories_lose_their_middle_and_prompts_stay_bounded_however_ma
     assert f"\n    [... {left_out} characters left out ...]\n" in said
     assert len(said) < 250_000
     assert max(len(line) for line in said.split("\n")) <= FAILING
+
+
+def test_of_what_passes_the_nearest_are_shown_and_no_other_can_be_cited() -> None:
+    passing = tuple(Shown(f"r-{n}", f"t{n}", f"input {n}!", "x", 1.0, ()) for n in range(18))
+    asked = replace(ASK, passing=passing)
+    said = prompt(asked)[1].content
+    assert [f"input {n}!" in said for n in range(18)] == [n < 8 for n in range(18)]
+    assert 'found "P9"' in refused(reply(("cites", "P8 P9"), ("none", ""), asked=asked), asked)
 
 
 def test_what_is_longer_once_it_is_written_out_stays_bounded_too() -> None:
