@@ -86,19 +86,16 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> Crossed:
     lines = _lines(base)
     made = {edit.text: edit for edit in sorted(edits, key=lambda edit: edit.failures)}.values()
     kept: list[_Edit] = []
-    combined = [_Line(line, place) for place, line in enumerate(lines)]
     for edit in sorted((_edit(lines, each) for each in made), key=lambda e: (-e.rewrite.failures, e.mark)):
-        if any(_conflict(lines, one, other) for each in kept for one in each.hunks for other in edit.hunks):
-            continue
-        together = _combined(lines, [*kept, edit])
-        if _code_stays(lines, together, [*kept, edit]):
+        pairs = ((one, other) for each in kept for one in each.hunks for other in edit.hunks)
+        if not any(_conflict(lines, *pair) for pair in pairs) and _code_stays(lines, [*kept, edit]):
             kept.append(edit)
-            combined = together
     texts = {edit.rewrite.text for edit in kept}
     lost = tuple(place for place, edit in enumerate(edits) if edit.text not in texts)
     changing = [text for text in texts if text != base]
     if len(changing) > 1:
-        return Crossed(_ended(base, "".join(line.text for line in combined), changing), lost)
+        combined = "".join(line.text for line in _combined(lines, kept))
+        return Crossed(_ended(base, combined, changing), lost)
     return Crossed(next(iter(changing), base), lost)
 
 
@@ -234,13 +231,13 @@ def _beside(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> int | Non
     return changing.start if parts(changing.start) else None
 
 
-def _code_stays(base: Sequence[str], together: Sequence[_Line], edits: Sequence[_Edit]) -> bool:
+def _code_stays(base: Sequence[str], edits: Sequence[_Edit]) -> bool:
     """Whether what is code in a text is code in the result, and nothing else is."""
     code = in_code(base)
     if not any(code) and not any(any(edit.code) for edit in edits):
         return True
     wrapped = {place for edit in edits for place in _rewrapped(base, code, edit)}
-    own = {edit.mark: edit.code for edit in edits}
+    own, together = {edit.mark: edit.code for edit in edits}, _combined(base, edits)
     for line, state in zip(together, in_code([line.text for line in together]), strict=True):
         if is_blank(line.text):
             continue
@@ -305,13 +302,13 @@ def _insert(
 
     for number, hunk in enumerate(sorted(hunks, key=rank)):
         lines, at = _lines_of(hunk), _leading(hunk.lines)
-        combined += lines[:at] if number == 0 else ()
-        found = _blocks(hunk)
+        lead, found = lines[:at], _blocks(hunk)
         kept: list[_Line] = []
         for block in () if repeats(_meaning(found), hunk.mark) else found:
             if not (block.alone and repeats(block.meaning, hunk.mark)):
                 kept += lines[at : at + len(block.lines)]
             at += len(block.lines)
+        combined += lead if number == 0 and (kept or not found) else ()
         if kept and hunk.apart and combined and not is_blank(combined[-1].text):
             combined.append(_Line(_ending("".join(base)), -1))
         combined += kept
