@@ -35,14 +35,17 @@ class Block(Struct, frozen=True):
 
     @property
     def meaning(self) -> str:
-        """What two blocks have in common that say the same but for case, punctuation, spacing and markers."""
-        text = "".join(self.lines).rstrip()
-        if self.code:
-            return text
-        words = _ITEM.sub("", text, count=1).split()
-        return " ".join(
-            word if _CODE_SPAN.search(word) else word.strip(_EDGES).casefold() or word for word in words
-        )
+        """What it says; see `meaning`. Code says what it is, character by character."""
+        text = "".join(self.lines)
+        return text.rstrip() if self.code else meaning(text)
+
+
+def meaning(text: str) -> str:
+    """What two texts have in common that say the same but for case, punctuation, spacing and a marker."""
+    words = _ITEM.sub("", text, count=1).split()
+    return " ".join(
+        word if _CODE_SPAN.search(word) else word.strip(_EDGES).casefold() or word for word in words
+    )
 
 
 def tells(meaning: str) -> bool:
