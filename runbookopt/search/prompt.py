@@ -25,7 +25,9 @@ FEW = 6  # of more failing ones less is shown of each: no more in all than of so
 PASSED = 8  # of those that pass, the first: they come nearest first, and later ones told models nothing
 FEEDBACK, DIAGNOSIS, EDIT = 1_500, 240, 600  # characters shown of reasons, of earlier diagnoses and edits
 EARLIER = 3_000  # characters of earlier edits in all, the latest first
-KINDS, KIND, OTHERS = 12, 160, 2  # kinds of failures told, characters of each, and kinds of each reviewer
+KINDS, KIND = 12, 160  # kinds of failures told, and characters of each
+OTHERS, WAVE = 2, 2_000  # kinds told of each reviewer of the wave, and characters of them all
+SHORTEST = 40  # characters of a kind that still tell which it is
 ORIGIN = 300  # characters shown of what a stored output is of
 REPLY = 12_000  # characters shown of a reply that cannot be used
 
@@ -185,22 +187,23 @@ def _failures(ask: Reflection) -> tuple[str, str]:
     """How many tasks fail and as what, and what each reviewer of the wave looks at."""
     if not ask.kinds:
         return "", ""
-    lines = [_counted(kind) for kind in ask.kinds[:KINDS]]
+    lines = [_counted(kind, KIND) for kind in ask.kinds[:KINDS]]
     lines += ["and others"] if ask.kinds[KINDS:] else []
     sentence = f"{ask.failed} of {ask.tasks} tasks fail; a task may fail in several ways."
     if len(ask.wave) > 1:
         sentence += f" {len(ask.wave)} reviewers look at them at the same time, each at some."
-        lines += [
-            f"reviewer {number}: "
-            + "; ".join(map(_counted, kinds[:OTHERS]))
-            + ("; and others" if kinds[OTHERS:] else "")
-            for number, kinds in enumerate(ask.wave, start=1)
-        ]
+        most = max(SHORTEST, min(KIND, WAVE // (OTHERS * len(ask.wave))))
+        for number, kinds in enumerate(ask.wave, start=1):
+            told = [
+                *(_counted(kind, most) for kind in kinds[:OTHERS]),
+                *["and others"][: len(kinds[OTHERS:])],
+            ]
+            lines.append(f"reviewer {number}: {'; '.join(told)}")
     return sentence, "\n".join(lines)
 
 
-def _counted(kind: Kind) -> str:
-    return f"{kind.tasks} x {_line(kind.feedback, KIND)}"
+def _counted(kind: Kind, most: int) -> str:
+    return f"{kind.tasks} x {_line(kind.feedback, most)}"
 
 
 def _told(title: str, name: str, told: tuple[str, str], code: str) -> Iterator[str]:

@@ -184,6 +184,12 @@ def test_a_reviewer_is_told_how_many_fail_as_what_and_what_the_others_look_at() 
     assert "You are reviewer 2." in user
 
 
+def test_where_all_reasons_differ_what_others_look_at_stays_short() -> None:
+    said = tuple(tuple(Kind(f"{n} {m} " + "so long a reason " * 99, 1) for m in range(9)) for n in range(24))
+    told = replace(ASK, tasks=300, failed=216, kinds=said[0], wave=said)
+    assert len(prompt(told)[1].content) < len(prompt(ASK)[1].content) + 5_000
+
+
 def test_a_prompt_ends_with_the_line_that_ends_a_reply() -> None:
     """By it a hand-off knows a file that is whole."""
     last = f"\n=== {code(ASK)} end"
