@@ -1,6 +1,7 @@
 import re
 from types import ModuleType
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -482,6 +483,8 @@ def test_each_edit_of_a_reply_is_its_part_with_this_edit_alone() -> None:
     assert read(ASK, said) == replace(first, also=others)
     assert replace(first, also=others).edits == (first, *others)
     assert b"also" not in canonical(first)
+    kept = canonical(replace(first, also=others))  # as a journal keeps it
+    assert msgspec.json.decode(kept, type=Proposal) == replace(first, also=others)
 
 
 def test_additions_at_one_place_are_edits_of_their_own_and_the_same_edit_twice_is_one() -> None:
