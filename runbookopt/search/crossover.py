@@ -17,6 +17,7 @@ from runbookopt.search.blocks import (
     indentation,
     is_blank,
     is_item,
+    is_row,
     opens,
     tells,
     within_code,
@@ -210,12 +211,22 @@ def _lost(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> bool:
     place, start, stop = inserting.start, changing.start, changing.stop
     owned = inserting.owner is not None and start <= inserting.owner < stop
     if changing.lines:
+        if place == stop and not inserting.apart:
+            return _is_foreign(base, inserting.lines[0], changing)
         return start < place < stop and (owned or _beside(base, inserting, changing) is None)
     if owned or start < place < stop:
         return True
     glued = place == stop and not inserting.apart
     listed = is_item(inserting.lines[0]) and is_item("".join(base[place : place + 1]))
     return glued and not listed and (start == 0 or is_blank(base[start - 1]))
+
+
+def _is_foreign(base: Sequence[str], line: str, changing: _Hunk) -> bool:
+    """Whether a line that goes on a list or a table does not fit what that has become."""
+    if is_item(line):
+        was = any(map(is_item, base[changing.start : changing.stop]))
+        return was and not any(map(is_item, changing.lines))
+    return is_row(line) and line.count("|") != changing.lines[-1].count("|")
 
 
 def _beside(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> int | None:
