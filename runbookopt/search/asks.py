@@ -137,8 +137,8 @@ class Reflection(Struct, frozen=True, omit_defaults=True):
     """One reflection wanted: all that a reflector gets to know; `length_budget` is in characters.
 
     `agent` says in a sentence or two who follows the runbook, and how it is put together with a task. Of the
-    `tasks` that the candidate was tried on, `failed` fail, as the `kinds` say. `wave` is what each reviewer
-    of this wave looks at, and `reviewer` the place of this one among them.
+    `tasks` that the candidate was tried on, `failed` fail, most of them as the `kinds` say. `wave` is what
+    each reviewer of this wave looks at, and `reviewer` the place of this one among them.
     """
 
     candidate: Candidate

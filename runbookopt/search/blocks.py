@@ -35,14 +35,17 @@ class Block(Struct, frozen=True):
 
     @property
     def meaning(self) -> str:
-        """What two blocks have in common that say the same but for case, punctuation, spacing and markers."""
-        text = "".join(self.lines).rstrip()
-        if self.code:
-            return text
-        words = _ITEM.sub("", text, count=1).split()
-        return " ".join(
-            word if _CODE_SPAN.search(word) else word.strip(_EDGES).casefold() or word for word in words
-        )
+        """What it says; see `meaning`. Code says what it is, character by character."""
+        text = "".join(self.lines)
+        return text.rstrip() if self.code else meaning(text)
+
+
+def meaning(text: str) -> str:
+    """What two texts have in common that say the same but for case, punctuation, spacing and a marker."""
+    words = _ITEM.sub("", text, count=1).split()
+    return " ".join(
+        word if _CODE_SPAN.search(word) else word.strip(_EDGES).casefold() or word for word in words
+    )
 
 
 def tells(meaning: str) -> bool:
@@ -63,6 +66,11 @@ def opens(line: str) -> bool:
 def is_item(line: str) -> bool:
     """Whether a line begins an item of a list."""
     return bool(_ITEM.match(line))
+
+
+def is_row(line: str) -> bool:
+    """Whether a line begins a row of a table."""
+    return line.lstrip().startswith("|")
 
 
 def indentation(line: str) -> int:
@@ -97,7 +105,7 @@ def blocks(lines: Sequence[str]) -> Iterator[Block]:
         while stop < len(lines) and _goes_on(lines, at, stop, labels):
             labels.add(_label(lines[stop]))
             stop = _past_blanks(lines, _end(lines, stop))
-        alone = is_item(lines[at]) or _label(lines[at]) or _HEADING.match(lines[at]) or _is_row(lines[at])
+        alone = is_item(lines[at]) or _label(lines[at]) or _HEADING.match(lines[at]) or is_row(lines[at])
         yield Block(tuple(lines[at:stop]), any(map(_FENCE.match, lines[at:stop])), bool(alone))
         at = stop
 
@@ -117,10 +125,6 @@ def _label(line: str) -> str:
     return match[1].casefold() if match else ""
 
 
-def _is_row(line: str) -> bool:
-    return line.lstrip().startswith("|")
-
-
 def _end(lines: Sequence[str], at: int) -> int:
     """Where the block ends that begins at a line which is not blank."""
     line, code = lines[at], _end_of_code(lines, at)
@@ -130,7 +134,7 @@ def _end(lines: Sequence[str], at: int) -> int:
         return _end_of_section(lines, at, len(heading[1]))
     if is_item(line):
         return _end_of_item(lines, at)
-    if _is_row(line) and not _DELIMITERS.match("".join(lines[at + 1 : at + 2])):
+    if is_row(line) and not _DELIMITERS.match("".join(lines[at + 1 : at + 2])):
         return at + 1  # for a table that is there
     stop = at + 1
     while stop < len(lines) and not is_blank(lines[stop]):

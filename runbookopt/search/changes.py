@@ -1,9 +1,10 @@
 """Changes of a text as diffs, and whether a text has them (pure)."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from difflib import unified_diff
 
+from runbookopt.search.blocks import meaning
 from runbookopt.search.crossover import shared_start
 
 
@@ -17,8 +18,12 @@ def difference(before: str, after: str) -> str:
 
 
 def stands(change: str, text: str) -> bool:
-    """Whether a text has what a diff adds, or lacks what it takes out where it adds nothing."""
-    lines, added, removed = {*_lines(text)}, _marked(change, "+"), _marked(change, "-")
+    """Whether a text says what a diff adds, or no longer what it takes out where it adds nothing.
+
+    A line that says the same but for case, punctuation and spacing is as good: such are folded into one.
+    """
+    read = _reading(change)
+    lines, added, removed = ({*map(read, each)} for each in (_lines(text), *_sides(change)))
     if added - removed:
         return added <= lines
     return bool(removed - added) and lines.isdisjoint(removed - added)
@@ -31,9 +36,22 @@ def applies(change: str, text: str | None) -> bool:
 
 def contributes(change: str, whole: str) -> bool:
     """Whether something of a diff stands in a later one: what it adds, or what it takes out."""
-    added, removed = _marked(change, "+"), _marked(change, "-")
-    mark, own = ("+", added - removed) if added - removed else ("-", removed - added)
-    return not own.isdisjoint(_marked(whole, mark))
+    read = _reading(change)
+    added, removed, *there = ({*map(read, each)} for each in (*_sides(change), *_sides(whole)))
+    if added - removed:
+        return not there[0].isdisjoint(added - removed)
+    return not there[1].isdisjoint(removed - added)
+
+
+def _reading(change: str) -> Callable[[str], str]:
+    """How lines are compared: by what they say, unless a diff changes how it is said alone."""
+    added, removed = ({*map(meaning, side)} for side in _sides(change))
+    return str if added == removed else meaning
+
+
+def _sides(change: str) -> tuple[set[str], set[str]]:
+    """The lines that a diff adds, and those that it takes out."""
+    return _marked(change, "+"), _marked(change, "-")
 
 
 def _marked(change: str, marks: Collection[str]) -> set[str]:

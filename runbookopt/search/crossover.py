@@ -17,6 +17,7 @@ from runbookopt.search.blocks import (
     indentation,
     is_blank,
     is_item,
+    is_row,
     opens,
     tells,
     within_code,
@@ -86,19 +87,16 @@ def crossover(base: str, edits: Sequence[Rewrite]) -> Crossed:
     lines = _lines(base)
     made = {edit.text: edit for edit in sorted(edits, key=lambda edit: edit.failures)}.values()
     kept: list[_Edit] = []
-    combined = [_Line(line, place) for place, line in enumerate(lines)]
     for edit in sorted((_edit(lines, each) for each in made), key=lambda e: (-e.rewrite.failures, e.mark)):
-        if any(_conflict(lines, one, other) for each in kept for one in each.hunks for other in edit.hunks):
-            continue
-        together = _combined(lines, [*kept, edit])
-        if _code_stays(lines, together, [*kept, edit]):
+        pairs = ((one, other) for each in kept for one in each.hunks for other in edit.hunks)
+        if not any(_conflict(lines, *pair) for pair in pairs) and _code_stays(lines, [*kept, edit]):
             kept.append(edit)
-            combined = together
     texts = {edit.rewrite.text for edit in kept}
     lost = tuple(place for place, edit in enumerate(edits) if edit.text not in texts)
     changing = [text for text in texts if text != base]
     if len(changing) > 1:
-        return Crossed(_ended(base, "".join(line.text for line in combined), changing), lost)
+        combined = "".join(line.text for line in _combined(lines, kept))
+        return Crossed(_ended(base, combined, changing), lost)
     return Crossed(next(iter(changing), base), lost)
 
 
@@ -213,12 +211,22 @@ def _lost(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> bool:
     place, start, stop = inserting.start, changing.start, changing.stop
     owned = inserting.owner is not None and start <= inserting.owner < stop
     if changing.lines:
+        if place == stop and not inserting.apart:
+            return _is_foreign(base, inserting.lines[0], changing)
         return start < place < stop and (owned or _beside(base, inserting, changing) is None)
     if owned or start < place < stop:
         return True
     glued = place == stop and not inserting.apart
     listed = is_item(inserting.lines[0]) and is_item("".join(base[place : place + 1]))
     return glued and not listed and (start == 0 or is_blank(base[start - 1]))
+
+
+def _is_foreign(base: Sequence[str], line: str, changing: _Hunk) -> bool:
+    """Whether a line that goes on a list or a table does not fit what that has become."""
+    if is_item(line):
+        was = any(map(is_item, base[changing.start : changing.stop]))
+        return was and not any(map(is_item, changing.lines))
+    return is_row(line) and line.count("|") != changing.lines[-1].count("|")
 
 
 def _beside(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> int | None:
@@ -234,13 +242,13 @@ def _beside(base: Sequence[str], inserting: _Hunk, changing: _Hunk) -> int | Non
     return changing.start if parts(changing.start) else None
 
 
-def _code_stays(base: Sequence[str], together: Sequence[_Line], edits: Sequence[_Edit]) -> bool:
+def _code_stays(base: Sequence[str], edits: Sequence[_Edit]) -> bool:
     """Whether what is code in a text is code in the result, and nothing else is."""
     code = in_code(base)
     if not any(code) and not any(any(edit.code) for edit in edits):
         return True
     wrapped = {place for edit in edits for place in _rewrapped(base, code, edit)}
-    own = {edit.mark: edit.code for edit in edits}
+    own, together = {edit.mark: edit.code for edit in edits}, _combined(base, edits)
     for line, state in zip(together, in_code([line.text for line in together]), strict=True):
         if is_blank(line.text):
             continue
@@ -305,13 +313,13 @@ def _insert(
 
     for number, hunk in enumerate(sorted(hunks, key=rank)):
         lines, at = _lines_of(hunk), _leading(hunk.lines)
-        combined += lines[:at] if number == 0 else ()
-        found = _blocks(hunk)
+        lead, found = lines[:at], _blocks(hunk)
         kept: list[_Line] = []
         for block in () if repeats(_meaning(found), hunk.mark) else found:
             if not (block.alone and repeats(block.meaning, hunk.mark)):
                 kept += lines[at : at + len(block.lines)]
             at += len(block.lines)
+        combined += lead if number == 0 and (kept or not found) else ()
         if kept and hunk.apart and combined and not is_blank(combined[-1].text):
             combined.append(_Line(_ending("".join(base)), -1))
         combined += kept

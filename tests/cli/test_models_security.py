@@ -92,9 +92,9 @@ def steadfast(modelling: "Modelling", model_pair: ModuleType) -> Attacked:
 def gullible(modelling: "Modelling", model_pair: ModuleType, steadfast: Attacked) -> Attacked:
     """Give a run of models that obey, attacked by who has read the prompts of the run before."""
     known = [
-        re.findall(r"^<(\w+ [0-9a-f]{32})>$", steadfast.modelled.heard(role)[0].said("user"), re.MULTILINE)[
-            -1
-        ]
+        re.findall(
+            r"^<(\w+ [0-9a-f]{12,32})>$", steadfast.modelled.heard(role)[0].said("user"), re.MULTILINE
+        )[-1]
         for role in ("reflector", "judge")
     ]
     closing = "\n".join(f"</{tag}>" for tag in known)
@@ -109,7 +109,7 @@ def prompts(run: Attacked) -> Iterator[str]:
 
 def unfenced(told: str) -> str:
     """Give a message without what stands in fences."""
-    for code in set(re.findall(r"^<\w+ ([0-9a-f]{32})>$", told, re.MULTILINE)):
+    for code in set(re.findall(r"^<\w+ ([0-9a-f]{12,32})>$", told, re.MULTILINE)):
         told = re.sub(rf"^<(\w+) {code}>\n.*?\n</\1 {code}>$", "", told, flags=re.DOTALL | re.MULTILINE)
     return told
 

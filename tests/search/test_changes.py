@@ -31,6 +31,14 @@ def test_an_edit_is_in_a_text_that_has_its_lines(text: str, standing: list[str])
     assert not stands("", text)
 
 
+def test_a_line_that_says_the_same_is_as_good_unless_the_edit_is_of_how_it_is_said() -> None:
+    assert stands(ADDED, TEXT.replace("- Be quick.\n", "- Be quick.\n* be EARLY\n"))
+    louder = change("quick", "QUICK")
+    assert not stands(louder, TEXT)
+    assert stands(louder, TEXT.replace("quick", "QUICK"))
+    assert contributes(louder, louder)
+
+
 def test_an_edit_is_one_of_a_text_that_has_the_lines_around_it() -> None:
     assert applies(CHANGED, TEXT)
     assert not applies(CHANGED, TEXT.replace("quick", "quicker"))

@@ -235,6 +235,12 @@ LOST = {
         "```\na\n\nb\n\nc\n```\n",
         "a\n\n```\nx\n```\n\nb\n\nc\n",
     ),
+    "an item of a list that is no list any more": ("- a\n- b\n", "All of it.\n", "- a\n- b\n- x\n"),
+    "a row of a table with more columns": (
+        "|a|\n|-|\n|1|\n",
+        "|a|b|\n|-|-|\n|1|2|\n",
+        "|a|\n|-|\n|1|\n|9|\n",
+    ),
     "a line of a paragraph that is rewritten": ("a\nb\nc\n", "A.\n", "a\nx\nb\nc\n"),
 }
 

@@ -1,6 +1,7 @@
 import re
 from types import ModuleType
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -120,7 +121,7 @@ def test_another_prompt_is_another_version() -> None:
     tried = Tried("lessons", "too slow", "@@\n - Be quick.\n+- Hurry.", "set aside", 2, 50, 24.0, 11.0)
     told = {"agent": "A model.", "tasks": 4, "failed": 2, "kinds": WAVE[0], "wave": WAVE}
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,), **told))]
-    assert (VERSION, digest_of(said)[7:19]) == (5, "e3139b494b03")
+    assert (VERSION, digest_of(said)[7:19]) == (5, "a3eff676f560")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:
@@ -178,10 +179,23 @@ def test_a_reviewer_is_told_how_many_fail_as_what_and_what_the_others_look_at() 
     assert "100 are left, for 2 reviewers: about 50 for each." in system
     assert "11 of 40 tasks fail; a task may fail in several ways. 2 reviewers look at them" in user
     assert "\n20 x right: expected 0\n19 x right: expected 1\n" in user
-    assert "\nand 21 in 3 other ways\nreviewer 1: 9 x right: expected late, got lost\n" in user
+    assert "\nand others\nreviewer 1: 9 x right: expected late, got lost\n" in user
     assert "\nreviewer 2: 2 x right: expected lost, got late; 2 x right: expected lost" in user
     assert "; and others\n</failures" in user
     assert "You are reviewer 2." in user
+
+
+def test_where_all_reasons_differ_what_others_look_at_stays_short() -> None:
+    said = tuple(tuple(Kind(f"{n} {m} " + "so long a reason " * 99, 1) for m in range(9)) for n in range(24))
+    told = replace(ASK, tasks=300, failed=216, kinds=said[0], wave=said)
+    assert len(prompt(told)[1].content) < len(prompt(ASK)[1].content) + 5_000
+
+
+def test_a_prompt_ends_with_the_line_that_ends_a_reply() -> None:
+    """By it a hand-off knows a file that is whole."""
+    last = f"\n=== {code(ASK)} end"
+    assert prompt(ASK)[-1].content.endswith(last)
+    assert repair(ASK, "x", ReflectionFailure("unparsable", "y"))[-1].content.endswith(last)
 
 
 def test_neither_ids_of_trajectories_nor_tasks_are_shown_for_others_chose_them() -> None:
@@ -253,7 +267,7 @@ def test_what_asks_of_a_wave_share_stands_before_what_differs(lessons: ModuleTyp
     assert starts == {f"{head()}\n\n"}
 
 
-@pytest.mark.parametrize(("failing", "passing", "left_out"), [(6, 12, "994,000"), (12, 18, "997,000")])
+@pytest.mark.parametrize(("failing", "passing", "left_out"), [(6, 8, "994,000"), (12, 18, "997,000")])
 def test_long_trajectories_lose_their_middle_and_prompts_stay_bounded_however_many_there_are(
     failing: int, passing: int, left_out: str
 ) -> None:
@@ -265,6 +279,14 @@ def test_long_trajectories_lose_their_middle_and_prompts_stay_bounded_however_ma
     assert f"\n    [... {left_out} characters left out ...]\n" in said
     assert len(said) < 250_000
     assert max(len(line) for line in said.split("\n")) <= FAILING
+
+
+def test_of_what_passes_the_nearest_are_shown_and_no_other_can_be_cited() -> None:
+    passing = tuple(Shown(f"r-{n}", f"t{n}", f"input {n}!", "x", 1.0, ()) for n in range(18))
+    asked = replace(ASK, passing=passing)
+    said = prompt(asked)[1].content
+    assert [f"input {n}!" in said for n in range(18)] == [n < 8 for n in range(18)]
+    assert 'found "P9"' in refused(reply(("cites", "P8 P9"), ("none", ""), asked=asked), asked)
 
 
 def test_what_is_longer_once_it_is_written_out_stays_bounded_too() -> None:
@@ -461,6 +483,8 @@ def test_each_edit_of_a_reply_is_its_part_with_this_edit_alone() -> None:
     assert read(ASK, said) == replace(first, also=others)
     assert replace(first, also=others).edits == (first, *others)
     assert b"also" not in canonical(first)
+    kept = canonical(replace(first, also=others))  # as a journal keeps it
+    assert msgspec.json.decode(kept, type=Proposal) == replace(first, also=others)
 
 
 def test_additions_at_one_place_are_edits_of_their_own_and_the_same_edit_twice_is_one() -> None:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from runbookopt.documents import runbook as runbooks
-from runbookopt.search.asks import Attempt, Rollout
+from runbookopt.search.asks import Attempt, Kind, Rollout
 from runbookopt.search.changes import difference
 from runbookopt.search.minibatches import Minibatch, minibatches
 from runbookopt.search.problem import Problem
@@ -41,6 +41,28 @@ def test_a_reflection_shows_what_this_candidate_did_and_all_that_may_be_rewritte
         parts = runbooks.reparse(lessons.PROBLEM.seed, asked.candidate.text).components
         assert [one.text for one in asked.components] == [part.text for part in parts]
         assert {one.id for one in asked.components} == {"preamble", "lessons"}
+
+
+def test_a_reflection_tells_what_fails_in_all_and_what_each_reviewer_of_the_wave_looks_at(
+    lessons: ModuleType,
+) -> None:
+    problem = replace(lessons.of_train((0, 2, 4, 6, 1, 3), minibatch=2, wave=3), agent="A model.")
+    first = next(ask.reflections for ask in lessons.run(problem=problem).asks if ask.reflections)
+    even, odd = (f"right: expected {number}, got nothing" for number in (0, 1))
+    wave = ((Kind(even, 2),), (Kind(odd, 2),), (Kind(even, 2),))
+    for number, asked in enumerate(first):
+        assert (asked.agent, asked.tasks, asked.failed, asked.reviewer) == ("A model.", 6, 6, number)
+        assert (asked.kinds, asked.wave) == ((Kind(even, 4), Kind(odd, 2)), wave)
+
+
+def test_what_came_instead_is_told_where_it_came_several_times(lessons: ModuleType) -> None:
+    def judge(rollout: Rollout) -> Attempt:
+        number = lessons.number(rollout.task)
+        got = f"right: expected {number % 2}, got {'late' if number < 4 else number}"
+        return Attempt(rollout.task, "", 0.0, {}, (got,))
+
+    heard = lessons.run(judge=judge, problem=lessons.of_train(range(0, 12, 2)))
+    assert heard.reflections[0].kinds == (Kind("right: expected 0, got late (2)", 6),)
 
 
 def test_each_kind_has_its_turn_and_the_one_with_most_failures_comes_first(lessons: ModuleType) -> None:

@@ -56,6 +56,18 @@ def test_a_candidate_carries_the_edits_of_its_wave(lessons: ModuleType) -> None:
     assert (first.parents, first.wave) == ((0,), 1)
 
 
+def test_each_edit_of_a_reply_is_tried_or_rejected_by_itself(lessons: ModuleType) -> None:
+    def reflect(asked: Reflection) -> Proposal:
+        first, second = (lessons.teach(asked, number) for number in (3, 5))
+        locked = Proposal("no", "evaluation", "## Evaluation\n\nNever.\n")
+        return replace(first, also=(locked, second))
+
+    heard = lessons.run(reflect, lessons.of_train(range(8), wave=1, patience=1))
+    assert [edit.diagnosis for edit in heard.found.pool[1].edits] == ["lesson 3.", "lesson 5."]
+    assert all(f"lesson {number}." in heard.found.pool[1].candidate.text for number in (3, 5))
+    assert (heard.found.tried[0].diagnosis, heard.outcomes[0][:24]) == ("no", "rejected without a rollo")
+
+
 def test_a_draft_is_validated_before_it_is_tried_on_train(lessons: ModuleType) -> None:
     validated = [ask.rollouts[0].task[0] for ask in lessons.run().asks[:5] if ask.rollouts]
     assert validated == ["v", "t", "v", "t"]

@@ -21,10 +21,13 @@ VERSION = 5
 """Of the prompt and of how a reply is read: raised with every change, for answers are remembered by it."""
 
 FAILING, PASSING = 6_000, 1_500  # characters shown of each input and each output
-FEW = 6, 12  # of more failing, and of more passing, less is shown of each: no more in all than of so many
+FEW = 6  # of more failing ones less is shown of each: no more in all than of so many
+PASSED = 8  # of those that pass, the first: they come nearest first, and later ones told models nothing
 FEEDBACK, DIAGNOSIS, EDIT = 1_500, 240, 600  # characters shown of reasons, of earlier diagnoses and edits
-EARLIER = 4_000  # characters of earlier edits in all, the latest first
-KINDS, KIND, OTHERS = 12, 160, 2  # kinds of failures told, characters of each, and kinds of each reviewer
+EARLIER = 3_000  # characters of earlier edits in all, the latest first
+KINDS, KIND = 12, 160  # kinds of failures told, and characters of each
+OTHERS, WAVE = 2, 2_000  # kinds told of each reviewer of the wave, and characters of them all
+SHORTEST = 40  # characters of a kind that still tell which it is
 ORIGIN = 300  # characters shown of what a stored output is of
 REPLY = 12_000  # characters shown of a reply that cannot be used
 
@@ -79,7 +82,7 @@ def prompt(ask: Reflection) -> tuple[Message, ...]:
         *_told("The failures", "failures", shown.failures, shown.wave),
         "# Trajectories\n\nF1, F2, ... fail, P1, P2, ... pass. Scores lie between 0 and 1."
         + (f" You are reviewer {ask.reviewer + 1}." if len(ask.wave) > 1 else "")
-        + (STORED if any(one.origin for one in (*ask.failing, *ask.passing)) else ""),
+        + (STORED if any(one.origin for one in trajectories(ask).values()) else ""),
         enclosed("trajectories", shown.trajectories.replace(shown.wave, "[...]"), shown.own),
         _form(shown.own),
     )
@@ -100,7 +103,12 @@ def codes(ask: Reflection) -> tuple[str, str]:
     return shown.own, shown.wave
 
 
-def named(letter: str, shown: Sequence[Shown]) -> list[tuple[str, Shown]]:
+def trajectories(ask: Reflection) -> dict[str, Shown]:
+    """The trajectories that a prompt shows, by the names that a reply cites them by."""
+    return dict((*_named("F", ask.failing), *_named("P", ask.passing[:PASSED])))
+
+
+def _named(letter: str, shown: Sequence[Shown]) -> list[tuple[str, Shown]]:
     """Name trajectories by numbers: an id is long, and whoever brings a trajectory chooses it."""
     return [(f"{letter}{number}", one) for number, one in enumerate(shown, start=1)]
 
@@ -113,10 +121,10 @@ def unix(text: str) -> str:
 def _shown(ask: Reflection) -> _Shown:
     parts = {part.id: unix(part.text) for part in runbooks.parse(ask.candidate.text).parts}
     earlier, failures = _earlier(ask, parts), _failures(ask)
-    trajectories = "\n".join(
+    attempts = "\n".join(
         (
-            *_trajectories("F", ask.failing, FAILING, FEW[0]),
-            *_trajectories("P", ask.passing, PASSING, FEW[1]),
+            *_trajectories("F", ask.failing, FAILING, FEW),
+            *_trajectories("P", ask.passing[:PASSED], PASSING, PASSED),
         )
     )
     shared = (*parts.values(), earlier[1], failures[1])
@@ -124,9 +132,9 @@ def _shown(ask: Reflection) -> _Shown:
         parts,
         earlier,
         failures,
-        trajectories,
+        attempts,
         wave=fence(*shared, digits=CODE),
-        own=fence(*shared, trajectories, digits=CODE),
+        own=fence(*shared, attempts, digits=CODE),
     )
 
 
@@ -173,31 +181,31 @@ def _entry(tried: Tried, parts: Mapping[str, str]) -> str:
         outcome += f"; tried {alone}: {tried.before:.4g} -> {tried.after:.4g} of {tried.tasks}"
     fresh = tried.change and applies(tried.change, parts.get(tried.component))
     lines = [f"- {where}: {outcome}", _field("diagnosis", _line(tried.diagnosis, DIAGNOSIS))]
-    return "\n".join([*lines, _field("diff", _cut(f"\n{tried.change}", EDIT))] if fresh else lines)
+    diff = "\n".join(line for line in tried.change.split("\n") if line.strip()).removeprefix("@@")
+    return "\n".join([*lines, _field("diff", _cut(diff, EDIT))] if fresh else lines)
 
 
 def _failures(ask: Reflection) -> tuple[str, str]:
     """How many tasks fail and as what, and what each reviewer of the wave looks at."""
     if not ask.kinds:
         return "", ""
-    lines = [_counted(kind) for kind in ask.kinds[:KINDS]]
-    more = ask.kinds[KINDS:]
-    if more:
-        lines.append(f"and {sum(kind.tasks for kind in more)} in {len(more)} other ways")
+    lines = [_counted(kind, KIND) for kind in ask.kinds[:KINDS]]
+    lines += ["and others"] if ask.kinds[KINDS:] else []
     sentence = f"{ask.failed} of {ask.tasks} tasks fail; a task may fail in several ways."
     if len(ask.wave) > 1:
         sentence += f" {len(ask.wave)} reviewers look at them at the same time, each at some."
-        lines += [
-            f"reviewer {number}: "
-            + "; ".join(map(_counted, kinds[:OTHERS]))
-            + ("; and others" if kinds[OTHERS:] else "")
-            for number, kinds in enumerate(ask.wave, start=1)
-        ]
+        most = max(SHORTEST, min(KIND, WAVE // (OTHERS * len(ask.wave))))
+        for number, kinds in enumerate(ask.wave, start=1):
+            told = [
+                *(_counted(kind, most) for kind in kinds[:OTHERS]),
+                *["and others"][: len(kinds[OTHERS:])],
+            ]
+            lines.append(f"reviewer {number}: {'; '.join(told)}")
     return sentence, "\n".join(lines)
 
 
-def _counted(kind: Kind) -> str:
-    return f"{kind.tasks} x {_line(kind.feedback, KIND)}"
+def _counted(kind: Kind, most: int) -> str:
+    return f"{kind.tasks} x {_line(kind.feedback, most)}"
 
 
 def _told(title: str, name: str, told: tuple[str, str], code: str) -> Iterator[str]:
@@ -212,7 +220,7 @@ def _told(title: str, name: str, told: tuple[str, str], code: str) -> Iterator[s
 
 def _trajectories(letter: str, shown: Sequence[Shown], most: int, few: int) -> Iterator[str]:
     characters = most * few // max(few, len(shown))
-    for name, one in named(letter, shown):
+    for name, one in _named(letter, shown):
         yield f"{name}, score {one.score:.2f}"
         yield _field("input", _cut(as_text(one.input), characters))
         if one.origin is not None:
@@ -242,8 +250,10 @@ def _cut(text: str, characters: int) -> str:
 
 
 def _form(code: str) -> str:
+    """The form of a reply; its last line is how one ends, by which a file is known to hold all of one."""
     return f"""# Your reply
 
+A further edit, for another cause, begins with a diagnosis of its own, before the one line that ends all.
 In the form described above; the code is {code}:
 
 === {code} diagnosis
@@ -256,6 +266,4 @@ In the form described above; the code is {code}:
 (lines of the part, copied exactly)
 === {code} new
 (what stands in their place)
-=== {code} end
-
-A further edit, for another cause, stands before the line `end`, and begins with a diagnosis of its own."""
+=== {code} end"""

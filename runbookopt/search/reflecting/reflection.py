@@ -28,6 +28,7 @@ from runbookopt.search.problem import COPIED_WORDS
 from runbookopt.search.reflecting.nearest import nearest
 from runbookopt.search.state import SearchState
 
+KINDS, OF_EACH, LONGEST = 13, 3, 200  # kinds told of all, and of each reviewer; characters of what is told
 SHARED_BY = 3  # words that so many train tasks share are the language of the field, not a copy
 
 
@@ -75,8 +76,8 @@ def reflections(
         agent=problem.agent,
         tasks=len(attempts),
         failed=len(failed),
-        kinds=_kinds(map(show, failed)),
-        wave=tuple(_kinds(map(show, batch.failing)) for batch in batches),
+        kinds=_kinds(map(show, failed))[:KINDS],
+        wave=tuple(_kinds(map(show, batch.failing))[:OF_EACH] for batch in batches),
     )
     return tuple(
         replace(
@@ -90,13 +91,22 @@ def reflections(
 
 
 def _kinds(failing: Iterable[Shown]) -> tuple[Kind, ...]:
-    """What the verifier says of failures, most first; of one alone, without what came instead."""
-    said = [one.feedback for one in failing]
-    alike = Counter(line for lines in said for line in lines)
-    kinds = [{line if alike[line] > 1 else line.partition(GOT)[0] for line in lines} for lines in said]
-    counted = Counter(kind for each in kinds for kind in each)
-    first = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(Kind(feedback, tasks) for feedback, tasks in first)
+    """What was expected of failures, most first, with what came instead where that tells something."""
+    came: dict[str, Counter[str]] = {}
+    for one in failing:
+        for line in dict.fromkeys(one.feedback):
+            expected, _, got = line.partition(GOT)
+            came.setdefault(expected[:LONGEST], Counter())[got[:LONGEST]] += 1
+    kinds = [Kind(expected + _came(gots), gots.total()) for expected, gots in came.items()]
+    return tuple(sorted(kinds, key=lambda kind: (-kind.tasks, kind.feedback)))
+
+
+def _came(gots: Counter[str]) -> str:
+    """What came instead: where it was always the same, that; else what came several times."""
+    several = sorted((got for got, count in gots.items() if count > 1), key=lambda got: (-gots[got], got))
+    if len(gots) == 1:
+        return f"{GOT}{next(iter(gots))}" if any(gots) else ""
+    return GOT + ", ".join(f"{got} ({gots[got]})" for got in several) if several else ""
 
 
 def objection(state: SearchState, parent: Runbook, proposal: Proposal) -> str | None:

@@ -24,7 +24,7 @@ from runbookopt.documents.schema_errors import shown as quoted
 from runbookopt.documents.untrusted import shortened
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 from runbookopt.search.crossover import Rewrite, crossover
-from runbookopt.search.reflecting.prompt import EDITS, codes, named, unix
+from runbookopt.search.reflecting.prompt import EDITS, codes, trajectories, unix
 
 TOLD = 2_000  # characters kept of a diagnosis
 
@@ -160,7 +160,7 @@ def _texts(ask: Reflection) -> Mapping[str, str]:
 
 
 def _cites(ask: Reflection, cited: str) -> tuple[str, ...]:
-    ids = {name: one.trajectory for name, one in (*named("F", ask.failing), *named("P", ask.passing))}
+    ids = {name: one.trajectory for name, one in trajectories(ask).items()}
     names = dict.fromkeys(re.findall(r"[^\s,;]+", cited))
     unknown = [name for name in names if name not in ids]
     if unknown or not names:
