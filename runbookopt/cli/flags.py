@@ -64,7 +64,7 @@ SETTINGS: Mapping[str, tuple[type[str | int | float], str]] = {
     "growth.characters": (int, "The same in characters; the larger holds."),
     "width": (int, "Calls in flight at once."),
     "random_seed": (int, "Another seed may find another runbook."),
-    "patience": (int, "Waves without a better frontier until it ends."),
+    "patience": (int, "Waves without a better text until it ends."),
     "max_failures": (int, "Failed reflections in a row until it ends."),
     "forge.kind": (str, "Where pull requests live: local or github; origin says it by itself."),
 }

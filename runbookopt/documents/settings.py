@@ -223,8 +223,8 @@ class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """How to run one runbook's optimization; every key has a default.
 
-    `width` is how many calls are in flight at once, `patience` how many waves may leave the frontier as it
-    is, `max_failures` how many reflections in a row may fail. `stop_early` ends a run before its search where
+    `width` is how many calls are in flight at once, `patience` how many waves may bring no better text,
+    `max_failures` how many reflections in a row may fail. `stop_early` ends a run before its search where
     a criterion fails alike on all first outputs. `stored_as_today` names agents whose stored outputs are said
     to be the configured one's: that judges, so it is no setting of a single run (`believed_agents`).
     """

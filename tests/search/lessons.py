@@ -67,6 +67,17 @@ class Heard(Struct, frozen=True):
     def outcomes(self) -> list[str]:
         return [one.outcome for one in self.found.tried]
 
+    @property
+    def proposed(self) -> list[tuple[Candidate, Proposal]]:
+        """All edits of all replies, each with the candidate that it is one of."""
+        return [
+            (asked.candidate, edit)
+            for ask, reply in zip(self.asks, self.replies, strict=True)
+            for asked, answer in zip(ask.reflections, reply.reflections, strict=bool(reply.reflections))
+            if isinstance(answer, Proposal)
+            for edit in answer.edits
+        ]
+
     def on(self, split: str, candidate: Candidate) -> list[str]:
         """Give the tasks of train ("t") or validation ("v") that a candidate was rolled out on."""
         return [
@@ -115,6 +126,16 @@ def teaching(asked: Reflection) -> Answer:
 def teaching_all(asked: Reflection) -> Answer:
     """A reflector that learns all failures that it is shown."""
     return teach(asked, *(number(shown.task) for shown in asked.failing))
+
+
+def for_all(reflect: Reflecting) -> Reflecting:
+    """Give a reflector that cites nothing: its edits are for all failures that it was shown."""
+
+    def uncited(asked: Reflection) -> Answer:
+        answer = reflect(asked)
+        return replace(answer, cites=()) if isinstance(answer, Proposal) else answer
+
+    return uncited
 
 
 def saying(component: str, text: str) -> Reflecting:

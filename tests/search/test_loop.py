@@ -12,6 +12,7 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Rollout
 from runbookopt.search.pool import places
 from runbookopt.search.selection import choose
+from runbookopt.search.validating import BEST, NO_BETTER, SOMEWHERE
 
 # The path ---------------------------------------------------------------------------------------------------
 
@@ -92,11 +93,25 @@ def test_a_citation_counts_only_where_the_trajectory_was_shown(lessons: ModuleTy
     assert {edit.shown for edit in edits} <= set(shown)
 
 
-def test_an_edit_is_remembered_as_the_frontier_moved_or_not(lessons: ModuleType) -> None:
-    moved = lessons.run(problem=lessons.optioned()).outcomes
-    assert set(moved) == {"kept: new best somewhere on validation"}
-    elsewhere = lessons.run(problem=lessons.of_train(range(20, 40))).outcomes
-    assert set(elsewhere) == {"kept: no better"}
+def test_an_edit_is_remembered_as_its_draft_was_better_or_not(lessons: ModuleType) -> None:
+    better = lessons.run(problem=lessons.optioned())
+    assert set(better.outcomes) == {BEST}
+    elsewhere = lessons.run(problem=lessons.of_train(range(20, 40), patience=1))
+    assert set(elsewhere.outcomes) == {NO_BETTER}
+    judge = lessons.judging({"Be kind": {0, 1, 2}, "hello": {3, 4}})
+    other = lessons.run(lessons.adding("hello"), lessons.optioned(patience=1), judge)
+    assert set(other.outcomes) >= {SOMEWHERE}
+    assert {NO_BETTER, BEST}.isdisjoint(other.outcomes)
+
+
+def test_what_is_remembered_has_the_scores_that_the_pool_has(lessons: ModuleType) -> None:
+    heard = lessons.run(problem=lessons.of_train(range(30)))
+    pool, kept = heard.found.pool, [one for one in heard.found.tried if one.outcome == BEST]
+    told = {(one.beside + 1, one.tasks, one.before, one.after) for one in kept}
+    scores = [(pool[one.parents[0]], one) for one in pool[1:] if one.score > pool[one.parents[0]].score]
+    assert told == {
+        (len(one.edits), 9, round(9 * parent.score), round(9 * one.score)) for parent, one in scores
+    }
 
 
 # How it ends ------------------------------------------------------------------------------------------------
@@ -131,7 +146,7 @@ def test_what_others_of_the_wave_proposed_is_tried_before_failures_end_the_searc
         lambda asked: lessons.REFUSED if next(numbers) else lessons.teaching(asked),
         lessons.optioned(max_failures=2),
     )
-    assert heard.outcomes == ["kept: new best somewhere on validation"]
+    assert heard.outcomes == [BEST]
     assert len(heard.found.pool) == 2
     assert heard.found.ended.startswith("2 reflections failed in a row")
 
@@ -146,13 +161,13 @@ def test_a_proposal_between_failures_lets_the_search_go_on(lessons: ModuleType) 
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_waves_that_do_not_move_the_frontier_end_the_search(lessons: ModuleType, patience: int) -> None:
+def test_waves_without_a_better_text_end_the_search(lessons: ModuleType, patience: int) -> None:
     heard = lessons.run(problem=lessons.of_train(range(20, 60), patience=patience))
-    assert heard.found.ended == f"{patience} waves without a better frontier"
+    assert heard.found.ended == f"{patience} waves without a better text"
     assert max(member.wave for member in heard.found.pool) == patience
 
 
-def test_a_wave_that_moves_the_frontier_gives_new_patience(lessons: ModuleType) -> None:
+def test_a_wave_that_brings_a_better_text_gives_new_patience(lessons: ModuleType) -> None:
     numbers = count()
     heard = lessons.run(  # every second wave teaches
         lambda asked: lessons.teaching(asked) if next(numbers) % 2 else lessons.REFUSED,
@@ -242,6 +257,5 @@ def test_whatever_is_proposed_only_what_an_edit_may_do_is_ever_tried(
 def test_all_that_is_proposed_is_remembered_once(lessons: ModuleType, options: dict[str, object]) -> None:
     for seed in range(4):
         heard = lessons.run(problem=lessons.of_train(range(30), random_seed=seed, **options))
-        proposed = [one for reply in heard.replies for one in reply.reflections]
         remembered = sorted((one.component, one.diagnosis) for one in heard.found.tried)
-        assert remembered == sorted((one.component, one.diagnosis) for one in proposed)
+        assert remembered == sorted((one.component, one.diagnosis) for _, one in heard.proposed)

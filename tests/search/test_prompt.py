@@ -23,6 +23,7 @@ from runbookopt.search.asks import (
 from runbookopt.search.changes import difference
 from runbookopt.search.reflecting.prompt import FAILING, VERSION, head, prompt, repair
 from runbookopt.search.reflecting.reply import read
+from runbookopt.search.validating import BEST
 
 TEXT = """---
 name: parcels
@@ -121,7 +122,7 @@ def test_another_prompt_is_another_version() -> None:
     tried = Tried("lessons", "too slow", "@@\n - Be quick.\n+- Hurry.", "set aside", 2, 50, 24.0, 11.0)
     told = {"agent": "A model.", "tasks": 4, "failed": 2, "kinds": WAVE[0], "wave": WAVE}
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,), **told))]
-    assert (VERSION, digest_of(said)[7:19]) == (5, "a3eff676f560")
+    assert (VERSION, digest_of(said)[7:19]) == (5, "e970982cfe24")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:
@@ -508,7 +509,7 @@ UNFIT = {
         "edited twice, once as a whole",
     ),
     "one of two": (several(LATE, NOWHERE), "edit 2 of the reply: pair 1: expected old to occur once"),
-    "too many": (several(LATE, EARLY, STEPS, LATE), "expected 3 edits at most, found 4"),
+    "too many": (several(LATE, EARLY, STEPS, LATE, LATE), "expected 4 edits at most, found 5"),
 }
 
 
@@ -659,6 +660,6 @@ def test_the_same_edit_said_in_two_ways_is_one_attempt(lessons: ModuleType) -> N
         edit = ("old", "Be kind to"), ("new", "Hi")
         return read(asked, reply(("cites", "F1"), *edit, asked=asked))
 
-    heard = lessons.run(answer)
-    assert heard.outcomes.count("kept: no better") == 1
+    heard = lessons.run(answer, lessons.optioned(wave=4))
+    assert heard.outcomes.count(BEST) == 1, "it is shorter"
     assert heard.outcomes.count("rejected without a rollout: it repeats an earlier attempt") >= 2

@@ -9,7 +9,9 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Attempt, Kind, Rollout
 from runbookopt.search.changes import difference
 from runbookopt.search.minibatches import Minibatch, minibatches
+from runbookopt.search.pool import lineage
 from runbookopt.search.problem import Problem
+from runbookopt.search.validating import BEST, NO_BETTER
 
 OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
 LONG = "my neighbour took the parcel in and has now gone on holiday"
@@ -87,7 +89,7 @@ def test_where_kinds_are_not_grouped_failures_come_as_they_fall(lessons: ModuleT
 
 
 def batches_of(problem: Problem, attempts: Mapping[str, Attempt]) -> list[Minibatch]:
-    return minibatches(problem, attempts, Random(0))
+    return minibatches(problem, attempts, {}, Random(0))
 
 
 def failing(told: str) -> Attempt:
@@ -188,7 +190,8 @@ def test_where_all_is_too_much_the_edits_that_are_needed_least_go(lessons: Modul
 
     room = 2 * len("- This is lesson 0.\n")
     told = lessons.of_train(range(5), minibatch=9, wave=4, patience=1, characters=room, share=0, contrast=0)
-    heard = lessons.run(problem=replace(told, validation=("v0",)), judge=judge)
+    reflect = lessons.for_all(lessons.teaching)
+    heard = lessons.run(reflect, replace(told, validation=("v0",)), judge)
     assert [len(asked.failing) for asked in heard.asks[2].reflections] == [4, 2, 1]
     assert sorted(len(edit.shown) for edit in heard.found.pool[1].edits) == [1, 4]
 
@@ -231,7 +234,7 @@ def test_a_later_wave_is_told_what_became_of_the_edits_of_its_lineage(lessons: M
     (first, *_) = [asked for asked in heard.reflections if asked.candidate == child.candidate]
     made = [*heard.found.pool[1].edits, *child.edits]
     assert [one.diagnosis for one in first.lineage] == [edit.diagnosis for edit in made]
-    assert {one.outcome for one in first.lineage} == {"kept: new best somewhere on validation"}
+    assert {one.outcome for one in first.lineage} == {BEST}
 
 
 def test_edits_of_another_line_are_not_shown(lessons: ModuleType) -> None:
@@ -239,10 +242,9 @@ def test_edits_of_another_line_are_not_shown(lessons: ModuleType) -> None:
         heard = lessons.run(problem=lessons.of_train(range(30), random_seed=seed))
         pool = heard.found.pool
         for asked in heard.reflections:
-            line = [next(n for n, one in enumerate(pool) if one.candidate == asked.candidate)]
-            for number in line:
-                line += pool[number].parents
-            tried = {edit.diagnosis for one in pool if set(one.parents) & set(line) for edit in one.edits}
+            line = lineage(pool, next(n for n, one in enumerate(pool) if one.candidate == asked.candidate))
+            texts = {pool[number].candidate for number in line}
+            tried = {edit.diagnosis for candidate, edit in heard.proposed if candidate in texts}
             assert {one.diagnosis for one in asked.lineage} <= tried
 
 
@@ -288,8 +290,8 @@ def test_a_repeat_of_an_earlier_attempt_or_of_a_sibling_is_rejected_unpaid(lesso
     heard = lessons.run(lessons.saying("lessons", OWN.rstrip() + "\n- Be quick.\n"))
     repeat = "rejected without a rollout: it repeats an earlier attempt"
     assert heard.outcomes[:2] == [repeat, repeat]  # the siblings of the one that is tried
-    assert heard.outcomes.count("kept: no better") == 1
-    assert all("it repeats" in outcome for outcome in heard.outcomes if outcome != "kept: no better")
+    assert heard.outcomes.count(NO_BETTER) == 1
+    assert all("it repeats" in outcome for outcome in heard.outcomes if outcome != NO_BETTER)
     assert len({rollout.candidate for rollout in heard.rollouts}) == 2
 
 
@@ -302,8 +304,8 @@ def test_words_that_three_tasks_share_are_no_copy(lessons: ModuleType) -> None:
         return lessons.run(lambda asked: lessons.teach(asked, 1, more=f" {said}"), problem).outcomes
 
     assert "it copies" not in str(outcomes(3))
-    assert "kept: new best somewhere on validation" in outcomes(3)
-    assert "kept" not in str(outcomes(2))
+    assert BEST in outcomes(3)
+    assert BEST not in outcomes(2)
     assert "it copies 8 or more words" in outcomes(2)[0]
 
 

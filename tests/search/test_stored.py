@@ -56,7 +56,7 @@ def test_a_wave_on_what_is_stored_that_brings_nothing_costs_no_patience(lessons:
     useless = lessons.adding("hello", "again", "and again")
     heard = lessons.run(useless, problem)
     assert any(rollout.task in lessons.TRAIN for rollout in heard.rollouts), "it goes on, on train"
-    assert heard.found.ended == "1 waves without a better frontier"
+    assert heard.found.ended == "1 waves without a better text"
 
 
 def test_without_a_failure_that_is_stored_a_search_goes_as_it_did(lessons: ModuleType) -> None:

@@ -8,9 +8,8 @@ from msgspec.structs import replace
 from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Proposal, Reflection, Rollout
 from runbookopt.search.changes import difference
-from runbookopt.search.edits import LOST
-
-BEST = "kept: new best somewhere on validation"
+from runbookopt.search.edits import LOST, TOO_MUCH
+from runbookopt.search.validating import BEST, REPEATED
 
 # Reflection -------------------------------------------------------------------------------------------------
 
@@ -43,7 +42,7 @@ def test_what_is_rejected_in_a_wave_is_told_in_the_next(lessons: ModuleType) -> 
     def reflect(asked: Reflection) -> Proposal:
         return lessons.teach(asked, 3 if asked.candidate == lessons.SEED else 5)
 
-    _, second = [ask for ask in lessons.run(reflect).asks if ask.reflections][:2]
+    _, second = [ask for ask in lessons.run(reflect, lessons.optioned(adds=0.0)).asks if ask.reflections][:2]
     repeat = "rejected without a rollout: it repeats an earlier attempt"
     assert [one.outcome for one in second.reflections[0].lineage] == [repeat, repeat, BEST]
 
@@ -100,11 +99,12 @@ def test_tasks_whose_inputs_are_objects_are_searched_as_well(lessons: ModuleType
 def test_a_wave_that_would_outgrow_the_cap_drops_the_edits_from_fewest_failures(lessons: ModuleType) -> None:
     problem = lessons.of_train((0, 2, 4, 6, 8, 10, 1), minibatch=3, patience=1)
     line = len("\n- This is lesson 0.")
-    heard = lessons.run(problem=lessons.optioned(problem, share=0.0, characters=2 * line + 4))
+    problem = lessons.optioned(problem, share=0.0, characters=2 * line + 4)
+    heard = lessons.run(lessons.for_all(lessons.teaching), problem)
     assert [len(asked.failing) for asked in heard.reflections[:3]] == [3, 1, 3]
     assert (heard.found.tried[0].diagnosis, heard.outcomes[0]) == (
         "lesson 1.",
-        "dropped: with the others it was too much",
+        TOO_MUCH,
     )
     assert len(heard.found.pool[1].edits) == 2
 
@@ -123,7 +123,7 @@ def test_edits_that_are_allowed_alone_and_not_together_are_not_tried_together(le
     )
     assert (heard.found.tried[0].change, heard.outcomes[0]) == (
         difference(before, moving),
-        "dropped: with the others it was too much",
+        TOO_MUCH,
     )
     assert heard.found.pool[1].candidate.text == lessons.TEXT.replace(lessons.OWN, other)
 
@@ -146,7 +146,7 @@ def test_of_two_edits_of_one_line_the_one_from_more_failures_is_taken(
 
 def test_uncrossed_the_edit_from_most_failures_is_taken_alone(lessons: ModuleType) -> None:
     problem = lessons.of_train((0, 2, 4, 6, 1, 3), minibatch=4, crossed=False)
-    pool = lessons.run(problem=problem).found.pool
+    pool = lessons.run(lessons.for_all(lessons.teaching), problem).found.pool
     assert {len(member.edits) for member in pool[1:]} == {1}
     assert pool[1].edits[0].diagnosis in {"lesson 0.", "lesson 2.", "lesson 4.", "lesson 6."}
 
@@ -158,11 +158,10 @@ def test_an_edit_back_to_a_member_of_the_pool_is_remembered_and_not_validated_ag
         back = Proposal("back", "lessons", lessons.OWN)
         return lessons.teach(asked, 3) if asked.candidate == lessons.SEED else back
 
-    problem = lessons.optioned(wave=1, patience=3)
-    heard = lessons.run(reflect, problem)
+    heard = lessons.run(reflect, lessons.optioned(wave=1, patience=3, adds=0.0, tidied=False))
     assert len(heard.found.pool) == 2
-    proposed = sum(len(reply.reflections) for reply in heard.replies)
-    assert len(heard.found.tried) == proposed
+    assert REPEATED in heard.outcomes
+    assert len(heard.found.tried) == len(heard.proposed)
 
 
 def test_what_is_tried_and_returned_has_the_next_version_and_the_runbook_of_today_its_own(
@@ -185,7 +184,7 @@ def test_an_edit_back_to_the_runbook_of_today_is_not_taken_for_its_next_version(
     problem = replace(lessons.optioned(wave=1, patience=3), seed=lessons.VERSIONED)
     heard = lessons.run(reflect, problem)
     assert len(heard.found.pool) == 2
-    assert "dropped: it came out as a candidate that was tried before" in heard.outcomes
+    assert REPEATED in heard.outcomes
 
 
 # Parents ----------------------------------------------------------------------------------------------------
@@ -197,4 +196,6 @@ def test_the_best_of_the_pool_is_always_the_parent(lessons: ModuleType) -> None:
         pool = heard.found.pool
         assert len(pool) > 2
         for size, made in enumerate(pool[1:], 1):
-            assert made.parents == (max(range(size), key=lambda one: (pool[one].score, one)),)
+            assert made.parents == (
+                max(range(size), key=lambda one: (pool[one].score, -len(pool[one].candidate.text), one)),
+            )
