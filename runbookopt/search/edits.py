@@ -44,12 +44,12 @@ def crossed(state: SearchState, parent: int, trials: Sequence[Trial], more: Sequ
         too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
         if not too_much and not forbids(runbook, text):
             for trial in lost:
-                state.remember(parent, trial.tried(LOST))
+                state.put_off(parent, trial, LOST)
             stay = tuple(one for one in (*kept, *more) if one not in lost)
             return Draft(parent, state.candidate(text), stay)
         if not kept:
             break
-        state.remember(parent, kept.pop().tried(TOO_MUCH))
+        state.put_off(parent, kept.pop(), TOO_MUCH)
     return Draft(parent, state.pool.members[parent].candidate)
 
 

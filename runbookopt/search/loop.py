@@ -52,7 +52,7 @@ def search(problem: Problem) -> Asking[SearchResult]:
         ended = f"{barren} waves without a better text"
         if state.broken is not None:
             last = f"the last one, {state.broken.kind}: {state.broken.message}"
-            ended, cause = f"{problem.options.max_failures} reflections failed in a row; {last}", "unfit"
+            ended, cause = f"{state.most_failures} reflections failed in a row; {last}", "unfit"
     except Ended as end:
         ended, cause = end.words, end.cause
     members = state.pool.members
@@ -81,7 +81,7 @@ def _wave(state: SearchState) -> Asking[bool]:
     trials = needed_first(found, blame)
     taken = trials[: state.reach]
     for trial in trials[len(taken) :]:
-        state.remember(parent, trial.tried(WAITS))
+        state.put_off(parent, trial, WAITS)
     draft = crossed(state, parent, taken)
     if not blame or (yield from promising(state, draft)):
         yield from validated(state, draft)

@@ -1,12 +1,12 @@
 """Proposals of a wave: a member's failures are reflected on, and what may not be tried is remembered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from runbookopt.search.asking import Asking, asked
-from runbookopt.search.asks import Ask, ReflectionFailure, Stored
+from runbookopt.search.asks import Ask, Proposal, Reflection, ReflectionFailure, Stored
 from runbookopt.search.drafts import Trial
 from runbookopt.search.ending import Ended
-from runbookopt.search.minibatches import minibatches
+from runbookopt.search.minibatches import Minibatch, minibatches
 from runbookopt.search.reflecting.reflection import objection, reflections
 from runbookopt.search.state import SearchState
 
@@ -27,22 +27,38 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     if not batches:
         raise _nothing_fails(state, parent)
     asks = reflections(state, runbook, attempts, batches, state.lately(parent), stored)
-    state.step = "reflection"
-    reply = yield from asked(Ask(reflections=asks, so_far=state.so_far))
+    # a reflector that has given no proposal yet may never give one: what that costs is bounded
+    first = len(asks) if state.proposed else min(len(asks), state.most_failures)
     trials: list[Trial] = []
-    for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):
-        if isinstance(answer, ReflectionFailure):
-            state.fail(answer)
-            continue
-        state.failures_in_a_row = 0
-        for edit in answer.edits:
-            trial, why = Trial(edit, ask, batch), objection(state, runbook, edit)
-            if why is None:
-                trials.append(trial)
-            else:
-                state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
-            state.proposed.add((edit.component, edit.text))
+    for start, stop in ((0, first), (first, len(asks))):
+        if start < stop and state.broken is None:
+            state.step = "reflection"
+            reply = yield from asked(Ask(reflections=asks[start:stop], so_far=state.so_far))
+            for batch, ask, answer in zip(batches[start:], asks[start:], reply.reflections, strict=False):
+                trials += _trials(state, parent, ask, batch, answer)
     return trials
+
+
+def _trials(
+    state: SearchState,
+    parent: int,
+    ask: Reflection,
+    batch: Minibatch,
+    answer: Proposal | ReflectionFailure,
+) -> Iterator[Trial]:
+    """The edits of an answer that may be tried."""
+    if isinstance(answer, ReflectionFailure):
+        state.fail(answer)
+        return
+    state.failures_in_a_row = 0
+    runbook = state.runbook(ask.candidate)
+    for edit in answer.edits:
+        trial, why = Trial(edit, ask, batch), objection(state, runbook, edit)
+        if why is None:
+            yield trial
+        else:
+            state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
+        state.proposed.add((edit.component, edit.text))
 
 
 def _nothing_fails(state: SearchState, parent: int) -> Ended:

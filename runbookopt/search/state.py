@@ -12,7 +12,10 @@ from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
 if TYPE_CHECKING:
-    from runbookopt.search.drafts import Draft
+    from runbookopt.search.drafts import Draft, Trial
+
+CHANCE = 3
+"""So many times as many failures in a row may be chance, of a reflector that has given proposals."""
 
 
 class SearchState:
@@ -82,10 +85,20 @@ class SearchState:
         self._tried.append(tried)
         self._tried_on.setdefault(parent, []).append(tried)
 
+    def put_off(self, parent: int, trial: "Trial", outcome: str) -> None:
+        """Remember an edit that was not tried: it may be proposed once more."""
+        self.remember(parent, trial.tried(outcome))
+        self.proposed.discard((trial.proposal.component, trial.proposal.text))
+
+    @property
+    def most_failures(self) -> int:
+        """How many reflections in a row may fail: more where some have not, which chance may explain."""
+        return self.options.max_failures * (CHANCE if self.proposed else 1)
+
     def fail(self, failure: ReflectionFailure) -> None:
         """Count a reflection that gave no proposal."""
         self.failures_in_a_row += 1
-        if self.failures_in_a_row == self.options.max_failures:
+        if self.failures_in_a_row == self.most_failures:
             self.broken = self.broken or failure
 
     @property

@@ -148,7 +148,7 @@ def test_what_others_of_the_wave_proposed_is_tried_before_failures_end_the_searc
     )
     assert heard.outcomes == [BEST]
     assert len(heard.found.pool) == 2
-    assert heard.found.ended.startswith("2 reflections failed in a row")
+    assert heard.found.ended.startswith("6 reflections failed in a row")
 
 
 def test_a_proposal_between_failures_lets_the_search_go_on(lessons: ModuleType) -> None:

@@ -122,7 +122,7 @@ def test_another_prompt_is_another_version() -> None:
     tried = Tried("lessons", "too slow", "@@\n - Be quick.\n+- Hurry.", "set aside", 2, 50, 24.0, 11.0)
     told = {"agent": "A model.", "tasks": 4, "failed": 2, "kinds": WAVE[0], "wave": WAVE}
     said = [(message.role, message.content) for message in prompt(replace(ASK, lineage=(tried,), **told))]
-    assert (VERSION, digest_of(said)[7:19]) == (5, "e970982cfe24")
+    assert (VERSION, digest_of(said)[7:19]) == (5, "12513a00d562")
 
 
 def test_a_prompt_says_what_is_locked_what_is_left_and_what_was_tried(model_pair: ModuleType) -> None:
