@@ -366,7 +366,7 @@ def built(folder: Path) -> Path:
 
 @cache
 def copying_python() -> Path:
-    """Give a folder with a `python` that makes one virtual environment, which takes seconds, and copies it."""
+    """Give a folder with a `python` that makes a virtual environment once, and then copies it."""
     folder = Path(tempfile.mkdtemp(prefix="copying-python-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     subprocess.run([sys.executable, "-P", "-m", "venv", str(folder / "made")], check=True)
