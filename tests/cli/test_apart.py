@@ -21,6 +21,7 @@ def environ(github: Github) -> dict[str, str]:
     return {"GITHUB_API_URL": github.api_url, "GITHUB_TOKEN": github.token, "OPENAI_API_KEY": KEY}
 
 
+@pytest.mark.nightly  # by day an invalid proof is tried in one process, and two processes with other outcomes
 @pytest.mark.slow
 def test_an_invalid_proof_leaves_its_look_at_github_and_the_same_command_goes_on(
     planted: ModuleType, model_pair: ModuleType, openai_server: ModuleType, tmp_path: "Path"
