@@ -313,8 +313,9 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
     best = sorted(bundle.members, key=lambda m: (m.digest != bundle.chosen, -m.validation, m.digest))
     holding = [member for member in best if member.places or member.digest == bundle.chosen]
     yield (
-        f"{bundle.candidates} candidates were scored on validation. Of those within half a standard error of"
-        " the best the shortest is chosen. The frontier, where each is best on some task and objective:"
+        f"{bundle.candidates} candidates were scored on validation. The best of them in the mean is chosen,"
+        " of equals the newest; today's runbook where luck explains that. The frontier, where each is best on"
+        " some task and objective:"
     )
     yield from ("", "| candidate | wave | made from | validation | characters | places | |")
     yield "|---|--:|---|--:|--:|--:|---|"
