@@ -254,10 +254,12 @@ def items_of(file: Path) -> dict[str, list[tuple[int, int, int]]]:
     return dict(found)
 
 
-def itemwise(source: str, items: Sequence[tuple[int, ...]], *, draws: int) -> list[Replayed]:
+def itemwise(
+    source: str, items: Sequence[tuple[int, ...]], *, draws: int, sizes: Sequence[int] = SIZES
+) -> list[Replayed]:
     """Selection by items drawn, item by item as they are; all others say what is true."""
     made: list[Replayed] = []
-    for size in (blocks * BLOCK for blocks in SIZES):
+    for size in (blocks * BLOCK for blocks in sizes):
         for draw in range(draws):
             order = Random(f"{source} {draw} {size}").sample(items, len(items))
             rows = list(zip(*order[:size], strict=True))
