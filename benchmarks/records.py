@@ -350,10 +350,10 @@ def main() -> int:
     )
     beside = [
         *(
-            itemwise(name, items, draws=100)
+            itemwise(name, items, draws=300)
             for name, items in items_of(told.records / "gepa_confidence_pairs.csv").items()
         ),
-        trials(told.records / "tau2_airline_means.json", draws=100),
+        trials(told.records / "tau2_airline_means.json", draws=300),
     ]
     capo = summaries(together(made, "CAPO")) + sorted(summaries(made), key=lambda each: each.source)
     _tell(capo, summaries([[each for run in beside for each in run]]), as_json=told.json)
