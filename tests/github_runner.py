@@ -3,14 +3,17 @@
 What it does not know (an expression, an action) is an error, so a changed workflow cannot pass unseen.
 """
 
+import atexit
 import base64
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -125,7 +128,8 @@ class Runner:
         return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: str(self._value(found[1])), str(text))
 
     def _run(self, step: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-        told, place = f"{step['run']} {sorted(environment.items())}", self.temp / "runbookopt"
+        named = sorted((name, said) for name, said in environment.items() if name in step["run"])
+        told, place = f"{step['run']} {named}", self.temp / "runbookopt"
         if told in READY:
             place.symlink_to(READY[told])
         else:
@@ -228,14 +232,15 @@ class Runner:
     def _environment(self) -> dict[str, str]:
         """Give the variables of a step; pip finds nothing but what it is pointed at.
 
-        Without a folder of `wheels`, what is installed here stands in for what pip would install.
+        Without a folder of `wheels`, what is installed here stands in for what pip would install, and a
+        virtual environment is a copy of one that was made before.
         """
-        here = Path(sys.executable).parent
+        here = [str(Path(sys.executable).parent), os.environ["PATH"]]
         ours = next(path for path in sys.path if path.endswith("site-packages"))
         found = {"PYTHONPATH": ours} if self.wheels is None else {"PIP_FIND_LINKS": str(self.wheels)}
         return {
             **os.environ,
-            "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(here if self.wheels is not None else [str(copying_python()), *here]),
             **found,
             "PIP_NO_INDEX": "1",
             "GITHUB_ACTIONS": "true",
@@ -357,6 +362,19 @@ def built(folder: Path) -> Path:
     subprocess.run([*command, "--wheel-dir", str(folder), str(PROJECT)], check=True)
     (place,) = folder.glob("runbookopt-*.whl")
     return place
+
+
+@cache
+def copying_python() -> Path:
+    """Give a folder with a `python` that makes a virtual environment once, and then copies it."""
+    folder = Path(tempfile.mkdtemp(prefix="copying-python-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-P", "-m", "venv", str(folder / "made")], check=True)
+    python = folder / "python"
+    copy = f'[ "$1 $2 $3" = "-P -m venv" ] && exec cp -a "{folder}/made" "$4"'
+    python.write_text(f'#!/bin/sh\n{copy}\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return folder
 
 
 def wheel(folder: Path) -> Path:

@@ -103,6 +103,9 @@ def repeated_key(text: str | bytes) -> str | None:
 
     None too for what is no JSON.
     """
+    colons = text.count(":") if isinstance(text, str) else text.count(b":")
+    if colons < 2:  # noqa: PLR2004 - it takes two keys to have one twice
+        return None
     found: list[str] = []
 
     def counted(pairs: list[tuple[str, object]]) -> None:

@@ -10,7 +10,7 @@ of tasks, three patterns that take time squared on text made for that, and one t
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,9 +84,9 @@ def marked(text: str, mark: Mark) -> str:
     A mark that stands in the text is none, where it begins with "[removed: ".
     """
     everywhere, near_long_runs = _patterns()
-    lowered = text.lower()
+    there = _needed_in(text)
     for pattern in everywhere:
-        if not pattern.needs or _has_one(pattern.needs, text, lowered):
+        if not pattern.needs or not there.isdisjoint(pattern.needs):
             text = pattern.regex.sub(partial(pattern.marked, mark=mark), text)
     if _ASSIGNED.search(text):
         for pattern in near_long_runs:
@@ -99,15 +99,25 @@ def secrets_in(text: str) -> Iterator[tuple[str, str, int]]:
 
     Kind by kind in the order of secrets.toml, each as often as it stands there.
     """
-    shapes, lowered = _shapes(), text.lower()
+    shapes, there = _shapes(), _needed_in(text)
     for kind, shape in shapes["published"].items():
         words = shapes["needs"][kind.split(" ", 1)[1].lower()]
-        for match in re.finditer(shape, text) if _has_one(words, text, lowered) else ():
+        for match in re.finditer(shape, text) if not there.isdisjoint(words) else ():
             yield kind, match[0], text.count("\n", 0, match.start()) + 1
 
 
-def _has_one(words: Iterable[str], text: str, lowered: str) -> bool:
-    return any(word in text or word in lowered for word in words)
+def _needed_in(text: str) -> set[str]:
+    """The words that shapes need and that stand in a text: as they are, or in small letters."""
+    small, others = _needed()
+    lowered = text.lower()
+    return {word for word in small if word in lowered} | {word for word in others if word in text}
+
+
+@cache
+def _needed() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All words that shapes need: those in small letters, and the others."""
+    words = sorted({word for each in _shapes()["needs"].values() for word in each})
+    return tuple(w for w in words if w == w.lower()), tuple(w for w in words if w != w.lower())
 
 
 def _marked_near_long_runs(pattern: _Pattern, text: str, mark: Mark) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import msgspec
 from msgspec import Struct
@@ -73,7 +74,7 @@ class Call(Struct, frozen=True):
         return int(isinstance(self.ask, Rollout))
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct, frozen=True, dict=True):
     """Agent on `tasks` (by id), reflector and judge: the calls to them, and their answers.
 
     `questions(task id, output)` are those that the judge has to answer before `assess(task id, produced,
@@ -119,10 +120,8 @@ class Caller(Struct, frozen=True):
         How long somebody took who answers by hand-off is not known. Raises Awaited where they have not yet;
         ModelBroken, also where the key of another model is missing that will be asked later on.
         """
-        asked: list[object] = [self.agent, self.judge, self.reflector if self.reflects else None]
-        for party in asked:
-            if isinstance(party, AsksModel):
-                party.must_have_key()
+        for party in self._asking_models:
+            party.must_have_key()
         began, replier = time.monotonic(), None
         match call.ask:
             case Rollout():
@@ -141,6 +140,12 @@ class Caller(Struct, frozen=True):
         if replier is not None:
             return replace(answer, replier=replier)
         return replace(answer, by=by, seconds=time.monotonic() - began)
+
+    @cached_property
+    def _asking_models(self) -> tuple[AsksModel, ...]:
+        """Those that will ask a model: to see it of a protocol takes as long as a small answer."""
+        asked: list[object] = [self.agent, self.judge, self.reflector if self.reflects else None]
+        return tuple(party for party in asked if isinstance(party, AsksModel))
 
     async def _roll(self, rollout: Rollout) -> tuple[object, bool, Produced]:
         """What came of an attempt as the journal keeps it, whether it failed, and what was told besides."""

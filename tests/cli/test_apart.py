@@ -21,6 +21,7 @@ def environ(github: Github) -> dict[str, str]:
     return {"GITHUB_API_URL": github.api_url, "GITHUB_TOKEN": github.token, "OPENAI_API_KEY": KEY}
 
 
+@pytest.mark.nightly  # by day an invalid proof is tried in one process, and two processes with other outcomes
 @pytest.mark.slow
 def test_an_invalid_proof_leaves_its_look_at_github_and_the_same_command_goes_on(
     planted: ModuleType, model_pair: ModuleType, openai_server: ModuleType, tmp_path: "Path"
@@ -43,7 +44,7 @@ def test_an_invalid_proof_leaves_its_look_at_github_and_the_same_command_goes_on
         with Github(tmp_path / "github", told) as github:
             clone = Clone(github.clone(tmp_path / "clone"), github.origin)
             command = ("optimize-runbook", "desk", "--json")
-            ran = clone.run(*command, environ=environ(github))
+            ran = clone.ask(*command, environ=environ(github))
             assert ran.returncode == 1, ran
             assert ran.stderr.startswith("desk: invalid, so nothing is decided: ")
             assert "look 1 stays registered and is not settled" in ran.stderr
@@ -53,7 +54,7 @@ def test_an_invalid_proof_leaves_its_look_at_github_and_the_same_command_goes_on
             (place,) = clone.at_origin("ls-tree", "-r", "--name-only", REF, "looks/").splitlines()
             assert json.loads(clone.at_origin("show", f"{REF}:{place}"))["bundle"] is None
             server.outage = None
-            later = clone.run(*command, environ=environ(github))
+            later = clone.ask(*command, environ=environ(github))
             assert (later.returncode, later.stderr) == (0, ""), later
             found = json.loads(later.stdout)
             assert (found["outcome"], found["held_out"]["look"]) == ("accepted", 1)

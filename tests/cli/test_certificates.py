@@ -10,6 +10,7 @@ import pytest
 from runbookopt.cli.certificates import NAMES, trusted_by_all
 from runbookopt.forge.git.output import OriginUnreachable
 from runbookopt.forge.git.repository import Repository
+from tests.cli.conftest import KEY
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Modelling
@@ -66,10 +67,18 @@ def test_git_trusts_what_all_else_trusts_unless_it_was_told_otherwise(
         assert "certificate" in complaint()
 
 
+class Ready:
+    """A model that says so."""
+
+    def answer(self, _body: object) -> str:
+        return "ready"
+
+
 @pytest.mark.slow
 def test_models_are_asked_through_a_companys_authority(modelling: "Modelling", tmp_path: Path) -> None:
-    modelled, bundle = modelling(tls=True), tmp_path / "company.pem"
+    modelled, bundle = modelling(pair=Ready(), tls=True), tmp_path / "company.pem"
     bundle.write_text(modelled.server.certificate)
-    ran = modelled.run("--dry-run", environ={"REQUESTS_CA_BUNDLE": str(bundle)}, alone=True)
-    assert ran.returncode == 0, ran.stderr
+    told = {"OPENAI_API_KEY": KEY, "REQUESTS_CA_BUNDLE": str(bundle)}
+    ran = modelled.clone.run("runbookopt", "doctor", environ=told)
+    assert ran.returncode == 0, ran.stdout
     assert modelled.heard("agent")

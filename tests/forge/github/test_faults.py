@@ -159,7 +159,7 @@ FAULTS = [
 
 @pytest.mark.slow
 def test_a_fault_at_a_request_leaves_one_pull_request_that_the_next_run_repairs(bench: Bench) -> None:
-    every_request_fails_in_turn(bench, FAULTS, step=5)
+    every_request_fails_in_turn(bench, FAULTS, step=8)
 
 
 @pytest.mark.nightly
@@ -183,7 +183,7 @@ AROUND_REVIEWERS = [Fault.ERROR_AFTER, Fault.CUT]
 
 @pytest.mark.slow
 def test_a_fault_while_reviewers_are_asked_is_repaired(reviewed: Bench) -> None:
-    every_request_fails_in_turn(reviewed, AROUND_REVIEWERS, first=before_reviewers(reviewed), step=3)
+    every_request_fails_in_turn(reviewed, AROUND_REVIEWERS, first=before_reviewers(reviewed), step=5)
 
 
 @pytest.mark.nightly
