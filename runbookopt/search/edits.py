@@ -58,6 +58,8 @@ def without(state: SearchState, number: int, left_out: Collection[Trial]) -> str
     draft, text = state.drafts.get(number), state.pool.members[number].candidate.text
     if draft is None:
         return text
+    if draft.out:
+        return without(state, draft.parent, (*left_out, *draft.out))
     before = state.pool.members[draft.parent].candidate
     base = without(state, draft.parent, left_out)
     kept = [trial for trial in draft.trials if not any(trial is one for one in left_out)]
@@ -77,7 +79,7 @@ def taken_out(state: SearchState, number: int, out: Sequence[Trial]) -> Draft:
         for part in parts
         if bare.part(part.id).text != part.text
     )
-    return Draft(number, state.candidate(bare.text), trials)
+    return Draft(number, state.candidate(bare.text), trials, tuple(out))
 
 
 def _combined(
