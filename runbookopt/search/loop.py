@@ -8,7 +8,7 @@ from runbookopt.search.asking import Asking, roll
 from runbookopt.search.asks import Attempt, Stored, Tried
 from runbookopt.search.drafts import Draft
 from runbookopt.search.edits import WAITS, crossed, needed_first
-from runbookopt.search.ending import Cause, Ended
+from runbookopt.search.ending import Cause, Ended, Learnt
 from runbookopt.search.pool import Member, lineage
 from runbookopt.search.problem import Problem
 from runbookopt.search.proposing import proposed
@@ -41,25 +41,32 @@ class SearchResult(Struct, frozen=True):
 def search(problem: Problem) -> Asking[SearchResult]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
     state = SearchState(problem)
-    barren = 0
-    cause: Cause = "barren"
     try:
         yield from validated(state, Draft(0, state.seed))
-        while barren < problem.options.patience and state.broken is None:
-            better = yield from _wave(state)
-            barren = 0 if better else barren + 1
+        ended = yield from _waves(state)
         yield from _tidied(state)
-        ended = f"{barren} waves without a better text"
-        if state.broken is not None:
-            last = f"the last one, {state.broken.kind}: {state.broken.message}"
-            ended, cause = f"{problem.options.max_failures} reflections failed in a row; {last}", "unfit"
     except Ended as end:
-        ended, cause = end.words, end.cause
-    members = state.pool.members
+        ended = end
+    members, attempts = tuple(state.pool.members), state.attempts_by_digest
     choice = choose(members, doubt=state.options.doubt) if members else Selection(0, 0.0)
     return SearchResult(
-        tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest, cause
+        members, choice.number, choice.expected, state.tried, ended.words, attempts, ended.cause
     )
+
+
+def _waves(state: SearchState) -> Asking[Ended]:
+    """Bring the best text on, wave by wave, and tell why that went no further."""
+    barren = 0
+    while barren < state.options.patience and state.broken is None:
+        try:
+            better = yield from _wave(state)
+        except Learnt as end:
+            return end
+        barren = 0 if better else barren + 1
+    if state.broken is not None:
+        last = f"the last one, {state.broken.kind}: {state.broken.message}"
+        return Ended("unfit", f"{state.options.max_failures} reflections failed in a row; {last}")
+    return Ended("barren", f"{barren} waves without a better text")
 
 
 def _wave(state: SearchState) -> Asking[bool]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from runbookopt.search.asking import Asking, asked
 from runbookopt.search.asks import Ask, ReflectionFailure, Stored
 from runbookopt.search.drafts import Trial
-from runbookopt.search.ending import Ended
+from runbookopt.search.ending import Learnt
 from runbookopt.search.minibatches import minibatches
 from runbookopt.search.reflecting.reflection import objection, reflections
 from runbookopt.search.state import SearchState
@@ -15,7 +15,7 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout.
 
     Where the member was not tried on a task, its `stored` attempt by others counts as its own here. Raises
-    Ended where nothing fails.
+    Learnt where nothing fails.
     """
     candidate = state.pool.members[parent].candidate
     runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
@@ -44,9 +44,9 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     return trials
 
 
-def _nothing_fails(state: SearchState, parent: int) -> Ended:
+def _nothing_fails(state: SearchState, parent: int) -> Learnt:
     failing = sum(attempt.failed for attempt in state.pool.members[parent].validation.values())
     if failing:
         more = f"{failing} validation tasks fail: more train tasks are needed"
-        return Ended("learnt", f"every train task passes, and {more}")
-    return Ended("solved", "every task is solved")
+        return Learnt("learnt", f"every train task passes, and {more}")
+    return Learnt("solved", "every task is solved")
