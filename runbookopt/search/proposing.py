@@ -29,18 +29,19 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     asks = reflections(state, runbook, attempts, batches, state.lately(parent), stored)
     reply = yield from asked(Ask(reflections=asks, so_far=state.so_far))
     trials: list[Trial] = []
+    said: set[tuple[str, str]] = set()
     for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):
         if isinstance(answer, ReflectionFailure):
             state.fail(answer)
             continue
         state.failures_in_a_row = 0
         for edit in answer.edits:
-            trial, why = Trial(edit, ask, batch), objection(state, runbook, edit)
+            trial, why = Trial(edit, ask, batch), objection(state, runbook, edit, said)
             if why is None:
                 trials.append(trial)
             else:
                 state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
-            state.proposed.add((edit.component, edit.text))
+            said.add((edit.component, edit.text))
     return trials
 
 

@@ -38,7 +38,6 @@ class SearchState:
         self._next = runbooks.bump_version(problem.seed.text)
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
-        self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
         self.attempts_by_digest = {self.seed.digest: dict(problem.free)}  # of each candidate, by task
         self._tried: list[Tried] = []
         self._tried_on: dict[int, list[Tried]] = {}
@@ -65,6 +64,10 @@ class SearchState:
     def scores(self, candidate: Candidate, tasks: Iterable[str]) -> dict[str, float]:
         """A candidate's scores on those of the tasks that it has been rolled out on."""
         return {task: attempt.score for task, attempt in self.attempts(candidate, tasks).items()}
+
+    def validated(self, candidate: Candidate) -> bool:
+        """Whether a candidate was tried on validation, or on a part of it."""
+        return bool(self.attempts(candidate, self.problem.validation))
 
     def to_read(self) -> dict[str, Stored]:
         """Stored attempts of others to reflect on before the seed is tried on train; none where none failed.

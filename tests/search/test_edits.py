@@ -92,6 +92,24 @@ def test_an_edit_that_waits_is_told_so_and_is_in_no_draft(lessons: ModuleType) -
     assert sum(made.values()) + len(waiting) == len(heard.proposed)
 
 
+def test_an_edit_that_fell_beside_others_is_no_repeat_until_it_was_tried_alone(lessons: ModuleType) -> None:
+    def reflect(asked: Reflection) -> Proposal:
+        number = lessons.number(asked.failing[0].task)
+        answer: Proposal = lessons.teach(asked, number, more=" poison" if number % 4 == 3 else "")
+        return answer
+
+    def judge(rollout: Rollout) -> Attempt:
+        spoilt = "poison" in rollout.candidate.text
+        attempt: Attempt = lessons.scored(rollout, 0.0) if spoilt else lessons.attempt(rollout)
+        return attempt
+
+    heard = lessons.run(reflect, lessons.optioned(minibatch=1, wave=9), judge)
+    assert NO_BETTER in heard.outcomes[:9], "the first draft fell"
+    chosen = heard.found.pool[heard.found.chosen].candidate.text
+    assert sum(f"lesson {number}." in chosen for number in (0, 1, 2, 4, 5, 6, 8)) >= 6
+    assert "poison" not in chosen
+
+
 # A draft that is tried first --------------------------------------------------------------------------------
 
 
