@@ -80,6 +80,7 @@ def test_where_a_draft_fell_the_next_has_half_as_many_edits_until_one_is_better(
     assert sizes(lessons, 0)[:2] == [8, 4]  # of 16 failures two are in each minibatch
     assert sizes(lessons, 8)[:3] == [8, 4, 6]
     assert sizes(lessons, 16)[:4] == [8, 4, 2, 4]
+    assert sizes(lessons, 24)[:6] == [8, 4, 2, 1, 2, 4]
     assert sizes(lessons, 8, halved=False)[:2] == [8, 8]
 
 
@@ -161,6 +162,27 @@ def test_an_edit_that_does_harm_is_not_in_the_text_that_is_returned(lessons: Mod
     chosen = heard.found.pool[heard.found.chosen]
     assert any("poison" in member.candidate.text for member in heard.found.pool), "it was tried"
     assert "poison" not in chosen.candidate.text
+
+
+def test_of_two_edits_that_are_good_alone_and_bad_together_one_is_taken(lessons: ModuleType) -> None:
+    said = count()
+
+    def reflect(asked: Reflection) -> Proposal:
+        side = ("left", "right")[lessons.number(asked.failing[0].task) % 2]
+        return Proposal(
+            side, "lessons", asked.components[-1].text.rstrip("\n") + f"\n- {side} {next(said)}.\n\n"
+        )
+
+    def judge(rollout: Rollout) -> Attempt:
+        text, number = rollout.candidate.text, lessons.number(rollout.task)
+        sides = [side in text for side in ("left", "right")]
+        attempt: Attempt = lessons.scored(rollout, float(sum(sides) == 1 and sides[number % 2]))
+        return attempt
+
+    heard = lessons.run(reflect, lessons.of_train(range(8), minibatch=8), judge)
+    assert [len(member.edits) for member in heard.found.pool[1:3]] == [2, 1]
+    chosen = heard.found.pool[heard.found.chosen]
+    assert ("left" in chosen.candidate.text) + ("right" in chosen.candidate.text) == 1
 
 
 def several(asked: Reflection, lessons: ModuleType, most: int = 4) -> Proposal:
