@@ -48,8 +48,12 @@ class Trial(Struct, frozen=True, dict=True):
 
 
 class Draft(Struct, frozen=True):
-    """A candidate, made from the member `parent` of the pool by these trials."""
+    """A candidate, made from the member `parent` of the pool by these trials.
+
+    `out` are edits of that member, and of what it was made from, that the trials take out again.
+    """
 
     parent: int
     candidate: Candidate
     trials: tuple[Trial, ...] = ()
+    out: tuple[Trial, ...] = ()

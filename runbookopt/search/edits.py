@@ -44,12 +44,12 @@ def crossed(state: SearchState, parent: int, trials: Sequence[Trial], more: Sequ
         too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
         if not too_much and not forbids(runbook, text):
             for trial in lost:
-                state.put_off(parent, trial, LOST)
+                state.remember(parent, trial.tried(LOST))
             stay = tuple(one for one in (*kept, *more) if one not in lost)
             return Draft(parent, state.candidate(text), stay)
         if not kept:
             break
-        state.put_off(parent, kept.pop(), TOO_MUCH)
+        state.remember(parent, kept.pop().tried(TOO_MUCH))
     return Draft(parent, state.pool.members[parent].candidate)
 
 
@@ -58,6 +58,8 @@ def without(state: SearchState, number: int, left_out: Collection[Trial]) -> str
     draft, text = state.drafts.get(number), state.pool.members[number].candidate.text
     if draft is None:
         return text
+    if draft.out:
+        return without(state, draft.parent, (*left_out, *draft.out))
     before = state.pool.members[draft.parent].candidate
     base = without(state, draft.parent, left_out)
     kept = [trial for trial in draft.trials if not any(trial is one for one in left_out)]
@@ -77,7 +79,7 @@ def taken_out(state: SearchState, number: int, out: Sequence[Trial]) -> Draft:
         for part in parts
         if bare.part(part.id).text != part.text
     )
-    return Draft(number, state.candidate(bare.text), trials)
+    return Draft(number, state.candidate(bare.text), trials, tuple(out))
 
 
 def _combined(

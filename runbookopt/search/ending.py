@@ -23,3 +23,7 @@ class Ended(Exception):
         super().__init__(words)
         self.cause = cause
         self.words = words
+
+
+class Learnt(Ended):
+    """There is nothing left to reflect on."""

@@ -8,7 +8,7 @@ from runbookopt.search.asking import Asking, roll
 from runbookopt.search.asks import Attempt, Stored, Tried
 from runbookopt.search.drafts import Draft
 from runbookopt.search.edits import WAITS, crossed, needed_first
-from runbookopt.search.ending import Cause, Ended
+from runbookopt.search.ending import Cause, Ended, Learnt
 from runbookopt.search.pool import Member, lineage
 from runbookopt.search.problem import Problem
 from runbookopt.search.proposing import proposed
@@ -41,25 +41,32 @@ class SearchResult(Struct, frozen=True):
 def search(problem: Problem) -> Asking[SearchResult]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
     state = SearchState(problem)
-    barren = 0
-    cause: Cause = "barren"
     try:
         yield from validated(state, Draft(0, state.seed))
-        while barren < problem.options.patience and state.broken is None:
-            better = yield from _wave(state)
-            barren = 0 if better else barren + 1
+        ended = yield from _waves(state)
         yield from _tidied(state)
-        ended = f"{barren} waves without a better text"
-        if state.broken is not None:
-            last = f"the last one, {state.broken.kind}: {state.broken.message}"
-            ended, cause = f"{state.most_failures} reflections failed in a row; {last}", "unfit"
     except Ended as end:
-        ended, cause = end.words, end.cause
-    members = state.pool.members
+        ended = end
+    members, attempts = tuple(state.pool.members), state.attempts_by_digest
     choice = choose(members, doubt=state.options.doubt) if members else Selection(0, 0.0)
     return SearchResult(
-        tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest, cause
+        members, choice.number, choice.expected, state.tried, ended.words, attempts, ended.cause
     )
+
+
+def _waves(state: SearchState) -> Asking[Ended]:
+    """Bring the best text on, wave by wave, and tell why that went no further."""
+    barren = 0
+    while barren < state.options.patience and state.broken is None:
+        try:
+            better = yield from _wave(state)
+        except Learnt as end:
+            return end
+        barren = 0 if better else barren + 1
+    if state.broken is not None:
+        last = f"the last one, {state.broken.kind}: {state.broken.message}"
+        return Ended("unfit", f"{state.most_failures} reflections failed in a row; {last}")
+    return Ended("barren", f"{barren} waves without a better text")
 
 
 def _wave(state: SearchState) -> Asking[bool]:
@@ -81,7 +88,7 @@ def _wave(state: SearchState) -> Asking[bool]:
     trials = needed_first(found, blame)
     taken = trials[: state.reach]
     for trial in trials[len(taken) :]:
-        state.put_off(parent, trial, WAITS)
+        state.remember(parent, trial.tried(WAITS))
     draft = crossed(state, parent, taken)
     if not blame or (yield from promising(state, draft)):
         yield from validated(state, draft)
@@ -89,9 +96,17 @@ def _wave(state: SearchState) -> Asking[bool]:
         state.reach = None if len(taken) == len(trials) else 2 * len(taken)
     elif taken and not borrowed:
         blame.update(task for trial in taken for task in {*trial.tasks})
-        state.reach = max(state.options.least, len(taken) // 2) if state.options.halved else None
+        state.reach = _fewer(len(taken), state.options.least) if state.options.halved else None
     # what others did wrong, today's may do right
     return improved or state.pool.best != parent or bool(borrowed)
+
+
+def _fewer(fell: int, least: int) -> int:
+    """How many edits to take after so many fell together: half, at least so many.
+
+    After these one alone: two may be good alone and bad together. Where that one falls, so many again.
+    """
+    return 1 if fell == least else max(least, fell // 2)
 
 
 def _lightened(state: SearchState) -> Asking[Mapping[str, Stored]]:

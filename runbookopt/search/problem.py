@@ -30,7 +30,8 @@ class Options(Struct, frozen=True):
     from most failures is taken alone. `stored`: reflections on stored outputs of others, at most, before
     today's runbook is tried on train.
 
-    `halved`: where a draft fell, the next one has half as many edits, at least `least`. `first`: validation
+    `halved`: where a draft fell, the next one has half as many edits, at least `least`; after these, one
+    alone. `first`: validation
     tasks on which a draft is tried first where one fell before it, and `slack` what it may be behind in the
     sum of their scores. `adds`: where less than this share of what a draft's edits are for came right on
     train, those are taken out again that can go, each looked at on `checked` of its tasks. `tidied`: so it is

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from runbookopt.search.asking import Asking, asked
 from runbookopt.search.asks import Ask, Proposal, Reflection, ReflectionFailure, Stored
 from runbookopt.search.drafts import Trial
-from runbookopt.search.ending import Ended
+from runbookopt.search.ending import Learnt
 from runbookopt.search.minibatches import Minibatch, minibatches
 from runbookopt.search.reflecting.reflection import objection, reflections
 from runbookopt.search.state import SearchState
@@ -15,7 +15,7 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout.
 
     Where the member was not tried on a task, its `stored` attempt by others counts as its own here. Raises
-    Ended where nothing fails.
+    Learnt where nothing fails.
     """
     candidate = state.pool.members[parent].candidate
     runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
@@ -28,14 +28,15 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
         raise _nothing_fails(state, parent)
     asks = reflections(state, runbook, attempts, batches, state.lately(parent), stored)
     # a reflector that has given no proposal yet may never give one: what that costs is bounded
-    first = len(asks) if state.proposed else min(len(asks), state.most_failures)
+    first = len(asks) if state.answered else min(len(asks), state.most_failures)
     trials: list[Trial] = []
+    said: set[tuple[str, str]] = set()
     for start, stop in ((0, first), (first, len(asks))):
         if start < stop and state.broken is None:
             state.step = "reflection"
             reply = yield from asked(Ask(reflections=asks[start:stop], so_far=state.so_far))
             for batch, ask, answer in zip(batches[start:], asks[start:], reply.reflections, strict=False):
-                trials += _trials(state, parent, ask, batch, answer)
+                trials += _trials(state, parent, ask, batch, answer, said)
     return trials
 
 
@@ -45,25 +46,26 @@ def _trials(
     ask: Reflection,
     batch: Minibatch,
     answer: Proposal | ReflectionFailure,
+    said: set[tuple[str, str]],
 ) -> Iterator[Trial]:
-    """The edits of an answer that may be tried."""
+    """The edits of an answer that may be tried, unless another of the wave has said the same."""
     if isinstance(answer, ReflectionFailure):
         state.fail(answer)
         return
-    state.failures_in_a_row = 0
+    state.failures_in_a_row, state.answered = 0, True
     runbook = state.runbook(ask.candidate)
     for edit in answer.edits:
-        trial, why = Trial(edit, ask, batch), objection(state, runbook, edit)
+        trial, why = Trial(edit, ask, batch), objection(state, runbook, edit, said)
         if why is None:
             yield trial
         else:
             state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
-        state.proposed.add((edit.component, edit.text))
+        said.add((edit.component, edit.text))
 
 
-def _nothing_fails(state: SearchState, parent: int) -> Ended:
+def _nothing_fails(state: SearchState, parent: int) -> Learnt:
     failing = sum(attempt.failed for attempt in state.pool.members[parent].validation.values())
     if failing:
         more = f"{failing} validation tasks fail: more train tasks are needed"
-        return Ended("learnt", f"every train task passes, and {more}")
-    return Ended("solved", "every task is solved")
+        return Learnt("learnt", f"every train task passes, and {more}")
+    return Learnt("solved", "every task is solved")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from runbookopt.search.pool import Member
 
 RULE = (
-    "The winner has the best score on validation, and of equals it is the shortest. Where chance explains the"
+    "The winner has the best score on validation, and of equals it is the newest. Where chance explains the"
     " best of so many, today's runbook stands."
 )
 """How `choose` chooses, in words for whoever reads a pull request."""

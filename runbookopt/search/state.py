@@ -12,7 +12,7 @@ from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
 if TYPE_CHECKING:
-    from runbookopt.search.drafts import Draft, Trial
+    from runbookopt.search.drafts import Draft
 
 CHANCE = 3
 """So many times as many failures in a row may be chance, of a reflector that has given proposals."""
@@ -40,9 +40,9 @@ class SearchState:
         self.lightened: set[int] = set()
         self.seed = Candidate(problem.seed.text)
         self._next = runbooks.bump_version(problem.seed.text)
+        self.answered = False  # whether the reflector has given a proposal
         self.failures_in_a_row = 0
         self.broken: ReflectionFailure | None = None  # the failure that was one too many
-        self.proposed: set[tuple[str, str]] = set()  # each component's texts so far
         self.attempts_by_digest = {self.seed.digest: dict(problem.free)}  # of each candidate, by task
         self._tried: list[Tried] = []
         self._tried_on: dict[int, list[Tried]] = {}
@@ -70,6 +70,10 @@ class SearchState:
         """A candidate's scores on those of the tasks that it has been rolled out on."""
         return {task: attempt.score for task, attempt in self.attempts(candidate, tasks).items()}
 
+    def validated(self, candidate: Candidate) -> bool:
+        """Whether a candidate was tried on validation, or on a part of it."""
+        return bool(self.attempts(candidate, self.problem.validation))
+
     def to_read(self) -> dict[str, Stored]:
         """Stored attempts of others to reflect on before the seed is tried on train; none where none failed.
 
@@ -85,15 +89,10 @@ class SearchState:
         self._tried.append(tried)
         self._tried_on.setdefault(parent, []).append(tried)
 
-    def put_off(self, parent: int, trial: "Trial", outcome: str) -> None:
-        """Remember an edit that was not tried: it may be proposed once more."""
-        self.remember(parent, trial.tried(outcome))
-        self.proposed.discard((trial.proposal.component, trial.proposal.text))
-
     @property
     def most_failures(self) -> int:
         """How many reflections in a row may fail: more where some have not, which chance may explain."""
-        return self.options.max_failures * (CHANCE if self.proposed else 1)
+        return self.options.max_failures * (CHANCE if self.answered else 1)
 
     def fail(self, failure: ReflectionFailure) -> None:
         """Count a reflection that gave no proposal."""

@@ -1,7 +1,7 @@
 """Reflection, pure: all that a reflector is shown, and the proposals that may be tried at all."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 from msgspec.structs import replace
@@ -109,20 +109,28 @@ def _came(gots: Counter[str]) -> str:
     return GOT + ", ".join(f"{got} ({gots[got]})" for got in several) if several else ""
 
 
-def objection(state: SearchState, parent: Runbook, proposal: Proposal) -> str | None:
-    """Say why a proposal is not worth a rollout, or None where it may be tried."""
+def objection(
+    state: SearchState, parent: Runbook, proposal: Proposal, said: Collection[tuple[str, str]]
+) -> str | None:
+    """Say why a proposal is not worth a rollout, or None where it may be tried.
+
+    `said` are the components and texts that others of its wave proposed. What was tried with others alone, or
+    was left for later, is worth another look: it may have fallen by what stood beside it.
+    """
     if proposal.component not in {part.id for part in parent.components}:
         return f"{proposal.component!r} is not a component that may be rewritten"
     text = runbooks.replace(parent, {proposal.component: proposal.text})
     if text == parent.text:  # blank lines around it and line endings are not the proposal's to choose
         return "it repeats the component as it is"
-    if (proposal.component, proposal.text) in state.proposed:
+    if (proposal.component, proposal.text) in said:
         return "it repeats an earlier attempt"
     if len(text) > state.limits.characters:
         return f"the runbook would have {len(text)} characters, {state.limits.characters} are allowed"
     if _copies(state, text, parent.text):
         return f"it copies {COPIED_WORDS} or more words of a single task"
-    return forbids(parent, text)
+    forbidden = forbids(parent, text)
+    repeated = forbidden is None and state.validated(state.candidate(text))
+    return "it repeats an earlier attempt" if repeated else forbidden
 
 
 def forbids(parent: Runbook, text: str) -> str | None:
