@@ -11,7 +11,7 @@ from msgspec import Struct
 from runbookopt.search.pool import Member
 
 RULE = (
-    "The winner has the best score on validation, and of equals it is the newest. Where chance explains the"
+    "The winner has the best score on validation, and of equals it is the shortest. Where chance explains the"
     " best of so many, today's runbook stands."
 )
 """How `choose` chooses, in words for whoever reads a pull request."""
@@ -34,13 +34,14 @@ class Selection(Struct, frozen=True):
 def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
     """Choose the member to return.
 
-    That is the one with the best validation score; of equals the newest, whose edits come from the most
-    failures (measured: `benchmarks/README.md`, "Real records"). Where chance alone makes the best of so many
-    members that much better than the seed, with a probability above `doubt`, the seed is returned. While
-    fewer than `FEW` were tried, the bar is lower in proportion: held-out tasks decide, and a seed returned in
-    doubt never meets them.
+    That is the one with the best validation score; of equals the shortest, for length is a cost to every
+    later reader, then the newest. Where chance alone makes the best of so many members that much better than
+    the seed, with a probability above `doubt`, the seed is returned. While fewer than `FEW` were tried, the
+    bar is lower in proportion: held-out tasks decide, and a seed returned in doubt never meets them.
     """
-    chosen = max(range(len(pool)), key=lambda number: (pool[number].score, number))
+    chosen = max(
+        range(len(pool)), key=lambda number: (pool[number].score, -len(pool[number].candidate.text), number)
+    )
     # The clarity beyond which chance explains a gain with a probability of `doubt` at most.
     doubt *= max(1, FEW / max(1, len(pool) - 1))
     allowed = math.floor(doubt * (1 + FLIPS)) - 1

@@ -57,11 +57,16 @@ def wins(*tasks: int, of: int = 12) -> Member:
 # Who is returned --------------------------------------------------------------------------------------------
 
 
-def test_of_equals_the_newest_is_chosen_whatever_its_length() -> None:
+def test_the_shortest_of_the_best_is_chosen() -> None:
     best, equal = member([1] * 9 + [0.5], "a long text"), member([1] * 8 + [0.5, 1], "short")
     pool = [member([0] * 10, "the seed"), best, equal, member([0] * 9 + [1], "")]
     assert choose(pool, doubt=0.1).number == 2
-    assert choose([pool[0], equal, best], doubt=0.1).number == 2
+    assert choose([pool[0], equal, best], doubt=0.1).number == 1
+
+
+def test_of_equals_of_one_length_the_newest_is_chosen() -> None:
+    pool = [member([0] * 9, "seed"), member([1] * 9, "same"), member([1] * 9, "size")]
+    assert choose(pool, doubt=0.1).number == 2
 
 
 def test_a_shorter_text_with_a_lower_score_is_not_chosen() -> None:
