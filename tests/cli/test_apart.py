@@ -103,7 +103,7 @@ def test_replies_that_a_process_without_the_token_awaits_end_the_command_as_anyw
 ) -> None:
     with Github(tmp_path / "github", planted.files()) as github:
         clone = Clone(github.clone(tmp_path / "clone"), github.origin)
-        command = ("optimize-runbook", "desk", "--json", "--reflector-kind", "handoff")
+        command = ("optimize-runbook", "desk", "--json", "--reflector-kind", "handoff", "--patience", "1")
         replier = Replier(clone.root)
         ran = clone.ask(*command, environ=environ(github))
         found = json.loads(ran.stdout)

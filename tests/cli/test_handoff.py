@@ -20,7 +20,7 @@ from tests.cli.test_killed import Runs
 from tests.conftest import PROGRESS, Clone, Files, Ran, script
 from tests.replier import Replier
 
-HANDED = {"RUNBOOKOPT_REFLECTOR_KIND": "handoff"}
+HANDED = {"RUNBOOKOPT_REFLECTOR_KIND": "handoff", "RUNBOOKOPT_PATIENCE": "2"}
 STEP = " (it says how and where), then run the same command again"
 Make = Callable[..., Clone]
 
@@ -73,7 +73,12 @@ def over_http(
     clone = clones(few(planted))
     with openai_server.Server(model_pair.Pair().answer) as server:
         flags = ("--reflector", "openai/reflector", "--set", f"reflector.api_base={server.url}")
-        ran = clone.ask("optimize-runbook", "desk", *flags, environ={"OPENAI_API_KEY": "made up"})
+        ran = clone.ask(
+            "optimize-runbook",
+            "desk",
+            *flags,
+            environ={"OPENAI_API_KEY": "made up", "RUNBOOKOPT_PATIENCE": "2"},
+        )
         assert ran.returncode == 0, ran
         return clone, len(server.heard)
 
