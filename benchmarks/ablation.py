@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +164,7 @@ def budgets(most: int) -> tuple[int, ...]:
 def _runs_of(job: Job) -> tuple[Run, ...]:
     work = job.entry.make(job.random_seed, job.noise)
     base = options_of(work, job.random_seed)
-    truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
+    truth = Counted(work).true_score
     made: dict[tuple[bytes, bool], Run] = {}
     for variation in job.variations:
         options = replace(base, **variation.changes)

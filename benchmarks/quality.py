@@ -4,7 +4,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def options_of(work: Work, random_seed: int) -> Options:
 def _runs_of(job: Job) -> dict[str, Run]:
     work = job.entry.make(job.random_seed, job.noise)
     options = options_of(work, job.random_seed)
-    truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
+    truth = Counted(work).true_score
     courses = {engine: ours.run(work, options, job.budget, free=engine == "free") for engine in OURS}
     runs = {name: run_of(job.random_seed, course, truth, work.truth) for name, course in courses.items()}
     return runs | _others_of(job, work, truth)

@@ -4,7 +4,6 @@ import argparse
 import random
 import sys
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -113,7 +112,7 @@ def _runs_of(job: Job) -> dict[str, Run]:
     work = job.entry.make(job.random_seed, job.noise)
     doubt = 1.0 if work.agent.deterministic else Options().doubt
     options = Options(random_seed=job.random_seed, doubt=doubt)
-    truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
+    truth = Counted(work).true_score
     evidence = {"without": {}, "with": of_another(work, job.random_seed)}
     return {
         name: run_of(

@@ -66,6 +66,7 @@ class Counted:
         self.reflections = 0
         self.proposed: dict[str, None] = {}  # every line that a proposal brought in, in order
         self._known: dict[tuple[str, str, str], Attempt] = {}
+        self._judgements: dict[tuple[str, str | None], Judgement] = {}
         self._true: dict[str, float] = {}
 
     def rollout(self, text: str, case: Case, repeat: str = "0") -> Attempt:
@@ -87,8 +88,7 @@ class Counted:
         """Give what a stored trajectory of this attempt would hold; nothing is counted."""
         key = (text, case.id, repeat)
         if key not in self._known:
-            output = answer_of(self.work.agent.rollout(text, case.input, repeat)).output
-            judged = self.work.judge(output, case.reference)
+            output, judged = self._judged(text, case, repeat)
             self._known[key] = Attempt(
                 f"{case.id}/{repeat}", output, judged.score, judged.objectives, judged.feedback
             )
@@ -99,12 +99,19 @@ class Counted:
         if text not in self._true:
             repeats = 1 if self.work.agent.deterministic else TRUE_REPEATS
             scores = [
-                self.attempt(text, case, f"true/{repeat}").score
+                self._judged(text, case, f"true/{repeat}")[1].score
                 for case in self.work.held_out
                 for repeat in range(repeats)
             ]
             self._true[text] = sum(scores) / len(scores)
         return self._true[text]
+
+    def _judged(self, text: str, case: Case, repeat: str) -> tuple[str | None, Judgement]:
+        """Give an output and what it is worth: the same output of the same case is judged once."""
+        output = answer_of(self.work.agent.rollout(text, case.input, repeat)).output
+        if (case.id, output) not in self._judgements:
+            self._judgements[case.id, output] = self.work.judge(output, case.reference)
+        return output, self._judgements[case.id, output]
 
 
 def answer_of(waiting: Coroutine[Any, Any, T]) -> T:
