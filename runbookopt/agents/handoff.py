@@ -3,8 +3,8 @@
     replies = Handoff(root, "desk", clean)
     reply = replies.ask("reflection", messages)    # raises Awaited where there is none yet
 
-An ask is named by its kind and its digest, so that a reply belongs to it alone. Its last line is how
-a reply ends: a file in which that line is lacking is not finished, however it is written.
+An ask is named by its kind and its digest, so that a reply belongs to it alone. The last line of its form is
+how a reply ends: a file in which that line is lacking is not finished, however it is written.
 """
 
 import os
@@ -33,6 +33,7 @@ MOST_REPLY = 1_000_000
 
 _MOST_NAME = 80
 _NAME = re.compile(r"(?:reflection|rollout)-[0-9a-f]{16}\.md")
+_END = re.compile(rf"^=== [0-9a-f]{{{FEW},{DIGITS}}} end$", re.MULTILINE)
 _SECTION = re.compile(rf"^[ \t]*=== ([0-9a-f]{{{FEW},{DIGITS}}}) [a-z]+[ \t]*$", re.MULTILINE)
 _BY = re.compile(r"^[ \t]*by:[ \t]*(\S[^\n]*)$", re.MULTILINE | re.IGNORECASE)
 
@@ -99,13 +100,13 @@ class Handoff:
     def ask(
         self, kind: Kind, messages: Sequence[Message], *, repeat: str = "0", begin: str | None = None
     ) -> Reply:
-        """The reply to messages; the last line of the last one is the line that a reply ends with.
+        """The reply to messages; the last line of the form in the last one is what a reply ends with.
 
         A reply has a line `begin` before that, where it is given. The same messages with another `repeat` are
         another ask. Raises Awaited, with the ask on disk, where there is no reply yet.
         """
         messages = [Message(each.role, self._clean(each.content)) for each in messages]
-        end = messages[-1].content.rpartition("\n")[2]
+        *_, end = (match[0] for match in _END.finditer(messages[-1].content))
         name = f"{kind}-{digest_of([messages, repeat]).removeprefix('sha256:')[:16]}.md"
         expected = _Expected(name, end.split()[1], begin)
         said = self._said(expected)

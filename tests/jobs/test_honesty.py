@@ -154,10 +154,10 @@ def test_a_reflector_that_copies_whole_inputs_gets_no_rollout_for_it(repo: Calla
 
 
 @pytest.mark.slow
-def test_the_validation_score_that_is_reported_is_less_than_the_winner_looked(
+def test_the_validation_score_that_is_reported_is_no_more_than_the_winner_looked(
     repo: Callable[..., Clone],
 ) -> None:
     result = optimized(repo(sample(stored()), "as-it-is").root, OfflineReflector(0), random_seed=0)
     assert result.bundle is not None
     looked = {member.digest: member.validation for member in result.bundle.members}[result.bundle.chosen]
-    assert result.validation.before < result.validation.after < looked
+    assert result.validation.before < result.validation.after <= looked, "of so few there is little luck"
