@@ -24,12 +24,22 @@ def problem_of(
     )
 
 
-def run(
-    work: Work, options: Options, budget: int, *, free: bool, evidence: Mapping[str, Stored] = {}
+def at_once(ask: Ask, rollouts: int) -> None:
+    """Let what is asked be answered one by one."""
+
+
+def run(  # noqa: PLR0913 - each is a choice of its own
+    work: Work,
+    options: Options,
+    budget: int,
+    *,
+    free: bool,
+    evidence: Mapping[str, Stored] = {},
+    before: Callable[[Ask, int], None] = at_once,
 ) -> Course:
     """Search within a budget of rollouts; with `free` the seed's verdicts on all cases are stored.
 
-    `evidence` are stored outputs of others.
+    `evidence` are stored outputs of others; `before` hears each ask, and the rollouts so far, before it is answered.
     The detail `made` is how many reflections had been made after how many rollouts.
     """
     counted = Counted(work)
@@ -42,6 +52,7 @@ def run(
     def answer(ask: Ask) -> Reply:
         if counted.rollouts + len(ask.rollouts) > budget:
             return Reply(stopped="budget")
+        before(ask, counted.rollouts)
         rolled = tuple(
             counted.rollout(rollout.candidate.text, cases[rollout.task], rollout.repeat)
             for rollout in ask.rollouts
