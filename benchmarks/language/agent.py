@@ -1,6 +1,5 @@
 """The agent: a language model that continues the runbook, held to the answers that a form allows."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import Protocol
@@ -57,11 +56,6 @@ class Form(Struct, frozen=True):
 
 Told = Callable[[Sequence[str]], str]
 """Makes an output of the answers in the form's order."""
-
-
-def alone(answers: Sequence[str]) -> str:
-    """Give the one answer as an object with a label."""
-    return json.dumps({"label": answers[0]})
 
 
 class ChoosingAgent:

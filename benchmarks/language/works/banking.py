@@ -4,11 +4,10 @@ import csv
 import random
 from pathlib import Path
 
-from benchmarks.language.agent import Form, Slot, alone
+from benchmarks.language.agent import Form, Slot
 from benchmarks.language.works.spoken import SIZES, Spoken
-from benchmarks.tasks.messages import judge
 from benchmarks.tasks.wording import Parts
-from benchmarks.work import Case
+from benchmarks.work import Case, Judgement
 from runbookopt.evidence.words import normalised
 
 LABELS, EXAMPLES = 12, 3
@@ -41,17 +40,24 @@ def banking(file: Path, random_seed: int) -> Spoken:
     labels = sorted(labels[:LABELS])
     drawn = [row for row in told.values() if row["label"] in labels]
     chance.shuffle(drawn)
-    cases = [Case(f"m-{number}", row["text"].strip(), {"label": row["label"]}) for number, row in enumerate(drawn)]
-    shown = list({case.reference["label"]: case for case in reversed(cases[:40])}.values())[:EXAMPLES]
+    cases = [Case(f"m-{number}", row["text"].strip(), row["label"]) for number, row in enumerate(drawn)]
+    shown = list({case.reference: case for case in reversed(cases[:40])}.values())[:EXAMPLES]
     left = [case for case in cases if case not in shown]
-    examples = "\n\n".join(f"Message: {case.input}\nAnswer: {case.reference['label']}" for case in shown)
+    examples = "\n\n".join(f"Message: {case.input}\nAnswer: {case.reference}" for case in shown)
     first, second = SIZES.train, SIZES.train + SIZES.validation
     return Spoken(
         name=f"banking-{random_seed}",
         seed=SEED.format(labels=", ".join(labels), examples=examples),
         parts=Parts(tuple(left[:first]), tuple(left[first:second]), tuple(left[second:second + SIZES.held_out])),
         form=Form("Message", (Slot("Answer", tuple(labels)),)),
-        told=alone,
+        told=lambda filled: filled[0],
         judge=judge,
         others={case.id: case.input for case in (*shown, *left[:second])},
     )
+
+
+def judge(output: str | None, reference: str) -> Judgement:
+    """Judge an answered label."""
+    right = output == reference
+    feedback = () if right else (f"expected {reference}, got {output}",)
+    return Judgement(float(right), {"topic": float(right)}, feedback)

@@ -1,4 +1,4 @@
-"""Extraction to JSON with three criteria: what a courier's desk books for a message, by kinds it must learn."""
+"""Extraction to JSON with two criteria: what a courier's desk books for a message, by kinds it must learn."""
 
 import json
 import random
@@ -35,45 +35,35 @@ WINDOWS = {
         after work; when the shop has closed; around eight in the evening; after the news; once the
         children are in bed; at nine at night""",
 }
-PAYERS = {
-    "sender": """
-        I pay it here in cash; charge my own card; the cost is on me; put it on our account; I settle it
-        when you collect""",
-    "receiver": """
-        they pay at the door; the customer there takes the bill; charge whoever opens; the cost is theirs;
-        my aunt pays when it arrives""",
-    "insurance": """
-        the insurer covers it after the flood; claim number follows; it is a damage case; the policy takes
-        the cost; the loss adjuster knows of it""",
-}
-FIELDS = {"vehicle": VEHICLES, "window": WINDOWS, "payer": PAYERS}
+FIELDS = {"vehicle": VEHICLES, "window": WINDOWS}
 
-OPENINGS = "please fetch {}; we have {} to be taken across town; could you bring {} to my sister; it is about {}"
-PLACES = "to the harbour; to the old mill; across the river; to the clinic; to platform two; to the north gate"
+OPENINGS = "{}, {}; please fetch {}, {}; we have {} to go across town, {}; could you bring {} to my sister, {}"
 
 SEED = """\
 # Book deliveries
 
-Read the message and fill in the booking: the vehicle, the window of time, and who is the payer.
+Read the message and fill in the booking.
 
-## What to fill in
+## Vehicle
 
-The vehicle is bike, van, cooler or truck. The window is early, midday or late. The payer is sender, receiver or
-insurance. Choose what fits the message.
+The vehicle is bike, van, cooler or truck. Choose what fits the message.
 
-## Examples
-
-Message: Please fetch a letter to the town hall. It is wanted around noon. I pay it here in cash.
+Message: a letter to the town hall
 vehicle: bike
+
+## Window
+
+The window is early, midday or late. Choose what fits the message.
+
+Message: it is wanted at lunch time
 window: midday
-payer: sender
 """
 
 
 def bookings(random_seed: int) -> Spoken:
-    """Draw messages; each holds what decides the three fields, in any order."""
+    """Draw messages; each holds what decides the two fields, in any order."""
     chance = random.Random(f"bookings {random_seed}")
-    slots = tuple(Slot(name, tuple(values)) for name, values in FIELDS.items())
+    slots = tuple(Slot(name, tuple(values), name.capitalize()) for name, values in FIELDS.items())
     return Spoken(
         name=f"bookings-{random_seed}",
         seed=SEED,
@@ -86,14 +76,9 @@ def bookings(random_seed: int) -> Spoken:
 
 def _case(chance: random.Random) -> tuple[str, dict[str, str]]:
     truth = {name: chance.choice(sorted(values)) for name, values in FIELDS.items()}
-    goods, window, payer = (either(chance, FIELDS[name][truth[name]]) for name in FIELDS)
-    sentences = [
-        f"{either(chance, OPENINGS).format(goods)} {either(chance, PLACES)}",
-        f"it is wanted {window}",
-        payer,
-    ]
-    chance.shuffle(sentences)
-    return " ".join(f"{one[0].upper()}{one[1:]}." for one in sentences), truth
+    goods, window = (either(chance, FIELDS[name][truth[name]]) for name in FIELDS)
+    said = either(chance, OPENINGS).format(goods, window)
+    return f"{said[0].upper()}{said[1:]}.", truth
 
 
 def _told(filled: Sequence[str]) -> str:

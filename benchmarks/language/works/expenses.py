@@ -27,22 +27,23 @@ SIZES_ = {
     "small": "about nine euros; some twelve euros; eight euros fifty; under fifteen euros",
     "large": "nearly four hundred euros; more than three hundred euros; about five hundred euros",
 }
-TIMES = "on Monday; last Friday; on the third; the day before yesterday; on Tuesday; last week"
-
 SEED = """\
 # Expense desk
 
-Read the request and decide it, and say who has to be told.
+Read the request, decide it, and say who has to be told.
 
-## How to decide
+## Decision
 
-The decision is pay, ask or refuse. Told is nobody, manager, finance or safety. Be fair to whoever asks, and careful
-with the money of the company.
+The decision is pay, ask or refuse. Be fair to whoever asks, and careful with the money of the company.
 
-## Examples
-
-Request: A sandwich for myself on Sunday, some six euros.
+Request: A sandwich for myself, some six euros.
 decision: refuse
+
+## Told
+
+Told is nobody, manager, finance or safety. Tell those who have to know.
+
+Request: A sandwich for myself, some six euros.
 told: nobody
 """
 
@@ -51,8 +52,8 @@ def expenses(random_seed: int) -> Spoken:
     """Draw requests; their kind, company and size decide by the conventions below."""
     chance = random.Random(f"expenses {random_seed}")
     slots = (
-        Slot("decision", ("pay", "ask", "refuse")),
-        Slot("told", ("nobody", "manager", "finance", "safety")),
+        Slot("decision", ("pay", "ask", "refuse"), "Decision"),
+        Slot("told", ("nobody", "manager", "finance", "safety"), "Told"),
     )
     return Spoken(
         name=f"expenses-{random_seed}",
@@ -81,7 +82,7 @@ def convention(kind: str, company: str, size: str) -> dict[str, str]:
 
 def _case(chance: random.Random) -> tuple[str, dict[str, str]]:
     kind, company, size = (chance.choice(sorted(each)) for each in (KINDS, WITH, SIZES_))
-    said = f"{either(chance, KINDS[kind])} {either(chance, WITH[company])} {either(chance, TIMES)}"
+    said = f"{either(chance, KINDS[kind])} {either(chance, WITH[company])}"
     text = f"{said[0].upper()}{said[1:]}, {either(chance, SIZES_[size])}."
     return text, convention(kind, company, size)
 

@@ -1,4 +1,4 @@
-"""Free text, judged in sentences that all differ: a letter of three sentences, each chosen by the model.
+"""Free text, judged in sentences that all differ: a letter of two sentences, each chosen by the model.
 
 A base model of this size writes no letter; it says which of a few sentences comes next, and the text is judged.
 """
@@ -13,113 +13,80 @@ from benchmarks.tasks.wording import parts
 from benchmarks.work import Judgement
 from runbookopt.documents.digest import digest_of
 
-OPENINGS = {
-    "thanks": "Thank you for your kind words.",
-    "sorry": "Sorry for the trouble we caused.",
-    "question": "Good that you ask.",
-}
-STEPS = {
-    "replace": "A new one is on its way to you.",
-    "collect": "Our driver collects it at your door.",
-    "explain": "Please read the page that we enclose.",
-    "nothing": "You need do nothing more.",
-}
-CLOSES = {
-    "formal": "Yours faithfully, the service desk",
-    "warm": "With warm wishes, your team",
-}
-PARTS = (OPENINGS, STEPS, CLOSES)
-
 CAUSES = {
-    ("sorry", "replace"): """
-        the kettle arrived in pieces; the lamp is cracked; half of the parts are missing; the shirt has a hole;
-        the screen is black since the first day; the cup lost its handle""",
-    ("sorry", "collect"): """
-        you sent two beds instead of one; this wardrobe is not ours; the sofa is too big for the door; a
-        neighbour's treadmill stands in our hall; the fridge is the wrong colour""",
-    ("question", "explain"): """
-        how do I descale it; which battery does the clock take; can I wash the blanket at sixty; how is the
-        shelf put together; what does the red light mean; does the tent fold in one piece""",
-    ("thanks", "nothing"): """
+    "A new one is on its way to you.": """
+        the kettle arrived in pieces; the lamp is cracked; half of the screws are missing; the shirt has a hole;
+        the screen stays black; the cup lost its handle; the zip broke on the first day; the mirror is scratched""",
+    "Our driver will collect it from you.": """
+        you sent two beds instead of one; this wardrobe is not ours; the sofa is too big for the door; a stranger's
+        treadmill stands in our hall; the fridge is the wrong colour; we never ordered this table; the desk came
+        twice; I changed my mind about the chair""",
+    "Please read the page that we enclose.": """
+        how do I descale it; which battery does the clock take; can I wash the blanket at sixty; how is the shelf
+        put together; what does the red light mean; does the tent fold in one piece; where do I fill in the water;
+        is there a dimmer for the lamp""",
+    "Thank you for your kind words.": """
         the repair was quick and free; your driver carried it up four floors; the new model is a joy; my mother
-        loves the chair; never had such good advice; the parcel was wrapped with care""",
-    ("thanks", "explain"): """
-        what a fine machine, though I would like to know more of it; lovely lamp, is there a dimmer for it;
-        great tent, and how do I store it in winter""",
+        loves the chair; we never had such good advice; the parcel was wrapped with care; it works like a dream;
+        you saved our holiday""",
 }
 HANDS = {
-    "formal": """
-        Dear Sir or Madam, {}. Regards, Dr. Heller, solicitor; To whom it may concern: {}. The board of the
-        housing society; For the attention of the manager: {}. Prof. Lindqvist; Our reference 44/B. {}. The
-        town council""",
-    "warm": """
-        Hi there! {}. Cheers, Mia; Hello you lovely people, {}. Hugs from Ben and the kids; hey, {}! Tom; Good
-        morning dears, {}. Your old customer Rosa""",
+    "Yours faithfully, the service desk": """
+        Dear Sir or Madam, {}. Dr. Heller, solicitor; To whom it may concern: {}. The board of the society; For the
+        attention of the manager: {}. Prof. Lindqvist; Our reference 44/B: {}. The town council; Dear Mr. Holm, {}.
+        Respectfully, A. Stein; Gentlemen, {}. The embassy""",
+    "With warm wishes, your team": """
+        Hi there! {}. Cheers, Mia; Hello you lovely people, {}. Hugs from Ben; Hey, {}! Tom; Morning dears, {}. Your
+        old customer Rosa; Hi folks, {} :) Lou; Hello again, {}. See you soon, Pat""",
 }
-
-ASIDES = """
-    it was delivered on Monday; we live on the third floor; order 4417; it was meant for my father; as I told your
-    shop in Leeds; we moved in May; I saw it in your window; my wife chose it; customer since 1998; it came by post;
-    I write from Cork; before Easter"""
-"""What decides nothing."""
-
 SAYS = {
-    "opening": """
-        Whoever wrote this wanted to be met with "{}"; The first sentence misses the mood: "{}" would have been
-        the way to begin; I would have begun with "{}"; A reader in this state of mind expects "{}" up front;
-        It sets off on the wrong foot, for "{}" is how we answer such a letter; Read the letter again: it calls
-        for "{}" """,
-    "step": """
-        What happens next is wrong: here we say "{}"; The matter itself is not settled; "{}" would settle it;
-        In such a case the desk always writes "{}"; This leaves the person stuck, who should read "{}"; The
-        remedy does not fit the complaint, "{}" does; Not the step we take here. Ours is "{}" """,
+    "reply": """
+        What happens next is wrong, here we say "{}"; The matter itself is not settled, "{}" would settle it; In such
+        a case the desk always writes "{}"; This leaves the person stuck, who should read "{}"; The remedy misses the
+        point, and "{}" does not; Not the step that we take here: ours is "{}"; I would have begun with "{}"; Read
+        the letter again, it calls for "{}" """,
     "close": """
-        The last line is out of tone with the letter: "{}" answers such a hand; One does not sign off like that
-        to somebody who writes so; "{}" it should be; Farewell and letter do not match, "{}" would; The ending
-        jars; we would put "{}"; Sign this one with "{}" """,
+        The last line is out of tone with the letter, "{}" answers such a hand; One does not sign off like that to
+        somebody who writes so: "{}" it should be; Farewell and letter do not match, "{}" would; The ending jars, we
+        would put "{}"; Sign this one with "{}"; Whoever writes like this is used to "{}" """,
 }
 
 SEED = """\
 # Answer letters
 
-Read the letter and answer it in three sentences: an opening, what happens next, and a close.
+Read the letter and answer it: what happens next, and a close.
 
-## What to write
+## Reply
 
-Openings: {openings}
+The desk writes one of these: {replies} Choose the one that fits.
 
-Next: {steps}
+Letter: my order came late
+Reply: Thank you for your kind words.
 
-Closes: {closes}
+## Close
 
-Be polite, and choose the sentences that fit the letter.
+The desk closes with one of these: {closes}. Choose the one that fits.
 
-## Examples
-
-Letter: Good evening. My order came late. Anna
-Opening: Sorry for the trouble we caused.
-Next: You need do nothing more.
+Letter: Good evening
 Close: With warm wishes, your team
 """
 
 
 def letters(random_seed: int) -> Spoken:
-    """Draw letters; what happened decides the first two sentences, and who writes the last one."""
+    """Draw letters; what happened decides the reply, and who writes the close."""
     chance = random.Random(f"letters {random_seed}")
-    names = ("Opening", "Next", "Close")
-    told = {key: " / ".join(part.values()) for key, part in zip(("openings", "steps", "closes"), PARTS, strict=True)}
     return Spoken(
         name=f"letters-{random_seed}",
-        seed=SEED.format(**told),
+        seed=SEED.format(replies=" ".join(CAUSES), closes="; ".join(HANDS)),
         parts=parts(lambda: _case(chance), SIZES),
-        form=Form("Letter", tuple(Slot(name, tuple(part.values())) for name, part in zip(names, PARTS, strict=True))),
+        form=Form("Letter", (Slot("Reply", tuple(CAUSES), "Reply"), Slot("Close", tuple(HANDS), "Close"))),
         told=_told,
         judge=judge,
     )
 
 
-def judge(output: str | None, reference: Any) -> Judgement:  # noqa: ANN401 - a work's own form
-    """Judge a letter as people do, each time in other words; a sentence that fits is worth a third."""
+def judge(output: str | None, reference: Sequence[str]) -> Judgement:
+    """Judge a letter as people do, each time in other words; a sentence that fits is worth a half."""
     text = output or ""
     wanted = dict(zip(SAYS, reference, strict=True))
     wrong = [name for name, sentence in wanted.items() if sentence not in text]
@@ -131,15 +98,9 @@ def judge(output: str | None, reference: Any) -> Judgement:  # noqa: ANN401 - a 
     )
 
 
-def _case(chance: random.Random) -> tuple[str, list[str]]:
-    opening, step = chance.choice(sorted(CAUSES))
-    hand = chance.choice(sorted(HANDS))
-    said = f"{either(chance, CAUSES[opening, step])}, {either(chance, ASIDES)}"
-    return either(chance, HANDS[hand]).format(said), [
-        OPENINGS[opening],
-        STEPS[step],
-        CLOSES[hand],
-    ]
+def _case(chance: random.Random) -> tuple[str, Any]:
+    reply, close = chance.choice(sorted(CAUSES)), chance.choice(sorted(HANDS))
+    return either(chance, HANDS[close]).format(either(chance, CAUSES[reply])), [reply, close]
 
 
 def _told(filled: Sequence[str]) -> str:
