@@ -13,16 +13,13 @@ from msgspec.structs import replace
 
 from benchmarks import catalogue, ours
 from benchmarks.catalogue import Entry, Unusable
-from benchmarks.figures import ROUNDING, Mean, Run, geometric, mean_of, rollouts_to, run_of, side_by_side
+from benchmarks.figures import Mean, Run, geometric, mean_of, rollouts_to, run_of, side_by_side
 from benchmarks.frozen import pair_digest
 from benchmarks.quality import count, options_of, share
 from benchmarks.work import Counted
 
 BUDGETS = (150, 300, 600)
 """Rollouts at which a variation is compared with the base, as far as a run goes."""
-
-CLEAR = 2
-"""So many standard errors from none a work's difference is marked as better or worse."""
 
 UNBOUNDED = 10**9
 
@@ -105,7 +102,8 @@ def main() -> int:
     try:
         targets = _targets(told.targets)
         file = told.data or (catalogue.BANKING if catalogue.BANKING.exists() else None)
-        entries = catalogue.picked(catalogue.works(file), told.works)
+        every = (*catalogue.works(file), *catalogue.of_kinds())
+        entries = catalogue.picked(catalogue.of_kinds() if told.kinds else every, told.works)
         variations = _picked(told.variations)
     except Unusable as error:
         print(f"error: {error}", file=sys.stderr)
@@ -145,8 +143,8 @@ def row(runs: Runs, base: Runs, targets: Mapping[str, float], budget: int) -> Ro
         length=_more(runs, base, lambda run: run.characters),
         reflections=_more(runs, base, lambda run: max(1, run.reflections)),
         works=works,
-        better=[name for name, gain in works.items() if _clear(gain) > 0],
-        worse=[name for name, gain in works.items() if _clear(gain) < 0],
+        better=[name for name, gain in works.items() if gain.clear > 0],
+        worse=[name for name, gain in works.items() if gain.clear < 0],
     )
 
 
@@ -174,7 +172,7 @@ def _runs_of(job: Job) -> tuple[Run, ...]:
         key = msgspec.json.encode(options), variation.free
         if key not in made:  # what changes nothing here, as no doubt where there is none, is the base's run
             course = ours.run(work, options, job.budget, free=variation.free)
-            made[key] = run_of(job.random_seed, course, truth)
+            made[key] = run_of(job.random_seed, course, truth, work.truth)
     return tuple(
         made[msgspec.json.encode(replace(base, **variation.changes)), variation.free]
         for variation in job.variations
@@ -183,13 +181,6 @@ def _runs_of(job: Job) -> tuple[Run, ...]:
 
 def _gains(runs: Sequence[Run], base: Sequence[Run], rollouts: int) -> list[float]:
     return [run.at(rollouts) - other.at(rollouts) for run, other in zip(runs, base, strict=True)]
-
-
-def _clear(gain: Mean) -> int:
-    """Give 1 or -1 where a difference is more than `CLEAR` standard errors above or below none, else 0."""
-    if gain.error is None or abs(gain.value) <= max(CLEAR * gain.error, ROUNDING):
-        return 0
-    return 1 if gain.value > 0 else -1
 
 
 def _jobs(entries: Sequence[Entry], variations: tuple[Variation, ...], told: argparse.Namespace) -> list[Job]:
@@ -254,6 +245,7 @@ def _words() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--data", type=Path, help="a CSV with the columns text and label")
     words.add_argument("--works", metavar="NAME,...", help="only these of the works")
+    words.add_argument("--kinds", action="store_true", help="only the works whose edits do not add up")
     words.add_argument("--variations", metavar="NAME,...", help="only these beside the base")
     words.add_argument("--seeds", type=count, default=6, help="random seeds, the same for each variation")
     words.add_argument("--budget", type=count, default=BUDGETS[-1], help="rollouts of a run")

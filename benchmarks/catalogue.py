@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.extraction import extraction
+from benchmarks.tasks.kinds import KINDS, work_of
 from benchmarks.tasks.messages import Sizes, messages
 from benchmarks.tasks.samples import FIELDS, sample
 from benchmarks.work import Case, Judgement, Work
@@ -70,6 +71,11 @@ def of_repository() -> tuple[Entry, ...]:
     """Give the works that need no file: the samples of this repository, and what is generated."""
     samples = tuple(Entry(name, partial(_sample, name)) for name in FIELDS)
     return (*samples, Entry("desks", _desks), Entry("extraction", _extraction))
+
+
+def of_kinds() -> tuple[Entry, ...]:
+    """Give the works whose edits do not add up."""
+    return tuple(Entry(name, partial(work_of, name)) for name in KINDS)
 
 
 def picked(entries: Sequence[Entry], names: str | None) -> tuple[Entry, ...]:

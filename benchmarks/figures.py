@@ -10,6 +10,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from benchmarks.course import Course, mean_curve, reached, value_at
+from benchmarks.work import Truth
 
 T = TypeVar("T")
 Job = TypeVar("Job")
@@ -17,8 +18,14 @@ Job = TypeVar("Job")
 OURS = ("free", "paid")
 """Our engine: with the seed's verdicts stored, as a user's trajectories are, and with none."""
 
+EARLIER = ("earlier, free", "earlier, paid")
+"""The search of an earlier commit, where one is measured beside today's."""
+
 BUDGETS = (100, 200, 300, 500, 1000, 2000)
 """Rollouts at which scores are told, as far as a run goes."""
+
+CLEAR = 2
+"""So many standard errors from none a difference counts as one."""
 
 ROUNDING = 1e-9
 """Means that differ by less are equal."""
@@ -29,7 +36,8 @@ class Run(Struct, frozen=True):
 
     `curve` holds the true held-out score of what the engine would return from so many rollouts on; `reported`
     is the validation score that it reports at the end, and `characters` the length of what it returns then.
-    `made` is how many reflections were made after how many rollouts, `reflections` all of them.
+    `made` is how many reflections were made after how many rollouts, `reflections` all of them; `measured`
+    holds what else is known of the text returned, where the work tells.
     """
 
     random_seed: int
@@ -38,6 +46,7 @@ class Run(Struct, frozen=True):
     characters: int
     reflections: int
     made: tuple[tuple[int, int], ...] = ()
+    measured: dict[str, float] = {}
 
     def at(self, rollouts: int) -> float:
         """Give the held-out score of what would be returned after so many rollouts."""
@@ -60,13 +69,23 @@ class Mean(Struct, frozen=True):
     error: float | None
     count: int
 
+    @property
+    def clear(self) -> int:
+        """1 or -1 where it is more than `CLEAR` standard errors above or below none, else 0."""
+        if self.error is None or abs(self.value) <= max(CLEAR * self.error, ROUNDING):
+            return 0
+        return 1 if self.value > 0 else -1
+
     def __str__(self) -> str:
         """Give the mean with its sign and its standard error."""
         return f"{self.value:+.3f}" if self.error is None else f"{self.value:+.3f} ±{self.error:.3f}"
 
 
 class Outcome(Struct, frozen=True):
-    """All runs of one work at one noise, by engine: ours by "free" and "paid", gepa's by arm."""
+    """All runs of one work at one noise, by engine: ours by "free" and "paid", gepa's by arm.
+
+    An earlier search of ours, where there is one, stands under `EARLIER`.
+    """
 
     name: str
     beside: bool
@@ -79,18 +98,31 @@ class Outcome(Struct, frozen=True):
         return (*(budget for budget in BUDGETS if budget < self.budget), self.budget)
 
     @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms of gepa."""
+        return tuple(engine for engine in self.runs if engine not in (*OURS, *EARLIER))
+
+    @property
     def best(self) -> str:
-        """The arm of gepa that returns the best at the budget; ties go to the first."""
-        arms = [engine for engine in self.runs if engine not in OURS]
-        return max(arms, key=lambda arm: self.score(arm, self.budget).value)
+        """The arm of gepa that returns the best at the end."""
+        return self.best_at(self.budget)
+
+    def best_at(self, budget: int) -> str:
+        """The arm of gepa that returns the best at a budget; ties go to the first."""
+        return max(self.arms, key=lambda arm: self.score(arm, budget).value)
 
     def score(self, engine: str, budget: int) -> Mean:
         """Give the mean held-out score of what an engine would return at a budget."""
         return mean_of(run.at(budget) for run in self.runs[engine])
 
-    def lead(self, engine: str, budget: int) -> Mean:
-        """Give what ours scores more than gepa's best arm, paired over the seeds that both ran."""
-        return mean_of(differences(self.runs[engine], self.runs[self.best], budget))
+    def lead(self, engine: str, budget: int, other: str) -> Mean:
+        """Give what an engine scores more than another at a budget, paired over the seeds that both ran."""
+        return mean_of(differences(self.runs[engine], self.runs[other], budget))
+
+    def behind(self, engine: str) -> dict[str, Mean]:
+        """Give the leads, by budget, where gepa's best arm of that budget is clearly ahead of ours."""
+        leads = {at: self.lead(engine, at, self.best_at(at)) for at in self.budgets}
+        return {str(at): lead for at, lead in leads.items() if lead.clear < 0}
 
     def to_target(self, engine: str) -> int | None:
         """Give the first number of rollouts at which ours is at the target, on the seeds that gepa ran."""
@@ -108,8 +140,9 @@ class Outcome(Struct, frozen=True):
 class Summary(Struct, frozen=True):
     """What is told of one work at one noise: scores by engine and budget, errors are standard errors.
 
-    `difference` is ours less gepa's best arm, paired over the seeds that both ran; `rollouts_to_target` is
-    over those seeds as well.
+    `earlier` is the search of an earlier commit, where one ran. `difference` is ours less gepa's best arm,
+    paired over the seeds that both ran; `rollouts_to_target` is over those seeds as well. `behind` are
+    differences from the best arm of each budget, where these are clearly ahead of ours.
     """
 
     target: float
@@ -119,7 +152,9 @@ class Summary(Struct, frozen=True):
     gepa_errors: dict[str, dict[str, float | None]]
     ours: dict[str, dict[str, float]]
     ours_errors: dict[str, dict[str, float | None]]
+    earlier: dict[str, dict[str, Mean]]
     difference: dict[str, dict[str, Mean]]
+    behind: dict[str, dict[str, Mean]]
     rollouts_to_target: dict[str, int | None]
     reflections: dict[str, float]
     reflections_in_all: dict[str, float]
@@ -154,16 +189,19 @@ def summary(outcome: Outcome) -> Summary:
     scores = {arm: {str(at): outcome.score(arm, at) for at in outcome.budgets} for arm in runs}
     values = {arm: {at: score.value for at, score in told.items()} for arm, told in scores.items()}
     errors = {arm: {at: score.error for at, score in told.items()} for arm, told in scores.items()}
-    arms = [arm for arm in runs if arm not in OURS]
     return Summary(
         target=values[best][str(outcome.budget)],
         target_error=errors[best][str(outcome.budget)],
         best_arm=best,
-        gepa={arm: values[arm] for arm in arms},
-        gepa_errors={arm: errors[arm] for arm in arms},
+        gepa={arm: values[arm] for arm in outcome.arms},
+        gepa_errors={arm: errors[arm] for arm in outcome.arms},
         ours={engine: values[engine] for engine in OURS},
         ours_errors={engine: errors[engine] for engine in OURS},
-        difference={engine: {str(at): outcome.lead(engine, at) for at in outcome.budgets} for engine in OURS},
+        earlier={engine: scores[engine] for engine in EARLIER if engine in runs},
+        difference={
+            engine: {str(at): outcome.lead(engine, at, best) for at in outcome.budgets} for engine in OURS
+        },
+        behind={engine: outcome.behind(engine) for engine in OURS},
         rollouts_to_target={engine: outcome.to_target(engine) for engine in OURS},
         reflections={engine: outcome.reflections(engine) for engine in OURS}
         | {"gepa": mean_of(run.reflections for run in runs[best]).value},
@@ -194,7 +232,7 @@ def means(outcomes: Sequence[Outcome]) -> Means:
             str(at): together([one.score(one.best if engine == "gepa" else engine, at) for one in outcomes])
             for at in outcomes[0].budgets
         }
-        for engine in (*OURS, "gepa")
+        for engine in (*OURS, *(name for name in EARLIER if name in outcomes[0].runs), "gepa")
     }
     return Means(
         works=list(told),
@@ -212,12 +250,15 @@ def means(outcomes: Sequence[Outcome]) -> Means:
         optimism={
             engine: mean_of(run.optimism for outcome in outcomes for run in outcome.runs[engine])
             for engine in outcomes[0].runs
+            if engine not in EARLIER
         },
     )
 
 
-def run_of(random_seed: int, course: Course, truth: Callable[[str], float]) -> Run:
-    """Measure a course; `truth` gives the true held-out score of a text."""
+def run_of(
+    random_seed: int, course: Course, truth: Callable[[str], float], known: Truth | None = None
+) -> Run:
+    """Measure a course; `truth` gives the true held-out score of a text, `known` what else there is."""
     last = course.steps[-1]
     return Run(
         random_seed=random_seed,
@@ -226,6 +267,7 @@ def run_of(random_seed: int, course: Course, truth: Callable[[str], float]) -> R
         characters=len(last.text),
         reflections=course.reflections,
         made=course.details.get("made", ()),
+        measured=known.measures(last.text, course.details.get("proposed", ())) if known else {},
     )
 
 

@@ -1,12 +1,12 @@
 """The digest of what the pair answers: results of two pairs do not compare."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
 
-from benchmarks.catalogue import of_repository
+from benchmarks.catalogue import Entry, of_kinds, of_repository
 from benchmarks.pair import reflector_named
 from benchmarks.work import Case, Counted, Work
 from runbookopt.documents.digest import digest_of
@@ -25,11 +25,17 @@ def pair_digest() -> str:
 
     It is of answers, not of code: a change that makes the pair answer otherwise changes it, and no other.
     """
-    return digest_of(list(_answers()))
+    return digest_of(list(_answers(of_repository(), ("wrong", "lossy"))))
 
 
-def _answers() -> Iterator[Any]:
-    for entry in of_repository():
+@cache
+def kinds_digest() -> str:
+    """Give the same of the works whose edits do not add up."""
+    return digest_of(list(_answers(of_kinds(), ())))
+
+
+def _answers(entries: Sequence[Entry], others: Sequence[str]) -> Iterator[Any]:
+    for entry in entries:
         for noise in (0.0, 0.1):
             work = entry.make(0, noise)
             counted = Counted(work)
@@ -37,7 +43,7 @@ def _answers() -> Iterator[Any]:
             yield [entry.at(noise), [one.output for one in shown]]
             asks = list(_asks(work, shown))
             yield [counted.reflect(ask) for ask in asks]
-            for name in ("wrong", "lossy"):
+            for name in others:
                 other = Counted(replace(work, reflector=reflector_named(name, 0)))
                 yield [other.reflect(ask) for ask in asks]
 

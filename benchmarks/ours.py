@@ -39,8 +39,9 @@ def run(  # noqa: PLR0913 - each is a choice of its own
 ) -> Course:
     """Search within a budget of rollouts; with `free` the seed's verdicts on all cases are stored.
 
-    `evidence` are stored outputs of others; `before` hears each ask, and the rollouts so far, before it is answered.
-    The detail `made` is how many reflections had been made after how many rollouts.
+    `evidence` are stored outputs of others; `before` hears each ask, and the rollouts so far, before its answer.
+    The detail `made` is how many reflections had been made after how many rollouts, `proposed` all lines that
+    they brought in.
     """
     counted = Counted(work)
     cases = work.cases
@@ -64,6 +65,7 @@ def run(  # noqa: PLR0913 - each is a choice of its own
 
     found = driven(search(problem), answer)
     details = {"pool": len(found.pool), "ended": found.ended, "made": tuple(made)}
+    details["proposed"] = tuple(counted.proposed)
     steps = tuple(_steps(problem, found, asks, made))
     return Course(steps, counted.rollouts, counted.reflections, details)
 

@@ -9,6 +9,7 @@ from gepa.strategies.proposal_sampling import PxNSampling
 from msgspec import Struct
 
 from benchmarks.course import Course, Step
+from benchmarks.replies import combined
 from benchmarks.work import Case, Counted, Work
 from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown
@@ -28,11 +29,13 @@ class Arm(Struct, frozen=True):
 
 
 def arms() -> tuple[Arm, ...]:
-    """Give gepa's arms: default, with merge, with minibatches of 8, with PxN proposals; each also cached."""
+    """Give gepa's arms: default, merge, minibatches of 8, 10 and 30, PxN proposals; each also cached."""
     ways: dict[str, dict[str, Any]] = {
         "default": {},
         "merge": {"use_merge": True},
         "minibatch 8": {"reflection_minibatch_size": 8},
+        "minibatch 10": {"reflection_minibatch_size": 10},
+        "minibatch 30": {"reflection_minibatch_size": 30},
         f"{PARENTS}x{PROPOSALS} proposals": {"sampling_strategy": PxNSampling(PARENTS, PROPOSALS)},
     }
     return tuple(
@@ -62,7 +65,7 @@ def run(work: Work, arm: Arm, budget: int, random_seed: int, most_characters: in
         seed=random_seed,
         **arm.settings,
     )
-    details = {"pool": len(found.candidates)}
+    details = {"pool": len(found.candidates), "proposed": tuple(counted.proposed)}
     return Course(tuple(watch.steps), counted.rollouts, counted.reflections, details)
 
 
@@ -121,7 +124,10 @@ class Adapter:
         reflective_dataset: Mapping[str, Sequence[Mapping[str, Any]]],
         components_to_update: Sequence[str],
     ) -> dict[str, str]:
-        """Reflect once; an answer that may not be tried is none, and gepa spends no rollout on it."""
+        """Reflect once; an answer that may not be tried is none, and gepa spends no rollout on it.
+
+        All edits of a reply make one candidate, as a rewrite would that mends several things.
+        """
         shown = [record["shown"] for record in reflective_dataset[components_to_update[0]]]
         seed = runbooks.reparse(self.counted.work.seed, self.text_of(candidate))
         answer = self.counted.reflect(
@@ -139,9 +145,9 @@ class Adapter:
         )
         if not isinstance(answer, Proposal):
             return {}
-        new = {**candidate, answer.component: answer.text}
-        text = self.text_of(new)
-        return {} if text == seed.text or len(text) > self._most else {answer.component: answer.text}
+        changed = combined(candidate, (answer, *answer.also))
+        text = self.text_of({**candidate, **changed})
+        return {} if text == seed.text or len(text) > self._most else changed
 
     def _shown(self, text: str, case: Case) -> tuple[Shown, dict[str, float]]:
         repeat = self._again.get((text, case.id), 0)

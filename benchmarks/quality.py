@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from benchmarks import catalogue, ours, peer
+from benchmarks import catalogue, earlier, kinds, ours, peer
 from benchmarks.catalogue import Entry, Unusable
+from benchmarks.course import Course
+from benchmarks.earlier import NoSuchSearch
 from benchmarks.figures import (
+    EARLIER,
     OURS,
     Means,
     Outcome,
@@ -24,7 +28,7 @@ from benchmarks.figures import (
     side_by_side,
     summary,
 )
-from benchmarks.frozen import pair_digest
+from benchmarks.frozen import kinds_digest, pair_digest
 from benchmarks.tasks.messages import Sizes
 from benchmarks.work import Counted, Work
 from runbookopt.search.problem import Options, limits
@@ -37,13 +41,27 @@ CANDIDATES, PURE_NOISE = 20, 0.3
 
 
 class Job(Struct, frozen=True):
-    """One random seed of one work: our two runs, and with `peer` those of all of gepa's arms."""
+    """One random seed of one work: our two runs, and with `peer` those of all of gepa's arms.
+
+    `against` is the exported package of an earlier search that runs as well. What others than today's search
+    came to is kept in the file `kept`, where there is one, for later runs with the same `pair`.
+    """
 
     entry: Entry
     noise: float
     random_seed: int
     budget: int
     peer: bool
+    against: Path | None = None
+    kept: Path | None = None
+    pair: str = ""
+
+
+class Kept(Struct, frozen=True):
+    """Runs of one job by others than today's search, with the digest of the pair that they were made with."""
+
+    pair: str
+    runs: dict[str, Run]
 
 
 class PureNoise(Struct, frozen=True):
@@ -65,22 +83,32 @@ def main() -> int:
     if told.pure_noise is not None:
         _tell_noise(pure_noise(told.pure_noise, told.noise or PURE_NOISE, told.workers), as_json=told.json)
         return 0
-    try:
-        entries = _entries(told)
-    except Unusable as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        words.error(str(error))
-    outcomes = measured(entries, ALL_NOISE if told.all else (told.noise or 0.0,), told)
-    print(msgspec.json.encode(_report(outcomes)).decode() if told.json else "\n".join(_tables(outcomes)))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            entries = _entries(told)
+            against = None if told.against is None else earlier.exported(told.against, Path(folder))
+        except (Unusable, NoSuchSearch) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except ValueError as error:
+            words.error(str(error))
+        outcomes = measured(entries, told, against)
+    if told.json:
+        print(msgspec.json.encode(_report_of_kinds(outcomes) if told.kinds else _report(outcomes)).decode())
+    else:
+        print("\n".join(kinds.tables(kinds.report(outcomes)) if told.kinds else _tables(outcomes)))
     return 0
 
 
-def measured(entries: Sequence[Entry], noises: Sequence[float], told: argparse.Namespace) -> list[Outcome]:
+def measured(
+    entries: Sequence[Entry], told: argparse.Namespace, against: Path | None = None
+) -> list[Outcome]:
     """Run both engines on all works, and give an outcome for each work and noise."""
+    several = (told.all or told.kinds) and told.noise is None
+    noises = ALL_NOISE if several else (told.noise or 0.0,)
+    pair = kinds_digest() if told.kinds else pair_digest()
     jobs = [
-        Job(entry, noise, seed, told.budget, seed < told.peer_seeds)
+        Job(entry, noise, seed, told.budget, seed < told.peer_seeds, against, told.keep, pair)
         for entry in entries
         for noise in noises
         for seed in range(told.seeds)
@@ -113,12 +141,39 @@ def options_of(work: Work, random_seed: int) -> Options:
 def _runs_of(job: Job) -> dict[str, Run]:
     work = job.entry.make(job.random_seed, job.noise)
     options = options_of(work, job.random_seed)
-    courses = {engine: ours.run(work, options, job.budget, free=engine == "free") for engine in OURS}
-    if job.peer:
-        most = limits(ours.problem_of(work, options, {})).characters
-        courses |= {arm.name: peer.run(work, arm, job.budget, job.random_seed, most) for arm in peer.arms()}
     truth = lru_cache(maxsize=None)(lambda text: Counted(work).true_score(text))
-    return {engine: run_of(job.random_seed, course, truth) for engine, course in courses.items()}
+    courses = {engine: ours.run(work, options, job.budget, free=engine == "free") for engine in OURS}
+    runs = {name: run_of(job.random_seed, course, truth, work.truth) for name, course in courses.items()}
+    return runs | _others_of(job, work, truth)
+
+
+def _others_of(job: Job, work: Work, truth: Callable[[str], float]) -> dict[str, Run]:
+    """Give the runs of gepa's arms and of an earlier search, those that were kept where they were."""
+    runs, file = {}, None
+    if job.kept is not None:
+        before = "" if job.against is None else f", {job.against.name}"
+        file = job.kept / f"{_told(job)}, {job.budget}{before}{', gepa' * job.peer}.json"
+        if file.exists():
+            kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+            if kept.pair == job.pair:
+                return kept.runs
+    for name, course in _courses_of_others(job, work):
+        runs[name] = run_of(job.random_seed, course, truth, work.truth)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(msgspec.json.encode(Kept(job.pair, runs)))
+    return runs
+
+
+def _courses_of_others(job: Job, work: Work) -> Iterator[tuple[str, Course]]:
+    if job.peer:
+        problem = ours.problem_of(work, options_of(work, job.random_seed), {})
+        for arm in peer.arms():
+            yield arm.name, peer.run(work, arm, job.budget, job.random_seed, limits(problem).characters)
+    if job.against is not None:
+        before = earlier.loaded(job.against)
+        for engine, name in zip(OURS, EARLIER, strict=True):
+            yield name, earlier.run(before, work, job.random_seed, job.budget, free=engine == "free")
 
 
 def _changed(random_seed: int, noise: float) -> bool:
@@ -136,7 +191,9 @@ def _changed(random_seed: int, noise: float) -> bool:
 
 
 def _entries(told: argparse.Namespace) -> tuple[Entry, ...]:
-    if told.all:
+    if told.kinds:
+        found = catalogue.of_kinds()
+    elif told.all:
         found = catalogue.works(told.data or catalogue.BANKING)
     elif told.data is not None:
         found = catalogue.of_file(told.data, Sizes(told.labels, told.train, told.validation))
@@ -164,6 +221,14 @@ def _report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def _report_of_kinds(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(kinds.report(outcomes)),
+        "works": {outcome.name: summary(outcome) for outcome in outcomes},
+        "pair": kinds_digest(),
+    }
+
+
 def _means(outcomes: Sequence[Outcome]) -> Means:
     """Give the means over what does not stand beside, or over all where nothing else was measured."""
     return means([outcome for outcome in outcomes if not outcome.beside] or outcomes)
@@ -181,6 +246,8 @@ def _tables(outcomes: Sequence[Outcome]) -> list[str]:
         "Score after so many rollouts, ± standard error over seeds",
         "",
         *aligned(_score_rows(told, all_arms=len(told) == 1)),
+        "",
+        *(_behind_lines(told) or ["Nowhere clearly behind gepa's best arm of a budget"]),
     ]
     return lines if len(outcomes) == 1 else [*lines, "", *_mean_lines(_means(outcomes))]
 
@@ -220,7 +287,21 @@ def _score_rows(told: Mapping[str, Summary], *, all_arms: bool) -> list[list[str
         for engine in scores if all_arms else (*OURS, work.best_arm):
             cells = [_scored(scores[engine][at], errors[engine][at]) for at in scores[engine]]
             rows.append([f"{name}: {engine}" if engine in OURS else f"{name}: gepa, {engine}", *cells])
+        for engine, at_budgets in work.earlier.items():
+            rows.append(
+                [f"{name}: {engine}", *(_scored(one.value, one.error) for one in at_budgets.values())]
+            )
     return rows
+
+
+def _behind_lines(told: Mapping[str, Summary]) -> list[str]:
+    """Say where gepa's best arm of a budget is ahead by more than two standard errors."""
+    return [
+        f"behind gepa's best arm: {name}, {engine}, at {at}: {lead}"
+        for name, work in told.items()
+        for engine, leads in work.behind.items()
+        for at, lead in leads.items()
+    ]
 
 
 def _mean_lines(mean: Means) -> list[str]:
@@ -261,6 +342,9 @@ def _words() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--data", type=Path, help="a CSV with the columns text and label")
     words.add_argument("--all", action="store_true", help="the whole catalogue, without noise and at .1")
+    words.add_argument("--kinds", action="store_true", help="the works whose edits do not add up, likewise")
+    words.add_argument("--against", metavar="COMMIT", help="run the search of an earlier commit as well")
+    words.add_argument("--keep", type=Path, metavar="FOLDER", help="keep gepa's runs and earlier ones there")
     words.add_argument("--works", metavar="NAME,...", help="only these of the works")
     words.add_argument("--labels", type=count, default=Sizes().labels, help="with --data: labels drawn")
     words.add_argument("--train", type=count, default=Sizes().train, help="with --data: messages of train")

@@ -1,7 +1,7 @@
 """What both engines are given: a seed runbook, its cases in three parts, and one pair behind one counter."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -31,6 +31,13 @@ class Judgement(Struct, frozen=True):
     feedback: tuple[str, ...]
 
 
+class Truth(Protocol):
+    """What is known of a generated work beyond scores."""
+
+    def measures(self, text: str, proposed: Collection[str]) -> dict[str, float]:
+        """Give figures of a returned text by name, given all lines that its run's reflections proposed."""
+
+
 class Work(Struct, frozen=True):
     """A runbook to optimize; `judge` takes an output and a case's reference."""
 
@@ -42,6 +49,7 @@ class Work(Struct, frozen=True):
     agent: Agent
     reflector: Reflector
     judge: Callable[[str | None, Any], Judgement]
+    truth: Truth | None = None
 
     @property
     def cases(self) -> Mapping[str, Case]:
@@ -56,6 +64,7 @@ class Counted:
         self.work = work
         self.rollouts = 0
         self.reflections = 0
+        self.proposed: dict[str, None] = {}  # every line that a proposal brought in, in order
         self._known: dict[tuple[str, str, str], Attempt] = {}
         self._true: dict[str, float] = {}
 
@@ -67,7 +76,12 @@ class Counted:
     def reflect(self, ask: Reflection) -> Proposal | ReflectionFailure:
         """Ask the reflector, and count it."""
         self.reflections += 1
-        return answer_of(self.work.reflector.reflect(ask)).said
+        said = answer_of(self.work.reflector.reflect(ask)).said
+        if isinstance(said, Proposal):
+            before = {line for part in ask.components for line in part.text.splitlines()}
+            lines = (line for each in (said, *said.also) for line in each.text.splitlines())
+            self.proposed |= dict.fromkeys(line for line in lines if line not in before)
+        return said
 
     def attempt(self, text: str, case: Case, repeat: str = "0") -> Attempt:
         """Give what a stored trajectory of this attempt would hold; nothing is counted."""

@@ -128,13 +128,18 @@ class Reflection(Struct, frozen=True):
     length_budget: int
 
 
-class Proposal(Struct, frozen=True):
-    """A reflector's answer: what went wrong, and one component's new text; `cites` are trajectory ids."""
+class Proposal(Struct, frozen=True, omit_defaults=True):
+    """A reflector's answer: what went wrong, and one component's new text; `cites` are trajectory ids.
+
+    `also` holds further edits of the same reply, each with its own diagnosis, component, text and cites; each
+    text is the component with that edit alone.
+    """
 
     diagnosis: str
     component: str
     text: str
     cites: tuple[str, ...] = ()
+    also: tuple["Proposal", ...] = ()
 
 
 class ReflectionFailure(Struct, frozen=True):
