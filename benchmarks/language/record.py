@@ -76,7 +76,7 @@ def name_of(prompt: str) -> str:
 
 
 def packed(text: str, texts: Mapping[str, str]) -> list[Piece]:
-    """Put a place for every run of characters that a text shares with one of the others, the longest first."""
+    """Put places for the runs of characters that a text shares with others, the longest first."""
     found: list[tuple[int, int, str, int]] = []
     for name, other in texts.items():
         matcher = SequenceMatcher(None, other, text, autojunk=False)

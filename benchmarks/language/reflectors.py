@@ -1,18 +1,19 @@
-"""Who answers prompts: a person or a helper by files, or a model by litellm; and our reflector on top of it."""
+"""Who answers prompts: whoever reads files, or a model by litellm; and our reflector on top of them."""
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from benchmarks.earlier import Earlier, as_kind
 from benchmarks.language.agent import Missing
 from benchmarks.language.record import Record, name_of
 from runbookopt.agents.protocol import Reflected
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Message
 from runbookopt.search import prompt as prompts
-from runbookopt.search.asks import Reflection, ReflectionFailure
+from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 
 SECONDS = 0.5
 """Between two looks at a folder of replies."""
@@ -99,10 +100,14 @@ class Replies:
         for prompt, reply in zip(wanted, self._answerer.ask(wanted), strict=True):
             self._record.reply(prompt, reply, self._answerer.by)
 
+    def known(self, prompt: str) -> str:
+        """Give the reply, which counts elsewhere."""
+        self.prepare([prompt])
+        return self._record.replies[name_of(prompt)]
+
     def said(self, prompt: str) -> str:
         """Give the reply, and count it."""
-        self.prepare([prompt])
-        reply = self._record.replies[name_of(prompt)]
+        reply = self.known(prompt)
         self.characters += len(prompt) + len(reply)
         self.count += 1
         return reply
@@ -118,21 +123,46 @@ class PromptedReflector:
         self.key = digest_of(["prompted", prompts.VERSION])
 
     def prepare(self, asks: Sequence[Reflection]) -> None:
-        """Have all asks of a wave answered at once."""
+        """Have all asks of a wave answered at once, and then what has to be asked once more."""
         self.replies.prepare([written(prompts.prompt(ask)) for ask in asks])
+        again = [repair for ask in asks if (repair := self._repair(ask)) is not None]
+        self.replies.prepare(again)
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
-        reply = self.replies.said(written(prompts.prompt(ask)))
+        found = prompts.read(ask, self.replies.said(written(prompts.prompt(ask))))
+        repair = self._repair(ask)
+        return Reflected(found if repair is None else prompts.read(ask, self.replies.said(repair)))
+
+    def _repair(self, ask: Reflection) -> str | None:
+        """Give what is asked where the first reply cannot be read."""
+        reply = self.replies.known(written(prompts.prompt(ask)))
         found = prompts.read(ask, reply)
-        if isinstance(found, ReflectionFailure):
-            found = prompts.read(ask, self.replies.said(written(prompts.repair(ask, reply, found))))
-        return Reflected(found)
+        return written(prompts.repair(ask, reply, found)) if isinstance(found, ReflectionFailure) else None
+
+
+class EarlierReflector(PromptedReflector):
+    """Asks with the prompt of an earlier search, and reads replies as that did."""
+
+    def __init__(self, replies: Replies, earlier: Earlier) -> None:
+        super().__init__(replies)
+        self._earlier = earlier
+
+    def prepare(self, asks: Sequence[Any]) -> None:
+        """Have all asks of a wave answered at once."""
+        self.replies.prepare([written(self._earlier.prompt.prompt(ask)) for ask in asks])
+
+    async def reflect(self, ask: Reflection) -> Reflected:
+        """Answer one reflection."""
+        prompt, as_was = self._earlier.prompt, as_kind(self._earlier.asks.Reflection, ask)
+        reply = self.replies.said(written(prompt.prompt(as_was)))
+        found = prompt.read(as_was, reply)
+        if isinstance(found, self._earlier.asks.ReflectionFailure):
+            found = prompt.read(as_was, self.replies.said(written(prompt.repair(as_was, reply, found))))
+        failed = isinstance(found, self._earlier.asks.ReflectionFailure)
+        return Reflected(as_kind(ReflectionFailure, found) if failed else as_kind(Proposal, found))
 
 
 def written(messages: Sequence[Message]) -> str:
     """Write the messages of a chat as one text."""
     return "\n\n".join(f"<<<{each.role}>>>\n{each.content}" for each in messages)
-
-
-Reflect = Callable[[str], str]

@@ -1,23 +1,20 @@
-"""Runs of both engines on a work for language models, with what was said to the reflector beside the rollouts."""
+"""Runs of our searches on a work for language models, and what was said to the reflector."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gepa.api import optimize
 from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks import ours
 from benchmarks.course import Course
+from benchmarks.earlier import Earlier
+from benchmarks.earlier import run as run_search
 from benchmarks.language.agent import Chooser, ChoosingAgent
 from benchmarks.language.record import Record
-from benchmarks.language.reflectors import Answerer, PromptedReflector, Replies
+from benchmarks.language.reflectors import Answerer, EarlierReflector, PromptedReflector, Replies
 from benchmarks.language.works.spoken import Spoken
-from benchmarks.peer import Adapter, Batch, Cases, Silence, Texts, Watch
-from benchmarks.work import Case, Counted, Work
+from benchmarks.work import Counted, Work
 from runbookopt.documents import runbook as runbooks
-from runbookopt.documents.runbook import Runbook
-from runbookopt.search.asks import Ask
 from runbookopt.search.problem import Options
 
 MODEL = "gemma-3-270m-q4_k_m, bf16"
@@ -37,10 +34,11 @@ class Table(Struct, frozen=True):
     spoken: Spoken
     record: Record
     models: Models
+    key: str = MODEL
 
     def agent(self) -> ChoosingAgent:
         """Give the agent: the same for all."""
-        return ChoosingAgent(self.spoken.form, self.spoken.told, self.record, self.models.agent, MODEL)
+        return ChoosingAgent(self.spoken.form, self.spoken.told, self.record, self.models.agent, self.key)
 
     def work(self) -> Work:
         """Give the work as the engines know it, with our reflector."""
@@ -64,115 +62,43 @@ class Table(Struct, frozen=True):
 
 def run_ours(table: Table, options: Options, budget: int, *, free: bool) -> Course:
     """Search; all rollouts and all reflections of an ask are answered at once. Raises Missing."""
-    work = table.work()
-    agent, reflector = table.agent(), PromptedReflector(Replies(table.record, table.models.reflector))
-    inputs = {case.id: case.input for case in (*work.train, *work.validation)}
-    said: list[tuple[int, int]] = []
+    reflector = PromptedReflector(Replies(table.record, table.models.reflector))
+    made = _Made(table, reflector)
+    work = replace(table.work(), reflector=reflector)
+    return made.told(ours.run(work, options, budget, free=free, before=made.before))
 
-    def before(ask: Ask, rollouts: int) -> None:
+
+def run_earlier(table: Table, earlier: Earlier, budget: int, *, free: bool) -> Course:
+    """Let the search of an earlier commit run with its own prompt. Raises Missing."""
+    reflector = EarlierReflector(Replies(table.record, table.models.reflector), earlier)
+    made = _Made(table, reflector)
+    work = replace(table.work(), reflector=reflector)
+    return made.told(run_search(earlier, work, 0, budget, free=free, before=made.before))
+
+
+class _Made:
+    """Has all of an ask answered at once, and notes what was said to the reflector until then."""
+
+    def __init__(self, table: Table, reflector: PromptedReflector) -> None:
+        parts = table.spoken.parts
+        self._inputs = {case.id: case.input for case in (*parts.train, *parts.validation)}
+        self._agent, self._reflector = table.agent(), reflector
+        self._said: list[tuple[int, int]] = []
+        self._agent.prepare(table.spoken.seed, self._inputs.values())
+
+    def before(self, ask: Any, rollouts: int) -> None:  # noqa: ANN401 - today's ask, or an earlier search's
+        """Have it answered."""
         by_text: dict[str, list[Any]] = {}
         for rollout in ask.rollouts:
-            by_text.setdefault(rollout.candidate.text, []).append(inputs[rollout.task])
+            by_text.setdefault(rollout.candidate.text, []).append(self._inputs[rollout.task])
         for text, asked in by_text.items():
-            agent.prepare(text, asked)
-        reflector.prepare(ask.reflections)
-        said.append((rollouts, reflector.replies.characters))
+            self._agent.prepare(text, asked)
+        self._reflector.prepare(ask.reflections)
+        self._said.append((rollouts, self._reflector.replies.characters))
 
-    agent.prepare(work.seed.text, inputs.values())
-    course = ours.run(replace(work, reflector=reflector), options, budget, free=free, before=before)
-    said.append((course.rollouts, reflector.replies.characters))
-    details = course.details | {"said": tuple(said), "replies": reflector.replies.count}
-    return Course(course.steps, course.rollouts, course.reflections, details)
-
-
-def run_peer(table: Table, settings: Mapping[str, Any], budget: int, random_seed: int) -> Course:
-    """Let gepa search with its own prompts, which the same reflector answers. Raises Missing."""
-    work = table.work()
-    counted, replies = Counted(work), Replies(table.record, table.models.reflector)
-    adapter = Prompted(counted, table.agent())
-    watch = Watch(adapter)
-    said: list[tuple[int, int]] = []
-    missing: list[Exception] = []
-
-    def reflect(prompt: str) -> str:
-        counted.reflections += 1
-        try:
-            reply = replies.said(prompt)
-        except Exception as error:
-            missing.append(error)
-            raise
-        said.append((counted.rollouts, replies.characters))
-        return reply
-
-    plugged: Any = adapter  # gepa's protocols name their type parameters otherwise
-    watching: Any = watch
-    optimize(
-        seed_candidate=bodies(work.seed),
-        trainset=Cases("train", work.train),
-        valset=Cases("validation", work.validation),
-        adapter=plugged,
-        reflection_lm=reflect,
-        max_metric_calls=budget,
-        stop_callbacks=lambda state: bool(missing),
-        callbacks=[watching],
-        logger=Silence(),
-        seed=random_seed,
-        raise_on_exception=True,
-        **settings,
-    )
-    if missing:
-        raise missing[0]
-    details = {"said": tuple(said), "replies": replies.count}
-    return Course(tuple(watch.steps), counted.rollouts, counted.reflections, details)
-
-
-class Prompted(Adapter):
-    """gepa's own reflection: parts without their heading lines, and records as its default adapter has them."""
-
-    propose_new_texts: Any = None
-
-    def __init__(self, counted: Counted, agent: ChoosingAgent) -> None:
-        super().__init__(counted, 0)
-        self._agent = agent
-
-    def text_of(self, candidate: Texts) -> str:
-        """Put the parts' bodies below their headings."""
-        seed = self.counted.work.seed
-        texts = {
-            part.id: _head(part.text, part.heading) + body.strip() + "\n\n"
-            for part in seed.components
-            if (body := candidate[part.id]) is not None
-        }
-        return runbooks.replace(seed, texts)
-
-    def evaluate(self, batch: Sequence[Case], candidate: Texts, capture_traces: bool = False) -> Batch:
-        """Have the whole batch answered at once."""
-        self._agent.prepare(self.text_of(candidate), [case.input for case in batch])
-        return super().evaluate(batch, candidate, capture_traces)
-
-    def make_reflective_dataset(
-        self, candidate: Texts, eval_batch: Batch, components_to_update: Sequence[str]
-    ) -> dict[str, list[dict[str, Any]]]:
-        """Hand on input, output and feedback under gepa's names."""
-        del candidate
-        records = [
-            {
-                "Inputs": shown.input,
-                "Generated Outputs": shown.output,
-                "Feedback": "; ".join(shown.feedback) or "The answer is right.",
-            }
-            for shown in eval_batch.trajectories or []
-        ]
-        return dict.fromkeys(components_to_update, records)
-
-
-def bodies(seed: Runbook) -> dict[str, str]:
-    """Give the parts that may be edited, without their heading lines."""
-    return {
-        part.id: part.text.removeprefix(_head(part.text, part.heading)).strip() for part in seed.components
-    }
-
-
-def _head(text: str, heading: str | None) -> str:
-    """Give the heading line of a part and the blank line after it; nothing where there is none."""
-    return "" if heading is None else text.partition("\n")[0] + "\n\n"
+    def told(self, course: Course) -> Course:
+        """Give the run with what was said, in characters after so many rollouts, and how many replies."""
+        replies = self._reflector.replies
+        said = (*self._said, (course.rollouts, replies.characters))
+        details = course.details | {"said": said, "replies": replies.count}
+        return Course(course.steps, course.rollouts, course.reflections, details)

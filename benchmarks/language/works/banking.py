@@ -48,7 +48,9 @@ def banking(file: Path, random_seed: int) -> Spoken:
     return Spoken(
         name=f"banking-{random_seed}",
         seed=SEED.format(labels=", ".join(labels), examples=examples),
-        parts=Parts(tuple(left[:first]), tuple(left[first:second]), tuple(left[second:second + SIZES.held_out])),
+        parts=Parts(
+            tuple(left[:first]), tuple(left[first:second]), tuple(left[second : second + SIZES.held_out])
+        ),
         form=Form("Message", (Slot("Answer", tuple(labels)),)),
         told=lambda filled: filled[0],
         judge=judge,

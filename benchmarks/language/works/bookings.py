@@ -37,7 +37,9 @@ WINDOWS = {
 }
 FIELDS = {"vehicle": VEHICLES, "window": WINDOWS}
 
-OPENINGS = "{}, {}; please fetch {}, {}; we have {} to go across town, {}; could you bring {} to my sister, {}"
+OPENINGS = (
+    "{}, {}; please fetch {}, {}; we have {} to go across town, {}; could you bring {} to my sister, {}"
+)
 
 SEED = """\
 # Book deliveries
