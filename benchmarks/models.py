@@ -46,7 +46,7 @@ TOKEN = 4
 
 
 class Result(Struct, frozen=True):
-    """One engine on one work: `curve` is the held-out score of what would be returned after so many rollouts."""
+    """One engine on one work: `curve` is the held-out score of what it would return after so many rollouts."""
 
     work: str
     engine: str
@@ -75,8 +75,9 @@ def main() -> int:
     jobs = [(table, engine) for table in tables.values() for engine in told.engines]
     with TemporaryDirectory() as folder, ThreadPoolExecutor(max(1, len(jobs))) as pool:
         was = earlier.loaded(earlier.exported(EARLIER, Path(folder))) if BEFORE in told.engines else None
-        waiting = [pool.submit(_result, table, engine, told.budget, was) for table, engine in jobs]
-        results = [each.result() for each in waiting]
+        waiting = [pool.submit(_course, table, engine, told.budget, was) for table, engine in jobs]
+        courses = [each.result() for each in waiting]
+    results = [_result(*job, course) for job, course in zip(jobs, courses, strict=True)]
     known = [each for each in results if isinstance(each, Result)]
     missing = [each for each in results if isinstance(each, str)]
     print("\n".join([*_lines(known), *(["", *missing] if missing else [])]))
@@ -94,24 +95,31 @@ def _table(name: str, models: Models) -> Table | None:
     return Table(spoken, Record(spoken.name, spoken.others), models)
 
 
-def _result(table: Table, engine: str, budget: int, was: Earlier | None) -> Result | str:
-    """Measure one run, or say what the record lacks."""
-    name = table.spoken.name
+def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Course | str:
+    """Let an engine search, or say what the record lacks."""
     try:
-        course = _course(table, engine, budget, was)
-        print(f"{name}, {engine}: searched", file=sys.stderr, flush=True)
-        curve = tuple((step.rollouts, table.true_score(step.text)) for step in course.steps)
+        if engine in PEER:
+            course = run_peer(table, {"reflection_minibatch_size": PEER[engine]}, budget, 0)
+        elif engine == BEFORE and was is not None:
+            course = run_earlier(table, was, budget, free=True)
+        else:
+            course = run_ours(table, Options(doubt=1.0), budget, free=engine == OURS[0])
     except Missing as missing:
-        return f"{name}, {engine}: not in the record: {missing}"
-    return Result(name, engine, curve, course)
+        return str(missing)
+    print(f"{table.spoken.name}, {engine}: searched", file=sys.stderr, flush=True)
+    return course
 
 
-def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Course:
-    if engine in PEER:
-        return run_peer(table, {"reflection_minibatch_size": PEER[engine]}, budget, 0)
-    if engine == BEFORE and was is not None:
-        return run_earlier(table, was, budget, free=True)
-    return run_ours(table, Options(doubt=1.0), budget, free=engine == OURS[0])
+def _result(table: Table, engine: str, course: Course | str) -> Result | str:
+    """Measure what an engine found on the held-out tasks, or say what the record lacks."""
+    try:
+        if isinstance(course, Course):
+            curve = tuple((step.rollouts, table.true_score(step.text)) for step in course.steps)
+            return Result(table.spoken.name, engine, curve, course)
+        missing = course
+    except Missing as error:
+        missing = str(error)
+    return f"{table.spoken.name}, {engine}: not in the record: {missing}"
 
 
 def _lines(results: Sequence[Result]) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """Gemma 3 of 270 million parameters in this process: which of a few words it would say next.
 
-The only file that knows OpenVINO and the weights (the extra `models`). The runbook is computed once and kept;
+The only file that knows OpenVINO and the weights (the extra `models`). Runbooks are computed once and kept;
 tasks go through together, and of the vocabulary only the first tokens of the allowed answers are scored.
 """
 
+import os
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any, TypeAlias
@@ -27,8 +28,8 @@ WINDOW, EVERY = 512, 6
 BASES = {False: 10_000.0, True: 1_000_000.0}
 """Of the rotation of positions, in local and in global layers."""
 EPSILON, FAR, BOS = 1e-6, -1e9, 2
-MOST = 24
-"""Tasks that go through together."""
+MOST, KEPT = 24, 16
+"""Tasks that go through together, and prefixes that are kept: 36 kB a token."""
 
 
 class Gemma:
@@ -37,13 +38,22 @@ class Gemma:
     key = "gemma-3-270m-q4_k_m, bf16"
 
     def __init__(self, threads: int = 1) -> None:
-        reader = GGUFReader(assemble())
+        weights = assemble()
+        reader = GGUFReader(weights)
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         pieces, scores = (reader.fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "scores"))
         self._vocabulary = Vocabulary(pieces, scores)
         settings = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        self._layers: Any = openvino.Core().compile_model(self._graph(), "CPU", settings)
-        self._kept: tuple[str, list[Array], int] | None = None
+        compiled = weights.with_name(f"{weights.stem}-{openvino.__version__.partition('-')[0]}.blob")
+        core = openvino.Core()
+        if compiled.exists():
+            self._layers: Any = core.import_model(compiled.read_bytes(), "CPU", settings)
+        else:
+            self._layers = core.compile_model(self._graph(), "CPU", settings)
+            unfinished = compiled.with_name(f".{os.getpid()}.blob")
+            unfinished.write_bytes(self._layers.export_model().getvalue())
+            unfinished.replace(compiled)
+        self._kept: dict[str, tuple[list[Array], int]] = {}
         self._lock = Lock()
 
     def scores(self, prefix: str, texts: Sequence[str], answers: Sequence[str]) -> list[list[float]]:
@@ -71,13 +81,15 @@ class Gemma:
 
     def _known(self, prefix: str) -> tuple[list[Array], int]:
         """Give keys and values of a prefix in all layers, behind one that nothing looks at."""
-        if self._kept is None or self._kept[0] != prefix:
+        if prefix not in self._kept:
             nothing = [np.zeros((1, HEAD), np.float32) for _ in range(2 * LAYERS)]
             tokens = [BOS, *self._vocabulary.encoded(prefix)]
             made = self._run([tokens], nothing, 0)[1:]
             known = [np.concatenate([none, each[0]]) for none, each in zip(nothing, made, strict=True)]
-            self._kept = prefix, known, len(tokens)
-        return self._kept[1], self._kept[2]
+            self._kept[prefix] = known, len(tokens)
+            if len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[prefix]
 
     def _run(self, rows: Sequence[Sequence[int]], known: Sequence[Array], length: int) -> list[Array]:
         wide = len(rows[0])
