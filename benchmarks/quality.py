@@ -31,7 +31,8 @@ from benchmarks.figures import (
 from benchmarks.frozen import kinds_digest, pair_digest
 from benchmarks.tasks.messages import Sizes
 from benchmarks.work import Counted, Work
-from runbookopt.search.problem import Options, limits
+from runbookopt.agents.protocol import edits_of
+from runbookopt.search.problem import Options, limits, of_replies
 
 ALL_NOISE = (0.0, 0.1)
 """Of the whole catalogue."""
@@ -135,7 +136,7 @@ def pure_noise(pools: int, noise: float, workers: int) -> PureNoise:
 def options_of(work: Work, random_seed: int) -> Options:
     """Give the frozen settings; where an agent never errs by chance there is less to doubt."""
     doubt = 1.0 if work.agent.deterministic else Options().doubt
-    return Options(random_seed=random_seed, doubt=doubt)
+    return of_replies(Options(random_seed=random_seed, doubt=doubt), edits_of(work.reflector))
 
 
 def _runs_of(job: Job) -> dict[str, Run]:

@@ -82,6 +82,7 @@ class Reviewer:
     """
 
     name = "reviewer"
+    edits = MOST
 
     def __init__(self, world: World, *, harmful: float = 0.0, rewrites: bool = False) -> None:
         self._world = world

@@ -12,6 +12,7 @@ from runbookopt.agents.repair import Clean
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Message, Usage
 from runbookopt.search.asks import Reflection
+from runbookopt.search.reflecting import prompt
 
 VERSION = 1
 """Of what an ask says around a prompt: raised where answers to it may be others."""
@@ -29,6 +30,7 @@ class HandoffReflector:
     def __init__(self, handoff: Handoff, clean: Clean) -> None:
         self._handoff, self._clean = handoff, clean
         self.key = ModelReflector(_Replies(handoff), clean).key
+        self.edits = prompt.EDITS
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection; nobody knows what it used. Raises Awaited."""

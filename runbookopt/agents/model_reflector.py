@@ -10,8 +10,8 @@ from runbookopt.agents.repair import Clean, LanguageModel, read_reply
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.parse import MalformedFile
-from runbookopt.search import prompt
-from runbookopt.search.asks import Candidate, Proposal, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search.asks import Candidate, Kind, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search.reflecting import prompt, reply
 
 END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
@@ -20,12 +20,13 @@ _LOOKS = "something looks like a secret"
 
 
 class ModelReflector:
-    """Asks a model for one edit, told nothing that `clean` takes for a secret."""
+    """Asks a model for edits, told nothing that `clean` takes for a secret."""
 
     def __init__(self, model: LanguageModel, clean: Clean) -> None:
         self._model = model
         self._clean = clean
         self.name = model.name
+        self.edits = prompt.EDITS
         self.key = digest_of({"kind": "model", "model": model.key, "prompt": prompt.VERSION})
 
     def answered_before(self) -> None:
@@ -41,22 +42,26 @@ class ModelReflector:
         shown = without_secrets(ask, self._clean)
         if not shown.components:
             return Reflected(ReflectionFailure("secret", f"{_LOOKS} in every part that may be edited"))
-        read, repair = partial(prompt.read, shown), partial(prompt.repair, shown)
         answer, usage = await read_reply(
-            self._model.complete, prompt.prompt(shown), read, repair, ReflectionFailure
+            self._model.complete,
+            prompt.prompt(shown),
+            partial(reply.read, shown),
+            partial(prompt.repair, shown),
+            ReflectionFailure,
+            partial(reply.read, shown, partly=True),
         )
-        withheld = {part.id for part in ask.components} - {part.id for part in shown.components}
-        if isinstance(answer, Proposal) and answer.component in withheld:
-            # what stands for the secret would replace it
-            message = f"{_LOOKS} in {answer.component}: only a person may edit that part"
-            return Reflected(ReflectionFailure("secret", message), usage)
+        withheld = [part.id for part in ask.components if part not in shown.components]
+        if withheld and isinstance(answer, ReflectionFailure):
+            why = f"{_LOOKS} in {', '.join(withheld)}, so that only a person may edit that"
+            answer = replace(answer, message=f"{answer.message}; {why}")
         return Reflected(answer, usage)
 
 
 def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
     """The ask as a model may see it: cleaned, and without the components that cleaning changed.
 
-    What stands in place of a secret must not get into the runbook, so such a part is shown as locked.
+    What stands in place of a secret must not get into the runbook, so such a part is shown as locked, and no
+    reply that edits it is taken.
     """
 
     def show(shown: Shown) -> Shown:
@@ -67,8 +72,13 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         return replace(shown, input=text, output=output, feedback=feedback, origin=origin)
 
     def tell(tried: Tried) -> Tried:
-        texts = (tried.diagnosis, tried.change, tried.outcome)
-        return Tried(tried.component, *(_ends(text, clean) for text in texts))
+        diagnosis, change, outcome = (
+            _ends(text, clean) for text in (tried.diagnosis, tried.change, tried.outcome)
+        )
+        return replace(tried, diagnosis=diagnosis, change=change, outcome=outcome)
+
+    def count(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        return tuple(Kind(_ends(kind.feedback, clean), kind.tasks) for kind in kinds)
 
     text, parts = clean(ask.candidate.text), {}
     with suppress(MalformedFile):  # a lock marker went with the secret
@@ -80,6 +90,9 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         failing=tuple(map(show, ask.failing)),
         passing=tuple(map(show, ask.passing)),
         lineage=tuple(map(tell, ask.lineage)),
+        agent=clean(ask.agent),
+        kinds=count(ask.kinds),
+        wave=tuple(map(count, ask.wave)),
     )
 
 

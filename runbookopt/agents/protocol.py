@@ -110,13 +110,25 @@ class ReadsRules(Protocol):
 
 
 class Reflector(Protocol):
-    """Failing trajectories in, one component's new text out; `key` is the digest of all its settings."""
+    """Failing trajectories in, edits of components out; `key` is the digest of all its settings."""
 
     name: str
     key: str
 
     async def reflect(self, ask: Reflection) -> Reflected:
-        """Propose one edit, with what went wrong; raises Awaited."""
+        """Propose edits, each with what went wrong; raises Awaited."""
+
+
+@runtime_checkable
+class GivesSeveral(Protocol):
+    """A reflector whose replies may hold several edits, `edits` at most; others give one."""
+
+    edits: int
+
+
+def edits_of(reflector: Reflector) -> int:
+    """How many edits a reply of a reflector may hold."""
+    return reflector.edits if isinstance(reflector, GivesSeveral) else 1
 
 
 class Judge(Protocol):

@@ -39,11 +39,12 @@ async def read_reply(
     read: Callable[[str], T | Failure],
     repair: Callable[[str, Failure], Sequence[Message]],
     failing: type[Failure],
+    reread: Callable[[str], T | Failure] | None = None,
 ) -> tuple[T | Failure, Usage]:
     """Ask for what `read` finds in a reply, once more with the messages of `repair` where that is a failure.
 
-    Gives it with the usage of both calls. A call that came to nothing is a failure too; raises ModelBroken
-    where the model answers nobody.
+    The second reply is read by `reread`, where it is given. Gives what was found with the usage of both
+    calls. A call that came to nothing is a failure too; raises ModelBroken where the model answers nobody.
     """
     usage = Usage()
     try:
@@ -54,7 +55,7 @@ async def read_reply(
             usage += Usage(failures={answer.kind: 1})
             again = await complete(repair(reply.text, answer))
             usage += again.usage
-            answer = read(again.text)
+            answer = (reread or read)(again.text)
             usage += Usage(failures={answer.kind: 1} if isinstance(answer, failing) else {})
     except ModelFailure as failure:
         lost = not is_own(failure.kind)

@@ -22,7 +22,7 @@ from runbookopt.agents.protocol import Agent, Judge, Reflector
 from runbookopt.documents.api_address import must_be_allowed
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.schema_errors import plain
-from runbookopt.documents.settings import CommandSettings, ModelSettings, Settings
+from runbookopt.documents.settings import AgentSettings, CommandSettings, ModelSettings, Settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.sandbox.secrecy import OF_THE_FORGE
 from runbookopt.verifier.judge import self_judged
@@ -127,6 +127,23 @@ def asked_of(settings: Settings, rubric: Rubric) -> dict[str, ModelSettings]:
     if rubric.judge is not None and rubric.judged:
         asked["judge"] = model_settings(rubric.judge)
     return asked
+
+
+_WHO_FOLLOWS = {
+    "offline": "The agent is a program that reads list items of one form, and nothing else: If the message"
+    ' mentions "a phrase" or "another", answer `x`. The phrases that a task holds vote.',
+    "chat": "The agent is a language model, {model}. The runbook as it stands is its system message, and"
+    " the task's input the user's message. What it replies is the output.",
+    "command": "The agent is a program of the team, started anew for each task. It is handed the runbook as"
+    " it stands and the task's input, as files, and leaves its output.",
+    "handoff": "The agent is a coding agent or a person at hand, who is shown the runbook as it stands, then"
+    " the task's input, and writes down the output alone.",
+}
+
+
+def agent_in_words(settings: AgentSettings) -> str:
+    """Who follows the runbook, and how it is put together with a task, as a reflector is told."""
+    return _WHO_FOLLOWS[settings.kind].format(model=plain(settings.model or "which is not named"))
 
 
 def agent_key(settings: Settings, root: Path, environ: Mapping[str, str], handoff: Handoff) -> str:

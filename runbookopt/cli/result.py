@@ -313,6 +313,8 @@ def _diff(result: "Result") -> "Iterator[Line]":
         yield f"  - {change.component}: {change.diagnosis} ({cited})"
     if len(result.changes) > _REASONS:
         yield f"  - and {len(result.changes) - _REASONS} more reasons"
+    if result.replaced:
+        yield f"  - and {result.replaced} more edits on the way to it, of which no line stands in the diff"
     lines = result.patch.splitlines()
     yield from (((line, _DIFF.get(line[:1], "")),) for line in lines[:_LINES])
     if len(lines) > _LINES:

@@ -235,7 +235,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     growth: Growth = Growth()
     width: Annotated[int, Meta(ge=1, le=1024)] = 8
     random_seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-    patience: Annotated[int, Meta(ge=1)] = 3
+    patience: Annotated[int, Meta(ge=1)] = 6
     max_failures: Annotated[int, Meta(ge=1)] = 5
     stop_early: bool = True
     forge: ForgeSettings = ForgeSettings()

@@ -11,14 +11,15 @@ from itertools import count
 from runbookopt.documents.hidden_text import visible
 
 DIGITS = 32  # hexadecimal ones, of a fence
+FEW = 12  # of one that a model has to copy for each section of its reply: nobody guesses these either
 
 
-def fence(*texts: str) -> str:
-    """32 hexadecimal digits that occur in none of the texts; the same texts give the same digits."""
+def fence(*texts: str, digits: int = DIGITS) -> str:
+    """Hexadecimal digits that occur in none of the texts; the same texts give the same digits."""
     encoded = [text.encode(errors="surrogatepass") for text in texts]
     data = b"".join(b"%d:" % len(each) + each for each in encoded)  # lengths: cut elsewhere is other texts
-    digits = (hashlib.sha256(data + b"%d" % number).hexdigest()[:DIGITS] for number in count())
-    return next(each for each in digits if not any(each in text for text in texts))
+    codes = (hashlib.sha256(data + b"%d" % number).hexdigest()[:digits] for number in count())
+    return next(each for each in codes if not any(each in text for text in texts))
 
 
 def fenced(name: str, text: str, fence: str) -> str:

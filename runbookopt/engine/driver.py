@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager, suppress
 from typing import TypeVar, cast
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from runbookopt.documents.finding import Finding
 from runbookopt.documents.usage import Spent
@@ -19,7 +18,7 @@ from runbookopt.engine.progress import Left, Phase, Progress, progress_of
 from runbookopt.engine.unanswered import Attempts
 from runbookopt.engine.workers import WorkerPool
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError
-from runbookopt.search.asks import Ask, Attempt, NoAnswer, ReflectionFailure, Reply, Rollout, SoFar
+from runbookopt.search.asks import Ask, Attempt, NoAnswer, Proposal, ReflectionFailure, Reply, Rollout, SoFar
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
 
 T = TypeVar("T")
@@ -28,11 +27,29 @@ _NO_VERDICTS: dict[str, Finding] = {}  # one for all attempts of a search: each 
 
 
 class Reflections(Struct, frozen=True):
-    """Reflections of a run: all that were asked for, those without a reply, and why the last has none."""
+    """Reflections of a run: all that were asked for, those without a reply, and why the last has none.
+
+    Of those with a reply, `unusable` are no proposal, and `refused` says of the last why.
+    """
 
     asked: int = 0
     unanswered: int = 0
     last: ReflectionFailure | None = None
+    unusable: int = 0
+    refused: ReflectionFailure | None = None
+
+    def plus(self, answers: Sequence[Proposal | ReflectionFailure]) -> "Reflections":
+        """These and some more."""
+        failures = [each for each in answers if isinstance(each, ReflectionFailure)]
+        lost = [each for each in failures if each.unanswered]
+        refused = [each for each in failures if not each.unanswered]
+        return Reflections(
+            self.asked + len(answers),
+            self.unanswered + len(lost),
+            lost[-1] if lost else self.last,
+            self.unusable + len(refused),
+            refused[-1] if refused else self.refused,
+        )
 
 
 class Driver:
@@ -206,11 +223,7 @@ class Driver:
         self._counted.update(map(_short, new))
         budget.attempts.add([_lacking(answers[key], attempt) for key, attempt in new.items()])
         proposals = tuple(reflected(answers[call.key]) for call in reflections)
-        lost = [each for each in proposals if isinstance(each, ReflectionFailure) and each.unanswered]
-        asked, unanswered_before, last = astuple(self._reflections)
-        self._reflections = Reflections(
-            asked + len(proposals), unanswered_before + len(lost), lost[-1] if lost else last
-        )
+        self._reflections = self._reflections.plus(proposals)
         return Reply(attempts, proposals)
 
     def _is_new(self, call: Call) -> bool:

@@ -4,6 +4,7 @@ from operator import attrgetter
 
 from runbookopt import __version__
 from runbookopt.documents.digest import canonical
+from runbookopt.documents.runbook import reparse
 from runbookopt.documents.settings import Settings, setting_types
 from runbookopt.jobs.prepare import Prepared
 from runbookopt.jobs.result import Result
@@ -11,6 +12,7 @@ from runbookopt.jobs.suspects import outputs_of, outputs_of_proof, suspects
 from runbookopt.landing.bundle import (
     AgentUsed,
     Bundle,
+    Change,
     Digests,
     HeldOutOutputs,
     MemberSummary,
@@ -20,6 +22,7 @@ from runbookopt.landing.bundle import (
 from runbookopt.landing.paired_outputs import held_out_digest
 from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
+from runbookopt.search.changes import contributes, difference
 from runbookopt.search.loop import SearchResult
 from runbookopt.search.pool import Edit, lineage, places
 
@@ -57,6 +60,7 @@ def bundle_of_run(
         offline="offline" in {job.agent.name, job.reflector.name},
         random_seed=job.settings.random_seed,
         changes=result.changes,
+        replaced=result.replaced,
         members=members_of(searched),
         chosen=candidate.digest,
         validation=result.validation,
@@ -108,6 +112,17 @@ def edits_of(searched: SearchResult) -> list[Edit]:
     """The edits of the winner and of the members that it was made through, oldest first."""
     line = sorted(lineage(searched.pool, searched.chosen))
     return [edit for place in line for edit in searched.pool[place].edits]
+
+
+def reasons_of(ready: Prepared, searched: SearchResult) -> tuple[tuple[Change, ...], int]:
+    """The reasons of what stands in the winner's diff, and how many more edits led to it."""
+    seed, edits = ready.project.runbook, edits_of(searched)
+    winner = reparse(seed, searched.pool[searched.chosen].candidate.text)
+    before, after = ({part.id: part.text for part in each.parts} for each in (seed, winner))
+    whole = {part: difference(before.get(part, ""), text) for part, text in after.items()}
+    standing = [edit for edit in edits if contributes(edit.change, whole.get(edit.component, ""))]
+    reasons = (Change(edit.component, edit.diagnosis, edit.cites) for edit in standing)
+    return tuple(dict.fromkeys(reasons)), len(edits) - len(standing)
 
 
 def suspects_in(

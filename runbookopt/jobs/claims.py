@@ -17,8 +17,10 @@ from runbookopt.evidence.library import Evidence
 from runbookopt.evidence.trajectory import Task, time_of
 from runbookopt.jobs.first_outputs import FIRST, first_outputs
 from runbookopt.landing.bundle import AsToday, StoredVerdicts
+from runbookopt.search.asking import Asking
 from runbookopt.search.asks import AGAIN, Ask, Attempt, Candidate, NoAnswer, Reply, Rollout
-from runbookopt.search.loop import Asking, SearchResult, search
+from runbookopt.search.ending import stopped
+from runbookopt.search.loop import SearchResult, search
 from runbookopt.search.problem import Problem
 
 TWICE = 5
@@ -173,7 +175,7 @@ def believing(
 
 def _ended(problem: Problem, claims: Claims, why: str) -> tuple[SearchResult, Believed]:
     nothing = StoredVerdicts(old=len(_own(claims)))
-    return SearchResult((), 0, 0.0, (), why), Believed(problem, nothing)
+    return SearchResult((), 0, 0.0, (), why, cause=stopped(why)), Believed(problem, nothing)
 
 
 def trying(

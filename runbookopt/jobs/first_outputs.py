@@ -15,8 +15,8 @@ from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import FILE, AgentSettings, Settings
 from runbookopt.errors import RunbookoptError
 from runbookopt.project.project import Project
+from runbookopt.search.asking import Asking
 from runbookopt.search.asks import Ask, Attempt, Candidate, Reply, Rollout
-from runbookopt.search.loop import Asking
 from runbookopt.search.problem import Problem
 from runbookopt.verifier.checks import Delivery, delivery, keys_of
 from runbookopt.verifier.program_checks import ProgramCheck

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver
@@ -14,7 +14,7 @@ from runbookopt.engine.unanswered import TooManyUnanswered
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
 from runbookopt.forge.git.repository import Repository
-from runbookopt.jobs.bundle_of_run import bundle_of_run, edits_of, members_of, suspects_in
+from runbookopt.jobs.bundle_of_run import bundle_of_run, members_of, reasons_of, suspects_in
 from runbookopt.jobs.claims import Believed, believing
 from runbookopt.jobs.feasibility import allowance_of
 from runbookopt.jobs.finished import kept, standing
@@ -25,10 +25,9 @@ from runbookopt.jobs.planning.plan import raise_usd, too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.result import Result
 from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
-from runbookopt.jobs.search_ended import nothing_known, why_ended, why_unknown
+from runbookopt.jobs.search_ended import nothing_known, what_it_cost, why_ended, why_unknown
 from runbookopt.landing.bundle import (
     Bundle,
-    Change,
     ValidationSummary,
     encode,
     seal,
@@ -50,8 +49,9 @@ from runbookopt.proof.comparison import (
 from runbookopt.proof.disclosure import is_told
 from runbookopt.proof.ledger import Reading
 from runbookopt.proof.records import keep_shown
+from runbookopt.search.asking import Asking
 from runbookopt.search.asks import NoAnswer
-from runbookopt.search.loop import Asking, SearchResult
+from runbookopt.search.loop import SearchResult
 
 
 def optimize(repository: Repository, job: Job, progress: Callable[[Progress], None] | None = None) -> Result:
@@ -98,9 +98,12 @@ def _ran(
     if not searched.pool:
         run.finish()  # else it would end at the same ask for ever
         raise RunbookoptError(nothing_known(ready, driver))
+    if searched.cause == "unfit" and len(searched.pool) == 1:  # nothing was looked for
+        run.finish()  # asked again, another reply may be one
+        raise RunbookoptError(f"{job.name}: {why_ended(searched, driver)}; {what_it_cost(driver)}")
     unproved = _unproved(repository, ready, searched, believed, driver, run.id)
     result = _proved(repository, ready, searched, driver, unproved)
-    lacks = searched.ended == "minutes" or driver.lacking or driver.reflections.unanswered
+    lacks = searched.cause == "minutes" or driver.lacking or driver.reflections.unanswered
     run.finish(None if lacks else kept(ready, result))
     return result
 
@@ -146,11 +149,12 @@ def _heard(
     It is driven too, so that the run takes back what it was told of reflections without a reply.
     """
     searched, believed = yield from searching
-    asked, lost, last = astuple(driver.reflections)
-    if not searched.chosen and last is not None and lost > MOST_ERRORS * asked:
+    counts = driver.reflections
+    last, lost = counts.last, counts.unanswered
+    if not searched.chosen and last is not None and lost > MOST_ERRORS * counts.asked:
         raise TooManyUnanswered(
-            f"{lost} of {asked} reflections came to nothing, and not by the reflector's fail; the last of"
-            f" them: {last.kind}: {last.message}"
+            f"{lost} of {counts.asked} reflections came to nothing, and not by the reflector's fail; the last"
+            f" of them: {last.kind}: {last.message}"
         )
     return searched, believed
 
@@ -173,6 +177,7 @@ def _unproved(
         patch = repository.patch(ready.base, ready.project.path, text)
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
     ended, validation = why_ended(searched, driver), _validation(ready, searched)
+    changes, replaced = reasons_of(ready, searched)
     return Result(
         runbook=ready.job.name,
         run=run,
@@ -181,7 +186,8 @@ def _unproved(
         spent=driver.spent,
         validation=validation,
         patch=patch,
-        changes=tuple(Change(edit.component, edit.diagnosis, edit.cites) for edit in edits_of(searched)),
+        changes=changes,
+        replaced=replaced,
         bundle=None,
         allowance=None,
         notes=(

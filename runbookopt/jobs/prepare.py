@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector
+from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector, edits_of
+from runbookopt.agents.roles import agent_in_words
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.settings import Settings
@@ -39,7 +40,7 @@ from runbookopt.proof.binding import Unbound, must_be_bound
 from runbookopt.proof.ledger import Ledger
 from runbookopt.search.asks import Attempt
 from runbookopt.search.loop import VERSION
-from runbookopt.search.problem import Options, Problem
+from runbookopt.search.problem import Options, Problem, of_replies
 from runbookopt.verifier.program_files import belongs
 from runbookopt.verifier.rubric import Rubric, programs
 
@@ -342,6 +343,15 @@ def _problem(
         for trajectory in project.evidence.task(task).trajectories
         if trajectory in modes
     }
+    options = Options(
+        random_seed=settings.random_seed,
+        wave=min(Options().wave, max(1, 2 * reflections // 3)),
+        patience=settings.patience,
+        max_failures=settings.max_failures,
+        doubt=SURE if job.agent.deterministic else Options().doubt,
+        share=settings.growth.share,
+        characters=settings.growth.characters,
+    )
     tasks = [project.evidence.task(task) for task in split.train]
     groups = {task.id: task.group for task in tasks if task.group}
     return Problem(
@@ -352,16 +362,9 @@ def _problem(
         modes=by_task,
         evidence=evidence(project, stored),
         groups=groups,
-        options=Options(
-            random_seed=settings.random_seed,
-            wave=min(Options().wave, max(1, 2 * reflections // 3)),
-            patience=settings.patience,
-            max_failures=settings.max_failures,
-            doubt=SURE if job.agent.deterministic else Options().doubt,
-            share=settings.growth.share,
-            characters=settings.growth.characters,
-        ),
+        options=of_replies(options, edits_of(job.reflector)),
         impersonal=project.policy.given.personal,
+        agent=agent_in_words(settings.agent),
     )
 
 

@@ -19,7 +19,8 @@ class Result(Struct, frozen=True):
     """What came of a run.
 
     `bundle` and `allowance` are None where nobody looked at the held-out tasks; `patch` is the winner's diff
-    against the base and `changes` are its reasons, both empty without a winner. `notes` say why it ended
+    against the base and `changes` are the reasons of what stands in it, both empty without a winner;
+    `replaced` counts the edits on the way to it of which nothing stands. `notes` say why it ended
     as it did, `warnings` what of the evidence was left out; `newest` is of the newest quarter of the proof.
     `stored` is what was taken from stored verdicts, and `suspects` are tasks whose reference may be wrong.
     `unknown` says why nothing is known of a better runbook, where none could have been found: no draft was
@@ -46,6 +47,7 @@ class Result(Struct, frozen=True):
     repliers: Mapping[str, Mapping[str, int]] = {}
     unknown: str | None = None
     stands: bool = False
+    replaced: int = 0
 
     @property
     def has_winner(self) -> bool:

@@ -14,8 +14,35 @@ from runbookopt.search.loop import SearchResult
 
 def why_ended(searched: SearchResult, driver: Driver) -> str:
     """Why the search went no further."""
-    ends = {"budget": f"its budget of {driver.short_of} is used up", "minutes": "its time is up"}
-    return ends.get(searched.ended, searched.ended)
+    match searched.cause:
+        case "budget":
+            return f"its budget of {driver.short_of} is used up"
+        case "minutes":
+            return "its time is up"
+        case "unfit":
+            return _unfit(driver) or searched.ended
+        case _:
+            return searched.ended
+
+
+def what_it_cost(driver: Driver) -> str:
+    """What a run without a result has paid."""
+    spent = driver.spent
+    parts = [f"{spent.rollouts} rollouts", f"{spent.reflections} reflections"]
+    parts += [] if spent.tokens is None else [f"{spent.tokens:,} tokens"]
+    parts += [] if spent.usd is None else [f"{spent.usd:.2f} dollars"]
+    return f"it cost {', '.join(parts)}"
+
+
+def _unfit(driver: Driver) -> str | None:
+    """What is said of a reflector whose replies cannot be used; None where all could be."""
+    counts = driver.reflections
+    if counts.refused is None:
+        return None
+    return (
+        f"the reflector's replies cannot be used: {counts.unusable} of {counts.asked}, the last of them:"
+        f" {counts.refused.kind}: {plain(counts.refused.message)}; try another model as the reflector"
+    )
 
 
 def nothing_known(ready: Prepared, driver: Driver) -> str:
@@ -34,7 +61,7 @@ def why_unknown(ready: Prepared, searched: SearchResult, driver: Driver) -> str 
         return _too_little_fails(ready, searched)
     tried, ended = searched.tried, why_ended(searched, driver)
     refused = f"; {len(tried)} proposals came to none, the last: {plain(tried[-1].outcome)}" if tried else ""
-    more = f": {_more(ready, driver)}" if searched.ended in {"budget", "minutes"} else ""
+    more = f": {_more(ready, driver)}" if searched.cause in {"budget", "minutes"} else ""
     return f"no draft was tried: {ended}{more}{refused}"
 
 

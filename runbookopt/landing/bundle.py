@@ -176,12 +176,12 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `version` is the tool's; `candidate` is the full text that was proved, with its next version, and `patch`
     the unified diff of the one file that makes it of the base (`text_of`); `reflected_on` are the ids of all
-    trajectories that a reflector was shown for the winner's edits; `models` are those that were called, as
-    "judge: openai/gpt-5-mini";
-    `settings` are those that differ from their defaults, by dotted key, but for the random seed;
-    `figures_shown`, whether whoever ran it asked to see the figures of its look in any case; `stored` is what
-    the search took from the library, and `suspects` are tasks whose reference may be wrong; `digest` is over
-    all else.
+    trajectories that a reflector was shown for the winner's edits; `changes` are the reasons of what stands
+    in the diff, and `replaced` counts the edits on the way to it of which nothing does; `models` are those
+    that were called, as "judge: openai/gpt-5-mini"; `settings` are those that differ from
+    their defaults, by dotted key, but for the random seed; `figures_shown`, whether whoever ran it asked to
+    see the figures of its look in any case; `stored` is what the search took from the library, and `suspects`
+    are tasks whose reference may be wrong; `digest` is over all else.
     """
 
     format: str = FORMAT
@@ -212,6 +212,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     figures_shown: bool = False
     stored: StoredVerdicts | None = None
     suspects: tuple[Suspect, ...] = ()
+    replaced: int = 0
     digest: str = ""
 
 
@@ -357,7 +358,7 @@ def _digest(bundle: Bundle) -> str:
 def _fields(bundle: Bundle) -> dict[str, Any]:
     """The bundle as JSON values; what it makes no use of is left out, as before there was such a thing."""
     fields: dict[str, Any] = msgspec.to_builtins(bundle)
-    for name in ("figures_shown", "stored", "suspects"):
+    for name in ("figures_shown", "stored", "suspects", "replaced"):
         if not getattr(bundle, name):
             del fields[name]
     if not fields.get("stored", {}).get("as_today", True):

@@ -31,6 +31,7 @@ from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.binding import TRAILER
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
+from runbookopt.search.selection import RULE
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import Rubric
 
@@ -238,6 +239,8 @@ def _changes(findings: Findings, rows: int) -> Iterator[str]:
             yield f"  - {code(change.diagnosis, 600)}, motivated by {motives}"
         yield from (f"  {line}" for line in _more(len(given.get(part, [])), rows))
     yield from _more(len(changed), rows)
+    if findings.bundle.replaced:
+        yield f"- Of {findings.bundle.replaced} more edits on the way to it no line stands in the diff."
 
 
 def _changed_parts(findings: Findings) -> dict[str, tuple[int, int]]:
@@ -313,8 +316,8 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
     best = sorted(bundle.members, key=lambda m: (m.digest != bundle.chosen, -m.validation, m.digest))
     holding = [member for member in best if member.places or member.digest == bundle.chosen]
     yield (
-        f"{bundle.candidates} candidates were scored on validation. Of those within half a standard error of"
-        " the best the shortest is chosen. The frontier, where each is best on some task and objective:"
+        f"{bundle.candidates} candidates were scored on validation. {RULE} The frontier, where each is best"
+        " on some task and objective:"
     )
     yield from ("", "| candidate | wave | made from | validation | characters | places | |")
     yield "|---|--:|---|--:|--:|--:|---|"

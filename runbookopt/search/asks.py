@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.finding import Finding
@@ -108,17 +109,37 @@ class Component(Struct, frozen=True):
     text: str
 
 
-class Tried(Struct, frozen=True):
-    """An earlier edit (`change`, a diff of its component) in a candidate's lineage, and what became of it."""
+class Tried(Struct, frozen=True, omit_defaults=True):
+    """An earlier edit (`change`, a diff of its component) in a candidate's lineage, and what became of it.
+
+    Where it was tried: with `beside` other edits, on `tasks` tasks, whose scores summed up to `before`
+    without these edits and to `after` with them.
+    """
 
     component: str
     diagnosis: str
     change: str
     outcome: str
+    beside: int = 0
+    tasks: int = 0
+    before: float = 0.0
+    after: float = 0.0
 
 
-class Reflection(Struct, frozen=True):
-    """One reflection wanted: all that a reflector gets to know; `length_budget` is in characters."""
+class Kind(Struct, frozen=True):
+    """Failures of which the verifier says the same (`feedback`), and how many `tasks` they are."""
+
+    feedback: str
+    tasks: int
+
+
+class Reflection(Struct, frozen=True, omit_defaults=True):
+    """One reflection wanted: all that a reflector gets to know; `length_budget` is in characters.
+
+    `agent` says in a sentence or two who follows the runbook, and how it is put together with a task. Of the
+    `tasks` that the candidate was tried on, `failed` fail, as the `kinds` say. `wave` is what each reviewer
+    of this wave looks at, and `reviewer` the place of this one among them.
+    """
 
     candidate: Candidate
     components: tuple[Component, ...]
@@ -126,13 +147,19 @@ class Reflection(Struct, frozen=True):
     passing: tuple[Shown, ...]
     lineage: tuple[Tried, ...]
     length_budget: int
+    agent: str = ""
+    tasks: int = 0
+    failed: int = 0
+    kinds: tuple[Kind, ...] = ()
+    wave: tuple[tuple[Kind, ...], ...] = ()
+    reviewer: int = 0
 
 
 class Proposal(Struct, frozen=True, omit_defaults=True):
     """A reflector's answer: what went wrong, and one component's new text; `cites` are trajectory ids.
 
-    `also` holds further edits of the same reply, each with its own diagnosis, component, text and cites; each
-    text is the component with that edit alone.
+    `also` are further edits of the same reply, each for a cause of its own: `text` is the component with this
+    edit alone, and so it is in each of them.
     """
 
     diagnosis: str
@@ -140,6 +167,11 @@ class Proposal(Struct, frozen=True, omit_defaults=True):
     text: str
     cites: tuple[str, ...] = ()
     also: tuple["Proposal", ...] = ()
+
+    @property
+    def edits(self) -> tuple["Proposal", ...]:
+        """All edits of the reply, each as an answer of its own."""
+        return (replace(self, also=()), *self.also)
 
 
 class ReflectionFailure(Struct, frozen=True):

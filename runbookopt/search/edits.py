@@ -1,83 +1,102 @@
-"""Edits of a wave on their way into the pool, and how they become one candidate."""
+"""Edits of a wave on their way into the pool: how they become one candidate, and what it is without some."""
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
-
-from msgspec import Struct
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
-from runbookopt.search.asks import Candidate, Proposal, Reflection, Tried
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection
 from runbookopt.search.crossover import Rewrite, crossover
+from runbookopt.search.drafts import Draft, Trial
 from runbookopt.search.minibatches import Minibatch
-from runbookopt.search.pool import Edit
-from runbookopt.search.reflection import difference, forbids
+from runbookopt.search.reflecting.reflection import forbids
 from runbookopt.search.state import SearchState
 
-
-class Trial(Struct, frozen=True, dict=True):
-    """A proposal, what its reflector was shown, and which failures it is for."""
-
-    proposal: Proposal
-    ask: Reflection
-    batch: Minibatch
-
-    @cached_property
-    def change(self) -> str:
-        """Its change of the component, as a diff."""
-        shown = {part.id: part.text for part in self.ask.components}
-        return difference(shown.get(self.proposal.component, ""), self.proposal.text)
-
-    def tried(self, outcome: str) -> Tried:
-        """It, as later reflections are shown it."""
-        return Tried(self.proposal.component, self.proposal.diagnosis, self.change, outcome)
-
-    @property
-    def edit(self) -> Edit:
-        """The part that the pool keeps; a citation counts only where the trajectory was shown."""
-        shown = tuple(one.trajectory for one in (*self.ask.failing, *self.ask.passing))
-        cites = tuple(one for one in shown if one in self.proposal.cites)
-        return Edit(self.proposal.component, self.proposal.diagnosis, cites, shown)
+LOST = "lost: another edit of its wave changes the same lines"
+TOO_MUCH = "dropped: with the others it was too much"
+WAITS = "left for later: fewer edits at once do better on this text"
+TAKEN_OUT = "takes out again what did no good"  # the diagnosis of an edit that takes out others
 
 
-class Draft(Struct, frozen=True):
-    """A candidate, made from the member `parent` of the pool by these trials."""
+def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Trial]:
+    """Order edits by how many failures each is for that none before it is.
 
-    parent: int
-    candidate: Candidate
-    trials: tuple[Trial, ...] = ()
-
-
-def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
-    """Combine edits of a member; those needed least go where all are too much, down to the member itself."""
-    candidate = state.pool.members[parent].candidate
-    runbook = state.runbook(candidate)
-    kept = _needed_first(trials)
-    while kept:
-        text = _combined(runbook, kept)
-        too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
-        if not too_much and not forbids(runbook, text):
-            return Draft(parent, state.candidate(text), tuple(kept))
-        state.remember(parent, kept.pop().tried("dropped: with the others it was too much"))
-    return Draft(parent, candidate)
-
-
-def _needed_first(trials: Iterable[Trial]) -> list[Trial]:
-    """Order edits by how many failures each was made from that none before it was."""
-    left = sorted(trials, key=lambda trial: (-len(trial.batch.failing), trial.proposal.text))
+    A failure counts the less, the more drafts fell that had an edit for it (`blame`, by task).
+    """
+    left = sorted(trials, key=lambda trial: (-len(trial.tasks), trial.proposal.text))
     ordered: list[Trial] = []
     covered: set[str] = set()
     while left:
-        fresh = [sum(task not in covered for task in trial.batch.failing) for trial in left]
+        fresh = [sum(1 / (1 + blame.get(task, 0)) for task in {*one.tasks} - covered) for one in left]
         ordered.append(left.pop(fresh.index(max(fresh))))
-        covered.update(ordered[-1].batch.failing)
+        covered.update(ordered[-1].tasks)
     return ordered
 
 
-def _combined(runbook: Runbook, trials: Iterable[Trial]) -> str:
-    rewrites: dict[str, list[Rewrite]] = {}
+def crossed(state: SearchState, parent: int, trials: Sequence[Trial], more: Sequence[Trial] = ()) -> Draft:
+    """Combine edits of a member and `more` of them; the last ones go where all are too much.
+
+    That may go down to the member itself. What becomes of edits that are not in the draft is remembered.
+    """
+    runbook = state.runbook(state.pool.members[parent].candidate)
+    kept = list(trials)
+    while kept or more:
+        text, lost = _combined(runbook, [*kept, *more])
+        too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
+        if not too_much and not forbids(runbook, text):
+            for trial in lost:
+                state.remember(parent, trial.tried(LOST))
+            stay = tuple(one for one in (*kept, *more) if one not in lost)
+            return Draft(parent, state.candidate(text), stay)
+        if not kept:
+            break
+        state.remember(parent, kept.pop().tried(TOO_MUCH))
+    return Draft(parent, state.pool.members[parent].candidate)
+
+
+def without(state: SearchState, number: int, left_out: Collection[Trial]) -> str:
+    """The text of a member made once more, without some edits of it and of what it was made from."""
+    draft, text = state.drafts.get(number), state.pool.members[number].candidate.text
+    if draft is None:
+        return text
+    before = state.pool.members[draft.parent].candidate
+    base = without(state, draft.parent, left_out)
+    kept = [trial for trial in draft.trials if not any(trial is one for one in left_out)]
+    if base == before.text and len(kept) == len(draft.trials):
+        return text
+    return _combined(state.runbook(before), kept, state.runbook(Candidate(base)))[0]
+
+
+def taken_out(state: SearchState, number: int, out: Sequence[Trial]) -> Draft:
+    """A member without some of its edits, as a draft whose trials take them out again."""
+    runbook = state.runbook(state.pool.members[number].candidate)
+    bare = state.runbook(Candidate(without(state, number, out)))
+    parts = tuple(Component(part.id, part.heading, part.text) for part in runbook.components)
+    ask = Reflection(Candidate(runbook.text), parts, (), (), (), state.limits.characters)
+    trials = tuple(
+        Trial(Proposal(TAKEN_OUT, part.id, bare.part(part.id).text), ask, Minibatch((), (), ()))
+        for part in parts
+        if bare.part(part.id).text != part.text
+    )
+    return Draft(number, state.candidate(bare.text), trials)
+
+
+def _combined(
+    runbook: Runbook, trials: Iterable[Trial], other: Runbook | None = None
+) -> tuple[str, list[Trial]]:
+    """The text of these edits, and those that it does not hold, for others change the same lines.
+
+    Where the runbook has become an `other` one meanwhile, those changes are in it too.
+    """
+    made: dict[str, list[Trial]] = {}
     for trial in trials:
-        rewrite = Rewrite(trial.proposal.text, len(trial.batch.failing))
-        rewrites.setdefault(trial.proposal.component, []).append(rewrite)
-    texts = {part: crossover(runbook.part(part).text, made) for part, made in rewrites.items()}
-    return runbooks.replace(runbook, texts)
+        made.setdefault(trial.proposal.component, []).append(trial)
+    texts: dict[str, str] = {}
+    lost: list[Trial] = []
+    for part in runbook.components:
+        rewrites = [Rewrite(trial.proposal.text, len(trial.tasks)) for trial in made.get(part.id, ())]
+        changed = [] if other is None or other.part(part.id).text == part.text else [other.part(part.id).text]
+        if rewrites or changed:
+            together = crossover(part.text, [*rewrites, *(Rewrite(text, 0) for text in changed)])
+            texts[part.id] = together.text
+            lost += [made[part.id][place] for place in together.lost if place < len(rewrites)]
+    return runbooks.replace(runbook, texts), lost

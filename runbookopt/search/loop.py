@@ -1,23 +1,25 @@
 """The search: reflective evolution of a runbook (GEPA, arXiv 2507.19457) as a generator of asks."""
 
-from collections.abc import Generator, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-from runbookopt.search.asks import Ask, Attempt, Candidate, ReflectionFailure, Reply, Stored, Tried
-from runbookopt.search.edits import Draft, Trial, crossed
-from runbookopt.search.minibatches import minibatches
-from runbookopt.search.pool import Member
+from runbookopt.search.asking import Asking, roll
+from runbookopt.search.asks import Attempt, Stored, Tried
+from runbookopt.search.drafts import Draft
+from runbookopt.search.edits import WAITS, crossed, needed_first
+from runbookopt.search.ending import Cause, Ended
+from runbookopt.search.pool import Member, lineage
 from runbookopt.search.problem import Problem
-from runbookopt.search.reflection import objection, reflection
+from runbookopt.search.proposing import proposed
 from runbookopt.search.selection import Selection, choose
+from runbookopt.search.shortening import came_right, shortened
 from runbookopt.search.state import SearchState
+from runbookopt.search.validating import promising, validated
 
-VERSION = 7  # part of a run's id: another version of the search takes another path
+VERSION = 8  # part of a run's id: another version of the search takes another path
 
-T = TypeVar("T")
-Asking = Generator[Ask, Reply, T]
+ANOTHER_DRAFT = "this runbook, with a few lines more than it has now"
 
 
 class SearchResult(Struct, frozen=True):
@@ -33,111 +35,90 @@ class SearchResult(Struct, frozen=True):
     tried: tuple[Tried, ...]
     ended: str
     attempts: Mapping[str, Mapping[str, Attempt]] = {}
-
-
-class _Ended(Exception):
-    """The search goes no further; its argument says why."""
+    cause: Cause = "barren"
 
 
 def search(problem: Problem) -> Asking[SearchResult]:
     """Ask for rollouts and reflections until nothing better is likely, and return what was found."""
     state = SearchState(problem)
-    wave = barren = 0
+    barren = 0
+    cause: Cause = "barren"
     try:
-        yield from _validate(state, Draft(0, state.seed), wave)
+        yield from validated(state, Draft(0, state.seed))
         while barren < problem.options.patience and state.broken is None:
-            wave += 1
-            parent = state.pool.best
-            stored = state.to_read() if wave == 1 else {}
-            if not stored:
-                yield from _roll(state, state.pool.members[parent].candidate, problem.train)
-            trials = yield from _reflect(state, parent, stored)
-            draft = crossed(state, parent, trials)  # untried: to validate it costs less than to try each edit
-            improved = yield from _validate(state, draft, wave)
-            barren = 0 if improved else barren + (not stored)  # what others did wrong, today's may do right
-        ended = f"{barren} waves without a better frontier"
+            better = yield from _wave(state)
+            barren = 0 if better else barren + 1
+        yield from _tidied(state)
+        ended = f"{barren} waves without a better text"
         if state.broken is not None:
             last = f"the last one, {state.broken.kind}: {state.broken.message}"
-            ended = f"{problem.options.max_failures} reflections failed in a row; {last}"
-    except _Ended as end:
-        ended = str(end)
+            ended, cause = f"{problem.options.max_failures} reflections failed in a row; {last}", "unfit"
+    except Ended as end:
+        ended, cause = end.words, end.cause
     members = state.pool.members
     choice = choose(members, doubt=state.options.doubt) if members else Selection(0, 0.0)
     return SearchResult(
-        tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest
+        tuple(members), choice.number, choice.expected, state.tried, ended, state.attempts_by_digest, cause
     )
 
 
-def _reflect(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> Asking[list[Trial]]:
-    """Reflect on a member's failures; what may not be tried is remembered as rejected, at no rollout.
+def _wave(state: SearchState) -> Asking[bool]:
+    """Reflect on the best text's failures and try the edits together; tell whether that brought it on.
 
-    Where the member was not tried on a task, its `stored` attempt by others counts as its own here.
+    As many edits as there are make a draft, while drafts bring it on. Where one fell, its edits do not add
+    up, and half as many are taken until a draft brings it on again.
     """
-    candidate = state.pool.members[parent].candidate
-    runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
-    known = {**{task: each.attempt for task, each in stored.items()}, **own}
-    attempts = {task: known[task] for task in state.problem.train if task in known}
-    most = state.options.stored if stored else None
-    batches = minibatches(state.problem, attempts, state.rng)[:most]
-    if not batches:
-        if not any(attempt.failed for attempt in state.pool.members[parent].validation.values()):
-            raise _Ended("every task is solved")
-        return []
-    lineage = state.lately(parent)
-    asks = tuple(reflection(state, runbook, attempts, batch, lineage, stored) for batch in batches)
-    reply = yield from _ask(Ask(reflections=asks, so_far=state.so_far))
-    trials: list[Trial] = []
-    for batch, ask, answer in zip(batches, asks, reply.reflections, strict=True):
-        if isinstance(answer, ReflectionFailure):
-            state.fail(answer)
-            continue
-        state.failures_in_a_row = 0
-        trial, why = Trial(answer, ask, batch), objection(state, runbook, answer)
-        if why is None:
-            trials.append(trial)
-        else:
-            state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
-        state.proposed.add((answer.component, answer.text))
-    return trials
+    state.wave += 1
+    stored: Mapping[str, Stored] = state.to_read() if state.wave == 1 else {}
+    if not stored:
+        yield from roll(state, state.best, state.problem.train)
+        stored = yield from _lightened(state)
+    parent, improved = state.pool.best, state.pool.members[state.pool.best].wave == state.wave
+    found = yield from proposed(state, parent, stored)
+    blame = state.blame[parent]
+    trials = needed_first(found, blame)
+    taken = trials[: state.reach]
+    for trial in trials[len(taken) :]:
+        state.remember(parent, trial.tried(WAITS))
+    draft = crossed(state, parent, taken)
+    if not blame or (yield from promising(state, draft)):
+        yield from validated(state, draft)
+    if state.pool.best != parent:
+        state.reach = None if len(taken) == len(trials) else 2 * len(taken)
+    elif taken:
+        blame.update(task for trial in taken for task in {*trial.tasks})
+        state.reach = max(state.options.least, len(taken) // 2) if state.options.halved else None
+    # what others did wrong, today's may do right
+    return improved or state.pool.best != parent or (state.wave == 1 and bool(stored))
 
 
-def _validate(state: SearchState, draft: Draft, wave: int) -> Asking[bool]:
-    """Score a draft on all of validation and add it to the pool; tell whether the frontier moved.
+def _lightened(state: SearchState) -> Asking[Mapping[str, Stored]]:
+    """Take out of the best text what its latest edits brought at no use, where they do not add up.
 
-    Where an attempt has no score, nothing is known of it: the seed's tasks are those that it has a score on,
-    and on each of them a draft without one is taken to do as its parent does.
+    Gives attempts that stand for its own at train tasks on which it was not tried.
     """
-    pool, validation = state.pool, state.problem.validation
-    known = pool.members[draft.parent].validation if pool.members else {}
-    validation = tuple(known) or validation
-    if draft.candidate in pool:
-        _remember(state, draft, "dropped: it came out as a candidate that was tried before")
-        return False
-    yield from _roll(state, draft.candidate, validation)
-    scores = {**known, **state.attempts(draft.candidate, validation)}
-    parents = (draft.parent,) if pool.members else ()
-    edits = tuple(trial.edit for trial in draft.trials)
-    improved = pool.enter(Member(draft.candidate, parents, wave, scores, edits))
-    _remember(state, draft, "kept: new best somewhere on validation" if improved else "kept: no better")
-    return improved
+    number, options = state.pool.best, state.options
+    if number in state.lightened or number not in state.drafts or came_right(state, number) >= options.adds:
+        return {}
+    state.lightened.add(number)
+    whole = state.best
+    light = yield from shortened(state, number, state.drafts[number].trials)
+    if light is not None:
+        yield from validated(state, light)
+    if state.pool.best == number:
+        return {}
+    state.lightened.add(state.pool.best)
+    own = state.attempts(state.best, state.problem.train)
+    before = state.attempts(whole, state.problem.train)
+    return {task: Stored(each, ANOTHER_DRAFT) for task, each in before.items() if task not in own}
 
 
-def _remember(state: SearchState, draft: Draft, outcome: str) -> None:
-    for trial in draft.trials:
-        state.remember(draft.parent, trial.tried(outcome))
-
-
-def _roll(state: SearchState, candidate: Candidate, tasks: Iterable[str]) -> Asking[None]:
-    rollouts = state.missing(candidate, tasks)
-    if rollouts:
-        reply = yield from _ask(Ask(rollouts=rollouts, so_far=state.so_far))
-        for rollout, attempt in zip(rollouts, reply.rollouts, strict=True):
-            if isinstance(attempt, Attempt):
-                state.learn(rollout, attempt)
-
-
-def _ask(ask: Ask) -> Asking[Reply]:
-    reply = yield ask
-    if reply.stopped:
-        raise _Ended(reply.stopped)
-    return reply
+def _tidied(state: SearchState) -> Asking[None]:
+    """Take out of the best text what it does not need, before it is proved."""
+    best = state.pool.best
+    line = [each for each in lineage(state.pool.members, best) if each in state.drafts]
+    edits = [trial for each in line for trial in state.drafts[each].trials if trial.tasks]
+    if state.options.tidied and edits:
+        light = yield from shortened(state, best, edits)
+        if light is not None:
+            yield from validated(state, light)

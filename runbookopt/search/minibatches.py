@@ -22,16 +22,24 @@ class Minibatch(Struct, frozen=True):
     passing: tuple[str, ...]
 
 
-def minibatches(problem: Problem, attempts: Attempts, rng: random.Random) -> list[Minibatch]:
+def minibatches(
+    problem: Problem, attempts: Attempts, blame: Mapping[str, int], rng: random.Random
+) -> list[Minibatch]:
     """Divide the failures among attempts into minibatches, the kinds with most failures first.
 
-    To each come samples of what passes, and of what passes in this respect and fails in another.
+    To each come samples of what passes, and of what passes in this respect and fails in another. Failures
+    for which edits were tried in vain (`blame`, how often) come last.
     """
     options = problem.options
     passing = [task for task, attempt in attempts.items() if attempt.passed]
     few = min(options.passing, len(passing))
+    chunks = _chunks(_pressing(_kinds(problem, attempts), options.waits), options, rng)
+    if options.edits > 1:
+        chunks = _packed(chunks, options.minibatch)
+    if blame:
+        chunks.sort(key=lambda tasks: sum(blame.get(task, 0) for task in tasks) / len(tasks))
     batches = []
-    for failing in _chunks(_pressing(_kinds(problem, attempts), options.waits), options, rng)[: options.wave]:
+    for failing in chunks[: options.wave]:
         shown = tuple(rng.sample(passing, few))
         batches.append(Minibatch(failing, _contrast(attempts, failing, options.contrast, rng), shown))
     return batches
@@ -87,6 +95,22 @@ def _chunks(kinds: Sequence[list[str]], options: Options, rng: random.Random) ->
         starts = range(0, len(tasks), options.minibatch)
         cut.append([tuple(tasks[at : at + options.minibatch]) for at in starts])
     return [chunk for turn in zip_longest(*cut, fillvalue=()) for chunk in turn if chunk]
+
+
+def _packed(chunks: Sequence[tuple[str, ...]], most: int) -> list[tuple[str, ...]]:
+    """Put small chunks together, each whole, for a reflector that gives several edits at once.
+
+    A kind is in one minibatch only, so that no two reflectors look for the same remedy.
+    """
+    packed: list[tuple[str, ...]] = []
+    for chunk in sorted(chunks, key=len, reverse=True):
+        fresh = tuple(task for task in chunk if not any(task in one for one in packed))
+        place = next((at for at, one in enumerate(packed) if len(one) + len(fresh) <= most), None)
+        if place is not None:
+            packed[place] += fresh
+        elif fresh:
+            packed.append(fresh)
+    return packed
 
 
 def _contrast(attempts: Attempts, failing: Sequence[str], most: int, rng: random.Random) -> tuple[str, ...]:

@@ -10,12 +10,16 @@ from runbookopt.search.asks import Attempt, Candidate
 
 
 class Edit(Struct, frozen=True):
-    """A change in a member of the pool, and why: it `cites` some of the trajectories that were `shown`."""
+    """A change in a member of the pool, and why: it `cites` some of the trajectories that were `shown`.
+
+    `change` is a diff of the component as it was in the member that it was made from.
+    """
 
     component: str
     diagnosis: str
     cites: tuple[str, ...]
     shown: tuple[str, ...]
+    change: str = ""
 
 
 class Member(Struct, frozen=True, dict=True):
@@ -38,7 +42,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.members: list[Member] = []
-        self.best = 0  # the number of the member with the best validation score, the newest of several
+        self.best = 0  # the number of the member with the best validation score, of equals the shortest
         self._digests: set[str] = set()
         self._tops: dict[tuple[str, str], float] = {}
 
@@ -50,11 +54,15 @@ class Pool:
         self.members.append(member)
         self._digests.add(member.candidate.digest)
         newest = len(self.members) - 1
-        self.best = max(self.best, newest, key=lambda number: (self.members[number].score, number))
+        self.best = max(self.best, newest, key=self._rank)
         scores = _scores(member)
         better = any(score > self._tops.get(pair, score) for pair, score in scores.items())
         self._tops |= {pair: max(score, self._tops.get(pair, score)) for pair, score in scores.items()}
         return better
+
+    def _rank(self, number: int) -> tuple[float, int, int]:
+        member = self.members[number]
+        return member.score, -len(member.candidate.text), number
 
 
 def places(members: Sequence[Member]) -> tuple[int, ...]:

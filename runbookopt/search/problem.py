@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.words import runs_of_words
@@ -18,7 +19,7 @@ class Options(Struct, frozen=True):
 
     `wave`: reflections at once, at most; `minibatch`, `contrast`, `passing`: failures of one kind, failures
     in another respect alone, and passing tasks shown to each, at most; `remembered`: earlier edits shown;
-    `patience`: waves without a better frontier before it ends; `max_failures`: failed reflections in a row
+    `patience`: waves without a better text before it ends; `max_failures`: failed reflections in a row
     before it ends; `share` and `characters`: the growth cap, the larger of that share of the seed's length
     and that many characters; `doubt`: see `selection.choose`.
 
@@ -28,6 +29,12 @@ class Options(Struct, frozen=True):
     waits where all of them are of larger kinds too; `crossed`: all edits of a wave are combined, else the one
     from most failures is taken alone. `stored`: reflections on stored outputs of others, at most, before
     today's runbook is tried on train.
+
+    `halved`: where a draft fell, the next one has half as many edits, at least `least`. `first`: validation
+    tasks on which a draft is tried first where one fell before it, and `slack` what it may be behind in the
+    sum of their scores. `adds`: where less than this share of what a draft's edits are for came right on
+    train, those are taken out again that can go, each looked at on `checked` of its tasks. `tidied`: so it is
+    done with the best text at the end. `edits`: of one reply, at most; see `of_replies`.
     """
 
     random_seed: int = 0
@@ -36,7 +43,7 @@ class Options(Struct, frozen=True):
     contrast: int = 12
     passing: int = 18
     remembered: int = 24
-    patience: int = 3
+    patience: int = 6
     max_failures: int = 5
     share: float = 0.5
     characters: int = 3000
@@ -46,7 +53,25 @@ class Options(Struct, frozen=True):
     apart: int = 2
     waits: float = 0.5
     crossed: bool = True
+    halved: bool = True
+    least: int = 2
+    first: int = 20
+    slack: float = 1.0
+    adds: float = 0.6
+    checked: int = 2
+    tidied: bool = True
+    edits: int = 1
     stored: int = 6  # with 24 they took the room in the runbook that the failures of today's need
+
+
+def of_replies(options: Options, edits: int) -> Options:
+    """Set options for a reflector whose replies hold so many edits: with several it sees more, of all kinds.
+
+    No kind is then in two minibatches, so that no two reflectors look for the same remedy.
+    """
+    if edits == 1:
+        return options
+    return replace(options, edits=edits, minibatch=20, contrast=0, passing=6)
 
 
 class Problem(Struct, frozen=True):
@@ -54,7 +79,8 @@ class Problem(Struct, frozen=True):
 
     `evidence` are stored attempts of other agents and runbooks at train tasks: reflected on, never a score.
     `impersonal`: reflectors are shown no personal data of what agents write. `groups` names the group of a
-    train task, of those that are of one.
+    train task, of those that are of one. `agent` says in a sentence or two who follows the runbook, and how
+    it is put together with a task.
     """
 
     seed: Runbook
@@ -66,6 +92,7 @@ class Problem(Struct, frozen=True):
     groups: Mapping[str, str] = {}
     options: Options = Options()
     impersonal: bool = False
+    agent: str = ""
 
 
 class Limits(Struct, frozen=True):

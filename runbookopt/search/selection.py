@@ -10,6 +10,12 @@ from msgspec import Struct
 
 from runbookopt.search.pool import Member
 
+RULE = (
+    "The winner has the best score on validation, and of equals it is the shortest. Where chance explains the"
+    " best of so many, today's runbook stands."
+)
+"""How `choose` chooses, in words for whoever reads a pull request."""
+
 FLIPS = 400  # sign flips by which chance is judged: p is known within .015 at .1
 ROUNDING = 1e-9  # sums that differ by less are equal
 FEW = 5  # from so many candidates on the bar against luck stands at its full height

@@ -1,7 +1,9 @@
 """State of a search: every attempt, every earlier edit, and the pool; it asks for nothing itself."""
 
 import random
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
@@ -9,16 +11,29 @@ from runbookopt.search.asks import Attempt, Candidate, ReflectionFailure, Rollou
 from runbookopt.search.pool import Pool
 from runbookopt.search.problem import Problem, limits
 
+if TYPE_CHECKING:
+    from runbookopt.search.drafts import Draft
+
 
 class SearchState:
-    """A search's memory; all chance of the search is drawn here."""
+    """A search's memory; all chance of the search is drawn here.
+
+    `drafts` are what the members of the pool but the seed were made of, by number. `reach` is how many edits
+    the next draft may have, None as many as there are; `blame` counts, by member and train task, the drafts
+    that fell with an edit for that task. From members that are `lightened` nothing more is taken out.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.options = problem.options
         self.limits = limits(problem)
         self.rng = random.Random(problem.options.random_seed)
+        self.wave = 0
         self.pool = Pool()
+        self.drafts: dict[int, Draft] = {}
+        self.reach: int | None = None
+        self.blame: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.lightened: set[int] = set()
         self.seed = Candidate(problem.seed.text)
         self._next = runbooks.bump_version(problem.seed.text)
         self.failures_in_a_row = 0
@@ -27,6 +42,11 @@ class SearchState:
         self.attempts_by_digest = {self.seed.digest: dict(problem.free)}  # of each candidate, by task
         self._tried: list[Tried] = []
         self._tried_on: dict[int, list[Tried]] = {}
+
+    @property
+    def best(self) -> Candidate:
+        """The best text of the pool."""
+        return self.pool.members[self.pool.best].candidate
 
     def missing(self, candidate: Candidate, tasks: Iterable[str]) -> tuple[Rollout, ...]:
         """The rollouts of a candidate that are not known yet, each once, in the order of `tasks`."""
@@ -41,6 +61,10 @@ class SearchState:
         """A candidate's attempts at those of the tasks that it has been rolled out on."""
         attempts = self.attempts_by_digest.get(candidate.digest, {})
         return {task: attempts[task] for task in tasks if task in attempts}
+
+    def scores(self, candidate: Candidate, tasks: Iterable[str]) -> dict[str, float]:
+        """A candidate's scores on those of the tasks that it has been rolled out on."""
+        return {task: attempt.score for task, attempt in self.attempts(candidate, tasks).items()}
 
     def to_read(self) -> dict[str, Stored]:
         """Stored attempts of others to reflect on before the seed is tried on train; none where none failed.

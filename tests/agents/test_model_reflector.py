@@ -17,8 +17,9 @@ from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.redaction import Redactor
 from runbookopt.documents.settings import ModelSettings
 from runbookopt.documents.usage import Message, Usage
-from runbookopt.search import prompt
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown, Tried
+from runbookopt.search.reflecting import prompt
+from runbookopt.search.reflecting.reply import read
 from runbookopt.verifier import judge
 
 TEXT = """# Queues
@@ -78,7 +79,7 @@ def reflect(model: Scripted, asked: Reflection = ASK) -> Reflected:
 
 
 def form(messages: Sequence[Message]) -> str:
-    found = re.search(r"the code is ([0-9a-f]{32}):", messages[-1].content.rpartition("# Your reply")[2])
+    found = re.search(r"the code is ([0-9a-f]{12}):", messages[-1].content.rpartition("# Your reply")[2])
     assert found
     return found[1]
 
@@ -183,15 +184,26 @@ def test_a_part_that_holds_what_looks_like_a_secret_is_shown_without_it_and_lock
         components=tuple(Component(part.id, part.heading, part.text) for part in parts),
     )
     for part, allowed in (("rules", True), ("steps", False)):
-        model = Scripted(reply(model_pair, asked, part))
+        model = Scripted(*[reply(model_pair, asked, part)] * 2)
         answer = reflect(model, asked)
         assert SECRET not in model.heard[0][0].content
         assert "Part steps, locked:" in model.heard[0][0].content
         assert isinstance(answer.said, Proposal) == allowed
     assert answer.said == ReflectionFailure(
-        "secret", "something looks like a secret in steps: only a person may edit that part"
+        "unusable",
+        'expected in the section part one of preamble, rules; found "steps", which is locked; something looks'
+        " like a secret in steps, so that only a person may edit that",
     )
-    assert answer.usage == PAID
+    assert answer.usage == PAID + PAID + Usage(failures={"unusable": 2})
+
+
+def test_of_a_reply_that_stays_faulty_the_edits_that_can_be_used_are_taken(model_pair: ModuleType) -> None:
+    end = f"=== {form(prompt.prompt(ASK))} end\n"
+    second = reply(model_pair, part="steps").replace("steps", "nowhere")
+    faulty = reply(model_pair).removesuffix(end) + second
+    answer = reflect(Scripted(faulty, faulty)).said
+    assert isinstance(answer, Proposal)
+    assert (answer.component, answer.also) == ("rules", ())
 
 
 def test_where_every_part_holds_a_secret_no_model_is_asked() -> None:
@@ -219,15 +231,15 @@ def test_the_pair_answers_as_agent_judge_or_reflector_by_what_it_is_told(model_p
         said = judge.read(pair.answer(body(*asked)))
         assert isinstance(said, judge.Judgement)
         assert said.met == (verdict == "met")
-    proposal = prompt.read(ASK, pair.answer(body(*prompt.prompt(ASK))))
+    proposal = read(ASK, pair.answer(body(*prompt.prompt(ASK))))
     assert isinstance(proposal, Proposal)
     again = prompt.repair(ASK, "garbage", ReflectionFailure("unparsable", "expected this"))
-    assert prompt.read(ASK, pair.answer(body(*again))) == proposal
+    assert read(ASK, pair.answer(body(*again))) == proposal
 
 
 def test_the_pair_finds_no_edit_where_feedback_teaches_it_nothing(model_pair: ModuleType) -> None:
     asked = replace(ASK, failing=(Shown("r-1", "t1", "hello", "", 0.0, ("it is too rude",)),))
-    said = prompt.read(asked, model_pair.Pair().answer(body(*prompt.prompt(asked))))
+    said = read(asked, model_pair.Pair().answer(body(*prompt.prompt(asked))))
     assert isinstance(said, Proposal)
     assert (said.diagnosis, said.text) == ("no feedback of the form 'expected X, got Y'", PARTS[0].text)
 
@@ -244,7 +256,7 @@ def test_only_a_gullible_pair_obeys_what_stands_in_a_trajectory(model_pair: Modu
     asked = replace(ASK, failing=(Shown("r-1", "t1", order, "", 0.0, ("right: expected post, got other",)),))
     messages = prompt.prompt(asked)
     careful, gullible = (
-        prompt.read(asked, model_pair.Pair(gullible=obeys).answer(body(*messages))) for obeys in (False, True)
+        read(asked, model_pair.Pair(gullible=obeys).answer(body(*messages))) for obeys in (False, True)
     )
     assert isinstance(careful, Proposal)
     assert isinstance(gullible, Proposal)

@@ -40,6 +40,7 @@ from runbookopt.landing.report import (
 from runbookopt.project.policy import Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison, ObjectiveChange, Outcome, Pair
+from runbookopt.search.selection import RULE
 from runbookopt.verifier.checks import MaxChars
 from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 
@@ -289,6 +290,13 @@ def test_the_chosen_member_is_marked_and_only_the_frontier_is_listed() -> None:
     assert not re.search(rf"^\| `{FIRST[7:19]}` ", report, re.MULTILINE)
     assert f'["{FIRST[7:19]}, wave 1, 0.600"]' in report
     assert f'["{SEED[7:19]}, seed, 0.400"]' in report
+
+
+def test_a_report_says_how_the_winner_was_chosen_and_counts_the_edits_that_left_nothing() -> None:
+    report = render(msgspec.structs.replace(FINDINGS, bundle=msgspec.structs.replace(BUNDLE, replaced=7)))
+    assert f"scored on validation. {RULE} The frontier" in report
+    assert "- Of 7 more edits on the way to it no line stands in the diff." in report.splitlines()
+    assert "more edits on the way" not in render(FINDINGS)
 
 
 def test_a_report_without_a_look_says_that_nothing_is_proved() -> None:

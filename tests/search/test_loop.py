@@ -108,6 +108,7 @@ def test_failures_in_a_row_end_the_search_and_the_last_one_is_named(lessons: Mod
         lambda _: ReflectionFailure("refused", f"number {next(numbers)}"), lessons.optioned(max_failures=4)
     )
     assert heard.found.ended == "4 reflections failed in a row; the last one, refused: number 3"
+    assert heard.found.cause == "unfit"
     assert heard.found.tried == ()
 
 
@@ -164,6 +165,18 @@ def test_without_train_failures_there_is_nothing_to_reflect_on(lessons: ModuleTy
     assert lessons.run(problem=lessons.of_train(())).reflections == []
     solved = lessons.run(judge=lambda rollout: lessons.scored(rollout, 1.0))
     assert (solved.found.ended, solved.reflections) == ("every task is solved", [])
+    assert solved.found.cause == "solved"
+
+
+def test_where_train_passes_and_validation_does_not_more_train_tasks_are_asked_for(
+    lessons: ModuleType,
+) -> None:
+    heard = lessons.run(judge=lambda rollout: lessons.scored(rollout, float(rollout.task[0] == "t")))
+    assert heard.found.cause == "learnt"
+    assert heard.found.ended == (
+        "every train task passes, and 9 validation tasks fail: more train tasks are needed"
+    )
+    assert heard.reflections == []
 
 
 def test_what_is_returned_is_what_the_pool_gives_at_that_doubt(lessons: ModuleType) -> None:

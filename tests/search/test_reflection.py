@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Attempt, Rollout
+from runbookopt.search.changes import difference
 from runbookopt.search.minibatches import Minibatch, minibatches
 from runbookopt.search.problem import Problem
-from runbookopt.search.reflection import difference
 
 OWN = "## Lessons\n\n- Be kind to {{customer}}.\n\n"
 LONG = "my neighbour took the parcel in and has now gone on holiday"

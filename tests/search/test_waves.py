@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Proposal, Reflection, Rollout
-from runbookopt.search.reflection import difference
+from runbookopt.search.changes import difference
+from runbookopt.search.edits import LOST
 
 BEST = "kept: new best somewhere on validation"
 
@@ -100,8 +101,8 @@ def test_edits_that_are_allowed_alone_and_not_together_are_not_tried_together(le
     def text(*lines: str) -> str:
         return "## Lessons\n\n" + "".join(f"- {line}\n" for line in lines) + "\n"
 
-    before = text("Ask {{customer}}.", "Be kind.", "Be quick.")
-    moving = text("Ask.", "Be kind.", "Be quick with {{customer}}.")  # its last line loses to the other's
+    before = text("Ask {{customer}}.", "Be kind.", "Be quick with {{customer}}.")
+    moving = text("Ask.", "Be kind.", "Be quick with {{customer}}.")  # the one may go where the other stays
     other = text("Ask {{customer}}.", "Be kind.", "Be very quick.")
     seed = runbooks.parse(lessons.TEXT.replace(lessons.OWN, before))
     problem = replace(lessons.of_train((0, 2, 1), patience=1), seed=seed)
@@ -125,6 +126,10 @@ def test_of_two_edits_of_one_line_the_one_from_more_failures_is_taken(
 
     heard = lessons.run(reflect, lessons.of_train((0, 2, 1), patience=1))
     assert heard.found.pool[1].candidate.text == lessons.TEXT.replace("kind", taken)
+    assert [edit.diagnosis for edit in heard.found.pool[1].edits] == [taken]
+    assert [(one.diagnosis, one.outcome) for one in heard.found.tried if one.diagnosis == left] == [
+        (left, LOST)
+    ]
 
 
 def test_uncrossed_the_edit_from_most_failures_is_taken_alone(lessons: ModuleType) -> None:

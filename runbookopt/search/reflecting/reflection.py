@@ -1,41 +1,55 @@
 """Reflection, pure: all that a reflector is shown, and the proposals that may be tried at all."""
 
-import re
-from collections.abc import Mapping
-from difflib import unified_diff
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+
+from msgspec.structs import replace
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text
 from runbookopt.documents.runbook import Runbook
 from runbookopt.evidence.privacy import without_personal_data
 from runbookopt.evidence.words import runs, words_of
-from runbookopt.search.asks import Attempt, Candidate, Component, Proposal, Reflection, Shown, Stored, Tried
+from runbookopt.search.asks import (
+    Attempt,
+    Candidate,
+    Component,
+    Kind,
+    Proposal,
+    Reflection,
+    Shown,
+    Stored,
+    Tried,
+)
 from runbookopt.search.crossover import shared_start
-from runbookopt.search.minibatches import Minibatch
+from runbookopt.search.minibatches import GOT, Minibatch
 from runbookopt.search.problem import COPIED_WORDS
+from runbookopt.search.reflecting.nearest import nearest
 from runbookopt.search.state import SearchState
 
 SHARED_BY = 3  # words that so many train tasks share are the language of the field, not a copy
 
 
-def reflection(
+def reflections(
     state: SearchState,
     runbook: Runbook,
     attempts: Mapping[str, Attempt],
-    batch: Minibatch,
+    batches: Sequence[Minibatch],
     lineage: tuple[Tried, ...],
     stored: Mapping[str, Stored],
-) -> Reflection:
-    """Build the ask for one minibatch of train attempts: all that a reflector gets to know.
+) -> tuple[Reflection, ...]:
+    """Build the asks of a wave, one for each minibatch of train attempts: all that reflectors get to know.
 
     At some tasks the attempts are `stored` ones, of other agents and runbooks.
     """
+    problem, inputs = state.problem, state.problem.train
 
+    @cache
     def show(task: str) -> Shown:
-        attempt, value = attempts[task], state.problem.train[task]
+        attempt, value = attempts[task], inputs[task]
         output, feedback = attempt.output, attempt.feedback
-        if state.problem.impersonal:  # what an agent looked up, or made up; the runbook's own addresses stay
+        if problem.impersonal:  # what an agent looked up, or made up; the runbook's own addresses stay
             texts = (output or "", *feedback)
             cleaned = without_personal_data(texts, beside=as_text(value), but=runbook.text)
             output, feedback = None if output is None else cleaned[0], cleaned[1:]
@@ -47,17 +61,42 @@ def reflection(
             attempt.score,
             feedback,
             origin=stored[task].origin if task in stored else None,
-            group=state.problem.groups.get(task),
+            group=problem.groups.get(task),
         )
 
-    return Reflection(
+    failed = [task for task, attempt in attempts.items() if attempt.failed]
+    shared = Reflection(
         candidate=Candidate(runbook.text),
         components=tuple(Component(part.id, part.heading, part.text) for part in runbook.components),
-        failing=tuple(show(task) for task in (*batch.failing, *batch.contrast)),
-        passing=tuple(show(task) for task in batch.passing),
+        failing=(),
+        passing=(),
         lineage=lineage,
         length_budget=state.limits.characters,
+        agent=problem.agent,
+        tasks=len(attempts),
+        failed=len(failed),
+        kinds=_kinds(map(show, failed)),
+        wave=tuple(_kinds(map(show, batch.failing)) for batch in batches),
     )
+    return tuple(
+        replace(
+            shared,
+            reviewer=number,
+            failing=tuple(map(show, (*batch.failing, *batch.contrast))),
+            passing=tuple(map(show, nearest(inputs, attempts, batch.failing, len(batch.passing)))),
+        )
+        for number, batch in enumerate(batches)
+    )
+
+
+def _kinds(failing: Iterable[Shown]) -> tuple[Kind, ...]:
+    """What the verifier says of failures, most first; of one alone, without what came instead."""
+    said = [one.feedback for one in failing]
+    alike = Counter(line for lines in said for line in lines)
+    kinds = [{line if alike[line] > 1 else line.partition(GOT)[0] for line in lines} for lines in said]
+    counted = Counter(kind for each in kinds for kind in each)
+    first = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Kind(feedback, tasks) for feedback, tasks in first)
 
 
 def objection(state: SearchState, parent: Runbook, proposal: Proposal) -> str | None:
@@ -76,15 +115,6 @@ def objection(state: SearchState, parent: Runbook, proposal: Proposal) -> str | 
     return forbids(parent, text)
 
 
-def difference(before: str, after: str) -> str:
-    """An edit as a diff, each change with a line around it; empty where there is none."""
-    old, new = _lines(before), _lines(after)
-    head = max(0, shared_start(old, new) - 1)
-    tail = max(0, shared_start(old[head:][::-1], new[head:][::-1]) - 1)
-    diff = unified_diff(old[head : len(old) - tail], new[head : len(new) - tail], lineterm="", n=1)
-    return "\n".join("@@" if line.startswith("@@") else line for line in list(diff)[2:])
-
-
 def forbids(parent: Runbook, text: str) -> str | None:
     """Say what an edit of `parent` may never do and `text` does, or None."""
     return "; ".join(runbooks.violations(parent, text)) or None
@@ -98,10 +128,6 @@ def _copies(state: SearchState, text: str, parent: str) -> bool:
     new = words[max(0, head - COPIED_WORDS + 1) : len(words) - tail + COPIED_WORDS - 1]
     copied = {run for run in runs(new, COPIED_WORDS) if 0 < state.limits.copies.get(run, 0) < SHARED_BY}
     return bool(copied and copied - runs(before, COPIED_WORDS))
-
-
-def _lines(text: str) -> list[str]:
-    return re.sub(r"\r\n?", "\n", text).split("\n")
 
 
 @lru_cache(maxsize=4)  # today's proposal is tomorrow's parent
