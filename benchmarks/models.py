@@ -25,7 +25,8 @@ from benchmarks.language.works.bookings import bookings
 from benchmarks.language.works.expenses import expenses
 from benchmarks.language.works.letters import letters
 from benchmarks.language.works.spoken import Spoken
-from runbookopt.search.problem import Options
+from runbookopt.search.problem import Options, of_replies
+from runbookopt.search.reflecting.prompt import EDITS
 
 BUDGET, BUDGETS = 300, (100, 200, 300)
 PEER = {f"gepa, minibatch {size}": size for size in (3, 10, 30)}
@@ -41,12 +42,14 @@ WORKS: dict[str, Callable[[int], Spoken]] = {
     "letters": letters,
 }
 RUNS = ("banking-0", "banking-1", "bookings-0", "expenses-0", "expenses-1", "letters-0")
+OPTIONS = of_replies(Options(doubt=1.0), EDITS)
+"""As for any agent that never errs by chance, and any reflector that gives several edits."""
 TOKEN = 4
 """Characters of one, roughly; the same for all."""
 
 
 class Result(Struct, frozen=True):
-    """One engine on one work: `curve` is the held-out score of what it would return after so many rollouts."""
+    """One engine on one work: `curve` is the held-out score of what is returned after so many rollouts."""
 
     work: str
     engine: str
@@ -103,7 +106,7 @@ def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Cour
         elif engine == BEFORE and was is not None:
             course = run_earlier(table, was, budget, free=True)
         else:
-            course = run_ours(table, Options(doubt=1.0), budget, free=engine == OURS[0])
+            course = run_ours(table, OPTIONS, budget, free=engine == OURS[0])
     except Missing as missing:
         return str(missing)
     print(f"{table.spoken.name}, {engine}: searched", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ def problem_of(
         free=free,
         evidence=evidence,
         options=options,
+        agent=work.in_words,
     )
 
 

@@ -18,7 +18,7 @@ from benchmarks.language.vocabulary import SPACE, Vocabulary
 from benchmarks.language.works.bookings import bookings
 from benchmarks.language.works.expenses import convention, expenses
 from benchmarks.language.works.letters import letters
-from runbookopt.search.problem import Options
+from runbookopt.search.problem import Options, of_replies
 
 WORKS = (bookings, expenses, letters)
 
@@ -70,7 +70,7 @@ def table(folder: Path, models: Models) -> Table:
 
 
 def ours(table: Table, random_seed: int) -> Course:
-    return run_ours(table, Options(random_seed=random_seed, doubt=1.0), 120, free=True)
+    return run_ours(table, of_replies(Options(random_seed=random_seed, doubt=1.0), 4), 120, free=True)
 
 
 def gepas(table: Table, random_seed: int) -> Course:

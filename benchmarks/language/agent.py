@@ -49,6 +49,21 @@ class Form(Struct, frozen=True):
     task: str
     slots: tuple[Slot, ...]
 
+    @property
+    def in_words(self) -> str:
+        """Who follows the runbook, and how it is put together with a task."""
+        told = []
+        for slot in self.slots:
+            read = (
+                "the runbook" if slot.heading is None else f"the runbook's preamble and part {slot.heading}"
+            )
+            told.append(f"{read}, then the line '{self.task}: ' with the task's input, then '{slot.name}:'")
+        return (
+            "The agent is a language model, gemma-3-270m (a base model: it continues a text)."
+            f" It is given {'; and apart from that '.join(told)}."
+            " It fills that line with one of the answers that are allowed there."
+        )
+
     def asked(self, task_input: object, slot: Slot) -> str:
         """Give the text up to the line to be filled; no space at its end, which breaks the answer."""
         return f"{self.task}: {task_input}\n{slot.name}:"

@@ -9,11 +9,14 @@ from typing import Any, Protocol
 from benchmarks.earlier import Earlier, as_kind
 from benchmarks.language.agent import Missing
 from benchmarks.language.record import Record, name_of
+from runbookopt.agents.model.client import Completion
+from runbookopt.agents.model_reflector import ModelReflector
 from runbookopt.agents.protocol import Reflected
 from runbookopt.documents.digest import digest_of
-from runbookopt.documents.usage import Message
-from runbookopt.search import prompt as prompts
+from runbookopt.documents.usage import Message, Usage
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
+from runbookopt.search.reflecting import prompt as prompts
+from runbookopt.search.reflecting.reply import read
 
 SECONDS = 0.5
 """Between two looks at a folder of replies."""
@@ -113,40 +116,63 @@ class Replies:
         return reply
 
 
-class PromptedReflector:
-    """Asks with our prompt, once more where the reply cannot be read."""
+class RecordedModel:
+    """The replies as a model of ours, which answers at once."""
 
-    name = "prompted"
+    name = "recorded"
+    key = "recorded"
 
     def __init__(self, replies: Replies) -> None:
+        self._replies = replies
+
+    async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> Completion:
+        """Give the reply to a chat."""
+        del repeat
+        return Completion(self._replies.said(written(messages)), Usage())
+
+    def answered_before(self) -> None:
+        """Hear nothing."""
+
+    def must_have_key(self) -> None:
+        """Have none."""
+
+
+class Prompted(Protocol):
+    """A reflector that has all asks of a wave answered at once."""
+
+    replies: Replies
+
+    def prepare(self, asks: Sequence[Any]) -> None:
+        """Have them answered."""
+
+
+class PromptedReflector(ModelReflector):
+    """Our own reflector, as it asks any model."""
+
+    def __init__(self, replies: Replies) -> None:
+        super().__init__(RecordedModel(replies), str)
         self.replies = replies
-        self.key = digest_of(["prompted", prompts.VERSION])
 
     def prepare(self, asks: Sequence[Reflection]) -> None:
         """Have all asks of a wave answered at once, and then what has to be asked once more."""
         self.replies.prepare([written(prompts.prompt(ask)) for ask in asks])
-        again = [repair for ask in asks if (repair := self._repair(ask)) is not None]
+        again = []
+        for ask in asks:
+            reply = self.replies.known(written(prompts.prompt(ask)))
+            found = read(ask, reply)
+            if isinstance(found, ReflectionFailure):
+                again.append(written(prompts.repair(ask, reply, found)))
         self.replies.prepare(again)
 
-    async def reflect(self, ask: Reflection) -> Reflected:
-        """Answer one reflection."""
-        found = prompts.read(ask, self.replies.said(written(prompts.prompt(ask))))
-        repair = self._repair(ask)
-        return Reflected(found if repair is None else prompts.read(ask, self.replies.said(repair)))
 
-    def _repair(self, ask: Reflection) -> str | None:
-        """Give what is asked where the first reply cannot be read."""
-        reply = self.replies.known(written(prompts.prompt(ask)))
-        found = prompts.read(ask, reply)
-        return written(prompts.repair(ask, reply, found)) if isinstance(found, ReflectionFailure) else None
-
-
-class EarlierReflector(PromptedReflector):
+class EarlierReflector:
     """Asks with the prompt of an earlier search, and reads replies as that did."""
 
+    name = "earlier"
+
     def __init__(self, replies: Replies, earlier: Earlier) -> None:
-        super().__init__(replies)
-        self._earlier = earlier
+        self.replies, self._earlier = replies, earlier
+        self.key = digest_of(["earlier", earlier.commit])
 
     def prepare(self, asks: Sequence[Any]) -> None:
         """Have all asks of a wave answered at once."""

@@ -11,7 +11,7 @@ from benchmarks.earlier import Earlier
 from benchmarks.earlier import run as run_search
 from benchmarks.language.agent import Chooser, ChoosingAgent
 from benchmarks.language.record import Record
-from benchmarks.language.reflectors import Answerer, EarlierReflector, PromptedReflector, Replies
+from benchmarks.language.reflectors import Answerer, EarlierReflector, Prompted, PromptedReflector, Replies
 from benchmarks.language.works.spoken import Spoken
 from benchmarks.work import Counted, Work
 from runbookopt.documents import runbook as runbooks
@@ -51,6 +51,7 @@ class Table(Struct, frozen=True):
             agent=self.agent(),
             reflector=PromptedReflector(Replies(self.record, self.models.reflector)),
             judge=self.spoken.judge,
+            in_words=self.spoken.form.in_words,
         )
 
     def true_score(self, text: str) -> float:
@@ -79,7 +80,7 @@ def run_earlier(table: Table, earlier: Earlier, budget: int, *, free: bool) -> C
 class _Made:
     """Has all of an ask answered at once, and notes what was said to the reflector until then."""
 
-    def __init__(self, table: Table, reflector: PromptedReflector) -> None:
+    def __init__(self, table: Table, reflector: Prompted) -> None:
         parts = table.spoken.parts
         self._inputs = {case.id: case.input for case in (*parts.train, *parts.validation)}
         self._agent, self._reflector = table.agent(), reflector
