@@ -19,7 +19,8 @@ from benchmarks.language.agent import Missing
 from benchmarks.language.peer import run_peer
 from benchmarks.language.record import Record
 from benchmarks.language.reflectors import Answerer, Handoff, Litellm
-from benchmarks.language.runs import Models, Table, run_earlier, run_ours
+from benchmarks.language.runs import GEMMA, Models, Table, run_earlier, run_ours
+from benchmarks.language.served import Served
 from benchmarks.language.works.banking import banking
 from benchmarks.language.works.bookings import bookings
 from benchmarks.language.works.expenses import expenses
@@ -74,7 +75,9 @@ def main() -> int:
     """Replay or record what is asked for; give the exit status."""
     told = _words().parse_args()
     models = _models(told)
-    tables = {name: table for name in told.works if (table := _table(name, models)) is not None}
+    tables = {
+        name: table for name in told.works if (table := _table(name, models, told.agent_name)) is not None
+    }
     jobs = [(table, engine) for table in tables.values() for engine in told.engines]
     with TemporaryDirectory() as folder, ThreadPoolExecutor(max(1, len(jobs))) as pool:
         was = earlier.loaded(earlier.exported(EARLIER, Path(folder))) if BEFORE in told.engines else None
@@ -89,13 +92,13 @@ def main() -> int:
     return 0
 
 
-def _table(name: str, models: Models) -> Table | None:
+def _table(name: str, models: Models, agent: str) -> Table | None:
     kind, _, seed = name.rpartition("-")
     if kind == "banking" and not BANKING.exists():
         print(f"{name}: skipped, for its messages are not at {BANKING}", file=sys.stderr)
         return None
     spoken = WORKS[kind](int(seed))
-    return Table(spoken, Record(spoken.name, spoken.others), models)
+    return Table(spoken, Record(spoken.name, spoken.others), models, agent or GEMMA)
 
 
 def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Course | str:
@@ -203,7 +206,7 @@ def _models(told: argparse.Namespace) -> Models:
     from benchmarks.language.gemma import Gemma  # noqa: PLC0415 - of an extra that replays do without
 
     answerer: Answerer = Litellm(told.model, told.address) if told.model else Handoff(told.handoff)
-    return Models(Gemma(told.threads), answerer)
+    return Models(Served(told.agent, told.agent_name) if told.agent else Gemma(told.threads), answerer)
 
 
 def _words() -> argparse.ArgumentParser:
@@ -215,6 +218,8 @@ def _words() -> argparse.ArgumentParser:
     words.add_argument("--handoff", type=Path, default=Path("handoff"), help="folder of asks and replies")
     words.add_argument("--model", help="a reflector by its name with litellm, instead of the hand-off")
     words.add_argument("--address", help="where that model answers: any OpenAI-compatible address")
+    words.add_argument("--agent", help="where another model answers as the agent: a server of llama.cpp")
+    words.add_argument("--agent-name", default="", help="of that model; a replay needs it too")
     words.add_argument("--threads", type=int, default=1, help="of the agent")
     words.add_argument("--texts", type=Path, help="write what was returned into a file")
     return words

@@ -2,8 +2,11 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -14,6 +17,7 @@ from benchmarks.language.agent import Form, Missing, Slot
 from benchmarks.language.record import QUOTED, Record, name_of
 from benchmarks.language.reflectors import Handoff
 from benchmarks.language.runs import Models, Table, run_ours
+from benchmarks.language.served import Served
 from benchmarks.language.vocabulary import SPACE, Vocabulary
 from benchmarks.language.works.bookings import bookings
 from benchmarks.language.works.expenses import convention, expenses
@@ -99,6 +103,38 @@ def test_the_hand_off_asks_by_content_and_takes_away_what_was_answered(tmp_path:
         (tmp_path / "replies" / f"{name_of(prompt)}.md").write_text(prompt.upper())
     assert handoff.ask(["one", "two"]) == ["ONE", "TWO"]
     assert list((tmp_path / "asks").iterdir()) == []
+
+
+class LlamaCpp(BaseHTTPRequestHandler):
+    """Answers as llama.cpp's server does: the allowed tokens alone have a share."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        shares = {7: 0.75, 8: 0.25} if asked.get("prompt") == "runbook: task" else {7: 0.5, 8: 0.5}
+        top = [{"id": each, "prob": shares[each]} for each, _ in asked.get("logit_bias", [])]
+        told = {"tokens": [7 if asked.get("content") == " yes" else 8, 9]}
+        body = json.dumps(told | {"completion_probabilities": [{"top_probs": top}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+def test_a_served_model_is_asked_for_the_first_tokens_of_the_answers() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), LlamaCpp) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        model = Served(f"http://127.0.0.1:{server.server_port}", "small")
+        scores = model.scores("runbook: ", ["task", "other"], [" yes", " no"])
+        assert [[math.exp(each) for each in row] for row in scores] == [
+            pytest.approx([0.75, 0.25]),
+            pytest.approx([0.5, 0.5]),
+        ]
+        with pytest.raises(ValueError, match="same token"):
+            model.scores("", ["task"], [" no", " none"])
+        server.shutdown()
 
 
 TEXTS = st.text(alphabet="ab c", max_size=60)

@@ -17,7 +17,7 @@ from benchmarks.work import Counted, Work
 from runbookopt.documents import runbook as runbooks
 from runbookopt.search.problem import Options
 
-MODEL = "gemma-3-270m-q4_k_m, bf16"
+GEMMA = "gemma-3-270m-q4_k_m, bf16"
 """Whose answers are in the record."""
 
 
@@ -34,7 +34,7 @@ class Table(Struct, frozen=True):
     spoken: Spoken
     record: Record
     models: Models
-    key: str = MODEL
+    key: str = GEMMA
 
     def agent(self) -> ChoosingAgent:
         """Give the agent: the same for all."""
