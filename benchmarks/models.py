@@ -75,9 +75,7 @@ def main() -> int:
     """Replay or record what is asked for; give the exit status."""
     told = _words().parse_args()
     models = _models(told)
-    tables = {
-        name: table for name in told.works if (table := _table(name, models, told.agent_name)) is not None
-    }
+    tables = {name: table for name in told.works if (table := _table(name, models, told)) is not None}
     jobs = [(table, engine) for table in tables.values() for engine in told.engines]
     with TemporaryDirectory() as folder, ThreadPoolExecutor(max(1, len(jobs))) as pool:
         was = earlier.loaded(earlier.exported(EARLIER, Path(folder))) if BEFORE in told.engines else None
@@ -92,13 +90,14 @@ def main() -> int:
     return 0
 
 
-def _table(name: str, models: Models, agent: str) -> Table | None:
+def _table(name: str, models: Models, told: argparse.Namespace) -> Table | None:
     kind, _, seed = name.rpartition("-")
     if kind == "banking" and not BANKING.exists():
         print(f"{name}: skipped, for its messages are not at {BANKING}", file=sys.stderr)
         return None
     spoken = WORKS[kind](int(seed))
-    return Table(spoken, Record(spoken.name, spoken.others), models, agent or GEMMA)
+    record = Record(spoken.name, spoken.others, replier=told.replier)
+    return Table(spoken, record, models, told.agent_name or GEMMA)
 
 
 def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Course | str:
@@ -112,7 +111,8 @@ def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Cour
             course = run_ours(table, OPTIONS, budget, free=engine == OURS[0])
     except Missing as missing:
         return str(missing)
-    print(f"{table.spoken.name}, {engine}: searched", file=sys.stderr, flush=True)
+    told = course.details.get("ended", "done")
+    print(f"{table.spoken.name}, {engine}: {course.rollouts} rollouts, {told}", file=sys.stderr, flush=True)
     return course
 
 
@@ -205,7 +205,9 @@ def _models(told: argparse.Namespace) -> Models:
         return Models()
     from benchmarks.language.gemma import Gemma  # noqa: PLC0415 - of an extra that replays do without
 
-    answerer: Answerer = Litellm(told.model, told.address) if told.model else Handoff(told.handoff)
+    answerer: Answerer = (
+        Litellm(told.model, told.address, told.tokens) if told.model else Handoff(told.handoff)
+    )
     return Models(Served(told.agent, told.agent_name) if told.agent else Gemma(told.threads), answerer)
 
 
@@ -218,6 +220,8 @@ def _words() -> argparse.ArgumentParser:
     words.add_argument("--handoff", type=Path, default=Path("handoff"), help="folder of asks and replies")
     words.add_argument("--model", help="a reflector by its name with litellm, instead of the hand-off")
     words.add_argument("--address", help="where that model answers: any OpenAI-compatible address")
+    words.add_argument("--tokens", type=int, default=4096, help="of a reply of that model, at most")
+    words.add_argument("--replier", help="whose replies are meant, where it is not the strong model")
     words.add_argument("--agent", help="where another model answers as the agent: a server of llama.cpp")
     words.add_argument("--agent-name", default="", help="of that model; a replay needs it too")
     words.add_argument("--threads", type=int, default=1, help="of the agent")

@@ -36,10 +36,16 @@ class Reply(Struct, frozen=True):
 
 
 class Record:
-    """The record of one work; `texts` are the tasks that may not stand in it, by name."""
+    """The record of one work; `texts` are the tasks that may not stand in it, by name.
 
-    def __init__(self, name: str, texts: Mapping[str, str] = {}, folder: Path = FOLDER) -> None:
-        self._answers, self._replies = (folder / f"{name}.{kind}.jsonl" for kind in ("answers", "replies"))
+    Replies of another `replier` than the strong one have a file of their own.
+    """
+
+    def __init__(
+        self, name: str, texts: Mapping[str, str] = {}, folder: Path = FOLDER, replier: str | None = None
+    ) -> None:
+        self._answers = folder / f"{name}.answers.jsonl"
+        self._replies = folder / f"{name}.{f'{replier}.' if replier else ''}replies.jsonl"
         self._texts = texts
         self._lock = Lock()
         self.answers: dict[str, str] = dict(_lines(self._answers))

@@ -79,7 +79,12 @@ class Litellm:
         for prompt in prompts:
             told = [{"role": "user", "content": prompt}]
             made = litellm.completion(
-                self.by, told, api_base=self._base, max_tokens=self._most, temperature=0
+                self.by,
+                told,
+                api_base=self._base,
+                api_key="none" if self._base else None,
+                max_tokens=self._most,
+                temperature=0,
             )
             replies.append(made.choices[0].message.content or "")
         return replies
