@@ -21,10 +21,12 @@ from runbookopt.search.asks import Attempt, Reflection
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
-_IMPORTS = re.compile(r"\b(from|import) runbookopt\b")
+_IMPORTS = re.compile(r"(\bfrom |\bimport |\bfiles\(\")runbookopt\b")
 _PLACES = {
     "runbooks": ("documents/runbook", "runbook"),
     "choices": ("search/selection", "search/choice"),
+    "prompt": ("search/reflecting/prompt", "search/prompt"),
+    "reply": ("search/reflecting/reply", "search/prompt"),
 }
 """Modules that have moved: today's name, then that of commit e86100d."""
 
@@ -40,9 +42,10 @@ class Earlier(Struct, frozen=True):
     asks: Any
     loop: Any
     problems: Any
-    prompt: Any
     runbooks: Any
     choices: Any
+    prompt: Any
+    reply: Any
 
 
 def exported(commit: str, folder: Path) -> Path:
@@ -58,7 +61,7 @@ def exported(commit: str, folder: Path) -> Path:
         (folder / "runbookopt").rename(package)
         for path in package.rglob("*.py"):
             text = path.read_text(encoding="utf-8")
-            path.write_text(_IMPORTS.sub(rf"\1 {package.name}", text), encoding="utf-8")
+            path.write_text(_IMPORTS.sub(rf"\1{package.name}", text), encoding="utf-8")
     return package
 
 
@@ -68,8 +71,7 @@ def loaded(package: Path) -> Earlier:
         sys.path.append(str(package.parent))
     moved = {name: _first(package, places) for name, places in _PLACES.items()}
     modules = (
-        importlib.import_module(f"{package.name}.search.{name}")
-        for name in ("asks", "loop", "problem", "prompt")
+        importlib.import_module(f"{package.name}.search.{name}") for name in ("asks", "loop", "problem")
     )
     return Earlier(package.name.rpartition("_")[2], *modules, **moved)
 
@@ -85,14 +87,14 @@ def run(
 ) -> Course:
     """Let an earlier search run with its own settings, as `ours.run` does with today's."""
     counted, cases = Counted(work), work.cases
-    doubt = {"doubt": 1.0} if work.agent.deterministic else {}
     stored = {case: counted.attempt(work.seed.text, cases[case]) for case in cases} if free else {}
     problem = earlier.problems.Problem(
         seed=earlier.runbooks.parse(work.seed.text),
         train={case.id: case.input for case in work.train},
         validation=tuple(case.id for case in work.validation),
         free=_attempts(earlier, stored),
-        options=earlier.problems.Options(random_seed=random_seed, **doubt),
+        options=_options(earlier, work, random_seed),
+        **({"agent": work.in_words} if "agent" in earlier.problems.Problem.__struct_fields__ else {}),
     )
     asking, reply = earlier.loop.search(problem), None
     scored = {work.seed.text: (0, 0)}
@@ -113,6 +115,14 @@ def run(
     steps = tuple(_steps(earlier, problem, found, scored))
     details = {"proposed": tuple(counted.proposed)}
     return Course(steps, counted.rollouts, counted.reflections, details)
+
+
+def _options(earlier: Earlier, work: Work, random_seed: int) -> Any:  # noqa: ANN401 - an earlier search's
+    doubt = {"doubt": 1.0} if work.agent.deterministic else {}
+    options = earlier.problems.Options(random_seed=random_seed, **doubt)
+    if not hasattr(earlier.problems, "of_replies"):
+        return options
+    return earlier.problems.of_replies(options, getattr(work.reflector, "edits", 1))
 
 
 def _answered(earlier: Earlier, counted: Counted, ask: Any) -> Any:  # noqa: ANN401 - an earlier ask, and its reply

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -31,10 +31,10 @@ from runbookopt.search.reflecting.prompt import EDITS
 
 BUDGET, BUDGETS = 300, (100, 200, 300)
 PEER = {f"gepa, minibatch {size}": size for size in (3, 10, 30)}
-OURS = ("ours, free", "ours, paid")
-EARLIER = "8c03d1a"
-"""The search before it was measured with language models; e86100d's but for names."""
-BEFORE = f"{EARLIER}, free"
+MEASURED, EARLIER = "e2b5fec", "8c03d1a"
+"""The commits of the search that was recorded, and of that before it: e86100d's but for names."""
+OURS, BEFORE, TODAY = ("ours, free", "ours, paid"), "before, free", "today, free"
+SEARCHES = {OURS[0]: MEASURED, OURS[1]: MEASURED, BEFORE: EARLIER}
 ENGINES = (*OURS, BEFORE, *PEER)
 WORKS: dict[str, Callable[[int], Spoken]] = {
     "banking": lambda seed: banking(BANKING, seed),
@@ -78,15 +78,16 @@ def main() -> int:
     tables = {name: table for name in told.works if (table := _table(name, models, told)) is not None}
     jobs = [(table, engine) for table in tables.values() for engine in told.engines]
     with TemporaryDirectory() as folder, ThreadPoolExecutor(max(1, len(jobs))) as pool:
-        was = earlier.loaded(earlier.exported(EARLIER, Path(folder))) if BEFORE in told.engines else None
-        waiting = [pool.submit(_course, table, engine, told.budget, was) for table, engine in jobs]
+        commits = {SEARCHES[engine] for engine in told.engines if engine in SEARCHES}
+        known = {each: earlier.loaded(earlier.exported(each, Path(folder))) for each in sorted(commits)}
+        waiting = [pool.submit(_course, table, engine, told.budget, known) for table, engine in jobs]
         courses = [each.result() for each in waiting]
     results = [_result(*job, course) for job, course in zip(jobs, courses, strict=True)]
-    known = [each for each in results if isinstance(each, Result)]
+    found = [each for each in results if isinstance(each, Result)]
     missing = [each for each in results if isinstance(each, str)]
-    print("\n".join([*_lines(known), *(["", *missing] if missing else [])]))
+    print("\n".join([*_lines(found), *(["", *missing] if missing else [])]))
     if told.texts:
-        told.texts.write_text("\n".join(_texts(known)), "utf-8")
+        told.texts.write_text("\n".join(_texts(found)), "utf-8")
     return 0
 
 
@@ -100,15 +101,15 @@ def _table(name: str, models: Models, told: argparse.Namespace) -> Table | None:
     return Table(spoken, record, models, told.agent_name or GEMMA)
 
 
-def _course(table: Table, engine: str, budget: int, was: Earlier | None) -> Course | str:
+def _course(table: Table, engine: str, budget: int, known: Mapping[str, Earlier]) -> Course | str:
     """Let an engine search, or say what the record lacks."""
     try:
         if engine in PEER:
             course = run_peer(table, {"reflection_minibatch_size": PEER[engine]}, budget, 0)
-        elif engine == BEFORE and was is not None:
-            course = run_earlier(table, was, budget, free=True)
+        elif engine in SEARCHES:
+            course = run_earlier(table, known[SEARCHES[engine]], budget, free=engine != OURS[1])
         else:
-            course = run_ours(table, OPTIONS, budget, free=engine == OURS[0])
+            course = run_ours(table, OPTIONS, budget, free=True)
     except Missing as missing:
         return str(missing)
     told = course.details.get("ended", "done")
@@ -214,7 +215,7 @@ def _models(told: argparse.Namespace) -> Models:
 def _words() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--works", type=_listed, default=RUNS, help=f"of {', '.join(RUNS)}; parted by ;")
-    words.add_argument("--engines", type=_listed, default=ENGINES, help=f"of {'; '.join(ENGINES)}")
+    words.add_argument("--engines", type=_listed, default=ENGINES, help=f"of {'; '.join((*ENGINES, TODAY))}")
     words.add_argument("--budget", type=int, default=BUDGET, help="rollouts of a search")
     words.add_argument("--record", action="store_true", help="ask models for what is not in the record")
     words.add_argument("--handoff", type=Path, default=Path("handoff"), help="folder of asks and replies")

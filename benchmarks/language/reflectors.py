@@ -177,21 +177,31 @@ class EarlierReflector:
 
     def __init__(self, replies: Replies, earlier: Earlier) -> None:
         self.replies, self._earlier = replies, earlier
+        self.edits = getattr(earlier.prompt, "EDITS", 1)
         self.key = digest_of(["earlier", earlier.commit])
 
     def prepare(self, asks: Sequence[Any]) -> None:
         """Have all asks of a wave answered at once."""
         self.replies.prepare([written(self._earlier.prompt.prompt(ask)) for ask in asks])
+        self.replies.prepare([repair for ask in asks if (repair := self._repair(ask)) is not None])
 
     async def reflect(self, ask: Reflection) -> Reflected:
         """Answer one reflection."""
-        prompt, as_was = self._earlier.prompt, as_kind(self._earlier.asks.Reflection, ask)
-        reply = self.replies.said(written(prompt.prompt(as_was)))
-        found = prompt.read(as_was, reply)
-        if isinstance(found, self._earlier.asks.ReflectionFailure):
-            found = prompt.read(as_was, self.replies.said(written(prompt.repair(as_was, reply, found))))
+        as_was = as_kind(self._earlier.asks.Reflection, ask)
+        text = self.replies.said(written(self._earlier.prompt.prompt(as_was)))
+        found, repair = self._earlier.reply.read(as_was, text), self._repair(as_was)
+        if repair is not None:
+            partly = {"partly": True} if self.edits > 1 else {}
+            found = self._earlier.reply.read(as_was, self.replies.said(repair), **partly)
         failed = isinstance(found, self._earlier.asks.ReflectionFailure)
         return Reflected(as_kind(ReflectionFailure, found) if failed else as_kind(Proposal, found))
+
+    def _repair(self, ask: Any) -> str | None:  # noqa: ANN401 - an earlier ask
+        """Give what is asked once more where the reply cannot be read."""
+        text = self.replies.known(written(self._earlier.prompt.prompt(ask)))
+        found = self._earlier.reply.read(ask, text)
+        failed = isinstance(found, self._earlier.asks.ReflectionFailure)
+        return written(self._earlier.prompt.repair(ask, text, found)) if failed else None
 
 
 def written(messages: Sequence[Message]) -> str:
