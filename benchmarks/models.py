@@ -121,7 +121,8 @@ def _result(table: Table, engine: str, course: Course | str) -> Result | str:
     """Measure what an engine found on the held-out tasks, or say what the record lacks."""
     try:
         if isinstance(course, Course):
-            curve = tuple((step.rollouts, table.true_score(step.text)) for step in course.steps)
+            steps = [step for step in course.steps if step.rollouts <= BUDGET]
+            curve = tuple((step.rollouts, table.true_score(step.text)) for step in steps)
             return Result(table.spoken.name, engine, curve, course)
         missing = course
     except Missing as error:
@@ -151,8 +152,8 @@ def _row(result: Result) -> list[str]:
         f"{result.curve[0][1]:.3f}",
         *(f"{result.at(budget):.3f}" for budget in BUDGETS),
         f"{course.details['replies']}",
-        f"{result.tokens(course.rollouts)}",
-        f"{len(course.steps[-1].text)}",
+        f"{result.tokens(BUDGET)}",
+        f"{len(course.at(BUDGET).text)}",
     ]
 
 
@@ -190,15 +191,15 @@ def _means(results: Sequence[Result], works: Iterable[str]) -> Iterator[list[str
             f"{len(runs)}",
             f"{fmean(run.curve[0][1] for run in runs):.3f}",
             *(f"{fmean(run.at(budget) for run in runs):.3f}" for budget in BUDGETS),
-            f"{fmean(run.tokens(run.course.rollouts) for run in runs):.0f}",
-            f"{fmean(len(run.course.steps[-1].text) for run in runs):.0f}",
+            f"{fmean(run.tokens(BUDGET) for run in runs):.0f}",
+            f"{fmean(len(run.course.at(BUDGET).text) for run in runs):.0f}",
         ]
 
 
 def _texts(results: Sequence[Result]) -> Iterator[str]:
     for each in results:
         yield f"# {each.work}, {each.engine}: {each.curve[-1][1]:.3f}\n"
-        yield f"~~~~markdown\n{each.course.steps[-1].text}\n~~~~\n"
+        yield f"~~~~markdown\n{each.course.at(BUDGET).text}\n~~~~\n"
 
 
 def _models(told: argparse.Namespace) -> Models:
