@@ -97,7 +97,11 @@ def packed(text: str, texts: Mapping[str, str]) -> list[Piece]:
     for start, end, name, first in sorted(taken):
         pieces += [text[place:start], (name, first, first + end - start)]
         place = end
-    return [each for each in [*pieces, text[place:]] if each]
+    pieces.append(text[place:])
+    if not taken:
+        return [each for each in pieces if each]
+    again = (packed(each, texts) if isinstance(each, str) else [each] for each in pieces)  # what comes twice
+    return [each for part in again for each in part]
 
 
 def _lines(file: Path) -> list[Any]:
