@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,16 +14,19 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.course import Course, Step
+from benchmarks.ours import at_once
 from benchmarks.work import Counted, Work
 from runbookopt.search.asks import Attempt, Reflection
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
-_IMPORTS = re.compile(r"\b(from|import) runbookopt\b")
+_IMPORTS = re.compile(r"(\bfrom |\bimport |\bfiles\(\")runbookopt\b")
 _PLACES = {
     "runbooks": ("documents/runbook", "runbook"),
     "choices": ("search/selection", "search/choice"),
+    "prompt": ("search/reflecting/prompt", "search/prompt"),
+    "reply": ("search/reflecting/reply", "search/prompt"),
 }
 """Modules that have moved: today's name, then that of commit e86100d."""
 
@@ -41,6 +44,8 @@ class Earlier(Struct, frozen=True):
     problems: Any
     runbooks: Any
     choices: Any
+    prompt: Any
+    reply: Any
 
 
 def exported(commit: str, folder: Path) -> Path:
@@ -56,7 +61,7 @@ def exported(commit: str, folder: Path) -> Path:
         (folder / "runbookopt").rename(package)
         for path in package.rglob("*.py"):
             text = path.read_text(encoding="utf-8")
-            path.write_text(_IMPORTS.sub(rf"\1 {package.name}", text), encoding="utf-8")
+            path.write_text(_IMPORTS.sub(rf"\1{package.name}", text), encoding="utf-8")
     return package
 
 
@@ -65,23 +70,31 @@ def loaded(package: Path) -> Earlier:
     if str(package.parent) not in sys.path:
         sys.path.append(str(package.parent))
     moved = {name: _first(package, places) for name, places in _PLACES.items()}
-    asks, loop, problems = (
+    modules = (
         importlib.import_module(f"{package.name}.search.{name}") for name in ("asks", "loop", "problem")
     )
-    return Earlier(package.name.rpartition("_")[2], asks, loop, problems, **moved)
+    return Earlier(package.name.rpartition("_")[2], *modules, **moved)
 
 
-def run(earlier: Earlier, work: Work, random_seed: int, budget: int, *, free: bool) -> Course:
+def run(
+    earlier: Earlier,
+    work: Work,
+    random_seed: int,
+    budget: int,
+    *,
+    free: bool,
+    before: Callable[[Any, int], None] = at_once,
+) -> Course:
     """Let an earlier search run with its own settings, as `ours.run` does with today's."""
     counted, cases = Counted(work), work.cases
-    doubt = {"doubt": 1.0} if work.agent.deterministic else {}
     stored = {case: counted.attempt(work.seed.text, cases[case]) for case in cases} if free else {}
     problem = earlier.problems.Problem(
         seed=earlier.runbooks.parse(work.seed.text),
         train={case.id: case.input for case in work.train},
         validation=tuple(case.id for case in work.validation),
         free=_attempts(earlier, stored),
-        options=earlier.problems.Options(random_seed=random_seed, **doubt),
+        options=_options(earlier, work, random_seed),
+        **({"agent": work.in_words} if "agent" in earlier.problems.Problem.__struct_fields__ else {}),
     )
     asking, reply = earlier.loop.search(problem), None
     scored = {work.seed.text: (0, 0)}
@@ -95,6 +108,7 @@ def run(earlier: Earlier, work: Work, random_seed: int, budget: int, *, free: bo
         if counted.rollouts + len(ask.rollouts) > budget:
             reply = earlier.asks.Reply(stopped="budget")
             continue
+        before(ask, counted.rollouts)
         reply = _answered(earlier, counted, ask)
         used = counted.rollouts, counted.reflections
         scored |= {one.candidate.text: used for one in ask.rollouts if one.task in validation}
@@ -103,18 +117,26 @@ def run(earlier: Earlier, work: Work, random_seed: int, budget: int, *, free: bo
     return Course(steps, counted.rollouts, counted.reflections, details)
 
 
+def _options(earlier: Earlier, work: Work, random_seed: int) -> Any:  # noqa: ANN401 - an earlier search's
+    doubt = {"doubt": 1.0} if work.agent.deterministic else {}
+    options = earlier.problems.Options(random_seed=random_seed, **doubt)
+    if not hasattr(earlier.problems, "of_replies"):
+        return options
+    return earlier.problems.of_replies(options, getattr(work.reflector, "edits", 1))
+
+
 def _answered(earlier: Earlier, counted: Counted, ask: Any) -> Any:  # noqa: ANN401 - an earlier ask, and its reply
     cases = counted.work.cases
     rolled = [counted.rollout(one.candidate.text, cases[one.task], one.repeat) for one in ask.rollouts]
-    said = [counted.reflect(_as(Reflection, one)) for one in ask.reflections]
+    said = [counted.reflect(as_kind(Reflection, one)) for one in ask.reflections]
     return earlier.asks.Reply(
-        tuple(_as(earlier.asks.Attempt, one) for one in rolled),
-        tuple(_as(getattr(earlier.asks, type(one).__name__), one) for one in said),
+        tuple(as_kind(earlier.asks.Attempt, one) for one in rolled),
+        tuple(as_kind(getattr(earlier.asks, type(one).__name__), one) for one in said),
     )
 
 
 def _attempts(earlier: Earlier, stored: Mapping[str, Attempt]) -> dict[str, Any]:
-    return {case: _as(earlier.asks.Attempt, attempt) for case, attempt in stored.items()}
+    return {case: as_kind(earlier.asks.Attempt, attempt) for case, attempt in stored.items()}
 
 
 def _steps(
@@ -138,7 +160,7 @@ def _first(package: Path, places: Sequence[str]) -> Any:  # noqa: ANN401 - a mod
     raise NoSuchSearch(f"{package}: none of {', '.join(places)}")
 
 
-def _as(kind: type[T], value: object) -> T:
+def as_kind(kind: type[T], value: object) -> T:
     """Give a record as the like-named one of another package: fields that this has not are left out."""
     return msgspec.convert(msgspec.to_builtins(value), kind)
 

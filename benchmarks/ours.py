@@ -21,15 +21,26 @@ def problem_of(
         free=free,
         evidence=evidence,
         options=options,
+        agent=work.in_words,
     )
 
 
+def at_once(ask: Ask, rollouts: int) -> None:
+    """Let what is asked be answered one by one."""
+
+
 def run(
-    work: Work, options: Options, budget: int, *, free: bool, evidence: Mapping[str, Stored] = {}
+    work: Work,
+    options: Options,
+    budget: int,
+    *,
+    free: bool,
+    evidence: Mapping[str, Stored] = {},
+    before: Callable[[Ask, int], None] = at_once,
 ) -> Course:
     """Search within a budget of rollouts; with `free` the seed's verdicts on all cases are stored.
 
-    `evidence` are stored outputs of others.
+    `evidence` are stored outputs of others; `before` hears each ask and the rollouts so far.
     The detail `made` is how many reflections had been made after how many rollouts, `proposed` all lines that
     they brought in.
     """
@@ -43,6 +54,7 @@ def run(
     def answer(ask: Ask) -> Reply:
         if counted.rollouts + len(ask.rollouts) > budget:
             return Reply(stopped="budget")
+        before(ask, counted.rollouts)
         rolled = tuple(
             counted.rollout(rollout.candidate.text, cases[rollout.task], rollout.repeat)
             for rollout in ask.rollouts

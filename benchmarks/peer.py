@@ -49,7 +49,7 @@ def run(work: Work, arm: Arm, budget: int, random_seed: int, most_characters: in
     """Let gepa search within a budget of rollouts; its candidates may have so many characters."""
     counted = Counted(work)
     adapter = Adapter(counted, most_characters)
-    watch = _Watch(adapter)
+    watch = Watch(adapter)
     plugged: Any = adapter  # gepa's protocols name their type parameters otherwise
     watching: Any = watch
     found: Any = optimize(
@@ -61,7 +61,7 @@ def run(work: Work, arm: Arm, budget: int, random_seed: int, most_characters: in
         frontier_type="cartesian" if len(_objectives(counted)) > 1 else "instance",
         max_metric_calls=budget,
         callbacks=[watching],
-        logger=_Silence(),
+        logger=Silence(),
         seed=random_seed,
         **arm.settings,
     )
@@ -159,7 +159,7 @@ class Adapter:
         return shown, attempt.objectives
 
 
-class _Watch:
+class Watch:
     """Notes what gepa would return from now on, each time that it has scored a candidate."""
 
     def __init__(self, adapter: Adapter) -> None:
@@ -174,7 +174,9 @@ class _Watch:
             self.steps.append(Step(counted.rollouts, counted.reflections, text, event["average_score"]))
 
 
-class _Silence:
+class Silence:
+    """A logger that says nothing."""
+
     def log(self, message: str) -> None:
         """Say nothing."""
 

@@ -39,7 +39,10 @@ class Truth(Protocol):
 
 
 class Work(Struct, frozen=True):
-    """A runbook to optimize; `judge` takes an output and a case's reference."""
+    """A runbook to optimize; `judge` takes an output and a case's reference.
+
+    `in_words` says who the agent is, where a reflector is told.
+    """
 
     name: str
     seed: Runbook
@@ -50,6 +53,7 @@ class Work(Struct, frozen=True):
     reflector: Reflector
     judge: Callable[[str | None, Any], Judgement]
     truth: Truth | None = None
+    in_words: str = ""
 
     @property
     def cases(self) -> Mapping[str, Case]:
