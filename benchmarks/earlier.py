@@ -25,10 +25,10 @@ _IMPORTS = re.compile(r"(\bfrom |\bimport |\bfiles\(\")runbookopt\b")
 _PLACES = {
     "runbooks": ("documents/runbook", "runbook"),
     "choices": ("search/selection", "search/choice"),
-    "prompt": ("search/reflecting/prompt", "search/prompt"),
-    "reply": ("search/reflecting/reply", "search/prompt"),
+    "prompt": ("search/reflecting/prompt", "search/prompt", "search/prompting"),
+    "reply": ("search/reflecting/reply", "search/prompt", "search/prompting"),
 }
-"""Modules that have moved: today's name, then that of commit e86100d."""
+"""Modules that have moved: today's name, then those of earlier commits, e86100d's last."""
 
 
 class NoSuchSearch(Exception):
