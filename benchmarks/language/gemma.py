@@ -109,11 +109,14 @@ class Gemma:
 
     def _rows(self, tokens: Sequence[int]) -> Array:
         table = self._tensors["token_embd.weight"]
-        return dequantize(table.data[np.asarray(tokens)], table.tensor_type)
+        # named with its type, which the library does not tell where it is not installed
+        rows: Array = dequantize(table.data[np.asarray(tokens)], table.tensor_type)
+        return rows
 
     def _weights(self, name: str) -> Array:
         tensor = self._tensors[f"{name}.weight"]
-        return dequantize(tensor.data, tensor.tensor_type)
+        weights: Array = dequantize(tensor.data, tensor.tensor_type)
+        return weights
 
     def _graph(self) -> Node:
         graph = _Graph()

@@ -131,7 +131,7 @@ def shortened(lines: Sequence[str]) -> Iterator[str]:
     """Keep the result, two of the reasons, some of the diff, some of the decision, and the pull request."""
     plain = [Text.from_ansi(line).plain for line in lines]
     yield from lines[: plain.index("  why:") + 3]
-    for beginning, length in (("--- ", 2), ("-- ", 4), ("  decision: ", 7), ("  pull request ", 1)):
+    for beginning, length in (("--- ", 2), ("+- ", 4), ("  decision: ", 7), ("  pull request ", 1)):
         start = next(number for number, line in enumerate(plain) if line.startswith(beginning))
         yield CUT
         yield from lines[start : start + length]

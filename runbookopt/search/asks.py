@@ -113,7 +113,8 @@ class Tried(Struct, frozen=True, omit_defaults=True):
     """An earlier edit (`change`, a diff of its component) in a candidate's lineage, and what became of it.
 
     Where it was tried: with `beside` other edits, on `tasks` tasks, whose scores summed up to `before`
-    without these edits and to `after` with them.
+    without these edits and to `after` with them. A whole number stays one where an ask is read back, so that
+    its digest stays the same.
     """
 
     component: str
@@ -122,8 +123,8 @@ class Tried(Struct, frozen=True, omit_defaults=True):
     outcome: str
     beside: int = 0
     tasks: int = 0
-    before: float = 0.0
-    after: float = 0.0
+    before: int | float = 0.0
+    after: int | float = 0.0
 
 
 class Kind(Struct, frozen=True):

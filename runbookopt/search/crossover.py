@@ -247,7 +247,12 @@ def _code_stays(base: Sequence[str], edits: Sequence[_Edit]) -> bool:
     code = in_code(base)
     if not any(code) and not any(any(edit.code) for edit in edits):
         return True
-    wrapped = {place for edit in edits for place in _rewrapped(base, code, edit)}
+    wrapped = set[int]()  # lines that an edit leaves as they are and makes code, or no longer code
+    for edit in edits:
+        place = behind = 0
+        for hunk in (*edit.hunks, _Hunk(len(base), len(base), (), 0, "")):
+            wrapped.update(at for at in range(place, hunk.start) if edit.code[at + behind] != code[at])
+            place, behind = hunk.stop, behind + len(hunk.lines) - (hunk.stop - hunk.start)
     own, together = {edit.mark: edit.code for edit in edits}, _combined(base, edits)
     for line, state in zip(together, in_code([line.text for line in together]), strict=True):
         if is_blank(line.text):
@@ -256,14 +261,6 @@ def _code_stays(base: Sequence[str], edits: Sequence[_Edit]) -> bool:
         if state != before:
             return False
     return True
-
-
-def _rewrapped(base: Sequence[str], code: Sequence[bool], edit: _Edit) -> Iterator[int]:
-    """The lines that an edit leaves as they are and makes code, or no longer code."""
-    place = behind = 0
-    for hunk in (*edit.hunks, _Hunk(len(base), len(base), (), 0, "")):
-        yield from (at for at in range(place, hunk.start) if edit.code[at + behind] != code[at])
-        place, behind = hunk.stop, behind + len(hunk.lines) - (hunk.stop - hunk.start)
 
 
 # Putting together ---------------------------------------------------------------------------------------

@@ -96,17 +96,11 @@ def _wave(state: SearchState) -> Asking[bool]:
         state.reach = None if len(taken) == len(trials) else 2 * len(taken)
     elif taken and not borrowed:
         blame.update(task for trial in taken for task in {*trial.tasks})
-        state.reach = _fewer(len(taken), state.options.least) if state.options.halved else None
+        # after the least one alone: two may be good alone and bad together; where it falls, so many again
+        least, half = state.options.least, max(state.options.least, len(taken) // 2)
+        state.reach = (1 if len(taken) == least else half) if state.options.halved else None
     # what others did wrong, today's may do right
     return improved or state.pool.best != parent or bool(borrowed)
-
-
-def _fewer(fell: int, least: int) -> int:
-    """How many edits to take after so many fell together: half, at least so many.
-
-    After these one alone: two may be good alone and bad together. Where that one falls, so many again.
-    """
-    return 1 if fell == least else max(least, fell // 2)
 
 
 def _lightened(state: SearchState) -> Asking[Mapping[str, Stored]]:

@@ -54,15 +54,13 @@ class Pool:
         self.members.append(member)
         self._digests.add(member.candidate.digest)
         newest = len(self.members) - 1
-        self.best = max(self.best, newest, key=self._rank)
+        best = self.members[self.best]
+        if (member.score, -len(member.candidate.text)) >= (best.score, -len(best.candidate.text)):
+            self.best = newest
         scores = _scores(member)
         better = any(score > self._tops.get(pair, score) for pair, score in scores.items())
         self._tops |= {pair: max(score, self._tops.get(pair, score)) for pair, score in scores.items()}
         return better
-
-    def _rank(self, number: int) -> tuple[float, int, int]:
-        member = self.members[number]
-        return member.score, -len(member.candidate.text), number
 
 
 def places(members: Sequence[Member]) -> tuple[int, ...]:

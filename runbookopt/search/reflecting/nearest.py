@@ -32,7 +32,8 @@ def nearest(
         ),
     )
     got = {attempts[task].output for task in failing} - {None, ""}
-    wanted = {answer for task in failing for line in attempts[task].feedback if (answer := _wanted(line))}
+    told = [line.partition(GOT) for task in failing for line in attempts[task].feedback]
+    wanted = {expected.rpartition("expected ")[2] for expected, got, _ in told if got} - {""}
     given = [task for task in passing if attempts[task].output in got]
     alike = [task for task in passing if any(answer in (attempts[task].output or "") for answer in wanted)]
     taken = {*given, *alike}
@@ -46,12 +47,6 @@ def _weights(words: Mapping[str, frozenset[str]], failing: Sequence[str]) -> dic
     common = Counter(chain.from_iterable(words.values()))
     shared = Counter(word for task in failing for word in words[task])
     return {word: count * math.log(1 + len(words) / common[word]) for word, count in shared.items()}
-
-
-def _wanted(line: str) -> str:
-    """The answer that feedback says was expected, of feedback that says what came instead."""
-    expected, got, _ = line.partition(GOT)
-    return expected.rpartition("expected ")[2] if got else ""
 
 
 @lru_cache(maxsize=8192)  # a search compares the same inputs again and again

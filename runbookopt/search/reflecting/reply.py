@@ -191,7 +191,10 @@ def _edited(part: str, text: str, edits: Sequence[tuple[str, str]]) -> str:
         start, end = _place(expected, text, old.strip("\n"))
         ending = re.compile(r"\r\n?|\n").match(text, end)
         if not new.strip("\n") and ending and (start == 0 or text[start - 1] in "\r\n"):
-            end = _past_blank(text, start, ending.end())  # whole lines go with their ending
+            end = ending.end()  # whole lines go with their ending, and of two blank lines around them one
+            before = start == 0 or re.search(r"(?:\A|[\r\n])[ \t]*(?:\r\n?|\n)\Z", text[:start])
+            after = re.compile(r"[ \t]*(?:\r\n?|\n)").match(text, end)
+            end = after.end() if before and after else end
         places.append((start, end, _ended(text, new.strip("\n"))))
     places.sort(reverse=True)
     if any(one[1] > other[0] for other, one in pairwise(places)):
@@ -199,13 +202,6 @@ def _edited(part: str, text: str, edits: Sequence[tuple[str, str]]) -> str:
     for start, end, new in places:  # from the last one on, so that the others stay where they are
         text = text[:start] + new + text[end:]
     return text
-
-
-def _past_blank(text: str, start: int, end: int) -> int:
-    """Where a deletion ends that leaves no two blank lines in a row where there was one on either side."""
-    before = re.search(r"(?:\A|[\r\n])[ \t]*(?:\r\n?|\n)\Z", text[:start])
-    after = re.compile(r"[ \t]*(?:\r\n?|\n)").match(text, end)
-    return after.end() if (before or start == 0) and after else end
 
 
 def _place(expected: str, text: str, old: str) -> tuple[int, int]:
