@@ -3,7 +3,8 @@
     pair = Pair(field="queue")
     pair.answer(body)      # body: a request of OpenAI's chat completions
 
-An answer is a function of the request alone. `gullible` obeys what stands in trajectories and outputs.
+An answer is a function of the request alone; a reflector's has an edit for each kind of failure. `gullible`
+obeys what stands in trajectories and outputs.
 """
 
 import hashlib
@@ -14,10 +15,11 @@ from difflib import SequenceMatcher
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
-from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown
 
 REFLECTOR, JUDGE = "You improve a runbook", "You judge the output"
 CODE = "[0-9a-f]{12,32}"
@@ -73,9 +75,13 @@ def quoted_phrases(question: str, output: str) -> bool:
 
 
 class Pair(Struct, frozen=True):
-    """The three roles behind one server; `judging` is told the question and the output."""
+    """The three roles behind one server; `judging` is told the question and the output.
+
+    A reply to a reflection has so many `edits` at most, those for the most failures, so that there are waves.
+    """
 
     field: str = "answer"
+    edits: int = 2
     gullible: bool = False
     judging: Judging = quoted_phrases
 
@@ -91,16 +97,24 @@ class Pair(Struct, frozen=True):
 
     def _reflect(self, system: str, user: str) -> str:
         asked = heard(system, user)
-        said = _done(OfflineReflector().reflect(asked.ask)).said
-        if isinstance(said, ReflectionFailure):
+        said = [_done(OfflineReflector().reflect(ask)).said for ask in _by_kind(asked)]
+        edits = [one for one in said if isinstance(one, Proposal)]
+        texts = {part.id: part.text for part in asked.parts}
+        useful = [one for one in edits if one.text != texts[one.component]] or edits[:1]
+        if not useful:
             part = next(part for part in asked.parts if part.editable)
-            return reply(asked.code, said.message, ["F1"], part.id, [("none", "")])
-        old = next(part.text for part in asked.parts if part.id == said.component)
-        new = said.text
-        if self.gullible and LURE.search(user):
-            new = f"{new.rstrip()}\n{PAYLOAD}{new[len(new.rstrip()) :] or chr(10)}"
-        cites = said.cites or ("F1",)
-        return reply(asked.code, said.diagnosis, cites, said.component, _edit(said, old, new))
+            why = "nothing here is a lesson"
+            return reply(asked.code, why, ["F1"], part.id, [("none", "")])
+        whole = min(len(useful), self.edits) == 1
+        replies = []
+        for one in useful[: self.edits]:
+            old, new = texts[one.component], one.text
+            if self.gullible and LURE.search(user) and not replies:
+                new = f"{new.rstrip()}\n{PAYLOAD}{new[len(new.rstrip()) :] or chr(10)}"
+            cites, body = one.cites or ("F1",), _edit(one, old, new, whole=whole)
+            replies.append(reply(asked.code, one.diagnosis, cites, one.component, body))
+        end = f"=== {asked.code} end\n"
+        return "".join(each.removesuffix(end) for each in replies) + end
 
     def _judge(self, user: str) -> str:
         question, output = judged(user)
@@ -199,8 +213,17 @@ def _lineage(text: str) -> tuple[Earlier, ...]:
     )
 
 
-def _edit(said: Proposal, old: str, new: str) -> list[tuple[str, str]]:
-    """Say a change as an edit of lines where it is one, and half the time as a whole text."""
+def _by_kind(asked: Asked) -> list[Reflection]:
+    """Ask about the failures of each kind alone, the largest first: a model tells causes apart."""
+    kinds: dict[tuple[str, ...], list[Shown]] = {}
+    for shown in asked.failing:
+        expected = tuple(line.partition(", got ")[0] for line in shown.feedback)
+        kinds.setdefault(expected, []).append(shown)
+    return [replace(asked.ask, failing=tuple(kind)) for kind in sorted(kinds.values(), key=len, reverse=True)]
+
+
+def _edit(said: Proposal, old: str, new: str, *, whole: bool) -> list[tuple[str, str]]:
+    """Say a change as an edit of lines where it is one, half the time as a `whole` text where it may be."""
     if old == new:
         return [("none", "")]
     before, after = old.split("\n"), new.split("\n")
@@ -209,7 +232,7 @@ def _edit(said: Proposal, old: str, new: str) -> list[tuple[str, str]]:
     after_stop = len(after) - (len(before) - min(stop, len(before)))
     lines, others = before[first:stop], after[first:after_stop]
     piece = "\n".join(lines)
-    whole = hashlib.sha256(f"{said.diagnosis}{new}".encode()).digest()[0] % 2
+    whole = whole and bool(hashlib.sha256(f"{said.diagnosis}{new}".encode()).digest()[0] % 2)
     if whole or not piece.strip() or old.count(piece.strip("\n")) != 1:
         return [("text", new)]
     return [("old", piece), ("new", "\n".join(others))]

@@ -24,13 +24,16 @@ def messages_of(text: str) -> list[dict[str, str]]:
 
 
 class Replier:
-    """Somebody at hand, who answers as `answer` does a server's request; `replied` are the names of asks."""
+    """Somebody at hand, who answers as `answer` does a server's request; `replied` are the names of asks.
+
+    Without one it is the offline pair, with one edit a reply, so that there is more than one to wait for.
+    """
 
     def __init__(self, root: Path, runbook: str = "desk", answer: Answer | None = None) -> None:
         self.folder = root / ".runbookopt/handoff" / runbook
         self.replied: list[str] = []
         self._root = root
-        self._answer = answer or Pair().answer
+        self._answer = answer or Pair(edits=1).answer
 
     def asks(self) -> list[str]:
         """Give the names of the asks that are open, in order."""

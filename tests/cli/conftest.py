@@ -59,6 +59,13 @@ _PRICED = {
 """Where the prices stand."""
 
 
+def dollars(request: Any) -> float:  # noqa: ANN401 - of tests/openai_server.py
+    """Give what a request that was answered cost."""
+    prompt, cached, completion = PRICES[request.body["model"]]
+    new = request.prompt - request.cached
+    return float(new * prompt + request.cached * cached + request.completion * completion) / 1e6
+
+
 class Modelled:
     """A clone of a repository with the runbook `desk`, and the server that its models are at."""
 
@@ -110,17 +117,12 @@ class Modelled:
     def billed(self, role: str) -> dict[str, float]:
         """Give what the server counted for a role, in tokens and dollars."""
         paid = [each for each in self.heard(role) if each.status == 200]
-        prompt, cached, completion = PRICES[role]
         return {
             "calls": len(paid),
             "prompt": sum(each.prompt for each in paid),
             "cached": sum(each.cached for each in paid),
             "completion": sum(each.completion for each in paid),
-            "usd": sum(
-                (each.prompt - each.cached) * prompt + each.cached * cached + each.completion * completion
-                for each in paid
-            )
-            / 1e6,
+            "usd": sum(map(dollars, paid)),
         }
 
     def asked_again(self) -> int:

@@ -26,8 +26,17 @@ Make = Callable[..., Clone]
 
 
 def few(planted: ModuleType) -> Files:
-    """Give the files of a repository with no more held-out tasks than a proof takes."""
-    files: Files = planted.files(trajectories=planted.lines(planted.trajectories(HELD_OUT)))
+    """Give the files of a repository with no more held-out tasks than a proof takes.
+
+    Three times as many train tasks, so that a wave asks three times.
+    """
+    records = planted.trajectories(HELD_OUT)
+    first = len(records)
+    more = [
+        {"id": f"t-{number}", "task": planted.task(number, "train"), "trust": "internal"}
+        for number in range(first, first + 2 * planted.PARTS["train"])
+    ]
+    files: Files = planted.files(trajectories=planted.lines([*records, *more]))
     return files
 
 
@@ -71,7 +80,7 @@ def over_http(
 ) -> tuple[Clone, int]:
     """Give the same run with the same replies from a server, and how many requests it took."""
     clone = clones(few(planted))
-    with openai_server.Server(model_pair.Pair().answer) as server:
+    with openai_server.Server(model_pair.Pair(edits=1).answer) as server:
         flags = ("--reflector", "openai/reflector", "--set", f"reflector.api_base={server.url}")
         ran = clone.ask(
             "optimize-runbook",

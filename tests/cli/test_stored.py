@@ -74,7 +74,7 @@ def test_outputs_of_another_agent_end_in_a_pull_request_and_are_what_is_reflecte
     assert first["outcome"] == "awaiting_replies"
     assert first["spent"]["rollouts"] == 24, "today's runbook on validation, and nothing on train"
     texts = [replier.text(name) for name in replier.asks()]
-    assert all("Origin:" in text and "agent prod-bot, runbook version 1.0.0 (by" in text for text in texts)
+    assert all("\n  origin: agent prod-bot, runbook version 1.0.0 (by" in text for text in texts)
     assert not any("prod-bot" in text.partition("# Trajectories")[0] for text in texts)
     while first["outcome"] == "awaiting_replies":
         replier.answer_all()
