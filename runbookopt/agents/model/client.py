@@ -87,8 +87,6 @@ class Model:
         self._barren = 0
         self._broken = False
         self._cut: int | None = 0  # replies that were cut; None once one was whole
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._connections: AsyncGenerator[None] | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.name!r})"
@@ -277,12 +275,12 @@ class Model:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        if self._loop is loop:
+        if loop in _connections_of:
             return
         await asyncio.to_thread(_litellm)  # seconds, where nobody began it before
-        if self._loop is not loop:
-            self._loop, self._connections = loop, _connections()
-            await anext(self._connections)
+        if loop not in _connections_of:
+            _connections_of[loop] = _connections(loop)
+            await anext(_connections_of[loop])
 
     def _failure(self, error: BaseException) -> ModelFailure:
         """Translate a foreign error; nothing of the key is left in it."""
@@ -436,11 +434,16 @@ def _provider(model: str) -> str:
         return model.split("/", 1)[0]
 
 
-async def _connections() -> AsyncGenerator[None]:
-    """Close the connections of this event loop when it closes its generators."""
+_connections_of: "dict[asyncio.AbstractEventLoop, AsyncGenerator[None]]" = {}
+"""What closes the connections of each event loop: its models share them, so none closes them as it goes."""
+
+
+async def _connections(loop: "asyncio.AbstractEventLoop") -> AsyncGenerator[None]:
+    """Close the connections of an event loop when it closes its generators."""
     litellm = _litellm()
     try:
         yield
     finally:
+        del _connections_of[loop]
         await litellm.close_litellm_async_clients()
         litellm.in_memory_llm_clients_cache.flush_cache()

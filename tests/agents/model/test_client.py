@@ -213,6 +213,25 @@ def test_a_model_serves_several_event_loops_in_turn_and_leaves_nothing_open(
     gc.collect()  # what was left open would say so, and warnings are errors here
 
 
+def test_a_model_that_goes_leaves_the_connections_of_others_open(openai_server: ModuleType) -> None:
+    gone = threading.Event()
+
+    def answer(request: dict[str, Any]) -> str:
+        assert "stays" not in str(request) or gone.wait(60)
+        return echo(request)
+
+    async def both(url: str) -> str:
+        stays = asyncio.create_task(model(url, attempts=1).complete([Message("user", "stays")]))
+        await model(url).complete([Message("user", "goes")])
+        gc.collect()
+        await asyncio.sleep(0.05)
+        gone.set()
+        return (await stays).text
+
+    with openai_server.Server(answer) as server:
+        assert asyncio.run(both(server.url)) == "You say: stays"
+
+
 def test_a_call_that_is_cancelled_gives_its_place_back(openai_server: ModuleType) -> None:
     async def story(asking: Model) -> str:
         call = asyncio.create_task(asking.complete([Message("user", "first")]))
