@@ -237,12 +237,15 @@ def test_waiting_goes_on_at_once_when_the_replies_are_there(repo: Make, planted:
 def test_ctrl_c_ends_waiting_as_it_ends_any_run(repo: Make, planted: ModuleType) -> None:
     clone = repo(few(planted))
     command = [script("optimize-runbook"), "desk", "--reflector-kind", "handoff", "--wait", "60"]
-    waiting = subprocess.Popen(command, cwd=clone.root, stderr=subprocess.PIPE, text=True)
-    assert waiting.stderr is not None
-    said = iter(waiting.stderr.readline, "")
-    assert "replies are awaited" in next(line for line in said if not PROGRESS.fullmatch(line))
-    waiting.send_signal(signal.SIGINT)
-    assert "interrupted" in waiting.communicate(timeout=60)[1]
+    with subprocess.Popen(command, cwd=clone.root, stderr=subprocess.PIPE, text=True) as waiting:
+        try:
+            assert waiting.stderr is not None
+            said = iter(waiting.stderr.readline, "")
+            assert "replies are awaited" in next(line for line in said if not PROGRESS.fullmatch(line))
+            waiting.send_signal(signal.SIGINT)
+            assert "interrupted" in waiting.communicate(timeout=60)[1]
+        finally:
+            waiting.kill()  # else a failure here is told of the tests after it too
     assert waiting.returncode == 130
 
 
