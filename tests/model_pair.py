@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from runbookopt.agents.offline_agent import OfflineAgent
 from runbookopt.agents.offline_reflector import OfflineReflector
-from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown
+from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, ReflectionFailure, Shown
 
 REFLECTOR, JUDGE = "You improve a runbook", "You judge the output"
 CODE = "[0-9a-f]{12,32}"
@@ -103,7 +103,7 @@ class Pair(Struct, frozen=True):
         useful = [one for one in edits if one.text != texts[one.component]] or edits[:1]
         if not useful:
             part = next(part for part in asked.parts if part.editable)
-            why = "nothing here is a lesson"
+            why = next(one.message for one in said if isinstance(one, ReflectionFailure))
             return reply(asked.code, why, ["F1"], part.id, [("none", "")])
         whole = min(len(useful), self.edits) == 1
         replies = []
