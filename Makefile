@@ -28,8 +28,10 @@ demo: .venv/tool.stamp  ## the main job on the sample runbooks, in a scratch clo
 	@$(SAY) 'runbookopt pulls list'
 	@cd $(DEMO)/team && ../../$(BIN)/runbookopt pulls list
 	@printf '%s\n' '' 'Next, in the scratch clone:  export PATH="$(CURDIR)/$(BIN):$$PATH"; cd $(DEMO)/team' \
-	  '  runbookopt pulls show 1       read the one that was merged, as a reviewer would' \
-	  '  git pull -q && optimize-runbook --all     again, from the improved runbook'
+	  '  runbookopt pulls show 1       read the one that waits, as its reviewer would' \
+	  '  git config runbookopt.login maria-okafor; git config user.email maria@fernhill.example' \
+	  '  runbookopt pulls approve 1 && runbookopt pulls merge 1     be its reviewer, and merge it' \
+	  '  git pull -q && optimize-runbook --all     again, from the improved runbooks'
 
 demo-model: .venv/tool.stamp  ## a recorded run with a language model, replayed by the same commands: no key, nobody is asked
 	@rm -rf $(DEMO) && mkdir $(DEMO)
