@@ -68,10 +68,11 @@ class Options(Struct, frozen=True):
 def of_replies(options: Options, edits: int) -> Options:
     """Set options for a reflector whose replies hold so many edits: with several it sees more, of all kinds.
 
-    No kind is then in two minibatches, so that no two reflectors look for the same remedy.
+    No kind is then in two minibatches, so that no two reflectors look for the same remedy. Edits of one rule
+    each add up: none is looked at alone, and drafts are not made smaller (`benchmarks/README.md`).
     """
     if edits == 1:
-        return options
+        return replace(options, halved=False, first=0, adds=0.0, tidied=False)
     return replace(options, edits=edits, minibatch=20, contrast=0, passing=6)
 
 

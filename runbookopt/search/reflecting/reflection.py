@@ -84,10 +84,20 @@ def reflections(
             shared,
             reviewer=number,
             failing=tuple(map(show, (*batch.failing, *batch.contrast))),
-            passing=tuple(map(show, nearest(inputs, attempts, batch.failing, len(batch.passing)))),
+            passing=tuple(map(show, _passing(state, attempts, batch))),
         )
         for number, batch in enumerate(batches)
     )
+
+
+def _passing(state: SearchState, attempts: Mapping[str, Attempt], batch: Minibatch) -> tuple[str, ...]:
+    """Passing tasks to show: the nearest to the failures, and any to a reflector of one edit.
+
+    That is the offline one, which tells failures apart by words: of the nearest all words are alike.
+    """
+    if state.options.edits == 1:
+        return batch.passing
+    return nearest(state.problem.train, attempts, batch.failing, len(batch.passing))
 
 
 def _kinds(failing: Iterable[Shown]) -> tuple[Kind, ...]:
