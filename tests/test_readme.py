@@ -195,7 +195,7 @@ def test_the_commands_for_a_repository_and_for_models_run_in_a_fresh_clone(
     done = run_all(clone, "In your repository", "With models")
     assert len(done) >= 6
     assert {line: ran.stderr for line, ran in done.items() if ran.returncode} == {}
-    assert clone.at_origin("log", "-1", "--format=%s", "main").startswith("support-triage: +0.09")
+    assert clone.at_origin("log", "-1", "--format=%s", "main").startswith("support-triage: +0.10")
 
 
 @pytest.mark.slow
