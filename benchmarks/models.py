@@ -31,7 +31,7 @@ from runbookopt.search.reflecting.prompt import EDITS
 
 BUDGET, BUDGETS = 300, (100, 200, 300)
 PEER = {f"gepa, minibatch {size}": size for size in (3, 10, 30)}
-MEASURED, EARLIER = "e2b5fec", "8c03d1a"
+MEASURED, EARLIER = "4d87952", "8c03d1a"
 """The commits of the search that was recorded, and of that before it: e86100d's but for names."""
 OURS, BEFORE, TODAY = ("ours, free", "ours, paid"), "before, free", "today, free"
 SEARCHES = {OURS[0]: MEASURED, OURS[1]: MEASURED, BEFORE: EARLIER}
