@@ -67,7 +67,7 @@ def problem(random_seed: int) -> dict[str, str]:
 
 
 def optimized(root: Path, random_seed: int) -> Result:
-    settings = Settings(budget=Budget(rollouts=3000), random_seed=random_seed)
+    settings = Settings(budget=Budget(rollouts=3000), random_seed=random_seed, stop_early=False)
     agent, reflector = OfflineAgent("intent"), OfflineReflector(random_seed)
     job = Job("intents", settings, agent, reflector, "2026-11-01T00:00:00Z", propose=False)
     with Repository.open(root) as repository:
