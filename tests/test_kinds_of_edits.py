@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from benchmarks import earlier, ours, peer
+from benchmarks import earlier, ours
 from benchmarks.frozen import kinds_digest
 from benchmarks.quality import options_of
 from benchmarks.replies import combined
@@ -226,7 +226,9 @@ def test_tail_three_in_a_hundred_tasks_fail_in_a_way_of_their_own() -> None:
 
 @pytest.mark.parametrize("name", ["poison", "rewrite"])
 def test_both_engines_run_on_such_a_work_and_what_they_were_told_is_known(name: str) -> None:
-    pytest.importorskip("gepa")
+    peer = pytest.importorskip(
+        "benchmarks.peer", reason="gepa is there for the benchmarks alone", exc_type=ModuleNotFoundError
+    )
     made = work_of(name, 0, 0.1)
     courses = [
         ours.run(made, options_of(made, 0), 200, free=False),
