@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from benchmarks import earlier, ours
 from benchmarks.frozen import kinds_digest
-from benchmarks.quality import options_of
 from benchmarks.replies import combined
 from benchmarks.tasks.kinds import HOUSE, KINDS, Truth, shortest, work_of
 from benchmarks.tasks.remedies import (
@@ -31,6 +30,10 @@ from benchmarks.tasks.wording import ASIDES
 from benchmarks.work import Case, Counted, Work
 from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection, Shown
+
+options_of = pytest.importorskip(
+    "benchmarks.quality", reason="gepa is there for the benchmarks alone"
+).options_of
 
 
 @cache
@@ -226,9 +229,7 @@ def test_tail_three_in_a_hundred_tasks_fail_in_a_way_of_their_own() -> None:
 
 @pytest.mark.parametrize("name", ["poison", "rewrite"])
 def test_both_engines_run_on_such_a_work_and_what_they_were_told_is_known(name: str) -> None:
-    peer = pytest.importorskip(
-        "benchmarks.peer", reason="gepa is there for the benchmarks alone", exc_type=ModuleNotFoundError
-    )
+    peer = pytest.importorskip("benchmarks.peer", reason="gepa is there for the benchmarks alone")
     made = work_of(name, 0, 0.1)
     courses = [
         ours.run(made, options_of(made, 0), 200, free=False),
