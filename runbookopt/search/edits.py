@@ -20,7 +20,7 @@ TAKEN_OUT = "takes out again what did no good"  # the diagnosis of an edit that 
 def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Trial]:
     """Order edits by how many failures each is for that none before it is.
 
-    A failure counts the less, the more drafts fell that had an edit for it (`blame`, by task).
+    A failure counts the less, the more edits for it were in drafts that fell (`blame`, by task).
     """
     left = sorted(trials, key=lambda trial: (-len(trial.tasks), trial.proposal.text))
     ordered: list[Trial] = []
@@ -32,23 +32,20 @@ def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Tria
     return ordered
 
 
-def crossed(state: SearchState, parent: int, trials: Sequence[Trial], more: Sequence[Trial] = ()) -> Draft:
-    """Combine edits of a member and `more` of them; the last ones go where all are too much.
+def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
+    """Combine edits of a member; the last ones go where all are too much, down to the member itself.
 
-    That may go down to the member itself. What becomes of edits that are not in the draft is remembered.
+    What becomes of edits that are not in the draft is remembered.
     """
     runbook = state.runbook(state.pool.members[parent].candidate)
     kept = list(trials)
-    while kept or more:
-        text, lost = _combined(runbook, [*kept, *more])
+    while kept:
+        text, lost = _combined(runbook, kept)
         too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)
         if not too_much and not forbids(runbook, text):
             for trial in lost:
                 state.remember(parent, trial.tried(LOST))
-            stay = tuple(one for one in (*kept, *more) if one not in lost)
-            return Draft(parent, state.candidate(text), stay)
-        if not kept:
-            break
+            return Draft(parent, state.candidate(text), tuple(one for one in kept if one not in lost))
         state.remember(parent, kept.pop().tried(TOO_MUCH))
     return Draft(parent, state.pool.members[parent].candidate)
 

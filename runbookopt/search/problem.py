@@ -31,11 +31,11 @@ class Options(Struct, frozen=True):
     today's runbook is tried on train.
 
     `halved`: where a draft fell, the next one has half as many edits, at least `least`; after these, one
-    alone. `first`: validation
-    tasks on which a draft is tried first where one fell before it, and `slack` what it may be behind in the
-    sum of their scores. `adds`: where less than this share of what a draft's edits are for came right on
-    train, those are taken out again that can go, each looked at on `checked` of its tasks. `tidied`: so it is
-    done with the best text at the end. `edits`: of one reply, at most; see `of_replies`.
+    alone. `first`: validation tasks on which a draft is tried first where one fell before it, and `slack`
+    what it may be behind in the sum of their scores. `adds`: where less than this share of what a draft's
+    edits are for came right on train, those are taken out again that can go, each looked at on `checked` of
+    its tasks. `tidied`: so it is done with the best text at the end. `edits`: of one reply, at most; see
+    `of_replies`.
     """
 
     random_seed: int = 0

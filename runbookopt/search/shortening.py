@@ -26,14 +26,10 @@ def shortened(state: SearchState, number: int, edits: Sequence[Trial]) -> Asking
     yield from roll(state, member, state.problem.train)
     score = state.scores(member, state.problem.train)
     needs = [_checked(state, trial, score) for trial in edits]
-    alone = [_without(state, number, [trial]) for trial in edits]
-    tried = [(one, tasks) for one, tasks in zip(alone, needs, strict=True) if one and one != member]
-    yield from roll_each(state, tried)
-    out = [
-        at
-        for at, one in enumerate(alone)
-        if one and one != member and not _lost(state, one, needs[at], score)
-    ]
+    found = enumerate(_without(state, number, [trial]) for trial in edits)
+    alone = {at: one for at, one in found if one is not None and one != member}
+    yield from roll_each(state, [(one, needs[at]) for at, one in alone.items()])
+    out = [at for at, one in alone.items() if not _lost(state, one, needs[at], score)]
     back = 1  # put back at once: what one edit does for the tasks of others shows when they are tried again
     while out:
         bare = _without(state, number, [edits[at] for at in out])

@@ -22,8 +22,8 @@ class SearchState:
     """A search's memory; all chance of the search is drawn here.
 
     `drafts` are what the members of the pool but the seed were made of, by number. `reach` is how many edits
-    the next draft may have, None as many as there are; `blame` counts, by member and train task, the drafts
-    that fell with an edit for that task. From members that are `lightened` nothing more is taken out.
+    the next draft may have, None as many as there are; `blame` counts, by member and train task, the edits
+    for that task in drafts that fell. From members that are `lightened` nothing more is taken out.
     """
 
     def __init__(self, problem: Problem) -> None:
