@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
@@ -19,6 +20,7 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, settings
 
+from runbookopt.agents.model.client import IMPORTING
 from runbookopt.cli import main
 from runbookopt.sandbox.secrecy import OF_THE_FORGE
 
@@ -52,6 +54,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("daily", PATIENT, max_examples=15)
 settings.register_profile("nightly", PATIENT, max_examples=300)
+
+
+def pytest_runtest_teardown() -> None:
+    """Wait for what a command began to import: the next test has warnings and threads of its own."""
+    for thread in threading.enumerate():
+        if thread.name == IMPORTING:
+            thread.join()
 
 
 class Clone:

@@ -13,9 +13,11 @@ import gc
 import hashlib
 import logging
 import os
+import sys
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -351,9 +353,18 @@ def _changing(settings: ModelSettings) -> dict[str, Any]:
     return about | more | ({} if settings.system_role == "system" else {"system_role": settings.system_role})
 
 
+IMPORTING = "import of litellm"
+"""Name of the thread that imports it in the background."""
+
+
 def begin_import() -> threading.Thread:
     """Begin to import litellm in the background, where it is there; the first call waits for it."""
-    thread = threading.Thread(target=lambda: _litellm() if find_spec("litellm") else None, daemon=True)
+
+    def begin() -> None:
+        with suppress(Exception):  # whatever it is, the first call meets it again, and tells it
+            _litellm()
+
+    thread = threading.Thread(target=begin, name=IMPORTING, daemon=True)
     thread.start()
     return thread
 
@@ -365,10 +376,20 @@ def priced(settings: ModelSettings) -> bool:
 
 @lru_cache(maxsize=1)
 def _litellm() -> ModuleType:
-    """Import litellm, and switch off all that it would fetch, load, tell and log.
+    """Import litellm whole, and switch off all that it would fetch, load, tell and log.
 
-    Raises RunbookoptError where it is not installed: jobs that ask no model do without.
+    Raises RunbookoptError where it is not installed: jobs that ask no model do without. An import that failed
+    is tried anew by the next call.
     """
+    with _importing:
+        return _imported()
+
+
+_importing = threading.Lock()
+"""Two threads import litellm one after the other: none goes on with what the other left half done."""
+
+
+def _imported() -> ModuleType:
     if find_spec("litellm") is None:
         raise RunbookoptError(
             "a model is to be asked, and litellm is not installed here: pip install runbookopt brings it;"
@@ -378,7 +399,15 @@ def _litellm() -> ModuleType:
     os.environ["LITELLM_MODE"] = "PRODUCTION"
     # its own way to OpenAI, the one to most providers, takes a third less time than the one through OpenAI's
     os.environ["EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER"] = "True"
-    import litellm
+    before = set(sys.modules)
+    try:
+        import litellm
+    except BaseException:
+        # modules that were whole by then hold on to a package that never was, and would be taken as they are
+        for name in sys.modules.keys() - before:
+            if name.partition(".")[0] not in sys.modules:
+                del sys.modules[name]
+        raise
 
     # a call that is cancelled while litellm prepares it leaves a coroutine behind
     warnings.filterwarnings("ignore", r"coroutine '[^']*completion' was never awaited", RuntimeWarning)

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -534,3 +535,36 @@ def test_what_a_cancelled_call_leaves_behind_is_told_to_nobody(
 ) -> None:
     assert "async_completion" not in alone.stderr
     assert "'another' was never awaited" in alone.stderr
+
+
+HALF_DONE = """
+import sys
+from runbookopt.agents.model import client as lm
+
+lm.begin_import().join() if sys.argv[1] == 'after' else lm.begin_import()
+print(lm.priced(lm.ModelSettings('openai/anything')))
+"""
+
+
+@pytest.mark.parametrize("asks", ["after", "meanwhile"])
+def test_an_import_that_fails_in_the_background_leaves_no_halves(tmp_path: Path, asks: str) -> None:
+    """A whole module of an import that failed holds on to the package that was never whole: it happened."""
+    package = tmp_path / "litellm"
+    package.mkdir()
+    (package / "parts.py").write_text("import litellm\n\ndef listed():\n    return litellm.model_cost\n")
+    (package / "__init__.py").write_text(
+        "import threading, time\nfrom litellm import parts\ntime.sleep(0.2)\n"
+        "if threading.current_thread() is not threading.main_thread():\n"
+        "    raise RuntimeError('another thread was in the way')\n"
+        "rates = {'input_cost_per_token': 1.0, 'output_cost_per_token': 1.0}\n"
+        "model_cost = {'openai/anything': rates}\n"
+        "def get_llm_provider(model):\n    assert parts.listed() is model_cost\n    return model, 'openai'\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", HALF_DONE, asks],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout.splitlines(), ran.stderr) == (0, ["True"], "")
