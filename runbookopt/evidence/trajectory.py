@@ -87,16 +87,33 @@ class Left(Struct, frozen=True, omit_defaults=True):
     """Why there is no output, in words: the limit that ended the attempt, or what a failing program said."""
 
 
-class Label(Struct, frozen=True, forbid_unknown_fields=True):
-    """A person's verdict on one criterion of one trajectory."""
+Frame = Literal["discovery", "representative"]
+"""How a trajectory came to be labelled: since much is learnt of it, or drawn as all are."""
+
+
+class Label(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A person's verdict on one criterion of one trajectory; `unsure` is no verdict, and counts as none.
+
+    `failure_mode` is a name of the codebook of that version; `frame` is None where nobody said how the
+    trajectory was chosen. `split`: whether the label may be shown to a judge as an example (`examples`), or is kept to
+    test criteria on (`test`); None leaves that to a digest. `saw_verdict`: whether a criterion's verdict was
+    shown before the person gave theirs; `runbook` is the digest of the runbook that the agent had.
+    `supersedes` is the digest of the line that this one takes the place of.
+    """
 
     trajectory: str
     criterion: str
-    result: Literal["pass", "fail"]
+    result: Literal["pass", "fail", "unsure"]
     failure_mode: str | None = None
     explanation: str | None = None
     by: str | None = None
     at: str | None = None
+    codebook: int | None = None
+    frame: Frame | None = None
+    split: Literal["examples", "test"] | None = None
+    saw_verdict: bool | None = None
+    runbook: str | None = None
+    supersedes: str | None = None
 
 
 class Task(Struct, frozen=True):

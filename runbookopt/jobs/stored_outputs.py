@@ -328,7 +328,7 @@ def _any_verdicts(project: Project, stored: Trajectory) -> dict[str, Finding]:
         ):
             found[verdict.criterion] = Finding(verdict.result, _why(verdict.result, verdict.explanation))
     for label in project.evidence.labels:
-        if label.trajectory == stored.id and label.criterion in asked:
+        if label.trajectory == stored.id and label.criterion in asked and label.result != "unsure":
             found[label.criterion] = Finding(label.result, _why(label.result, label.explanation))
     return found | stored_findings(project.rubric, stored)
 
