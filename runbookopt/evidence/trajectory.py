@@ -95,10 +95,11 @@ class Label(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     """A person's verdict on one criterion of one trajectory; `unsure` is no verdict, and counts as none.
 
     `failure_mode` is a name of the codebook of that version; `frame` is None where nobody said how the
-    trajectory was chosen. `split`: whether the label may be shown to a judge as an example (`examples`), or is kept to
-    test criteria on (`test`); None leaves that to a digest. `saw_verdict`: whether a criterion's verdict was
-    shown before the person gave theirs; `runbook` is the digest of the runbook that the agent had.
-    `supersedes` is the digest of the line that this one takes the place of.
+    trajectory was chosen. `split`: whether the label may be shown to a judge as an example
+    (`examples`), or is kept to test criteria on (`test`); None leaves that to a digest. `saw_verdict`:
+    whether a criterion's verdict was shown before the person gave theirs; `runbook` is the digest of
+    the runbook that the agent had. `supersedes` is the digest of the line that this one takes the place
+    of.
     """
 
     trajectory: str
