@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from benchmarks import catalogue, earlier, kinds, ours, peer
+from benchmarks import catalogue, earlier, kinds, ours
 from benchmarks.catalogue import Entry, Unusable
 from benchmarks.course import Course
 from benchmarks.earlier import NoSuchSearch
@@ -168,6 +168,8 @@ def _others_of(job: Job, work: Work, truth: Callable[[str], float]) -> dict[str,
 
 def _courses_of_others(job: Job, work: Work) -> Iterator[tuple[str, Course]]:
     if job.peer:
+        from benchmarks import peer  # noqa: PLC0415 - gepa, an extra that all else does without
+
         problem = ours.problem_of(work, options_of(work, job.random_seed), {})
         for arm in peer.arms():
             yield arm.name, peer.run(work, arm, job.budget, job.random_seed, limits(problem).characters)
