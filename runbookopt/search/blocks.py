@@ -6,6 +6,7 @@ lines may begin within a list or a block of code.
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -40,6 +41,7 @@ class Block(Struct, frozen=True):
         return text.rstrip() if self.code else meaning(text)
 
 
+@lru_cache(maxsize=16384)  # each earlier edit that a prompt tells of is looked for in all lines of the text
 def meaning(text: str) -> str:
     """What two texts have in common that say the same but for case, punctuation, spacing and a marker."""
     words = _ITEM.sub("", text, count=1).split()
