@@ -18,27 +18,46 @@ ShortOf = Literal["rollouts", "reflections", "usd"]
 
 
 class Dollars(Struct):
-    """Dollars that a run has charged, and the mean of it by which the next calls are estimated.
+    """Dollars that a run has charged, and the means of it by which the next calls are estimated.
 
-    A rollout's judgements belong to it. `limit` None is no limit.
+    A rollout's judgements belong to it, and are estimated apart: an output that was judged already costs
+    nothing, which tells nothing of outputs to come. `judged` of the `judgements` that rollouts needed were
+    charged. `limit` None is no limit.
     """
 
     limit: float | None = None
     rollouts: int = 0
     reflections: int = 0
+    judgements: int = 0
+    judged: int = 0
     on_rollouts: float = 0.0
     on_reflections: float = 0.0
+    on_judgements: float = 0.0
+
+    @property
+    def charged(self) -> float:
+        """All dollars that were charged."""
+        return self.on_rollouts + self.on_reflections + self.on_judgements
+
+    @property
+    def a_rollout(self) -> float:
+        """Dollars that a rollout whose judgements are new comes to in the mean; 0 before the first."""
+        a_judgement = self.on_judgements / max(1, self.judged)
+        return (self.on_rollouts + self.judgements * a_judgement) / max(1, self.rollouts)
 
     def cover(self, rollouts: int, reflections: int) -> bool:
         """Whether so many more calls are likely to stay within the limit."""
         if self.limit is None:
             return True
-        expected = rollouts * self.on_rollouts / max(1, self.rollouts)
+        expected = rollouts * self.a_rollout
         expected += reflections * self.on_reflections / max(1, self.reflections)
-        return self.on_rollouts + self.on_reflections + expected <= self.limit
+        return self.charged + expected <= self.limit
 
-    def charge(self, answer: Answer) -> None:
-        """Charge an answer at what it cost whoever paid it; raises RunbookoptError where nobody knows."""
+    def charge(self, answer: Answer, judgements: int = 0) -> None:
+        """Charge an answer at what it cost whoever paid it; a rollout needed so many judgements.
+
+        Raises RunbookoptError where nobody knows the cost.
+        """
         usd = 0.0 if answer.usage is None or not answer.usage.calls else answer.usage.usd
         if usd is None and self.limit is not None:
             silent = answer.usage is not None and answer.usage.uncounted
@@ -51,12 +70,17 @@ class Dollars(Struct):
                 f"budget.usd is {self.limit:g}, and what a {answer.kind} cost is not known:"
                 f" {why}, or take budget.usd away"
             )
-        self.rollouts += answer.kind == "rollout"
-        if answer.kind == "reflection":
-            self.reflections += 1
-            self.on_reflections += usd or 0.0
-        else:
-            self.on_rollouts += usd or 0.0
+        match answer.kind:
+            case "rollout":
+                self.rollouts += 1
+                self.judgements += judgements
+                self.on_rollouts += usd or 0.0
+            case "reflection":
+                self.reflections += 1
+                self.on_reflections += usd or 0.0
+            case "judgement":
+                self.judged += 1
+                self.on_judgements += usd or 0.0
 
 
 class Budget(Struct):
@@ -87,12 +111,12 @@ class Budget(Struct):
             self.short_of = "usd"
         self.stopped = "budget" if self.short_of else self.stopped
 
-    def charge(self, answer: Answer) -> None:
-        """Take off what one new answer costs."""
+    def charge(self, answer: Answer, judgements: int) -> None:
+        """Take off what one new answer costs, which needed so many judgements."""
         self.left -= answer.cost
         if answer.kind == "reflection" and self.reflections is not None:
             self.reflections -= 1
-        self.dollars.charge(answer)
+        self.dollars.charge(answer, judgements)
 
     def is_late(self) -> bool:
         """Whether time is up."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from typing import TypeVar, cast
 
 from msgspec import Struct
@@ -62,8 +63,9 @@ class Driver:
     - Dollars: each distinct answer is charged at its recorded cost, whoever paid it, a rollout's judgements
       and failed calls included. What an ask will cost nobody knows before: an ask is not begun where what is
       charged, and for each of its new calls the mean so far of what one such call came to (for the rollouts
-      kept for the proof too), is more than `usd`. So a run charges at most `usd` and what its last ask cost
-      more than was expected of it; the first ask of a kind is expected to cost nothing.
+      kept for the proof too, and as if no output had been judged before), is more than `usd`. So a run
+      charges at most `usd` and what its last ask cost more than was expected of it; the first ask of a kind
+      is expected to cost nothing.
     - Time: once the clock has passed `deadline`, no call begins; calls in flight finish and are kept. An ask
       that the journal then holds whole is answered, the first that it does not is answered
       `stopped="minutes"`, and the journal remembers that: a resumed run ends at the same ask. The proof is
@@ -132,8 +134,7 @@ class Driver:
     @property
     def usd_a_rollout(self) -> float:
         """Dollars that a rollout has come to in the mean, as far as they were told."""
-        dollars = self._search.dollars
-        return dollars.on_rollouts / max(1, dollars.rollouts)
+        return self._search.dollars.a_rollout
 
     @property
     def lacking(self) -> int:
@@ -245,7 +246,8 @@ class Driver:
         answers = self._run.answers(list(calls))
         answers |= self._run.answers([call.key for call in self._judgements(calls.values(), answers)])
         self._call(loop, calls.values(), answers, place, budget)
-        keys = [*calls, *(call.key for call in self._judgements(calls.values(), answers))]
+        judging = {key: [each.key for each in self._judgements([calls[key]], answers)] for key in calls}
+        keys = [*calls, *chain.from_iterable(judging.values())]
         if any(key not in answers for key in keys):
             budget.stopped = "minutes"
             self._run.stop(place, "minutes")
@@ -256,7 +258,7 @@ class Driver:
             if (charged := _short(key)) not in self._charged:
                 self._charged.add(charged)
                 self._spending.charge(answers[key])
-                budget.charge(answers[key])
+                budget.charge(answers[key], len(judging.get(key, ())))
         return answers
 
     def _call(
@@ -340,7 +342,7 @@ class Driver:
             self._reported = now
             search, usd = self._search, self._dollars
             seconds = None if search.deadline is None else search.deadline - now
-            dollars = None if usd.limit is None else usd.limit - usd.on_rollouts - usd.on_reflections
+            dollars = None if usd.limit is None else usd.limit - usd.charged
             budget, used = self._rollouts, self._spending.used
             to_search, to_prove = budget - self._reserved - used, self._reserved
             if self._phase != "searching":

