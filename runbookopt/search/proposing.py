@@ -1,6 +1,8 @@
 """Proposals of a wave: a member's failures are reflected on, and what may not be tried is remembered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from runbookopt.search.asking import Asking, asked
 from runbookopt.search.asks import Ask, Proposal, Reflection, ReflectionFailure, Stored
@@ -9,6 +11,11 @@ from runbookopt.search.ending import Learnt
 from runbookopt.search.minibatches import Minibatch, minibatches
 from runbookopt.search.reflecting.reflection import objection, reflections
 from runbookopt.search.state import SearchState
+
+FINAL = ("no_lesson", "secret")
+"""Failures for which no other reply is to be had."""
+
+Wanted = tuple[Reflection, Minibatch]
 
 
 def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> Asking[list[Trial]]:
@@ -31,13 +38,43 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     first = len(asks) if state.answered else min(len(asks), state.most_failures)
     trials: list[Trial] = []
     said: set[tuple[str, str]] = set()
-    for start, stop in ((0, first), (first, len(asks))):
-        if start < stop and state.broken is None:
-            state.step = "reflection"
-            reply = yield from asked(Ask(reflections=asks[start:stop], so_far=state.so_far))
-            for batch, ask, answer in zip(batches[start:], asks[start:], reply.reflections, strict=False):
-                trials += _trials(state, parent, ask, batch, answer, said)
+    wanted = list(zip(asks, batches, strict=True))
+    for part in (wanted[:first], wanted[first:]):
+        failed = yield from _reflected(state, parent, part, trials, said)
+        again = [(turned, batch) for ask, batch in failed if (turned := _turned(ask, batch)) != ask]
+        if state.options.again:
+            few = state.most_failures - state.failures_in_a_row
+            yield from _reflected(state, parent, again[:few], trials, said)
     return trials
+
+
+def _reflected(
+    state: SearchState,
+    parent: int,
+    wanted: Sequence[Wanted],
+    trials: list[Trial],
+    said: set[tuple[str, str]],
+) -> Asking[list[Wanted]]:
+    """Reflect, and add the edits that may be tried; gives what came to a reply that cannot be used."""
+    if not wanted or state.broken is not None:
+        return []
+    state.step = "reflection"
+    asks = tuple(ask for ask, _ in wanted)
+    reply = yield from asked(Ask(reflections=asks, so_far=state.so_far))
+    for (ask, batch), answer in zip(wanted, reply.reflections, strict=True):
+        trials += _trials(state, parent, ask, batch, answer, said)
+    return [
+        one
+        for one, answer in zip(wanted, reply.reflections, strict=True)
+        if isinstance(answer, ReflectionFailure) and not answer.unanswered and answer.kind not in FINAL
+    ]
+
+
+def _turned(ask: Reflection, batch: Minibatch) -> Reflection:
+    """The same ask with its trajectories in another order: another question, which has another answer."""
+    count = len(batch.failing)
+    failing = (*reversed(ask.failing[:count]), *ask.failing[count:])
+    return replace(ask, failing=failing, passing=(*ask.passing[1:], *ask.passing[:1]))
 
 
 def _trials(
