@@ -9,6 +9,8 @@ from runbookopt.search.changes import difference
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.pool import Edit
 
+MUCH, LINES = 0.25, 3  # of a part's lines, and so many of them, are much to lose by one edit
+
 
 class Trial(Struct, frozen=True, dict=True):
     """A proposal, what its reflector was shown, and which failures that were."""
@@ -29,6 +31,15 @@ class Trial(Struct, frozen=True, dict=True):
         cited, failing = {*self.proposal.cites}, {*self.batch.failing}
         named = (one.task for one in self.ask.failing if one.trajectory in cited and one.task in failing)
         return tuple(named) or self.batch.failing
+
+    @property
+    def guts(self) -> bool:
+        """Whether it leaves its part much shorter: weak reflectors lose lines where they say it all anew."""
+        before = next((part.text for part in self.ask.components if part.id == self.proposal.component), "")
+        lines, left = (
+            sum(map(bool, map(str.strip, text.split("\n")))) for text in (before, self.proposal.text)
+        )
+        return lines - left >= max(LINES, MUCH * lines)
 
     def tried(
         self, outcome: str, beside: int = 0, tasks: int = 0, before: float = 0, after: float = 0

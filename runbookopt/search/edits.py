@@ -13,6 +13,7 @@ from runbookopt.search.state import SearchState
 
 LOST = "lost: another edit of its wave changes the same lines"
 TOO_MUCH = "dropped: with the others it was too much"
+GUTS = "left out: it takes out much of its part, and other edits of its wave do not"
 WAITS = "left for later: fewer edits at once do better on this text"
 TAKEN_OUT = "takes out again what did no good"  # the diagnosis of an edit that takes out others
 
@@ -35,10 +36,14 @@ def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Tria
 def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:
     """Combine edits of a member; the last ones go where all are too much, down to the member itself.
 
-    What becomes of edits that are not in the draft is remembered.
+    What becomes of edits that are not in the draft is remembered. One that takes out much of its part is
+    tried where there is no other.
     """
     runbook = state.runbook(state.pool.members[parent].candidate)
-    kept = list(trials)
+    kept = [trial for trial in trials if not trial.guts] or list(trials)
+    for trial in trials:
+        if not any(trial is one for one in kept):
+            state.remember(parent, trial.tried(GUTS))
     while kept:
         text, lost = _combined(runbook, kept)
         too_much = len(text) > state.limits.characters or (len(kept) > 1 and not state.options.crossed)

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
-Cause = Literal["solved", "learnt", "barren", "unfit", "budget", "minutes"]
+Cause = Literal["solved", "learnt", "unseen", "barren", "unfit", "budget", "minutes"]
 """Why a search went no further.
 
 `solved`: every task passes. `learnt`: every train task does, and not all of validation: there is nothing to
-reflect on. `barren`: waves in a row brought nothing better. `unfit`: too many reflections in a row failed.
+reflect on. `unseen`: all of validation passes, and not every train task: nothing better could be seen.
+`barren`: waves in a row brought nothing better. `unfit`: too many reflections in a row failed.
 `budget`, `minutes`: the driver answers nothing more.
 """
 

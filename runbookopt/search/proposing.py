@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from runbookopt.search.asking import Asking, asked
-from runbookopt.search.asks import Ask, Proposal, Reflection, ReflectionFailure, Stored
+from runbookopt.search.asks import Ask, Attempt, Proposal, Reflection, ReflectionFailure, Stored
 from runbookopt.search.drafts import Trial
 from runbookopt.search.ending import Learnt
 from runbookopt.search.minibatches import Minibatch, minibatches
 from runbookopt.search.reflecting.reflection import objection, reflections
 from runbookopt.search.state import SearchState
 
+NONE = "no edit: its reviewer found none that would help"
 FINAL = ("no_lesson", "secret")
 """Failures for which no other reply is to be had."""
 
@@ -33,6 +34,8 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
         batches = batches[: state.options.stored]
     if not batches:
         raise _nothing_fails(state, parent)
+    if state.pool.members[parent].score >= 1:  # nothing could be seen to be better
+        raise _nothing_to_gain(attempts)
     asks = reflections(state, runbook, attempts, batches, state.lately(parent), stored)
     # a reflector that has given no proposal yet may never give one: what that costs is bounded
     first = len(asks) if state.answered else min(len(asks), state.most_failures)
@@ -95,6 +98,8 @@ def _trials(
         trial, why = Trial(edit, ask, batch), objection(state, runbook, edit, said)
         if why is None:
             yield trial
+        elif not trial.change:
+            state.remember(parent, trial.tried(NONE))
         else:
             state.remember(parent, trial.tried(f"rejected without a rollout: {why}"))
         said.add((edit.component, edit.text))
@@ -106,3 +111,9 @@ def _nothing_fails(state: SearchState, parent: int) -> Learnt:
         more = f"{failing} validation tasks fail: more train tasks are needed"
         return Learnt("learnt", f"every train task passes, and {more}")
     return Learnt("solved", "every task is solved")
+
+
+def _nothing_to_gain(attempts: Mapping[str, Attempt]) -> Learnt:
+    failing = sum(attempt.failed for attempt in attempts.values())
+    more = f"{failing} train tasks fail: more validation tasks are needed, on which that shows"
+    return Learnt("unseen", f"every validation task passes, and {more}")

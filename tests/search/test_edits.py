@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from runbookopt.documents import runbook as runbooks
 from runbookopt.search.asks import Attempt, Candidate, Proposal, Reflection, Rollout
 from runbookopt.search.drafts import Trial
-from runbookopt.search.edits import LOST, TAKEN_OUT, TOO_MUCH, WAITS, needed_first
+from runbookopt.search.edits import GUTS, LOST, TAKEN_OUT, TOO_MUCH, WAITS, needed_first
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.problem import Problem
 from runbookopt.search.validating import BEST, NO_BETTER, REPEATED, SOMEWHERE, WORSE
@@ -194,7 +195,7 @@ def several(asked: Reflection, lessons: ModuleType, most: int = 4) -> Proposal:
     return replace(first, also=tuple(others))
 
 
-OUTCOMES = {BEST, SOMEWHERE, NO_BETTER, WORSE, REPEATED, LOST, TOO_MUCH, WAITS}
+OUTCOMES = {BEST, SOMEWHERE, NO_BETTER, WORSE, REPEATED, LOST, TOO_MUCH, WAITS, GUTS}
 TRIED = {BEST, SOMEWHERE, NO_BETTER, WORSE}
 
 
@@ -230,3 +231,26 @@ def test_a_search_with_several_edits_a_reply_that_is_stopped_at_any_ask_returns_
     if heard.found.pool:
         best = max(member.score for member in heard.found.pool)
         assert heard.found.pool[heard.found.chosen].score in {best, heard.found.pool[0].score}
+
+
+def test_an_edit_that_takes_out_much_of_its_part_is_tried_where_there_is_no_other(
+    lessons: ModuleType,
+) -> None:
+    """Weak reflectors say a whole part anew, and lose lines of it."""
+    own = "".join(f"- Rule {number} holds.\n" for number in range(8))
+    text = lessons.TEXT.replace("- Be kind", own + "- Be kind")
+    problem = replace(lessons.optioned(patience=1, max_failures=9), seed=runbooks.parse(text))
+
+    def anew(_: Reflection) -> Proposal:
+        return Proposal("anew", "lessons", "## Lessons\n\n- Be kind to {{customer}}.\n\n")
+
+    def reflect(asked: Reflection) -> Proposal:
+        return anew(asked) if asked.reviewer == 0 else lessons.teaching(asked)
+
+    heard = lessons.run(reflect, problem)
+    first = heard.found.pool[1]
+    assert own in first.candidate.text
+    assert "anew" not in {edit.diagnosis for edit in first.edits}
+    assert (heard.found.tried[0].diagnosis, heard.outcomes[0]) == ("anew", GUTS)
+    alone = lessons.run(anew, problem).found.pool[1]
+    assert own not in alone.candidate.text

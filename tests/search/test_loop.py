@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from runbookopt.documents import runbook as runbooks
-from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure, Rollout
+from runbookopt.search.asks import Attempt, Proposal, Reflection, ReflectionFailure, Rollout
 from runbookopt.search.pool import places
 from runbookopt.search.selection import choose
 from runbookopt.search.validating import BEST, NO_BETTER, SOMEWHERE
@@ -181,6 +181,44 @@ def test_without_train_failures_there_is_nothing_to_reflect_on(lessons: ModuleTy
     solved = lessons.run(judge=lambda rollout: lessons.scored(rollout, 1.0))
     assert (solved.found.ended, solved.reflections) == ("every task is solved", [])
     assert solved.found.cause == "solved"
+
+
+def test_where_validation_passes_and_train_does_not_nothing_is_tried_that_could_not_be_seen(
+    lessons: ModuleType,
+) -> None:
+    def judge(rollout: Rollout) -> Attempt:
+        return lessons.scored(rollout, float(rollout.task[0] == "v" or lessons.number(rollout.task) % 2))
+
+    heard = lessons.run(judge=judge)
+    assert (heard.found.cause, heard.reflections) == ("unseen", [])
+    assert heard.found.ended == (
+        "every validation task passes, and 5 train tasks fail: more validation tasks are needed, on which"
+        " that shows"
+    )
+    assert len(heard.rollouts) == 18
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("unparsable", 2), ("no_lesson", 1)])
+def test_a_reply_that_cannot_be_used_is_asked_for_once_more_in_another_order(
+    lessons: ModuleType, kind: str, asked: int
+) -> None:
+    failed: list[Reflection] = []
+
+    def reflect(ask: Reflection) -> Proposal | ReflectionFailure:
+        if ask.candidate == lessons.SEED and ask.reviewer == 1 and not failed:
+            failed.append(ask)
+            return ReflectionFailure(kind, "no section")
+        return lessons.teaching(ask)
+
+    heard = lessons.run(reflect, lessons.of_train(range(30)))
+    same = [
+        one
+        for one in heard.reflections
+        if {*one.failing} == {*failed[0].failing} and one.candidate == lessons.SEED
+    ]
+    assert len(same) == asked
+    assert len({one.failing for one in same}) == asked
+    assert len(heard.found.pool[1].edits) == 1 + asked
 
 
 def test_where_train_passes_and_validation_does_not_more_train_tasks_are_asked_for(

@@ -448,12 +448,12 @@ def test_a_deletion_leaves_no_two_blank_lines_where_there_was_one(text: str, old
     assert proposed(("part", "preamble"), ("old", old), ("new", ""), asked=asked) == left
 
 
-def test_no_edit_is_an_echo_which_the_search_rejects_and_remembers(lessons: ModuleType) -> None:
+def test_no_edit_is_told_as_what_it_is_and_tried_nowhere(lessons: ModuleType) -> None:
     def nothing(asked: Reflection) -> object:
         return read(asked, reply(("cites", "F1"), ("none", ""), asked=asked))
 
     heard = lessons.run(nothing)
-    assert set(heard.outcomes) == {"rejected without a rollout: it repeats the component as it is"}
+    assert set(heard.outcomes) == {"no edit: its reviewer found none that would help"}
     assert heard.found.chosen == 0
 
 
@@ -601,7 +601,7 @@ def test_a_repair_shows_the_reply_and_its_fault_and_nothing_of_the_prompt_is_los
 
 ONE = "thank you very much for all of your kind help"
 GUARDED = {
-    "no edit": (("none", ""), "it repeats the component as it is"),
+    "no edit": (("none", ""), "no edit: its reviewer found none that would help"),
     "growth": (("text", OWN + "- More.\n" * 400), "are allowed"),
     "copy": (("text", OWN + f"- {ONE}"), "it copies 8 or more words of a single task"),
 }

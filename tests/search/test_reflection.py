@@ -254,13 +254,7 @@ REJECTED = {
     "no such part": ("nonsense", "x", "'nonsense' is not a component that may be rewritten"),
     "locked": ("evaluation", "## Evaluation\n\nAlways.\n", "'evaluation' is not a component"),
     "front matter": ("front-matter", "---\nname: x\n---\n", "'front-matter' is not a component"),
-    "echo": ("lessons", OWN, "it repeats the component as it is"),
     "echo but for blank lines": ("lessons", f"\n{OWN}\n\n", "it repeats the component as it is"),
-    "echo but for line endings": (
-        "lessons",
-        OWN.replace("\n", "\r\n"),
-        "it repeats the component as it is",
-    ),
     "copy": ("lessons", f"{OWN}- {LONG.upper()}!\n", "it copies 8 or more words of a single task"),
     "growth": ("lessons", OWN + "- More.\n" * 400, "characters, 31"),
     "token": ("lessons", "## Lessons\n\n- Be kind.\n", "template token"),

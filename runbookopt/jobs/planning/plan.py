@@ -14,6 +14,7 @@ from runbookopt.jobs.planning.forecast import Earlier, KnownCalls, Planned, expe
 from runbookopt.jobs.prepare import Prepared
 from runbookopt.proof.comparison import MINIMUM_GROUPS
 from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
+from runbookopt.search.problem import Problem
 
 TRIALS = (1, 2, 3, 5)
 """Trials of a task that a proof is priced with, besides those that the policy asks for."""
@@ -120,7 +121,8 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
     said here is at most three times what the run has used of what ended it:
 
     - Rollouts of the search: what ends it is one ask that did not fit, of at most as many rollouts as there
-      are validation or train tasks, whichever are more. Every run begins with the seed on all of both, so
+      are validation or train tasks, whichever are more (or, of a reflector of several edits, as many as edits
+      of the best text are looked at on, two for each). Every run begins with the seed on all of both, so
       that it has used (charged or free) as many as that ask by then, and the search's part and the free ones
       together are less than twice what was used. (Of what was charged alone, the search's part is at most
       three times as much where it is at least 1.5 times that many tasks.) A budget in which this beginning
@@ -180,11 +182,22 @@ def _planned(ready: Prepared, earlier: Earlier) -> Planned:
     """The calls that a run may make, without the rollouts that the journal answers."""
     problem, given, known = ready.problem, ready.allotment, len(earlier.known)
     search, proof = given.rollouts - given.reserved, given.reserved if ready.job.look else 0
-    # as many waves as there are while each candidate is the best so far: on validation, and on train
-    a_wave = len(problem.validation) + len(problem.train)
-    waves = max(1, math.ceil((search - beginning(problem, ready.claims)) / a_wave))
+    waves = max(1, _waves(problem, search - beginning(problem, ready.claims)))
     trying = least(problem, ready.claims, given.reserved)
     return Planned(search - known, proof, given.reflections, trying - known, waves)
+
+
+def _waves(problem: Problem, rollouts: int) -> int:
+    """For how many waves of reflection so many rollouts are enough, where most of them are made.
+
+    A candidate that is the best so far is tried on validation, and on train. Where a draft is looked at first
+    after one fell, all drafts but one of a patience may have fallen, after so few rollouts.
+    """
+    options, best = problem.options, len(problem.validation) + len(problem.train)
+    if not options.first:
+        return math.ceil(rollouts / best)
+    look = min(options.first, len(problem.validation))
+    return options.patience * math.ceil(rollouts / (best + (options.patience - 1) * look))
 
 
 def raise_usd(usd: float) -> str:
