@@ -35,8 +35,8 @@ class Options(Struct, frozen=True):
     what it may be behind in the sum of their scores. `adds`: where less than this share of what a draft's
     edits are for came right on train, those are taken out again that can go, each looked at on `checked` of
     its tasks. `tidied`: so it is done with the best text at the end. `edits`: of one reply, at most; see
-    `of_replies`. `again`: where a reply cannot be used, the same failures are reflected on once more, in
-    another order, before anything is tried.
+    `of_replies`. `again`: where a reply is of no use, the same failures are reflected on so many times more,
+    each time in another order, before anything is tried.
     """
 
     random_seed: int = 0
@@ -63,7 +63,7 @@ class Options(Struct, frozen=True):
     checked: int = 2
     tidied: bool = True
     edits: int = 1
-    again: bool = True
+    again: int = 2
     stored: int = 6  # with 24 they took the room in the runbook that the failures of today's need
 
 

@@ -44,10 +44,10 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     wanted = list(zip(asks, batches, strict=True))
     for part in (wanted[:first], wanted[first:]):
         failed = yield from _reflected(state, parent, part, trials, said)
-        again = [(turned, batch) for ask, batch in failed if (turned := _turned(ask, batch)) != ask]
-        if state.options.again:
+        for _ in range(state.options.again):
+            again = [(turned, batch) for ask, batch in failed if (turned := _turned(ask, batch)) != ask]
             few = state.most_failures - state.failures_in_a_row
-            yield from _reflected(state, parent, again[:few], trials, said)
+            failed = yield from _reflected(state, parent, again[:few], trials, said)
     return trials
 
 
@@ -58,25 +58,32 @@ def _reflected(
     trials: list[Trial],
     said: set[tuple[str, str]],
 ) -> Asking[list[Wanted]]:
-    """Reflect, and add the edits that may be tried; gives what came to a reply that cannot be used."""
+    """Reflect, and add the edits that may be tried; gives those whose replies are of no use."""
     if not wanted or state.broken is not None:
         return []
     state.step = "reflection"
     asks = tuple(ask for ask, _ in wanted)
     reply = yield from asked(Ask(reflections=asks, so_far=state.so_far))
+    failed = []
     for (ask, batch), answer in zip(wanted, reply.reflections, strict=True):
-        trials += _trials(state, parent, ask, batch, answer, said)
-    return [
-        one
-        for one, answer in zip(wanted, reply.reflections, strict=True)
-        if isinstance(answer, ReflectionFailure) and not answer.unanswered and answer.kind not in FINAL
-    ]
+        made = [*_trials(state, parent, ask, batch, answer, said)]
+        trials += made
+        if _is_unusable(answer) or (made and all(trial.guts for trial in made)):
+            failed.append((ask, batch))
+    return failed
+
+
+def _is_unusable(answer: Proposal | ReflectionFailure) -> bool:
+    """Whether another reply might be of use where this one is not."""
+    if isinstance(answer, Proposal):
+        return False
+    return not answer.unanswered and answer.kind not in FINAL
 
 
 def _turned(ask: Reflection, batch: Minibatch) -> Reflection:
     """The same ask with its trajectories in another order: another question, which has another answer."""
     count = len(batch.failing)
-    failing = (*reversed(ask.failing[:count]), *ask.failing[count:])
+    failing = (*ask.failing[1:count], *ask.failing[:1], *ask.failing[count:])
     return replace(ask, failing=failing, passing=(*ask.passing[1:], *ask.passing[:1]))
 
 
