@@ -53,6 +53,13 @@ VARIATIONS = (
     Variation("patience of 1", {"patience": 1}),
     Variation("no growth cap", {"characters": UNBOUNDED}),
     Variation("verdicts paid", free=False),
+    Variation("not halved after a fall", {"halved": False}),
+    Variation("no first look", {"first": 0}),
+    Variation("nothing taken out on the way", {"adds": 0.0}),
+    Variation("not tidied at the end", {"tidied": False}),
+    Variation("minibatch of 12", {"minibatch": 12}),
+    Variation("minibatch of 30", {"minibatch": 30}),
+    Variation("useless replies not asked for again", {"again": 0}),
 )
 """Each switches one idea."""
 

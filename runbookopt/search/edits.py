@@ -1,5 +1,6 @@
 """Edits of a wave on their way into the pool: how they become one candidate, and what it is without some."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runbookopt.documents import runbook as runbooks
@@ -27,7 +28,8 @@ def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Tria
     ordered: list[Trial] = []
     covered: set[str] = set()
     while left:
-        fresh = [sum(1 / (1 + blame.get(task, 0)) for task in {*one.tasks} - covered) for one in left]
+        # fsum, for a sum of fractions over a set depends on its order, and that on the process
+        fresh = [math.fsum(1 / (1 + blame.get(task, 0)) for task in {*one.tasks} - covered) for one in left]
         ordered.append(left.pop(fresh.index(max(fresh))))
         covered.update(ordered[-1].tasks)
     return ordered

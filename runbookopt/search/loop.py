@@ -17,7 +17,7 @@ from runbookopt.search.shortening import came_right, shortened
 from runbookopt.search.state import SearchState
 from runbookopt.search.validating import promising, validated
 
-VERSION = 8  # part of a run's id: another version of the search takes another path
+VERSION = 9  # part of a run's id: another version of the search takes another path
 
 ANOTHER_DRAFT = "this runbook, with a few lines more than it has now"
 

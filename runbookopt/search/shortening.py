@@ -7,6 +7,7 @@ text without them loses is for validation to say: to look at all of the tasks ag
 no better.)
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from runbookopt.search.asking import Asking, roll, roll_each
@@ -55,8 +56,8 @@ def came_right(state: SearchState, number: int) -> float:
     before = state.scores(state.pool.members[draft.parent].candidate, state.problem.train)
     after = state.scores(draft.candidate, state.problem.train)
     meant = {task for trial in draft.trials for task in trial.tasks if task in before and task in after}
-    wanted = sum(1 - before[task] for task in meant)
-    return sum(max(0.0, after[task] - before[task]) for task in meant) / wanted if wanted else 1.0
+    wanted = math.fsum(1 - before[task] for task in meant)
+    return math.fsum(max(0.0, after[task] - before[task]) for task in meant) / wanted if wanted else 1.0
 
 
 def _checked(state: SearchState, trial: Trial, score: Scores) -> tuple[str, ...]:

@@ -39,6 +39,14 @@ def test_edits_that_are_for_most_failures_that_none_before_is_for_come_first() -
     assert ordered({}, few, alike, other, many) == ["many", "o", "few", "alike"]
 
 
+def test_edits_that_are_needed_alike_come_in_one_order_in_every_process() -> None:
+    """A sum of fractions depends on its order, and that of a set on the process's hashes."""
+    for turn in range(100):
+        first, other = (trial(name, *range(at, at + 5)) for name, at in (("a", turn), ("b", turn + 1000)))
+        blame = {f"t{base + n}": n + 1 for base in (turn, turn + 1000) for n in range(5)}
+        assert ordered(blame, other, first) == ["a", "b"]
+
+
 def test_edits_for_failures_whose_edits_were_in_fallen_drafts_come_last() -> None:
     many, few = trial("many", 1, 2, 3), trial("few", 8, 9)
     assert ordered({"t1": 1, "t2": 1, "t3": 1}, many, few) == ["few", "many"]
