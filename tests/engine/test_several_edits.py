@@ -44,7 +44,7 @@ PROBLEM = Problem(
     tuple(VALIDATION),
     options=replace(OPTIONS, minibatch=5),
 )
-ROLLOUTS, RESERVED = 420, 8
+ROLLOUTS, RESERVED = 340, 8
 
 
 class CutError(Exception):
@@ -183,7 +183,8 @@ def uncut(
     """A run that nothing ends, with and without a judge."""
     world = World()
     came, driver = run(tmp_path_factory.mktemp("uncut"), world, judged=request.param)
-    assert driver.spent.rollouts == ROLLOUTS
+    assert came.found.cause == "budget"
+    assert driver.spent.rollouts <= ROLLOUTS
     return request.param, came, world
 
 
