@@ -449,6 +449,21 @@ def test_asks_go_one_after_the_other_and_as_many_calls_at_once_as_the_width_allo
     assert planned(clone, settings(width=width), known=known).seconds == 600 * 2 + 168 * 10, "one by one"
 
 
+def test_a_reflector_of_several_edits_is_planned_with_the_waves_whose_drafts_fell(
+    repo: Make, planted: ModuleType
+) -> None:
+    """Between two drafts that are kept five may fall at their first look: 18 waves, of 10 reflections."""
+
+    def several(given: Settings) -> tuple[OfflineAgent, ReflectorOfE86100d]:
+        agent, reflector = metered(given)
+        reflector.edits = 4  # type: ignore[attr-defined]
+        return agent, reflector
+
+    known = Earlier(agent=Calls(timed=10, seconds=20.0), reflector=Calls(timed=3, seconds=30.0))
+    said = planned(repo(planted.files()), settings(width=8), pair=several, known=known)
+    assert said.seconds == (60 + 15) * 2 + (16 * 2 + 1) * 10
+
+
 def test_minutes_bound_the_search_and_not_the_proof(repo: Make, planted: ModuleType) -> None:
     known = Earlier(agent=Calls(timed=10, seconds=20.0), reflector=Calls(timed=3, seconds=30.0))
     clone = repo(planted.files())
