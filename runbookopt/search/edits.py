@@ -12,6 +12,7 @@ from runbookopt.search.reflecting.reflection import forbids
 from runbookopt.search.state import SearchState
 
 LOST = "lost: another edit of its wave changes the same lines"
+SAME = "left out: another edit of its wave is for the same failures"
 TOO_MUCH = "dropped: with the others it was too much"
 WAITS = "left for later: fewer edits at once do better on this text"
 TAKEN_OUT = "takes out again what did no good"  # the diagnosis of an edit that takes out others
@@ -30,6 +31,26 @@ def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Tria
         ordered.append(left.pop(fresh.index(max(fresh))))
         covered.update(ordered[-1].tasks)
     return ordered
+
+
+def folded(state: SearchState, parent: int, trials: Iterable[Trial]) -> list[Trial]:
+    """Leave out edits that are for the same as one before them.
+
+    What an edit is for is the feedback that all failures have for which it was made; where they have none
+    in common, nothing else is for the same.
+    """
+    known = state.attempts(state.pool.members[parent].candidate, state.problem.train)
+    kept: list[Trial] = []
+    meant: set[frozenset[str]] = set()
+    for trial in trials:
+        feedback = [frozenset(known[task].feedback) for task in trial.tasks if task in known]
+        shared = frozenset[str].intersection(*feedback) if feedback else frozenset[str]()
+        if shared and shared in meant:
+            state.remember(parent, trial.tried(SAME))
+        else:
+            kept.append(trial)
+            meant.add(shared)
+    return kept
 
 
 def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:

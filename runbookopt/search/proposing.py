@@ -1,9 +1,9 @@
 """Proposals of a wave: a member's failures are reflected on, and what may not be tried is remembered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from runbookopt.search.asking import Asking, asked
-from runbookopt.search.asks import Ask, Proposal, Reflection, ReflectionFailure, Stored
+from runbookopt.search.asks import Ask, Attempt, Proposal, Reflection, ReflectionFailure, Stored
 from runbookopt.search.drafts import Trial
 from runbookopt.search.ending import Learnt
 from runbookopt.search.minibatches import Minibatch, minibatches
@@ -18,7 +18,7 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     Learnt where nothing fails.
     """
     candidate = state.pool.members[parent].candidate
-    runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
+    own = state.attempts(candidate, state.problem.train)
     known = {**{task: each.attempt for task, each in stored.items()}, **own}
     attempts = {task: known[task] for task in state.problem.train if task in known}
     batches = minibatches(state.problem, attempts, state.blame[parent], state.rng)
@@ -26,6 +26,18 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
         batches = batches[: state.options.stored]
     if not batches:
         raise _nothing_fails(state, parent)
+    return (yield from reflected(state, parent, attempts, batches, stored))
+
+
+def reflected(
+    state: SearchState,
+    parent: int,
+    attempts: Mapping[str, Attempt],
+    batches: Sequence[Minibatch],
+    stored: Mapping[str, Stored],
+) -> Asking[list[Trial]]:
+    """Reflect on minibatches of a member's attempts."""
+    runbook = state.runbook(state.pool.members[parent].candidate)
     asks = reflections(state, runbook, attempts, batches, state.lately(parent), stored)
     # a reflector that has given no proposal yet may never give one: what that costs is bounded
     first = len(asks) if state.answered else min(len(asks), state.most_failures)
