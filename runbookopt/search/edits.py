@@ -1,11 +1,9 @@
 """Edits of a wave on their way into the pool: how they become one candidate, and what it is without some."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.runbook import Runbook
-from runbookopt.evidence.words import words_of
 from runbookopt.search.asks import Candidate, Component, Proposal, Reflection
 from runbookopt.search.crossover import Rewrite, crossover
 from runbookopt.search.drafts import Draft, Trial
@@ -14,11 +12,8 @@ from runbookopt.search.reflecting.reflection import forbids
 from runbookopt.search.state import SearchState
 
 LOST = "lost: another edit of its wave changes the same lines"
-SAME = "left out: another edit of its wave says the same"
 TOO_MUCH = "dropped: with the others it was too much"
 WAITS = "left for later: fewer edits at once do better on this text"
-RARE, ALIKE = 1 / 3, 1 / 4  # words in at most this share of a wave's edits tell them apart; the share of
-# these that edits have in common which say the same
 TAKEN_OUT = "takes out again what did no good"  # the diagnosis of an edit that takes out others
 
 
@@ -35,39 +30,6 @@ def needed_first(trials: Iterable[Trial], blame: Mapping[str, int]) -> list[Tria
         ordered.append(left.pop(fresh.index(max(fresh))))
         covered.update(ordered[-1].tasks)
     return ordered
-
-
-def folded(state: SearchState, parent: int, trials: Sequence[Trial]) -> list[Trial]:
-    """Leave out edits that say the same as one of another reply before them.
-
-    They are for the same feedback, that of all failures that they are for, and they share enough of the words
-    that not everybody uses: by feedback alone, edits would be the same where a judge says the same of all.
-    """
-    known = state.attempts(state.pool.members[parent].candidate, state.problem.train)
-    words = [_added(trial) for trial in trials]
-    used = Counter(word for each in words for word in each)
-    rare = [{word for word in each if used[word] <= max(2, RARE * len(trials))} for each in words]
-    kept: list[Trial] = []
-    meant: list[tuple[frozenset[str], set[str], Trial]] = []
-    for trial, own in zip(trials, rare, strict=True):
-        feedback = [frozenset(known[task].feedback) for task in trial.tasks if task in known]
-        shared = frozenset[str].intersection(*feedback) if feedback else frozenset[str]()
-        if any(
-            shared == others and len(own & said) >= ALIKE * len(own | said) and trial.ask is not one.ask
-            for others, said, one in meant
-        ):
-            state.remember(parent, trial.tried(SAME))
-        else:
-            kept.append(trial)
-            if shared and own:
-                meant.append((shared, own, trial))
-    return kept
-
-
-def _added(trial: Trial) -> set[str]:
-    """The words that an edit brings into its component."""
-    before = next((part.text for part in trial.ask.components if part.id == trial.proposal.component), "")
-    return set(words_of(trial.proposal.text)) - set(words_of(before))
 
 
 def crossed(state: SearchState, parent: int, trials: Sequence[Trial]) -> Draft:

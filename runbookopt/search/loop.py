@@ -7,7 +7,7 @@ from msgspec import Struct
 from runbookopt.search.asking import Asking, roll
 from runbookopt.search.asks import Attempt, Stored, Tried
 from runbookopt.search.drafts import Draft
-from runbookopt.search.edits import WAITS, crossed, folded, needed_first
+from runbookopt.search.edits import WAITS, crossed, needed_first
 from runbookopt.search.ending import Cause, Ended, Learnt
 from runbookopt.search.pool import Member, lineage
 from runbookopt.search.problem import Problem
@@ -93,8 +93,6 @@ def _wave(state: SearchState) -> Asking[bool]:
     found = yield from proposed(state, parent, stored)
     blame = state.blame[parent]
     trials = needed_first(found, blame)
-    if state.options.folded:
-        trials = folded(state, parent, trials)
     taken = trials[: state.reach]
     for trial in trials[len(taken) :]:
         state.remember(parent, trial.tried(WAITS))

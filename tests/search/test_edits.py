@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from runbookopt.search.asks import Attempt, Candidate, Proposal, Reflection, Rollout
 from runbookopt.search.drafts import Trial
-from runbookopt.search.edits import LOST, SAME, TAKEN_OUT, TOO_MUCH, WAITS, needed_first
+from runbookopt.search.edits import LOST, TAKEN_OUT, TOO_MUCH, WAITS, needed_first
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.problem import Problem
 from runbookopt.search.validating import BEST, NO_BETTER, REPEATED, SOMEWHERE, WORSE
@@ -112,45 +112,6 @@ def test_an_edit_that_fell_beside_others_is_no_repeat_until_it_was_tried_alone(l
     assert "poison" not in chosen
 
 
-# Edits that say the same ------------------------------------------------------------------------------------
-
-
-def folding(lessons: ModuleType, *lines: str, edits: int = 1) -> list[tuple[str, str]]:
-    """Give the edits of a first wave that bring in these lines, each with what became of it.
-
-    All failures have the same feedback; `edits` are in one reply.
-    """
-    left = list(lines)
-
-    def reflect(asked: Reflection) -> Proposal:
-        text = asked.components[-1].text.rstrip("\n")
-        said = [left.pop(0) if left else f"extra {len(asked.lineage)}" for _ in range(edits)]
-        first, *also = [Proposal(line, "lessons", f"{text}\n- {line}\n\n") for line in said]
-        return replace(first, also=tuple(also))
-
-    train = range(0, 4 * len(lines) // edits, 2)
-    heard = lessons.run(reflect, lessons.of_train(train, wave=8, patience=1, folded=True))
-    return [(one.diagnosis, one.outcome) for one in heard.found.tried if one.diagnosis in lines]
-
-
-UNLIKE = ("ask for a photo of the parcel", "trace every late shipment", "name our broker", "close at noon")
-
-
-def test_an_edit_that_says_what_one_of_another_reply_says_is_left_out(lessons: ModuleType) -> None:
-    told = folding(lessons, *UNLIKE, "of a torn parcel ask for a photo")
-    assert [line for line, outcome in told if outcome == SAME] in (
-        ["of a torn parcel ask for a photo"],
-        ["ask for a photo of the parcel"],
-    )
-    assert len(told) == 5
-
-
-def test_edits_in_other_words_and_those_of_one_reply_are_not_folded(lessons: ModuleType) -> None:
-    assert SAME not in {outcome for _, outcome in folding(lessons, *UNLIKE)}
-    alike = ("ask for a photo of it", "ask for a photo of the box", "name our broker", "close at noon")
-    assert SAME not in {outcome for _, outcome in folding(lessons, *alike, edits=4)}
-
-
 # A draft that is tried first --------------------------------------------------------------------------------
 
 
@@ -234,12 +195,12 @@ def several(asked: Reflection, lessons: ModuleType, most: int = 4) -> Proposal:
     return replace(first, also=tuple(others))
 
 
-OUTCOMES = {BEST, SOMEWHERE, NO_BETTER, WORSE, NOT_THERE, REPEATED, LOST, SAME, TOO_MUCH, WAITS}
+OUTCOMES = {BEST, SOMEWHERE, NO_BETTER, WORSE, NOT_THERE, REPEATED, LOST, TOO_MUCH, WAITS}
 TRIED = {BEST, SOMEWHERE, NO_BETTER, WORSE, NOT_THERE}
 
 
 @pytest.mark.parametrize("numbers", [range(12), range(20, 40)])
-@pytest.mark.parametrize("options", [{}, {"characters": 60, "share": 0.0}, {"widened": 1, "folded": True}])
+@pytest.mark.parametrize("options", [{}, {"characters": 60, "share": 0.0}, {"widened": 1}])
 def test_every_edit_of_a_reply_is_remembered_once_with_what_became_of_it(
     lessons: ModuleType, numbers: range, options: Mapping[str, object]
 ) -> None:

@@ -63,4 +63,3 @@ def test_a_draft_that_is_no_better_on_its_train_tasks_is_not_validated(lessons: 
 @pytest.mark.parametrize("edits", [1, 4])
 def test_it_is_for_reflectors_of_several_edits(edits: int) -> None:
     assert (of_replies(Options(), edits).widened > 0) == (edits > 1)
-    assert of_replies(Options(), edits).folded == (edits > 1)
