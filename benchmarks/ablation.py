@@ -51,6 +51,7 @@ VARIATIONS = (
     Variation("no doubt", {"doubt": 1.0}),
     Variation("nothing remembered", {"remembered": 0}),
     Variation("patience of 1", {"patience": 1}),
+    Variation("not widened", {"widened": 0}),
     Variation("no growth cap", {"characters": UNBOUNDED}),
     Variation("verdicts paid", free=False),
     Variation("not halved after a fall", {"halved": False}),

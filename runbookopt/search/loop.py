@@ -16,6 +16,7 @@ from runbookopt.search.selection import Selection, choose
 from runbookopt.search.shortening import came_right, shortened
 from runbookopt.search.state import SearchState
 from runbookopt.search.validating import promising, validated
+from runbookopt.search.widening import widened
 
 VERSION = 9  # part of a run's id: another version of the search takes another path
 
@@ -55,18 +56,24 @@ def search(problem: Problem) -> Asking[SearchResult]:
 
 
 def _waves(state: SearchState) -> Asking[Ended]:
-    """Bring the best text on, wave by wave, and tell why that went no further."""
-    barren = 0
-    while barren < state.options.patience and state.broken is None:
+    """Bring the best text on, wave by wave, and tell why that went no further.
+
+    Where that has brought nothing for long, other texts of the frontier are brought on, until one is better.
+    """
+    barren, patience, widest = 0, state.options.patience, state.options.patience * state.options.widened
+    while barren < patience + widest and state.broken is None:
         try:
-            better = yield from _wave(state)
+            if barren == patience:
+                yield from _tidied(state)
+            better = yield from (_wave(state) if barren < patience else widened(state))
         except Learnt as end:
             return end
         barren = 0 if better else barren + 1
     if state.broken is not None:
         last = f"the last one, {state.broken.kind}: {state.broken.message}"
         return Ended("unfit", f"{state.most_failures} reflections failed in a row; {last}")
-    return Ended("barren", f"{barren} waves without a better text")
+    more = f", and {widest} reflections on others than the best" if widest else ""
+    return Ended("barren", f"{patience} waves without a better text{more}")
 
 
 def _wave(state: SearchState) -> Asking[bool]:
@@ -125,11 +132,11 @@ def _lightened(state: SearchState) -> Asking[Mapping[str, Stored]]:
 
 
 def _tidied(state: SearchState) -> Asking[None]:
-    """Take out of the best text what it does not need, before it is proved."""
+    """Take out of the best text what it does not need."""
     best = state.pool.best
     line = [each for each in lineage(state.pool.members, best) if each in state.drafts]
     edits = [trial for each in line for trial in state.drafts[each].trials if trial.tasks]
     if state.options.tidied and edits:
         light = yield from shortened(state, best, edits)
-        if light is not None:
+        if light is not None and light.candidate not in state.pool:
             yield from validated(state, light)

@@ -34,9 +34,10 @@ class Options(Struct, frozen=True):
     alone. `first`: validation tasks on which a draft is tried first where one fell before it, and `slack`
     what it may be behind in the sum of their scores. `adds`: where less than this share of what a draft's
     edits are for came right on train, those are taken out again that can go, each looked at on `checked` of
-    its tasks. `tidied`: so it is done with the best text at the end. `edits`: of one reply, at most; see
-    `of_replies`. `again`: where a reply is of no use, the same failures are reflected on so many times more,
-    each time in another order, before anything is tried.
+    its tasks. `tidied`: so it is done with the best text at the end. `widened`: so many reflections for each
+    wave of patience are on members of the frontier, once that is at its end, each on `looked` train tasks.
+    `edits`: of one reply, at most; see `of_replies`. `again`: where a reply is of no use, the same failures are
+    reflected on so many times more, each time in another order, before anything is tried.
     """
 
     random_seed: int = 0
@@ -62,6 +63,8 @@ class Options(Struct, frozen=True):
     adds: float = 0.6
     checked: int = 2
     tidied: bool = True
+    widened: int = 0
+    looked: int = 12
     edits: int = 1
     again: int = 2
     stored: int = 6  # with 24 they took the room in the runbook that the failures of today's need
@@ -75,7 +78,7 @@ def of_replies(options: Options, edits: int) -> Options:
     """
     if edits == 1:
         return replace(options, halved=False, first=0, adds=0.0, tidied=False)
-    return replace(options, edits=edits, minibatch=20, contrast=0, passing=6)
+    return replace(options, edits=edits, minibatch=20, contrast=0, passing=6, widened=5)
 
 
 class Problem(Struct, frozen=True):

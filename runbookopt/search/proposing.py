@@ -26,7 +26,7 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     Learnt where nothing fails.
     """
     candidate = state.pool.members[parent].candidate
-    runbook, own = state.runbook(candidate), state.attempts(candidate, state.problem.train)
+    own = state.attempts(candidate, state.problem.train)
     known = {**{task: each.attempt for task, each in stored.items()}, **own}
     attempts = {task: known[task] for task in state.problem.train if task in known}
     batches = minibatches(state.problem, attempts, state.blame[parent], state.rng)
@@ -36,6 +36,18 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
         raise _nothing_fails(state, parent)
     if state.pool.members[parent].score >= 1:  # nothing could be seen to be better
         raise _nothing_to_gain(attempts)
+    return (yield from reflected(state, parent, attempts, batches, stored))
+
+
+def reflected(
+    state: SearchState,
+    parent: int,
+    attempts: Mapping[str, Attempt],
+    batches: Sequence[Minibatch],
+    stored: Mapping[str, Stored],
+) -> Asking[list[Trial]]:
+    """Reflect on minibatches of a member's attempts."""
+    runbook = state.runbook(state.pool.members[parent].candidate)
     asks = reflections(state, runbook, attempts, batches, state.lately(parent), stored)
     # a reflector that has given no proposal yet may never give one: what that costs is bounded
     first = len(asks) if state.answered else min(len(asks), state.most_failures)

@@ -1,6 +1,9 @@
 """Validation of drafts: how they enter the pool, and what is told of their edits."""
 
+from collections.abc import Mapping
+
 from runbookopt.search.asking import Asking, roll
+from runbookopt.search.asks import Attempt
 from runbookopt.search.drafts import Draft
 from runbookopt.search.pool import Member
 from runbookopt.search.state import SearchState
@@ -22,7 +25,7 @@ def validated(state: SearchState, draft: Draft) -> Asking[None]:
     known = pool.members[draft.parent].validation if pool.members else {}
     validation = tuple(known) or state.problem.validation
     if draft.candidate in pool:
-        _remember(state, draft, REPEATED, ())
+        remembered(state, draft, REPEATED, {})
         return
     state.step = "a draft on validation"
     yield from roll(state, draft.candidate, validation)
@@ -33,7 +36,7 @@ def validated(state: SearchState, draft: Draft) -> Asking[None]:
     edits = tuple(trial.edit for trial in draft.trials)
     somewhere = pool.enter(Member(draft.candidate, parents, state.wave, scores, edits))
     best = pool.members[pool.best].candidate == draft.candidate
-    _remember(state, draft, BEST if best else SOMEWHERE if somewhere else NO_BETTER, validation)
+    remembered(state, draft, BEST if best else SOMEWHERE if somewhere else NO_BETTER, known)
 
 
 def promising(state: SearchState, draft: Draft) -> Asking[bool]:
@@ -47,17 +50,14 @@ def promising(state: SearchState, draft: Draft) -> Asking[bool]:
     now = state.scores(draft.candidate, part)
     if sum(score - known[task].score for task, score in now.items()) >= -options.slack:
         return True
-    _remember(state, draft, WORSE, part)
+    remembered(state, draft, WORSE, {task: known[task] for task in part})
     return False
 
 
-def _remember(state: SearchState, draft: Draft, outcome: str, tasks: tuple[str, ...] | list[str]) -> None:
-    """Remember what became of a draft's edits, with its scores and its parent's on these tasks."""
-    if not draft.trials:
-        return
-    known = state.pool.members[draft.parent].validation
-    now = state.scores(draft.candidate, tasks)
-    before = sum(known[task].score for task in now)
+def remembered(state: SearchState, draft: Draft, outcome: str, before: Mapping[str, Attempt]) -> None:
+    """Remember what became of a draft's edits, with its scores where its parent's attempts are these."""
+    now = state.scores(draft.candidate, before)
+    was = sum(before[task].score for task in now)
     for trial in draft.trials:
-        told = trial.tried(outcome, len(draft.trials) - 1, len(now), before, sum(now.values()))
+        told = trial.tried(outcome, len(draft.trials) - 1, len(now), was, sum(now.values()))
         state.remember(draft.parent, told)

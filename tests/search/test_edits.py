@@ -17,6 +17,7 @@ from runbookopt.search.edits import GUTS, LOST, TAKEN_OUT, TOO_MUCH, WAITS, need
 from runbookopt.search.minibatches import Minibatch
 from runbookopt.search.problem import Problem
 from runbookopt.search.validating import BEST, NO_BETTER, REPEATED, SOMEWHERE, WORSE
+from runbookopt.search.widening import NOT_THERE
 
 NUMBERS = st.integers(0, 5)
 EDITS = st.lists(st.tuples(st.text("ab", max_size=2), st.lists(NUMBERS, min_size=1, unique=True)), max_size=6)
@@ -203,12 +204,12 @@ def several(asked: Reflection, lessons: ModuleType, most: int = 4) -> Proposal:
     return replace(first, also=tuple(others))
 
 
-OUTCOMES = {BEST, SOMEWHERE, NO_BETTER, WORSE, REPEATED, LOST, TOO_MUCH, WAITS, GUTS}
-TRIED = {BEST, SOMEWHERE, NO_BETTER, WORSE}
+OUTCOMES = {BEST, SOMEWHERE, NO_BETTER, WORSE, NOT_THERE, REPEATED, LOST, TOO_MUCH, WAITS, GUTS}
+TRIED = {BEST, SOMEWHERE, NO_BETTER, WORSE, NOT_THERE}
 
 
 @pytest.mark.parametrize("numbers", [range(12), range(20, 40)])
-@pytest.mark.parametrize("options", [{}, {"characters": 60, "share": 0.0}])
+@pytest.mark.parametrize("options", [{}, {"characters": 60, "share": 0.0}, {"widened": 1}])
 def test_every_edit_of_a_reply_is_remembered_once_with_what_became_of_it(
     lessons: ModuleType, numbers: range, options: Mapping[str, object]
 ) -> None:
