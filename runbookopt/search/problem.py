@@ -36,8 +36,8 @@ class Options(Struct, frozen=True):
     edits are for came right on train, those are taken out again that can go, each looked at on `checked` of
     its tasks. `tidied`: so it is done with the best text at the end. `widened`: so many reflections for each
     wave of patience are on members of the frontier, once that is at its end, each on `looked` train tasks.
-    `edits`: of one reply, at most; see `of_replies`. `again`: where a reply is of no use, the same failures are
-    reflected on so many times more, each time in another order, before anything is tried.
+    `edits`: of one reply, at most; see `of_replies`. `again`: where a reply is of no use, the same failures
+    are reflected on so many times more, each time in another order, before anything is tried.
     """
 
     random_seed: int = 0

@@ -283,7 +283,7 @@ ANSWERS = st.builds(Proposal, st.text(max_size=5), PARTS, SAID) | st.just(Reflec
 def test_whatever_is_proposed_only_what_an_edit_may_do_is_ever_tried(
     lessons: ModuleType, answers: list[Proposal | ReflectionFailure]
 ) -> None:
-    told = iter(answers * 40)
+    told = cycle(answers)
     problem = replace(lessons.optioned(max_failures=99), seed=lessons.VERSIONED)
     heard = lessons.run(lambda _: next(told), problem)
     for candidate in {rollout.candidate for rollout in heard.rollouts}:
