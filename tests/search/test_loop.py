@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from itertools import count
+from itertools import count, cycle
 from types import ModuleType
 
 import pytest
