@@ -313,10 +313,10 @@ def _model(rubric: Rubric, criterion: Criterion) -> str | None:
 
 
 def _calibrated(rubric: Rubric, case: _Case, record: CriterionRecord | None, others: Verdicts) -> Calibrated:
-    pairs = _pairs(case, others.given)
+    pairs, status = _pairs(case, others.given), _status(case, record)
     return Calibrated(
         criterion=case.criterion.id,
-        status=_status(case, record),
+        status=status,
         model=_model(rubric, case.criterion),
         labels=_labelled(case),
         record=record,
@@ -328,7 +328,7 @@ def _calibrated(rubric: Rubric, case: _Case, record: CriterionRecord | None, oth
             for trajectory, (result, given) in pairs
             if given in {"pass", "fail"} and given != result
         ),
-        planned=planned_of(case.criterion.id, case.ratings, record, case.key),
+        planned=planned_of(case.criterion.id, case.ratings, record, "" if status == "stale" else case.key),
     )
 
 
