@@ -8,6 +8,7 @@ from runbookopt.cli import (
     evaluate,
     init,
     journal,
+    label,
     ledger,
     optimize,
     policy,
@@ -37,6 +38,7 @@ def runbookopt() -> typer.Typer:
     first = (init.init, check.check, doctor.doctor, show.show, which.which, optimize.optimize)
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
+    app.command()(label.label)
     app.add_typer(trajectories.app)
     app.add_typer(ledger.app)
     app.add_typer(journal.app)
