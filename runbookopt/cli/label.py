@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from runbookopt.cli.flags import runbooks_here
+from runbookopt.cli.flags import Json, runbooks_here
 from runbookopt.cli.root import named, whole_here
 from runbookopt.cli.terminal import complain, print_json, say, warn
 
@@ -43,12 +43,13 @@ def label(  # noqa: PLR0913 - each is a flag
     plan: Annotated[
         bool, typer.Option("--plan", help="Say how many labels each criterion lacks before it can decide.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Label stored trajectories: a note in your words, pass or fail by criterion, and a failure mode.
 
     A page opens at an address of this computer that holds a token: nobody without it is answered. Each answer
     is a line of trajectories/NAME/LOGIN.labels.jsonl at once, so the same command goes on after any end.
-    LOGIN is git config runbookopt.login, else the name in user.email.
+    LOGIN is git config runbookopt.login, else the name in user.email. --plan and --json go together.
 
     Exit status: 0, or 1 where a file to import has lines that are no labels.
     """
@@ -60,6 +61,8 @@ def label(  # noqa: PLR0913 - each is a flag
 
     if sum(map(bool, (terminal, export, import_, plan))) > 1:
         raise WrongUsage("give one of --terminal, --export, --import and --plan")
+    if json and not plan:
+        raise WrongUsage("--json goes with --plan")
     if frame not in get_args(Frame):
         raise WrongUsage(f"--frame: expected {' or '.join(get_args(Frame))}, got '{frame}'")
     if failure_mode is not None and frame != "discovery":
@@ -72,7 +75,7 @@ def label(  # noqa: PLR0913 - each is a flag
     elif import_ is not None:
         _import(project, top, import_)
     elif plan:
-        _plan(project)
+        _plan(project, top, json=json)
     else:
         wanted = Wanted(sample, frame, failure_mode, held_out)  # type: ignore[arg-type]  # looked at above
         _sit(project, _desk(project, top), wanted, terminal=terminal)
@@ -194,5 +197,17 @@ def _import(project: "Project", top: Path, path: Path) -> None:
     raise typer.Exit(1 if done.left_out else 0)
 
 
-def _plan(project: "Project") -> None:
-    print_json({"runbook": project.name})
+def _plan(project: "Project", top: Path, *, json: bool) -> None:
+    from runbookopt.calibration.labels import standing
+    from runbookopt.calibration.planner import plan_in_words, plan_of
+    from runbookopt.evidence.library import Folder
+    from runbookopt.jobs.verifiers.calibrate import record_in, record_path
+
+    source = Folder(top)
+    record = record_in(source, record_path(project.places))
+    planned = plan_of(project.rubric, source, standing(project.evidence.labels), record)
+    if json:
+        print_json({"runbook": project.name, "criteria": planned})
+        return
+    for each in planned:
+        say(plan_in_words(each))
