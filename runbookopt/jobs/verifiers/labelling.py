@@ -299,10 +299,9 @@ def agreement(ratings: Sequence[Rating]) -> Iterator[str]:
         own = [each for each in ratings if each.criterion == criterion]
         table = table_of(between_raters(own))
         if table.judged:
-            pairs, alike = table.judged // 2, (table.tp + table.tn) // 2
-            chance = ac1(table)
+            chance, alike = ac1(table), table.tp + table.tn
             more = "" if chance is None else f", AC1 {chance:.2f}"
-            yield f"{criterion}: people agree on {alike} of {pairs} pairs of labels{more}"
+            yield f"{criterion}: people agree on {alike} of {table.judged} pairs of labels{more}"
         for each in disagreements(own):
             said = sorted(
                 f"{rating.by or 'somebody'} {rating.result}" for rating in own if rating.item == each.item
