@@ -32,6 +32,9 @@ def label(  # noqa: PLR0913 - each is a flag
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Also those of held-out tasks, which nobody should write by.")
     ] = False,
+    disputed: Annotated[
+        bool, typer.Option("--disputed", help="Only those on which people disagree, yours among them.")
+    ] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Ask here, not on a page.")] = False,
     export: Annotated[
         Path | None,
@@ -65,8 +68,8 @@ def label(  # noqa: PLR0913 - each is a flag
         raise WrongUsage("--json goes with --plan")
     if frame not in get_args(Frame):
         raise WrongUsage(f"--frame: expected {' or '.join(get_args(Frame))}, got '{frame}'")
-    if failure_mode is not None and frame != "discovery":
-        raise WrongUsage("give --failure-mode, which looks for what is alike, or --frame representative")
+    if sum((failure_mode is not None, frame != "discovery", disputed)) > 1:
+        raise WrongUsage("give one of --failure-mode, --disputed and --frame representative")
     top = whole_here()
     project = read_project(Folder(top), named(top, name))
     warn(project.warnings)
@@ -77,7 +80,7 @@ def label(  # noqa: PLR0913 - each is a flag
     elif plan:
         _plan(project, top, json=json)
     else:
-        wanted = Wanted(sample, frame, failure_mode, held_out)  # type: ignore[arg-type]  # looked at above
+        wanted = Wanted(sample, frame, failure_mode, held_out, disputed)  # type: ignore[arg-type]  # looked at above
         _sit(project, _desk(project, top), wanted, terminal=terminal)
 
 

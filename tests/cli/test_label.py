@@ -141,7 +141,7 @@ def test_the_plan_says_what_each_criterion_needs(clone: "Clone") -> None:
         (["--frame", "all"], "--frame: expected discovery or representative"),
         (["--terminal", "--plan"], "give one of"),
         (["--json"], "--json goes with --plan"),
-        (["--failure-mode", "x", "--frame", "representative"], "give --failure-mode"),
+        (["--failure-mode", "x", "--frame", "representative"], "give one of --failure-mode, --disputed"),
         (["--export", "labels.txt"], "ends in .csv or .json"),
     ],
 )
