@@ -51,7 +51,7 @@ def label(  # noqa: PLR0913 - each is a flag
     """Label stored trajectories: a note in your words, pass or fail by criterion, and a failure mode.
 
     It prints the address of a page of this computer, which holds a token: nobody without it is answered. Each
-    answer is a line of trajectories/NAME/LOGIN.labels.jsonl at once, so the same command goes on after any end.
+    answer is a line of trajectories/NAME/LOGIN.labels.jsonl at once: the same command goes on after any end.
     LOGIN is git config runbookopt.login, else the name in user.email. --plan and --json go together.
 
     Exit status: 0, or 1 where a file to import has lines that are no labels.
