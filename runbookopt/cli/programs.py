@@ -9,6 +9,7 @@ from runbookopt.cli import (
     evaluate,
     init,
     journal,
+    label,
     ledger,
     optimize,
     policy,
@@ -45,6 +46,7 @@ def runbookopt() -> typer.Typer:
         schema.schema,
     ):
         app.command()(command)
+    app.command()(label.label)
     app.add_typer(trajectories.app)
     app.add_typer(ledger.app)
     app.add_typer(journal.app)
