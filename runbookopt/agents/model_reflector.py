@@ -66,10 +66,14 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
 
     def show(shown: Shown) -> Shown:
         output = None if shown.output is None else _ends(shown.output, clean)
-        feedback = tuple(_ends(reason, clean) for reason in shown.feedback)
+        feedback, advice = (
+            tuple(_ends(reason, clean) for reason in each) for each in (shown.feedback, shown.advice)
+        )
         origin = None if shown.origin is None else clean(shown.origin)
         text = _ends(as_text(shown.input), clean)
-        return replace(shown, input=text, output=output, feedback=feedback, origin=origin)
+        return replace(
+            shown, input=text, output=output, feedback=feedback, origin=origin, advice=advice
+        )
 
     def tell(tried: Tried) -> Tried:
         diagnosis, change, outcome = (

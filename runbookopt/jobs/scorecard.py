@@ -97,7 +97,7 @@ def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard
         return mean(lambda attempt: attempt.objectives[name])
 
     criteria = {}
-    for criterion in project.rubric.criteria:
+    for criterion in project.rubric.heard:
         results = [attempt.verdicts[criterion.id].result for attempt in attempts]
         passed, failed, errors = (results.count(result) for result in ("pass", "fail", "error"))
         criteria[criterion.id] = Rate(passed, failed, errors, passed / len(results))

@@ -19,7 +19,7 @@ from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.landing.sources.changed_tasks import more_attempts
 from runbookopt.project.codeowners import PLACES
-from runbookopt.project.layout import EVIDENCE, PAGES, POLICY, ROOT, RUBRIC, Places
+from runbookopt.project.layout import EVIDENCE, JUDGING, PAGES, ROOT, Places
 from runbookopt.project.local_state import is_local
 from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
@@ -32,8 +32,8 @@ from runbookopt.verifier.rubric_table import read_rubric_table
 class Touched(Struct, frozen=True):
     """Files of one runbook in a diff.
 
-    `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, programs of the
-    rubric, tasks with their references, labels, whose stored outputs are believed), `evidence` what else lies
+    `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, calibration, programs of
+    the rubric, tasks with their references, labels, whose stored outputs are believed), `evidence` what else lies
     with its trajectories: notes, and files to which more attempts at known tasks are added.
     """
 
@@ -244,7 +244,7 @@ class _Owning:
         """The paths of what judges a runbook."""
         sides = self.places.get(name, ())
         return {
-            *(f"{ROOT}/{name}/{file}" for file in (RUBRIC, POLICY)),
+            *(f"{ROOT}/{name}/{file}" for file in JUDGING),
             *(path for each in sides for path in (*each.judging, *each.links)),
         }
 
