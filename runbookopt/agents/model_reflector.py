@@ -71,9 +71,7 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
         )
         origin = None if shown.origin is None else clean(shown.origin)
         text = _ends(as_text(shown.input), clean)
-        return replace(
-            shown, input=text, output=output, feedback=feedback, origin=origin, advice=advice
-        )
+        return replace(shown, input=text, output=output, feedback=feedback, origin=origin, advice=advice)
 
     def tell(tried: Tried) -> Tried:
         diagnosis, change, outcome = (

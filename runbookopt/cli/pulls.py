@@ -2,6 +2,7 @@
 
 import shlex
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -138,7 +139,7 @@ def merge(
     from runbookopt.landing.merge import merge as merge_one
 
     with _forge() as (repository, forge):
-        merged = merge_one(repository, forge, number)
+        merged = merge_one(repository, forge, number, datetime.now(UTC))
     if json:
         print_json({"number": number, "merged": merged})
     else:
@@ -149,11 +150,12 @@ def _merge_automatic(*, json: bool) -> None:
     from runbookopt.landing.merge import merge_automatic
 
     with _forge() as (repository, forge):
+        attempts = merge_automatic(repository, forge, datetime.now(UTC))
         if json:
-            print_json([*merge_automatic(repository, forge)])
+            print_json([*attempts])
             return
         attempted = None
-        for attempted in merge_automatic(repository, forge):
+        for attempted in attempts:
             about = f"pull request {attempted.number} ({attempted.runbook})"
             if attempted.merged:
                 say(f"merged {about} as {attempted.merged[:12]}")
@@ -202,7 +204,7 @@ def _missing(repository: "Repository", forge: "Forge", pull: "PullRequest") -> l
     if pull.state != "open":
         return None
     try:
-        return list(judge(repository, forge, pull.number).missing)
+        return list(judge(repository, forge, pull.number, datetime.now(UTC)).missing)
     except RunbookoptError as error:
         return [str(error)]
 

@@ -64,7 +64,7 @@ class ExplainedText(Struct, frozen=True):
     reasons: tuple[Reason, ...]
 
 
-def explain_text(repository: Repository, name: str, text: str) -> ExplainedText:
+def explain_text(repository: Repository, name: str, text: str, now: datetime | None = None) -> ExplainedText:
     """Explain what would be said of another text of a runbook, if the proof accepted it.
 
     The text is as a file would hold it, with or without the next version. What only a run can tell (the gain
@@ -86,7 +86,7 @@ def explain_text(repository: Repository, name: str, text: str) -> ExplainedText:
         growth=(len(text) - len(before)) / len(before) if before else None,
         introduced=report.introduces,
         formless=formless_in(project, text),
-        uncalibrated=uncalibrated_in(project.rubric),
+        uncalibrated=uncalibrated_in(project, now),
         trust=trust_in(project),
         near_repeats=near_repeats_in(project),
     )
@@ -110,10 +110,10 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     pulls = forge.pull_requests(branch_of(name))
     is_open = next((pull for pull in pulls if pull.state == "open"), None)
     if is_open is not None:
-        return explain_pull_request(repository, forge, is_open.number)
+        return explain_pull_request(repository, forge, is_open.number, now)
     facts = Facts(
         None,
-        uncalibrated=uncalibrated_in(project.rubric),
+        uncalibrated=uncalibrated_in(project, now),
         trust=trust_in(project),
         near_repeats=near_repeats_in(project),
     )
@@ -129,7 +129,7 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     about = f"the bundle of run {bundle.run} of {bundle.runbook}"
     ledger = Ledger.open(repository, push=False, fetch=True)
     try:
-        derived = rederive(repository, ledger, bundle, register=False)
+        derived = rederive(repository, ledger, bundle, register=False, now=now)
         must_be_bound(repository, ledger, repository.base(), derived.checked.identity.names)
         must_be_fresh(repository, derived.checked, repository.base())
     except (Refused, Stale) as error:
@@ -143,11 +143,13 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     return Explained(about, merge, reasons)
 
 
-def explain_pull_request(repository: Repository, forge: Forge, number: int) -> Explained:
+def explain_pull_request(
+    repository: Repository, forge: Forge, number: int, now: datetime | None = None
+) -> Explained:
     """Explain whether an open pull request may be merged now. Raises RunbookoptError where it is not open."""
     about = f"pull request {number}"
     try:
-        judged = judge(repository, forge, number)
+        judged = judge(repository, forge, number, now)
     except (Refused, Stale) as error:
         return Explained(about, "none", (Reason("agreement", False, str(error)),), granted=False)
     merge = judged.decision.merge

@@ -32,9 +32,9 @@ PAGES = (".md", ".prompt", ".prompty", *IN_YAML)
 class Places(Struct, frozen=True):
     """Where all that is declared of one runbook lies; paths are from the repository's root.
 
-    `rubric`, `policy` and `calibration` are also those of files that are not there. `page` is None where there is none that
-    can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own folder first.
-    `judging` are all paths at which one of these three would count. `named` says that
+    `rubric`, `policy` and `calibration` are also those of files that are not there. `page` is None where
+    there is none that can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own
+    folder first. `judging` are all paths at which one of these three would count. `named` says that
     runbookopt.yaml has part in it. `root` is the folder of the runbookopt.yaml that it belongs to, "" for the
     repository's own; the name begins with it. `links` were followed: no other path is that of one.
     """

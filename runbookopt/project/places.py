@@ -25,7 +25,6 @@ from runbookopt.evidence.library import Source
 from runbookopt.forge.git.repository import Revision
 from runbookopt.project.default_places import NOTES, pages_around
 from runbookopt.project.layout import (
-    CALIBRATION,
     EVIDENCE,
     JUDGING,
     NAMES,

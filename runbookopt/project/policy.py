@@ -92,8 +92,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     counts, and what none covers is public. Nobody reflects on what is of the `red_team`. `personal_data` says
     whether e-mail addresses, numbers of telephones, cards and accounts, and the like stay in evidence that is
     read or imported: what is removed is shown to no model, program or person. `unlocked` are sections that a
-    word of their heading locks by mistake; the verifier's stay locked. A criterion whose newest label is older
-    than `recalibrate_after` is stale, and decides nothing until it is calibrated again.
+    word of their heading locks by mistake; the verifier's stay locked. A criterion whose newest label is
+    older than `recalibrate_after` is stale, and decides nothing until it is calibrated again.
     """
 
     merge: Literal["auto", "review"] = "review"
@@ -168,11 +168,12 @@ class Facts(Struct, frozen=True):
     `comparison` is None where nobody looked at the held-out tasks. `changed_lines` counts lines added and
     lines removed. `growth` is (characters after - before) / before. `introduced` is the guard's list, class
     by class. `formless` tells the changed lines that have no form which the policy allows. `uncalibrated`
-    names the criteria that decide without having earned it, or did once, and says why. `coverage` is the share
-    of labelled failures whose mode has a criterion that decides. `trust` is the least trust of the train tasks,
-    all of which may be reflected on; `leaning` says which sources carry more than half of the gain alone.
-    `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out figures that
-    were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a search uses.
+    names the criteria that decide without having earned it, or did once, and says why. `coverage` is the
+    share of labelled failures whose mode has a criterion that decides. `trust` is the least trust of the
+    train tasks, all of which may be reflected on; `leaning` says which sources carry more than half of the
+    gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out
+    figures that were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a
+    search uses.
     """
 
     comparison: Comparison | None
@@ -261,8 +262,7 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield _at_most("changed_lines_at_most", facts.changed_lines, terms.changed_lines_at_most, "{}")
     yield _at_most("growth_at_most", facts.growth, terms.growth_at_most, "{:.1%}")
     yield _calibrated(terms, facts.uncalibrated)
-    if terms.coverage_at_least:
-        yield _covered(terms, facts.coverage)
+    yield _covered(terms, facts.coverage)
     yield _trusted(terms, facts.trust)
     yield Reason(
         "leave_one_source_out",
@@ -300,11 +300,15 @@ def _calibrated(terms: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reaso
         return Reason("calibrated", None, "it is unknown whether the criteria that decide are calibrated")
     if uncalibrated:
         return Reason("calibrated", False, f"not calibrated: {_joined(uncalibrated)}")
-    text = "every criterion that decides checks against a reference or a schema, or agrees with people's labels"
+    text = (
+        "every criterion that decides checks against a reference or a schema, or agrees with people's labels"
+    )
     return Reason("calibrated", True, text)
 
 
 def _covered(terms: AutoMergeIf, coverage: float | None) -> Reason:
+    if not terms.coverage_at_least:
+        return Reason("coverage_at_least", True, "the policy asks for no coverage of failure modes")
     least = f"at least {terms.coverage_at_least:.0%} is wanted"
     if coverage is None:
         unknown = f"no labels say which share of failures a criterion that decides would see, and {least}"

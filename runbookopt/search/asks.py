@@ -89,8 +89,9 @@ class Stored(Struct, frozen=True):
 class Shown(Struct, frozen=True, omit_defaults=True):
     """A trajectory as a reflector sees it: never the reference, only the feedback.
 
-    `advice` is the same of criteria that decide nothing. `origin` says of which agent and runbook it was, where that is not the one to be improved. Tasks of one
-    `group` are no evidence apart: they come of one customer, one case, one day.
+    `advice` is the same of criteria that decide nothing. `origin` says of which agent and runbook it was,
+    where that is not the one to be improved. Tasks of one `group` are no evidence apart: they come of one
+    customer, one case, one day.
     """
 
     trajectory: str
