@@ -212,8 +212,9 @@ def _rates(scores: "Scorecard", part: str) -> "Iterator[str]":
     yield f"  score         {scores.score:.3f} on {scores.tasks} {part} tasks{times}; {scores.passed} pass"
     yield from (f"  objective     {share:.3f} {name}" for name, share in scores.objectives.items())
     for name, rate in scores.criteria.items():
-        errors = f", {rate.errors} could not be judged" if rate.errors else ""
-        yield f"  criterion     {rate.share:.3f} {name}: {rate.passed} passed, {rate.failed} failed{errors}"
+        errors = f", {rate.errors} could not be judged" if rate.errors else "" fate = "" if rate.decides else
+        f"; {rate.status}, so it decides nothing" yield f"  criterion     {rate.share:.3f} {name}:
+        {rate.passed} passed, {rate.failed} failed{errors}{fate}"
     if scores.errors:
         yield f"  errors        {scores.errors} attempts with a verdict that could not be had, scored as 0"
     if scores.without_output:

@@ -258,6 +258,7 @@ def _draft(
         ledger=ledger.at_origin,
         newest=newest_quarter(proof.pairs, project.evidence),
         then=then,
+        standings=project.standings_at(),
     )
     message = commit_message(bundle, proof.comparison, ledger.at_origin)
     by_itself, people = derived.decision.merge == "auto", (project.policy.reviewers, project.policy.teams)

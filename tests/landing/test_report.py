@@ -138,9 +138,13 @@ HEADINGS = [
 ]
 
 
-def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> None:
+def test_a_report_begins_with_its_health_then_its_verdict_and_has_its_sections_and_tables() -> None:
     report = render(FINDINGS)
     assert report.splitlines()[0] == (
+        "Health: the measurement is sound; 0.0% of attempts not judged; 0 without a score; failed calls
+        unknown;" " noise (today's runbook against itself) 0.000; suspect references 0; criteria: unknown."
+    )
+    assert report.splitlines()[2] == (
         "**Accepted.** `support-triage` scores 0.731 instead of 0.412 on 3 held-out tasks"
         " (+0.319, at least +0.211); it waits for review."
     )
@@ -304,6 +308,8 @@ def test_a_report_without_a_look_says_that_nothing_is_proved() -> None:
         FINDINGS, comparison=None, allowance=None, pairs=(), decision=Decision("none", ())
     )
     report = render(findings)
+    health, _, report = report.split("\n", 2)
+    assert health.startswith("Health: no held-out task was looked at; 0 without a score; ")
     assert report.startswith(
         "**Not proved.** Nobody looked at the held-out tasks of `support-triage`; it is not"
     )
