@@ -212,9 +212,10 @@ def _rates(scores: "Scorecard", part: str) -> "Iterator[str]":
     yield f"  score         {scores.score:.3f} on {scores.tasks} {part} tasks{times}; {scores.passed} pass"
     yield from (f"  objective     {share:.3f} {name}" for name, share in scores.objectives.items())
     for name, rate in scores.criteria.items():
-        errors = f", {rate.errors} could not be judged" if rate.errors else "" fate = "" if rate.decides else
-        f"; {rate.status}, so it decides nothing" yield f"  criterion     {rate.share:.3f} {name}:
-        {rate.passed} passed, {rate.failed} failed{errors}{fate}"
+        errors = f", {rate.errors} could not be judged" if rate.errors else ""
+        fate = "" if rate.decides else f"; {rate.status}, so it decides nothing"
+        counts = f"{rate.passed} passed, {rate.failed} failed{errors}{fate}"
+        yield f"  criterion     {rate.share:.3f} {name}: {counts}"
     if scores.errors:
         yield f"  errors        {scores.errors} attempts with a verdict that could not be had, scored as 0"
     if scores.without_output:

@@ -57,8 +57,8 @@ def _gain(provable: "Provable") -> str:
 def _shrunk(shrunk: "Shrunk") -> str:
     """How much of a gain a judge shows."""
     return (
-        f"{shrunk.criterion} agrees with people by J = {shrunk.j:.2f}: a true gain shows as {shrunk.j:.0%} of
-        it," f" and takes {shrunk.tasks:.1f} times the tasks to prove (1/J^2)"
+        f"{shrunk.criterion} agrees with people by J = {shrunk.j:.2f}: a true gain shows as"
+        f" {shrunk.j:.0%} of it, and takes {shrunk.tasks:.1f} times the tasks to prove (1/J^2)"
     )
 
 

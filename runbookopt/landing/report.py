@@ -447,9 +447,10 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
     beside = (each for seen in findings.bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
     left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
     yield (
-        "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests," "
-        what labels make of the criteria, the look's place in the ledger, and the held-out scores, by judging"
-        " the stored outputs again" f"{f', but for what {who} decides' if who else ''}."
+        "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests,"
+        " what labels make of the criteria, the look's place in the ledger, and the held-out scores, by"
+        " judging the stored outputs again"
+        f"{f', but for what {who} decides' if who else ''}."
     )
     yield (
         f"- Only stated by the job that ran it: that the agent it names really gave these outputs{left}; "
