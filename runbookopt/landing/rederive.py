@@ -376,7 +376,7 @@ def _decided_by_others(base: Project, now: Project) -> Iterable[str]:
     """Whether other criteria decide by now, as labels that were added or taken back may have it."""
     before, after = ({each.id for each in project.rubric.deciding} for project in (base, now))
     if before != after:
-        yield f"other criteria decide by now: {', '.join(sorted(before ^ after))}"
+        yield f"other criteria decide: {', '.join(sorted(before ^ after))}"
 
 
 def _regrouped(bundle: Bundle, now: Project) -> Iterable[str]:

@@ -325,5 +325,7 @@ def _checked(check: Check, output: str | None, reference: Any, left: Left | None
 
 
 def _mean(judged: Sequence[tuple[Criterion, Verdict]]) -> float:
+    if not judged:  # whoever scores by a rubric refuses one of which nothing decides, and others only read
+        return 0.0
     total = sum(criterion.weight for criterion, _ in judged)
     return sum(criterion.weight * verdict.score for criterion, verdict in judged) / total
