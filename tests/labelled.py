@@ -59,9 +59,9 @@ def _verdict(result: str, *, miss: bool) -> Literal["pass", "fail"]:
     return "pass" if (result == "pass") is not miss else "fail"
 
 
-def files(rubric: str, wrong: Mapping[str, int], name: str = "triage") -> dict[str, str]:
+def files(rubric: str, wrong: Mapping[str, int], name: str = "triage", count: int = 40) -> dict[str, str]:
     """Rubric, labels and calibration.json of a runbook, as `calibrated` has them."""
-    given = {criterion: labels(criterion) for criterion in wrong}
+    given = {criterion: labels(criterion, count) for criterion in wrong}
     made = calibrated(rubric, given, wrong, name)
     return {
         f"runbooks/{name}/rubric.yaml": rubric,
