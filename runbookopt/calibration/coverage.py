@@ -1,11 +1,12 @@
 """Coverage: how many of the failure modes that people named a criterion that decides would notice (pure)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from runbookopt.calibration.failure_modes import items, mode_key, modes, unnamed
 from runbookopt.calibration.labels import Rating
+from runbookopt.calibration.status import Status
 
 MOST = 0.5
 """A criterion covers a mode of whose failures it notices at least so many."""
@@ -67,31 +68,32 @@ class Coverage(Struct, frozen=True):
 
 def coverage(
     ratings: Sequence[Rating],
-    deciding: Collection[str],
+    statuses: Mapping[str, Status],
     verdicts: Mapping[tuple[str, str], str] | None = None,
 ) -> Coverage:
-    """Coverage by the criteria that are `deciding`: those that gate, and those exempt from calibration.
+    """Coverage of the modes by criteria with these statuses.
 
-    A criterion is held to notice a failure of a mode where it has the mode's name, or where people failed it
-    there and named the mode; not where its verdict on that trajectory is known and is no fail. `verdicts` are
-    those, by criterion and trajectory.
+    A criterion that gates covers a mode by whose name it goes, or for which people failed it on half of the
+    mode's failures and more: it has earned its say on them. One that is exempt covers a mode by whose name it
+    goes alone: that an answer is other than the reference tells nothing of what is wrong with it. Neither
+    does where its own verdict on most of the failures is known and is no fail: `verdicts`, by criterion and
+    trajectory.
     """
-    known, found = verdicts or {}, []
+    found = []
     for mode in modes(ratings):
         failing = [item.trajectory for item in items(mode.key, ratings) if item.failed]
         blamed = _blamed(mode.key, ratings)
-        criteria = tuple(
-            criterion
-            for criterion in sorted(deciding)
-            if failing
-            and sum(
-                (criterion == mode.key or criterion in blamed.get(id_, ()))
-                and known.get((criterion, id_), "fail") == "fail"
+        criteria = []
+        for criterion, status in sorted(statuses.items()):
+            own = criterion == mode.key and status in {"gates", "exempt"}
+            noticed = sum(
+                (own or (status == "gates" and criterion in blamed.get(id_, ())))
+                and (verdicts or {}).get((criterion, id_), "fail") == "fail"
                 for id_ in failing
             )
-            >= MOST * len(failing)
-        )
-        found.append(CoveredMode(mode.key, mode.name, mode.failures, criteria))
+            if failing and noticed >= MOST * len(failing):
+                criteria.append(criterion)
+        found.append(CoveredMode(mode.key, mode.name, mode.failures, tuple(criteria)))
     return Coverage(tuple(found), len(unnamed(ratings)))
 
 

@@ -127,23 +127,29 @@ def test_coverage_counts_modes_and_failures_that_a_deciding_criterion_notices() 
         *(failed(f"b{n}", "late", criterion="time") for n in range(3)),
         failed("c", None),
     )
-    nothing = coverage(ratings, [])
+    nothing = coverage(ratings, {"tone": "advisory"})
     assert (nothing.count, nothing.volume) == (0, 0)
-    half = coverage(ratings, ["tone"])
+    half = coverage(ratings, {"tone": "gates"})
     assert (half.count, half.volume) == (0.5, 0.6)
     assert "1 of 2 failure modes (50 %), which make 60 %" in str(half)
     assert "not late" in str(half)
-    assert coverage(ratings, ["tone", "late"]).count == 1
+    assert coverage(ratings, {"tone": "gates", "late": "exempt"}).count == 1
 
 
 def test_a_criterion_that_passes_most_failures_of_a_mode_does_not_cover_it() -> None:
     ratings = said(*(failed(f"a{n}", "rude") for n in range(4)))
     missed = {("tone", f"a{n}"): "pass" for n in range(3)}
-    assert coverage(ratings, ["tone"], missed).count == 0
-    assert coverage(ratings, ["tone"], {("tone", "a0"): "pass"}).count == 1
+    assert coverage(ratings, {"tone": "gates"}, missed).count == 0
+    assert coverage(ratings, {"tone": "gates"}, {("tone", "a0"): "pass"}).count == 1
 
 
 def test_without_a_named_mode_coverage_is_not_known() -> None:
-    found = coverage(said(passed("t1")), ["tone"])
+    found = coverage(said(passed("t1")), {"tone": "gates"})
     assert (found.count, found.volume) == (None, None)
     assert "not known" in str(found)
+
+
+def test_a_check_against_a_reference_covers_no_mode_but_one_that_it_was_written_for() -> None:
+    ratings = said(*(failed(f"a{n}", "rude") for n in range(4)))
+    assert coverage(ratings, {"tone": "exempt"}).count == 0
+    assert coverage(ratings, {"rude": "exempt"}).count == 1

@@ -1,4 +1,4 @@
-"""Asking outside a search: texts that a reflector writes, and a judge's verdicts, each kept before its use."""
+"""Asking outside a search: texts that a reflector writes, a judge's verdicts, each kept before its use."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
