@@ -48,23 +48,23 @@ class LabelsLack(Struct, frozen=True):
     spent: int
 
 
-def next_look(items: Sequence[Gold], looks: Iterable[LabelLook]) -> LookableLabels | LabelsLack:
-    """The labels of one criterion that a look would look at: the new ones alone where they are enough.
+def next_look(
+    items: Sequence[Gold], looks: Iterable[LabelLook], *, again: bool = False
+) -> LookableLabels | LabelsLack:
+    """The labels of one criterion that a look would look at: those that none has looked at yet.
 
-    Else all that may be looked at once more, at the bound of those that were most often. It is settled before
-    any verdict on them is known. A look at fewer than 15 of a class could not let anything gate, so that none
-    is taken.
+    `again`: all that may be looked at once more, at the bound of those that were most often. It is settled
+    before any verdict on them is known. A look at fewer than 15 of a class could not let anything gate, so
+    that none is taken.
     """
     counts = Counter(trajectory for look in looks for trajectory in set(look.trajectories))
-    new = tuple(item for item in items if item.trajectory not in counts)
-    if not any(_lacking(new)):
-        return LookableLabels(new, LEVELS[0], 1)
-    left = tuple(item for item in items if counts[item.trajectory] < len(LEVELS))
-    passes, fails = _lacking(left)
+    most = len(LEVELS) if again else 1
+    left = tuple(item for item in items if counts[item.trajectory] < most)
+    passes, fails = lacking(left)
     if passes or fails:
         return LabelsLack(passes, fails, spent=len(items) - len(left))
-    most = max(counts[item.trajectory] for item in left)
-    return LookableLabels(left, LEVELS[most], most + 1)
+    before = max(counts[item.trajectory] for item in left)
+    return LookableLabels(left, LEVELS[before], before + 1)
 
 
 def next_level(looks: Sequence[LabelLook]) -> float | None:
@@ -81,6 +81,7 @@ def together(*histories: Sequence[LabelLook]) -> tuple[LabelLook, ...]:
     )
 
 
-def _lacking(items: Sequence[Gold]) -> tuple[int, int]:
+def lacking(items: Iterable[Gold]) -> tuple[int, int]:
+    """How many passes and fails lack for a look."""
     counts = Counter(item.result for item in items)
     return max(0, LEAST - counts["pass"]), max(0, LEAST - counts["fail"])

@@ -50,7 +50,7 @@ def labelled(each: int, start: int = 0, at: str = "2026-11-01") -> list[Label]:
 
 
 def record_of(labels: Sequence[Label], looks: Sequence[LabelLook] = (), wrong: int = 2) -> CriterionRecord:
-    choice = next_look(for_testing(standing(labels)), looks)
+    choice = next_look(for_testing(standing(labels)), looks, again=True)
     assert isinstance(choice, LookableLabels)
     tested = [
         JudgedItem(
@@ -76,25 +76,27 @@ def test_a_second_look_at_the_same_labels_has_a_stricter_bound_and_a_fourth_is_r
         assert len(looks) == number + 1
     assert levels == [0.01, 0.005, 0.0025]
     assert next_level(looks) is None
-    assert next_look(for_testing(standing(labels)), looks) == LabelsLack(15, 15, spent=40)
+    for again in (False, True):
+        assert next_look(for_testing(standing(labels)), looks, again=again) == LabelsLack(15, 15, spent=40)
 
 
-def test_new_labels_alone_are_looked_at_at_the_first_bound_where_they_are_enough() -> None:
+def test_new_labels_alone_are_looked_at_unless_somebody_asks_for_all_of_them() -> None:
     first = record_of(labelled(20))
-    few = next_look(for_testing(standing([*labelled(20), *labelled(10, start=100)])), first.looks)
-    assert isinstance(few, LookableLabels)
-    assert (len(few.items), few.level) == (60, 0.005)
+    few = for_testing(standing([*labelled(20), *labelled(10, start=100)]))
+    assert next_look(few, first.looks) == LabelsLack(5, 5, spent=40)
+    whole = next_look(few, first.looks, again=True)
+    assert isinstance(whole, LookableLabels)
+    assert (len(whole.items), whole.level, whole.look) == (60, 0.005, 2)
     enough = next_look(for_testing(standing([*labelled(20), *labelled(15, start=100)])), first.looks)
     assert isinstance(enough, LookableLabels)
-    assert (len(enough.items), enough.level) == (30, 0.01)
+    assert (len(enough.items), enough.level, enough.look) == (30, 0.01, 1)
 
 
 def test_labelling_a_trajectory_again_makes_no_new_label_of_it() -> None:
     first = record_of(labelled(20))
     again = [replace(label, by="omar") for label in labelled(20)]
-    choice = next_look(for_testing(standing([*labelled(20), *again])), first.looks)
-    assert isinstance(choice, LookableLabels)
-    assert choice.level == 0.005
+    items = for_testing(standing([*labelled(20), *again]))
+    assert next_look(items, first.looks) == LabelsLack(15, 15, spent=40)
 
 
 def test_no_look_is_taken_at_labels_on_which_nothing_could_gate() -> None:
