@@ -4,6 +4,7 @@ import typer
 
 from runbookopt.cli import (
     check,
+    criteria,
     doctor,
     evaluate,
     init,
@@ -38,6 +39,7 @@ def runbookopt() -> typer.Typer:
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
     app.add_typer(trajectories.app)
+    app.add_typer(criteria.app)
     app.add_typer(ledger.app)
     app.add_typer(journal.app)
     app.add_typer(pulls.app)

@@ -19,7 +19,7 @@ from runbookopt.calibration.failure_modes import Item, Mode, items, modes
 from runbookopt.calibration.label_ledger import LEVELS
 from runbookopt.calibration.labels import Rating, standing
 from runbookopt.calibration.mining import Example, Mined, against_references, enough, rules
-from runbookopt.calibration.record import criterion_key, seed_of
+from runbookopt.calibration.record import Calibration, criterion_key, derived, seed_of
 from runbookopt.calibration.status import Status, labels_needed, status_of
 from runbookopt.calibration.writing import (
     Case,
@@ -31,7 +31,7 @@ from runbookopt.calibration.writing import (
 )
 from runbookopt.documents.usage import Usage
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import Folder
+from runbookopt.evidence.library import Folder, Source
 from runbookopt.evidence.trajectory import Left, Trajectory
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.prepare import Job
@@ -115,6 +115,22 @@ def suggest(
     offered: dict[str, Status] = {each.best.criterion.id: "gates" for each in found if each.best is not None}
     after = coverage(ratings, {**statuses, **offered})
     return Suggestions(project.name, tuple(found), tuple(covered), before, after, used, notes)
+
+
+def statuses_of(project: Project, source: Source, calibration: Calibration | None) -> dict[str, Status]:
+    """What each criterion may decide: by the record, if that follows from the labels and is of today."""
+    rubric, statuses = project.rubric, dict[str, Status]()
+    broken = {} if calibration is None else derived(calibration, project.evidence.labels)
+    for criterion in rubric.criteria:
+        record = None if calibration is None else calibration.criteria.get(criterion.id)
+        if rubric.calibrated(criterion):
+            statuses[criterion.id] = "exempt"
+        elif record is None or criterion.id in broken:
+            statuses[criterion.id] = "uncalibrated"
+        else:
+            same = record.key == criterion_key(rubric, criterion, source)
+            statuses[criterion.id] = record.status if same else "stale"
+    return statuses
 
 
 def _lacks(mode: Mode) -> str:
@@ -217,7 +233,7 @@ def _candidate(
         ("fail" if item.failed else "pass", given.get(item.trajectory, "error")) for item, _ in labelled.test
     )
     seed = seed_of(key, (item.trajectory for item, _ in labelled.test))
-    needed = labels_needed(table, seed=seed, level=level)
+    needed = labels_needed(table, table, seed=seed, level=level)
     return Candidate(
         kind,
         criterion,
@@ -245,6 +261,8 @@ def _asked(
 ) -> tuple[dict[str, _Asked], Usage, tuple[str, ...]]:
     """A question for each mode, and the judge's verdicts; a note says why, where there are none."""
     nobody: dict[str, _Asked] = dict.fromkeys((mode.key for mode in ready), None)
+    if not ready:
+        return nobody, Usage(), ()
     if not isinstance(job.reflector, Writes):
         return (
             nobody,
