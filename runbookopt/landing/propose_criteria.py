@@ -28,7 +28,7 @@ TRAILER = "Runbookopt-Criteria"
 
 
 class Described(Struct, frozen=True):
-    """A criterion that is proposed, the failure mode that it is for, and its agreement with labels in words."""
+    """A criterion that is proposed, the failure mode that it is for, and how it agrees with labels."""
 
     criterion: Criterion
     mode: str

@@ -18,7 +18,7 @@ from runbookopt.calibration.coverage import Coverage, coverage
 from runbookopt.calibration.failure_modes import Item, Mode, items, modes
 from runbookopt.calibration.label_ledger import LEVELS
 from runbookopt.calibration.labels import Rating, standing
-from runbookopt.calibration.mining import Example, Mined, against_references, enough, rules
+from runbookopt.calibration.mining import FEWEST, Example, Mined, against_references, enough, rules
 from runbookopt.calibration.record import Calibration, criterion_key, derived, seed_of
 from runbookopt.calibration.status import Status, labels_needed, status_of
 from runbookopt.calibration.writing import (
@@ -183,9 +183,7 @@ def _suggested(repository: Repository, project: Project, labelled: _Labelled, as
     mode, notes = labelled.mode, []
     examples = [_example(project, item, stored) for item, stored in labelled.examples]
     made: list[tuple[Kind, Criterion, Rubric, _Verdicts]] = []
-    known = {criterion.check for criterion in project.rubric.criteria if criterion.check is not UNSET}
-    if not enough(examples):
-        notes.append("too few labels may be shown to mine a rule from: split: examples says which may")
+    known = [criterion.check for criterion in project.rubric.criteria]
     mined_as: tuple[tuple[Kind, Sequence[Mined]], ...] = (
         ("rule", rules(examples)),
         ("reference", against_references(examples)),
@@ -207,12 +205,13 @@ def _suggested(repository: Repository, project: Project, labelled: _Labelled, as
     )
     gating = [each for each in candidates if each.status == "gates"]
     best = max(gating, key=lambda each: each.figures.mcc.value or 0.0, default=None)
-    return Suggested(mode, candidates, best, "" if best else _refusal(candidates), tuple(notes))
+    refused = "" if best else _refusal(candidates, examples)
+    return Suggested(mode, candidates, best, refused, tuple(notes))
 
 
 def _statement(mode: Mode, labelled: _Labelled) -> str:
     note = next((note for item, _ in labelled.examples for note in item.notes), None)
-    return f"The output is free of: {mode.name}" + (f" ({' '.join(note.split())[:200]})" if note else "")
+    return f"Free of what people call '{mode.name}'" + (f": {' '.join(note.split())[:200]}" if note else "")
 
 
 def _checked(project: Project, criterion: Criterion, labelled: _Labelled) -> _Verdicts:
@@ -244,7 +243,13 @@ def _candidate(
     )
 
 
-def _refusal(candidates: Sequence[Candidate]) -> str:
+def _refusal(candidates: Sequence[Candidate], examples: Sequence[Example]) -> str:
+    if not candidates and not enough(examples):
+        failed = sum(each.failed for each in examples)
+        return (
+            f"too few labels that may be shown: {failed} show it and {len(examples) - failed} do not, and"
+            f" {FEWEST} of each are needed to make a rule of; more labels bring more of these"
+        )
     if not candidates:
         return "nothing in the labelled outputs tells those that show it from the others"
     best = max(candidates, key=lambda each: each.figures.mcc.value or -1.0)
