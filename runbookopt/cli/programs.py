@@ -3,6 +3,7 @@
 import typer
 
 from runbookopt.cli import (
+    calibrate,
     check,
     criteria,
     doctor,
@@ -36,7 +37,14 @@ def runbookopt() -> typer.Typer:
     app = group("runbookopt", _about.__doc__, completes=True)
     app.callback()(_about)
     first = (init.init, check.check, doctor.doctor, show.show, which.which, optimize.optimize)
-    for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
+    for command in (
+        *first,
+        propose.propose,
+        verify.verify,
+        evaluate.evaluate,
+        calibrate.calibrate,
+        schema.schema,
+    ):
         app.command()(command)
     app.add_typer(trajectories.app)
     app.add_typer(criteria.app)
