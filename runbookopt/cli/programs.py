@@ -10,6 +10,7 @@ from runbookopt.cli import (
     evaluate,
     init,
     journal,
+    label,
     ledger,
     optimize,
     policy,
@@ -46,6 +47,7 @@ def runbookopt() -> typer.Typer:
         schema.schema,
     ):
         app.command()(command)
+    app.command()(label.label)
     app.add_typer(trajectories.app)
     app.add_typer(criteria.app)
     app.add_typer(ledger.app)
