@@ -12,6 +12,7 @@ from runbookopt.cli import (
     journal,
     label,
     ledger,
+    modes,
     optimize,
     policy,
     propose,
@@ -48,6 +49,7 @@ def runbookopt() -> typer.Typer:
     ):
         app.command()(command)
     app.command()(label.label)
+    app.command()(modes.modes)
     app.add_typer(trajectories.app)
     app.add_typer(criteria.app)
     app.add_typer(ledger.app)
