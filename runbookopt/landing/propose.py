@@ -45,6 +45,9 @@ from runbookopt.proof.records import keep_shown, last_pull, note_pulls
 LABEL = "runbookopt"
 """The label of each pull request."""
 
+CRITERIA = "runbookopt-criteria/"
+"""How the branches begin that propose criteria: never those of a runbook."""
+
 
 class Proposed(Struct, frozen=True):
     """What became of a bundle.
@@ -354,9 +357,9 @@ def _is_edited(repository: Repository, ledger: Ledger, there: str) -> bool:
     )
 
 
-def branch_of(runbook: str) -> str:
+def branch_of(runbook: str, prefix: str = "runbookopt/") -> str:
     """The branch of a runbook's pull request; what git allows in no branch's name is written as %XX."""
-    return f"runbookopt/{_NOT_IN_A_REF.sub(lambda match: f'%{ord(match[0]):02X}', runbook)}"
+    return f"{prefix}{_NOT_IN_A_REF.sub(lambda match: f'%{ord(match[0]):02X}', runbook)}"
 
 
 _NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|(?<![^/])\.|\.(?=\.|$)|\.(?=lock(?:/|$))|(?<=@)\{|^-")
@@ -364,4 +367,4 @@ _NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|(?<![^/])\.|\.(?=\.|$)|\.
 
 def runbook_of(branch: str) -> str:
     """The runbook whose pull requests have this branch."""
-    return unquote(branch.removeprefix("runbookopt/"))
+    return unquote(branch.removeprefix("runbookopt/").removeprefix(CRITERIA))

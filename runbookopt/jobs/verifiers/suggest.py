@@ -18,8 +18,8 @@ from runbookopt.calibration.coverage import Coverage, coverage
 from runbookopt.calibration.failure_modes import Item, Mode, items, modes
 from runbookopt.calibration.label_ledger import LEVELS
 from runbookopt.calibration.labels import Rating, standing
-from runbookopt.calibration.mining import Example, Mined, against_references, enough, rules
-from runbookopt.calibration.record import criterion_key, seed_of
+from runbookopt.calibration.mining import FEWEST, Example, Mined, against_references, enough, rules
+from runbookopt.calibration.record import Calibration, criterion_key, derived, seed_of
 from runbookopt.calibration.status import Status, labels_needed, status_of
 from runbookopt.calibration.writing import (
     Case,
@@ -31,7 +31,7 @@ from runbookopt.calibration.writing import (
 )
 from runbookopt.documents.usage import Usage
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import Folder
+from runbookopt.evidence.library import Folder, Source
 from runbookopt.evidence.trajectory import Left, Trajectory
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.prepare import Job
@@ -117,6 +117,22 @@ def suggest(
     return Suggestions(project.name, tuple(found), tuple(covered), before, after, used, notes)
 
 
+def statuses_of(project: Project, source: Source, calibration: Calibration | None) -> dict[str, Status]:
+    """What each criterion may decide: by the record, if that follows from the labels and is of today."""
+    rubric, statuses = project.rubric, dict[str, Status]()
+    broken = {} if calibration is None else derived(calibration, project.evidence.labels)
+    for criterion in rubric.criteria:
+        record = None if calibration is None else calibration.criteria.get(criterion.id)
+        if rubric.calibrated(criterion):
+            statuses[criterion.id] = "exempt"
+        elif record is None or criterion.id in broken:
+            statuses[criterion.id] = "uncalibrated"
+        else:
+            same = record.key == criterion_key(rubric, criterion, source)
+            statuses[criterion.id] = record.status if same else "stale"
+    return statuses
+
+
 def _lacks(mode: Mode) -> str:
     return (
         f"too few labels: about {mode.failures_needed} more that show it and {mode.passes_needed} that do not"
@@ -167,9 +183,7 @@ def _suggested(repository: Repository, project: Project, labelled: _Labelled, as
     mode, notes = labelled.mode, []
     examples = [_example(project, item, stored) for item, stored in labelled.examples]
     made: list[tuple[Kind, Criterion, Rubric, _Verdicts]] = []
-    known = {criterion.check for criterion in project.rubric.criteria if criterion.check is not UNSET}
-    if not enough(examples):
-        notes.append("too few labels may be shown to mine a rule from: split: examples says which may")
+    known = [criterion.check for criterion in project.rubric.criteria]
     mined_as: tuple[tuple[Kind, Sequence[Mined]], ...] = (
         ("rule", rules(examples)),
         ("reference", against_references(examples)),
@@ -191,12 +205,13 @@ def _suggested(repository: Repository, project: Project, labelled: _Labelled, as
     )
     gating = [each for each in candidates if each.status == "gates"]
     best = max(gating, key=lambda each: each.figures.mcc.value or 0.0, default=None)
-    return Suggested(mode, candidates, best, "" if best else _refusal(candidates), tuple(notes))
+    refused = "" if best else _refusal(candidates, examples)
+    return Suggested(mode, candidates, best, refused, tuple(notes))
 
 
 def _statement(mode: Mode, labelled: _Labelled) -> str:
     note = next((note for item, _ in labelled.examples for note in item.notes), None)
-    return f"The output is free of: {mode.name}" + (f" ({' '.join(note.split())[:200]})" if note else "")
+    return f"Free of what people call '{mode.name}'" + (f": {' '.join(note.split())[:200]}" if note else "")
 
 
 def _checked(project: Project, criterion: Criterion, labelled: _Labelled) -> _Verdicts:
@@ -217,7 +232,7 @@ def _candidate(
         ("fail" if item.failed else "pass", given.get(item.trajectory, "error")) for item, _ in labelled.test
     )
     seed = seed_of(key, (item.trajectory for item, _ in labelled.test))
-    needed = labels_needed(table, seed=seed, level=level)
+    needed = labels_needed(table, table, seed=seed, level=level)
     return Candidate(
         kind,
         criterion,
@@ -228,7 +243,13 @@ def _candidate(
     )
 
 
-def _refusal(candidates: Sequence[Candidate]) -> str:
+def _refusal(candidates: Sequence[Candidate], examples: Sequence[Example]) -> str:
+    if not candidates and not enough(examples):
+        failed = sum(each.failed for each in examples)
+        return (
+            f"too few labels that may be shown: {failed} show it and {len(examples) - failed} do not, and"
+            f" {FEWEST} of each are needed to make a rule of; more labels bring more of these"
+        )
     if not candidates:
         return "nothing in the labelled outputs tells those that show it from the others"
     best = max(candidates, key=lambda each: each.figures.mcc.value or -1.0)
@@ -245,6 +266,8 @@ def _asked(
 ) -> tuple[dict[str, _Asked], Usage, tuple[str, ...]]:
     """A question for each mode, and the judge's verdicts; a note says why, where there are none."""
     nobody: dict[str, _Asked] = dict.fromkeys((mode.key for mode in ready), None)
+    if not ready:
+        return nobody, Usage(), ()
     if not isinstance(job.reflector, Writes):
         return (
             nobody,

@@ -1,4 +1,4 @@
-"""Patch of a rubric: criteria added to rubric.yaml at the end of its list, where nothing else is touched."""
+"""Patch of a rubric: criteria added to rubric.yaml at the end of its list, nothing else touched (pure)."""
 
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
