@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -18,12 +18,13 @@ AT = "2026-11-01T12:00:00Z"
 """When all labels were given, and the calibration was made of them."""
 
 
-def labels(criterion: str, count: int = 40, at: str = AT) -> tuple[Label, ...]:
-    """Labels of one person on t-0, t-1 and so on, half of them a pass."""
-    return tuple(
-        Label(f"t-{number}", criterion, "pass" if number % 2 == 0 else "fail", by="ana", at=at, split="test")
-        for number in range(count)
-    )
+def labels(criterion: str, count: int = 40, mode: str | None = None) -> tuple[Label, ...]:
+    """Labels of one person on t-0, t-1 and so on, half of them a fail, of a failure mode."""
+    passed = [
+        Label(f"t-{number}", criterion, "pass", by="ana", at=AT, split="test") for number in range(count)
+    ]
+    failed = [replace(each, result="fail", failure_mode=mode) for each in passed]
+    return tuple((failed if number % 2 else passed)[number] for number in range(count))
 
 
 def lines(given: Sequence[Label]) -> str:
@@ -59,9 +60,9 @@ def _verdict(result: str, *, miss: bool) -> Literal["pass", "fail"]:
     return "pass" if (result == "pass") is not miss else "fail"
 
 
-def files(rubric: str, wrong: Mapping[str, int], name: str = "triage", count: int = 40) -> dict[str, str]:
+def files(rubric: str, wrong: Mapping[str, int], name: str = "triage", **of: Any) -> dict[str, str]:  # noqa: ANN401 - of `labels`
     """Rubric, labels and calibration.json of a runbook, as `calibrated` has them."""
-    given = {criterion: labels(criterion, count) for criterion in wrong}
+    given = {criterion: labels(criterion, **of) for criterion in wrong}
     made = calibrated(rubric, given, wrong, name)
     return {
         f"runbooks/{name}/rubric.yaml": rubric,

@@ -106,7 +106,7 @@ def _suggestions(
         look=False,
         flags=flags,
     )
-    path = f"{project.places.home}/calibration.json"
+    path = project.places.calibration
     try:
         record = read_record(source.read(path), path)
     except FileNotFoundError:

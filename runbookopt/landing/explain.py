@@ -35,7 +35,9 @@ from runbookopt.project.project import read_project
 from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
 
-_BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least", "near_repeats"})
+_BEFORE_A_RUN = frozenset(
+    {"declared", "merge", "calibrated", "coverage_at_least", "trust_at_least", "near_repeats"}
+)
 _OF_A_TEXT = _BEFORE_A_RUN | {"changed_lines_at_most", "growth_at_most", "introduces_none_of", "forms"}
 
 
@@ -87,6 +89,7 @@ def explain_text(repository: Repository, name: str, text: str, now: datetime | N
         introduced=report.introduces,
         formless=formless_in(project, text),
         uncalibrated=uncalibrated_in(project, now),
+        coverage=project.coverage(now).volume,
         trust=trust_in(project),
         near_repeats=near_repeats_in(project),
     )
@@ -114,6 +117,7 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     facts = Facts(
         None,
         uncalibrated=uncalibrated_in(project, now),
+        coverage=project.coverage(now).volume,
         trust=trust_in(project),
         near_repeats=near_repeats_in(project),
     )

@@ -262,6 +262,7 @@ def _draft(
         newest=newest_quarter(proof.pairs, project.evidence),
         then=then,
         standings=project.standings_at(),
+        coverage=project.coverage(),
     )
     message = commit_message(bundle, proof.comparison, ledger.at_origin)
     by_itself, people = derived.decision.merge == "auto", (project.policy.reviewers, project.policy.teams)

@@ -259,6 +259,7 @@ def _decide(
         introduced=checked.change.guard.introduces,
         formless=formless_in(project, after),
         uncalibrated=uncalibrated_in(project, now),
+        coverage=project.coverage(now).volume,
         trust=trust_in(project),
         leaning=_leaning(repository, checked, proof.pairs) if proof else (),
         ledger_notes=(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from runbookopt.calibration.coverage import Coverage
 from runbookopt.calibration.deciding import Standing
 from runbookopt.calibration.health import Health
 from runbookopt.documents.runbook import FRONT_MATTER, Runbook
@@ -50,7 +51,7 @@ class Findings(Struct, frozen=True):
     nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
     look up. `notes` are further sentences for the reviewer. `ledger` is the commit of the ledger that the
     proof rests on. `newest` is of the newest quarter of the tasks. `then` is what it proposed before.
-    `standings` are of the base's criteria, by its labels.
+    `standings` are of the base's criteria, by its labels; `coverage` is of the failures that people named.
     """
 
     bundle: Bundle
@@ -68,6 +69,7 @@ class Findings(Struct, frozen=True):
     newest: Newest | None = None
     then: Since | None = None
     standings: tuple[Standing, ...] = ()
+    coverage: Coverage | None = None
 
 
 class Trailers(Struct, frozen=True):
@@ -228,6 +230,8 @@ def _since(findings: Findings, rows: int) -> Iterator[str]:
 def _standings(findings: Findings, rows: int) -> Iterator[str]:
     calibrated = isinstance(findings.rubric, CalibratedRubric)
     yield from what_decides(findings.bundle, findings.standings, calibrated=calibrated, rows=rows)
+    if findings.coverage is not None:
+        yield f"- Coverage: {prose(str(findings.coverage), 600)}."
 
 
 def _newest(findings: Findings) -> Iterator[str]:

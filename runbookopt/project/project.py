@@ -8,7 +8,9 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace as with_fields
 
+from runbookopt.calibration.coverage import Coverage, coverage
 from runbookopt.calibration.deciding import Standing, aged, decided, standings_of, undecided
+from runbookopt.calibration.labels import standing
 from runbookopt.calibration.record import read_record
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical, digest
@@ -75,6 +77,11 @@ class Project(Struct, frozen=True):
     def standings_at(self, now: datetime | None = None) -> tuple[Standing, ...]:
         """What labels make of each criterion by now, else at the time `at`: they may be too old."""
         return aged(self.standings, now or self.at, self.policy.longest_uncalibrated)
+
+    def coverage(self, now: datetime | None = None) -> Coverage:
+        """Which of the failure modes that people named a criterion notices that decides by now."""
+        statuses = {each.criterion: each.status for each in self.standings_at(now)}
+        return coverage(standing(self.evidence.labels), statuses)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

@@ -121,6 +121,14 @@ def test_labels_calibrate_for_as_long_as_the_policy_says(tmp_path: Path, days: i
     assert project(tmp_path).standings_at(datetime(2030, 1, 1, tzinfo=UTC))[1].status == "stale"
 
 
+def test_failures_are_covered_where_a_criterion_that_decides_would_notice_them(tmp_path: Path) -> None:
+    named = labelled.files(RUBRIC, {"kind": 0}, mode="curt")
+    assert project(tmp_path / "gates", more=named).coverage().volume == 1.0
+    edited = {**named, PATH: RUBRIC.replace("Is it kind", "Is it friendly")}
+    assert project(tmp_path / "stale", more=edited).coverage().volume == 0.0
+    assert project(tmp_path / "unnamed").coverage().volume is None
+
+
 def test_where_nothing_decides_it_is_said_what_to_do(tmp_path: Path) -> None:
     alone = labelled.files(RUBRIC.replace(RUBRIC.split("\n")[2] + "\n", ""), {"kind": 4})
     read = project(tmp_path, more=alone)

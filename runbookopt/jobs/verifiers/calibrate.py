@@ -189,7 +189,7 @@ def calibrate(
 
 def record_path(places: Places) -> str:
     """Where the record of a runbook's calibrations lies."""
-    return f"{places.home}/calibration.json"
+    return places.calibration
 
 
 def record_in(source: Source, path: str) -> Calibration | None:
