@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from runbookopt.cli.terminal import Line
     from runbookopt.errors import Awaiting, Invalid
     from runbookopt.jobs.result import Result
-    from runbookopt.landing.newest_quarter import Newest
     from runbookopt.landing.propose import Proposed
+    from runbookopt.landing.reporting.newest_quarter import Newest
     from runbookopt.proof.allowance import Allowance
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
     from runbookopt.proof.records import LastPull

@@ -36,9 +36,9 @@ from runbookopt.landing.bundle import (
 )
 from runbookopt.landing.bundle_limits import no_room
 from runbookopt.landing.ledger.readings import write_reading
-from runbookopt.landing.newest_quarter import newest_quarter
 from runbookopt.landing.paired_outputs import pairs
 from runbookopt.landing.reporting.measurement import health_of
+from runbookopt.landing.reporting.newest_quarter import newest_quarter
 from runbookopt.project.local_state import local_folder
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import (

@@ -9,7 +9,7 @@ from runbookopt.calibration.health import Health
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.usage import Spent
 from runbookopt.landing.bundle import Bundle, Change, StoredVerdicts, Suspect, ValidationSummary
-from runbookopt.landing.newest_quarter import Newest
+from runbookopt.landing.reporting.newest_quarter import Newest
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import WORTH_A_LOOK, Comparison
 

@@ -20,7 +20,6 @@ from runbookopt.forge.protocol import Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
 from runbookopt.landing.ledger.identity import identity_of
-from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Checked,
@@ -32,7 +31,8 @@ from runbookopt.landing.rederive import (
     rederive,
 )
 from runbookopt.landing.report import Findings, commit_message, read_trailers, render, squash_message, title
-from runbookopt.landing.since import Since, changed_since_then
+from runbookopt.landing.reporting.newest_quarter import Newest, newest_quarter
+from runbookopt.landing.reporting.since import Since, changed_since_then
 from runbookopt.project.policy import Decision, Limits, Reason
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance, trajectory_names

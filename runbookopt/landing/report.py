@@ -28,9 +28,9 @@ from runbookopt.landing.bundle import (
     models_by_role,
     offline_part,
 )
-from runbookopt.landing.newest_quarter import Newest
 from runbookopt.landing.reporting.measurement import health_of, what_decides, without_score
-from runbookopt.landing.since import Since, section
+from runbookopt.landing.reporting.newest_quarter import Newest
+from runbookopt.landing.reporting.since import Since, section
 from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.binding import TRAILER
