@@ -60,7 +60,8 @@ def test_a_runbook_is_scored_on_its_validation_tasks(repo: Make, planted: Module
     assert (found["runbook"], found["revision"], found["version"]) == ("desk", None, "1.0.0")
     assert (found["split"], found["tasks"], found["repeats"]) == ("validation", 24, 1)
     assert (found["score"], found["passed"], found["objectives"]) == (0.25, 6, {"right-desk": 0.25})
-    assert found["criteria"] == {"right-desk": {"passed": 6, "failed": 18, "errors": 0, "share": 0.25}}
+    counts = {"passed": 6, "failed": 18, "errors": 0, "share": 0.25}
+    assert found["criteria"] == {"right-desk": {**counts, "decides": True, "status": "exempt"}}
     assert (found["errors"], found["without_output"], found["look"]) == (0, 0, None)
     assert (found["spent"]["rollouts"], found["spent"]["cached"], found["spent"]["usd"]) == (24, 0, None)
 
