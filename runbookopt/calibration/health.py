@@ -1,6 +1,6 @@
 """Health of a measurement, before what it measured: a broken one says nothing of a gain (pure)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 from typing import Any
@@ -26,7 +26,7 @@ class Health(Struct, frozen=True):
     missing: int
     failed_calls: int | None
     noise: float | None
-    suspects: int
+    suspects: int | None
     standings: tuple[Standing, ...]
 
     @property
@@ -63,8 +63,8 @@ class Health(Struct, frozen=True):
         yield f"{self.missing} without a score"
         yield f"failed calls {'unknown' if self.failed_calls is None else self.failed_calls}"
         noise = "unknown, each task was tried once" if self.noise is None else f"{self.noise:.3f}"
-        yield f"noise (today's runbook against itself) {noise}"
-        yield f"suspect references {self.suspects}"
+        yield f"noise (one runbook against itself) {noise}"
+        yield f"suspect references {'unknown' if self.suspects is None else self.suspects}"
         names = ", ".join(f"{each.criterion} {each.status}" for each in self.standings)
         yield f"criteria: {names or 'unknown'}"
 
@@ -76,9 +76,12 @@ def noise_of(pairs: Sequence[Pair], *, alike: bool) -> float | None:
     """
     if alike:
         return 0.0
-    differences = [
-        abs(one.score - other.score) for pair in pairs for one, other in combinations(pair.before, 2)
-    ]
+    return spread(tuple(outcome.score for outcome in pair.before) for pair in pairs)
+
+
+def spread(scores: Iterable[Sequence[float]]) -> float | None:
+    """The mean difference of two scores of one task; None where no task has two."""
+    differences = [abs(one - other) for same in scores for one, other in combinations(same, 2)]
     return fmean(differences) if differences else None
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from runbookopt.calibration.health import Health, failed_calls, spread
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.parse import Problem
@@ -66,6 +67,7 @@ class Evaluation(Struct, frozen=True):
     spent: Spent
     notes: tuple[str, ...]
     warnings: tuple[Problem, ...]
+    health: Health
 
 
 def evaluate(
@@ -128,6 +130,23 @@ def evaluate(
         spent=spent,
         notes=tuple(_notes(rollouts, tasks, look, told=told)),
         warnings=project.warnings,
+        health=_health(job, project, tried, spent),
+    )
+
+
+def _health(job: Job, project: Project, tried: Sequence[Tried], spent: Spent) -> Health:
+    """The health of the measurement; which references may be wrong one version alone does not tell."""
+    scores = [tuple(attempt.score for attempt in each.attempts) for each in tried]
+    repeats = max(map(len, scores))
+    missing = sum(repeats - len(each) for each in scores)
+    unjudged = sum(attempt.errors > 0 for each in tried for attempt in each.attempts)
+    return Health(
+        errors=(unjudged + missing) / (repeats * len(scores)),
+        missing=missing,
+        failed_calls=failed_calls(spent.usage),
+        noise=0.0 if job.agent.deterministic else spread(scores),
+        suspects=None,
+        standings=project.standings_at(),
     )
 
 

@@ -22,7 +22,7 @@ Make = Callable[..., "Clone"]
 KEYS = (
     "outcome reason runbook revision digest version split agent models tasks repeats passed score objectives"
     " criteria errors without_output why_without unanswered failing look spent notes"
-    " awaiting"
+    " health awaiting"
 )
 BETTER = """---
 name: desk
@@ -187,6 +187,11 @@ def test_an_agent_that_errs_by_chance_tries_held_out_tasks_as_often_as_a_proof(
 
 def test_people_read_the_score_what_it_cost_and_what_fails(repo: Make, planted: ModuleType) -> None:
     lines = repo(planted.files()).ask("runbookopt", "evaluate", "desk").stdout.splitlines()
+    health = lines.pop(1)
+    assert health.startswith(
+        "  health        the measurement is sound; 0.0% of attempts not judged; 0 without a"
+    )
+    assert health.endswith("suspect references unknown; criteria: right-desk exempt")
     assert lines[:5] == [
         "desk (version 1.0.0) of the working tree: 0.250",
         "  score         0.250 on 24 validation tasks; 6 pass",

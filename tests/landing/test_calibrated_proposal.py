@@ -16,6 +16,7 @@ from runbookopt.landing.explain import explain_runbook
 from runbookopt.landing.merge import judge
 from runbookopt.landing.propose import Proposed, propose
 from runbookopt.landing.rederive import Stale
+from runbookopt.landing.verify import verify_commits
 from tests import labelled
 
 if TYPE_CHECKING:
@@ -113,6 +114,19 @@ def test_one_word_makes_it_stale_wherever_anything_is_decided(made: Made, first_
     holds, text = calibration_of(later)
     assert holds is False
     assert text.startswith(stale)
+
+
+def test_a_change_by_hand_says_which_criteria_it_takes_from_those_that_decide(made: Made) -> None:
+    clone = made()
+    with Repository.open(clone.root) as repository:
+        base = repository.base()
+        edits = {PATH: RUBRIC.replace("Is it kind", "Is it friendly").encode()}
+        head = repository.write_commit(repository.write_tree(edits, onto=base), [base], "Edit a word")
+        found = verify_commits(repository, base, head)
+    told = [each for each in found.reasons if each.condition == "calibrated"]
+    assert [(each.holds, each.text.partition(" (")[0]) for each in told] == [
+        (False, "triage: by this, kind is stale")
+    ]
 
 
 def test_labels_that_are_too_old_calibrate_nothing(made: Made, first_half: ModuleType) -> None:

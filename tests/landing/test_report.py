@@ -142,7 +142,7 @@ def test_a_report_begins_with_its_health_then_its_verdict_and_has_its_sections_a
     report = render(FINDINGS)
     assert report.splitlines()[0] == (
         "Health: the measurement is sound; 0.0% of attempts not judged; 0 without a score; failed calls"
-        " unknown; noise (today's runbook against itself) 0.000; suspect references 0; criteria: unknown."
+        " unknown; noise (one runbook against itself) 0.000; suspect references 0; criteria: unknown."
     )
     assert report.splitlines()[2] == (
         "**Accepted.** `support-triage` scores 0.731 instead of 0.412 on 3 held-out tasks"
