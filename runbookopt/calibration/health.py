@@ -40,14 +40,14 @@ class Health(Struct, frozen=True):
     def line(self) -> str:
         """All of it, in one line."""
         broken = self.broken
-        head = f"INVALID, the measurement is broken: {broken}" if broken else "the measurement is sound"
+        head = f"INVALID, the measurement is broken: {broken}" if broken else "sound"
         head = "no held-out task was looked at" if self.errors is None else head
         return f"{head}; {'; '.join(self._told())}"
 
     def as_record(self) -> Mapping[str, Any]:
         """The same for programs."""
         return {
-            "valid": self.broken is None,
+            "valid": None if self.errors is None else self.broken is None,
             "broken": self.broken,
             "errors": self.errors,
             "missing": self.missing,
@@ -59,11 +59,11 @@ class Health(Struct, frozen=True):
 
     def _told(self) -> Iterator[str]:
         if self.errors is not None:
-            yield f"{self.errors:.1%} of attempts not judged"
+            yield f"{self.errors:.1%} not judged"
         yield f"{self.missing} without a score"
         yield f"failed calls {'unknown' if self.failed_calls is None else self.failed_calls}"
         noise = "unknown, each task was tried once" if self.noise is None else f"{self.noise:.3f}"
-        yield f"noise (one runbook against itself) {noise}"
+        yield f"noise {noise}"
         yield f"suspect references {'unknown' if self.suspects is None else self.suspects}"
         names = ", ".join(f"{each.criterion} {each.status}" for each in self.standings)
         yield f"criteria: {names or 'unknown'}"

@@ -12,14 +12,14 @@ SOUND = Health(0.05, 1, 3, 0.25, 0, (Standing("kind", "gates"), Standing("tone",
 def test_a_measurement_is_broken_above_the_errors_that_a_proof_bears() -> None:
     assert SOUND.broken is None
     assert SOUND.line == (
-        "the measurement is sound; 5.0% of attempts not judged; 1 without a score; failed calls 3; noise"
-        " (one runbook against itself) 0.250; suspect references 0; criteria: kind gates, tone advisory"
+        "sound; 5.0% not judged; 1 without a score; failed calls 3; noise"
+        " 0.250; suspect references 0; criteria: kind gates, tone advisory"
     )
     broken = Health(0.06, 0, None, None, None, ())
     assert broken.line.startswith(
         "INVALID, the measurement is broken: 6% of the attempts could not be judged"
     )
-    assert "failed calls unknown; noise (one runbook against itself) unknown" in broken.line
+    assert "failed calls unknown; noise unknown" in broken.line
     assert (broken.as_record()["valid"], SOUND.as_record()["valid"]) == (False, True)
 
 
