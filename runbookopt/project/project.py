@@ -120,12 +120,14 @@ def read_project(
     burnt: Collection[str] = (),
     places: Places | None = None,
     at: datetime | None = None,
+    parts: bool = True,
 ) -> Project:
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
     `places` are the runbook's, where they are known already. `at` is the time at which labels must not be too
-    old for a criterion to decide; without one none is. Raises RunbookoptError where there is no such
-    runbook, MalformedFile with the problems of all its files.
+    old for a criterion to decide; without one none is. Without `parts` no task is in any: to find near
+    repeats takes its time, and is of no use where nothing is searched or proved. Raises RunbookoptError where
+    there is no such runbook, MalformedFile with the problems of all its files.
     """
     places = places or places_of(source, name)
     path = places.file
@@ -156,7 +158,7 @@ def read_project(
         rubric=rubric,
         policy=policy,
         evidence=with_fields(evidence, warnings=(*evidence.warnings, *_unknown_criteria(rubric, evidence))),
-        split=_split(evidence, policy, burnt),
+        split=_split(evidence, policy, burnt) if parts else Split((), (), ()),
         digests=Digests(
             digest(text or b""),
             rubric_digest(own, rubric, source),

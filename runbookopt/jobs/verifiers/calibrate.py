@@ -30,6 +30,7 @@ from runbookopt.calibration.record import (
     CriterionRecord,
     JudgedItem,
     criterion_key,
+    derived,
     looked,
     read_record,
     record_text,
@@ -129,6 +130,7 @@ class _Case(Struct, frozen=True):
     earlier: CriterionRecord | None
     looks: tuple[LabelLook, ...]
     choice: LookableLabels | LabelsLack | None
+    mismatches: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> tuple[Gold, ...]:
@@ -156,7 +158,7 @@ def calibrate(
     """
     must_be_set_up(repository, job.name, propose=False)
     source = Folder(repository.root)
-    project = read_project(source, job.name)
+    project = read_project(source, job.name, parts=False)
     rubric = Rubric(project.rubric.criteria, project.rubric.judge)
     _must_be_there(rubric, terms.only)
     path = record_path(project.places)
@@ -228,17 +230,18 @@ def _cases(
     ratings: dict[str, list[Rating]] = {}
     for rating in standing(project.evidence.labels):
         ratings.setdefault(rating.criterion, []).append(rating)
-    cases = []
+    cases, mismatches = [], derived(records[0], project.evidence.labels) if records[0] else {}
     for criterion in rubric.criteria:
         own = tuple(ratings.get(criterion.id, ()))
         known = [each.criteria[criterion.id] for each in records if each and criterion.id in each.criteria]
         here = records[0].criteria.get(criterion.id) if records[0] else None
         looks = together(*(each.looks for each in known))
         key, is_exempt = criterion_key(rubric, criterion, source), rubric.calibrated(criterion)
-        settled = here is not None and here.key == key and here.status == "gates"
+        wrong = mismatches.get(criterion.id, ())
+        settled = here is not None and here.key == key and here.status == "gates" and not wrong
         wanted = criterion.id in terms.only if terms.only else not settled
         choice = next_look(for_testing(own), looks, again=terms.again) if wanted and not is_exempt else None
-        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice))
+        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice, wrong))
     return tuple(cases)
 
 
@@ -344,7 +347,8 @@ def _status(case: _Case, record: CriterionRecord | None) -> Status:
         return "exempt"
     if record is None:
         return "uncalibrated"
-    return record.status if record.key == case.key else "stale"
+    is_new = bool(case.chosen) and record is not case.earlier
+    return record.status if record.key == case.key and (is_new or not case.mismatches) else "stale"
 
 
 def _labelled(case: _Case) -> Labelled:
@@ -367,8 +371,13 @@ def _notes(cases: Collection[_Case], path: str, *, written: bool) -> Iterator[st
     spent = [
         each.criterion.id
         for each in cases
-        if isinstance(each.choice, LabelsLack) and each.choice.spent and each.key != _key_of(each.earlier)
+        if isinstance(each.choice, LabelsLack)
+        and each.choice.spent
+        and (each.mismatches or each.key != _key_of(each.earlier))
     ]
+    for each in cases:
+        if each.mismatches and not each.chosen:
+            yield f"{each.criterion.id}: its record does not follow: {'; '.join(each.mismatches)}"
     if spent:
         yield (
             f"labels of {', '.join(spent)} were looked at before, and one look is what they are good for:"
