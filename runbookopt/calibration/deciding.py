@@ -78,7 +78,8 @@ def _standing(
     mcc, table = record.figures.mcc.value, record.figures.table
     value = "no MCC" if mcc is None else f"MCC {mcc:.2f}"
     why = f"{value} on {table.passes} passes and {table.fails} fails of people's"
-    return Standing(name, record.status, why, record.figures.j.value, newest_label(record, labels))
+    own = [label for label in labels if label.criterion == name]
+    return Standing(name, record.status, why, record.figures.j.value, newest_label(record, own))
 
 
 def _changed(rubric: Rubric, criterion: Criterion, record: CriterionRecord) -> str:

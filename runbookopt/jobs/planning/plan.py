@@ -7,6 +7,7 @@ from statistics import fmean
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from runbookopt.calibration.planner import tasks_factor
 from runbookopt.evidence.split import DRAWN
 from runbookopt.jobs.feasibility import gain_at, next_look, provable
 from runbookopt.jobs.planning.allotment import beginning, least
@@ -245,9 +246,10 @@ def _shrunk(project: Project) -> Iterator[Shrunk]:
     and Gladen, 1978, "Estimating prevalence from the results of a screening test").
     """
     deciding = {criterion.id for criterion in project.rubric.deciding}
-    for each in project.standings_at():
-        if project.is_calibrated and each.criterion in deciding and each.j is not None and 0 < each.j < 1:
-            yield Shrunk(each.criterion, each.j, 1 / each.j**2)
+    for each in project.standings_at() if project.is_calibrated else ():
+        times = None if each.j is None else tasks_factor(each.j)
+        if each.criterion in deciding and each.j is not None and times is not None and times > 1:
+            yield Shrunk(each.criterion, each.j, times)
 
 
 def _repeats(ready: Prepared) -> int | None:
