@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from math import ceil, sqrt
+from typing import Literal
 from unicodedata import normalize
 
 from msgspec import Struct
@@ -105,25 +106,36 @@ def about(key: str, ratings: Iterable[Rating]) -> tuple[Rating, ...]:
     by_rater: dict[tuple[str, str], list[Rating]] = defaultdict(list)
     for rating in ratings:
         by_rater[rating.trajectory, rating.by].append(rating)
-    found = (_about_one(key, given) for given in by_rater.values())
-    return tuple(rating for rating in found if rating is not None)
+    return tuple(rating for given in by_rater.values() for rating in _about_one(key, given))
 
 
-def _about_one(key: str, given: Sequence[Rating]) -> Rating | None:
+def _about_one(key: str, given: Sequence[Rating]) -> Sequence[Rating]:
     direct = [each for each in given if each.criterion == key]
     if direct:
-        return direct[-1]
+        return direct
     named = [each for each in given if each.failure_mode and mode_key(each.failure_mode) == key]
     failed = [each for each in named if each.result == "fail"]
     if failed:
-        return replace(failed[-1], criterion=key)
+        return [_as_of(key, failed[-1], "fail", given)]
     silent = any(
         each.result == "unsure" or (each.result == "fail" and not each.failure_mode) for each in given
     )
     if named or silent:
-        return None
+        return []
     first = next((each for each in given if each.result == "pass"), given[0])
-    return replace(first, criterion=key, result="pass", failure_mode=None)
+    return [_as_of(key, replace(first, failure_mode=None), "pass", given)]
+
+
+def _as_of(key: str, rating: Rating, result: Literal["pass", "fail"], given: Sequence[Rating]) -> Rating:
+    """A rating as one of the mode: what any of the rater's ratings may not be used for, it may not be."""
+    shown = any(each.split == "examples" for each in given)
+    return replace(
+        rating,
+        criterion=key,
+        result=result,
+        split="examples" if shown else rating.split,
+        saw_verdict=any(each.saw_verdict for each in given),
+    )
 
 
 def speaking(criteria: Iterable[str], ratings: Sequence[Rating]) -> tuple[Rating, ...]:

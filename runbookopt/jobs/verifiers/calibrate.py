@@ -16,6 +16,7 @@ from runbookopt.calibration.agreement import (
     table_of,
 )
 from runbookopt.calibration.corrected import Rate, corrected_rate
+from runbookopt.calibration.failure_modes import speaking
 from runbookopt.calibration.label_ledger import (
     LabelLook,
     LabelsLack,
@@ -226,7 +227,8 @@ def _cases(
     terms: Terms,
 ) -> tuple[_Case, ...]:
     ratings: dict[str, list[Rating]] = {}
-    for rating in standing(project.evidence.labels):
+    names = [criterion.id for criterion in rubric.criteria]
+    for rating in speaking(names, standing(project.evidence.labels)):
         ratings.setdefault(rating.criterion, []).append(rating)
     cases = []
     for criterion in rubric.criteria:
