@@ -136,9 +136,11 @@ def merge(
         _merge_automatic(json=json)
         return
     from runbookopt.landing.merge import merge as merge_one
+    from runbookopt.landing.propose_criteria import is_of_criteria, merge_criteria
 
     with _forge() as (repository, forge):
-        merged = merge_one(repository, forge, number)
+        make = merge_criteria if is_of_criteria(forge.get(number)) else merge_one
+        merged = make(repository, forge, number)
     if json:
         print_json({"number": number, "merged": merged})
     else:
@@ -198,10 +200,13 @@ def _missing(repository: "Repository", forge: "Forge", pull: "PullRequest") -> l
     """What speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
     from runbookopt.landing.merge import judge
+    from runbookopt.landing.propose_criteria import is_of_criteria, missing
 
     if pull.state != "open":
         return None
     try:
+        if is_of_criteria(pull):
+            return list(missing(repository, forge, pull.number))
         return list(judge(repository, forge, pull.number).missing)
     except RunbookoptError as error:
         return [str(error)]
