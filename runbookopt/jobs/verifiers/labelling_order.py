@@ -77,6 +77,8 @@ def order_of(project: Project, ratings: Sequence[Rating], rater: str, wanted: Wa
     else:
         left = [each for id_, each in candidates.items() if id_ not in own]
         dealt = list(_dealt(_piles(project, left, ratings, rater, wanted.failure_mode)))[: wanted.sample]
+        if wanted.failure_mode is None:  # whose turn it was would give the verdict away
+            dealt.sort(key=lambda each: _chance(f"shown:{each[0]}"))
         done = 0
     counts = Counter(kind for _, kind in dealt)
     return Order(
