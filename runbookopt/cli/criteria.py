@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runbookopt.calibration.agreement import Estimate
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.verifiers.suggest import Candidate, Suggested, Suggestions
-    from runbookopt.landing.propose_criteria import ProposedCriteria
+    from runbookopt.landing.criteria.propose import ProposedCriteria
     from runbookopt.verifier.rubric import Criterion
     from runbookopt.verifier.rubric_patch import Patch
 
@@ -128,7 +128,7 @@ def _propose(repository: "Repository", name: str, flags: Flags, *, json: bool) -
     """Have a process without the token suggest, then propose what it offers: this one asks no model."""
     from msgspec.json import decode
 
-    from runbookopt.landing.propose_criteria import Described, propose_criteria
+    from runbookopt.landing.criteria.propose import Described, propose_criteria
     from runbookopt.verifier.rubric import Criterion
 
     given = [f"{key}={value}" for key, value in flags.items()]

@@ -135,8 +135,8 @@ def merge(
     if number is None:
         _merge_automatic(json=json)
         return
+    from runbookopt.landing.criteria.propose import is_of_criteria, merge_criteria
     from runbookopt.landing.merge import merge as merge_one
-    from runbookopt.landing.propose_criteria import is_of_criteria, merge_criteria
 
     with _forge() as (repository, forge):
         make = merge_criteria if is_of_criteria(forge.get(number)) else merge_one
@@ -199,8 +199,8 @@ def _say_missing(missing: "Iterable[str] | None") -> None:
 def _missing(repository: "Repository", forge: "Forge", pull: "PullRequest") -> list[str] | None:
     """What speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
+    from runbookopt.landing.criteria.propose import is_of_criteria, missing
     from runbookopt.landing.merge import judge
-    from runbookopt.landing.propose_criteria import is_of_criteria, missing
 
     if pull.state != "open":
         return None
