@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbookopt.jobs.scaffold import Choices, rendered
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -99,6 +101,22 @@ def test_labels_leave_as_a_table_and_as_annotations_and_come_back_once(
         assert again == "imported   0 labels\nunchanged  2 were there already\n"
 
 
+def test_git_keeps_the_labels_of_both_where_two_add_some(
+    clone: "Clone", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.commit({".gitattributes": rendered("gitattributes", Choices((), None))})
+    start = clone.git("rev-parse", "HEAD")
+    for branch, keys in (("one", ("p", "p")), ("other", ("f", "p", "wrong"))):
+        clone.git("checkout", "-q", "-b", branch, start)
+        typed(clone, monkeypatch, branch, *keys, ":quit")
+        clone.git("add", "trajectories")
+        clone.git("commit", "-q", "-m", branch)
+    clone.git("merge", "-q", "one")
+    assert {each.get("explanation") for each in labels(clone)} == {"one", "other", None}
+    assert len(labels(clone)) == 4
+    clone.git("checkout", "-q", "main")
+
+
 def test_what_is_no_label_is_left_out_and_told(clone: "Clone") -> None:
     (clone.root / "bad.csv").write_text("trajectory,criterion,result\nt-9,polite,pass\nt-1,polite,pass\n")
     done = clone.ask("runbookopt", "label", "desk", "--import", "bad.csv")
@@ -123,7 +141,7 @@ def test_the_plan_says_what_each_criterion_needs(clone: "Clone") -> None:
         (["--frame", "all"], "--frame: expected discovery or representative"),
         (["--terminal", "--plan"], "give one of"),
         (["--json"], "--json goes with --plan"),
-        (["--failure-mode", "x", "--frame", "representative"], "give --failure-mode"),
+        (["--failure-mode", "x", "--frame", "representative"], "give one of --failure-mode, --disputed"),
         (["--export", "labels.txt"], "ends in .csv or .json"),
     ],
 )

@@ -214,6 +214,10 @@ def test_what_people_disagree_on_is_told_before_anything_else(sit: Sit) -> None:
     old = [label(f"t-{number:02}", "polite", "pass", by) for number in range(4) for by in ("ana", "ben")]
     old += [label("t-04", "polite", "pass", "ana"), label("t-04", "polite", "fail", "ben")]
     told = list(agreement(sit([line(number) for number in range(5)], *old).ratings))
+    again = sit([], disputed=True)
+    assert again.order.ids == ("t-04",)  # also for who labelled it
+    give(again, "t-04", polite="fail")
+    assert sit([], disputed=True).order.ids == ()
     assert told == [
         "polite: people agree on 4 of 5 pairs of labels, AC1 0.76",
         "polite: t-04 is disputed (ana pass, ben fail): what does it ask for?",

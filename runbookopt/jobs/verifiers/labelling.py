@@ -84,6 +84,7 @@ class Sitting:
             "rater": self.desk.rater,
             "frame": self.wanted.frame,
             "failure_mode": self.wanted.failure_mode,
+            "again": self.wanted.disputed,
             "criteria": [
                 {
                     "id": criterion.id,
