@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from runbookopt.calibration.failure_modes import items, mode_key, modes, unnamed
+from runbookopt.calibration.failure_modes import failing, mode_key, modes, unnamed
 from runbookopt.calibration.labels import Rating
 from runbookopt.calibration.status import Status
 
@@ -79,28 +79,28 @@ def coverage(
     does where its own verdict on most of the failures is known and is no fail: `verdicts`, by criterion and
     trajectory.
     """
-    found = []
+    shown, blamed_for, found = failing(ratings), _blamed(ratings), []
     for mode in modes(ratings):
-        failing = [item.trajectory for item in items(mode.key, ratings) if item.failed]
-        blamed = _blamed(mode.key, ratings)
+        ids, blamed = shown[mode.key], blamed_for.get(mode.key, {})
         criteria = []
         for criterion, status in sorted(statuses.items()):
             own = criterion == mode.key and status in {"gates", "exempt"}
             noticed = sum(
                 (own or (status == "gates" and criterion in blamed.get(id_, ())))
                 and (verdicts or {}).get((criterion, id_), "fail") == "fail"
-                for id_ in failing
+                for id_ in ids
             )
-            if failing and noticed >= MOST * len(failing):
+            if ids and noticed >= MOST * len(ids):
                 criteria.append(criterion)
         found.append(CoveredMode(mode.key, mode.name, mode.failures, tuple(criteria)))
     return Coverage(tuple(found), len(unnamed(ratings)))
 
 
-def _blamed(key: str, ratings: Sequence[Rating]) -> dict[str, set[str]]:
-    """The criteria that people failed for a mode, by trajectory."""
-    blamed: dict[str, set[str]] = {}
+def _blamed(ratings: Sequence[Rating]) -> dict[str, dict[str, set[str]]]:
+    """The criteria that people failed, by the mode that they named for it and by trajectory."""
+    blamed: dict[str, dict[str, set[str]]] = {}
     for rating in ratings:
-        if rating.result == "fail" and rating.failure_mode and mode_key(rating.failure_mode) == key:
-            blamed.setdefault(rating.trajectory, set()).add(rating.criterion)
+        if rating.result == "fail" and rating.failure_mode:
+            by_trajectory = blamed.setdefault(mode_key(rating.failure_mode), {})
+            by_trajectory.setdefault(rating.trajectory, set()).add(rating.criterion)
     return blamed

@@ -5,16 +5,18 @@ A mode's name is a name of the codebook: what people wrote as `failure_mode`, in
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import ceil, sqrt
+from typing import Literal
 from unicodedata import normalize
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.calibration.agreement import Estimate, share
-from runbookopt.calibration.labels import EXAMPLES, LabelPart, Rating, for_testing, gold
+from runbookopt.calibration.labels import EXAMPLES, Gold, LabelPart, Rating, for_testing, gold
 from runbookopt.calibration.status import LEAST
 from runbookopt.documents.digest import digest_of
 
@@ -78,6 +80,7 @@ def _their(count: int) -> str:
     return "its" if count == 1 else "their"
 
 
+@lru_cache(maxsize=4096)
 def mode_key(name: str) -> str:
     """The key of a mode: its name in small letters, digits and hyphens, an id that a criterion may have."""
     words = re.findall(r"[a-z0-9]+", normalize("NFKD", name).encode("ascii", "ignore").decode().casefold())
@@ -102,28 +105,71 @@ def about(key: str, ratings: Iterable[Rating]) -> tuple[Rating, ...]:
     or named other modes for all that failed, has seen none of it, which is a pass. A failure without a name
     and an "unsure" may be of any kind: they say nothing.
     """
-    by_rater: dict[tuple[str, str], list[Rating]] = defaultdict(list)
+    return tuple(rating for case in _cases(ratings) for rating in case.about(key))
+
+
+class _Case(Struct, frozen=True):
+    """One trajectory: all ratings of each rater, and the modes and criteria that any of them names."""
+
+    groups: tuple[tuple[Rating, ...], ...]
+    named: frozenset[str]
+
+    def about(self, key: str) -> list[Rating]:
+        """The ratings as ratings of one mode."""
+        return [rating for given in self.groups for rating in _about_one(key, given)]
+
+    def gold(self, key: str) -> Gold | None:
+        """What people say of one mode, taken together; None where nobody says anything."""
+        return next(iter(gold(self.about(key))), None)
+
+
+def _cases(ratings: Iterable[Rating]) -> tuple[_Case, ...]:
+    """The trajectories, in the order in which they were labelled first."""
+    by_rater: dict[str, dict[str, list[Rating]]] = {}
     for rating in ratings:
-        by_rater[rating.trajectory, rating.by].append(rating)
-    found = (_about_one(key, given) for given in by_rater.values())
-    return tuple(rating for rating in found if rating is not None)
+        by_rater.setdefault(rating.trajectory, {}).setdefault(rating.by, []).append(rating)
+    return tuple(
+        _Case(
+            tuple(map(tuple, given.values())),
+            frozenset(
+                name
+                for each in given.values()
+                for rating in each
+                for name in (rating.criterion, rating.failure_mode and mode_key(rating.failure_mode))
+                if name
+            ),
+        )
+        for given in by_rater.values()
+    )
 
 
-def _about_one(key: str, given: Sequence[Rating]) -> Rating | None:
+def _about_one(key: str, given: Sequence[Rating]) -> Sequence[Rating]:
     direct = [each for each in given if each.criterion == key]
     if direct:
-        return direct[-1]
+        return direct
     named = [each for each in given if each.failure_mode and mode_key(each.failure_mode) == key]
     failed = [each for each in named if each.result == "fail"]
     if failed:
-        return replace(failed[-1], criterion=key)
+        return [_as_of(key, failed[-1], "fail", given)]
     silent = any(
         each.result == "unsure" or (each.result == "fail" and not each.failure_mode) for each in given
     )
     if named or silent:
-        return None
+        return []
     first = next((each for each in given if each.result == "pass"), given[0])
-    return replace(first, criterion=key, result="pass", failure_mode=None)
+    return [_as_of(key, replace(first, failure_mode=None), "pass", given)]
+
+
+def _as_of(key: str, rating: Rating, result: Literal["pass", "fail"], given: Sequence[Rating]) -> Rating:
+    """A rating as one of the mode: what any of the rater's ratings may not be used for, it may not be."""
+    shown = any(each.split == "examples" for each in given)
+    return replace(
+        rating,
+        criterion=key,
+        result=result,
+        split="examples" if shown else rating.split,
+        saw_verdict=any(each.saw_verdict for each in given),
+    )
 
 
 def speaking(criteria: Iterable[str], ratings: Sequence[Rating]) -> tuple[Rating, ...]:
@@ -178,38 +224,62 @@ def items(key: str, ratings: Iterable[Rating]) -> tuple[Item, ...]:
 
 def modes(ratings: Sequence[Rating]) -> tuple[Mode, ...]:
     """The modes that people named, the most frequent first."""
-    known = names_of(ratings)
-    failing = len({id_ for each in known for id_ in _failing(each, ratings)} | set(unnamed(ratings)))
-    found = (_mode(key, name, ratings, failing) for key, name in known.items())
+    known, cases = names_of(ratings), _cases(ratings)
+    failing = {id_ for each in _failing(known, cases).values() for id_ in each} | {*unnamed(ratings)}
+    silent = {place: case.gold("") for place, case in enumerate(cases)}  # of a mode that nobody names there
+    found = (_mode(key, name, cases, silent, len(failing)) for key, name in known.items())
     return tuple(sorted(found, key=lambda mode: (-mode.failures, mode.key)))
 
 
-def _mode(key: str, name: str, ratings: Sequence[Rating], failing: int) -> Mode:
-    said = about(key, ratings)
-    agreed = gold(said)
+def _mode(
+    key: str, name: str, cases: Sequence[_Case], silent: Mapping[int, Gold | None], failing: int
+) -> Mode:
+    said = [case.gold(key) if key in case.named else silent[place] for place, case in enumerate(cases)]
+    agreed = [each for each in said if each is not None]
     counts = Counter(each.result for each in agreed)
     drawn = [each.result for each in agreed if each.frame == "representative" and each.result is not None]
-    test = Counter(each.failed for each in items(key, ratings) if each.part == "test")
     return Mode(
         key=key,
         name=name,
         failures=counts["fail"],
         passes=counts["pass"],
-        disputed=counts[None],
+        disputed=sum(each.disputed for each in agreed),
         volume=counts["fail"] / failing if failing else 0.0,
         rate=share(drawn.count("fail"), len(drawn)) if drawn else None,
-        failures_needed=_still(test[True]),
-        passes_needed=_still(test[False]),
+        failures_needed=_still(_held_out(key, "fail", cases, said)),
+        passes_needed=_still(_held_out(key, "pass", cases, said)),
     )
+
+
+def _held_out(key: str, result: str, cases: Sequence[_Case], said: Sequence[Gold | None]) -> int:
+    """How many labels with a result are kept to test on; no more are counted than are needed."""
+    found = 0
+    for case, each in zip(cases, said, strict=True):
+        if found == LEAST:
+            break
+        if each is not None and each.result == result:
+            found += bool(for_testing(case.about(key)))
+    return found
+
+
+def failing(ratings: Sequence[Rating]) -> dict[str, tuple[str, ...]]:
+    """The trajectories on which people agree that they show a mode, by its key."""
+    return _failing(names_of(ratings), _cases(ratings))
+
+
+def _failing(known: Iterable[str], cases: Iterable[_Case]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {key: [] for key in known}
+    for case in cases:
+        for key in sorted(case.named & found.keys()):
+            agreed = case.gold(key)
+            if agreed is not None and agreed.result == "fail":
+                found[key].append(agreed.trajectory)
+    return {key: tuple(ids) for key, ids in found.items()}
 
 
 def _still(held_out: int) -> int:
     """Labels of a class that are to be made so that enough of them are likely to be held out."""
     return max(0, ceil((LEAST - held_out) / (1 - EXAMPLES)))
-
-
-def _failing(key: str, ratings: Sequence[Rating]) -> tuple[str, ...]:
-    return tuple(each.trajectory for each in gold(about(key, ratings)) if each.result == "fail")
 
 
 def unnamed(ratings: Iterable[Rating]) -> tuple[str, ...]:
@@ -230,10 +300,9 @@ def unseen(ratings: Sequence[Rating]) -> Unseen | None:
     its upper limit is at least 1 - .05^(1/n), under which no n failures can show that there is nothing else.
     A failure that shows several modes counts once for each. Only those drawn as all are, where there are any.
     """
-    known = names_of(ratings)
     drawn = [each for each in ratings if each.frame == "representative"]
     for among in (drawn, ratings):
-        counts = [len(_failing(key, among)) for key in known]
+        counts = [len(each) for each in failing(among).values()]
         if sum(counts):
             return _unseen(counts, representative=among is drawn)
     return None

@@ -285,7 +285,7 @@ def _lengths(view: _View, signs: _Signs) -> Iterator[MaxChars]:
 
 def _patterns(view: _View, signs: _Signs, phrases: Iterable[str]) -> Iterator[Regex]:
     """Regular expressions: shapes, phrases in any capitals, and values of a field, to have or not to have."""
-    shapes = [*_SHAPES, *(rf"(?i)\b{re.escape(phrase)}\b" for phrase in phrases)]
+    shapes = [*_SHAPES, *(rf"(?i)\b{_literal(phrase)}\b" for phrase in phrases)]
     caught = {shape: _bits(map(re.compile(shape).search, view.texts)) for shape in dict.fromkeys(shapes)}
     scores = {shape: signs.score(shown) for shape, shown in caught.items()}
     if scores:
@@ -296,7 +296,13 @@ def _patterns(view: _View, signs: _Signs, phrases: Iterable[str]) -> Iterator[Re
     if view.path is not None and len(values) <= len(view.texts) // 2:
         chosen = _grown(values, signs)
         if chosen:
-            yield Regex(path=view.path, value=rf"\A(?!(?:{'|'.join(map(re.escape, chosen))})\Z)")
+            listed = "|".join(map(_literal, chosen))
+            yield Regex(path=view.path, value=rf"\A(?!(?:{listed})\Z)")
+
+
+def _literal(text: str) -> str:
+    """A text as a pattern that people can read: what stands for itself is not escaped."""
+    return re.sub(r"\\([^\w\\.^$*+?{}\[\]|()#])", r"\1", re.escape(text))
 
 
 def _none_of(shape: str) -> str:

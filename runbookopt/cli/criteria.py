@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from runbookopt.calibration.agreement import Estimate
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.verifiers.suggest import Candidate, Suggested, Suggestions
-    from runbookopt.landing.propose_criteria import ProposedCriteria
+    from runbookopt.landing.criteria.propose import ProposedCriteria
+    from runbookopt.verifier.rubric import Criterion
     from runbookopt.verifier.rubric_patch import Patch
 
 app = group("criteria", "Criteria of a rubric that come from what people labelled.")
@@ -127,7 +128,7 @@ def _propose(repository: "Repository", name: str, flags: Flags, *, json: bool) -
     """Have a process without the token suggest, then propose what it offers: this one asks no model."""
     from msgspec.json import decode
 
-    from runbookopt.landing.propose_criteria import Described, propose_criteria
+    from runbookopt.landing.criteria.propose import Described, propose_criteria
     from runbookopt.verifier.rubric import Criterion
 
     given = [f"{key}={value}" for key, value in flags.items()]
@@ -223,7 +224,7 @@ def _one_as_json(suggested: "Suggested") -> dict[str, Any]:
         },
         "outcome": "offered" if best else "refused",
         "reason": suggested.refused or None,
-        "criterion": to_builtins(best.criterion) if best else None,
+        "criterion": _criterion(best.criterion) if best else None,
         "yaml": "\n".join(yaml_of(best.criterion)) if best else None,
         "figures": _figures(best) if best else None,
         "candidates": [
@@ -231,7 +232,7 @@ def _one_as_json(suggested: "Suggested") -> dict[str, Any]:
                 "kind": each.kind,
                 "status": each.status,
                 "level": each.level,
-                "criterion": to_builtins(each.criterion),
+                "criterion": _criterion(each.criterion),
                 "figures": to_builtins(each.figures),
                 "needed": each.needed,
             }
@@ -239,6 +240,16 @@ def _one_as_json(suggested: "Suggested") -> dict[str, Any]:
         ],
         "notes": suggested.notes,
     }
+
+
+def _criterion(criterion: "Criterion") -> dict[str, Any]:
+    """A criterion as rubric.yaml has it, without what is not said."""
+    from msgspec import to_builtins
+
+    told: dict[str, Any] = {key: value for key, value in to_builtins(criterion).items() if value is not None}
+    if "check" in told:
+        told["check"] = {key: value for key, value in told["check"].items() if value is not None}
+    return told
 
 
 def _page(suggestions: "Suggestions", patch: "Patch | RunbookoptError | None") -> "Iterator[str]":

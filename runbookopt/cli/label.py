@@ -32,6 +32,9 @@ def label(  # noqa: PLR0913 - each is a flag
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Also those of held-out tasks, which nobody should write by.")
     ] = False,
+    disputed: Annotated[
+        bool, typer.Option("--disputed", help="Only those on which people disagree, yours among them.")
+    ] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Ask here, not on a page.")] = False,
     export: Annotated[
         Path | None,
@@ -47,8 +50,8 @@ def label(  # noqa: PLR0913 - each is a flag
 ) -> None:
     """Label stored trajectories: a note in your words, pass or fail by criterion, and a failure mode.
 
-    A page opens at an address of this computer that holds a token: nobody without it is answered. Each answer
-    is a line of trajectories/NAME/LOGIN.labels.jsonl at once, so the same command goes on after any end.
+    It prints the address of a page of this computer, which holds a token: nobody without it is answered. Each
+    answer is a line of trajectories/NAME/LOGIN.labels.jsonl at once: the same command goes on after any end.
     LOGIN is git config runbookopt.login, else the name in user.email. --plan and --json go together.
 
     Exit status: 0, or 1 where a file to import has lines that are no labels.
@@ -65,8 +68,8 @@ def label(  # noqa: PLR0913 - each is a flag
         raise WrongUsage("--json goes with --plan")
     if frame not in get_args(Frame):
         raise WrongUsage(f"--frame: expected {' or '.join(get_args(Frame))}, got '{frame}'")
-    if failure_mode is not None and frame != "discovery":
-        raise WrongUsage("give --failure-mode, which looks for what is alike, or --frame representative")
+    if sum((failure_mode is not None, frame != "discovery", disputed)) > 1:
+        raise WrongUsage("give one of --failure-mode, --disputed and --frame representative")
     top = whole_here()
     project = read_project(Folder(top), named(top, name))
     warn(project.warnings)
@@ -77,7 +80,7 @@ def label(  # noqa: PLR0913 - each is a flag
     elif plan:
         _plan(project, top, json=json)
     else:
-        wanted = Wanted(sample, frame, failure_mode, held_out)  # type: ignore[arg-type]  # looked at above
+        wanted = Wanted(sample, frame, failure_mode, held_out, disputed)  # type: ignore[arg-type]  # looked at above
         _sit(project, _desk(project, top), wanted, terminal=terminal)
 
 

@@ -136,10 +136,14 @@ def merge(
     if number is None:
         _merge_automatic(json=json)
         return
+    from runbookopt.landing.criteria.propose import is_of_criteria, merge_criteria
     from runbookopt.landing.merge import merge as merge_one
 
     with _forge() as (repository, forge):
-        merged = merge_one(repository, forge, number, datetime.now(UTC))
+        if is_of_criteria(forge.get(number)):
+            merged = merge_criteria(repository, forge, number)
+        else:
+            merged = merge_one(repository, forge, number, datetime.now(UTC))
     if json:
         print_json({"number": number, "merged": merged})
     else:
@@ -199,11 +203,14 @@ def _say_missing(missing: "Iterable[str] | None") -> None:
 def _missing(repository: "Repository", forge: "Forge", pull: "PullRequest") -> list[str] | None:
     """What speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
+    from runbookopt.landing.criteria.propose import is_of_criteria, missing
     from runbookopt.landing.merge import judge
 
     if pull.state != "open":
         return None
     try:
+        if is_of_criteria(pull):
+            return list(missing(repository, forge, pull.number))
         return list(judge(repository, forge, pull.number, datetime.now(UTC)).missing)
     except RunbookoptError as error:
         return [str(error)]

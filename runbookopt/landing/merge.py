@@ -11,7 +11,7 @@ from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import GitFailed, OriginUnreachable, PushRejected
 from runbookopt.forge.git.repository import Repository
-from runbookopt.forge.protocol import Forge, PullRequest
+from runbookopt.forge.protocol import CRITERIA, Forge, PullRequest
 from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.landing.propose import branch_of, runbook_of
 from runbookopt.landing.rederive import (
@@ -184,7 +184,7 @@ def merge_automatic(repository: Repository, forge: Forge, now: datetime | None =
     What cannot be merged is left, with the reasons. Raises LedgerBroken, OriginUnreachable.
     """
     for pull in forge.pull_requests():
-        if pull.state == "open":
+        if pull.state == "open" and not pull.branch.startswith(CRITERIA):  # those are people's to merge
             name = runbook_of(pull.branch)
             try:
                 merged, reasons = _merge_if_automatic(repository, forge, pull.number, now)

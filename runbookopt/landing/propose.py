@@ -16,7 +16,7 @@ from runbookopt.errors import Refused, RunbookoptError, Waiting
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import GitFailed, PushRejected
 from runbookopt.forge.git.repository import Repository
-from runbookopt.forge.protocol import Draft, Forge, PullRequest
+from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
 from runbookopt.landing.ledger.identity import identity_of
@@ -44,9 +44,6 @@ from runbookopt.proof.records import keep_shown, last_pull, note_pulls
 
 LABEL = "runbookopt"
 """The label of each pull request."""
-
-CRITERIA = "runbookopt-criteria/"
-"""How the branches begin that propose criteria: never those of a runbook."""
 
 
 class Proposed(Struct, frozen=True):
@@ -358,7 +355,7 @@ def _is_edited(repository: Repository, ledger: Ledger, there: str) -> bool:
     )
 
 
-def branch_of(runbook: str, prefix: str = "runbookopt/") -> str:
+def branch_of(runbook: str, prefix: str = RUNBOOKS) -> str:
     """The branch of a runbook's pull request; what git allows in no branch's name is written as %XX."""
     return f"{prefix}{_NOT_IN_A_REF.sub(lambda match: f'%{ord(match[0]):02X}', runbook)}"
 
@@ -368,4 +365,4 @@ _NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|(?<![^/])\.|\.(?=\.|$)|\.
 
 def runbook_of(branch: str) -> str:
     """The runbook whose pull requests have this branch."""
-    return unquote(branch.removeprefix("runbookopt/").removeprefix(CRITERIA))
+    return unquote(branch.removeprefix(RUNBOOKS).removeprefix(CRITERIA))

@@ -86,6 +86,19 @@ def test_a_field_of_an_answer_in_json_is_looked_at_by_its_path() -> None:
     )
 
 
+def test_values_of_a_field_are_listed_as_people_would_write_them() -> None:
+    failing = ['{"reason": "by a+b"}', '{"reason": "by c - d"}'] * 4
+    passing = [f'{{"reason": "by a+b, c - d {at % 2}"}}' for at in range(8)]
+    check = best(Regex, examples(failing, passing))
+    assert isinstance(check, Regex)
+    assert "\\ " not in check.value
+    assert [bool(re.search(check.value, text)) for text in ("by a+b", "by c - d", "by a+b, c - d 1")] == [
+        False,
+        False,
+        True,
+    ]
+
+
 def test_what_a_reference_tells_is_held_against_it() -> None:
     mined = [
         Example(

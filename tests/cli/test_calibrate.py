@@ -109,6 +109,7 @@ def test_a_label_that_is_taken_back_makes_its_criterion_stale(repo: Make, calibr
     found = calibrated(clone)
     assert found["criteria"]["kind"]["status"] == "stale"
     assert "1 labels were taken back or corrected since" in " ".join(found["notes"])
+    assert found["criteria"]["kind"]["planned"]["more_fails"] == 15
     again = calibrated(clone, "--spend-labels")["criteria"]["kind"]
     assert (again["status"], four(again)) == ("gates", (26, 3, 3, 28))
 

@@ -40,7 +40,7 @@ def driver() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(driver: ModuleType) -> "Iterator[Browser]":
     """Give a real browser; skip where none is installed."""
     path = driver.program()

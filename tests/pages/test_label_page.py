@@ -106,6 +106,7 @@ def test_ten_are_labelled_one_is_undone_and_a_killed_program_goes_on_from_there(
     assert second.child.stdout.read().splitlines()[-1].startswith("3 labelled: see octocat.labels.jsonl")
 
 
+@pytest.mark.nightly
 def test_two_pages_at_once_lose_nothing(desk: "Desk", labelling: "Start") -> None:
     clone = desk(*map(plain, range(6)))
     one, other = labelling(clone), labelling(clone)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import UNSET, Struct
 
-from runbookopt.calibration.labels import Rating
+from runbookopt.calibration.labels import Rating, disagreements
 from runbookopt.calibration.status import LEAST
 from runbookopt.evidence.split import part_of_task
 from runbookopt.evidence.trajectory import Frame, Left, Trajectory
@@ -39,13 +39,15 @@ Given = Mapping[str, frozenset[str]]
 class Wanted(Struct, frozen=True):
     """What is to be labelled: how many at most, how chosen, of which failure mode, and of which tasks.
 
-    `held_out`: also trajectories of held-out tasks, which else nobody is shown.
+    `held_out`: also trajectories of held-out tasks, which else nobody is shown. `disputed`: only those on
+    which people disagree, also where the same person has labelled them.
     """
 
     sample: int = 40
     frame: Frame = "discovery"
     failure_mode: str | None = None
     held_out: bool = False
+    disputed: bool = False
 
 
 class Order(Struct, frozen=True):
@@ -74,9 +76,14 @@ def order_of(project: Project, ratings: Sequence[Rating], rater: str, wanted: Wa
         drawn = drawn[: wanted.sample]
         dealt = [(id_, "other") for id_ in drawn if id_ not in own]
         done = len(drawn) - len(dealt)
+    elif wanted.disputed:
+        disputed = {each.trajectory for each in disagreements(ratings)}
+        dealt, done = [(id_, "second") for id_ in candidates if id_ in disputed][: wanted.sample], 0
     else:
         left = [each for id_, each in candidates.items() if id_ not in own]
         dealt = list(_dealt(_piles(project, left, ratings, rater, wanted.failure_mode)))[: wanted.sample]
+        if wanted.failure_mode is None:  # whose turn it was would give the verdict away
+            dealt.sort(key=lambda each: _chance(f"shown:{each[0]}"))
         done = 0
     counts = Counter(kind for _, kind in dealt)
     return Order(

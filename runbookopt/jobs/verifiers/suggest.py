@@ -29,6 +29,7 @@ from runbookopt.calibration.writing import (
     question_prompt,
     read_question,
 )
+from runbookopt.documents.schema_errors import plain
 from runbookopt.documents.usage import Usage
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Folder, Source
@@ -211,7 +212,9 @@ def _suggested(repository: Repository, project: Project, labelled: _Labelled, as
 
 def _statement(mode: Mode, labelled: _Labelled) -> str:
     note = next((note for item, _ in labelled.examples for note in item.notes), None)
-    return f"Free of what people call '{mode.name}'" + (f": {' '.join(note.split())[:200]}" if note else "")
+    return f"Free of what people call '{plain(mode.name)}'" + (
+        f": {plain(' '.join(note.split())[:200])}" if note else ""
+    )
 
 
 def _checked(project: Project, criterion: Criterion, labelled: _Labelled) -> _Verdicts:

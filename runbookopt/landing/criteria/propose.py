@@ -16,8 +16,8 @@ from runbookopt.evidence.library import Folder
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import GitFailed, PushRejected
 from runbookopt.forge.git.repository import Repository
-from runbookopt.forge.protocol import Draft, Forge, PullRequest
-from runbookopt.landing.propose import CRITERIA, LABEL, branch_of
+from runbookopt.forge.protocol import CRITERIA, Draft, Forge, PullRequest
+from runbookopt.landing.propose import LABEL, branch_of
 from runbookopt.landing.verify import verify_pull_request
 from runbookopt.project.places import places_of
 from runbookopt.project.project import declared_policy
@@ -186,12 +186,18 @@ _AFTERWARDS = (
 # Merging, where the forge is git alone ------------------------------------------------------------------
 
 
+def is_of_criteria(pull: PullRequest) -> bool:
+    """Whether a pull request proposes criteria: no bundle proves it, and people merge it."""
+    return pull.branch.startswith(CRITERIA)
+
+
 def missing(repository: Repository, forge: Forge, number: int) -> tuple[str, ...]:
     """What keeps a proposal of criteria from being merged now. Raises RunbookoptError, GitFailed."""
     verified = verify_pull_request(repository, forge, number)
     if verified.passes:
         return ()
-    return tuple(reason.text for reason in verified.reasons if reason.holds is not True)
+    against = tuple(reason.text for reason in verified.reasons if reason.holds is False)
+    return against or tuple(reason.text for reason in verified.reasons if reason.holds is None)
 
 
 def merge_criteria(repository: Repository, forge: Forge, number: int) -> str:
