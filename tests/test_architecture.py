@@ -49,6 +49,7 @@ KNOWN_TO_ONE = {
     "litellm": "agents.model.client",
     "anyio": "agents.model.concurrency",
     "github": "forge.github",
+    "sklearn": "jobs.verifiers.text_groups",
 }
 ON_REQUEST = {"cli.verify": ("cli.apart", "cli.job")}
 """What a command of the second half imports only where a flag asks it to run agents."""

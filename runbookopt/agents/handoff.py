@@ -22,7 +22,7 @@ from runbookopt.documents.untrusted import DIGITS, FEW, enclosed, fence
 from runbookopt.documents.usage import Message
 from runbookopt.errors import RunbookoptError
 
-Kind = Literal["reflection", "rollout"]
+Kind = Literal["reflection", "rollout", "writing"]
 
 KIND = "handoff"
 UNKNOWN = "unknown"
@@ -32,13 +32,14 @@ MOST_REPLY = 1_000_000
 """Bytes of a reply; no model says more, and no edit needs more."""
 
 _MOST_NAME = 80
-_NAME = re.compile(r"(?:reflection|rollout)-[0-9a-f]{16}\.md")
+_NAME = re.compile(r"(?:reflection|rollout|writing)-[0-9a-f]{16}\.md")
 _END = re.compile(rf"^=== [0-9a-f]{{{FEW},{DIGITS}}} end$", re.MULTILINE)
 _SECTION = re.compile(rf"^[ \t]*=== ([0-9a-f]{{{FEW},{DIGITS}}}) [a-z]+[ \t]*$", re.MULTILINE)
 _BY = re.compile(r"^[ \t]*by:[ \t]*(\S[^\n]*)$", re.MULTILINE | re.IGNORECASE)
 
 _WANTED = {
     "reflection": "edits of a runbook, by somebody who reads what went wrong with it",
+    "writing": "words for what goes wrong, by somebody who reads what people wrote of it",
     "rollout": "the output of an agent that does one task as its runbook says",
 }
 

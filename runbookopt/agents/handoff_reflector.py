@@ -1,18 +1,21 @@
 """The reflector that is whoever answers by hand-off: a coding agent or a person, asked as a model is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from runbookopt.agents.handoff import KIND, Handoff
+from runbookopt.agents.handoff import KIND, Handoff, Kind
 from runbookopt.agents.model.client import Completion
 from runbookopt.agents.model_reflector import ModelReflector
-from runbookopt.agents.protocol import Reflected
+from runbookopt.agents.protocol import Reflected, Written
 from runbookopt.agents.repair import Clean
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.usage import Message, Usage
-from runbookopt.search.asks import Reflection
+from runbookopt.search.asks import Reflection, ReflectionFailure
 from runbookopt.search.reflecting import prompt
+
+T = TypeVar("T")
 
 VERSION = 1
 """Of what an ask says around a prompt: raised where answers to it may be others."""
@@ -38,6 +41,17 @@ class HandoffReflector:
         reflected = await ModelReflector(replies, self._clean).reflect(ask)
         return replace(reflected, usage=None, replier=replies.by)
 
+    async def write(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[str], T | ReflectionFailure],
+        repair: Callable[[str, ReflectionFailure], Sequence[Message]],
+    ) -> Written:
+        """Ask for another text than an edit; nobody knows what it used. Raises Awaited."""
+        replies = _Replies(self._handoff, "writing")
+        written = await ModelReflector(replies, self._clean).write(messages, read, repair)
+        return replace(written, usage=None, replier=replies.by)
+
 
 class _Replies:
     """Whoever replies, as a language model; `by` is who gave the last reply."""
@@ -45,13 +59,13 @@ class _Replies:
     name = KIND
     key = digest_of({"kind": KIND, "version": VERSION})
 
-    def __init__(self, handoff: Handoff) -> None:
-        self._handoff = handoff
+    def __init__(self, handoff: Handoff, kind: Kind = "reflection") -> None:
+        self._handoff, self._kind = handoff, kind
         self.by: str | None = None
 
     async def complete(self, messages: Sequence[Message], *, repeat: str = "0") -> Completion:
         """The reply to a chat; raises Awaited."""
-        reply = self._handoff.ask("reflection", messages, repeat=repeat)
+        reply = self._handoff.ask(self._kind, messages, repeat=repeat)
         self.by = reply.by
         return Completion(reply.text, Usage())
 

@@ -1,17 +1,22 @@
 """The reflector that is a language model: one ask, one prompt, and one more where the reply is malformed."""
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from runbookopt.agents.protocol import Reflected
+from runbookopt.agents.protocol import Reflected, Written
 from runbookopt.agents.repair import Clean, LanguageModel, read_reply
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import as_text, digest_of
 from runbookopt.documents.parse import MalformedFile
+from runbookopt.documents.usage import Message
 from runbookopt.search.asks import Candidate, Kind, Reflection, ReflectionFailure, Shown, Tried
 from runbookopt.search.reflecting import prompt, reply
+
+T = TypeVar("T")
 
 END = 10 * prompt.FAILING
 """So many characters at each end of a text are looked through for secrets, half a second a million."""
@@ -56,6 +61,26 @@ class ModelReflector:
             answer = replace(answer, message=f"{answer.message}; {why}")
         return Reflected(answer, usage)
 
+    async def write(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[str], T | ReflectionFailure],
+        repair: Callable[[str, ReflectionFailure], Sequence[Message]],
+    ) -> Written:
+        """Ask for another text than an edit; raises ModelBroken."""
+
+        def cleaned(each: Sequence[Message]) -> list[Message]:
+            return [replace(message, content=self._clean(message.content)) for message in each]
+
+        answer, usage = await read_reply(
+            self._model.complete,
+            cleaned(messages),
+            read,
+            lambda reply, failure: cleaned(repair(reply, failure)),
+            ReflectionFailure,
+        )
+        return Written(answer, usage)
+
 
 def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
     """The ask as a model may see it: cleaned, and without the components that cleaning changed.
@@ -66,10 +91,12 @@ def without_secrets(ask: Reflection, clean: Clean) -> Reflection:
 
     def show(shown: Shown) -> Shown:
         output = None if shown.output is None else _ends(shown.output, clean)
-        feedback = tuple(_ends(reason, clean) for reason in shown.feedback)
+        feedback, advice = (
+            tuple(_ends(reason, clean) for reason in each) for each in (shown.feedback, shown.advice)
+        )
         origin = None if shown.origin is None else clean(shown.origin)
         text = _ends(as_text(shown.input), clean)
-        return replace(shown, input=text, output=output, feedback=feedback, origin=origin)
+        return replace(shown, input=text, output=output, feedback=feedback, origin=origin, advice=advice)
 
     def tell(tried: Tried) -> Tried:
         diagnosis, change, outcome = (

@@ -1,14 +1,16 @@
 """Agent, reflector and judge as the driver needs them: three small protocols, and what they leave."""
 
-from collections.abc import Collection
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
-from runbookopt.documents.usage import Usage
+from runbookopt.documents.usage import Message, Usage
 from runbookopt.evidence.trajectory import Left
 from runbookopt.search.asks import Proposal, Reflection, ReflectionFailure
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
+
+T = TypeVar("T")
 
 
 class Produced(Struct, frozen=True, omit_defaults=True):
@@ -129,6 +131,27 @@ class GivesSeveral(Protocol):
 def edits_of(reflector: Reflector) -> int:
     """How many edits a reply of a reflector may hold."""
     return reflector.edits if isinstance(reflector, GivesSeveral) else 1
+
+
+class Written(Struct, frozen=True):
+    """What somebody wrote on request, or why there is nothing; the rest is as in `Reflected`."""
+
+    said: object
+    usage: Usage | None = None
+    replier: str | None = None
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A reflector that can be asked in words for other texts than edits: a model, or somebody at hand."""
+
+    async def write(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[str], T | ReflectionFailure],
+        repair: Callable[[str, ReflectionFailure], Sequence[Message]],
+    ) -> Written:
+        """What `read` finds in the reply, or in a second one to the messages of `repair`; raises Awaited."""
 
 
 class Judge(Protocol):

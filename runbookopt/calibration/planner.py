@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from runbookopt.calibration.agreement import Table, mcc
+from runbookopt.calibration.failure_modes import speaking
 from runbookopt.calibration.label_ledger import LookableLabels, lacking, next_level, next_look
 from runbookopt.calibration.labels import EXAMPLES, Gold, Rating, for_testing, gold
 from runbookopt.calibration.record import Calibration, CriterionRecord, criterion_key, seed_of
@@ -42,7 +43,7 @@ def plan_of(
 ) -> tuple[Planned, ...]:
     """The plan of all criteria, in the order of the rubric."""
     records = calibration.criteria if calibration else {}
-    planned = []
+    planned, ratings = [], speaking([criterion.id for criterion in rubric.criteria], ratings)
     for criterion in rubric.criteria:
         own = [each for each in ratings if each.criterion == criterion.id]
         record = records.get(criterion.id)

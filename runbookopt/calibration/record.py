@@ -15,6 +15,7 @@ from msgspec.structs import astuple, replace
 
 from runbookopt.calibration.agreement import Estimate, Figures, Given, Table, figures_of, table_of
 from runbookopt.calibration.corrected import Rate
+from runbookopt.calibration.failure_modes import about, speaking
 from runbookopt.calibration.label_ledger import LEVELS, LabelLook
 from runbookopt.calibration.labels import Rating, for_testing, label_digest, standing
 from runbookopt.calibration.status import Status, status_of
@@ -132,7 +133,7 @@ def derived(calibration: Calibration, labels: Sequence[Label]) -> dict[str, tupl
     gate without: so nobody leaves out those that do not please. A criterion with a mismatch decides nothing.
     """
     lines = {label_digest(label): label for label in labels}
-    ratings = standing(labels)
+    ratings = speaking(calibration.criteria, standing(labels))
     found = {
         name: tuple(_mismatches(name, record, lines, ratings))
         for name, record in calibration.criteria.items()
@@ -170,7 +171,8 @@ def _of_labels(
         back += not stand >= set(each.labels) and lines.keys() >= set(each.labels)
         held = [lines[digest] for digest in each.labels if digest in lines]
         gone += len(held) < len(each.labels) or not held
-        items = {item.result for item in for_testing(standing(held)) if item.item == (each.trajectory, name)}
+        said = for_testing(about(name, standing(held)))
+        items = {item.result for item in said if item.trajectory == each.trajectory}
         other += len(held) == len(each.labels) and bool(held) and items != {each.result}
     found = [f"{gone} labels that it names are not there"] if gone else []
     found += [f"{back} labels were taken back or corrected since"] if back else []

@@ -104,6 +104,8 @@ def _as_json(result: "CalibrationResult", *, dry_run: bool) -> dict[str, Any]:
     said = asdict(result)
     del said["warnings"]
     said["dry_run"] = dry_run
+    covered = result.coverage
+    said["coverage"] = {"count": covered.count, "volume": covered.volume, "modes": covered.modes}
     said["criteria"] = [_criterion_as_json(each) for each in result.criteria]
     return said
 
@@ -128,6 +130,8 @@ def _page(result: "CalibrationResult", *, dry_run: bool) -> "Iterator[Line]":
     yield from _health(result)
     for each in criteria:
         yield from _criterion(each, dry_run=dry_run)
+    if result.coverage.modes:
+        yield f"  coverage      {result.coverage}"
     yield from (f"  {note}" for note in result.notes)
     yield ""
 

@@ -1,6 +1,7 @@
 """`runbookopt check`: lint every file that a repository declares, and say all that is wrong at once."""
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,11 +115,11 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
     try:
         repository = Repository.open(folder)
     except GitFailed:
-        yield Known(), ()
+        yield Known(now=datetime.now(UTC)), ()
         return
     with repository:
         if repository.root.resolve() != folder.resolve():
-            yield Known(), ()
+            yield Known(now=datetime.now(UTC)), ()
             return
         ledger, head = Ledger.open(repository, push=False), repository.resolve("HEAD")
 
@@ -126,6 +127,7 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
             return identity_of(repository, ledger, name, Folder(folder), head).names
 
         known = Known(
+            now=datetime.now(UTC),
             looked=lambda name: ledger.looks(*names(name)),
             read=lambda name: ledger.burnt(*names(name)),
             versions=lambda path: versions(repository, head, path),
@@ -184,8 +186,14 @@ def _summary(project: "Project", looks: "tuple[Look, ...]") -> str:
     proving = f"can prove a gain of {100 * gain:.1f} points" if gain is not None else "can prove no gain"
     return (
         f"{project.name}: {tasks}{left_out}, {_count(len(project.evidence.trajectories), 'trajectory')}; "
-        f"{_count(len(project.rubric.criteria), 'criterion')}, {merging}; {proving}, as look {len(looks) + 1}"
+        f"{_criteria(project)}, {merging}; {proving}, as look {len(looks) + 1}"
     )
+
+
+def _criteria(project: "Project") -> str:
+    """How many criteria there are, and where labels say what decides, how many of them do."""
+    count, deciding = _count(len(project.rubric.criteria), "criterion"), len(project.rubric.deciding)
+    return f"{count}, of which {deciding} decide" if project.is_calibrated else count
 
 
 def _foreign(project: "Project") -> "Iterator[str]":
@@ -253,6 +261,8 @@ def _facts(project: "Project", looks: "tuple[Look, ...]") -> dict[str, Any]:
         "removed": project.evidence.removed,
         "foreign_criteria": foreign_criteria(project),
         "criteria": [criterion.id for criterion in project.rubric.criteria],
+        "deciding": [criterion.id for criterion in project.rubric.deciding],
+        "standings": [asdict(each) for each in project.standings_at()],
         "objectives": project.rubric.objectives,
         "policy": {
             "declared": project.digests.policy is not None,

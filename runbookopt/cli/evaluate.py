@@ -153,6 +153,7 @@ def _as_json(evaluation: "Evaluation", clean: "Callable[[str], str]") -> dict[st
     card: dict[str, Any] = {"outcome": "scored", "reason": None}
     for key, value in asdict(evaluation).items():
         card |= scores if key == "scores" else {key: value}
+    card["health"] = evaluation.health.as_record()
     del card["warnings"]
     return card | {"awaiting": None}
 
@@ -187,6 +188,7 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
     title = f"{version} of {source}: "
     score = "its score is not told" if scores is None else f"{scores.score:.3f}"
     yield (evaluation.runbook, "bold"), (title, ""), (score, "bold")
+    yield f"  health        {evaluation.health.line}"
     yield from _rates(scores, evaluation.split) if scores else ()
     models = "".join(f", {role} {model}" for role, model in evaluation.models.items())
     yield f"  agent         {evaluation.agent}{models}"
@@ -213,7 +215,9 @@ def _rates(scores: "Scorecard", part: str) -> "Iterator[str]":
     yield from (f"  objective     {share:.3f} {name}" for name, share in scores.objectives.items())
     for name, rate in scores.criteria.items():
         errors = f", {rate.errors} could not be judged" if rate.errors else ""
-        yield f"  criterion     {rate.share:.3f} {name}: {rate.passed} passed, {rate.failed} failed{errors}"
+        fate = "" if rate.decides else f"; {rate.status}, so it decides nothing"
+        counts = f"{rate.passed} passed, {rate.failed} failed{errors}{fate}"
+        yield f"  criterion     {rate.share:.3f} {name}: {counts}"
     if scores.errors:
         yield f"  errors        {scores.errors} attempts with a verdict that could not be had, scored as 0"
     if scores.without_output:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbookopt.cli.terminal import Line
-    from runbookopt.jobs.planning.plan import Plan, Provable
+    from runbookopt.jobs.planning.plan import Plan, Provable, Shrunk
 
 
 def page(plan: "Plan") -> "Iterator[Line]":
@@ -17,6 +17,7 @@ def page(plan: "Plan") -> "Iterator[Line]":
     yield f"  tasks        {tasks.train} train, {tasks.validation} validation, {tasks.held_out} held-out"
     yield f"  can prove    {_gain(plan.provable)}"
     yield f"  assuming     {_assumed(plan.provable)}"
+    yield from (f"  judged       {_shrunk(each)}" for each in plan.shrunk)
     if len(plan.proofs) > 1:
         yield f"  same price   {_proofs(plan)}"
     first = f", if that holds which {rollouts.claims} of the search try first" if rollouts.claims else ""
@@ -51,6 +52,14 @@ def _gain(provable: "Provable") -> str:
     if provable.gain is None:
         return f"no gain ({look})"
     return f"a gain of {_points(provable.gain)}, {100 * provable.power:.0f} % of the time ({look})"
+
+
+def _shrunk(shrunk: "Shrunk") -> str:
+    """How much of a gain a judge shows."""
+    return (
+        f"{shrunk.criterion} agrees with people by J = {shrunk.j:.2f}: a true gain shows as"
+        f" {shrunk.j:.0%} of it, and takes {shrunk.tasks:.1f} times the tasks to prove (1/J^2)"
+    )
 
 
 def _assumed(provable: "Provable") -> str:

@@ -108,7 +108,7 @@ def _explain_text(name: str, file: Path, *, json: bool) -> None:
     with Repository.open(Path.cwd()) as repository:
         name = named(repository.root, name)
         authorize(repository, name)
-        found = explain_text(repository, name, text)
+        found = explain_text(repository, name, text, datetime.now(UTC))
     if json:
         print_json({key: getattr(found, key) for key in ("violations", "introduces", "forms", "merge")})
         return
@@ -151,7 +151,7 @@ def _explained(repository: "Repository", forge: "Forge", what: "Bundle | str") -
     if not isinstance(what, str):
         return explain.explain_bundle(repository, forge, what, now)
     if what.isdecimal():
-        return explain.explain_pull_request(repository, forge, int(what))
+        return explain.explain_pull_request(repository, forge, int(what), now)
     return explain.explain_runbook(repository, forge, what, now)
 
 

@@ -5,12 +5,14 @@ import typer
 from runbookopt.cli import (
     calibrate,
     check,
+    criteria,
     doctor,
     evaluate,
     init,
     journal,
     label,
     ledger,
+    modes,
     optimize,
     policy,
     propose,
@@ -47,7 +49,9 @@ def runbookopt() -> typer.Typer:
     ):
         app.command()(command)
     app.command()(label.label)
+    app.command()(modes.modes)
     app.add_typer(trajectories.app)
+    app.add_typer(criteria.app)
     app.add_typer(ledger.app)
     app.add_typer(journal.app)
     app.add_typer(pulls.app)

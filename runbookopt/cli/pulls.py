@@ -2,6 +2,7 @@
 
 import shlex
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,10 +136,14 @@ def merge(
     if number is None:
         _merge_automatic(json=json)
         return
+    from runbookopt.landing.criteria.propose import is_of_criteria, merge_criteria
     from runbookopt.landing.merge import merge as merge_one
 
     with _forge() as (repository, forge):
-        merged = merge_one(repository, forge, number)
+        if is_of_criteria(forge.get(number)):
+            merged = merge_criteria(repository, forge, number)
+        else:
+            merged = merge_one(repository, forge, number, datetime.now(UTC))
     if json:
         print_json({"number": number, "merged": merged})
     else:
@@ -149,11 +154,12 @@ def _merge_automatic(*, json: bool) -> None:
     from runbookopt.landing.merge import merge_automatic
 
     with _forge() as (repository, forge):
+        attempts = merge_automatic(repository, forge, datetime.now(UTC))
         if json:
-            print_json([*merge_automatic(repository, forge)])
+            print_json([*attempts])
             return
         attempted = None
-        for attempted in merge_automatic(repository, forge):
+        for attempted in attempts:
             about = f"pull request {attempted.number} ({attempted.runbook})"
             if attempted.merged:
                 say(f"merged {about} as {attempted.merged[:12]}")
@@ -197,12 +203,15 @@ def _say_missing(missing: "Iterable[str] | None") -> None:
 def _missing(repository: "Repository", forge: "Forge", pull: "PullRequest") -> list[str] | None:
     """What speaks against merging an open pull request now; None for one that is not open."""
     from runbookopt.errors import RunbookoptError
+    from runbookopt.landing.criteria.propose import is_of_criteria, missing
     from runbookopt.landing.merge import judge
 
     if pull.state != "open":
         return None
     try:
-        return list(judge(repository, forge, pull.number).missing)
+        if is_of_criteria(pull):
+            return list(missing(repository, forge, pull.number))
+        return list(judge(repository, forge, pull.number, datetime.now(UTC)).missing)
     except RunbookoptError as error:
         return [str(error)]
 

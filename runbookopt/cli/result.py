@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from runbookopt.cli.terminal import Line
     from runbookopt.errors import Awaiting, Invalid
     from runbookopt.jobs.result import Result
-    from runbookopt.landing.newest_quarter import Newest
     from runbookopt.landing.propose import Proposed
+    from runbookopt.landing.reporting.newest_quarter import Newest
     from runbookopt.proof.allowance import Allowance
     from runbookopt.proof.comparison import Comparison, ObjectiveChange
     from runbookopt.proof.records import LastPull
@@ -68,6 +68,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
         "stored_verdicts": result.stored,
         "suspect_references": result.suspects,
         "candidates": result.candidates,
+        "health": result.health and result.health.as_record(),
         "spent": result.spent,
         "bundle": bundle_path(result),
         "decision": {**decision, "reasons": [*dict.fromkeys((*decision["reasons"], *_notes(notes)))]},
@@ -99,6 +100,7 @@ def _without_result(runbook: str, outcome: str, why: str) -> dict[str, Any]:
         "stored_verdicts": None,
         "suspect_references": [],
         "candidates": None,
+        "health": None,
         "spent": None,
         "bundle": None,
         "decision": {"merge": "none", "reasons": [*_notes([why])]},
@@ -203,6 +205,8 @@ def page(ended: Ended) -> "Iterator[Line]":
         words += ": nothing is new since the last run, so nothing was searched again"
     yield (result.runbook, "bold"), (": ", ""), (words, _COLOURS[last.outcome])
     spent, validation = result.spent, result.validation
+    if result.health is not None:
+        yield f"  health      {result.health.line}"
     part = offline_part(result.bundle) if result.bundle else None
     offline = f", with the {part}" if part else ""
     yield (
@@ -247,8 +251,12 @@ _COLOURS = {"accepted": "green", "rejected": "red", "inconclusive": "yellow", "n
 
 
 def _headline(outcome: str, comparison: "Comparison | None") -> str:
+    from runbookopt.proof.comparison import MOST_ERRORS
+
     if outcome == "inconclusive" and comparison is None:
         return "a winner on validation, not proved on held-out tasks"
+    if outcome == "inconclusive" and comparison is not None and comparison.errors > MOST_ERRORS:
+        return "INVALID: the measurement is broken, which is no word on the winner"
     return _OUTCOMES[outcome]
 
 

@@ -1,5 +1,6 @@
 """`runbookopt verify`: the status check of a pull request, whoever wrote it."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,10 +92,11 @@ def verify(
         if not repository.has_origin():
             raise GitFailed("there is no origin, so nothing to judge by: git remote add origin URL")
         forge = _forge(repository, needed=bool(pull_request or post))
+        now = datetime.now(UTC)
         if pull_request is not None and forge is not None:
-            verified = verify_pull_request(repository, forge, pull_request, head or None, rerun)
+            verified = verify_pull_request(repository, forge, pull_request, head or None, rerun, now=now)
         else:
-            verified = verify_commits(repository, base or "", head or "", rerun)
+            verified = verify_commits(repository, base or "", head or "", rerun, now=now)
         if json:
             # plain, since names of files may be no Unicode
             lines = (reason.told.split("\n") for reason in verified.reasons)

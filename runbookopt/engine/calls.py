@@ -36,6 +36,7 @@ def attempt_of(
         score=assessed.score,
         objectives=assessed.objectives,
         feedback=assessed.feedback,
+        advice=assessed.advice,
         gates_failed=assessed.gates_failed,
         errors=assessed.errors,
         verdicts=verdicts,

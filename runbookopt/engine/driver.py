@@ -21,6 +21,7 @@ from runbookopt.engine.workers import WorkerPool
 from runbookopt.errors import Awaiting, Invalid, RunbookoptError
 from runbookopt.search.asks import Ask, Attempt, NoAnswer, Proposal, ReflectionFailure, Reply, Rollout, SoFar
 from runbookopt.verifier.judge import JudgeFailure, Judgement, Question
+from runbookopt.verifier.rubric import Assessment
 
 T = TypeVar("T")
 _PROGRESS_SECONDS = 0.1
@@ -331,7 +332,7 @@ class Driver:
             (each.ask, judged(answers[each.key])) for each in judgements if isinstance(each.ask, Question)
         ]
         assessed = self._caller.assess(rollout.task, made, verdicts)
-        if assessed.errors and (unjudged := _unjudged(assessed.findings, verdicts)):
+        if assessed.errors and (unjudged := _unjudged(assessed, verdicts)):
             return unjudged
         findings, left = (assessed.findings, made.left) if whole else (_NO_VERDICTS, None)
         return attempt_of(trajectory_id(call.key), made.output, assessed, findings, left)
@@ -357,12 +358,12 @@ def _short(key: str) -> bytes:
 
 
 def _unjudged(
-    findings: Mapping[str, Finding], verdicts: Iterable[tuple[Question, Judgement | JudgeFailure]]
+    assessed: Assessment, verdicts: Iterable[tuple[Question, Judgement | JudgeFailure]]
 ) -> NoAnswer | None:
-    """Why a verdict is lacking, where that is because the judge was not heard; None else."""
+    """Why a verdict that decides is lacking, where that is because the judge was not heard; None else."""
+    lacking = {each.criterion for each in assessed.verdicts if each.decides and each.result == "error"}
     for question, said in verdicts:
-        decides = question.criterion in findings and findings[question.criterion].result == "error"
-        if decides and isinstance(said, JudgeFailure) and said.unanswered:
+        if question.criterion in lacking and isinstance(said, JudgeFailure) and said.unanswered:
             return NoAnswer(said.kind, f"the judge: {said.message}")
     return None
 

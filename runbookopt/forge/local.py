@@ -16,12 +16,15 @@ from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import Commit, GitFailed, PushRejected, RefUpdate
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protection import Protection, RepositorySwitches, unknown_protection
-from runbookopt.forge.protocol import Approval, CheckRun, Draft, PullRequest
+from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Approval, CheckRun, Draft, PullRequest
 
 PULLS = "refs/runbookopt/pulls/"
 _PULLS_COPIED = "refs/runbookopt/origin/pulls/"
-_HEADS = "refs/heads/runbookopt/"
-_HEADS_COPIED = "refs/runbookopt/origin/heads/"
+_HEADS = {
+    f"refs/heads/{RUNBOOKS}": "refs/runbookopt/origin/heads/",
+    f"refs/heads/{CRITERIA}": "refs/runbookopt/origin/criteria/",
+}
+"""Where our branches are, and where they are copied to."""
 
 
 class Event(Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,13 +155,15 @@ class LocalForge:
     def _fetch(self) -> "_Origin":
         if not self._repository.has_origin():
             raise GitFailed("there is no origin to keep pull requests: git remote add origin URL")
-        base, refs = self._repository.fetched(f"+{PULLS}*:{_PULLS_COPIED}*", f"+{_HEADS}*:{_HEADS_COPIED}*")
+        base, refs = self._repository.fetched(
+            f"+{PULLS}*:{_PULLS_COPIED}*", *(f"+{ours}*:{copied}*" for ours, copied in _HEADS.items())
+        )
         numbers = {ref.removeprefix(PULLS): last for ref, last in refs.items() if ref.startswith(PULLS)}
         return _Origin(
             url=self._repository.origin.url or "",
             base=base,
             pulls={int(number): last for number, last in numbers.items() if number.isdecimal()},
-            heads={r.removeprefix("refs/heads/"): sha for r, sha in refs.items() if r.startswith(_HEADS)},
+            heads={r.removeprefix("refs/heads/"): sha for r, sha in refs.items() if r.startswith((*_HEADS,))},
         )
 
     def _fold(self, number: int, origin: "_Origin") -> PullRequest:

@@ -9,6 +9,9 @@ from runbookopt.forge.protection import Protection, RepositorySwitches
 
 Method = Literal["merge", "squash", "rebase"]
 
+RUNBOOKS, CRITERIA = "runbookopt/", "runbookopt-criteria/"
+"""How the branches begin that propose a runbook, and those that propose criteria: never the same ones."""
+
 
 class Approval(Struct, frozen=True):
     """Somebody's yes to one commit; `at` is ISO 8601, `email` the address it was given with, if known."""

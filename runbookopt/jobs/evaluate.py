@@ -6,6 +6,7 @@ from itertools import islice
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from runbookopt.calibration.health import Health, failed_calls, spread
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.parse import Problem
@@ -14,11 +15,11 @@ from runbookopt.documents.usage import Spent
 from runbookopt.engine.progress import Progress
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
-from runbookopt.evidence.trajectory import Part, Task
+from runbookopt.evidence.trajectory import Part, Task, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.feasibility import allowance_of, next_look, unjudged
 from runbookopt.jobs.preflight import must_be_set_up
-from runbookopt.jobs.prepare import Job, few
+from runbookopt.jobs.prepare import Job, few, must_decide
 from runbookopt.jobs.rollouts import Rollouts, bundle_of, leaving, look_of
 from runbookopt.jobs.scorecard import Scorecard, Tried, judged_again, scorecard
 from runbookopt.landing.bundle import Bundle, text_of
@@ -66,6 +67,7 @@ class Evaluation(Struct, frozen=True):
     spent: Spent
     notes: tuple[str, ...]
     warnings: tuple[Problem, ...]
+    health: Health
 
 
 def evaluate(
@@ -93,7 +95,8 @@ def evaluate(
     names = identity_of(repository, ledger, job.name, source, tip).names
     if shared:
         must_be_bound(repository, ledger, tip, names)
-    project = read_project(source, job.name, burnt=ledger.burnt(*names))
+    project = read_project(source, job.name, burnt=ledger.burnt(*names), at=time_of(job.at))
+    must_decide(project)
     commit = None if revision is None else repository.resolve(revision)
     version = project.runbook if commit is None else _at(repository, commit, job.name)
     rollouts = Rollouts(repository, job, project, job.hire(project.rubric), progress)
@@ -127,6 +130,23 @@ def evaluate(
         spent=spent,
         notes=tuple(_notes(rollouts, tasks, look, told=told)),
         warnings=project.warnings,
+        health=_health(job, project, tried, spent),
+    )
+
+
+def _health(job: Job, project: Project, tried: Sequence[Tried], spent: Spent) -> Health:
+    """The health of the measurement; which references may be wrong one version alone does not tell."""
+    scores = [tuple(attempt.score for attempt in each.attempts) for each in tried]
+    repeats = max(map(len, scores))
+    missing = sum(repeats - len(each) for each in scores)
+    unjudged = sum(attempt.errors > 0 for each in tried for attempt in each.attempts)
+    return Health(
+        errors=(unjudged + missing) / (repeats * len(scores)),
+        missing=missing,
+        failed_calls=failed_calls(spent.usage),
+        noise=0.0 if job.agent.deterministic else spread(scores),
+        suspects=None,
+        standings=project.standings_at(),
     )
 
 
@@ -139,7 +159,8 @@ def look_price(repository: Repository, job: Job, revision: str | None = None) ->
     source, tip = Folder(repository.root), repository.resolve("HEAD")
     names = identity_of(repository, ledger, job.name, source, tip).names
     must_be_bound(repository, ledger, tip, names)
-    project, looks = read_project(source, job.name, burnt=ledger.burnt(*names)), ledger.looks(*names)
+    project = read_project(source, job.name, burnt=ledger.burnt(*names), at=time_of(job.at))
+    looks = ledger.looks(*names)
     version = project.runbook if revision is None else _at(repository, repository.resolve(revision), job.name)
     _tasks(project, "held-out")
     known = _showing(job, project, ledger, looks, version) is not None

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.split import group_of
@@ -15,7 +14,7 @@ from runbookopt.proof.comparison import MINIMUM_GROUPS, MOST_ERRORS, can_pass, f
 from runbookopt.proof.power import UNKNOWN_SCORE, provable_gain
 from runbookopt.search.problem import Problem
 from runbookopt.verifier.program_checks import ProgramCheck
-from runbookopt.verifier.rubric import assess
+from runbookopt.verifier.rubric import Rubric, assess
 from runbookopt.verifier.trace_checks import TraceCheck
 
 ANY_OUTPUTS = (None, "{}")
@@ -70,7 +69,7 @@ def gain_at(project: Project, spend: float, groups: int, *, base: float, repeats
 
 def is_graded(project: Project) -> bool:
     """Whether the score of a held-out group may lie between 0 and 1 where each task is tried once."""
-    criteria = project.rubric.criteria
+    criteria = project.rubric.deciding
     by_weight = len(criteria) > 1 and not all(criterion.gate for criterion in criteria)
     return by_weight or len(project.split.held_out) > len(project.held_out_groups)
 
@@ -182,12 +181,12 @@ def _error(project: Project, task: str) -> str | None:
     """
     decided = tuple(
         criterion
-        for criterion in project.rubric.criteria
+        for criterion in project.rubric.deciding
         if criterion.check is not UNSET and not isinstance(criterion.check, ProgramCheck | TraceCheck)
     )
     if not decided:
         return None
-    rubric, reference = replace(project.rubric, criteria=decided), project.evidence.task(task).reference
+    rubric, reference = Rubric(decided), project.evidence.task(task).reference
     for output in ANY_OUTPUTS:
         for verdict in assess(rubric, output=output, reference=reference).verdicts:
             if verdict.result == "error":

@@ -124,7 +124,7 @@ def stuck(project: Project, outputs: Sequence[Output], agent: AgentSettings | No
     Alike is: nothing was delivered where the criterion looks, the verifier could not judge, or one and the
     same wrong answer was given. What differs from output to output is for a runbook to mend.
     """
-    for criterion in project.rubric.criteria:
+    for criterion in project.rubric.deciding:
         if all(criterion.id in each.failed for each in outputs):
             said = _alike(criterion, outputs, agent)
             if said is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from runbookopt.calibration.health import Health, failed_calls
 from runbookopt.engine.calls import caller_of, recall
 from runbookopt.engine.driver import Driver
 from runbookopt.engine.journal import Journal, Run
@@ -35,8 +36,9 @@ from runbookopt.landing.bundle import (
 )
 from runbookopt.landing.bundle_limits import no_room
 from runbookopt.landing.ledger.readings import write_reading
-from runbookopt.landing.newest_quarter import newest_quarter
 from runbookopt.landing.paired_outputs import pairs
+from runbookopt.landing.reporting.measurement import health_of
+from runbookopt.landing.reporting.newest_quarter import newest_quarter
 from runbookopt.project.local_state import local_folder
 from runbookopt.proof.allowance import Allowance, Look, recorded
 from runbookopt.proof.comparison import (
@@ -178,6 +180,7 @@ def _unproved(
     lacking = [f"{driver.lacking} attempts of the search have no score, by nobody's fail"]
     ended, validation = why_ended(searched, driver), _validation(ready, searched)
     changes, replaced = reasons_of(ready, searched)
+    doubtful = suspects_in(ready, searched)
     return Result(
         runbook=ready.job.name,
         run=run,
@@ -198,9 +201,17 @@ def _unproved(
         ),
         warnings=ready.project.warnings,
         stored=believed.stored,
-        suspects=suspects_in(ready, searched),
+        suspects=doubtful,
         repliers=driver.repliers,
         unknown=why_unknown(ready, searched, driver) if validation.p > WORTH_A_LOOK else None,
+        health=Health(
+            errors=None,
+            missing=driver.lacking,
+            failed_calls=failed_calls(driver.spent.usage),
+            noise=0.0 if ready.job.agent.deterministic else None,
+            suspects=len(doubtful),
+            standings=ready.project.standings_at(),
+        ),
     )
 
 
@@ -298,13 +309,15 @@ def _looked(ready: Prepared, result: Result, bundle: Bundle, may: Allowance) -> 
     evidence = ready.project.evidence
     tasks = {task.id: task for task in evidence.tasks}
     seen = [output for output in bundle.outputs if output.task in tasks]  # some of a record may be gone
+    paired = pairs(seen, tasks, ready.project.rubric)
     return replace(
         result,
         outcome=bundle.outcome,
         bundle=bundle,
         allowance=may,
-        newest=newest_quarter(pairs(seen, tasks, ready.project.rubric), evidence),
+        newest=newest_quarter(paired, evidence),
         suspects=bundle.suspects,
+        health=health_of(bundle, bundle.comparison, paired, ready.project.standings_at()),
     )
 
 

@@ -13,7 +13,7 @@ from runbookopt.documents.settings import Settings
 from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
 from runbookopt.evidence.privacy import told
-from runbookopt.evidence.trajectory import Task
+from runbookopt.evidence.trajectory import Task, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.claims import TRIED, Claims, claims_of
 from runbookopt.jobs.feasibility import more_tasks, obstacles, on_room, unjudged
@@ -134,6 +134,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     begun = _bound(repository, ledger, job, base, identity) if job.look else ()
     looks = ledger.looks(*identity.names)
     project, notes = _read(repository, job, base, ledger.burnt(*identity.names))
+    must_decide(project)
     must_be_followed(job.agent, project.runbook.text, project.path)
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
     _must_be_provable(job, project, looks, begun)
@@ -214,7 +215,8 @@ def _read(
     What is proved must be what the pull request will be made against, so a proposal is made from the base:
     origin's default branch. Without one the base is HEAD, and the working tree is taken as it is.
     """
-    here = read_project(Folder(repository.root), job.name, burnt=used)
+    at = time_of(job.at)
+    here = read_project(Folder(repository.root), job.name, burnt=used, at=at)
     judging, own = _programs(repository, here), here.places
     differing = [
         path
@@ -229,7 +231,7 @@ def _read(
     if declared:
         raise RunbookoptError(_not_the_base(few(declared), base))
     try:
-        there = read_project(repository.revision(base), job.name, burnt=used)
+        there = read_project(repository.revision(base), job.name, burnt=used, at=at)
     except MalformedFile as error:
         if not differing:
             raise
@@ -242,6 +244,12 @@ def _read(
         raise RunbookoptError(_not_the_base(f"held-out tasks in {few(differing)}", base))
     note = f"not read, since origin's default branch has it otherwise: {few(differing)}"
     return there, (note,) if differing else ()
+
+
+def must_decide(project: Project) -> None:
+    """Refuse a rubric of which no criterion may decide. Raises RunbookoptError."""
+    if project.undecided:
+        raise RunbookoptError(project.undecided)
 
 
 def _programs(repository: Repository, here: Project) -> tuple[str, ...]:

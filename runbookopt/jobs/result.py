@@ -5,10 +5,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from runbookopt.calibration.health import Health
 from runbookopt.documents.parse import Problem
 from runbookopt.documents.usage import Spent
 from runbookopt.landing.bundle import Bundle, Change, StoredVerdicts, Suspect, ValidationSummary
-from runbookopt.landing.newest_quarter import Newest
+from runbookopt.landing.reporting.newest_quarter import Newest
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import WORTH_A_LOOK, Comparison
 
@@ -26,7 +27,7 @@ class Result(Struct, frozen=True):
     `unknown` says why nothing is known of a better runbook, where none could have been found: no draft was
     validated, or too little fails for a gain to show. `repliers` answered by hand-off: by role and by what
     they call themselves, with how many answers. `stands`: it is that of an earlier run, since which
-    nothing is new.
+    nothing is new. `health` is that of the measurement.
     """
 
     runbook: str
@@ -48,6 +49,7 @@ class Result(Struct, frozen=True):
     unknown: str | None = None
     stands: bool = False
     replaced: int = 0
+    health: Health | None = None
 
     @property
     def has_winner(self) -> bool:

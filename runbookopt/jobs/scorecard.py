@@ -6,6 +6,7 @@ from statistics import fmean
 
 from msgspec import Struct
 
+from runbookopt.calibration.status import Status
 from runbookopt.engine.calls import attempt_of
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Part, Task
@@ -33,12 +34,17 @@ class Tried(Struct, frozen=True):
 
 
 class Rate(Struct, frozen=True):
-    """How many attempts passed a criterion, failed it, or could not be judged; `share` passed, in 0..1."""
+    """How many attempts passed a criterion, failed it, or could not be judged; `share` passed, in 0..1.
+
+    What does not decide (`decides`) is in no score; `status` is what labels make of the criterion.
+    """
 
     passed: int
     failed: int
     errors: int
     share: float
+    decides: bool = True
+    status: Status = "uncalibrated"
 
 
 class Failing(Struct, frozen=True):
@@ -96,11 +102,19 @@ def scorecard(project: Project, part: Part, tried: Sequence[Tried]) -> Scorecard
     def objective(name: str) -> float:
         return mean(lambda attempt: attempt.objectives[name])
 
-    criteria = {}
-    for criterion in project.rubric.criteria:
+    criteria, deciding = {}, project.rubric.deciding
+    statuses = {each.criterion: each.status for each in project.standings_at()}
+    for criterion in project.rubric.heard:
         results = [attempt.verdicts[criterion.id].result for attempt in attempts]
         passed, failed, errors = (results.count(result) for result in ("pass", "fail", "error"))
-        criteria[criterion.id] = Rate(passed, failed, errors, passed / len(results))
+        criteria[criterion.id] = Rate(
+            passed,
+            failed,
+            errors,
+            passed / len(results),
+            decides=criterion in deciding,
+            status=statuses[criterion.id],
+        )
     without = [attempt.left.reason for attempt in attempts if attempt.output is None and attempt.left]
     return Scorecard(
         tasks=len(tried),

@@ -140,7 +140,7 @@ def scored(project: Project, outputs: Sequence[Output]) -> dict[str, Attempt]:
     attempts: dict[str, Attempt] = {}
     for each in outputs:
         verdicts = stored_findings(project.rubric, each.trajectory)
-        if len(verdicts) == len(project.rubric.judged):
+        if verdicts.keys() >= {each.id for each in project.rubric.judged if each in project.rubric.deciding}:
             task = project.evidence.task_of(each.trajectory).id
             if task not in attempts:
                 attempts[task] = _assessed(project, each.trajectory, verdicts)

@@ -53,7 +53,7 @@ def suspects(rubric: Rubric, evidence: Evidence, parts: Mapping[Part, Outputs]) 
     their words weighted by rareness, `WITH` must have that answer for their reference, and the `WITHOUT`
     nearest must not have the task's own.
     """
-    checks = [each.check for each in rubric.criteria if each.check is not UNSET and each.looks_at_reference]
+    checks = [each.check for each in rubric.heard if each.check is not UNSET and each.looks_at_reference]
     known = [task for outputs in parts.values() for task in outputs]
     found = []
     for check in checks:

@@ -35,7 +35,9 @@ from runbookopt.project.project import read_project
 from runbookopt.proof.binding import must_be_bound
 from runbookopt.proof.ledger import Ledger
 
-_BEFORE_A_RUN = frozenset({"declared", "merge", "calibrated", "trust_at_least", "near_repeats"})
+_BEFORE_A_RUN = frozenset(
+    {"declared", "merge", "calibrated", "coverage_at_least", "trust_at_least", "near_repeats"}
+)
 _OF_A_TEXT = _BEFORE_A_RUN | {"changed_lines_at_most", "growth_at_most", "introduces_none_of", "forms"}
 
 
@@ -64,7 +66,7 @@ class ExplainedText(Struct, frozen=True):
     reasons: tuple[Reason, ...]
 
 
-def explain_text(repository: Repository, name: str, text: str) -> ExplainedText:
+def explain_text(repository: Repository, name: str, text: str, now: datetime | None = None) -> ExplainedText:
     """Explain what would be said of another text of a runbook, if the proof accepted it.
 
     The text is as a file would hold it, with or without the next version. What only a run can tell (the gain
@@ -86,7 +88,8 @@ def explain_text(repository: Repository, name: str, text: str) -> ExplainedText:
         growth=(len(text) - len(before)) / len(before) if before else None,
         introduced=report.introduces,
         formless=formless_in(project, text),
-        uncalibrated=uncalibrated_in(project.rubric),
+        uncalibrated=uncalibrated_in(project, now),
+        coverage=project.coverage(now).volume,
         trust=trust_in(project),
         near_repeats=near_repeats_in(project),
     )
@@ -110,10 +113,11 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     pulls = forge.pull_requests(branch_of(name))
     is_open = next((pull for pull in pulls if pull.state == "open"), None)
     if is_open is not None:
-        return explain_pull_request(repository, forge, is_open.number)
+        return explain_pull_request(repository, forge, is_open.number, now)
     facts = Facts(
         None,
-        uncalibrated=uncalibrated_in(project.rubric),
+        uncalibrated=uncalibrated_in(project, now),
+        coverage=project.coverage(now).volume,
         trust=trust_in(project),
         near_repeats=near_repeats_in(project),
     )
@@ -129,7 +133,7 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     about = f"the bundle of run {bundle.run} of {bundle.runbook}"
     ledger = Ledger.open(repository, push=False, fetch=True)
     try:
-        derived = rederive(repository, ledger, bundle, register=False)
+        derived = rederive(repository, ledger, bundle, register=False, now=now)
         must_be_bound(repository, ledger, repository.base(), derived.checked.identity.names)
         must_be_fresh(repository, derived.checked, repository.base())
     except (Refused, Stale) as error:
@@ -143,11 +147,13 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     return Explained(about, merge, reasons)
 
 
-def explain_pull_request(repository: Repository, forge: Forge, number: int) -> Explained:
+def explain_pull_request(
+    repository: Repository, forge: Forge, number: int, now: datetime | None = None
+) -> Explained:
     """Explain whether an open pull request may be merged now. Raises RunbookoptError where it is not open."""
     about = f"pull request {number}"
     try:
-        judged = judge(repository, forge, number)
+        judged = judge(repository, forge, number, now)
     except (Refused, Stale) as error:
         return Explained(about, "none", (Reason("agreement", False, str(error)),), granted=False)
     merge = judged.decision.merge

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from runbookopt.calibration.deciding import DECIDE
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.runbook import decode, violations
+from runbookopt.documents.schema_errors import plain
 from runbookopt.errors import RunbookoptError
 from runbookopt.forge.git.repository import Revision
 from runbookopt.guard.guard import dangers, news
 from runbookopt.landing.approvals import Permission
-from runbookopt.landing.rederive import text_at
+from runbookopt.landing.rederive import file_at, text_at
 from runbookopt.landing.requirements import few
 from runbookopt.landing.sources.changed_tasks import changed_tasks
 from runbookopt.landing.trial_merge import Case, Effect, Touched
@@ -85,6 +87,7 @@ def _to_look_at(effect: Effect, touched: Touched) -> Iterator[Reason]:
     changed = "; ".join(f"{what} ({few(paths)})" for what, paths in parts.items() if paths)
     yield Reason("touches", True, f"changed: {changed}")
     yield from _tasks(effect, touched)
+    yield from _standings(effect, touched)
     for violation in _violations(effect, touched.runbook):
         yield Reason("locked", False, f"no search may do so, and a person should know why: {violation}")
     for path, before, after in _pages(effect, touched):
@@ -107,6 +110,23 @@ def _tasks(effect: Effect, touched: Touched) -> Iterator[Reason]:
         yield Reason("tasks", None, "what it does to the tasks cannot be told, since they cannot be read")
         return
     yield from (Reason("tasks", True, each) for each in told)
+
+
+def _standings(effect: Effect, touched: Touched) -> Iterator[Reason]:
+    """What becomes of the criteria: an edit of one word may take from it what labels gave it."""
+    sides = [(each, layout_of(each).runbooks.get(touched.runbook)) for each in (effect.before, effect.after)]
+    if not touched.verifier or not any(lie and file_at(side, lie.calibration) for side, lie in sides):
+        return
+    try:
+        before, after = (
+            {each.criterion: each for each in read_project(side, touched.runbook).standings}
+            for side, _ in sides
+        )
+    except RunbookoptError:  # new, gone, or what the lint names
+        return
+    for name, each in after.items():
+        if name not in before or before[name].status != each.status:
+            yield Reason("calibrated", each.status in DECIDE, f"by this, {plain(each.told)}")
 
 
 def _violations(effect: Effect, name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import GitFailed, OriginUnreachable, PushRejected
 from runbookopt.forge.git.repository import Repository
-from runbookopt.forge.protocol import Forge, PullRequest
+from runbookopt.forge.protocol import CRITERIA, Forge, PullRequest
 from runbookopt.landing.approvals import Permission, may_merge
 from runbookopt.landing.propose import branch_of, runbook_of
 from runbookopt.landing.rederive import (
@@ -76,8 +77,8 @@ class Derived(Rederived, frozen=True):
     edited: str | None
 
 
-def judge(repository: Repository, forge: Forge, number: int) -> Judged:
-    """Derive anew from git whether a pull request may be merged.
+def judge(repository: Repository, forge: Forge, number: int, now: datetime | None = None) -> Judged:
+    """Derive anew from git whether a pull request may be merged `now`.
 
     Raises what `derive` raises, and RunbookoptError where it is not open.
     """
@@ -87,7 +88,7 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     tip = repository.base()
     ledger = Ledger.open(repository, push=True)
     try:
-        derived = derive(repository, ledger, Head(pull.head, pull.proposed, pull.branch), tip)
+        derived = derive(repository, ledger, Head(pull.head, pull.proposed, pull.branch), tip, now)
     except Refused as error:
         raise Refused(f"pull request {number}: {error}") from error
     permission = allowed(forge, derived, pull)
@@ -98,8 +99,10 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     return Judged(pull, tip, derived.decision, permission, message, derived.edited)
 
 
-def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Derived:
-    """Derive anew from git what is to become of a head, as if it were merged onto `tip`.
+def derive(
+    repository: Repository, ledger: Ledger, head: Head, tip: str, now: datetime | None = None
+) -> Derived:
+    """Derive anew from git what is to become of a head, as if it were merged `now` onto `tip`.
 
     Raises Refused where its bundle does not agree with git or the guard objects to what is there, Stale
     where runbook, rubric or policy of the default branch are not those of the bundle any more, and Unbound
@@ -113,7 +116,7 @@ def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Deri
     except LedgerBroken:  # all of it may be gone, and that is what has to be said
         must_be_bound(repository, ledger, tip, ("NAME", *ledger.names()))
         raise
-    found = rederive(repository, ledger, bundle)
+    found = rederive(repository, ledger, bundle, now=now)
     checked, decision = found.checked, found.decision
     must_be_bound(repository, ledger, tip, checked.identity.names)
     must_be_fresh(repository, checked, tip)
@@ -160,14 +163,14 @@ def allowed(forge: Forge, derived: Derived, pull: PullRequest) -> Permission:
     return Permission(False, (*permission.reasons, Reason("reviewers", False, advice)))
 
 
-def merge(repository: Repository, forge: Forge, number: int) -> str:
+def merge(repository: Repository, forge: Forge, number: int, now: datetime | None = None) -> str:
     """Merge a pull request if the policy allows, and return the commit.
 
     Raises Refused with all that is missing where it does not, MergeConflict, and what `judge` raises.
     """
     for attempt in attempts(PushRejected):
         with attempt:
-            judged = judge(repository, forge, number)
+            judged = judge(repository, forge, number, now)
             if not judged.permission.granted:
                 listed = "".join(f"\n- {reason}" for reason in judged.missing)
                 raise Refused(f"pull request {number} may not be merged:{listed}")
@@ -175,16 +178,16 @@ def merge(repository: Repository, forge: Forge, number: int) -> str:
     return merged
 
 
-def merge_automatic(repository: Repository, forge: Forge) -> Iterator[Attempted]:
+def merge_automatic(repository: Repository, forge: Forge, now: datetime | None = None) -> Iterator[Attempted]:
     """Merge every open pull request that the policy lets merge without a person, one after the other.
 
     What cannot be merged is left, with the reasons. Raises LedgerBroken, OriginUnreachable.
     """
     for pull in forge.pull_requests():
-        if pull.state == "open":
+        if pull.state == "open" and not pull.branch.startswith(CRITERIA):  # those are people's to merge
             name = runbook_of(pull.branch)
             try:
-                merged, reasons = _merge_if_automatic(repository, forge, pull.number)
+                merged, reasons = _merge_if_automatic(repository, forge, pull.number, now)
             except (LedgerBroken, OriginUnreachable):
                 raise
             except RunbookoptError as error:
@@ -193,11 +196,11 @@ def merge_automatic(repository: Repository, forge: Forge) -> Iterator[Attempted]
 
 
 def _merge_if_automatic(
-    repository: Repository, forge: Forge, number: int
+    repository: Repository, forge: Forge, number: int, now: datetime | None
 ) -> tuple[str | None, tuple[str, ...]]:
     for attempt in attempts(PushRejected):
         with attempt:
-            judged = judge(repository, forge, number)
+            judged = judge(repository, forge, number, now)
             merged = None
             if judged.decision.merge == "auto" and judged.permission.granted:
                 merged = _merge(repository, forge, judged)

@@ -115,7 +115,7 @@ def _outcomes(
 
 def _lacking(rubric: Rubric, score: float) -> Outcome:
     """The outcome of an attempt without a score: the whole of it, or nothing and every gate failed."""
-    gates = tuple(criterion.id for criterion in rubric.criteria if criterion.gate and not score)
+    gates = tuple(criterion.id for criterion in rubric.deciding if criterion.gate and not score)
     return Outcome(score, dict.fromkeys(rubric.objectives, score), gates, errors=1)
 
 
@@ -133,7 +133,7 @@ def _beside(rubric: Rubric, tried: Tried) -> Beside:
 
 def looked_at(rubric: Rubric, left: Left) -> Left | None:
     """What the rubric's checks see: of steps the tools alone, but for a program, which may see all."""
-    checks = [criterion.check for criterion in rubric.criteria]
+    checks = [criterion.check for criterion in rubric.heard]
     if any(isinstance(check, ProgramCheck) for check in checks):
         return left
     if not any(isinstance(check, TraceCheck) for check in checks):

@@ -16,11 +16,10 @@ from runbookopt.errors import Refused, RunbookoptError, Waiting
 from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import GitFailed, PushRejected
 from runbookopt.forge.git.repository import Repository
-from runbookopt.forge.protocol import Draft, Forge, PullRequest
+from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
 from runbookopt.landing.ledger.identity import identity_of
-from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Checked,
@@ -32,7 +31,8 @@ from runbookopt.landing.rederive import (
     rederive,
 )
 from runbookopt.landing.report import Findings, commit_message, read_trailers, render, squash_message, title
-from runbookopt.landing.since import Since, changed_since_then
+from runbookopt.landing.reporting.newest_quarter import Newest, newest_quarter
+from runbookopt.landing.reporting.since import Since, changed_since_then
 from runbookopt.project.policy import Decision, Limits, Reason
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance, trajectory_names
@@ -258,6 +258,8 @@ def _draft(
         ledger=ledger.at_origin,
         newest=newest_quarter(proof.pairs, project.evidence),
         then=then,
+        standings=project.standings_at(),
+        coverage=project.coverage(),
     )
     message = commit_message(bundle, proof.comparison, ledger.at_origin)
     by_itself, people = derived.decision.merge == "auto", (project.policy.reviewers, project.policy.teams)
@@ -353,9 +355,9 @@ def _is_edited(repository: Repository, ledger: Ledger, there: str) -> bool:
     )
 
 
-def branch_of(runbook: str) -> str:
+def branch_of(runbook: str, prefix: str = RUNBOOKS) -> str:
     """The branch of a runbook's pull request; what git allows in no branch's name is written as %XX."""
-    return f"runbookopt/{_NOT_IN_A_REF.sub(lambda match: f'%{ord(match[0]):02X}', runbook)}"
+    return f"{prefix}{_NOT_IN_A_REF.sub(lambda match: f'%{ord(match[0]):02X}', runbook)}"
 
 
 _NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|(?<![^/])\.|\.(?=\.|$)|\.(?=lock(?:/|$))|(?<=@)\{|^-")
@@ -363,4 +365,4 @@ _NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|(?<![^/])\.|\.(?=\.|$)|\.
 
 def runbook_of(branch: str) -> str:
     """The runbook whose pull requests have this branch."""
-    return unquote(branch.removeprefix("runbookopt/"))
+    return unquote(branch.removeprefix(RUNBOOKS).removeprefix(CRITERIA))

@@ -6,9 +6,11 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
+from runbookopt.calibration.deciding import outdated
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.documents.runbook import Runbook, reparse, with_front_of
 from runbookopt.errors import Refused, RunbookoptError
+from runbookopt.evidence.trajectory import time_of
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
@@ -48,7 +50,7 @@ from runbookopt.proof.comparison import Comparison, Pair, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.proof.records import shown_since
 from runbookopt.verifier.program_files import programs_digest
-from runbookopt.verifier.rubric import Rubric, programs
+from runbookopt.verifier.rubric import programs
 
 
 class Change(Struct, frozen=True):
@@ -115,9 +117,9 @@ def rederive(
     """Hold a bundle against git, compare what its look saw, and decide by the policy of its base.
 
     A look that the ledger lacks is registered, or without `register` taken as if it came next. Where it is
-    said what time it is `now`, its own is held against that. Raises Refused with everything that does not
-    agree, MalformedFile where the bundle was changed after sealing, GitFailed
-    where its base is not to be had, LedgerBroken, PushRefused, OriginUnreachable.
+    said what time it is `now`, its own is held against that, and labels must not be too old by then. Raises
+    Refused with everything that does not agree, MalformedFile where the bundle was changed after sealing,
+    GitFailed where its base is not to be had, LedgerBroken, PushRefused, OriginUnreachable.
     """
     checked = _check(repository, ledger, bundle)
     if now is not None and checked.look is not None:
@@ -126,7 +128,7 @@ def rederive(
             again = f"set the clock, then run optimize-runbook {bundle.runbook} again"
             raise Refused(f"{bundle.runbook}: {why}; {again}")
     proof = _prove(repository, ledger, checked, register=register)
-    return Rederived(checked, proof, _decide(repository, ledger, checked, proof))
+    return Rederived(checked, proof, _decide(repository, ledger, checked, proof, now))
 
 
 def _check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
@@ -134,7 +136,11 @@ def _check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
     base, name = repository.revision(bundle.base), bundle.runbook
     key = bundle.look.key if bundle.look else None
     identity = identity_of(repository, ledger, name, base, base.commit)
-    project = read_project(base, name, burnt=ledger.burnt(*identity.names, before=key))
+    # what decided when the look was taken: labels may be too old by now, which is for the decision to say
+    at = time_of(bundle.look.at) if bundle.look else None
+    project = read_project(base, name, burnt=ledger.burnt(*identity.names, before=key), at=at)
+    if project.undecided:
+        raise Refused(project.undecided)
     _refuse(bundle, with_base(bundle, project))
     change = _change(repository, bundle, project)
     against = with_patch(bundle, change.text, change.guard.violations)
@@ -238,7 +244,9 @@ def _answered(ledger: Ledger, look: Look, names: Collection[str]) -> Look | None
     return own[0] if own else other if other is not None and other.bundle is not None else None
 
 
-def _decide(repository: Repository, ledger: Ledger, checked: Checked, proof: Proof | None) -> Decision:
+def _decide(
+    repository: Repository, ledger: Ledger, checked: Checked, proof: Proof | None, now: datetime | None
+) -> Decision:
     bundle, project = checked.bundle, checked.project
     before = project.runbook.text
     after = with_front_of(before, bundle.candidate)  # its version is not of the change that is judged
@@ -250,7 +258,8 @@ def _decide(repository: Repository, ledger: Ledger, checked: Checked, proof: Pro
         growth=(len(after) - len(before)) / len(before) if before else None,
         introduced=checked.change.guard.introduces,
         formless=formless_in(project, after),
-        uncalibrated=uncalibrated_in(project.rubric),
+        uncalibrated=uncalibrated_in(project, now),
+        coverage=project.coverage(now).volume,
         trust=trust_in(project),
         leaning=_leaning(repository, checked, proof.pairs) if proof else (),
         ledger_notes=(
@@ -280,11 +289,13 @@ def near_repeats_in(project: Project) -> int:
     return len({repeat.task for repeat in project.split.near_repeats}.intersection(project.split.held_out))
 
 
-def uncalibrated_in(rubric: Rubric) -> tuple[str, ...]:
-    """The criteria that decide without having earned it, and those that are a judge's."""
-    judged = {criterion.id for criterion in rubric.judged}
+def uncalibrated_in(project: Project, now: datetime | None = None) -> tuple[str, ...]:
+    """The criteria that decide without having earned it, or whose calibration is not of today; and why."""
+    if project.is_calibrated:
+        return tuple(each.told for each in outdated(project.standings_at(now)))
+    judged = {criterion.id for criterion in project.rubric.judged}
     by_judge = " (by a judge that nobody has held against labels)"
-    return tuple(f"{name}{by_judge if name in judged else ''}" for name in rubric.uncalibrated)
+    return tuple(f"{name}{by_judge if name in judged else ''}" for name in project.rubric.uncalibrated)
 
 
 def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
@@ -302,7 +313,7 @@ def must_be_fresh(repository: Repository, checked: Checked, tip: str) -> None:
         moved.append(
             f"where {bundle.runbook} lies (by {checked.project.places.settings} and what is beside it)"
         )
-    judging = programs(checked.project.rubric, base)
+    judging = programs(checked.project.rubric.declared, base)
     if judging and programs_digest(judging, base) != programs_digest(judging, now):
         moved.append("programs of the rubric")
     if moved:
@@ -350,7 +361,8 @@ def held_out_moved(
     used = ledger.burnt(*checked.identity.names)  # what a search has read by now is no news to a proof
     try:
         is_base = tip == checked.bundle.base
-        now = base.with_burnt(used) if is_base else read_project(repository.revision(tip), name, burnt=used)
+        at, there = time_of(look.at), repository.revision(tip)
+        now = base.with_burnt(used) if is_base else read_project(there, name, burnt=used, at=at)
     except RunbookoptError as error:
         return (f"{name} cannot be read there any more: {error}",)
     moved = moved_since_its_look(checked, now).less(moved_since_its_look(checked, base))
@@ -358,7 +370,14 @@ def held_out_moved(
     fresh = replace(look, key="", groups=group_digests(now.held_out_groups))
     is_grown = by_growth and recorded([look], fresh) is None
     grown = ["a quarter of the held-out groups is new"] if is_grown else []
-    return (*moved.told(names), *_regrouped(checked.bundle, now), *grown)
+    return (*moved.told(names), *_regrouped(checked.bundle, now), *grown, *_decided_by_others(base, now))
+
+
+def _decided_by_others(base: Project, now: Project) -> Iterable[str]:
+    """Whether other criteria decide by now, as labels that were added or taken back may have it."""
+    before, after = ({each.id for each in project.rubric.deciding} for project in (base, now))
+    if before != after:
+        yield f"other criteria decide: {', '.join(sorted(before ^ after))}"
 
 
 def _regrouped(bundle: Bundle, now: Project) -> Iterable[str]:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from runbookopt.calibration.coverage import Coverage
+from runbookopt.calibration.deciding import Standing
+from runbookopt.calibration.health import Health
 from runbookopt.documents.runbook import FRONT_MATTER, Runbook
 from runbookopt.documents.settings import as_flag, setting_types
 from runbookopt.documents.untrusted import block, code, label, plain, prose
@@ -25,15 +28,16 @@ from runbookopt.landing.bundle import (
     models_by_role,
     offline_part,
 )
-from runbookopt.landing.newest_quarter import Newest
-from runbookopt.landing.since import Since, section
+from runbookopt.landing.reporting.measurement import health_of, what_decides, without_score
+from runbookopt.landing.reporting.newest_quarter import Newest
+from runbookopt.landing.reporting.since import Since, section
 from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.binding import TRAILER
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
 from runbookopt.search.selection import RULE
 from runbookopt.verifier.judge import self_judged
-from runbookopt.verifier.rubric import Rubric
+from runbookopt.verifier.rubric import CalibratedRubric, Rubric
 
 MOST_CHARACTERS = 65_536
 """What GitHub takes as the body of a pull request."""
@@ -47,6 +51,7 @@ class Findings(Struct, frozen=True):
     nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
     look up. `notes` are further sentences for the reviewer. `ledger` is the commit of the ledger that the
     proof rests on. `newest` is of the newest quarter of the tasks. `then` is what it proposed before.
+    `standings` are of the base's criteria, by its labels; `coverage` is of the failures that people named.
     """
 
     bundle: Bundle
@@ -63,6 +68,8 @@ class Findings(Struct, frozen=True):
     ledger: str | None = None
     newest: Newest | None = None
     then: Since | None = None
+    standings: tuple[Standing, ...] = ()
+    coverage: Coverage | None = None
 
 
 class Trailers(Struct, frozen=True):
@@ -150,6 +157,7 @@ def _page(findings: Findings, rows: int) -> str:
     sections: tuple[tuple[str, Callable[[Findings, int], Iterator[str]]], ...] = (
         ("Scores", _scores),
         ("Since then", _since),
+        ("What decides", _standings),
         ("Decision", lambda findings, _: table(findings.decision.reasons)),
         ("What changed, and why", _changes),
         ("What to look at", _look_at),
@@ -159,16 +167,23 @@ def _page(findings: Findings, rows: int) -> str:
         ("What the numbers cannot say", _limits),
         ("How to make it again", _again),
     )
-    lines = [_verdict(findings), ""]
+    lines = [f"Health: {prose(_health(findings).line, 2000)}.", "", _verdict(findings), ""]
     for heading, part in sections:
-        if part is _since and findings.then is None:
+        if (part is _since and findings.then is None) or (part is _standings and not findings.standings):
             continue
         lines += [f"## {heading}", "", *part(findings, rows), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
+def _health(findings: Findings) -> Health:
+    """The health of the measurement, which comes before what it measured."""
+    return health_of(findings.bundle, findings.comparison, findings.pairs, findings.standings)
+
+
 def _verdict(findings: Findings) -> str:
     comparison, name = findings.comparison, _name(findings.bundle.runbook)
+    if broken := _health(findings).broken:
+        return f"**INVALID.** The measurement of {name} is broken, which is no word on its gain: {broken}."
     ways = {"auto": "may merge by itself", "review": "waits for review", "none": "is not to be merged"}
     then = f"it {ways[findings.decision.merge]}"
     if comparison is None:
@@ -210,6 +225,13 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
 def _since(findings: Findings, rows: int) -> Iterator[str]:
     if findings.then is not None:
         yield from section(findings.then, findings.bundle, findings.comparison, rows)
+
+
+def _standings(findings: Findings, rows: int) -> Iterator[str]:
+    calibrated = isinstance(findings.rubric, CalibratedRubric)
+    yield from what_decides(findings.bundle, findings.standings, calibrated=calibrated, rows=rows)
+    if findings.coverage is not None:
+        yield f"- Coverage: {prose(str(findings.coverage), 600)}."
 
 
 def _newest(findings: Findings) -> Iterator[str]:
@@ -401,7 +423,7 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
     if comparison is not None and comparison.groups:
         share = f"3 in {comparison.groups} ({3 / comparison.groups:.1%})"
         yield f"- Harm that is rarer than {share} is invisible to this many tasks."
-        if lacking := _lacking(findings.bundle):
+        if lacking := without_score(findings.bundle):
             yield (
                 f"- {lacking} held-out attempts have no score, by nobody's fail: they count for today's text"
                 " and against the winner."
@@ -429,8 +451,9 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
     beside = (each for seen in findings.bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
     left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
     yield (
-        "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests, the"
-        " look's place in the ledger, and the held-out scores, by judging the stored outputs again"
+        "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests,"
+        " what labels make of the criteria, the look's place in the ledger, and the held-out scores, by"
+        " judging the stored outputs again"
         f"{f', but for what {who} decides' if who else ''}."
     )
     yield (
@@ -448,20 +471,17 @@ def _judge(findings: Findings) -> Iterator[str]:
         return
     count = "1 criterion is" if len(rubric.judged) == 1 else f"{len(rubric.judged)} criteria are"
     names = _few([criterion.id for criterion in rubric.judged], 12, _name)
+    held = "and nobody has held this judge against people's labels"
+    if isinstance(rubric, CalibratedRubric):
+        held = "held against people's labels by the verdicts that calibration.json states"
     yield (
         f"- {count} judged by {_name(rubric.judge.model)}: {names}. These verdicts are the first half's word,"
-        " and nobody has held this judge against people's labels."
+        f" {held}."
     )
     models = models_by_role(findings.bundle)
     own = self_judged(rubric.judge.model, models.get("agent"), models.get("reflector"))
     if own is not None:
         yield f"- It judged its own work, as the rubric allows: {prose(own)}. Models favour their own words."
-
-
-def _lacking(bundle: Bundle) -> int:
-    """Attempts of the proof that have no score."""
-    beside = (each for seen in bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
-    return sum(each.no_answer is not None for each in beside)
 
 
 def _again(findings: Findings, _: int) -> Iterator[str]:

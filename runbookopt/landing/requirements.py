@@ -61,7 +61,7 @@ def _entries() -> dict[str, dict[str, str]]:
 
 
 class Declared(Struct, frozen=True):
-    """A runbook's policy; `files` are what decides over it: rubric, policy and evidence.
+    """A runbook's policy; `files` are what decides over it: rubric, policy, calibration and evidence.
 
     `untrusted` is what of the evidence keeps a change from merging by itself; None where nothing does, or
     the evidence cannot be read. `page` is None where there is none.
@@ -103,7 +103,7 @@ def declared(revision: Revision) -> tuple[Declared, ...]:
     problems: list[Problem] = []
     for name, places in layout_of(revision).runbooks.items():
         files = [*places.judging, *([places.settings] if places.named else []), *places.links]
-        files = list(dict.fromkeys([places.rubric, places.policy, *files]))
+        files = list(dict.fromkeys([places.rubric, places.policy, places.calibration, *files]))
         try:
             policy = declared_policy(revision, name, places)
         except MalformedFile as error:

@@ -1,6 +1,7 @@
 """Trial merge of a head onto the default branch: what it does to runbooks, read as data."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from runbookopt.landing.protection_audit import WORKFLOWS
 from runbookopt.landing.requirements import programs_of
 from runbookopt.landing.sources.changed_tasks import more_attempts
 from runbookopt.project.codeowners import PLACES
-from runbookopt.project.layout import EVIDENCE, PAGES, POLICY, ROOT, RUBRIC, Places
+from runbookopt.project.layout import EVIDENCE, JUDGING, PAGES, ROOT, Places
 from runbookopt.project.local_state import is_local
 from runbookopt.project.places import layout_of
 from runbookopt.project.policy import Decision, Policy, Reason
@@ -32,9 +33,10 @@ from runbookopt.verifier.rubric_table import read_rubric_table
 class Touched(Struct, frozen=True):
     """Files of one runbook in a diff.
 
-    `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, programs of the
-    rubric, tasks with their references, labels, whose stored outputs are believed), `evidence` what else lies
-    with its trajectories: notes, and files to which more attempts at known tasks are added.
+    `texts` are files that its agents are told by, `verifier` what judges it (rubric, policy, calibration,
+    programs of the rubric, tasks with their references, labels, whose stored outputs are believed),
+    `evidence` what else lies with its trajectories: notes, and files to which more attempts at known tasks
+    are added.
     """
 
     runbook: str
@@ -81,7 +83,8 @@ class Effect(Struct, frozen=True):
 class Case(Struct, frozen=True, dict=True):
     """A head that is to be merged onto `tip` of the default branch.
 
-    `pull` is its pull request at `forge`; None where it is not known, and then no approval is.
+    `pull` is its pull request at `forge`; None where it is not known, and then no approval is. `now` is when
+    that is asked.
     """
 
     repository: Repository
@@ -89,6 +92,7 @@ class Case(Struct, frozen=True, dict=True):
     head: str
     pull: PullRequest | None = None
     forge: Forge | None = None
+    now: datetime | None = None
 
     @cached_property
     def effect(self) -> Effect:
@@ -244,7 +248,7 @@ class _Owning:
         """The paths of what judges a runbook."""
         sides = self.places.get(name, ())
         return {
-            *(f"{ROOT}/{name}/{file}" for file in (RUBRIC, POLICY)),
+            *(f"{ROOT}/{name}/{file}" for file in JUDGING),
             *(path for each in sides for path in (*each.judging, *each.links)),
         }
 

@@ -5,6 +5,7 @@ head is read as data and believed in nothing; what is not known is not yes.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -54,7 +55,9 @@ class Verified(Struct, frozen=True):
     pull_request: int | None = None
 
 
-def verify_commits(repository: Repository, base: str, head: str, rerun: Rerun | None = None) -> Verified:
+def verify_commits(
+    repository: Repository, base: str, head: str, rerun: Rerun | None = None, *, now: datetime | None = None
+) -> Verified:
     """Judge a head that left the default branch at `base`; who approved it is not known.
 
     `rerun` is asked last, and only of a proposal to which nothing but a missing approval is opposed. Raises
@@ -62,7 +65,7 @@ def verify_commits(repository: Repository, base: str, head: str, rerun: Rerun | 
     """
     tip = repository.base()
     left_at = repository.revision(base).commit
-    case = Case(repository, tip, repository.revision(head).commit)
+    case = Case(repository, tip, repository.revision(head).commit, now=now)
     is_ours = repository.is_ancestor(left_at, tip)
     verified = _verified(case, _unless(not is_ours, rerun))
     if is_ours:
@@ -72,7 +75,13 @@ def verify_commits(repository: Repository, base: str, head: str, rerun: Rerun | 
 
 
 def verify_pull_request(
-    repository: Repository, forge: Forge, number: int, head: str | None = None, rerun: Rerun | None = None
+    repository: Repository,
+    forge: Forge,
+    number: int,
+    head: str | None = None,
+    rerun: Rerun | None = None,
+    *,
+    now: datetime | None = None,
 ) -> Verified:
     """Judge an open pull request, with the approvals that its head has now.
 
@@ -83,7 +92,7 @@ def verify_pull_request(
     pull = forge.get(number)
     if pull.state != "open":
         raise RunbookoptError(f"pull request {number} is {pull.state}")
-    case = Case(repository, repository.base(), repository.revision(pull.head).commit, pull, forge)
+    case = Case(repository, repository.base(), repository.revision(pull.head).commit, pull, forge, now)
     commit = repository.revision(head).commit if head else pull.head
     other = tuple(case.unlike(commit)) if commit != pull.head else ()
     verified = replace(_verified(case, _unless(bool(other), rerun)), pull_request=number)
@@ -175,7 +184,7 @@ def derived_of(case: Case) -> Derived:
 def _derived(case: Case, cited: str) -> Derived:
     head = Head(case.head, cited, case.pull.branch if case.pull else None)
     ledger = _AtOrigin.open(case.repository, push=False, fetch=True)
-    return derive(case.repository, ledger, head, case.tip)
+    return derive(case.repository, ledger, head, case.tip, case.now)
 
 
 def _by_us(case: Case, verified: Verified, cited: str, rerun: Rerun | None) -> Verified:

@@ -21,7 +21,9 @@ NAMES = ("RUNBOOK.md", "SKILL.md", "AGENTS.md", "CLAUDE.md")
 WITH_FOLDERS = ("RUNBOOK.md", "SKILL.md")
 """Pages whose folder is theirs: what lies in it (scripts, references) tells agents something, too."""
 
-RUBRIC, POLICY = "rubric.yaml", "policy.yaml"
+RUBRIC, POLICY, CALIBRATION = "rubric.yaml", "policy.yaml", "calibration.json"
+JUDGING = (RUBRIC, POLICY, CALIBRATION)
+"""What judges a runbook, besides its evidence, and lies in its folder or beside its page."""
 
 PAGES = (".md", ".prompt", ".prompty", *IN_YAML)
 """How the name of a page ends."""
@@ -30,9 +32,9 @@ PAGES = (".md", ".prompt", ".prompty", *IN_YAML)
 class Places(Struct, frozen=True):
     """Where all that is declared of one runbook lies; paths are from the repository's root.
 
-    `rubric` and `policy` are also those of files that are not there. `page` is None where there is none that
-    can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own folder first.
-    `judging` are all paths at which a rubric or a policy of it would count. `named` says that
+    `rubric`, `policy` and `calibration` are also those of files that are not there. `page` is None where
+    there is none that can be used, and `fault` says why. `evidence` are patterns of paths, the runbook's own
+    folder first. `judging` are all paths at which one of these three would count. `named` says that
     runbookopt.yaml has part in it. `root` is the folder of the runbookopt.yaml that it belongs to, "" for the
     repository's own; the name begins with it. `links` were followed: no other path is that of one.
     """
@@ -47,6 +49,7 @@ class Places(Struct, frozen=True):
     fault: Problem | None = None
     root: str = ""
     links: tuple[str, ...] = ()
+    calibration: str = ""
 
     @property
     def home(self) -> str:

@@ -26,9 +26,9 @@ from runbookopt.forge.git.repository import Revision
 from runbookopt.project.default_places import NOTES, pages_around
 from runbookopt.project.layout import (
     EVIDENCE,
+    JUDGING,
     NAMES,
     PAGES,
-    POLICY,
     ROOT,
     RUBRIC,
     Layout,
@@ -93,6 +93,7 @@ def _of_root(root: str, layout: Layout) -> Layout:
             page=places.page and f"{root}/{places.page}",
             rubric=f"{root}/{places.rubric}",
             policy=f"{root}/{places.policy}",
+            calibration=f"{root}/{places.calibration}",
             evidence=tuple(f"/{quoted(root)}{pattern}" for pattern in places.evidence),
             judging=tuple(f"{root}/{path}" for path in places.judging),
             fault=places.fault and moved(places.fault),
@@ -121,9 +122,11 @@ def _layout(whole: Source) -> Layout:
 
 def _real(source: Source, places: Places) -> Places:
     """The same without links: every path is that of what they lead to."""
-    own = (places.page, places.rubric, places.policy, places.home, places.stored)
+    own = (places.page, places.rubric, places.policy, places.calibration, places.home, places.stored)
     ends = [followed(source, path) if path else None for path in own]
-    page, rubric, policy, _, stored = (end.path if end else path for end, path in zip(ends, own, strict=True))
+    page, rubric, policy, calibration, _, stored = (
+        end.path if end else path for end, path in zip(ends, own, strict=True)
+    )
     more = [(pattern, followed(source, fixed_folder(pattern))) for pattern in places.evidence[1:]]
     evidence = [
         f"/{quoted(end.path)}{pattern[1 + len(fixed_folder(pattern)) :]}" if end and end.links else pattern
@@ -143,8 +146,9 @@ def _real(source: Source, places: Places) -> Places:
         page=page,
         rubric=rubric or places.rubric,
         policy=policy or places.policy,
+        calibration=calibration or places.calibration,
         evidence=(places.evidence[0], *evidence),
-        judging=tuple(dict.fromkeys([*places.judging, rubric or "", policy or ""])),
+        judging=tuple(dict.fromkeys([*places.judging, *filter(None, (rubric, policy, calibration))])),
         links=tuple(sorted(links)),
         fault=fault,
     )
@@ -287,14 +291,15 @@ class _Finding:
         own, beside = f"{ROOT}/{name}", _folder(page)
         outside = page is not None and not page.startswith(f"{ROOT}/")
         folders = [beside, own] if outside and beside != own else [own if not outside else beside]
-        rubric, policy = (self._first(folders, file) for file in (RUBRIC, POLICY))
+        rubric, policy, calibration = (self._first(folders, file) for file in JUDGING)
         return Places(
             name=name,
             page=page,
             rubric=rubric,
             policy=policy,
+            calibration=calibration,
             evidence=self._evidence(name),
-            judging=tuple(joined(folder, file) for folder in folders for file in (RUBRIC, POLICY)),
+            judging=tuple(joined(folder, file) for folder in folders for file in JUDGING),
             named=any(_declared(entry) != _Declared() for entry in entries_of(name, self.entries)),
             fault=self._fault(name, page),
         )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
@@ -22,6 +23,9 @@ PASSING_TODAY_AT_LEAST = 20
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Login = Annotated[str, Meta(pattern=r"^[^@\s]\S*$", description="a login, without @")]
 Form = Annotated[str, Meta(min_length=1, max_length=1000)]
+Days = Annotated[
+    str, Meta(pattern=r"^[1-9][0-9]{0,3}[dw]$", description="a number of days or weeks, as 90d or 12w")
+]
 SAME_SHAPE = "same-shape"
 """The form of a line that has the words of another one of its section, and tasks behind its phrases."""
 
@@ -49,6 +53,7 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
     """What must all hold for a change to merge without a person.
 
     `gain_at_least` is the lower bound of the held-out gain; `growth_at_most` a share of the runbook's size.
+    `coverage_at_least` is the share of labelled failures whose failure mode has a criterion that decides.
     `forms` say which lines may come and go at all: those of the same shape as others of their section, and
     those that a pattern of the team's own fits from their first character to the last; or `any`.
     """
@@ -57,6 +62,7 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
     changed_lines_at_most: Annotated[int, Meta(ge=0)] = 40
     growth_at_most: Annotated[float, Meta(ge=0.0)] = 0.20
     calibrated: bool = True
+    coverage_at_least: Share = 0.0
     trust_at_least: Trust = "internal"
     forms: Literal["any"] | tuple[Form, ...] = (SAME_SHAPE,)
     introduces_none_of: tuple[Introduced, ...] = get_args(Introduced)
@@ -86,7 +92,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     counts, and what none covers is public. Nobody reflects on what is of the `red_team`. `personal_data` says
     whether e-mail addresses, numbers of telephones, cards and accounts, and the like stay in evidence that is
     read or imported: what is removed is shown to no model, program or person. `unlocked` are sections that a
-    word of their heading locks by mistake; the verifier's stay locked.
+    word of their heading locks by mistake; the verifier's stay locked. A criterion whose newest label is
+    older than `recalibrate_after` is stale, and decides nothing until it is calibrated again.
     """
 
     merge: Literal["auto", "review"] = "review"
@@ -102,6 +109,13 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     trust: dict[Paths, Trust] = {}
     red_team: tuple[Paths, ...] = ()
     personal_data: Literal["keep", "remove"] = "keep"
+    recalibrate_after: Days | None = None
+
+    @property
+    def longest_uncalibrated(self) -> timedelta | None:
+        """The age of labels from which a criterion is stale; None where it is so at no age."""
+        said = self.recalibrate_after
+        return None if said is None else timedelta(**{_UNITS[said[-1]]: int(said[:-1])})
 
     @property
     def locks(self) -> Locks:
@@ -122,6 +136,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     def who(self) -> str:
         """Those whose approvals count, in one phrase; empty where there are none."""
         return ", ".join((*self.reviewers, *(f"team {team}" for team in self.teams)))
+
+
+_UNITS = {"d": "days", "w": "weeks"}
 
 
 class Reason(Struct, frozen=True):
@@ -151,10 +168,12 @@ class Facts(Struct, frozen=True):
     `comparison` is None where nobody looked at the held-out tasks. `changed_lines` counts lines added and
     lines removed. `growth` is (characters after - before) / before. `introduced` is the guard's list, class
     by class. `formless` tells the changed lines that have no form which the policy allows. `uncalibrated`
-    names the criteria that decide without having earned it. `trust` is the least trust of the train tasks,
-    all of which may be reflected on; `leaning` says which sources carry more than half of the gain alone.
-    `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out figures that
-    were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a search uses.
+    names the criteria that decide without having earned it, or did once, and says why. `coverage` is the
+    share of labelled failures whose mode has a criterion that decides. `trust` is the least trust of the
+    train tasks, all of which may be reflected on; `leaning` says which sources carry more than half of the
+    gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out
+    figures that were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a
+    search uses.
     """
 
     comparison: Comparison | None
@@ -163,6 +182,7 @@ class Facts(Struct, frozen=True):
     introduced: dict[Introduced, tuple[str, ...]] | None = None
     formless: tuple[str, ...] | None = None
     uncalibrated: tuple[str, ...] | None = None
+    coverage: float | None = None
     trust: Trust | None = None
     leaning: tuple[str, ...] = ()
     ledger_notes: tuple[str, ...] = ()
@@ -242,6 +262,7 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield _at_most("changed_lines_at_most", facts.changed_lines, terms.changed_lines_at_most, "{}")
     yield _at_most("growth_at_most", facts.growth, terms.growth_at_most, "{:.1%}")
     yield _calibrated(terms, facts.uncalibrated)
+    yield _covered(terms, facts.coverage)
     yield _trusted(terms, facts.trust)
     yield Reason(
         "leave_one_source_out",
@@ -278,10 +299,22 @@ def _calibrated(terms: AutoMergeIf, uncalibrated: Sequence[str] | None) -> Reaso
     if uncalibrated is None:
         return Reason("calibrated", None, "it is unknown whether the criteria that decide are calibrated")
     if uncalibrated:
-        return Reason(
-            "calibrated", False, f"not checked against a reference or a schema: {_joined(uncalibrated)}"
-        )
-    return Reason("calibrated", True, "every criterion that decides checks against a reference or a schema")
+        return Reason("calibrated", False, f"not calibrated: {_joined(uncalibrated)}")
+    text = (
+        "every criterion that decides checks against a reference or a schema, or agrees with people's labels"
+    )
+    return Reason("calibrated", True, text)
+
+
+def _covered(terms: AutoMergeIf, coverage: float | None) -> Reason:
+    if not terms.coverage_at_least:
+        return Reason("coverage_at_least", True, "the policy asks for no coverage of failure modes")
+    least = f"at least {terms.coverage_at_least:.0%} is wanted"
+    if coverage is None:
+        unknown = f"no labels say which share of failures a criterion that decides would see, and {least}"
+        return Reason("coverage_at_least", None, unknown)
+    text = f"of labelled failures, {coverage:.0%} are of modes with a criterion that decides, and {least}"
+    return Reason("coverage_at_least", coverage >= terms.coverage_at_least, text)
 
 
 def _trusted(terms: AutoMergeIf, trust: Trust | None) -> Reason:

@@ -2,11 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace as with_fields
 
+from runbookopt.calibration.coverage import Coverage, coverage
+from runbookopt.calibration.deciding import Standing, aged, decided, standings_of, undecided
+from runbookopt.calibration.labels import standing
+from runbookopt.calibration.record import read_record
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical, digest
 from runbookopt.documents.parse import MalformedFile, Problem
@@ -19,7 +24,7 @@ from runbookopt.evidence.trust import Given
 from runbookopt.project.layout import POLICY, ROOT, Places
 from runbookopt.project.places import layout_of, places_of
 from runbookopt.project.policy import Policy, read_policy
-from runbookopt.verifier.rubric import Rubric, read_rubric, rubric_digest
+from runbookopt.verifier.rubric import CalibratedRubric, Rubric, read_rubric, rubric_digest
 from runbookopt.verifier.rubric_table import read_rubric_table
 
 T = TypeVar("T")
@@ -28,7 +33,8 @@ T = TypeVar("T")
 class Digests(Struct, frozen=True):
     """Digests of the bytes of the three files; `policy` is None where none is declared.
 
-    That of a rubric which runs programs is of all their files as well.
+    That of a rubric which runs programs is of all their files as well, and where labels say which criteria
+    decide, of these.
     """
 
     runbook: str
@@ -39,9 +45,10 @@ class Digests(Struct, frozen=True):
 class Project(Struct, frozen=True):
     """All that a repository declares about one runbook.
 
-    `path` is the runbook's file; `files` are runbook, rubric and policy, the last one also where there is
-    none, and `places` where all of it lies. The warnings of the evidence include verdicts on criteria that
-    the rubric does not know.
+    `path` is the runbook's file; `files` are runbook, rubric, policy and calibration, the last two also where
+    there is none, and `places` where all of it lies. `standings` say of each criterion what labels make of
+    it, whatever the time; the rubric is that by which those decide which may at the time `at`. The warnings
+    of the evidence include verdicts on criteria that the rubric does not know.
     """
 
     name: str
@@ -52,8 +59,29 @@ class Project(Struct, frozen=True):
     evidence: Evidence
     split: Split
     digests: Digests
-    files: tuple[str, str, str]
+    files: tuple[str, str, str, str]
     places: Places
+    standings: tuple[Standing, ...] = ()
+    at: datetime | None = None
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether labels say what decides."""
+        return isinstance(self.rubric, CalibratedRubric)
+
+    @property
+    def undecided(self) -> str | None:
+        """Why nothing is left that decides, and what to do; None where something decides."""
+        return undecided(self.rubric, self.standings, self.name)
+
+    def standings_at(self, now: datetime | None = None) -> tuple[Standing, ...]:
+        """What labels make of each criterion by now, else at the time `at`: they may be too old."""
+        return aged(self.standings, now or self.at, self.policy.longest_uncalibrated)
+
+    def coverage(self, now: datetime | None = None) -> Coverage:
+        """Which of the failure modes that people named a criterion notices that decides by now."""
+        statuses = {each.criterion: each.status for each in self.standings_at(now)}
+        return coverage(standing(self.evidence.labels), statuses)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -91,18 +119,20 @@ def read_project(
     *,
     burnt: Collection[str] = (),
     places: Places | None = None,
+    at: datetime | None = None,
     parts: bool = True,
 ) -> Project:
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
-    `places` are the runbook's, where they are known already. Without `parts` no task is in any: to find near
+    `places` are the runbook's, where they are known already. `at` is the time at which labels must not be too
+    old for a criterion to decide; without one none is. Without `parts` no task is in any: to find near
     repeats takes its time, and is of no use where nothing is searched or proved. Raises RunbookoptError where
     there is no such runbook, MalformedFile with the problems of all its files.
     """
     places = places or places_of(source, name)
     path = places.file
-    files = (path, places.rubric, places.policy)
-    text, judging, terms = (_there(source, file) for file in files)
+    files = (path, places.rubric, places.policy, places.calibration)
+    text, judging, terms, calibrating = (_there(source, file) for file in files)
     problems: list[Problem] = []
     policy = _tried(lambda: read_policy(terms, files[2]), problems)
     locks = policy.locks if policy else Locks()
@@ -112,8 +142,15 @@ def read_project(
     evidence = _tried(
         lambda: read_evidence(source, name, given, places.evidence[1:], places.stored), problems
     )
-    if policy is None or rubric is None or runbook is None or evidence is None:
+    calibration = (
+        None if calibrating is None else _tried(lambda: read_record(calibrating, files[3]), problems)
+    )
+    if problems or policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
+    standings = standings_of(rubric, calibration, evidence.labels, source)
+    own = canonical(rubric) if judging is None else judging
+    if calibration is not None:
+        rubric = decided(rubric, aged(standings, at, policy.longest_uncalibrated))
     return Project(
         name=name,
         path=path,
@@ -124,11 +161,13 @@ def read_project(
         split=_split(evidence, policy, burnt) if parts else Split((), (), ()),
         digests=Digests(
             digest(text or b""),
-            rubric_digest(canonical(rubric) if judging is None else judging, rubric, source),
+            rubric_digest(own, rubric, source),
             None if terms is None else digest(terms),
         ),
         files=files,
         places=places,
+        standings=standings,
+        at=at,
     )
 
 
@@ -180,7 +219,7 @@ def _rewritable(data: bytes, locks: Locks, path: str) -> Runbook:
     return runbook
 
 
-def _rubric(judging: bytes | None, runbook: Runbook | None, files: tuple[str, str, str]) -> Rubric:
+def _rubric(judging: bytes | None, runbook: Runbook | None, files: tuple[str, str, str, str]) -> Rubric:
     """rubric.yaml, or the table of criteria in the runbook where there is none."""
     if judging is not None:
         return read_rubric(judging, files[1])

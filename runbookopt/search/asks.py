@@ -41,7 +41,8 @@ class Rollout(Struct, frozen=True):
 class Attempt(Struct, frozen=True, gc=False):  # a long run has many, and none holds itself
     """The result of a rollout: the output, and what the verifier says of it.
 
-    `score` and `objectives` lie in 0..1; `feedback` is the reasons of the criteria that did not pass;
+    `score` and `objectives` lie in 0..1; `feedback` is the reasons of the criteria that did not pass, and
+    `advice` those of criteria that decide nothing;
     `trajectory` is the id by which reports cite this attempt. `output` is None where the agent gave none.
     `verdicts`, by criterion, and what it `left` are for a proof, which has to be judged again elsewhere.
     """
@@ -55,10 +56,11 @@ class Attempt(Struct, frozen=True, gc=False):  # a long run has many, and none h
     errors: int = 0
     verdicts: dict[str, Finding] = {}
     left: Left | None = None
+    advice: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every criterion passed."""
+        """Whether every criterion that decides passed."""
         return not self.feedback
 
     @property
@@ -87,8 +89,9 @@ class Stored(Struct, frozen=True):
 class Shown(Struct, frozen=True, omit_defaults=True):
     """A trajectory as a reflector sees it: never the reference, only the feedback.
 
-    `origin` says of which agent and runbook it was, where that is not the one to be improved. Tasks of one
-    `group` are no evidence apart: they come of one customer, one case, one day.
+    `advice` is the same of criteria that decide nothing. `origin` says of which agent and runbook it was,
+    where that is not the one to be improved. Tasks of one `group` are no evidence apart: they come of one
+    customer, one case, one day.
     """
 
     trajectory: str
@@ -99,6 +102,7 @@ class Shown(Struct, frozen=True, omit_defaults=True):
     feedback: tuple[str, ...]
     origin: str | None = None
     group: str | None = None
+    advice: tuple[str, ...] = ()
 
 
 class Component(Struct, frozen=True):

@@ -74,7 +74,7 @@ def _holds(folder: str, path: str) -> bool:
         return path != "/" and root not in EVIDENCE and root[:1] != "."
     if folder[-1:] != "/" or path == folder or not path.startswith(folder):
         return False
-    is_other = path.endswith((".md", ".jsonl", "/rubric.yaml", "/policy.yaml"))
+    is_other = path.endswith((".md", ".jsonl", "/rubric.yaml", "/policy.yaml", "/calibration.json"))
     return not (rest and root in EVIDENCE and is_other)
 
 

@@ -124,14 +124,29 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"missing key 'judge': expected `judge: {{model: ...}}`, which answers {ids}")
 
     @property
+    def declared(self) -> "Rubric":
+        """The rubric as its file has it, by which every criterion decides."""
+        return self
+
+    @property
+    def heard(self) -> tuple[Criterion, ...]:
+        """The criteria that judge outputs at all: some of them may decide nothing, and only inform."""
+        return self.criteria
+
+    @property
+    def deciding(self) -> tuple[Criterion, ...]:
+        """The criteria that score, gates and objectives are made of."""
+        return self.criteria
+
+    @property
     def judged(self) -> tuple[Criterion, ...]:
-        """The criteria that a model decides."""
-        return tuple(criterion for criterion in self.criteria if criterion.judge is not UNSET)
+        """The criteria that a model is asked about."""
+        return tuple(criterion for criterion in self.heard if criterion.judge is not UNSET)
 
     @property
     def programs(self) -> tuple[Criterion, ...]:
-        """The criteria that a program of the repository decides."""
-        return tuple(criterion for criterion in self.criteria if isinstance(criterion.check, ProgramCheck))
+        """The criteria for which a program of the repository is run."""
+        return tuple(criterion for criterion in self.heard if isinstance(criterion.check, ProgramCheck))
 
     @property
     def stated(self) -> tuple[Criterion, ...]:
@@ -143,8 +158,8 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The objectives, in the order in which the criteria name them."""
-        return tuple(dict.fromkeys(criterion.dimension for criterion in self.criteria))
+        """The objectives, in the order in which the criteria that decide name them."""
+        return tuple(dict.fromkeys(criterion.dimension for criterion in self.deciding))
 
     @property
     def uncalibrated(self) -> tuple[str, ...]:
@@ -155,24 +170,55 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
     def calibrated(criterion: Criterion) -> bool:
         """Whether the criterion may decide alone: it holds the output against a reference or a schema.
 
-        A judge would have to earn it by agreeing with people's labels, which this version does not measure.
+        All others have to earn it by agreeing with people's labels.
         """
         return criterion.looks_at_reference or isinstance(criterion.check, JsonSchema)
 
 
+class CalibratedRubric(Rubric, frozen=True):
+    """A rubric of which agreement with people's labels says what decides (calibration.json).
+
+    Only the criteria `decides` do, by their ids; the `unheard` judge nothing, and nobody is asked about them.
+    What all others say informs reflection and report, and decides nothing.
+    """
+
+    decides: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()
+
+    @property
+    def declared(self) -> Rubric:
+        """The rubric as its file has it, by which every criterion decides."""
+        return Rubric(self.criteria, self.judge)
+
+    @property
+    def heard(self) -> tuple[Criterion, ...]:
+        """The criteria that judge outputs at all."""
+        return tuple(criterion for criterion in self.criteria if criterion.id not in self.unheard)
+
+    @property
+    def deciding(self) -> tuple[Criterion, ...]:
+        """The criteria that score, gates and objectives are made of."""
+        return tuple(criterion for criterion in self.criteria if criterion.id in self.decides)
+
+
 class Verdict(Struct, frozen=True):
-    """The judgement of one criterion; `score` lies in 0..1, `explanation` is "" where it passed."""
+    """The judgement of one criterion; `score` lies in 0..1, `explanation` is "" where it passed.
+
+    One that does not decide (`decides`) is in no figure.
+    """
 
     criterion: str
     result: Literal["pass", "fail", "error"]
     score: float
     explanation: str
+    decides: bool = True
 
 
 class Assessment(Struct, frozen=True):
     """Assessment of one output by the rubric; `score` and each of `objectives` lie in 0..1.
 
-    `errors` counts the verdicts that the verifier failed to give, each scored as `assess` was told.
+    `errors` counts the verdicts that the verifier failed to give, each scored as `assess` was told. All but
+    `verdicts`, `findings` and `advice` is of the criteria that decide.
     """
 
     score: float
@@ -189,7 +235,14 @@ class Assessment(Struct, frozen=True):
     @property
     def feedback(self) -> tuple[str, ...]:
         """Reasons of all criteria that did not pass: "right-queue: expected card-arrival, got other"."""
-        return tuple(f"{v.criterion}: {v.explanation}" for v in self.verdicts if v.result != "pass")
+        failing = (each for each in self.verdicts if each.decides and each.result != "pass")
+        return tuple(f"{each.criterion}: {each.explanation}" for each in failing)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """The same of criteria that decide nothing and failed."""
+        failing = (each for each in self.verdicts if not each.decides and each.result == "fail")
+        return tuple(f"{each.criterion}: {each.explanation}" for each in failing)
 
 
 def programs(rubric: Rubric, source: Source) -> tuple[str, ...]:
@@ -203,11 +256,16 @@ def programs(rubric: Rubric, source: Source) -> tuple[str, ...]:
 
 
 def rubric_digest(data: bytes, rubric: Rubric | None, source: Source) -> str:
-    """The digest of what judges: rubric.yaml, and with it all files of its programs, if it has any."""
+    """The digest of what judges: rubric.yaml, all files of its programs if it has any, and what decides.
+
+    Where no labels say what decides, all criteria do, and the digest is that of a rubric without them.
+    """
     own = digest(data)
-    if rubric is None or not rubric.programs:
-        return own
-    return digest_of([own, programs_digest(programs(rubric, source), source)])
+    if rubric is not None and rubric.programs:
+        own = digest_of([own, programs_digest(programs(rubric, source), source)])
+    if isinstance(rubric, CalibratedRubric):
+        return digest_of([own, "decided by", sorted(rubric.decides)])
+    return own
 
 
 def read_rubric(data: bytes, path: str) -> Rubric:
@@ -228,12 +286,13 @@ def assess(
 
     `left` is what the attempt left beside it; `verdicts` are those that are known, by criterion: the judge's,
     and those of programs, which are run where theirs are not. The score is the mean
-    of the criteria by weight, an objective that of its own criteria. What the verifier fails to judge is
+    of the criteria that decide, by weight, an objective that of its own. What the verifier fails to judge is
     asked once more, then scored `errors_as`: 0 for a winner, 1 for the seed.
     """
+    decides = {criterion.id for criterion in rubric.deciding}
     scores = {"pass": 1.0, "fail": 0.0, "error": errors_as}
     given = []
-    for criterion in rubric.criteria:
+    for criterion in rubric.heard:
         if isinstance(criterion.check, ProgramCheck) and criterion.id in verdicts:
             finding = verdicts[criterion.id]
         elif criterion.check is not UNSET:
@@ -242,8 +301,10 @@ def assess(
             finding = Finding("fail", "no output")
         else:
             finding = verdicts.get(criterion.id) or Finding("error", "the judge gave no verdict")
-        given.append(Verdict(criterion.id, finding.result, scores[finding.result], finding.explanation))
-    judged = list(zip(rubric.criteria, given, strict=True))
+        by, score = criterion.id, scores[finding.result]
+        given.append(Verdict(by, finding.result, score, finding.explanation, by in decides))
+    pairs = zip(rubric.heard, given, strict=True)
+    judged = [(criterion, verdict) for criterion, verdict in pairs if verdict.decides]
     gates_failed = tuple(
         criterion.id for criterion, verdict in judged if criterion.gate and verdict.score < 1
     )
@@ -252,7 +313,7 @@ def assess(
         for name in rubric.objectives
     }
     score = 0.0 if gates_failed else _mean(judged)
-    errors = sum(verdict.result == "error" for verdict in given)
+    errors = sum(verdict.result == "error" for _, verdict in judged)
     return Assessment(score, objectives, gates_failed, errors, tuple(given))
 
 
@@ -264,5 +325,7 @@ def _checked(check: Check, output: str | None, reference: Any, left: Left | None
 
 
 def _mean(judged: Sequence[tuple[Criterion, Verdict]]) -> float:
+    if not judged:  # whoever scores by a rubric refuses one of which nothing decides, and others only read
+        return 0.0
     total = sum(criterion.weight for criterion, _ in judged)
     return sum(criterion.weight * verdict.score for criterion, verdict in judged) / total

@@ -22,7 +22,7 @@ Make = Callable[..., "Clone"]
 KEYS = (
     "outcome reason runbook revision digest version split agent models tasks repeats passed score objectives"
     " criteria errors without_output why_without unanswered failing look spent notes"
-    " awaiting"
+    " health awaiting"
 )
 BETTER = """---
 name: desk
@@ -60,7 +60,8 @@ def test_a_runbook_is_scored_on_its_validation_tasks(repo: Make, planted: Module
     assert (found["runbook"], found["revision"], found["version"]) == ("desk", None, "1.0.0")
     assert (found["split"], found["tasks"], found["repeats"]) == ("validation", 24, 1)
     assert (found["score"], found["passed"], found["objectives"]) == (0.25, 6, {"right-desk": 0.25})
-    assert found["criteria"] == {"right-desk": {"passed": 6, "failed": 18, "errors": 0, "share": 0.25}}
+    counts = {"passed": 6, "failed": 18, "errors": 0, "share": 0.25}
+    assert found["criteria"] == {"right-desk": {**counts, "decides": True, "status": "exempt"}}
     assert (found["errors"], found["without_output"], found["look"]) == (0, 0, None)
     assert (found["spent"]["rollouts"], found["spent"]["cached"], found["spent"]["usd"]) == (24, 0, None)
 
@@ -186,6 +187,9 @@ def test_an_agent_that_errs_by_chance_tries_held_out_tasks_as_often_as_a_proof(
 
 def test_people_read_the_score_what_it_cost_and_what_fails(repo: Make, planted: ModuleType) -> None:
     lines = repo(planted.files()).ask("runbookopt", "evaluate", "desk").stdout.splitlines()
+    health = lines.pop(1)
+    assert health.startswith("  health        sound; 0.0% not judged; 0 without a")
+    assert health.endswith("suspect references unknown; criteria: right-desk exempt")
     assert lines[:5] == [
         "desk (version 1.0.0) of the working tree: 0.250",
         "  score         0.250 on 24 validation tasks; 6 pass",

@@ -59,7 +59,9 @@ def test_what_the_first_policy_says_of_its_defaults_is_true() -> None:
     written_out = [line.removeprefix("# ") for line in told if re.match(r"# (?:  |[a-z_]+:)", line)]
     here = [line for line in told if not line.startswith("#")]
     policy = read_policy("\n".join([*here, *written_out]).encode(), "policy.yaml")
-    assert replace(policy, locked=(), unlocked=(), trust={}, red_team=()) == Policy(reviewers=("ana",))
+    examples: dict[str, Any] = {"locked": (), "unlocked": (), "trust": {}, "red_team": ()}
+    examples |= {"recalibrate_after": None}
+    assert replace(policy, **examples) == Policy(reviewers=("ana",))
     assert (policy.locked, policy.unlocked) == (("## Escalation",), ("## Checklist",))
     assert policy.trust == {"trajectories/ticket-triage/example.jsonl": "internal"}
 

@@ -33,7 +33,7 @@ NAME = "support-triage"
 FILE = f"runbooks/{NAME}/RUNBOOK.md"
 KEYS = {
     "": "runbook run outcome held_out validation objectives stored_verdicts suspect_references candidates"
-    " spent bundle decision branch pull_request awaiting",
+    " health spent bundle decision branch pull_request awaiting",
     "held_out": "tasks before after gain low high p look allowance tasks_needed more_tasks spent left"
     " newest_quarter",
     "validation": "tasks before after",

@@ -18,7 +18,7 @@ Make = Callable[..., "Clone"]
 
 KEYS = {
     "": "runbook run tasks provable rollouts reflections tokens tokens_rollouts usd usd_rollouts usd_proof"
-    " seconds known_calls calls_models width notes wave handed_off proofs",
+    " seconds known_calls calls_models width notes wave handed_off proofs shrunk",
     "tasks": "train validation held_out",
     "provable": "gain power look allowance groups base known broken",
     "rollouts": "most search proof free claims known",

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from runbookopt.calibration.coverage import Coverage, CoveredMode
+from runbookopt.calibration.deciding import Standing
 from runbookopt.documents.digest import digest
 from runbookopt.documents.runbook import parse
 from runbookopt.documents.untrusted import code, plain
@@ -42,7 +44,7 @@ from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.comparison import Comparison, ObjectiveChange, Outcome, Pair
 from runbookopt.search.selection import RULE
 from runbookopt.verifier.checks import MaxChars
-from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
+from runbookopt.verifier.rubric import CalibratedRubric, Criterion, JudgeSettings, Rubric
 
 SEED, FIRST, CHOSEN = digest(b"seed"), digest(b"first"), digest(b"chosen")
 BEFORE = "# Triage\n\n## Rules\n\n- old rule\n\n## Other\n\nText.\n"
@@ -138,9 +140,13 @@ HEADINGS = [
 ]
 
 
-def test_a_report_begins_with_its_verdict_and_has_its_sections_and_tables() -> None:
+def test_a_report_begins_with_its_health_then_its_verdict_and_has_its_sections_and_tables() -> None:
     report = render(FINDINGS)
     assert report.splitlines()[0] == (
+        "Health: sound; 0.0% not judged; 0 without a score; failed calls"
+        " unknown; noise 0.000; suspect references 0; criteria: unknown."
+    )
+    assert report.splitlines()[2] == (
         "**Accepted.** `support-triage` scores 0.731 instead of 0.412 on 3 held-out tasks"
         " (+0.319, at least +0.211); it waits for review."
     )
@@ -304,10 +310,48 @@ def test_a_report_without_a_look_says_that_nothing_is_proved() -> None:
         FINDINGS, comparison=None, allowance=None, pairs=(), decision=Decision("none", ())
     )
     report = render(findings)
+    health, _, report = report.split("\n", 2)
+    assert health.startswith("Health: no held-out task was looked at; 0 without a score; ")
     assert report.startswith(
         "**Not proved.** Nobody looked at the held-out tasks of `support-triage`; it is not"
     )
     assert headings(report) == HEADINGS
+
+
+def test_a_broken_measurement_is_told_apart_from_no_gain() -> None:
+    broken = msgspec.structs.replace(COMPARISON, errors=0.06, answer="inconclusive", gain=-0.2)
+    lines = render(msgspec.structs.replace(FINDINGS, comparison=broken)).splitlines()
+    assert lines[0].startswith(
+        "Health: INVALID, the measurement is broken: 6% of the attempts could not be judged"
+    )
+    assert lines[2].startswith(
+        "**INVALID.** The measurement of `support-triage` is broken, which is no word on its"
+    )
+    assert not any("scores 0.731 instead of" in line for line in lines[:3])
+
+
+def test_what_decides_is_listed_with_what_labels_make_of_it_and_what_they_cover() -> None:
+    criteria = JUDGED.criteria
+    standings = (
+        Standing("kind", "advisory", "MCC 0.50 on 20 passes and 20 fails"),
+        Standing("short", "gates"),
+    )
+    found = msgspec.structs.replace(
+        FINDINGS,
+        rubric=CalibratedRubric(criteria, JUDGE, decides=("short",)),
+        standings=standings,
+        coverage=Coverage((CoveredMode("curt", "<b>curt</b>", 3, ()),)),
+    )
+    lines = render(found).splitlines()
+    assert headings("\n".join(lines))[1] == "What decides"
+    assert "- `kind` is advisory, and decides nothing: MCC 0.50 on 20 passes and 20 fails." in lines
+    assert "- `short` is gates, and decides." in lines
+    (coverage,) = (
+        line for line in lines if line.startswith("- Coverage: criteria that decide notice 0 of 1")
+    )
+    assert "`<b>curt</b>.`" in coverage or "`<b>curt</b>`" in coverage  # its name is somebody's text
+    bare = render(msgspec.structs.replace(found, rubric=JUDGED)).splitlines()
+    assert "- `kind` is advisory, and decides: MCC 0.50 on 20 passes and 20 fails." in bare
 
 
 HOSTILE = [

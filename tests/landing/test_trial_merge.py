@@ -27,6 +27,10 @@ def changed(*paths: str, mode: str = "100644") -> list[FileChange]:
         ("runbooks/triage/RUNBOOK.md", Touched("triage", texts=("runbooks/triage/RUNBOOK.md",))),
         ("runbooks/triage/scripts/run.sh", Touched("triage", texts=("runbooks/triage/scripts/run.sh",))),
         ("runbooks/triage/rubric.yaml", Touched("triage", verifier=("runbooks/triage/rubric.yaml",))),
+        (
+            "runbooks/triage/calibration.json",
+            Touched("triage", verifier=("runbooks/triage/calibration.json",)),
+        ),
         ("runbooks/triage/a/rubric.yaml", Touched("triage", texts=("runbooks/triage/a/rubric.yaml",))),
         (
             "runbooks/group/desk/policy.yaml",

@@ -306,6 +306,7 @@ def test_where_nobody_is_named_the_forge_s_own_rules_decide(team: Teams) -> None
         {LABELS: '{"trajectory": "t-1", "criterion": "right-queue", "result": "pass", "by": "eve"}\n'},
         {"trajectories/triage/more.jsonl": '{"id": "new", "task": {"input": "new", "split": "train"}}\n'},
         {".github/CODEOWNERS": "* @eve\n"},
+        {"runbooks/triage/calibration.json": '{"runbook": "triage", "criteria": {}}\n'},
     ],
 )
 def test_a_runbook_and_what_judges_it_together_are_flagged_for_two(

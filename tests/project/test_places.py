@@ -69,7 +69,8 @@ def test_one_that_runbookopt_yaml_names_lies_where_it_says(tmp_path: Path) -> No
     files = {"runbookopt.yaml": said, "prompts/on-call.md": RUNBOOK, "runbooks/alerts/rubric.yaml": RUBRIC}
     files |= {"prompts/policy.yaml": POLICY, "logs/alerts/2026/a.jsonl": TASKS, "logs/b.jsonl": "no JSON"}
     project = read_project(folder(tmp_path, files), "alerts")
-    assert project.files == ("prompts/on-call.md", "runbooks/alerts/rubric.yaml", "prompts/policy.yaml")
+    beside = ("prompts/policy.yaml", "runbooks/alerts/calibration.json")
+    assert project.files == ("prompts/on-call.md", "runbooks/alerts/rubric.yaml", *beside)
     assert len(project.evidence.tasks) == 30
     assert {place.path for place in project.evidence.places.values()} == {"logs/alerts/2026/a.jsonl"}
     assert project.warnings == ()

@@ -67,6 +67,21 @@ def test_what_came_instead_is_told_where_it_came_several_times(lessons: ModuleTy
     assert heard.reflections[0].kinds == (Kind("right: expected 0, got late (2)", 6),)
 
 
+def test_what_decides_nothing_is_shown_apart_and_makes_no_failure(lessons: ModuleType) -> None:
+    advice = ("kind: it is curt",)
+
+    def judge(rollout: Rollout) -> Attempt:
+        fails = lessons.number(rollout.task) % 2
+        told = ("right: expected 0, got 1",) if fails else ()
+        return Attempt(rollout.task, "", 1.0 - fails, {}, told, advice=advice)
+
+    (asked, *_) = lessons.run(judge=judge).reflections
+    assert {one.advice for one in (*asked.failing, *asked.passing)} == {advice}
+    assert {one.feedback for one in asked.failing} == {("right: expected 0, got 1",)}
+    assert {lessons.number(one.task) % 2 for one in asked.passing} == {0}
+    assert [kind.feedback.partition(":")[0] for kind in asked.kinds] == ["right"]
+
+
 def test_each_kind_has_its_turn_and_the_one_with_most_failures_comes_first(lessons: ModuleType) -> None:
     heard = lessons.run(problem=lessons.of_train((0, 2, 4, 6, 1, 3), minibatch=2, wave=3))
     first = next(ask.reflections for ask in heard.asks if ask.reflections)

@@ -5,7 +5,7 @@ from runbookopt.documents.parse import MalformedFile, read_plain_yaml
 from runbookopt.documents.schema_errors import json_schema
 from runbookopt.documents.settings import Price
 from runbookopt.verifier.checks import Finding
-from runbookopt.verifier.rubric import JudgeSettings, Rubric, assess, read_rubric
+from runbookopt.verifier.rubric import CalibratedRubric, JudgeSettings, Rubric, assess, read_rubric
 
 RUBRIC = b"""
 criteria:
@@ -54,6 +54,23 @@ def test_what_the_verifier_failed_to_do_counts_as_told(
     assessment = assess(rubric, output='{"queue": "a"}', reference=None, errors_as=errors_as)
     assert (assessment.score, assessment.errors) == (pytest.approx(score), 1)
     assert assessment.feedback == ("right-queue: nothing at $.queue of the task's reference",)
+
+
+def test_what_does_not_decide_shuts_no_gate_counts_no_error_and_is_told_apart(rubric: Rubric) -> None:
+    calibrated = CalibratedRubric(rubric.criteria, decides=("right-queue",), unheard=("short",))
+    assert calibrated.objectives == ("accuracy",)
+    assessment = assess(calibrated, output='{"queue": "a", "why": 1}', reference={"queue": "a"})
+    assert (assessment.score, assessment.objectives) == (1.0, {"accuracy": 1.0})
+    broken = assess(calibrated, output="[]", reference={"queue": "a"})
+    assert (broken.score, broken.gates_failed) == (0.0, ())
+    assert [each.criterion for each in broken.verdicts] == ["right-queue", "valid-json"]
+    assert [each.partition(":")[0] for each in broken.feedback] == ["right-queue"]
+    assert [each.partition(":")[0] for each in broken.advice] == ["valid-json"]
+    other = CalibratedRubric(rubric.criteria, decides=("short",))
+    unjudged = assess(other, output="{}", reference=None, errors_as=0.0)
+    assert (unjudged.score, unjudged.errors, unjudged.feedback) == (1.0, 0, ())
+    assert [each.partition(":")[0] for each in unjudged.advice] == ["valid-json"]  # an error teaches nothing
+    assert other.declared == rubric
 
 
 @pytest.mark.parametrize(("errors_as", "failed"), [(0.0, ("g",)), (1.0, ())])

@@ -15,7 +15,7 @@ from runbookopt.forge.github.client import Client, Refusal
 from runbookopt.forge.github.rules import combined, rulesets_of
 from runbookopt.forge.github.settings import switches
 from runbookopt.forge.protection import Protection, RepositorySwitches
-from runbookopt.forge.protocol import Approval, PullRequest
+from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Approval, PullRequest
 
 _COPIED = "refs/runbookopt/origin/github/"
 _MOST_COMMITS = 250
@@ -122,7 +122,7 @@ class GithubPulls:
             for pull in read(listed, list[words.Answer])
             if pull.head.repo is not None
             and pull.head.repo.full_name.casefold() == here
-            and (pull.head.ref == branch if branch else pull.head.ref.startswith("runbookopt/"))
+            and (pull.head.ref == branch if branch else pull.head.ref.startswith((RUNBOOKS, CRITERIA)))
         )
         return sorted(ours, key=lambda pull: pull.number)
 

@@ -7,11 +7,13 @@ from statistics import fmean
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from runbookopt.calibration.planner import tasks_factor
 from runbookopt.evidence.split import DRAWN
 from runbookopt.jobs.feasibility import gain_at, next_look, provable
 from runbookopt.jobs.planning.allotment import beginning, least
 from runbookopt.jobs.planning.forecast import Earlier, KnownCalls, Planned, expected
 from runbookopt.jobs.prepare import Prepared
+from runbookopt.project.project import Project
 from runbookopt.proof.comparison import MINIMUM_GROUPS
 from runbookopt.proof.power import BROKEN, POWER, UNKNOWN_SCORE
 from runbookopt.search.problem import Problem
@@ -76,6 +78,17 @@ class Proof(Struct, frozen=True):
     gain: float | None
 
 
+class Shrunk(Struct, frozen=True):
+    """A criterion that agrees with people's labels in part alone, by Youden's `j` on held-out labels.
+
+    A true gain shows as `j` of it, so that it takes `tasks` times the tasks to prove the same one (1 / j^2).
+    """
+
+    criterion: str
+    j: float
+    tasks: float
+
+
 class Plan(Struct, frozen=True):
     """What a run may use at most, and what for.
 
@@ -89,7 +102,8 @@ class Plan(Struct, frozen=True):
     say what of the working tree counts, and where the budget is too small for any result. The roles in
     `handed_off` are answered by hand-off, reflections in waves of at most `wave`. `proofs`, of an agent that
     errs by chance, are what the proof's rollouts could be spent on otherwise: more trials of fewer tasks, or
-    fewer of more.
+    fewer of more. `shrunk` are the criteria that decide by agreement with people, and by how much each
+    shrinks what is gained.
     """
 
     runbook: str
@@ -111,6 +125,7 @@ class Plan(Struct, frozen=True):
     wave: int
     handed_off: tuple[str, ...] = ()
     proofs: tuple[Proof, ...] = ()
+    shrunk: tuple[Shrunk, ...] = ()
 
 
 def plan(ready: Prepared, earlier: Earlier) -> Plan:
@@ -165,6 +180,7 @@ def plan(ready: Prepared, earlier: Earlier) -> Plan:
             role for role in ("agent", "reflector") if getattr(ready.job.settings, role).kind == "handoff"
         ),
         proofs=tuple(_proofs(ready, provable)),
+        shrunk=tuple(_shrunk(ready.project)),
     )
 
 
@@ -234,6 +250,19 @@ def _proofs(ready: Prepared, planned: Provable) -> Iterator[Proof]:
         if MINIMUM_GROUPS <= groups <= max(DRAWN["held-out"], planned.groups):
             gain = gain_at(ready.project, planned.allowance, groups, base=planned.base, repeats=each)
             yield Proof(each, some, gain if each != repeats else planned.gain)
+
+
+def _shrunk(project: Project) -> Iterator[Shrunk]:
+    """The criteria that decide, and show less than is gained.
+
+    Verdicts that err alike before and after the change move a pass rate by J of what it truly moves (Rogan
+    and Gladen, 1978, "Estimating prevalence from the results of a screening test").
+    """
+    deciding = {criterion.id for criterion in project.rubric.deciding}
+    for each in project.standings_at() if project.is_calibrated else ():
+        times = None if each.j is None else tasks_factor(each.j)
+        if each.criterion in deciding and each.j is not None and times is not None and times > 1:
+            yield Shrunk(each.criterion, each.j, times)
 
 
 def _repeats(ready: Prepared) -> int | None:

@@ -1,6 +1,7 @@
 """Problems of a repository's files, and advice on what is well-formed and still bodes ill."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
 from runbookopt.jobs.readiness.independence import on_near_repeats, on_time
+from runbookopt.jobs.readiness.standings import on_calibration, on_standings
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
 from runbookopt.project.layout import EVIDENCE, ROOT, Layout, Unfinished
@@ -61,12 +63,13 @@ class Lint(Struct, frozen=True):
 class Known(NamedTuple):
     """What is known of a runbook by its name: looks at held-out tasks, and ids of tasks that were read.
 
-    `versions` are those of the file at a path.
+    `versions` are those of the file at a path, and `now` is when labels may be too old.
     """
 
     looked: Callable[[str], tuple[Look, ...]] = lambda _: ()
     read: Callable[[str], frozenset[str]] = lambda _: frozenset()
     versions: Callable[[str], tuple[Version, ...]] = lambda _: ()
+    now: datetime | None = None
 
 
 def lint(
@@ -97,13 +100,14 @@ def lint(
         try:
             earlier = known.looked(name)
             used = burnt(earlier) | known.read(name)
-            projects.append(read_project(source, name, burnt=used, places=places))
+            projects.append(read_project(source, name, burnt=used, places=places, at=known.now))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems
         except RunbookoptError as error:
             problems.append(Problem(places.page or places.home, None, str(error)))
     problems += [problem for project in projects for problem in (*project.warnings, *project.evidence.live)]
+    problems += [Problem(each.files[3], None, why) for each in projects if (why := each.undecided)]
     alive = {project.name: project.evidence.live for project in projects}
     for name, places in layout.runbooks.items():
         stored = covered(source, places.stored, *places.evidence[1:])
@@ -192,7 +196,7 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
         for part, tasks in parts.items()
         if len(tasks) < FEW_TASKS
     ]
-    _, rubric, policy = project.files
+    _, rubric, policy, calibration = project.files
     sentences = {
         project.places.stored: (
             *few,
@@ -202,13 +206,14 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
             *_on_references(project),
         ),
         rubric: (*_on_rubric(project), *_on_stored(project)),
+        calibration: on_standings(project),
         policy: (*_on_merging(project), *_on_gain(project, earlier)),
     }
     return tuple(Problem(path, None, each, "warning") for path, all_ in sentences.items() for each in all_)
 
 
 def _on_references(project: Project) -> Iterator[str]:
-    for criterion in project.rubric.criteria:
+    for criterion in project.rubric.deciding:
         lacking = [
             task
             for task in project.evidence.tasks
@@ -226,9 +231,9 @@ def _on_references(project: Project) -> Iterator[str]:
 
 def _on_rubric(project: Project) -> Iterator[str]:
     rubric = project.rubric
-    if not any(criterion.looks_at_reference for criterion in rubric.criteria):
+    if not project.is_calibrated and not any(each.looks_at_reference for each in rubric.criteria):
         yield from _without_reference(rubric)
-    if rubric.judge is not None and not rubric.judged:
+    if rubric.judge is not None and not rubric.declared.judged:
         yield f"no criterion asks the judge {plain(rubric.judge.model)}: one that does has `judge: question`"
     if len(rubric.objectives) > MANY_OBJECTIVES:
         yield (
@@ -273,9 +278,8 @@ def _on_merging(project: Project) -> Iterator[str]:
         yield "not found: every change goes to review, and can be approved by nobody: declare reviewers there"
     elif not policy.who:
         yield "a change that goes to review can be approved by nobody: name reviewers or teams"
-    if policy.merge == "auto" and policy.auto_merge_if.calibrated and project.rubric.uncalibrated:
-        criteria = ", ".join(project.rubric.uncalibrated)
-        yield f"nothing will merge automatically: criteria that are not calibrated decide ({criteria})"
+    if policy.merge == "auto" and policy.auto_merge_if.calibrated:
+        yield from (f"nothing will merge automatically: {each}" for each in on_calibration(project))
     lacking = untrusted(project)
     if lacking is not None:
         yield f"nothing will merge automatically: {lacking.text}; {lacking.advice}"

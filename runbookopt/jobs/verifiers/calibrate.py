@@ -16,6 +16,8 @@ from runbookopt.calibration.agreement import (
     table_of,
 )
 from runbookopt.calibration.corrected import Rate, corrected_rate
+from runbookopt.calibration.coverage import Coverage, coverage
+from runbookopt.calibration.failure_modes import speaking
 from runbookopt.calibration.label_ledger import (
     LabelLook,
     LabelsLack,
@@ -108,13 +110,14 @@ class Calibrated(Struct, frozen=True):
 class CalibrationResult(Struct, frozen=True):
     """All criteria of a runbook, in the order of its rubric; `path` is that of the record.
 
-    `written` says that it is new.
+    `written` says that it is new. `coverage` is that of the failure modes, by the statuses as they are now.
     """
 
     runbook: str
     path: str
     written: bool
     criteria: tuple[Calibrated, ...]
+    coverage: Coverage
     spent: Spent
     notes: tuple[str, ...]
     warnings: tuple[Problem, ...]
@@ -178,11 +181,14 @@ def calibrate(
     written = bool(records) and calibration != earlier and terms.look
     if written:
         write_whole(repository.root / path, record_text(calibration), "the record of the calibration")
+    calibrated = tuple(_calibrated(rubric, each, records.get(each.criterion.id), others) for each in cases)
+    statuses = {each.criterion: each.status for each in calibrated}
     return CalibrationResult(
         runbook=project.name,
         path=path,
         written=written,
-        criteria=tuple(_calibrated(rubric, each, records.get(each.criterion.id), others) for each in cases),
+        criteria=calibrated,
+        coverage=coverage(standing(project.evidence.labels), statuses),
         spent=judged.spent,
         notes=tuple(_notes(cases, path, written=written)),
         warnings=project.warnings,
@@ -191,7 +197,7 @@ def calibrate(
 
 def record_path(places: Places) -> str:
     """Where the record of a runbook's calibrations lies."""
-    return f"{places.home}/calibration.json"
+    return places.calibration
 
 
 def record_in(source: Source, path: str) -> Calibration | None:
@@ -228,7 +234,8 @@ def _cases(
     terms: Terms,
 ) -> tuple[_Case, ...]:
     ratings: dict[str, list[Rating]] = {}
-    for rating in standing(project.evidence.labels):
+    names = [criterion.id for criterion in rubric.criteria]
+    for rating in speaking(names, standing(project.evidence.labels)):
         ratings.setdefault(rating.criterion, []).append(rating)
     cases, mismatches = [], derived(records[0], project.evidence.labels) if records[0] else {}
     for criterion in rubric.criteria:

@@ -1,12 +1,14 @@
 """Identity of a runbook over renames: by which names the ledger knows it, and who else is at its tasks."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.documents.digest import digest, digest_of
 from runbookopt.documents.parse import MalformedFile
+from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.library import Source
 from runbookopt.evidence.split import group_of
 from runbookopt.evidence.trajectory import Task
@@ -14,7 +16,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.landing.requirements import few
 from runbookopt.project.layout import ROOT
 from runbookopt.project.places import layout_of, runbook_names
-from runbookopt.project.project import Project, evidence_of
+from runbookopt.project.project import Project, evidence_of, read_project
 from runbookopt.proof.allowance import BEGINS_AGAIN, Look
 from runbookopt.proof.binding import beginning
 from runbookopt.proof.ledger import Ledger
@@ -67,7 +69,7 @@ def identity_of(
         shared = known.count(tasks)
         left = known.count(_tasks(source, other)) if shared and other in there else 0
         most = 2 * shared >= min(len(tasks), len(known.tasks))
-        same = shared > left and (most or known.rubric == _rubric(source, name))
+        same = shared > left and (most or known.rubric in _rubrics(source, name))
         if same or (other in gone and other in moved):
             former.append(other)
         elif shared:
@@ -130,12 +132,17 @@ def _tasks(source: Source, name: str) -> tuple[Task, ...]:
         return ()
 
 
-def _rubric(source: Source, name: str) -> str | None:
+def _rubrics(source: Source, name: str) -> set[str]:
+    """The digests of what judges a runbook: of the file alone, and with its programs and what decides."""
     places = layout_of(source).runbooks.get(name)
-    try:
-        return None if places is None else digest(source.read(places.rubric))
-    except FileNotFoundError:
-        return None
+    if places is None:
+        return set()
+    digests = set[str]()
+    with suppress(FileNotFoundError):
+        digests.add(digest(source.read(places.rubric)))
+    with suppress(RunbookoptError):  # what cannot be read is for the reader of all files to say
+        digests.add(read_project(source, name, places=places).digests.rubric)
+    return digests
 
 
 def _moved_to(repository: Repository, commit: str, name: str) -> frozenset[str]:

@@ -231,6 +231,8 @@ def _trajectories(letter: str, shown: Sequence[Shown], most: int, few: int) -> I
             yield _field("output", _cut(one.output, characters))
         for reason in one.feedback:
             yield _field("found", _cut(reason, FEEDBACK))
+        for reason in one.advice:
+            yield _field("found besides, which decides nothing", _cut(reason, FEEDBACK))
 
 
 def _field(label: str, text: str, indent: int = 2) -> str:

@@ -49,11 +49,12 @@ def reflections(
     @cache
     def show(task: str) -> Shown:
         attempt, value = attempts[task], inputs[task]
-        output, feedback = attempt.output, attempt.feedback
+        output, feedback, advice = attempt.output, attempt.feedback, attempt.advice
         if problem.impersonal:  # what an agent looked up, or made up; the runbook's own addresses stay
-            texts = (output or "", *feedback)
+            texts = (output or "", *feedback, *advice)
             cleaned = without_personal_data(texts, beside=as_text(value), but=runbook.text)
-            output, feedback = None if output is None else cleaned[0], cleaned[1:]
+            output, told = None if output is None else cleaned[0], cleaned[1:]
+            feedback, advice = told[: len(feedback)], told[len(feedback) :]
         return Shown(
             attempt.trajectory,
             task,
@@ -63,6 +64,7 @@ def reflections(
             feedback,
             origin=stored[task].origin if task in stored else None,
             group=problem.groups.get(task),
+            advice=advice,
         )
 
     failed = [task for task, attempt in attempts.items() if attempt.failed]

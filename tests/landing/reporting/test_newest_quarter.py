@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from runbookopt.evidence.library import Evidence, task_id
 from runbookopt.evidence.trajectory import Task
-from runbookopt.landing.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.report import render
+from runbookopt.landing.reporting.newest_quarter import Newest, newest_quarter
 from runbookopt.proof.comparison import Outcome, Pair
 from tests.landing.test_report import FINDINGS
 

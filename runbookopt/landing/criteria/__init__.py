@@ -1,0 +1,1 @@
+"""Proposals of criteria: pull requests that change what judges, and nothing else."""
