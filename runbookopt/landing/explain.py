@@ -19,7 +19,7 @@ from runbookopt.landing.bundle import Bundle, changed_lines
 from runbookopt.landing.forms import before_a_run, formless_in
 from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.landing.merge import judge
-from runbookopt.landing.propose import branch_of
+from runbookopt.landing.propose import branch_of, hearing_of_open
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Stale,
@@ -129,7 +129,8 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     about = f"the bundle of run {bundle.run} of {bundle.runbook}"
     ledger = Ledger.open(repository, push=False, fetch=True)
     try:
-        derived = rederive(repository, ledger, bundle, register=False)
+        hear = hearing_of_open(forge, bundle)
+        derived = rederive(repository, ledger, bundle, register=False, hear=hear)
         must_be_bound(repository, ledger, repository.base(), derived.checked.identity.names)
         must_be_fresh(repository, derived.checked, repository.base())
     except (Refused, Stale) as error:

@@ -12,6 +12,7 @@ from runbookopt.forge.git.output import GitFailed, OriginUnreachable, PushReject
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import Forge, PullRequest
 from runbookopt.landing.approvals import Permission, may_merge
+from runbookopt.landing.ledger.audits import Hear, Heard
 from runbookopt.landing.propose import branch_of, runbook_of
 from runbookopt.landing.rederive import (
     Checked,
@@ -87,7 +88,8 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     tip = repository.base()
     ledger = Ledger.open(repository, push=True)
     try:
-        derived = derive(repository, ledger, Head(pull.head, pull.proposed, pull.branch), tip)
+        head = Head(pull.head, pull.proposed, pull.branch)
+        derived = derive(repository, ledger, head, tip, hearing(forge, pull))
     except Refused as error:
         raise Refused(f"pull request {number}: {error}") from error
     permission = allowed(forge, derived, pull)
@@ -98,8 +100,15 @@ def judge(repository: Repository, forge: Forge, number: int) -> Judged:
     return Judged(pull, tip, derived.decision, permission, message, derived.edited)
 
 
-def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Derived:
+def hearing(forge: Forge, pull: PullRequest) -> Hear:
+    """How to hear what people said of a pull request, as the forge tells."""
+    return lambda policy: Heard(pull, {team: forge.members(team) for team in policy.teams})
+
+
+def derive(repository: Repository, ledger: Ledger, head: Head, tip: str, hear: Hear | None = None) -> Derived:
     """Derive anew from git what is to become of a head, as if it were merged onto `tip`.
+
+    `hear` is as in `rederive`.
 
     Raises Refused where its bundle does not agree with git or the guard objects to what is there, Stale
     where runbook, rubric or policy of the default branch are not those of the bundle any more, and Unbound
@@ -113,7 +122,7 @@ def derive(repository: Repository, ledger: Ledger, head: Head, tip: str) -> Deri
     except LedgerBroken:  # all of it may be gone, and that is what has to be said
         must_be_bound(repository, ledger, tip, ("NAME", *ledger.names()))
         raise
-    found = rederive(repository, ledger, bundle)
+    found = rederive(repository, ledger, bundle, hear=hear)
     checked, decision = found.checked, found.decision
     must_be_bound(repository, ledger, tip, checked.identity.names)
     must_be_fresh(repository, checked, tip)
