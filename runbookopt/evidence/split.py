@@ -93,7 +93,7 @@ def split(
     """
     parts: dict[Part, list[Task]] = {part: [] for part in get_args(Part)}
     for task in sorted(tasks, key=lambda task: task.id):
-        parts[_part(task, shares)].append(task)
+        parts[part_of_task(task, shares)].append(task)
     held_out = parts.pop("held-out")
     used = [task for part in parts.values() for task in part]
     used += [task for task in held_out if task.id in burnt]
@@ -126,7 +126,8 @@ def part_of(key: str, shares: Shares) -> Part:
     return "validation" if place < 1 - Fraction(str(shares.train)) else "train"
 
 
-def _part(task: Task, shares: Shares) -> Part:
+def part_of_task(task: Task, shares: Shares) -> Part:
+    """The part of a task, drawn or not: what it states, else by its group, or by time."""
     part = task.split or _derived(task, shares)
     return "validation" if task.red_team and part == "train" else part
 

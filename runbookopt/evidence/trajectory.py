@@ -91,6 +91,10 @@ Frame = Literal["discovery", "representative"]
 """How a trajectory came to be labelled: since much is learnt of it, or drawn as all are."""
 
 
+OVERALL = "overall"
+"""The criterion of a label that speaks of a whole trajectory: of a failure that no criterion is about."""
+
+
 class Label(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A person's verdict on one criterion of one trajectory; `unsure` is no verdict, and counts as none.
 

@@ -14,6 +14,7 @@ from runbookopt.documents.runbook import Locks, Runbook
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.evidence.library import Evidence, Place, Source, read_evidence
 from runbookopt.evidence.split import Split, group_of, split
+from runbookopt.evidence.trajectory import OVERALL
 from runbookopt.evidence.trust import Given
 from runbookopt.project.layout import POLICY, ROOT, Places
 from runbookopt.project.places import layout_of, places_of
@@ -130,7 +131,7 @@ def foreign_criteria(project: Project) -> dict[str, int]:
 
     What an agent says of itself is let be.
     """
-    known = {criterion.id for criterion in project.rubric.criteria}
+    known = {criterion.id for criterion in project.rubric.criteria} | {OVERALL}
     foreign = {each.id: each for each in project.evidence.trajectories if each.format is not None}
     given = {
         (trajectory.id, verdict.criterion)
@@ -189,7 +190,7 @@ def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
 
     So are those of other tools, whose names nobody chose after the rubric's: `foreign_criteria` has them.
     """
-    known = {criterion.id for criterion in rubric.criteria}
+    known = {criterion.id for criterion in rubric.criteria} | {OVERALL}
     named: dict[tuple[str, str], list[Place]] = {}
     for trajectory in evidence.trajectories:
         for verdict in trajectory.verdicts if trajectory.format is None else ():

@@ -4,7 +4,7 @@ https://opentelemetry.io/docs/specs/otlp/, https://github.com/open-telemetry/sem
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
@@ -235,7 +235,13 @@ def _annotations(value: object) -> Iterator[tuple[str, Score]]:
             yield each["span_id"], _score(each)
 
 
-def _is_annotation(value: object) -> bool:
+def annotation_scores(value: object) -> Iterator[Score]:
+    """What an annotation of a span or of a whole trace says; nothing of what is none."""
+    if _is_annotation(value) and (text_at(value, "span_id") or text_at(value, "trace_id")):
+        yield _score(value)
+
+
+def _is_annotation(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and {"name", "annotator_kind"} <= value.keys()
 
 
@@ -247,7 +253,7 @@ def _score(annotation: Mapping[str, Any]) -> Score:
         label if share(value) is None and label is not None else value,
         _ANNOTATORS.get(str(annotation["annotator_kind"])),
         text_at(result, "explanation"),
-        text_at(annotation, "user_id"),
+        text_at(annotation, "user_id") or text_at(annotation, "identifier"),
         text_at(annotation, "created_at"),
     )
 
