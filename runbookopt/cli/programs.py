@@ -3,6 +3,7 @@
 import typer
 
 from runbookopt.cli import (
+    audit,
     check,
     doctor,
     evaluate,
@@ -37,6 +38,7 @@ def runbookopt() -> typer.Typer:
     first = (init.init, check.check, doctor.doctor, show.show, which.which, optimize.optimize)
     for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
         app.command()(command)
+    app.command()(audit.audit)
     app.add_typer(trajectories.app)
     app.add_typer(ledger.app)
     app.add_typer(journal.app)
