@@ -195,9 +195,7 @@ def _found(ended: "Ended") -> str:
     found = ended.found
     who = f"{ended.judge} (a model)" if ended.judge else "You"
     seen = f"{found.pairs} of {ended.changed} pairs whose verdict changed"
-    sides = (
-        f"the winner's output is better in {found.wins}, today's in {found.losses}, neither in {found.ties}"
-    )
+    sides = f"the winner's output is better in {found.wins}, today's in {found.losses}, none in {found.ties}"
     word = "this confirms the gain" if ended.confirms else "this does not confirm the gain (p <= 0.05 would)"
     return f"{who} compared {seen}: {sides}; p = {found.p:.2g}, {word}."
 

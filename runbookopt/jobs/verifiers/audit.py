@@ -222,9 +222,9 @@ def kept_answers(repository: Repository, name: str) -> Kept:
 def sitting(ready: Ready, kept: Kept) -> Sitting:
     """A person's audit: gone on with where the answers so far are to the same look."""
     sheet = ready.sheet
-    same = (kept.look, kept.bundle) == (sheet.look, sheet.bundle)
-    answers = kept.answers if same else {}
-    return Sitting(sheet, replace(kept, look=sheet.look, bundle=sheet.bundle, answers=answers))
+    same = (kept.seed, kept.look, kept.bundle) == (sheet.seed, sheet.look, sheet.bundle)
+    new = Kept(sheet.seed, sheet.look, sheet.bundle, path=kept.path)
+    return Sitting(sheet, kept if same else new)
 
 
 def recorded(
