@@ -36,6 +36,7 @@ from runbookopt.jobs.planning.plan import Plan
 from runbookopt.jobs.verifiers.audit import Shown
 from runbookopt.proof.audits import Answer
 from runbookopt.sandbox import secrecy
+from runbookopt.verifier.rubric import JudgeSettings
 
 if TYPE_CHECKING:
     from runbookopt.forge.git.repository import Repository
@@ -57,7 +58,8 @@ _LENGTH = 8
 class Order(Struct, frozen=True):
     """What the child is to do for one runbook: a search with its proof, or a proof again of `head`.
 
-    It waits for replies by hand-off for at most so many minutes (`wait`). An audit has its `pairs` compared.
+    It waits for replies by hand-off for at most so many minutes (`wait`). An audit has its
+    `pairs` compared by `judge`.
     """
 
     work: Literal["optimize", "plan", "rerun", "look", "audit"]
@@ -70,6 +72,7 @@ class Order(Struct, frozen=True):
     tip: str = ""
     wait: float = 0.0
     pairs: tuple[Shown, ...] = ()
+    judge: JudgeSettings | None = None
 
 
 class Planned(Struct, frozen=True):
@@ -358,15 +361,14 @@ def look_around_here(repository: "Repository") -> "Looked":
     return look_around(repository.root, os.environ)
 
 
-def compare_here(model: str, pairs: "Sequence[Shown]") -> "dict[str, Answer]":
+def compare_here(order: Order) -> "dict[str, Answer]":
     """Have a model compare pairs of outputs in this process."""
-    from runbookopt.agents.model.client import Model
     from runbookopt.documents.redaction import Redactor
-    from runbookopt.documents.settings import ModelSettings
-    from runbookopt.jobs.verifiers.audit_judge import compared
+    from runbookopt.jobs.verifiers.audit_judge import asked_model, compared
 
-    asked = Model(ModelSettings(model), width=4, environ=os.environ, role="judge")
-    return compared(asked, pairs, Redactor(os.environ).clean)
+    if order.judge is None:
+        raise WrongUsage("no model is named that could compare them")
+    return compared(asked_model(order.judge, os.environ), order.pairs, Redactor(os.environ).clean)
 
 
 _WORKS: dict[str, Callable[["Repository", Order], object]] = {
@@ -374,7 +376,7 @@ _WORKS: dict[str, Callable[["Repository", Order], object]] = {
     "plan": lambda repository, order: plan_here(repository, job_for(repository, order)),
     "rerun": _prove_again,
     "look": lambda repository, _: look_around_here(repository),
-    "audit": lambda _, order: compare_here(str(order.flags["judge"]), order.pairs),
+    "audit": lambda _, order: compare_here(order),
 }
 
 

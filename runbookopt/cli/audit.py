@@ -99,14 +99,13 @@ def _judged(repository: "Repository", forge: "Forge", ready: "Ready", model: str
     from runbookopt.cli import apart, custody
     from runbookopt.cli.job import interruptible
     from runbookopt.jobs.verifiers.audit import Signed, recorded
+    from runbookopt.jobs.verifiers.audit_judge import stand_in
 
     sheet = ready.sheet
     with interruptible(sheet.runbook, "nothing is written down"):
-        if custody.holds():
-            order = apart.Order("audit", sheet.runbook, flags={"judge": model}, pairs=sheet.pairs)
-            answers = apart.compared_by_judge(repository, order)
-        else:
-            answers = apart.compare_here(model, sheet.pairs)
+        order = apart.Order("audit", sheet.runbook, pairs=sheet.pairs, judge=stand_in(model, ready.judge))
+        apart_from_it = custody.holds()
+        answers = apart.compared_by_judge(repository, order) if apart_from_it else apart.compare_here(order)
     by = repository.identity() or repository.person().email
     return recorded(repository, forge, ready, answers, Signed(by, _now(), judge=model))
 

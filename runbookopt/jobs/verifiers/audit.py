@@ -39,6 +39,7 @@ from runbookopt.project.local_state import local_folder
 from runbookopt.project.policy import Policy
 from runbookopt.proof.audits import Answer, Audit, keep_audit
 from runbookopt.proof.ledger import Ledger, Reading
+from runbookopt.verifier.rubric import JudgeSettings
 
 
 class Shown(Struct, frozen=True):
@@ -106,11 +107,15 @@ class Kept(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """An audit that can begin: what is shown, and what it is held against once it is done."""
+    """An audit that can begin: what is shown, and what it is held against once it is done.
+
+    `judge` is the rubric's.
+    """
 
     sheet: Sheet
     policy: Policy
     audited: Audited
+    judge: JudgeSettings | None
 
 
 class Signed(Struct, frozen=True):
@@ -192,7 +197,7 @@ def prepared(repository: Repository, forge: Forge, name: str, number: int | None
             for each in shuffled(pairs, seed)
         ),
     )
-    return Ready(sheet, policy, audited)
+    return Ready(sheet, policy, audited, project.rubric.judge)
 
 
 def begun(repository: Repository, ready: Ready, at: str) -> None:

@@ -5,15 +5,20 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from runbookopt.agents.model.client import Model
+from runbookopt.agents.model_judge import model_settings
 from runbookopt.agents.repair import Clean, LanguageModel, read_reply
 from runbookopt.documents import untrusted
+from runbookopt.documents.api_address import must_be_allowed
 from runbookopt.documents.usage import Message
 from runbookopt.engine.event_loop import EventLoop
 from runbookopt.errors import Invalid
 from runbookopt.jobs.verifiers.audit import Shown
 from runbookopt.proof.audits import Answer
 from runbookopt.verifier.judge import JudgeFailure
+from runbookopt.verifier.rubric import JudgeSettings
 
 _SYSTEM = """\
 You compare two outputs of an agent on one task, as a careful and impartial examiner.
@@ -29,6 +34,19 @@ critique: two or three sentences on what decides it.
 better: "first", "second", or "equal" where neither does the task better."""
 
 _PAIRS_AT_ONCE = 4
+
+
+def stand_in(model: str, judge: JudgeSettings | None) -> JudgeSettings:
+    """Settings of a model in a person's place: those of the rubric's judge, if both are of one provider."""
+    same = judge is not None and judge.model.partition("/")[0] == model.partition("/")[0]
+    return replace(judge, model=model, votes=1) if judge and same else JudgeSettings(model)
+
+
+def asked_model(judge: JudgeSettings, environ: Mapping[str, str]) -> Model:
+    """The model itself. Raises AddressRefused where only a file of the repository says where it is."""
+    if judge.api_base is not None:
+        must_be_allowed(judge.api_base, "judge.api_base", environ=environ)
+    return Model(model_settings(judge), width=_PAIRS_AT_ONCE, environ=environ, role="judge")
 
 
 class _Compared(Struct, frozen=True, forbid_unknown_fields=True):
