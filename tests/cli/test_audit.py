@@ -3,11 +3,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -39,7 +40,11 @@ def server(openai_server: ModuleType) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def proposed(tmp_path_factory: pytest.TempPathFactory, first_half: ModuleType, server: Any) -> Path:
+def proposed(
+    tmp_path_factory: pytest.TempPathFactory,
+    first_half: ModuleType,
+    server: Any,  # noqa: ANN401 - of tests/openai_server.py
+) -> Path:
     folder = tmp_path_factory.mktemp("audited")
     policy = f"merge: auto\nreviewers: [bo, cy]\naudit_pairs: 8\n{first_half.TRUST}"
     policy += "auto_merge_if: {calibrated: false}\n"
@@ -58,10 +63,21 @@ def bo(proposed: Path, tmp_path: Path) -> Clone:
     return Clone(place / "bo", place / "clone-origin.git")
 
 
-def asked(address: str, name: str, value: object) -> Any:
-    request = Request(address + name, json.dumps(value).encode(), {"Content-Type": "application/json"})
-    with urlopen(request, timeout=PATIENCE) as reply:
-        return json.loads(reply.read())
+def page_of(address: str) -> tuple[bytes, str]:
+    """Give the page and its policy."""
+    where = urlsplit(address)
+    connection = HTTPConnection(where.netloc, timeout=PATIENCE)
+    connection.request("GET", where.path)
+    reply = connection.getresponse()
+    return reply.read(), reply.headers["Content-Security-Policy"]
+
+
+def asked(address: str, name: str, value: object) -> dict[str, Any]:
+    where = urlsplit(address)
+    connection = HTTPConnection(where.netloc, timeout=PATIENCE)
+    connection.request("POST", where.path + name, json.dumps(value), {"Content-Type": "application/json"})
+    told = json.loads(connection.getresponse().read())
+    return told if isinstance(told, dict) else {"left": told}
 
 
 def test_a_person_at_the_page_audits_and_what_waited_for_it_is_merged(bo: Clone) -> None:
@@ -75,9 +91,9 @@ def test_a_person_at_the_page_audits_and_what_waited_for_it_is_merged(bo: Clone)
         first = process.stderr.readline()
         found = re.fullmatch(r"8 pairs to compare: open (http://127\.0\.0\.1:\d+/\S+/)\n", first)
         assert found, first
-        with urlopen(found[1], timeout=PATIENCE) as page:
-            assert b"<title>Audit</title>" in page.read()
-            assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        page, policy = page_of(found[1])
+        assert b"<title>Audit</title>" in page
+        assert "default-src 'none'" in policy
         sheet = asked(found[1], "start", {})
         assert {"seed", "winner", "look"}.isdisjoint({*sheet, *sheet["pairs"][0]})
         for pair in sheet["pairs"]:
@@ -119,7 +135,11 @@ def test_nothing_is_audited_that_is_not_proposed(bo: Clone) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("token", [None, "a-token"])
-def test_a_model_may_answer_and_is_named_as_one(bo: Clone, server: Any, token: str | None) -> None:
+def test_a_model_may_answer_and_is_named_as_one(
+    bo: Clone,
+    server: Any,  # noqa: ANN401 - of tests/openai_server.py
+    token: str | None,
+) -> None:
     environ = {"OPENAI_API_KEY": "sk-test", **({"GITHUB_TOKEN": token} if token else {})}
     ended = bo.run("runbookopt", "audit", "triage", "--judge", "openai/gpt-5", "--json", environ=environ)
     assert ended.returncode == 0, ended.stderr
