@@ -139,15 +139,15 @@ def disagreements(ratings: Iterable[Rating]) -> tuple[Gold, ...]:
 def between_raters(
     ratings: Iterable[Rating],
 ) -> Iterator[tuple[Literal["pass", "fail"], Literal["pass", "fail"]]]:
-    """Each two people's results on one item, in both orders, so that neither of them is the reference."""
-    items: dict[tuple[str, str], list[Literal["pass", "fail"]]] = {}
+    """Each two people's results on one item; which of them comes first, a digest decides."""
+    items: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
         if rating.result != "unsure":
-            items.setdefault(rating.item, []).append(rating.result)
-    for results in items.values():
-        for one, other in combinations(results, 2):
-            yield one, other
-            yield other, one
+            items.setdefault(rating.item, []).append(rating)
+    for same in items.values():
+        for one, other in combinations(sorted(same, key=lambda each: each.digest), 2):
+            if one.result != "unsure" and other.result != "unsure":  # for the type alone
+                yield one.result, other.result
 
 
 def _rating(label: Label) -> Rating:

@@ -112,13 +112,11 @@ def _judged(repository: "Repository", forge: "Forge", ready: "Ready", model: str
 
 def _in_page(audit: "Sitting", end: "Callable[[Mapping[str, Answer]], Ended]") -> "Ended":
     """Serve the page until all is answered and written down."""
-    from importlib.resources import files
-
     import msgspec
 
     from runbookopt.cli.job import interruptible
     from runbookopt.jobs.verifiers.audit import Given
-    from runbookopt.pages.server import serving
+    from runbookopt.pages.server import page_named, serving
 
     ended: list[Ended] = []
 
@@ -132,8 +130,7 @@ def _in_page(audit: "Sitting", end: "Callable[[Mapping[str, Answer]], Ended]") -
         "answer": lambda sent: audit.answer(msgspec.convert(sent, Given)),
         "end": finish,
     }
-    page = files("runbookopt.pages").joinpath("audit.html").read_bytes()
-    with interruptible(audit.sheet.runbook, _LEFT), serving(page, answers) as served:
+    with interruptible(audit.sheet.runbook, _LEFT), serving(page_named("audit.html"), answers) as served:
         complain(f"{len(audit.left)} pairs to compare: open {served.address}")
         complain("whoever knows this address can answer; Ctrl-C ends it, and what was answered is kept")
         served.wait()

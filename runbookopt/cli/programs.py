@@ -4,11 +4,13 @@ import typer
 
 from runbookopt.cli import (
     audit,
+    calibrate,
     check,
     doctor,
     evaluate,
     init,
     journal,
+    label,
     ledger,
     optimize,
     policy,
@@ -36,9 +38,17 @@ def runbookopt() -> typer.Typer:
     app = group("runbookopt", _about.__doc__, completes=True)
     app.callback()(_about)
     first = (init.init, check.check, doctor.doctor, show.show, which.which, optimize.optimize)
-    for command in (*first, propose.propose, verify.verify, evaluate.evaluate, schema.schema):
+    for command in (
+        *first,
+        propose.propose,
+        verify.verify,
+        evaluate.evaluate,
+        calibrate.calibrate,
+        audit.audit,
+        schema.schema,
+    ):
         app.command()(command)
-    app.command()(audit.audit)
+    app.command()(label.label)
     app.add_typer(trajectories.app)
     app.add_typer(ledger.app)
     app.add_typer(journal.app)

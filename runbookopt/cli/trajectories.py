@@ -70,7 +70,7 @@ def import_(
     seen = sorted_out(files_at(files), _format(from_, map_))
     seen = [_asked(each) for each in seen]
     unknown = [each for each in seen if each.format is None]
-    done = import_files(seen, top / places.stored, _redaction(top, places.name))
+    done = import_files(seen, top / places.stored, redaction_of(top, places.name))
     if json:
         print_json(done, unknown={each.file.path: each.look for each in unknown})
     else:
@@ -220,7 +220,7 @@ def _asked(seen: "Recognized") -> "Recognized":
     return Recognized(seen.file, mapped(named)) if "input" in named else seen
 
 
-def _redaction(root: Path, name: str) -> "Redaction":
+def redaction_of(root: Path, name: str) -> "Redaction":
     """What takes secrets out of records, and personal data where the runbook's policy says so.
 
     Its key is this clone's: what is imported here has the same placeholders each time.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, Final, cast
 
@@ -39,6 +40,11 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+def page_named(name: str) -> bytes:
+    """One of the pages beside this file, as "label.html"."""
+    return Path(__file__).with_name(name).read_bytes()
 
 
 class Served:

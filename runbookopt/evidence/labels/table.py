@@ -21,8 +21,8 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 def table_of(labels: Iterable[Label]) -> str:
     """The labels as CSV with a head; a cell that a spreadsheet would run begins with an apostrophe."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)  # RFC 4180: lines end as in Windows, so that a lone \r is quoted
     writer.writerow(COLUMNS)
     for label in labels:
         writer.writerow([_cell(getattr(label, column)) for column in COLUMNS])

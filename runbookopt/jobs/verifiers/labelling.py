@@ -7,7 +7,7 @@ Taken back is taken over: lines are only ever added.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from runbookopt.calibration.labels import Rating, standing
+from runbookopt.calibration.agreement import ac1, table_of
+from runbookopt.calibration.labels import Rating, between_raters, disagreements, standing
 from runbookopt.documents.digest import as_text
 from runbookopt.errors import RunbookoptError
 from runbookopt.evidence.labels.appending import LabelFile, opened
 from runbookopt.evidence.privacy import Redaction, told
 from runbookopt.evidence.split import part_of_task
-from runbookopt.evidence.trajectory import OVERALL, Label, Trajectory
+from runbookopt.evidence.trajectory import OVERALL, Author, Label, Trajectory
 from runbookopt.jobs.verifiers.labelling_order import Order, Wanted, given_to, order_of
 from runbookopt.jobs.verifiers.labelling_shown import (
     About,
@@ -63,6 +64,7 @@ class Sitting:
         self.project, self.desk, self.wanted = project, desk, wanted
         self.ratings = standing(project.evidence.labels)
         self.order: Order = order_of(project, self.ratings, desk.rater, wanted)
+        self.saved: set[str] = set()
         self._modes: dict[str, set[str]] = {}
         self._seen: set[tuple[str, str]] = set()
         for label in project.evidence.labels:
@@ -128,6 +130,7 @@ class Sitting:
             new = [self._over(label, before.get(label.criterion)) for label in labels]
             new += [self._taken_back(each) for each in gone if not is_taken_back(each)]
             file.append(new)
+        self.saved.add(trajectory.id)
         for label in labels:
             self._note_mode(label)
         return Saved(len(new), self.modes, told(removed))
@@ -137,6 +140,7 @@ class Sitting:
         trajectory = self._trajectory(about.trajectory)
         with self._open() as file:
             own = [each for each in self._own(file, trajectory.id) if not is_taken_back(each)]
+            self.saved.discard(trajectory.id)
             if own:
                 file.append([self._taken_back(each) for each in own])
         return Saved(len(own), self.modes)
@@ -149,7 +153,7 @@ class Sitting:
             for each in trajectory.verdicts
         ]
         now = [
-            Verdict(criterion, result, "today's check, or stored", "")
+            Verdict(criterion, result, "a check, today", "")
             for criterion, results in given_to(self.project, trajectory).items()
             for result in sorted(results)
             if (criterion, result) not in {(each.criterion, each.result) for each in stored}
@@ -289,6 +293,22 @@ class Sitting:
             yield "held-out", "a proof may be about this task: write neither runbook nor rubric by it"
 
 
+def agreement(ratings: Sequence[Rating]) -> Iterator[str]:
+    """How far people agree, criterion by criterion, and what they disagree on: none agrees with them more."""
+    for criterion in dict.fromkeys(each.criterion for each in ratings):
+        own = [each for each in ratings if each.criterion == criterion]
+        table = table_of(between_raters(own))
+        if table.judged:
+            chance, alike = ac1(table), table.tp + table.tn
+            more = "" if chance is None else f", AC1 {chance:.2f}"
+            yield f"{criterion}: people agree on {alike} of {table.judged} pairs of labels{more}"
+        for each in disagreements(own):
+            said = sorted(
+                f"{rating.by or 'somebody'} {rating.result}" for rating in own if rating.item == each.item
+            )
+            yield f"{criterion}: {each.trajectory} is disputed ({', '.join(said)}): what does it ask for?"
+
+
 def answers(sitting: Sitting) -> Mapping[str, Callable[[Any], object]]:
     """What a page may ask by name, with what it sends as JSON."""
 
@@ -323,5 +343,9 @@ def _frequent_first(named: tuple[str, int]) -> tuple[int, str]:
     return -named[1], named[0]
 
 
-def _author(by: Any) -> str:  # noqa: ANN401 - an Author or None
-    return "somebody" if by is None else f"{by.kind}{f' {by.id}' if by.id else ''}"
+def _author(by: Author | None) -> str:
+    """Who gave a verdict, in few words: a digest says nothing to people."""
+    if by is None:
+        return "somebody"
+    kind = {"code": "a check", "llm": "a judge", "human": "a person", "agent": "the agent itself"}[by.kind]
+    return kind if by.id is None or by.id.startswith("sha256:") else f"{kind}, {by.id}"

@@ -77,6 +77,8 @@ def order_of(project: Project, ratings: Sequence[Rating], rater: str, wanted: Wa
     else:
         left = [each for id_, each in candidates.items() if id_ not in own]
         dealt = list(_dealt(_piles(project, left, ratings, rater, wanted.failure_mode)))[: wanted.sample]
+        if wanted.failure_mode is None:  # whose turn it was would give the verdict away
+            dealt.sort(key=lambda each: _chance(f"shown:{each[0]}"))
         done = 0
     counts = Counter(kind for _, kind in dealt)
     return Order(
@@ -120,7 +122,7 @@ def _piles(
             "other": [id_ for id_ in near if id_ not in examples],
         }
     named = {each.trajectory for each in ratings if each.failure_mode}
-    short = _short(ratings)
+    short = _short(project, ratings)
     piles: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for each in left:
         given = given_to(project, each)
@@ -150,16 +152,11 @@ def given_to(project: Project, trajectory: Trajectory) -> Given:
     return {criterion: frozenset(results) for criterion, results in given.items()}
 
 
-def _short(ratings: Iterable[Rating]) -> set[tuple[str, str]]:
-    """Criteria with the result of which each has the fewer labels, or too few to be calibrated by."""
-    counts = Counter((each.criterion, each.result) for each in ratings)
-    criteria = {criterion for criterion, _ in counts}
-    pairs = ((criterion, counts[criterion, "pass"], counts[criterion, "fail"]) for criterion in criteria)
-    short = set()
-    for criterion, passes, fails in pairs:
-        if min(passes, fails) < 2 * LEAST:  # some are kept as examples
-            short.add((criterion, "pass" if passes < fails else "fail"))
-    return short
+def _short(project: Project, ratings: Iterable[Rating]) -> set[tuple[str, str]]:
+    """Criteria with a result that too few labels give to calibrate them by."""
+    counts = Counter[tuple[str, str]]((each.criterion, each.result) for each in ratings)
+    classes = [(criterion.id, one) for criterion in project.rubric.criteria for one in ("pass", "fail")]
+    return {each for each in classes if counts[each] < 2 * LEAST}  # some of them are kept as examples
 
 
 def _apart(project: Project, ids: Sequence[str]) -> list[str]:
