@@ -239,10 +239,10 @@ def table(draws: int, half: int) -> Iterator[str]:
         for tasks in SIZES:
             rates = simulated(world, tasks, draws, half)
             yield _row(world.name, world.gain, tasks, rates)
-    text, few = searched(), max(20, draws // 20)
+    text = searched()
     for tasks in SIZES:
         name = f'the search\'s own winner, of a judge that likes "{WORD}"'
-        yield _row(name, 0.0, tasks, flattered(text, tasks, few, half))
+        yield _row(name, 0.0, tasks, flattered(text, tasks, draws, half))
 
 
 def _row(name: str, gain: float, tasks: int, rates: Rates) -> str:

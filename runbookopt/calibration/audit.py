@@ -54,7 +54,7 @@ class Found(Struct, frozen=True):
         return self.pairs >= FEWEST and self.p <= LEVEL
 
 
-def changed(pairs: Sequence[Pair]) -> tuple[Changed, ...]:
+def changed_pairs(pairs: Sequence[Pair]) -> tuple[Changed, ...]:
     """The tasks whose score changed, in their order; of several attempts the first that changed as the mean.
 
     Each outcome's attempt is held against the other side's of the same number, as they were made.
@@ -76,7 +76,7 @@ def chosen(pairs: Sequence[Pair], look: str, most: int = PAIRS) -> tuple[Changed
     number the first are those of a smaller one.
     """
     groups = {pair.task: pair.group for pair in pairs}
-    ordered = sorted(changed(pairs), key=lambda each: digest_of(["audit", look, each.task]))
+    ordered = sorted(changed_pairs(pairs), key=lambda each: digest_of(["audit", look, each.task]))
     of_groups: dict[str, Changed] = {}
     for each in ordered:
         of_groups.setdefault(groups[each.task], each)

@@ -119,8 +119,18 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     )
     settled = (each for each in decide(project.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
     forms = before_a_run(project)
+    audit = Reason(
+        "audit_pairs", None, "the next change waits for a reviewer: runbookopt audit, once it is proposed"
+    )
+    audits = project.policy.audit_pairs and project.rubric.judged
     unknown = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
-    reasons = (*settled, *([forms] if forms else []), unknown, *limited(project.policy.limits, pulls, now))
+    reasons = (
+        *settled,
+        *([forms] if forms else []),
+        *([audit] if audits else []),
+        unknown,
+        *limited(project.policy.limits, pulls, now),
+    )
     return Explained(f"{name}, of which no change is proposed", "none", reasons)
 
 

@@ -8,7 +8,7 @@ from runbookopt.calibration.audit import (
     LEVEL,
     Changed,
     Found,
-    changed,
+    changed_pairs,
     chosen,
     found,
     shuffled,
@@ -52,8 +52,8 @@ def test_only_pairs_whose_verdict_changed_are_chosen_and_of_several_attempts_one
         pair(2, [0.0, 1.0], [1.0, 0.0]),  # on the whole as it was
         pair(3, [1.0, 0.0, 0.0], [0.0, 1.0, 1.0]),
     ]
-    assert changed(pairs) == (Changed("task-1", 1), Changed("task-3", 1))
-    assert set(chosen(pairs, "look")) == set(changed(pairs))
+    assert changed_pairs(pairs) == (Changed("task-1", 1), Changed("task-3", 1))
+    assert set(chosen(pairs, "look")) == set(changed_pairs(pairs))
 
 
 @given(st.integers(0, 80), st.integers(1, 60), st.text())

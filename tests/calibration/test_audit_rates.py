@@ -49,5 +49,5 @@ def test_of_two_thousand_invented_gains_at_most_nine_percent_pass_and_of_real_on
 @pytest.mark.nightly
 @pytest.mark.parametrize("tasks", SIZES)
 def test_what_the_charmed_judge_lets_through_is_accepted_and_never_confirmed(tasks: int) -> None:
-    found = flattered(searched(), tasks, 100, REPORTING)
-    assert (found.accepted, found.confirmed) == (100, 0)
+    found = flattered(searched(), tasks, 2000, REPORTING)
+    assert (found.accepted, found.confirmed) == (2000, 0)

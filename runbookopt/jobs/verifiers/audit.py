@@ -18,7 +18,7 @@ from runbookopt.calibration.audit import (
     PAIRS,
     Changed,
     Found,
-    changed,
+    changed_pairs,
     found,
     shuffled,
     winner_is_left,
@@ -191,7 +191,7 @@ def prepared(repository: Repository, forge: Forge, name: str, number: int | None
         bundle=audited.record,
         head=pull.head,
         seed=seed,
-        changed=len(changed(audited.pairs)),
+        changed=len(changed_pairs(audited.pairs)),
         pairs=tuple(
             _shown(each, project.evidence.task(each.task), outputs[each.task], seed)
             for each in shuffled(pairs, seed)
