@@ -272,9 +272,9 @@ def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     by_how_much = _few(list(fell), rows, lambda name: f"{_name(name)} ({fell[name]:+.3f})")
     yield f"- Objectives that fell: {by_how_much or 'none'}."
     if findings.rubric is not None and findings.rubric.judged:
-        count = len(changed_pairs(findings.pairs))
+        turned = len(changed_pairs(findings.pairs))
         yield (
-            f"- A judge decides, and verdicts changed on {count} held-out tasks: `runbookopt audit` shows a"
+            f"- A judge decides, and verdicts changed on {turned} held-out tasks: `runbookopt audit` shows a"
             " person both outputs there, blind, before the merge."
         )
     worse = [pair.task for pair in findings.pairs if _mean(pair.after) < _mean(pair.before)]
