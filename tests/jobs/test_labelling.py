@@ -170,6 +170,9 @@ def test_a_failure_that_no_criterion_is_about_is_of_the_whole(sit: Sit) -> None:
 
 def test_undo_and_change_only_add_lines(sit: Sit) -> None:
     sitting = sit([line(1)])
+    sitting.item(About("t-01"))
+    sitting.withdraw(About("t-01"))
+    assert not sitting.desk.file.exists()  # who only reads leaves nothing behind
     give(sitting, "t-01", "no", "m", right_desk="fail", polite="pass")
     before = sitting.desk.file.read_bytes()
     sitting.withdraw(About("t-01"))

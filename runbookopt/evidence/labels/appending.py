@@ -20,8 +20,6 @@ from runbookopt.evidence.privacy import Redaction
 from runbookopt.evidence.reading import StoredFile, items_of
 from runbookopt.evidence.trajectory import Label
 
-LONGEST_NOTE = 20_000  # characters of an explanation
-
 
 class LabelFile(Struct, frozen=True):
     """A file of labels while nobody else writes to it; `path` is told to people."""
@@ -33,11 +31,7 @@ class LabelFile(Struct, frozen=True):
     def labels_of(self, trajectory: str) -> tuple[Label, ...]:
         """The labels of one trajectory as they stand in the file now, without what nobody is shown."""
         size = os.fstat(self.descriptor).st_size
-        sought = msgspec.json.encode(trajectory)
-        lines = [line for line in _whole(self.descriptor, size).split(b"\n") if sought in line]
-        file = StoredFile(str(self.path), lambda: io.BytesIO(b"\n".join(lines)), frozenset, lambda _: None)
-        found = (item for item in items_of(file, native.FORMAT, self.redaction) if isinstance(item, Found))
-        return tuple(label for each in found for label in each.labels if label.trajectory == trajectory)
+        return _labels_of(trajectory, _whole(self.descriptor, size), self.path, self.redaction)
 
     def append(self, labels: Sequence[Label]) -> None:
         """Add lines: all of them, or none where there is no room. Raises RunbookoptError."""
@@ -52,6 +46,14 @@ class LabelFile(Struct, frozen=True):
         if written < len(lines):
             os.ftruncate(self.descriptor, before)  # our own bytes alone: nobody else writes meanwhile
             raise RunbookoptError(f"{self.path}: nothing was written: {why}")
+
+
+def labels_at(path: Path, trajectory: str, redaction: Redaction) -> tuple[Label, ...]:
+    """The labels of one trajectory in a file, none where there is no file. Raises RunbookoptError."""
+    if not os.path.lexists(path):
+        return ()
+    with opened(path, redaction) as file:
+        return file.labels_of(trajectory)
 
 
 @contextmanager
@@ -74,6 +76,14 @@ def opened(path: Path, redaction: Redaction) -> Iterator[LabelFile]:
         yield LabelFile(path, descriptor, redaction)
     finally:
         os.close(descriptor)
+
+
+def _labels_of(trajectory: str, data: bytes, path: Path, redaction: Redaction) -> tuple[Label, ...]:
+    sought = msgspec.json.encode(trajectory)
+    lines = b"\n".join(line for line in data.split(b"\n") if sought in line)
+    file = StoredFile(str(path), lambda: io.BytesIO(lines), frozenset, lambda _: None)
+    found = (item for item in items_of(file, native.FORMAT, redaction) if isinstance(item, Found))
+    return tuple(label for each in found for label in each.labels if label.trajectory == trajectory)
 
 
 def _whole(descriptor: int, size: int) -> bytes:

@@ -88,6 +88,7 @@ def pieces(root: Path, choices: Choices) -> tuple[Piece, ...]:
     todo.append(_file(root, "runbookopt.yaml", rendered("runbookopt.yaml", choices)))
     todo += [_file(root, f"{FOLDER}/{name}.json", f"{schema_text(name)}\n") for name in IN_YAML]
     todo.append(_lines(root, ".gitignore", rendered("gitignore", choices)))
+    todo.append(_lines(root, ".gitattributes", rendered("gitattributes", choices)))
     owners = next((path for path in OWNERS_AT if _is_there(root / path)), OWNERS_AT[0])
     lines = rendered("CODEOWNERS", choices) + _owned_elsewhere(root, choices)
     if not owners.startswith(".github/"):

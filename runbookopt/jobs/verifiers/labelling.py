@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from runbookopt.calibration.agreement import ac1, table_of
 from runbookopt.calibration.labels import Rating, between_raters, disagreements, standing
 from runbookopt.documents.digest import as_text
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.labels.appending import LabelFile, opened
+from runbookopt.evidence.labels.appending import LabelFile, labels_at, opened
 from runbookopt.evidence.privacy import Redaction, told
 from runbookopt.evidence.split import part_of_task
 from runbookopt.evidence.trajectory import OVERALL, Author, Label, Trajectory
@@ -100,8 +101,7 @@ class Sitting:
     def item(self, about: About) -> Shown:
         """A trajectory as a person reads it. Raises RunbookoptError where there is no such one."""
         trajectory = self._trajectory(about.trajectory)
-        with self._open() as file:
-            own = self._own(file, trajectory.id)
+        own = self._own(self._there(trajectory.id), trajectory.id)
         task = self.project.evidence.task_of(trajectory)
         return Shown(
             id=trajectory.id,
@@ -124,7 +124,7 @@ class Sitting:
             labels.append(clean)
             removed.update(taken.counts if taken else {})
         with self._open() as file:
-            own = self._own(file, trajectory.id)
+            own = self._own(file.labels_of(trajectory.id), trajectory.id)
             gone = [each for each in own if each.criterion not in {label.criterion for label in labels}]
             before = {each.criterion: each for each in own}
             new = [self._over(label, before.get(label.criterion)) for label in labels]
@@ -138,12 +138,15 @@ class Sitting:
     def withdraw(self, about: About) -> Saved:
         """Take back what the same person said of a trajectory."""
         trajectory = self._trajectory(about.trajectory)
+        self.saved.discard(trajectory.id)
+        own = self._own(self._there(trajectory.id), trajectory.id)
+        if all(map(is_taken_back, own)):
+            return Saved(0, self.modes)
         with self._open() as file:
-            own = [each for each in self._own(file, trajectory.id) if not is_taken_back(each)]
-            self.saved.discard(trajectory.id)
-            if own:
-                file.append([self._taken_back(each) for each in own])
-        return Saved(len(own), self.modes)
+            own = self._own(file.labels_of(trajectory.id), trajectory.id)
+            lines = [self._taken_back(each) for each in own if not is_taken_back(each)]
+            file.append(lines)
+        return Saved(len(lines), self.modes)
 
     def verdicts(self, about: About) -> tuple[Verdict, ...]:
         """What judges, checks and other people say of it; who labels it from now on has seen that."""
@@ -181,7 +184,8 @@ class Sitting:
         adopted = 0
         for id_ in sorted(set(drawn) - set(self.order.ids)):
             with self._open() as file:
-                own = [each for each in self._own(file, id_) if each.frame != "representative"]
+                own = self._own(file.labels_of(id_), id_)
+                own = [each for each in own if each.frame != "representative"]
                 if own:
                     file.append([replace(self._label(each), frame="representative") for each in own])
                     adopted += 1
@@ -193,13 +197,16 @@ class Sitting:
         except KeyError:
             raise RunbookoptError(f"no trajectory {id_!r} of {self.project.name}") from None
 
-    def _open(self) -> Any:  # noqa: ANN401 - a context manager of LabelFile
+    def _open(self) -> AbstractContextManager[LabelFile]:
         return opened(self.desk.file, self.desk.redaction)
 
-    def _own(self, file: LabelFile, id_: str) -> list[Rating]:
-        """What the same person says of a trajectory as it stands, in this file and others."""
+    def _there(self, id_: str) -> tuple[Label, ...]:
+        return labels_at(self.desk.file, id_, self.desk.redaction)
+
+    def _own(self, there: Sequence[Label], id_: str) -> list[Rating]:
+        """What the same person says of a trajectory as it stands, in their file and in others."""
         elsewhere = [label for label in self.project.evidence.labels if label.trajectory == id_]
-        ratings = standing([*elsewhere, *file.labels_of(id_)])
+        ratings = standing([*elsewhere, *there])
         return [each for each in ratings if each.by == self.desk.rater]
 
     def _lines(self, trajectory: Trajectory, given: Given, mode: str | None) -> list[Label]:
