@@ -50,7 +50,7 @@ def stored(
                     {
                         "criterion": name,
                         "result": WORDS[verdict],
-                        "by": {"kind": "llm", "id": authors[name].id},
+                        "by": authors[name],
                     }
                     for name, (_, verdict) in said.items()
                     if name in authors

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.conftest import KEY, RUBRIC
+
 if TYPE_CHECKING:
+    from tests.cli.conftest import Modelling
     from tests.conftest import Clone, Files
 
 Make = Callable[["Files"], "Clone"]
@@ -184,3 +187,42 @@ def test_what_cannot_be_done_is_said(repo: Make, calibrating: ModuleType) -> Non
     ran = clone.ask("runbookopt", "calibrate", "desk")
     assert ran.returncode == 1
     assert f"{RECORD}:1: " in ran.stderr
+
+
+@pytest.mark.slow
+def test_a_judge_is_asked_about_labelled_outputs_alone_once_and_by_all_its_votes(
+    modelling: "Modelling", calibrating: ModuleType
+) -> None:
+    """32 labels of which the judge gets 4 wrong, and 8 outputs more that nobody has to judge."""
+    outputs = [
+        {"id": f"o{n}", "output": "post" if n % 2 else "front", "task": {"input": f"Case {n}"}}
+        for n in range(40)
+    ]
+    labels = [
+        {
+            "trajectory": f"o{n}",
+            "criterion": "not-front",
+            "result": "pass" if n % 2 == (n >= 4) else "fail",
+            "split": "test",
+        }
+        for n in range(32)
+    ]
+    files = {
+        "trajectories/desk/old.jsonl": calibrating.lines(outputs),
+        "trajectories/desk/old.labels.jsonl": calibrating.lines(labels),
+    }
+    modelled = modelling(files=files, rubric=RUBRIC.replace("  price", "  votes: 3\n  price"))
+    environ = {"OPENAI_API_KEY": KEY}
+    ran = modelled.clone.ask("runbookopt", "calibrate", "desk", "--json", environ=environ)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = json.loads(ran.stdout)
+    record = {each["criterion"]: each for each in found["criteria"]}["not-front"]["record"]
+    table = record["figures"]["table"]
+    assert (table["tp"], table["fp"], table["fn"], table["tn"]) == (14, 2, 2, 14)
+    assert record["consistency"]["value"] == 1
+    assert len(modelled.heard("judge")) == 3 * 32
+    assert found["spent"]["usage"]["judge"]["calls"] == 3 * 32
+    (modelled.clone.root / RECORD).unlink()
+    again = modelled.clone.ask("runbookopt", "calibrate", "desk", environ=environ)
+    assert "repeats     1.00 (0.89 to 1.00)" in again.stdout
+    assert len(modelled.heard("judge")) == 3 * 32

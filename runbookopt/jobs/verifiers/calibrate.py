@@ -156,7 +156,7 @@ def calibrate(
     """
     must_be_set_up(repository, job.name, propose=False)
     source = Folder(repository.root)
-    project = read_project(source, job.name)
+    project = read_project(source, job.name, parts=False)
     rubric = Rubric(project.rubric.criteria, project.rubric.judge)
     _must_be_there(rubric, terms.only)
     path = record_path(project.places)
