@@ -118,9 +118,9 @@ def rederive(
 
     A look that the ledger lacks is registered, or without `register` taken as if it came next. Where it is
     said what time it is `now`, its own is held against that. `hear` asks the forge what people said; without
-    it that is unknown. Raises Refused with everything that does not
-    agree, MalformedFile where the bundle was changed after sealing, GitFailed
-    where its base is not to be had, LedgerBroken, PushRefused, OriginUnreachable.
+    it that is unknown. Raises Refused with everything that does not agree, MalformedFile where the bundle was
+    changed after sealing, GitFailed where its base is not to be had, LedgerBroken, PushRefused,
+    OriginUnreachable.
     """
     checked = _check(repository, ledger, bundle)
     if now is not None and checked.look is not None:
