@@ -95,15 +95,17 @@ class Runner:
 
     def _value(self, expression: str, *, failed: bool = False) -> object:
         status = {"always()": True, "success()": not failed, "failure()": failed}
-        words = re.findall(r"'[^']*'|[\w.-]+(?:\(\))?|==|!=|&&|\|\||[()]", expression)
+        words = re.findall(r"'[^']*'|contains(?=\()|[\w.-]+(?:\(\))?|==|!=|&&|\|\||[(),]", expression)
         assert "".join(words) == re.sub(r"\s(?=(?:[^']*'[^']*')*[^']*$)", "", expression), expression
-        in_python = {"&&": " and ", "||": " or ", "==": "==", "!=": "!=", "(": "(", ")": ")"}
+        in_python = {"&&": " and ", "||": " or "}
+        in_python |= {word: word for word in ("==", "!=", "(", ")", ",", "contains")}
         said = "".join(
             in_python.get(word)
             or (word if word[0] == "'" else repr(status[word] if word in status else self._known(word)))
             for word in words
         )
-        return eval(said, {"__builtins__": {}})  # noqa: S307 - of words that we know
+        known = {"__builtins__": {}, "contains": lambda text, part: part.casefold() in text.casefold()}
+        return eval(said, known)  # noqa: S307 - of words that we know
 
     def _known(self, name: str) -> str:
         """Give what a name of the contexts stands for; an output that no step has set is empty."""

@@ -163,6 +163,8 @@ def again(team: Clone, known: dict[str, str], github: Github, github_runner: Mod
         "github.event.pull_request.head.repo.full_name": github.repository,
         "github.event.action": "submitted",
         "github.event.review.state": "approved",
+        "github.event.review.body": "",
+        "github.event.changes.body.from": "",
         "github.repository": github.repository,
     }
     environ = {"GITHUB_API_URL": github.api_url, "GITHUB_REPOSITORY": github.repository}

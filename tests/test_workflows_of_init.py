@@ -252,7 +252,15 @@ def test_on_another_branch_nothing_runs(actions: "Actions", github: Github) -> N
     assert [job.machine.ran for job in night.values()] == [[], []]
 
 
-def test_a_comment_is_no_news_to_the_check(actions: "Actions", github: Github) -> None:
+def test_a_comment_is_no_news_to_the_check_unless_it_is_of_an_audit(
+    actions: "Actions", github: Github
+) -> None:
     told = {"github__event__pull_request__head__repo__full_name": github.repository}
     told |= {"github__event__action": "submitted", "github__event__review__state": "commented"}
+    told |= {"github__event__review__body": "Nice.", "github__event__changes__body__from": ""}
     assert results(actions.run(github.origin, "verify-runbooks-again", **told)) == {"again": "skipped"}
+    told |= {"github__event__pull_request__head__sha": github.branches["main"]}
+    for news in ("github__event__review__body", "github__event__changes__body__from"):
+        audit = {news: f"Fine.\nRunbookopt-Audit: sha256:{'0' * 64}"}
+        ended = actions.run(github.origin, "verify-runbooks-again", **(told | audit))
+        assert results(ended) != {"again": "skipped"}

@@ -33,7 +33,10 @@ from runbookopt.errors import (
     WrongUsage,
 )
 from runbookopt.jobs.planning.plan import Plan
+from runbookopt.jobs.verifiers.audit import Shown
+from runbookopt.proof.audits import Answer
 from runbookopt.sandbox import secrecy
+from runbookopt.verifier.rubric import JudgeSettings
 
 if TYPE_CHECKING:
     from runbookopt.forge.git.repository import Repository
@@ -55,10 +58,11 @@ _LENGTH = 8
 class Order(Struct, frozen=True):
     """What the child is to do for one runbook: a search with its proof, or a proof again of `head`.
 
-    It waits for replies by hand-off for at most so many minutes (`wait`).
+    It waits for replies by hand-off for at most so many minutes (`wait`). An audit has its
+    `pairs` compared by `judge`.
     """
 
-    work: Literal["optimize", "plan", "rerun", "look"]
+    work: Literal["optimize", "plan", "rerun", "look", "audit"]
     name: str
     flags: dict[str, Scalar] = {}
     look: bool = True
@@ -67,6 +71,8 @@ class Order(Struct, frozen=True):
     head: str = ""
     tip: str = ""
     wait: float = 0.0
+    pairs: tuple[Shown, ...] = ()
+    judge: JudgeSettings | None = None
 
 
 class Planned(Struct, frozen=True):
@@ -151,6 +157,11 @@ def proved_again(repository: "Repository", order: Order) -> "Reason":
     from runbookopt.project.policy import Reason
 
     return _had(repository, order, Reason)
+
+
+def compared_by_judge(repository: "Repository", order: Order) -> "dict[str, Answer]":
+    """Have a model compare pairs of outputs in a process of its own; raises as `optimized` does."""
+    return _had(repository, order, dict[str, Answer])
 
 
 def _had(repository: "Repository", order: Order, kind: type[T]) -> T:
@@ -350,11 +361,22 @@ def look_around_here(repository: "Repository") -> "Looked":
     return look_around(repository.root, os.environ)
 
 
+def compare_here(order: Order) -> "dict[str, Answer]":
+    """Have a model compare pairs of outputs in this process."""
+    from runbookopt.documents.redaction import Redactor
+    from runbookopt.jobs.verifiers.audit_judge import asked_model, compared
+
+    if order.judge is None:
+        raise WrongUsage("no model is named that could compare them")
+    return compared(asked_model(order.judge, os.environ), order.pairs, Redactor(os.environ).clean)
+
+
 _WORKS: dict[str, Callable[["Repository", Order], object]] = {
     "optimize": optimize_here,
     "plan": lambda repository, order: plan_here(repository, job_for(repository, order)),
     "rerun": _prove_again,
     "look": lambda repository, _: look_around_here(repository),
+    "audit": lambda _, order: compare_here(order),
 }
 
 

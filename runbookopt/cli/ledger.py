@@ -110,7 +110,7 @@ def _page(account: "Account") -> "Iterator[Line]":
         yield _row(look)
     yield f"  spent      {account.spent:.3g} of chance by all looks"
     yield f"  left       {account.left:.3g} of {account.allowance:g}; {may}"
-    yield f"  read       {account.burnt} tasks by searches, which no later proof may use"
+    yield f"  read       {account.burnt} tasks by searches and audits, which no later proof may use"
     yield from (f"  {note}" for note in account.notes)
     yield ""
 

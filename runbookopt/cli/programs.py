@@ -3,6 +3,7 @@
 import typer
 
 from runbookopt.cli import (
+    audit,
     calibrate,
     check,
     criteria,
@@ -45,6 +46,7 @@ def runbookopt() -> typer.Typer:
         verify.verify,
         evaluate.evaluate,
         calibrate.calibrate,
+        audit.audit,
         schema.schema,
     ):
         app.command()(command)

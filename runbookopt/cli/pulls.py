@@ -68,6 +68,8 @@ def show(number: Number, *, json: Json = False) -> None:
     if pull.head != pull.proposed:
         say(f"somebody has pushed to the branch since runbookopt made {pull.proposed[:12]}:")
         say("its text differs from what was proved, and what is reported below is not of it")
+    for word in pull.attestations:
+        say(f"{word.by} gave their word at {word.at} for audit {word.audit}, of {word.head[:12]}")
     for approval in pull.approvals:
         other = f"{approval.head[:12]}, which is not the head now"
         of = "this commit" if approval.head == pull.head else other

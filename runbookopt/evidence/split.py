@@ -165,7 +165,7 @@ def _spent(held_out: Sequence[Task], used: Sequence[Task], burnt: Collection[str
     for task in held_out:
         related = groups.get(group_of(task))
         if task.id in burnt:
-            why[task.id] = "burnt: a search has used it"
+            why[task.id] = "burnt: a search has used it, or an audit has shown it"
         elif related is not None:
             why[task.id] = (
                 f"burnt: a search uses {related} of its group" if task.group else f"near repeat of {related}"

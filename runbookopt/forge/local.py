@@ -16,7 +16,7 @@ from runbookopt.forge.git.origin import attempts
 from runbookopt.forge.git.output import Commit, GitFailed, PushRejected, RefUpdate
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protection import Protection, RepositorySwitches, unknown_protection
-from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Approval, CheckRun, Draft, PullRequest
+from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Approval, Attestation, CheckRun, Draft, PullRequest
 
 PULLS = "refs/runbookopt/pulls/"
 _PULLS_COPIED = "refs/runbookopt/origin/pulls/"
@@ -27,19 +27,20 @@ _HEADS = {
 """Where our branches are, and where they are copied to."""
 
 
-class Event(Struct, frozen=True, forbid_unknown_fields=True):
+class Event(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Something that happened to a pull request, at commit `head` of its branch.
 
-    `draft` is there where it was opened or pushed, `commit` where it was merged. When it happened is the
-    time of the commit that carries it.
+    `draft` is there where it was opened or pushed, `commit` where it was merged, `audit` (a digest) where
+    somebody gave their word for one. When it happened is the time of the commit that carries it.
     """
 
-    kind: Literal["opened", "pushed", "approved", "closed", "merged"]
+    kind: Literal["opened", "pushed", "approved", "audited", "closed", "merged"]
     by: str
     email: str
     head: str
     draft: Draft | None = None
     commit: str | None = None
+    audit: str | None = None
 
 
 class LocalForge:
@@ -96,9 +97,13 @@ class LocalForge:
 
         Raises RunbookoptError where neither is set or the pull request is not open.
         """
-        if self._repository.identity() is None:
-            raise RunbookoptError("say who you are before you approve: git config runbookopt.login NAME")
+        self._must_be_somebody("approve")
         return self._happens("approved", number)
+
+    def attest(self, number: int, audit: str) -> PullRequest:
+        """Give one's word for an audit at the present head. Raises as `approve` does."""
+        self._must_be_somebody("audit")
+        return self._happens("audited", number, audit)
 
     def close(self, number: int) -> PullRequest:
         """Close without merging; the branch stays. Raises RunbookoptError where it is not open."""
@@ -144,12 +149,18 @@ class LocalForge:
             self._repository.origin.push(RefUpdate(branch, head, None))
         return squashed
 
-    def _happens(self, kind: Literal["approved", "closed"], number: int) -> PullRequest:
+    def _must_be_somebody(self, doing: str) -> None:
+        if self._repository.identity() is None:
+            raise RunbookoptError(f"say who you are before you {doing}: git config runbookopt.login NAME")
+
+    def _happens(
+        self, kind: Literal["approved", "audited", "closed"], number: int, audit: str | None = None
+    ) -> PullRequest:
         with self._repository.origin.asked_once():
             for attempt in attempts(PushRejected):
                 with attempt:
                     head = self._must_be_open(self.get(number)).head
-                    self._add(number, self._event(kind, head))
+                    self._add(number, self._event(kind, head, audit=audit))
             return self.get(number)
 
     def _fetch(self) -> "_Origin":
@@ -189,6 +200,11 @@ class LocalForge:
             reviewers=draft.reviewers,
             auto_merge=draft.auto_merge,
             approvals=tuple(Approval(e.by, e.head, c.at, e.email) for e, c in chain if e.kind == "approved"),
+            attestations=tuple(
+                Attestation(e.by, e.head, c.at, e.audit, e.email)
+                for e, c in chain
+                if e.kind == "audited" and e.audit is not None
+            ),
             bundle=draft.bundle,
             teams=draft.teams,
             opened_at=chain[0][1].at,
@@ -231,15 +247,16 @@ class LocalForge:
 
     def _event(
         self,
-        kind: Literal["opened", "pushed", "approved", "closed", "merged"],
+        kind: Literal["opened", "pushed", "approved", "audited", "closed", "merged"],
         head: str,
         *,
         draft: Draft | None = None,
         commit: str | None = None,
+        audit: str | None = None,
     ) -> Event:
         email = self._repository.person().email
         by = self._repository.identity() or email
-        return Event(kind, by, email, head, draft, commit)
+        return Event(kind, by, email, head, draft, commit, audit)
 
     def _open(self, draft: Draft, replaces: str | None) -> int:
         origin = self._fetch()

@@ -22,6 +22,19 @@ class Approval(Struct, frozen=True):
     email: str = ""
 
 
+class Attestation(Struct, frozen=True):
+    """Somebody's word, given for one commit, that the audit of this digest in the ledger is their own.
+
+    `at` and `email` are as in Approval. It is no approval.
+    """
+
+    by: str
+    head: str
+    at: str
+    audit: str
+    email: str = ""
+
+
 class Draft(Struct, frozen=True, kw_only=True):
     """A pull request as it should be: commit `head` on `branch`, to be merged into `base`.
 
@@ -51,11 +64,11 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 
     `head` is where its branch is now, `proposed` where runbookopt last put it: they differ where a person
     has pushed. `makers` are the logins and addresses of all who made, committed or pushed any part of it,
-    as far as the forge knows; `objections` who asked for changes and did not take it back. These two and
-    `approvals` are told by `get` alone, and so is `reviewed`, the commit that somebody last reviewed. `first`
-    is the bundle that it was opened with, where the forge tells. `complete` is whether all that was asked for
-    at its last proposal was done or given up, `notes` what was given up then, and why. `opened_at`
-    and `closed_at` (closed or merged) are ISO 8601, empty where it is not known.
+    as far as the forge knows; `objections` who asked for changes and did not take it back. These two,
+    `approvals` and `attestations` are told by `get` alone, and so is `reviewed`, the commit that somebody
+    last reviewed. `first` is the bundle that it was opened with, where the forge tells. `complete` is whether
+    all that was asked for at its last proposal was done or given up, `notes` what was given up then, and why.
+    `opened_at` and `closed_at` (closed or merged) are ISO 8601, empty where it is not known.
     """
 
     number: int
@@ -75,6 +88,7 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     bundle: str
     teams: tuple[str, ...] = ()
     objections: tuple[str, ...] = ()
+    attestations: tuple[Attestation, ...] = ()
     complete: bool = True
     notes: tuple[str, ...] = ()
     opened_at: str = ""
@@ -146,6 +160,13 @@ class Forge(Protocol):
 
     def approve(self, number: int) -> PullRequest:
         """Approve the present head, in the name of whoever runs this."""
+        ...
+
+    def attest(self, number: int, audit: str) -> PullRequest:
+        """Give the word of whoever runs this, for the present head, that an audit is theirs.
+
+        Raises Refused, saying how it is done, where the forge takes that from people alone.
+        """
         ...
 
     def close(self, number: int) -> PullRequest:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from runbookopt.forge.protocol import Approval, PullRequest
+from runbookopt.forge.protocol import Approval, Attestation, PullRequest
 from runbookopt.project.policy import Decision, Policy, Reason
 
 
@@ -91,15 +91,31 @@ def why_not_counted(policy: Policy, pull: PullRequest, members: Members, approva
     return against.removeprefix(mine)
 
 
-def _why_not(approval: Approval, pull: PullRequest, addresses: Mapping[str, str]) -> str | None:
+def why_not_attested(policy: Policy, pull: PullRequest, members: Members, word: Attestation) -> str | None:
+    """Why somebody's word for an audit of a pull request does not count, or may not; None where it counts."""
+    why = _why_not(word, pull, {})
+    if why is not None:
+        return why
+    listed = _listed(word.by, policy, members)
+    if listed is None:
+        return _unknown(policy, members)
+    return None if listed else _UNLISTED
+
+
+def _why_not(
+    approval: Approval | Attestation,
+    pull: PullRequest,
+    addresses: Mapping[str, str],
+) -> str | None:
     """Why an approval does not count; `addresses` has that of each person whose approval does."""
     who, email = approval.by.casefold(), approval.email.casefold()
     makers = {maker.casefold() for maker in pull.makers}
-    own = "set your own git config user.email and approve again"
+    doing = "approve" if isinstance(approval, Approval) else "audit"
+    own = f"set your own git config user.email and {doing} again"
     if who == pull.author.casefold():
-        return "the author cannot approve"
+        return f"the author cannot {doing}"
     if who in makers:
-        return "who committed or pushed to the branch cannot approve"
+        return f"who committed or pushed to the branch cannot {doing}"
     if email and email in makers:
         return f"it was given as {approval.email}, who committed or pushed to the branch: {own}"
     if approval.head != pull.head:

@@ -19,7 +19,7 @@ from runbookopt.landing.bundle import Bundle, changed_lines
 from runbookopt.landing.forms import before_a_run, formless_in
 from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.landing.merge import judge
-from runbookopt.landing.propose import branch_of
+from runbookopt.landing.propose import branch_of, hearing_of_open
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
     Stale,
@@ -123,8 +123,18 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     )
     settled = (each for each in decide(project.policy, facts).reasons if each.condition in _BEFORE_A_RUN)
     forms = before_a_run(project)
+    audit = Reason(
+        "audit_pairs", None, "the next change waits for a reviewer: runbookopt audit, once it is proposed"
+    )
+    audits = project.policy.audit_pairs and project.rubric.judged
     unknown = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
-    reasons = (*settled, *([forms] if forms else []), unknown, *limited(project.policy.limits, pulls, now))
+    reasons = (
+        *settled,
+        *([forms] if forms else []),
+        *([audit] if audits else []),
+        unknown,
+        *limited(project.policy.limits, pulls, now),
+    )
     return Explained(f"{name}, of which no change is proposed", "none", reasons)
 
 
@@ -133,7 +143,8 @@ def explain_bundle(repository: Repository, forge: Forge, bundle: Bundle, now: da
     about = f"the bundle of run {bundle.run} of {bundle.runbook}"
     ledger = Ledger.open(repository, push=False, fetch=True)
     try:
-        derived = rederive(repository, ledger, bundle, register=False, now=now)
+        hear = hearing_of_open(forge, bundle)
+        derived = rederive(repository, ledger, bundle, register=False, now=now, hear=hear)
         must_be_bound(repository, ledger, repository.base(), derived.checked.identity.names)
         must_be_fresh(repository, derived.checked, repository.base())
     except (Refused, Stale) as error:

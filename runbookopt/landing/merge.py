@@ -13,6 +13,7 @@ from runbookopt.forge.git.output import GitFailed, OriginUnreachable, PushReject
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import CRITERIA, Forge, PullRequest
 from runbookopt.landing.approvals import Permission, may_merge
+from runbookopt.landing.ledger.audits import Hear, Heard
 from runbookopt.landing.propose import branch_of, runbook_of
 from runbookopt.landing.rederive import (
     Checked,
@@ -88,7 +89,8 @@ def judge(repository: Repository, forge: Forge, number: int, now: datetime | Non
     tip = repository.base()
     ledger = Ledger.open(repository, push=True)
     try:
-        derived = derive(repository, ledger, Head(pull.head, pull.proposed, pull.branch), tip, now)
+        head = Head(pull.head, pull.proposed, pull.branch)
+        derived = derive(repository, ledger, head, tip, now, hearing(forge, pull))
     except Refused as error:
         raise Refused(f"pull request {number}: {error}") from error
     permission = allowed(forge, derived, pull)
@@ -99,10 +101,22 @@ def judge(repository: Repository, forge: Forge, number: int, now: datetime | Non
     return Judged(pull, tip, derived.decision, permission, message, derived.edited)
 
 
+def hearing(forge: Forge, pull: PullRequest) -> Hear:
+    """How to hear what people said of a pull request, as the forge tells."""
+    return lambda policy: Heard(pull, {team: forge.members(team) for team in policy.teams})
+
+
 def derive(
-    repository: Repository, ledger: Ledger, head: Head, tip: str, now: datetime | None = None
+    repository: Repository,
+    ledger: Ledger,
+    head: Head,
+    tip: str,
+    now: datetime | None = None,
+    hear: Hear | None = None,
 ) -> Derived:
     """Derive anew from git what is to become of a head, as if it were merged `now` onto `tip`.
+
+    `hear` is as in `rederive`.
 
     Raises Refused where its bundle does not agree with git or the guard objects to what is there, Stale
     where runbook, rubric or policy of the default branch are not those of the bundle any more, and Unbound
@@ -116,7 +130,7 @@ def derive(
     except LedgerBroken:  # all of it may be gone, and that is what has to be said
         must_be_bound(repository, ledger, tip, ("NAME", *ledger.names()))
         raise
-    found = rederive(repository, ledger, bundle, now=now)
+    found = rederive(repository, ledger, bundle, now=now, hear=hear)
     checked, decision = found.checked, found.decision
     must_be_bound(repository, ledger, tip, checked.identity.names)
     must_be_fresh(repository, checked, tip)

@@ -19,6 +19,7 @@ from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Draft, Forge, PullRequest
 from runbookopt.guard.guard import GuardReport
 from runbookopt.landing.bundle import Bundle, Outcome, encode, recorded_bundle
+from runbookopt.landing.ledger.audits import Hear, Heard
 from runbookopt.landing.ledger.identity import identity_of
 from runbookopt.landing.rate_limits import limited
 from runbookopt.landing.rederive import (
@@ -33,7 +34,7 @@ from runbookopt.landing.rederive import (
 from runbookopt.landing.report import Findings, commit_message, read_trailers, render, squash_message, title
 from runbookopt.landing.reporting.newest_quarter import Newest, newest_quarter
 from runbookopt.landing.reporting.since import Since, changed_since_then
-from runbookopt.project.policy import Decision, Limits, Reason
+from runbookopt.project.policy import Decision, Limits, Policy, Reason
 from runbookopt.project.project import declared_policy, read_project
 from runbookopt.proof.allowance import Allowance, trajectory_names
 from runbookopt.proof.binding import TRAILER, must_be_bound, named_in, unheld
@@ -90,7 +91,7 @@ def propose(
     tip = repository.base()
     identity = identity_of(repository, ledger, bundle.runbook, repository.revision(tip), tip)
     must_be_bound(repository, ledger, tip, identity.names)
-    derived = rederive(repository, ledger, bundle, now=now)
+    derived = rederive(repository, ledger, bundle, now=now, hear=hearing_of_open(forge, bundle))
     proof, guarded = derived.proof, derived.checked.change.guard
     _settle(ledger, derived, show_figures=show_figures)
     if guarded.violations:
@@ -116,6 +117,20 @@ def propose(
     if published.pull_request is not None and not forge.in_git:
         note_pulls(ledger, bundle.runbook, [published.pull_request])
     return published
+
+
+def hearing_of_open(forge: Forge, bundle: Bundle) -> Hear:
+    """How to hear what people said of the open pull request that proposes just this bundle."""
+
+    def hear(policy: Policy) -> Heard:
+        listed = forge.pull_requests(branch_of(bundle.runbook))
+        number = next((pull.number for pull in reversed(listed) if pull.state == "open"), None)
+        pull = None if number is None else forge.get(number)
+        if pull is None or (pull.bundle, pull.head) != (bundle.digest, pull.proposed):
+            return Heard(None)
+        return Heard(pull, {team: forge.members(team) for team in policy.teams})
+
+    return hear
 
 
 def _settle(ledger: Ledger, derived: Rederived, *, show_figures: bool) -> None:
@@ -163,7 +178,7 @@ def _publish(
     tip = repository.base()
     must_be_fresh(repository, checked, tip)
     must_have_the_held_out_tasks(repository, ledger, checked, tip)
-    if is_open and is_open.complete and _is_proposed(repository, ledger, checked, is_open):
+    if is_open and is_open.complete and _is_proposed(repository, ledger, derived, is_open):
         return _with_pull(proposed, is_open, f"pull request {is_open.number} proposes this already")
     ledger.keep(bundle.digest, encode(bundle))
     then = _then(repository, ledger, forge.get(is_open.number), bundle) if is_open else None
@@ -210,11 +225,15 @@ def _closed_before(repository: Repository, checked: Checked, ours: Sequence[Pull
     return None
 
 
-def _is_proposed(repository: Repository, ledger: Ledger, checked: Checked, pull: PullRequest) -> bool:
+def _is_proposed(repository: Repository, ledger: Ledger, derived: Rederived, pull: PullRequest) -> bool:
     """Whether an unedited pull request makes the same text of the same text, under the same rules.
 
-    Its bundle must have known, too, of all that has moved since the look.
+    Its bundle must have known, too, of all that has moved since the look, and it must not wait any more for
+    an audit that was made meanwhile.
     """
+    checked = derived.checked
+    if checked.project.policy.audit_pairs and (derived.decision.merge == "auto") != pull.auto_merge:
+        return False
     proposed, digests = recorded_bundle(ledger, pull.bundle), checked.bundle.digests
     if proposed is None or replace(proposed.digests, held_out=digests.held_out) != digests:
         return False

@@ -16,6 +16,7 @@ from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
 from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle, recorded_bundle
 from runbookopt.landing.forms import formless_in
+from runbookopt.landing.ledger.audits import Audited, Hear, audits_of
 from runbookopt.landing.ledger.identity import Identity, identity_of
 from runbookopt.landing.mismatches import (
     asked,
@@ -31,7 +32,7 @@ from runbookopt.landing.sources.history import brought
 from runbookopt.landing.sources.leave_one_out import leaning
 from runbookopt.landing.sources.trust import trust_in
 from runbookopt.project.places import layout_of
-from runbookopt.project.policy import Decision, Facts, decide
+from runbookopt.project.policy import Audits, Decision, Facts, decide
 from runbookopt.project.project import Project, read_project
 from runbookopt.proof.allowance import (
     Allowance,
@@ -113,13 +114,15 @@ def rederive(
     *,
     register: bool = True,
     now: datetime | None = None,
+    hear: Hear | None = None,
 ) -> Rederived:
     """Hold a bundle against git, compare what its look saw, and decide by the policy of its base.
 
     A look that the ledger lacks is registered, or without `register` taken as if it came next. Where it is
-    said what time it is `now`, its own is held against that, and labels must not be too old by then. Raises
-    Refused with everything that does not agree, MalformedFile where the bundle was changed after sealing,
-    GitFailed where its base is not to be had, LedgerBroken, PushRefused, OriginUnreachable.
+    said what time it is `now`, its own is held against that, and labels must not be too old by then. `hear`
+    asks the forge what people said; without it that is unknown. Raises Refused with everything that does not
+    agree, MalformedFile where the bundle was changed after sealing, GitFailed where its base is not to be
+    had, LedgerBroken, PushRefused, OriginUnreachable.
     """
     checked = _check(repository, ledger, bundle)
     if now is not None and checked.look is not None:
@@ -128,7 +131,7 @@ def rederive(
             again = f"set the clock, then run optimize-runbook {bundle.runbook} again"
             raise Refused(f"{bundle.runbook}: {why}; {again}")
     proof = _prove(repository, ledger, checked, register=register)
-    return Rederived(checked, proof, _decide(repository, ledger, checked, proof, now))
+    return Rederived(checked, proof, _decide(repository, ledger, checked, proof, now, hear))
 
 
 def _check(repository: Repository, ledger: Ledger, bundle: Bundle) -> Checked:
@@ -245,7 +248,12 @@ def _answered(ledger: Ledger, look: Look, names: Collection[str]) -> Look | None
 
 
 def _decide(
-    repository: Repository, ledger: Ledger, checked: Checked, proof: Proof | None, now: datetime | None
+    repository: Repository,
+    ledger: Ledger,
+    checked: Checked,
+    proof: Proof | None,
+    now: datetime | None,
+    hear: Hear | None,
 ) -> Decision:
     bundle, project = checked.bundle, checked.project
     before = project.runbook.text
@@ -269,8 +277,18 @@ def _decide(
             *shown_since(ledger, earlier, seed=project.digests.runbook),
         ),
         near_repeats=near_repeats_in(project),
+        judge_decides=bool(project.rubric.judged),
+        audits=_audits(ledger, project, proof, hear),
     )
     return decide(project.policy, facts)
+
+
+def _audits(ledger: Ledger, project: Project, proof: Proof | None, hear: Hear | None) -> Audits | None:
+    """What reviewers saw in the look's outputs; nobody is asked where the policy asks for none."""
+    policy = project.policy
+    if hear is None or proof is None or not policy.audit_pairs or not project.rubric.judged:
+        return None
+    return audits_of(ledger, policy, Audited(proof.look, proof.record, proof.pairs), hear(policy))
 
 
 def _leaning(repository: Repository, checked: Checked, proved: Sequence[Pair]) -> tuple[str, ...]:

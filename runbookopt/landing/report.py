@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from runbookopt.calibration.audit import changed_pairs
 from runbookopt.calibration.coverage import Coverage
 from runbookopt.calibration.deciding import Standing
 from runbookopt.calibration.health import Health
@@ -292,6 +293,12 @@ def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     fell = {name: o.after - o.before for name, o in sorted(objectives.items()) if o.after < o.before}
     by_how_much = _few(list(fell), rows, lambda name: f"{_name(name)} ({fell[name]:+.3f})")
     yield f"- Objectives that fell: {by_how_much or 'none'}."
+    if findings.rubric is not None and findings.rubric.judged:
+        turned = len(changed_pairs(findings.pairs))
+        yield (
+            f"- A judge decides, and verdicts changed on {turned} held-out tasks: `runbookopt audit` shows a"
+            " person both outputs there, blind, before the merge."
+        )
     worse = [pair.task for pair in findings.pairs if _mean(pair.after) < _mean(pair.before)]
     count = f"{len(worse)} of {len(findings.pairs)}{': ' if worse else ''}"
     named = [findings.names.get(task, _short(task)) for task in worse]

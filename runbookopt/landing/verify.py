@@ -21,7 +21,7 @@ from runbookopt.forge.protection import OUR_CHECK
 from runbookopt.forge.protocol import CheckRun, Forge
 from runbookopt.landing.approvals import Permission
 from runbookopt.landing.manual_change import by_hand
-from runbookopt.landing.merge import Derived, Head, allowed, derive
+from runbookopt.landing.merge import Derived, Head, allowed, derive, hearing
 from runbookopt.landing.report import cut, read_trailers, table
 from runbookopt.landing.trial_merge import Case
 from runbookopt.project.layout import joined
@@ -184,7 +184,8 @@ def derived_of(case: Case) -> Derived:
 def _derived(case: Case, cited: str) -> Derived:
     head = Head(case.head, cited, case.pull.branch if case.pull else None)
     ledger = _AtOrigin.open(case.repository, push=False, fetch=True)
-    return derive(case.repository, ledger, head, case.tip, case.now)
+    hear = hearing(case.forge, case.pull) if case.forge and case.pull else None
+    return derive(case.repository, ledger, head, case.tip, case.now, hear)
 
 
 def _by_us(case: Case, verified: Verified, cited: str, rerun: Rerun | None) -> Verified:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
+from runbookopt.calibration.audit import FEWEST, LEVEL, Found
 from runbookopt.documents.parse import MalformedFile, Problem, read_yaml
 from runbookopt.documents.runbook import Locks
 from runbookopt.documents.schema_errors import InconsistentValues, shown
@@ -15,6 +16,9 @@ from runbookopt.evidence.trust import Given, Paths, rank
 from runbookopt.guard.kinds import Introduced
 from runbookopt.proof.comparison import Comparison, Terms
 from runbookopt.proof.disclosure import UNTOLD
+
+MOST_PAIRS = 200
+"""Held-out tasks that a proof draws, so no audit shows more pairs."""
 
 PASSING_TODAY_AT_LEAST = 20
 """Held-out tasks that must pass today: with fewer, a loss can hardly be seen; nothing merges by itself."""
@@ -93,7 +97,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     whether e-mail addresses, numbers of telephones, cards and accounts, and the like stay in evidence that is
     read or imported: what is removed is shown to no model, program or person. `unlocked` are sections that a
     word of their heading locks by mistake; the verifier's stay locked. A criterion whose newest label is
-    older than `recalibrate_after` is stale, and decides nothing until it is calibrated again.
+    older than `recalibrate_after` is stale, and decides nothing until it is calibrated again. Where a judge
+    decides, nothing merges by itself before a reviewer has audited `audit_pairs` of the held-out pairs whose
+    verdict changed.
     """
 
     merge: Literal["auto", "review"] = "review"
@@ -110,6 +116,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     red_team: tuple[Paths, ...] = ()
     personal_data: Literal["keep", "remove"] = "keep"
     recalibrate_after: Days | None = None
+    audit_pairs: Annotated[int, Meta(ge=0, le=MOST_PAIRS)] = 0
 
     @property
     def longest_uncalibrated(self) -> timedelta | None:
@@ -162,6 +169,18 @@ class Decision(Struct, frozen=True):
     reasons: tuple[Reason, ...]
 
 
+class Audits(Struct, frozen=True):
+    """Audits of a look's changed verdicts, of which there are so many `pairs` to look at.
+
+    `counted` are those that reviewers gave their word for, by their logins, with what they found; `others`
+    are sentences on all others: of a judge, of an unlisted person, for another commit.
+    """
+
+    pairs: int
+    counted: tuple[tuple[str, Found], ...] = ()
+    others: tuple[str, ...] = ()
+
+
 class Facts(Struct, frozen=True):
     """Facts that a decision rests on, all derived anew from git; None is unknown.
 
@@ -173,7 +192,8 @@ class Facts(Struct, frozen=True):
     train tasks, all of which may be reflected on; `leaning` says which sources carry more than half of the
     gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out
     figures that were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a
-    search uses.
+    search uses. `judge_decides` is whether a model's verdict decides anything; `audits` are None where it is
+    not known who gave their word for any.
     """
 
     comparison: Comparison | None
@@ -187,6 +207,8 @@ class Facts(Struct, frozen=True):
     leaning: tuple[str, ...] = ()
     ledger_notes: tuple[str, ...] = ()
     near_repeats: int | None = None
+    judge_decides: bool | None = None
+    audits: Audits | None = None
 
 
 def read_policy(data: bytes | None, path: str) -> Policy:
@@ -202,6 +224,10 @@ def read_policy(data: bytes | None, path: str) -> Policy:
         problem = "merge: review needs reviewers; expected `reviewers: [login, ...]` or `teams: [team, ...]`"
     elif people and not policy.teams and policy.approvals > len(people):
         problem = f"approvals: {policy.approvals} can never be met by {len(people)} reviewer(s)"
+    elif policy.audit_pairs and not policy.who:
+        problem = "audit_pairs: nobody may audit; expected `reviewers: [login, ...]` or `teams: [team, ...]`"
+    elif 0 < policy.audit_pairs < FEWEST:
+        problem = f"audit_pairs: fewer than {FEWEST} confirm nothing, got {policy.audit_pairs}"
     else:
         return policy
     # the line of the top-level key that the message begins with; 1 where it is not written out
@@ -221,6 +247,7 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     reasons = (
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
+        *_audited(policy, facts),
         *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
@@ -233,7 +260,7 @@ def _untold(reason: Reason) -> Reason:
     return Reason(reason.condition, None, UNTOLD) if reason.condition in _BY_HELD_OUT_TASKS else reason
 
 
-_BY_HELD_OUT_TASKS = frozenset({"gain_at_least", "leave_one_source_out", "passing_today"})
+_BY_HELD_OUT_TASKS = frozenset({"audit_pairs", "gain_at_least", "leave_one_source_out", "passing_today"})
 
 
 def _asked(policy: Policy, comparison: Comparison | None) -> Iterator[Reason]:
@@ -356,6 +383,36 @@ def _passing(comparison: Comparison | None) -> Reason:
     passing, least = comparison.passing_today, PASSING_TODAY_AT_LEAST
     text = f"{passing} held-out tasks pass today, and {least} are needed for a loss to be seen"
     return Reason("passing_today", passing >= least, text)
+
+
+def _audited(policy: Policy, facts: Facts) -> Iterator[Reason]:
+    """Whether a reviewer saw a gain, too, where verdicts changed; nothing where no audit is asked for."""
+    if not policy.audit_pairs:
+        return
+    if facts.judge_decides is False:
+        yield Reason("audit_pairs", True, "no judge decides, so there is no verdict to audit")
+        return
+    holds, text = None, "it is unknown whether a reviewer has audited the pairs whose verdict changed"
+    if facts.audits is not None and facts.judge_decides is not None:
+        holds, text = _of_audits(facts.audits)
+    yield Reason("audit_pairs", holds, text)
+
+
+def _of_audits(audits: Audits) -> tuple[bool, str]:
+    changed = f"{audits.pairs} held-out pairs whose verdict changed"
+    if audits.pairs < FEWEST:
+        return False, f"there are {changed}, and fewer than {FEWEST} confirm nothing"
+    told = [f"{login} {_found_in_words(found)}" for login, found in audits.counted]
+    if not told:
+        told = [f"no reviewer has audited the {changed}: runbookopt audit NAME shows them"]
+    holds = bool(audits.counted) and all(found.confirms for _, found in audits.counted)
+    return holds, "; ".join((*told, *audits.others))
+
+
+def _found_in_words(found: Found) -> str:
+    sides = f"the winner's output better in {found.wins} of {found.pairs} pairs, today's in {found.losses}"
+    word = "which confirms the gain" if found.confirms else f"and it takes p <= {LEVEL:g} to confirm a gain"
+    return f"found {sides} (p = {found.p:.2g}), {word}"
 
 
 def _joined(items: Sequence[str], most: int = 5) -> str:

@@ -186,7 +186,7 @@ class Ledger:
         data = {_path("reads", new.key): canonical(msgspec.to_builtins(new))} if new.tasks else {}
         push = push and self._push
         if data or (push and self._head != self._shared):  # with what was not pushed before
-            self._append(data, f"Tasks that a search of {new.runbook} has read", push=push)
+            self._append(data, f"Tasks of {new.runbook} that were read", push=push)
 
     def _paths_at(self, head: str) -> tuple[str, ...]:
         """The entries that ever came in, in their order; of our own commit, by what its parent had."""

@@ -183,7 +183,7 @@ def test_what_a_search_has_used_stays_burnt_with_its_group() -> None:
     grouped = [task("one of a group", "g", "held-out"), task("another one", "g", "held-out")]
     found = split([*tasks, *grouped], Shares(), burnt={tasks[0].id, grouped[0].id, "sha256:gone"})
     left = {left.task: left.reason for left in found.left_out}
-    assert left[tasks[0].id] == "burnt: a search has used it"
+    assert left[tasks[0].id] == "burnt: a search has used it, or an audit has shown it"
     assert left[grouped[1].id] == f"burnt: a search uses {grouped[0].id} of its group"
     assert len(left) == 3
     assert len(found.held_out) == len(tasks) - 1

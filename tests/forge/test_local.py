@@ -277,3 +277,25 @@ def test_what_is_no_event_is_one_clear_error(sit: Sit) -> None:
     ana.clone.git("push", "-q", "origin", "HEAD:refs/runbookopt/pulls/1")
     with pytest.raises(GitFailed, match="holds no event"):
         ana.forge.get(1)
+
+
+def test_a_word_for_an_audit_is_of_one_head_and_is_no_approval(sit: Sit) -> None:
+    ana, bo = sit("ana"), sit("bo")
+    number = ana.opens().number
+    audit = f"sha256:{'1' * 64}"
+    pull = bo.forge.attest(number, audit)
+    (word,) = pull.attestations
+    assert (word.by, word.head, word.audit) == ("bo", pull.head, audit)
+    assert (word.email, pull.approvals, pull.state) == ("bo@example.com", (), "open")
+    assert "bo" not in pull.makers
+    assert ana.forge.approve(number).attestations == (word,)
+
+
+def test_events_hold_nothing_of_which_earlier_releases_know_nothing_but_where_there_is_an_audit(
+    sit: Sit,
+) -> None:
+    ana, bo = sit("ana"), sit("bo")
+    number = ana.opens().number
+    bo.forge.approve(number)
+    last = ana.clone.at_origin("log", "-1", "--format=%B", f"refs/runbookopt/pulls/{number}")
+    assert set(msgspec.json.decode(last.splitlines()[-1])) == {"kind", "by", "email", "head"}

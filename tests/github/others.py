@@ -32,8 +32,17 @@ class Others:
         with self.world.lock:
             return opened(self.world, by, told, fork).number
 
-    def approve(self, number: int, by: str) -> None:
-        self._review(number, by, "APPROVE")
+    def approve(self, number: int, by: str, body: str = "") -> None:
+        self._review(number, by, "APPROVE", body)
+
+    def review(self, number: int, by: str, body: str) -> None:
+        """Comment on a pull request in a review."""
+        self._review(number, by, "COMMENT", body)
+
+    def edit_review(self, number: int, at: int, body: str) -> None:
+        """Write over the text of the review at a place, as whoever may write can."""
+        review = self.pull(number).reviews[at]
+        review.body, review.edited = body, self.world.now()
 
     def request_changes(self, number: int, by: str, body: str = "Please change this.") -> None:
         self._review(number, by, "REQUEST_CHANGES", body)

@@ -51,6 +51,7 @@ class Review:
     sha: str
     body: str
     at: str
+    edited: str | None = None
 
 
 @dataclass

@@ -69,6 +69,14 @@ class GithubForge(GithubPulls):
         page = self._answer(number).html_url
         raise Refused(f"runbookopt approves nothing at GitHub: approve pull request {number} at {page}")
 
+    def attest(self, number: int, audit: str) -> PullRequest:
+        """Refuse: a person says so, in a review of their own."""
+        raise Refused(
+            "runbookopt speaks for nobody at GitHub: so that the audit counts, write a review of pull request"
+            f" {number} (Comment will do) at {self._answer(number).html_url}/files with this line in it, and"
+            f" never edit it: {words.audit_line(audit)}"
+        )
+
     def merge(self, number: int, message: str, *, head: str, onto: str) -> str:
         """Refuse: GitHub merges, by itself or by a person's hand. `message`, `head`, `onto` are not used."""
         del message, head, onto

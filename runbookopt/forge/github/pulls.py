@@ -1,6 +1,6 @@
 """Pull requests, protections and teams as GitHub tells them; nothing here changes anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from runbookopt.forge.github.client import Client, Refusal
 from runbookopt.forge.github.rules import combined, rulesets_of
 from runbookopt.forge.github.settings import switches
 from runbookopt.forge.protection import Protection, RepositorySwitches
-from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Approval, PullRequest
+from runbookopt.forge.protocol import CRITERIA, RUNBOOKS, Approval, Attestation, PullRequest
 
 _COPIED = "refs/runbookopt/origin/github/"
 _MOST_COMMITS = 250
@@ -28,12 +28,24 @@ _QUEUE = """query($owner: String!, $name: String!, $branch: String!) {
 }"""
 
 
+_EDITED = """query($id: ID!) { node(id: $id) { ... on PullRequestReview { body lastEditedAt } } }"""
+
+
 class _Queued(Struct, frozen=True):
     queue: dict[str, str] | None = None
 
 
 class _Told(Struct, frozen=True):
     repository: _Queued
+
+
+class _Text(Struct, frozen=True):
+    body: str
+    lastEditedAt: str | None  # noqa: N815 - GitHub's name
+
+
+class _Node(Struct, frozen=True):
+    node: _Text | None
 
 
 class _Moved(GitFailed):
@@ -65,6 +77,7 @@ class GithubPulls:
                 if each.state == "APPROVED"
             ),
             objections=tuple(login for login, each in last.items() if each.state == "CHANGES_REQUESTED"),
+            attestations=tuple(self._attested(reviews)),
             reviewed=next(
                 (each.commit_id or "" for each in reversed(reviews) if _is_of_another(each, pull)), ""
             ),
@@ -202,6 +215,23 @@ class GithubPulls:
 
     def _reviews(self, number: int) -> list[words.Review]:
         return read(self._client.ask_all(f"~/pulls/{number}/reviews"), list[words.Review])
+
+    def _attested(self, reviews: Sequence[words.Review]) -> Iterator[Attestation]:
+        """The audits that reviews say are their writers' own.
+
+        Whoever may write can edit the text of somebody else's review, so one that was edited says nothing,
+        nor one of which that is not told.
+        """
+        for each in reviews:
+            if each.user is not None and each.audit is not None and self._is_as_written(each):
+                yield Attestation(each.user.login, each.commit_id or "", each.submitted_at, each.audit)
+
+    def _is_as_written(self, review: words.Review) -> bool:
+        try:
+            text = read(self._client.query(_EDITED, id=review.node_id), _Node).node
+        except Refusal:
+            return False
+        return text is not None and text.lastEditedAt is None and text.body == review.body
 
     def _classic(self, branch: str, unread: list[str]) -> object:
         try:

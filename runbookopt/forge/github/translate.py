@@ -87,6 +87,14 @@ class Review(Struct, frozen=True):
     user: User | None = None
     commit_id: str | None = None
     submitted_at: str = ""
+    node_id: str = ""
+    body: str | None = None
+
+    @property
+    def audit(self) -> str | None:
+        """The digest of the audit that it says is its writer's own, in a line of its own; None without."""
+        digests = _AUDIT.findall(self.body or "")
+        return digests[0] if len(digests) == 1 and self.state in _SAYING else None
 
 
 class Signature(Struct, frozen=True):
@@ -168,7 +176,14 @@ def superseded(by: int) -> str:
 
 SUPERSEDED = "<!-- runbookopt: superseded -->"
 _DONE = re.compile(r"<!-- runbookopt: done ([0-9a-f]{40}) (sha256:[0-9a-f]{64}) -->\s*\Z")
+_AUDIT = re.compile(r"^Runbookopt-Audit: (sha256:[0-9a-f]{64})[ \t]*\r?$", re.MULTILINE)
+_SAYING = frozenset({"APPROVED", "COMMENTED"})  # not one that was dismissed, or asks for changes
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+
+
+def audit_line(audit: str) -> str:
+    """The line of a review by which somebody says that an audit is their own."""
+    return f"Runbookopt-Audit: {audit}"
 
 
 def bundle_of(message: str) -> str | None:
