@@ -10,7 +10,6 @@ from functools import partial
 from typing import Literal
 
 from msgspec import UNSET, Struct
-from msgspec.structs import replace
 
 from runbookopt.agents.protocol import Judge, Writes
 from runbookopt.calibration.agreement import Figures, Given, figures_of, table_of
@@ -317,7 +316,7 @@ def _judged(
     criterion = Criterion(
         labelled.mode.key, statement=draft.statement, judge=draft.question, pass_if=_NOT_MET
     )
-    rubric = replace(project.rubric, criteria=(criterion,))
+    rubric = Rubric((criterion,), project.rubric.judge)
     try:
         judge: Judge | None = job.hire(rubric)
     except RunbookoptError as error:
