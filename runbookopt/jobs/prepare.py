@@ -93,7 +93,8 @@ class Prepared(Struct, frozen=True):
     """A job with all that it rests on.
 
     `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
-    output is anybody's word, and must not be what a winner is measured against. The `allotment` keeps
+    output is anybody's word, and must not be what a winner is measured against. So are those of the
+    `red_team`, which count by themselves. The `allotment` keeps
     rollouts for that, and the search may use the rest of it. It begins by trying what is claimed of the agent
     and of stored verdicts (`claims`). `terms` is what decides the path of the run, and `run_id` its digest;
     `names` are those by which the ledger knows the runbook, today's first, and `looks` all looks at it;
@@ -108,6 +109,7 @@ class Prepared(Struct, frozen=True):
     names: tuple[str, ...]
     looks: tuple[Look, ...]
     held_out: tuple[Task, ...]
+    red_team: tuple[Task, ...]
     problem: Problem
     claims: Claims
     repeats: int
@@ -136,6 +138,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     project, notes = _read(repository, job, base, ledger.burnt(*identity.names))
     must_be_followed(job.agent, project.runbook.text, project.path)
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
+    red_team = tuple(project.evidence.task(task) for task in project.split.red_team)
     _must_be_provable(job, project, looks, begun)
     judge = job.hire(project.rubric)
     said, doubts = believed(repository.revision(base), job.name, job.settings.stored_as_today)
@@ -145,7 +148,9 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     given = allot(
         job.settings.budget,
         tasks=len(project.split.train) + len(project.split.validation),
-        reserved=repeats * len(held_out) * 2,  # also for a dry run, which must walk the path of the real one
+        reserved=repeats
+        * (len(held_out) + len(red_team))
+        * 2,  # also for a dry run, which must walk the path of the real one
         least_reflections=Options().wave * (1 + job.settings.patience),
         borrowed=len({name for name, _ in as_today.values()}),
     )
@@ -159,6 +164,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     terms |= {"rollouts": given.rollouts, "reflections": given.reflections, "first": FIRST}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
     terms |= {"personal_data": "removed"} if problem.impersonal else {}
+    terms |= {"red_team": held_out_digest(red_team)} if red_team else {}
     terms |= {"judge": judge.key} if judge else {}
     usd = job.settings.budget.usd
     terms |= {} if usd is None else {"usd": usd}
@@ -174,6 +180,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         names=identity.names,
         looks=looks,
         held_out=held_out,
+        red_team=red_team,
         problem=problem,
         claims=claims,
         repeats=repeats,

@@ -257,6 +257,7 @@ def _draft(
         notes=notes,
         ledger=ledger.at_origin,
         newest=newest_quarter(proof.pairs, project.evidence),
+        red_team=proof.red_team,
         then=then,
     )
     message = commit_message(bundle, proof.comparison, ledger.at_origin)

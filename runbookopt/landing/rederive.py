@@ -47,6 +47,7 @@ from runbookopt.proof.allowance import (
 from runbookopt.proof.comparison import Comparison, Pair, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.proof.records import shown_since
+from runbookopt.proof.red_team import RedTeam, red_team
 from runbookopt.verifier.program_files import programs_digest
 from runbookopt.verifier.rubric import Rubric, programs
 
@@ -82,7 +83,8 @@ class Proof(Struct, frozen=True):
     """What the ledger makes of a look: its place, what it may spend there, and what its outputs say.
 
     `record` is the bundle whose outputs were compared: another than the one at hand where the same question
-    was answered before. `look` is the entry of the ledger, which may be an earlier one then.
+    was answered before. `look` is the entry of the ledger, which may be an earlier one then. `red_team` is
+    None where the outputs are not those of today's red-team tasks.
     """
 
     allowance: Allowance
@@ -90,6 +92,7 @@ class Proof(Struct, frozen=True):
     pairs: tuple[Pair, ...]
     record: str
     look: Look
+    red_team: RedTeam | None = None
 
 
 class Rederived(Struct, frozen=True):
@@ -227,7 +230,20 @@ def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register
     terms, earlier = checked.project.policy.proof, looks_before(ledger.looks(*names), look.key)
     may = allowance(earlier, look.groups, look.tasks, terms.allowance, look.at)
     compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.renewed_spend)
-    return Proof(may, compared, source.pairs, source.bundle.digest, look)
+    red = _red_team(checked.project, source.bundle)
+    return Proof(may, compared, source.pairs, source.bundle.digest, look, red)
+
+
+def _red_team(project: Project, bundle: Bundle) -> RedTeam | None:
+    """What a bundle's outputs come to on the red team's tasks, if they are of each of those in git."""
+    tasks = {task: project.evidence.task(task) for task in project.split.red_team}
+    repeats = 1 if bundle.agent.deterministic else project.policy.proof.repeats
+    sides = {len(side) for seen in bundle.red_team for side in (seen.before, seen.after)}
+    stated = {(seen.task, seen.group) for seen in bundle.red_team}
+    whole = stated == {(task.id, group_digest(task)) for task in tasks.values()}
+    if not whole or len(bundle.red_team) != len(tasks) or sides - {repeats}:
+        return None
+    return red_team(pairs(bundle.red_team, tasks, project.rubric))
 
 
 def _answered(ledger: Ledger, look: Look, names: Collection[str]) -> Look | None:
@@ -260,6 +276,7 @@ def _decide(repository: Repository, ledger: Ledger, checked: Checked, proof: Pro
             *shown_since(ledger, earlier, seed=project.digests.runbook),
         ),
         near_repeats=near_repeats_in(project),
+        red_team=proof.red_team if proof else None,
     )
     return decide(project.policy, facts)
 

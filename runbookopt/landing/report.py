@@ -31,6 +31,7 @@ from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.binding import TRAILER
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
+from runbookopt.proof.red_team import RedTeam
 from runbookopt.search.selection import RULE
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import Rubric
@@ -47,6 +48,7 @@ class Findings(Struct, frozen=True):
     nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
     look up. `notes` are further sentences for the reviewer. `ledger` is the commit of the ledger that the
     proof rests on. `newest` is of the newest quarter of the tasks. `then` is what it proposed before.
+    `red_team` is what the winner does on the red team's tasks, which no score above counts.
     """
 
     bundle: Bundle
@@ -63,6 +65,7 @@ class Findings(Struct, frozen=True):
     ledger: str | None = None
     newest: Newest | None = None
     then: Since | None = None
+    red_team: RedTeam | None = None
 
 
 class Trailers(Struct, frozen=True):
@@ -193,6 +196,8 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
         tasks = f"{comparison.tasks} held-out tasks in {comparison.groups} groups"
         yield f"{tasks}, one-sided p = {comparison.p:.2g}."
         yield from _newest(findings)
+        if findings.red_team is not None:
+            yield f"Apart from that, {findings.red_team.told}."
         if may is not None:
             score = f"{100 * may.spend:.2g} %, what this look may spend"
             yield f"Each side of the score's interval is at {score}; of an objective's at {100 * HARM:g} %."

@@ -14,6 +14,7 @@ from runbookopt.evidence.trust import Given, Paths, rank
 from runbookopt.guard.kinds import Introduced
 from runbookopt.proof.comparison import Comparison, Terms
 from runbookopt.proof.disclosure import UNTOLD
+from runbookopt.proof.red_team import RedTeam
 
 PASSING_TODAY_AT_LEAST = 20
 """Held-out tasks that must pass today: with fewer, a loss can hardly be seen; nothing merges by itself."""
@@ -83,10 +84,11 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """policy.yaml: the merge policy and the terms of the proof; without one its defaults are the terms.
 
     `trust` is how far evidence is trusted, by the path of its file: of all patterns that cover it the least
-    counts, and what none covers is public. Nobody reflects on what is of the `red_team`. `personal_data` says
-    whether e-mail addresses, numbers of telephones, cards and accounts, and the like stay in evidence that is
-    read or imported: what is removed is shown to no model, program or person. `unlocked` are sections that a
-    word of their heading locks by mistake; the verifier's stay locked.
+    counts, and what none covers is public. Nobody reflects on what is of the `red_team`: it counts by itself,
+    and nothing that merges by itself may lose on it. `personal_data` says whether e-mail addresses, numbers
+    of telephones, cards and accounts, and the like stay in evidence that is read or imported: what is removed
+    is shown to no model, program or person. `unlocked` are sections that a word of their heading locks by
+    mistake; the verifier's stay locked.
     """
 
     merge: Literal["auto", "review"] = "review"
@@ -155,6 +157,7 @@ class Facts(Struct, frozen=True):
     all of which may be reflected on; `leaning` says which sources carry more than half of the gain alone.
     `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out figures that
     were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a search uses.
+    `red_team` is what the change does on the red team's tasks.
     """
 
     comparison: Comparison | None
@@ -167,6 +170,7 @@ class Facts(Struct, frozen=True):
     leaning: tuple[str, ...] = ()
     ledger_notes: tuple[str, ...] = ()
     near_repeats: int | None = None
+    red_team: RedTeam | None = None
 
 
 def read_policy(data: bytes | None, path: str) -> Policy:
@@ -201,6 +205,7 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     reasons = (
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
+        *([_on_red_team(facts.red_team)] if policy.red_team else []),
         *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
@@ -213,7 +218,7 @@ def _untold(reason: Reason) -> Reason:
     return Reason(reason.condition, None, UNTOLD) if reason.condition in _BY_HELD_OUT_TASKS else reason
 
 
-_BY_HELD_OUT_TASKS = frozenset({"gain_at_least", "leave_one_source_out", "passing_today"})
+_BY_HELD_OUT_TASKS = frozenset({"gain_at_least", "leave_one_source_out", "passing_today", "red_team"})
 
 
 def _asked(policy: Policy, comparison: Comparison | None) -> Iterator[Reason]:
@@ -254,6 +259,13 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield Reason(
         "ledger", not facts.ledger_notes, _joined(facts.ledger_notes) or "looked-at tasks are unchanged"
     )
+
+
+def _on_red_team(found: RedTeam | None) -> Reason:
+    """Whether the winner is no worse where a red team looked for trouble."""
+    if found is None:
+        return Reason("red_team", None, "what the change does on the red team's tasks is unknown")
+    return Reason("red_team", found.holds, found.told)
 
 
 def _gain(terms: AutoMergeIf, comparison: Comparison | None) -> Reason:
