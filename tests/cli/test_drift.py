@@ -87,7 +87,7 @@ def test_a_fall_is_drift_and_says_to_optimize(desk: Callable[[Lines, Lines], Clo
     assert (shift["subject"], shift["moved"]) == ("right-desk", "fell")
     three_weeks = [
         {"count": 95, "of": 118},
-        {"count": 46, "of": 118},
+        {"count": 46, "of": 125},
     ]  # it looks at 21 and 30 days, not between
     assert [shift["before"], shift["after"]] == three_weeks
 

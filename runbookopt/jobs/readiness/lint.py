@@ -18,6 +18,7 @@ from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
 from runbookopt.jobs.readiness.independence import on_near_repeats, on_time
+from runbookopt.jobs.readiness.rubric_lint import on_references, on_rubric
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
 from runbookopt.project.layout import EVIDENCE, ROOT, Layout, Unfinished
@@ -193,6 +194,7 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
         if len(tasks) < FEW_TASKS
     ]
     _, rubric, policy = project.files
+    stuck_on = tuple(_on_stored(project))
     sentences = {
         project.places.stored: (
             *few,
@@ -200,8 +202,9 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
             *on_near_repeats(project),
             *on_time(project),
             *_on_references(project),
+            *on_references(project),
         ),
-        rubric: (*_on_rubric(project), *_on_stored(project)),
+        rubric: (*_on_rubric(project), *stuck_on, *on_rubric(project, failing=not stuck_on)),
         policy: (*_on_merging(project), *_on_gain(project, earlier)),
     }
     return tuple(Problem(path, None, each, "warning") for path, all_ in sentences.items() for each in all_)
