@@ -59,7 +59,7 @@ test: .venv/test.stamp  ## lint, types, tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --dist loadfile
 
-nightly: .venv/test.stamp  ## every test, the exhaustive ones too, with many examples of each property, and coverage
+nightly: .venv/nightly.stamp  ## every test, the exhaustive ones too, with many examples of each property, and coverage
 	$(BIN)/pytest -n auto --dist loadfile -m '' --timeout=1800 --hypothesis-profile=nightly --cov --cov-report=term
 
 lock: .venv/tool.stamp  ## the hashed lock of all dependencies that `runbookopt init` writes, after a new constraint
@@ -78,3 +78,7 @@ clean:
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
 	@touch $@ .venv/tool.stamp
+
+.venv/nightly.stamp: .venv/test.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[oracles]'
+	@touch $@

@@ -248,6 +248,12 @@ def planted() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def calibrating() -> ModuleType:
+    """Give tests/calibrating.py: a repository whose stored outputs are labelled and judged."""
+    return _beside("calibrating")
+
+
+@pytest.fixture(scope="session")
 def first_half() -> ModuleType:
     """Give tests/first_half.py: what the half with models would hand over."""
     return _beside("first_half")

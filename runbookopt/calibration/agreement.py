@@ -206,11 +206,12 @@ def resampled(table: Table, seed: int) -> Mapping[tuple[int, int], int]:
     more than one sample, 13.3 on percentiles.
     """
     rng = random.Random(seed)
-    hits = _drawn(table.tp, table.passes, rng)
-    return Counter(zip(hits, _drawn(table.tn, table.fails, rng), strict=True))
+    hits = drawn(table.tp, table.passes, rng)
+    return Counter(zip(hits, drawn(table.tn, table.fails, rng), strict=True))
 
 
-def _drawn(hits: int, size: int, rng: random.Random) -> list[int]:
+def drawn(hits: int, size: int, rng: random.Random) -> list[int]:
+    """`DRAWS` counts of hits among `size` items of which `hits` are hits, each drawn with replacement."""
     if not size:
         return [0] * DRAWS
     rate = hits / size if 0 < hits < size else (hits + 0.5) / (size + 1)

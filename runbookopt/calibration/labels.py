@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import combinations
 from typing import Literal
 
@@ -114,6 +115,11 @@ def part_of(trajectory: str, criterion: str, split: LabelPart | None) -> LabelPa
 
 def gold(ratings: Iterable[Rating]) -> tuple[Gold, ...]:
     """What people say of each item, in the order in which they first did."""
+    return _gold(tuple(ratings))
+
+
+@lru_cache(maxsize=64)  # of thousands of labels the same is asked over and over
+def _gold(ratings: tuple[Rating, ...]) -> tuple[Gold, ...]:
     items: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
         items.setdefault(rating.item, []).append(rating)
@@ -127,7 +133,8 @@ def for_testing(ratings: Iterable[Rating]) -> tuple[Gold, ...]:
     """
     ratings = tuple(ratings)
     shown = {each.item for each in gold(ratings) if each.part == "examples"}
-    blind = gold(each for each in ratings if not each.saw_verdict)
+    is_blind = not any(each.saw_verdict for each in ratings)
+    blind = gold(ratings if is_blind else (each for each in ratings if not each.saw_verdict))
     return tuple(each for each in blind if each.item not in shown and each.result is not None)
 
 
@@ -139,15 +146,15 @@ def disagreements(ratings: Iterable[Rating]) -> tuple[Gold, ...]:
 def between_raters(
     ratings: Iterable[Rating],
 ) -> Iterator[tuple[Literal["pass", "fail"], Literal["pass", "fail"]]]:
-    """Each two people's results on one item, in both orders, so that neither of them is the reference."""
-    items: dict[tuple[str, str], list[Literal["pass", "fail"]]] = {}
+    """Each two people's results on one item; which of them comes first, a digest decides."""
+    items: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
         if rating.result != "unsure":
-            items.setdefault(rating.item, []).append(rating.result)
-    for results in items.values():
-        for one, other in combinations(results, 2):
-            yield one, other
-            yield other, one
+            items.setdefault(rating.item, []).append(rating)
+    for same in items.values():
+        for one, other in combinations(sorted(same, key=lambda each: each.digest), 2):
+            if one.result != "unsure" and other.result != "unsure":  # for the type alone
+                yield one.result, other.result
 
 
 def _rating(label: Label) -> Rating:
@@ -170,8 +177,24 @@ def _time(rating: Rating) -> datetime:
     return time_of(rating.at) or datetime.min.replace(tzinfo=UTC)
 
 
+def _alone(rating: Rating) -> Gold:
+    return Gold(
+        trajectory=rating.trajectory,
+        criterion=rating.criterion,
+        result=None if rating.result == "unsure" else rating.result,
+        raters=() if rating.result == "unsure" else (rating.by,),
+        frame=rating.frame,
+        failure_mode=rating.failure_mode,
+        labels=(rating.digest,),
+        part=part_of(rating.trajectory, rating.criterion, rating.split),
+        disputed=False,
+    )
+
+
 def _together(ratings: list[Rating]) -> Gold:
     first = ratings[0]
+    if len(ratings) == 1:  # as nearly all are
+        return _alone(first)
     decided = [each for each in ratings if each.result != "unsure"]
     results = {each.result for each in decided}
     frames = {each.frame for each in ratings if each.frame is not None}

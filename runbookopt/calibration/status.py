@@ -53,18 +53,24 @@ def status_of(table: Table, *, seed: int, level: float = LEVEL, strict: bool = F
     return "gates" if bound is not None and bound >= ADVISES else "advisory"
 
 
-def labels_needed(table: Table, *, seed: int, level: float = LEVEL, strict: bool = False) -> Needed | None:
-    """The held-out labels of each class with which a criterion of these very rates would gate.
+def labels_needed(
+    table: Table, there: Table, *, seed: int, level: float = LEVEL, strict: bool = False
+) -> Needed | None:
+    """The held-out labels of each class with which a criterion of the rates of `table` would gate.
 
-    The larger class stays as it is, if it is large enough. None where no number would do, or none that
-    anybody labels; also where a class is missing, so that nothing says what its rate is.
+    Those of `there` are among them. None where no number would do, or none that anybody labels; also where a
+    class is missing, so that nothing says what its rate is.
     """
-    value = mcc(table)
-    if value is None:
+    if mcc(table) is None:
         return None
 
+    def grown(size: int) -> Table:
+        passes, fails = max(size, there.passes), max(size, there.fails)
+        tp, tn = round(passes * table.tp / table.passes), round(fails * table.tn / table.fails)
+        return Table(tp=tp, fn=passes - tp, tn=tn, fp=fails - tn)
+
     def gates(size: int) -> bool:
-        return status_of(_grown(table, size), seed=seed, level=level, strict=strict) == "gates"
+        return status_of(grown(size), seed=seed, level=level, strict=strict) == "gates"
 
     small, large = LEAST - 1, LEAST
     while not gates(large):
@@ -74,14 +80,7 @@ def labels_needed(table: Table, *, seed: int, level: float = LEVEL, strict: bool
     while large - small > 1:
         middle = (small + large) // 2
         small, large = (small, middle) if gates(middle) else (middle, large)
-    return Needed(max(large, table.passes), max(large, table.fails))
-
-
-def _grown(table: Table, size: int) -> Table:
-    """The same rates with at least `size` labels of each class."""
-    passes, fails = max(size, table.passes), max(size, table.fails)
-    tp, tn = round(passes * table.tp / table.passes), round(fails * table.tn / table.fails)
-    return Table(tp=tp, fn=passes - tp, tn=tn, fp=fails - tn)
+    return Needed(max(large, there.passes), max(large, there.fails))
 
 
 def _is_strict(table: Table) -> bool:

@@ -3,6 +3,7 @@
 import typer
 
 from runbookopt.cli import (
+    calibrate,
     check,
     doctor,
     drift,
@@ -36,7 +37,15 @@ def runbookopt() -> typer.Typer:
     app = group("runbookopt", _about.__doc__, completes=True)
     app.callback()(_about)
     first = (init.init, check.check, doctor.doctor, show.show, which.which, optimize.optimize)
-    for command in (*first, propose.propose, verify.verify, evaluate.evaluate, drift.drift, schema.schema):
+    for command in (
+        *first,
+        propose.propose,
+        verify.verify,
+        evaluate.evaluate,
+        calibrate.calibrate,
+        drift.drift,
+        schema.schema,
+    ):
         app.command()(command)
     app.add_typer(trajectories.app)
     app.add_typer(ledger.app)

@@ -85,12 +85,18 @@ def evidence_of(source: Source, name: str, given: Given | None = None) -> Eviden
 
 
 def read_project(
-    source: Source, name: str, *, burnt: Collection[str] = (), places: Places | None = None
+    source: Source,
+    name: str,
+    *,
+    burnt: Collection[str] = (),
+    places: Places | None = None,
+    parts: bool = True,
 ) -> Project:
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
-    `places` are the runbook's, where they are known already. Raises RunbookoptError where there is no such
-    runbook, MalformedFile with the problems of all its files.
+    `places` are the runbook's, where they are known already. Without `parts` no task is in any: to find near
+    repeats takes its time, and is of no use where nothing is searched or proved. Raises RunbookoptError where
+    there is no such runbook, MalformedFile with the problems of all its files.
     """
     places = places or places_of(source, name)
     path = places.file
@@ -114,7 +120,7 @@ def read_project(
         rubric=rubric,
         policy=policy,
         evidence=with_fields(evidence, warnings=(*evidence.warnings, *_unknown_criteria(rubric, evidence))),
-        split=_split(evidence, policy, burnt),
+        split=_split(evidence, policy, burnt) if parts else Split((), (), ()),
         digests=Digests(
             digest(text or b""),
             rubric_digest(canonical(rubric) if judging is None else judging, rubric, source),

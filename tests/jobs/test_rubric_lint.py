@@ -37,6 +37,7 @@ def project(tmp_path: Path) -> Make:
 
 
 WORDS = [
+]  # fmt: skip
     "amber",
     "basalt",
     "cedar",

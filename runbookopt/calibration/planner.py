@@ -1,0 +1,159 @@
+"""Plan of labels: how many more each criterion needs before it can gate, at today's prevalence (pure)."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from runbookopt.calibration.agreement import Table, mcc
+from runbookopt.calibration.label_ledger import LookableLabels, lacking, next_level, next_look
+from runbookopt.calibration.labels import EXAMPLES, Gold, Rating, for_testing, gold
+from runbookopt.calibration.record import Calibration, CriterionRecord, criterion_key, seed_of
+from runbookopt.calibration.status import LEVEL, Needed, Status, labels_needed
+from runbookopt.documents.schema_errors import plain
+from runbookopt.evidence.library import Source
+from runbookopt.verifier.rubric import Rubric
+
+
+class Planned(Struct, frozen=True):
+    """What one criterion needs before it can gate.
+
+    `passes` and `fails` are its held-out labels that no look has spent; `more_passes` and `more_fails` lack.
+    `labels` are all that somebody has to label for these, with the examples among them, where `prevalence` of
+    the outputs pass; None where that is not known. `again`: they are enough together with labels that were
+    looked at, at a stricter bound. `never`: at the rates that it has shown, no number of labels is enough.
+    """
+
+    criterion: str
+    status: Status
+    passes: int
+    fails: int
+    more_passes: int
+    more_fails: int
+    prevalence: float | None
+    labels: int | None
+    again: bool = False
+    never: bool = False
+    mcc: float | None = None
+
+
+def plan_of(
+    rubric: Rubric, source: Source, ratings: Sequence[Rating], calibration: Calibration | None
+) -> tuple[Planned, ...]:
+    """The plan of all criteria, in the order of the rubric."""
+    records = calibration.criteria if calibration else {}
+    planned = []
+    for criterion in rubric.criteria:
+        own = [each for each in ratings if each.criterion == criterion.id]
+        record = records.get(criterion.id)
+        if rubric.calibrated(criterion):
+            planned.append(Planned(criterion.id, "exempt", *_counts(for_testing(own)), 0, 0, None, None))
+        else:
+            planned.append(planned_of(criterion.id, own, record, criterion_key(rubric, criterion, source)))
+    return tuple(planned)
+
+
+def planned_of(
+    criterion: str, ratings: Sequence[Rating], record: CriterionRecord | None, key: str
+) -> Planned:
+    """What a criterion needs, by its labels, and by its record where that is of the same `key`.
+
+    Nobody knows the rates of one that was never looked at: then it needs what a look needs.
+    """
+    items, looks = for_testing(ratings), record.looks if record else ()
+    new = _unlooked(items, record)
+    passes, fails = _counts(new)
+    share = prevalence(gold(ratings))
+    if record is None or record.key != key:
+        status: Status = "uncalibrated" if record is None else "stale"
+        more = lacking(new)
+        return Planned(criterion, status, passes, fails, *more, share, _labels(more, share))
+    if record.status == "gates":
+        return Planned(criterion, "gates", passes, fails, 0, 0, share, 0)
+    table, seed = record.figures.table, seed_of(key, (each.trajectory for each in record.tested))
+    options = []
+    for level, again in ((LEVEL, False), (next_level(looks), True)):
+        there = _usable(items, record) if again else new
+        beside = table if again else Table()
+        needed = level and labels_needed(table, beside, seed=seed, level=level, strict=record.strict)
+        if needed:
+            lack = _lack(needed, there)
+            options.append((sum(lack), again, lack))
+    if not options:
+        known = mcc(table)
+        return Planned(
+            criterion, record.status, passes, fails, 0, 0, share, None, never=known is not None, mcc=known
+        )
+    _, again, more = min(options)
+    return Planned(
+        criterion, record.status, passes, fails, *more, share, _labels(more, share), again, mcc=mcc(table)
+    )
+
+
+def prevalence(items: Iterable[Gold]) -> float | None:
+    """The share of outputs that people pass: of a representative sample where there is one, else of all."""
+    decided = [each for each in items if each.result is not None]
+    sample = [each for each in decided if each.frame == "representative"] or decided
+    return sum(each.result == "pass" for each in sample) / len(sample) if sample else None
+
+
+def tasks_factor(j: float) -> float | None:
+    """How many times the tasks a proof needs by a judge with this J; None where no number is enough.
+
+    It shows J times each gain, so that tasks grow by 1/J^2.
+    """
+    return 1 / (j * j) if j > 0 else None
+
+
+def plan_in_words(planned: Planned) -> str:
+    """What a criterion needs, in a sentence."""
+    name = plain(planned.criterion)
+    there = f"{planned.passes} passes and {planned.fails} fails held out and not looked at yet"
+    if planned.status == "exempt":
+        return f"{name}: exempt, for it holds outputs against a reference or a schema"
+    if planned.status == "gates":
+        return f"{name}: gates, and needs no label before its key changes or its labels are too old"
+    if planned.never:
+        return (
+            f"{name}: can never gate at this size: with the MCC of {planned.mcc:.2f} that it has shown no"
+            " number of labels is enough; change its question, its check or its judge"
+        )
+    if not planned.more_passes and not planned.more_fails:
+        how = " --spend-labels" if planned.again else ""
+        return f"{name}: {there}, enough for a look: runbookopt calibrate{how}"
+    lack = f"{planned.more_passes} passes and {planned.more_fails} fails more before it can gate"
+    bound = ", together with those that were looked at (--spend-labels)" if planned.again else ""
+    if planned.labels is None:
+        return f"{name}: {there}; it needs {lack}{bound}; how many labels that takes, nobody knows yet"
+    rate = f"where {planned.prevalence:.0%} of the outputs pass and {EXAMPLES:.0%} of the labels are examples"
+    return f"{name}: {there}; it needs {lack}{bound}: about {planned.labels} labels {rate}"
+
+
+def _counts(items: Iterable[Gold]) -> tuple[int, int]:
+    results = [each.result for each in items]
+    return results.count("pass"), results.count("fail")
+
+
+def _unlooked(items: Sequence[Gold], record: CriterionRecord | None) -> list[Gold]:
+    seen = {each for look in record.looks for each in look.trajectories} if record else set()
+    return [item for item in items if item.trajectory not in seen]
+
+
+def _usable(items: Sequence[Gold], record: CriterionRecord) -> Sequence[Gold]:
+    choice = next_look(items, record.looks, again=True)
+    return choice.items if isinstance(choice, LookableLabels) else ()
+
+
+def _lack(needed: Needed, there: Iterable[Gold]) -> tuple[int, int]:
+    passes, fails = _counts(there)
+    return max(0, needed.passes - passes), max(0, needed.fails - fails)
+
+
+def _labels(more: tuple[int, int], share: float | None) -> int | None:
+    """Labels until so many of each class are held out, where this share of the outputs pass."""
+    if more == (0, 0):
+        return 0
+    if share is None or (share == 0 and more[0]) or (share == 1 and more[1]):
+        return None
+    each = [count / rate for count, rate in zip(more, (share, 1 - share), strict=True) if count]
+    return math.ceil(max(each) / (1 - EXAMPLES))
