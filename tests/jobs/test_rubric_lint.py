@@ -37,7 +37,6 @@ def project(tmp_path: Path) -> Make:
 
 
 WORDS = [
-]  # fmt: skip
     "amber",
     "basalt",
     "cedar",
