@@ -12,7 +12,14 @@ from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
-from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle, recorded_bundle
+from runbookopt.landing.bundle import (
+    Bundle,
+    changed_lines,
+    encode,
+    models_by_role,
+    read_bundle,
+    recorded_bundle,
+)
 from runbookopt.landing.forms import formless_in
 from runbookopt.landing.ledger.identity import Identity, identity_of
 from runbookopt.landing.mismatches import (
@@ -48,6 +55,7 @@ from runbookopt.proof.comparison import Comparison, Pair, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.proof.records import shown_since
 from runbookopt.proof.red_team import RedTeam, red_team
+from runbookopt.verifier.families import Nearest, nearest_kin
 from runbookopt.verifier.program_files import programs_digest
 from runbookopt.verifier.rubric import Rubric, programs
 
@@ -277,8 +285,16 @@ def _decide(repository: Repository, ledger: Ledger, checked: Checked, proof: Pro
         ),
         near_repeats=near_repeats_in(project),
         red_team=proof.red_team if proof else None,
+        judge_kin=_judge_kin(bundle),
     )
     return decide(project.policy, facts)
+
+
+def _judge_kin(bundle: Bundle) -> Nearest | None:
+    """What the judge's model shares with those of agent and reflector, by what the bundle says of them."""
+    models = models_by_role(bundle)
+    judge = models.pop("judge", None)
+    return "none" if judge is None else nearest_kin(judge, models.values())
 
 
 def _leaning(repository: Repository, checked: Checked, proved: Sequence[Pair]) -> tuple[str, ...]:

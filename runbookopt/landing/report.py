@@ -33,6 +33,7 @@ from runbookopt.proof.binding import TRAILER
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
 from runbookopt.proof.red_team import RedTeam
 from runbookopt.search.selection import RULE
+from runbookopt.verifier.families import kin, kin_in_words
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import Rubric
 
@@ -461,6 +462,11 @@ def _judge(findings: Findings) -> Iterator[str]:
     own = self_judged(rubric.judge.model, models.get("agent"), models.get("reflector"))
     if own is not None:
         yield f"- It judged its own work, as the rubric allows: {prose(own)}. Models favour their own words."
+        return
+    for whose in ("agent", "reflector"):
+        if kin(rubric.judge.model, models.get(whose)) == "family":
+            near = kin_in_words(rubric.judge.model, whose, models.get(whose)) or ""
+            yield f"- {prose(near)}: models favour the words of their own kind."
 
 
 def _lacking(bundle: Bundle) -> int:

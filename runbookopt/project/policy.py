@@ -15,6 +15,7 @@ from runbookopt.guard.kinds import Introduced
 from runbookopt.proof.comparison import Comparison, Terms
 from runbookopt.proof.disclosure import UNTOLD
 from runbookopt.proof.red_team import RedTeam
+from runbookopt.verifier.families import Nearest
 
 PASSING_TODAY_AT_LEAST = 20
 """Held-out tasks that must pass today: with fewer, a loss can hardly be seen; nothing merges by itself."""
@@ -50,6 +51,7 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
     """What must all hold for a change to merge without a person.
 
     `gain_at_least` is the lower bound of the held-out gain; `growth_at_most` a share of the runbook's size.
+    `judge_apart` asks that the judge is another model than agent and reflector are, or of another family.
     `forms` say which lines may come and go at all: those of the same shape as others of their section, and
     those that a pattern of the team's own fits from their first character to the last; or `any`.
     """
@@ -58,6 +60,7 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
     changed_lines_at_most: Annotated[int, Meta(ge=0)] = 40
     growth_at_most: Annotated[float, Meta(ge=0.0)] = 0.20
     calibrated: bool = True
+    judge_apart: Literal["any", "model", "family"] = "any"
     trust_at_least: Trust = "internal"
     forms: Literal["any"] | tuple[Form, ...] = (SAME_SHAPE,)
     introduces_none_of: tuple[Introduced, ...] = get_args(Introduced)
@@ -157,7 +160,8 @@ class Facts(Struct, frozen=True):
     all of which may be reflected on; `leaning` says which sources carry more than half of the gain alone.
     `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out figures that
     were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a search uses.
-    `red_team` is what the change does on the red team's tasks.
+    `red_team` is what the change does on the red team's tasks. `judge_kin` is the most that a judge's model
+    shares with those of agent and reflector: "none" where no judge was asked.
     """
 
     comparison: Comparison | None
@@ -171,6 +175,7 @@ class Facts(Struct, frozen=True):
     ledger_notes: tuple[str, ...] = ()
     near_repeats: int | None = None
     red_team: RedTeam | None = None
+    judge_kin: Nearest | None = None
 
 
 def read_policy(data: bytes | None, path: str) -> Policy:
@@ -206,6 +211,7 @@ def decide(policy: Policy, facts: Facts) -> Decision:
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
         *([_on_red_team(facts.red_team)] if policy.red_team else []),
+        *_apart(policy.auto_merge_if, facts.judge_kin),
         *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
@@ -259,6 +265,24 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield Reason(
         "ledger", not facts.ledger_notes, _joined(facts.ledger_notes) or "looked-at tasks are unchanged"
     )
+
+
+def _apart(terms: AutoMergeIf, shared: Nearest | None) -> Iterator[Reason]:
+    """Whether the judge is as far from whose work it judges as the policy asks."""
+    if terms.judge_apart == "any":
+        return
+    told = {
+        "model": "the judge's model is also the agent's or the reflector's",
+        "family": "the judge's model is of one family with the agent's or the reflector's",
+        "none": "no judge shares a family with the agent or the reflector",
+    }
+    asked = f"another {terms.judge_apart} is wanted"
+    if shared is None:
+        holds = True if terms.judge_apart == "model" else None
+        yield Reason("judge_apart", holds, f"no judge is the agent's or the reflector's model; {asked}")
+    else:
+        near = shared == "model" or (shared == "family" and terms.judge_apart == "family")
+        yield Reason("judge_apart", not near, f"{told[shared]}; {asked}")
 
 
 def _on_red_team(found: RedTeam | None) -> Reason:

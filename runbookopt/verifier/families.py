@@ -1,6 +1,7 @@
 """Families of language models: the only file that knows whose a model is, by its name (pure)."""
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from runbookopt.documents.schema_errors import plain
@@ -77,3 +78,21 @@ def kin_in_words(judge: str, whose: str, model: str | None) -> str | None:
             )
         case None:
             return None
+
+
+Nearest = Literal["model", "family", "none"]
+"""The most that a judge shares with any of several models."""
+
+
+def nearest_kin(judge: str, others: Iterable[str]) -> Nearest | None:
+    """The most that a judge's model shares with those that it judges; None where it is not known.
+
+    It is known that two models are one. Whether they are of a family is known where both names tell theirs.
+    """
+    found = {other: kin(judge, other) for other in others}
+    if "model" in found.values():
+        return "model"
+    if "family" in found.values():
+        return "family"
+    known = family_of(judge) is not None and all(family_of(other) is not None for other in found)
+    return "none" if known or not found else None

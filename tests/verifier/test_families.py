@@ -2,7 +2,7 @@
 
 import pytest
 
-from runbookopt.verifier.families import family_of, kin, kin_in_words
+from runbookopt.verifier.families import family_of, kin, kin_in_words, nearest_kin
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,19 @@ def test_one_model_is_told_from_one_family() -> None:
     assert kin("openai/ours", "openai/theirs") is None
     said = kin_in_words("openai/gpt-5", "agent", "azure/gpt-4.1")
     assert said == "the judge's model openai/gpt-5 is of one family with the agent's, azure/gpt-4.1"
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ((), "none"),
+        (("anthropic/claude-opus-4", "google/gemini-3"), "none"),
+        (("anthropic/claude-opus-4", "openai/gpt-5-mini"), "family"),
+        (("openai/gpt-5-mini", "azure/gpt-5"), "model"),
+        (("anthropic/claude-opus-4", "ours"), None),
+    ],
+)
+def test_the_nearest_of_several_counts_and_an_unknown_one_is_unknown(
+    others: tuple[str, ...], expected: str | None
+) -> None:
+    assert nearest_kin("openai/gpt-5", others) == expected
