@@ -9,6 +9,7 @@ from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector, edits_
 from runbookopt.agents.roles import agent_in_words
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.parse import MalformedFile
+from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import Settings
 from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
@@ -164,6 +165,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     terms |= {"rollouts": given.rollouts, "reflections": given.reflections, "first": FIRST}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
     terms |= {"personal_data": "removed"} if problem.impersonal else {}
+    terms |= {"prefer": job.settings.prefer} if job.settings.prefer is not None else {}
     terms |= {"red_team": held_out_digest(red_team)} if red_team else {}
     terms |= {"judge": judge.key} if judge else {}
     usd = job.settings.budget.usd
@@ -338,6 +340,12 @@ def _problem(
     A round asks for at most two thirds of all reflections, so that a run which they end has used a third.
     """
     split, settings = project.split, job.settings
+    if settings.prefer is not None and settings.prefer not in project.rubric.objectives:
+        known = project.rubric.objectives
+        raise RunbookoptError(
+            f"prefer: expected an objective of {project.files[1]} ({', '.join(known)}), got"
+            f" '{plain(settings.prefer)}'{nearest(settings.prefer, known)}"
+        )
     attempts = {task: attempt for task, (_, attempt) in as_today.items()} | scored(project, stored.of_today)
     modes = {
         project.evidence.trajectory(label.trajectory).id: label.failure_mode
@@ -372,6 +380,7 @@ def _problem(
         options=of_replies(options, edits_of(job.reflector)),
         impersonal=project.policy.given.personal,
         agent=agent_in_words(settings.agent),
+        prefer=settings.prefer,
     )
 
 

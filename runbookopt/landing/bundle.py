@@ -68,7 +68,8 @@ class MemberSummary(Struct, frozen=True, forbid_unknown_fields=True):
     """One member of the search's pool: the frontier and its ancestors are kept.
 
     `parents` are digests; `validation` is a mean score in 0..1; `characters` is the text's length; `places`
-    is how many places of the frontier it holds.
+    is how many places of the frontier it holds. `objectives` are means on validation, where there
+    are several.
     """
 
     digest: Digest
@@ -78,6 +79,7 @@ class MemberSummary(Struct, frozen=True, forbid_unknown_fields=True):
     characters: int
     places: int
     note: str = ""
+    objectives: dict[str, float] = {}
 
 
 class ValidationSummary(Struct, frozen=True, forbid_unknown_fields=True):
@@ -365,6 +367,9 @@ def _fields(bundle: Bundle) -> dict[str, Any]:
             del fields[name]
     if not fields.get("stored", {}).get("as_today", True):
         del fields["stored"]["as_today"]
+    for member in fields["members"]:
+        if not member["objectives"]:
+            del member["objectives"]
     if not fields["spent"].get("usage"):
         fields["spent"].pop("usage", None)
     return fields

@@ -37,6 +37,9 @@ from runbookopt.verifier.families import kin, kin_in_words
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import Rubric
 
+MOST_OBJECTIVES = 5
+"""So many objectives stand in the table of the frontier."""
+
 MOST_CHARACTERS = 65_536
 """What GitHub takes as the body of a pull request."""
 
@@ -325,18 +328,40 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
         f"{bundle.candidates} candidates were scored on validation. {RULE} The frontier, where each is best"
         " on some task and objective:"
     )
-    yield from ("", "| candidate | wave | made from | validation | characters | places | |")
-    yield "|---|--:|---|--:|--:|--:|---|"
+    names = sorted({name for member in holding for name in member.objectives})[:MOST_OBJECTIVES]
+    means = "".join(f" {_name(name)} |" for name in names)
+    yield from ("", f"| candidate | wave | made from | validation |{means} characters | places | |")
+    yield f"|---|--:|---|--:|{'--:|' * len(names)}--:|--:|---|"
     for member in holding[:rows]:
         parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "(seed)"
         mark = "**chosen**" if member.digest == bundle.chosen else prose(member.note, 80)
+        told = "".join(f" {_told_mean(member.objectives.get(name))} |" for name in names)
         yield (
-            f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
+            f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |{told}"
             f" {member.characters:,} | {member.places} | {mark} |"
         )
+    yield from ("", *_trade_offs(bundle, holding, names))
     yield from ("", *_more(len(holding), rows))
     yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```", "")
     yield from _more(len(best), 2 * rows)
+
+
+def _told_mean(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _trade_offs(bundle: Bundle, holding: Sequence[MemberSummary], names: Sequence[str]) -> Iterator[str]:
+    """What the chosen candidate gives up of each objective of which another one of the frontier has more."""
+    chosen = next((member for member in holding if member.digest == bundle.chosen), None)
+    for name in names if chosen is not None else ():
+        best = max(holding, key=lambda member: (member.objectives.get(name, 0.0), member.validation))
+        more = best.objectives.get(name, 0.0) - (chosen.objectives.get(name, 0.0) if chosen else 0.0)
+        if chosen is not None and more > 0:
+            costs = best.validation - chosen.validation
+            yield (
+                f"- {code(_short(best.digest))} has {more:+.3f} of {_name(name)}, and {costs:+.3f} of the"
+                f" score: `--prefer {plain(name, 80)}` chooses by it."
+            )
 
 
 def _chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:

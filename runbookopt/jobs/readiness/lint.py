@@ -28,6 +28,7 @@ from runbookopt.project.project import Project, read_project
 from runbookopt.project.roots import roots_of
 from runbookopt.project.versions import Version
 from runbookopt.proof.allowance import Look, burnt
+from runbookopt.proof.comparison import HARM
 from runbookopt.proof.power import provable_gain
 from runbookopt.verifier import checks
 from runbookopt.verifier.program_checks import ProgramCheck
@@ -236,7 +237,9 @@ def _on_rubric(project: Project) -> Iterator[str]:
     if len(rubric.objectives) > MANY_OBJECTIVES:
         yield (
             f"{len(rubric.objectives)} objectives: with more than {MANY_OBJECTIVES} nearly every candidate "
-            "is best at something; give criteria that belong together one `objective`"
+            "is best at something; each objective may reject a winner by luck alone, at 5 % each "
+            f"({1 - (1 - HARM) ** len(rubric.objectives):.0%} for all of them, where none is worse); give "
+            "criteria that belong together one `objective`"
         )
 
 
