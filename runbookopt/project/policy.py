@@ -211,7 +211,6 @@ def decide(policy: Policy, facts: Facts) -> Decision:
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
         *([_on_red_team(facts.red_team)] if policy.red_team else []),
-        *_apart(policy.auto_merge_if, facts.judge_kin),
         *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
@@ -253,6 +252,7 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield _at_most("changed_lines_at_most", facts.changed_lines, terms.changed_lines_at_most, "{}")
     yield _at_most("growth_at_most", facts.growth, terms.growth_at_most, "{:.1%}")
     yield _calibrated(terms, facts.uncalibrated)
+    yield _apart(terms, facts.judge_kin)
     yield _trusted(terms, facts.trust)
     yield Reason(
         "leave_one_source_out",
@@ -267,22 +267,21 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     )
 
 
-def _apart(terms: AutoMergeIf, shared: Nearest | None) -> Iterator[Reason]:
+def _apart(terms: AutoMergeIf, shared: Nearest | None) -> Reason:
     """Whether the judge is as far from whose work it judges as the policy asks."""
-    if terms.judge_apart == "any":
-        return
+    wanted = terms.judge_apart
+    if wanted == "any":
+        return Reason("judge_apart", True, "the policy asks for no judge of another model or family")
     told = {
         "model": "the judge's model is also the agent's or the reflector's",
         "family": "the judge's model is of one family with the agent's or the reflector's",
-        "none": "no judge shares a family with the agent or the reflector",
+        "none": "no judge shares a model or a family with the agent or the reflector",
+        None: "the judge's model is neither the agent's nor the reflector's, of families that are unknown",
     }
-    asked = f"another {terms.judge_apart} is wanted"
-    if shared is None:
-        holds = True if terms.judge_apart == "model" else None
-        yield Reason("judge_apart", holds, f"no judge is the agent's or the reflector's model; {asked}")
-    else:
-        near = shared == "model" or (shared == "family" and terms.judge_apart == "family")
-        yield Reason("judge_apart", not near, f"{told[shared]}; {asked}")
+    holds = shared != "model" and (shared != "family" or wanted == "model")
+    unknown = shared is None and wanted == "family"
+    text = f"{told[shared]}, and another {wanted} is wanted"
+    return Reason("judge_apart", None if unknown else holds, text)
 
 
 def _on_red_team(found: RedTeam | None) -> Reason:
