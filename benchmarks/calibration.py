@@ -1,4 +1,4 @@
-"""Time of calibrating 50,000 labels and verdicts: `python -m benchmarks.calibration [LABELS]`."""
+"""Time of calibrating 50,000 labels and verdicts: `python benchmarks/calibration.py [LABELS]`."""
 
 import json
 import random

@@ -33,7 +33,11 @@ def lines(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def stored(
-    by_criterion: Mapping[str, list[tuple[str, str]]], rubric: str = RUBRIC, *, start: int = 0
+    by_criterion: Mapping[str, list[tuple[str, str]]],
+    rubric: str = RUBRIC,
+    *,
+    start: int = 0,
+    at: str = "2026-11-01",
 ) -> dict[str, str]:
     """Give trajectories and labels, one of either for each pair: all criteria have as many."""
     read = read_rubric(rubric.encode(), "rubric.yaml")
@@ -63,7 +67,7 @@ def stored(
                 "criterion": name,
                 "result": WORDS[label],
                 "by": "mara",
-                "at": "2026-11-01",
+                "at": at,
                 "split": "test",
             }
             for name, (label, _) in said.items()

@@ -5,6 +5,7 @@ for its figures: `derived` computes them again from the labels and the verdicts 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Literal
 
@@ -142,8 +143,8 @@ def held_back(status: Status, battery: Battery | None) -> Status:
 def derived(calibration: Calibration, labels: Sequence[Label]) -> dict[str, tuple[str, ...]]:
     """What of a record does not follow from the labels and its own verdicts, by criterion; empty if all does.
 
-    A look must have looked at every label that stood then and was kept to test on, and could be looked at: so
-    nobody leaves out those that do not please. A criterion with a mismatch decides nothing.
+    A look must have looked at every label that stood then, was kept to test on, and could be looked at, or
+    gate without: so nobody leaves out those that do not please. A criterion with a mismatch decides nothing.
     """
     lines = {label_digest(label): label for label in labels}
     ratings = standing(labels)
@@ -165,37 +166,54 @@ def _mismatches(
     name: str, record: CriterionRecord, lines: Mapping[str, Label], ratings: Sequence[Rating]
 ) -> list[str]:
     return [
-        *_of_labels(name, record, lines),
+        *_of_labels(name, record, lines, {each.digest for each in ratings if each.criterion == name}),
         *_left_out(name, record, ratings),
         *_of_looks(record),
         *_of_figures(record),
     ]
 
 
-def _of_labels(name: str, record: CriterionRecord, lines: Mapping[str, Label]) -> list[str]:
-    """Tested items whose labels are not there, or say something else."""
-    gone, other = 0, 0
+def _of_labels(
+    name: str, record: CriterionRecord, lines: Mapping[str, Label], stand: AbstractSet[str]
+) -> list[str]:
+    """Tested items whose labels are not there, were taken back, or say something else.
+
+    What another person says of an item later takes nothing back.
+    """
+    gone, other, back = 0, 0, 0
     for each in record.tested:
+        back += not stand >= set(each.labels) and lines.keys() >= set(each.labels)
         held = [lines[digest] for digest in each.labels if digest in lines]
         gone += len(held) < len(each.labels) or not held
         items = {item.result for item in for_testing(standing(held)) if item.item == (each.trajectory, name)}
         other += len(held) == len(each.labels) and bool(held) and items != {each.result}
     found = [f"{gone} labels that it names are not there"] if gone else []
+    found += [f"{back} labels were taken back or corrected since"] if back else []
     twice = len(record.tested) - len({each.trajectory for each in record.tested})
     found += [f"{twice} trajectories are tested twice"] if twice else []
     return [*found, f"{other} labels say something else, or may not be tested on"] if other else found
 
 
 def _left_out(name: str, record: CriterionRecord, ratings: Sequence[Rating]) -> list[str]:
-    """Labels that stood when it looked, and that it did not look at though it could."""
-    tested = {each.trajectory for each in record.tested}
-    earlier = {trajectory for look in record.looks[:-1] for trajectory in look.trajectories}
+    """Labels that stood when it looked, and that it did not look at though it could.
+
+    A branch that is merged later may bring some. They matter where the criterion would not gate if it were
+    wrong on each of them.
+    """
+    if record.status != "gates":
+        return []
+    known = {trajectory for look in record.looks[:-1] for trajectory in look.trajectories}
+    known |= {each.trajectory for each in record.tested}
     at = time_of(record.at)
     by_then = [
         each for each in ratings if each.criterion == name and (at is None or (time_of(each.at) or at) <= at)
     ]
-    left = {item.trajectory for item in for_testing(by_then)} - tested - earlier
-    return [f"{len(left)} labels that were there are left out"] if left else []
+    left = [item for item in for_testing(by_then) if item.trajectory not in known]
+    table, results = _table(record.tested), [item.result for item in left]
+    table = replace(table, fn=table.fn + results.count("pass"), fp=table.fp + results.count("fail"))
+    if not left or status_of(table, seed=_seed(record), level=record.level, strict=record.strict) == "gates":
+        return []
+    return [f"{len(left)} labels that were there are left out"]
 
 
 def _of_looks(record: CriterionRecord) -> list[str]:
@@ -217,8 +235,7 @@ def _of_looks(record: CriterionRecord) -> list[str]:
 
 def _of_figures(record: CriterionRecord) -> list[str]:
     """Status and figures that are not those of its verdicts."""
-    table = _table(record.tested)
-    seed = seed_of(record.key, (each.trajectory for each in record.tested))
+    table, seed = _table(record.tested), _seed(record)
     earned = status_of(table, seed=seed, level=record.level, strict=record.strict)
     status, found = held_back(earned, record.bias), list[str]()
     if record.bias is not None and record.bias.key != record.key:
@@ -249,6 +266,10 @@ def _alike(one: Figures, other: Figures) -> bool:
         mine is theirs if mine is None or theirs is None else abs(mine - theirs) < _ROUNDING
         for mine, theirs in pairs
     )
+
+
+def _seed(record: CriterionRecord) -> int:
+    return seed_of(record.key, (each.trajectory for each in record.tested))
 
 
 def _table(tested: Iterable[JudgedItem]) -> Table:

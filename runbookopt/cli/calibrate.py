@@ -186,7 +186,7 @@ def _page(result: "CalibrationResult", *, dry_run: bool) -> "Iterator[Line]":
     criteria = result.criteria
     counts = {status: sum(each.status == status for each in criteria) for status in _STATUSES}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    yield (result.runbook, "bold"), (": ", ""), (f"{len(criteria)} criteria: {told}", "bold")
+    yield (result.runbook, "bold"), (": of its criteria ", ""), (told, "bold")
     yield from _health(result)
     for each in criteria:
         yield from _criterion(each, dry_run=dry_run)
@@ -256,7 +256,7 @@ def _record(record: "CriterionRecord", *, stale: bool) -> "Iterator[str]":
     yield f"    pass        {_told(figures.prevalence)} of these labels"
     table = figures.table
     if table.abstained or table.errors:
-        yield f"    no verdict  {table.abstained} abstentions, {table.errors} errors of {table.asked}"
+        yield f"    no verdict  {table.abstained} abstained, {table.errors} errors, of {table.asked}"
     if record.people is not None:
         yield f"    people      MCC {_told(record.people)} with each other: more is not to be had"
     if record.consistency is not None:

@@ -6,7 +6,7 @@ far as it is stored: to switch on that it is removed moves no task either.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -64,7 +64,7 @@ class Redaction:
 
     def _record(self, record: Any, type_: Any) -> tuple[Any, Removed | None]:  # noqa: ANN401 - one type in and out
         value = to_builtins(record)
-        whole = "\n".join(_texts(value))
+        whole = "\n".join(_texts(value, []))
         placeholders = Placeholders(self._key)
         if self._marked(whole, placeholders) == whole:
             return record, None
@@ -114,20 +114,18 @@ def told(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} x {kind}" for kind, count in sorted(counts.items()))
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON has any shape
-    """All texts of a JSON value, keys among them."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            for key, inner in value.items():
-                yield key
-                yield from _texts(inner)
-        case list() | tuple():
-            for inner in value:
-                yield from _texts(inner)
-        case _:
-            pass
+def _texts(value: Any, into: list[str]) -> list[str]:  # noqa: ANN401 - JSON has any shape
+    """All texts of a JSON value, keys among them, put into a list: of thousands of records each is asked."""
+    if isinstance(value, str):
+        into.append(value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            into.append(key)
+            _texts(inner, into)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _texts(inner, into)
+    return into
 
 
 def _changed(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - JSON has any shape

@@ -128,7 +128,7 @@ def test_a_record_follows_from_its_labels_and_verdicts_and_is_read_as_it_was_wri
             lambda r: replace(r, figures=replace(r.figures, tpr=replace(r.figures.tpr, low=1.0))),
             "its figures are not those of its verdicts",
         ),
-        (lambda r: replace(r, tested=r.tested[:-2]), "2 labels that were there are left out"),
+        (lambda r: replace(r, tested=r.tested[:-9]), "9 labels that were there are left out"),
         (lambda r: replace(r, tested=r.tested + r.tested[:1]), "1 trajectories are tested twice"),
         (
             lambda r: replace(
@@ -149,6 +149,13 @@ def test_what_does_not_follow_is_said(change, why: str) -> None:  # noqa: ANN001
     assert why in derived(calibration, labelled(20))["polite"]
 
 
+def test_older_labels_that_a_merge_brings_matter_where_they_could_turn_it() -> None:
+    calibration = Calibration("support", {"polite": record_of(labelled(20))})
+    assert derived(calibration, [*labelled(20), *labelled(1, start=100)]) == {}
+    why = derived(calibration, [*labelled(20), *labelled(5, start=100)])["polite"]
+    assert why == ("10 labels that were there are left out",)
+
+
 def test_a_look_that_was_not_paid_for_is_said() -> None:
     first = record_of(labelled(20))
     second = record_of(labelled(20), first.looks)
@@ -157,11 +164,14 @@ def test_a_look_that_was_not_paid_for_is_said() -> None:
     assert why == "its labels were looked at 1 times before, which its bound does not pay for"
 
 
-def test_a_label_that_was_taken_back_later_leaves_the_record_as_it_was() -> None:
+def test_a_label_that_was_taken_back_later_is_said_and_another_person_takes_nothing_back() -> None:
     calibration = Calibration("support", {"polite": record_of(labelled(20))})
     first = labelled(20)[0]
+    other = replace(first, result="pass", by="omar", at="2026-11-24")
+    assert derived(calibration, [*labelled(20), other]) == {}
     back = replace(first, result="unsure", at="2026-11-24", supersedes=label_digest(first))
-    assert derived(calibration, [*labelled(20), back]) == {}
+    why = derived(calibration, [*labelled(20), back])["polite"]
+    assert why == ("1 labels were taken back or corrected since",)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,44 @@ def test_another_judge_makes_a_criterion_stale_and_its_labels_are_spent(
     assert (new["status"], new["record"]["level"], new["record"]["looks"]) == ("gates", 0.005, 2)
 
 
+def test_a_label_that_is_taken_back_makes_its_criterion_stale(repo: Make, calibrating: ModuleType) -> None:
+    clone = repo(calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)}))
+    calibrated(clone)
+    path = "trajectories/desk/0.labels.jsonl"
+    first = json.loads((clone.root / path).read_text().splitlines()[0])
+    back = calibrating.lines([first | {"result": "fail", "at": "2026-11-02"}])
+    clone.write({"trajectories/desk/1.labels.jsonl": back})
+    found = calibrated(clone)
+    assert found["criteria"]["kind"]["status"] == "stale"
+    assert "1 labels were taken back or corrected since" in " ".join(found["notes"])
+    assert found["criteria"]["kind"]["planned"]["more_fails"] == 15
+    again = calibrated(clone, "--spend-labels")["criteria"]["kind"]
+    assert (again["status"], four(again)) == ("gates", (26, 3, 3, 28))
+
+
+def test_an_attempt_that_broke_down_was_judged_by_nobody(repo: Make, calibrating: ModuleType) -> None:
+    files = calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)})
+    path = "trajectories/desk/0.jsonl"
+    records = [json.loads(line) for line in files[path].splitlines()]
+    records[0]["error"] = "a lost sandbox"
+    del records[1]["output"]
+    found = calibrated(repo({**files, path: calibrating.lines(records)}), "--strict")["criteria"]["kind"]
+    assert (four(found), found["record"]["figures"]["table"]["errors"]) == ((25, 2, 3, 28), 2)
+    assert found["status"] == "advisory"  # 25 of 28 may be as few as 74 of 100
+
+
+def test_a_criterion_that_gates_is_looked_at_again_by_its_name_alone(
+    repo: Make, calibrating: ModuleType
+) -> None:
+    clone = repo(calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)}))
+    calibrated(clone)
+    new = calibrating.stored({"kind": calibrating.rows(15, 0, 0, 15)}, start=1000, at="2100-01-01")
+    clone.write(new)
+    assert calibrated(clone)["written"] is False
+    found = calibrated(clone, "--criterion", "kind")["criteria"]["kind"]
+    assert (four(found), found["record"]["looks"]) == ((15, 0, 0, 15), 2)
+
+
 def test_a_look_that_the_working_tree_has_lost_is_spent_all_the_same(
     repo: Make, calibrating: ModuleType
 ) -> None:

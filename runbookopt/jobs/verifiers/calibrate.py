@@ -30,6 +30,7 @@ from runbookopt.calibration.record import (
     CriterionRecord,
     JudgedItem,
     criterion_key,
+    derived,
     looked,
     read_record,
     record_text,
@@ -130,6 +131,7 @@ class _Case(Struct, frozen=True):
     earlier: CriterionRecord | None
     looks: tuple[LabelLook, ...]
     choice: LookableLabels | LabelsLack | None
+    mismatches: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> tuple[Gold, ...]:
@@ -229,17 +231,18 @@ def _cases(
     ratings: dict[str, list[Rating]] = {}
     for rating in standing(project.evidence.labels):
         ratings.setdefault(rating.criterion, []).append(rating)
-    cases = []
+    cases, mismatches = [], derived(records[0], project.evidence.labels) if records[0] else {}
     for criterion in rubric.criteria:
         own = tuple(ratings.get(criterion.id, ()))
         known = [each.criteria[criterion.id] for each in records if each and criterion.id in each.criteria]
         here = records[0].criteria.get(criterion.id) if records[0] else None
         looks = together(*(each.looks for each in known))
         key, is_exempt = criterion_key(rubric, criterion, source), rubric.calibrated(criterion)
-        settled = here is not None and here.key == key and here.status == "gates"
+        wrong = mismatches.get(criterion.id, ())
+        settled = here is not None and here.key == key and here.status == "gates" and not wrong
         wanted = criterion.id in terms.only if terms.only else not settled
         choice = next_look(for_testing(own), looks, again=terms.again) if wanted and not is_exempt else None
-        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice))
+        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice, wrong))
     return tuple(cases)
 
 
@@ -312,10 +315,10 @@ def _model(rubric: Rubric, criterion: Criterion) -> str | None:
 
 
 def _calibrated(rubric: Rubric, case: _Case, record: CriterionRecord | None, others: Verdicts) -> Calibrated:
-    pairs = _pairs(case, others.given)
+    pairs, status = _pairs(case, others.given), _status(case, record)
     return Calibrated(
         criterion=case.criterion.id,
-        status=_status(case, record),
+        status=status,
         model=_model(rubric, case.criterion),
         labels=_labelled(case),
         record=record,
@@ -327,7 +330,7 @@ def _calibrated(rubric: Rubric, case: _Case, record: CriterionRecord | None, oth
             for trajectory, (result, given) in pairs
             if given in {"pass", "fail"} and given != result
         ),
-        planned=planned_of(case.criterion.id, case.ratings, record, case.key),
+        planned=planned_of(case.criterion.id, case.ratings, record, "" if status == "stale" else case.key),
     )
 
 
@@ -346,7 +349,8 @@ def _status(case: _Case, record: CriterionRecord | None) -> Status:
         return "exempt"
     if record is None:
         return "uncalibrated"
-    return record.status if record.key == case.key else "stale"
+    is_new = bool(case.chosen) and record is not case.earlier
+    return record.status if record.key == case.key and (is_new or not case.mismatches) else "stale"
 
 
 def _labelled(case: _Case) -> Labelled:
@@ -369,8 +373,13 @@ def _notes(cases: Collection[_Case], path: str, *, written: bool) -> Iterator[st
     spent = [
         each.criterion.id
         for each in cases
-        if isinstance(each.choice, LabelsLack) and each.choice.spent and each.key != _key_of(each.earlier)
+        if isinstance(each.choice, LabelsLack)
+        and each.choice.spent
+        and (each.mismatches or each.key != _key_of(each.earlier))
     ]
+    for each in cases:
+        if each.mismatches and not each.chosen:
+            yield f"{each.criterion.id}: its record does not follow: {'; '.join(each.mismatches)}"
     if spent:
         yield (
             f"labels of {', '.join(spent)} were looked at before, and one look is what they are good for:"
