@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import astuple, replace
 
 from runbookopt.calibration.agreement import Estimate, Figures, Given, Table, figures_of, table_of
+from runbookopt.calibration.bias import Battery
 from runbookopt.calibration.corrected import Rate
 from runbookopt.calibration.failure_modes import about, speaking
 from runbookopt.calibration.label_ledger import LEVELS, LabelLook
@@ -49,7 +50,8 @@ class CriterionRecord(Struct, frozen=True, forbid_unknown_fields=True):
     `key` is that of the criterion as it was then, `model` the judge's, None where no model decides. `figures`
     are of `tested`. `people` is how far two people agree with each other, where two rated the same outputs:
     no judge can be asked for more. `consistency` is the share of pairs of verdicts on one output that are the
-    same, `rate` how many of the agent's outputs pass, where that is known of a representative sample.
+    same, `rate` how many of the agent's outputs pass, where that is known of a representative sample. `bias`
+    is what a battery made of a judge of this key: one that failed does not gate.
     """
 
     key: str
@@ -64,6 +66,7 @@ class CriterionRecord(Struct, frozen=True, forbid_unknown_fields=True):
     people: Estimate | None = None
     consistency: Estimate | None = None
     rate: Rate | None = None
+    bias: Battery | None = None
 
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +127,18 @@ def looked(  # a record without what is not derived from labels and verdicts
         tested=tuple(tested),
         strict=strict,
     )
+
+
+def with_battery(record: CriterionRecord, battery: Battery | None) -> CriterionRecord:
+    """The record with what a battery of its key made of its judge, and the status that follows."""
+    kept = battery if battery is not None and battery.key == record.key else None
+    earned = record.looks[-1].status if record.looks else record.status
+    return replace(record, bias=kept, status=held_back(earned, kept))
+
+
+def held_back(status: Status, battery: Battery | None) -> Status:
+    """The status that labels give, less the gate that a failed battery takes."""
+    return "advisory" if status == "gates" and battery is not None and battery.failed else status
 
 
 def derived(calibration: Calibration, labels: Sequence[Label]) -> dict[str, tuple[str, ...]]:
@@ -208,7 +223,8 @@ def _of_looks(record: CriterionRecord) -> list[str]:
     if not record.looks:
         return ["it names no look"]
     last, trajectories = record.looks[-1], tuple(each.trajectory for each in record.tested)
-    said = (last.key, last.at, last.level, last.status, last.trajectories)
+    earned = held_back(last.status, record.bias)
+    said = (last.key, last.at, last.level, earned, last.trajectories)
     found = []
     if said != (record.key, record.at, record.level, record.status, trajectories):
         found.append("its last look is another one")
@@ -222,8 +238,10 @@ def _of_looks(record: CriterionRecord) -> list[str]:
 def _of_figures(record: CriterionRecord) -> list[str]:
     """Status and figures that are not those of its verdicts."""
     table, seed = _table(record.tested), _seed(record)
-    status = status_of(table, seed=seed, level=record.level, strict=record.strict)
-    found = []
+    earned = status_of(table, seed=seed, level=record.level, strict=record.strict)
+    status, found = held_back(earned, record.bias), list[str]()
+    if record.bias is not None and record.bias.key != record.key:
+        found.append("its bias battery is of another criterion, or another judge")
     if status != record.status:
         found.append(f"by its verdicts it is {status}, and it says {plain(record.status)}")
     if not _alike(figures_of(table, seed), record.figures):

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbookopt.calibration.agreement import Estimate, Figures
+    from runbookopt.calibration.bias import ProbeResult
     from runbookopt.calibration.record import CriterionRecord
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.jobs.prepare import Job
+    from runbookopt.jobs.verifiers.bias import Batteries
     from runbookopt.jobs.verifiers.calibrate import Calibrated, CalibrationResult
 
 Name = Annotated[
@@ -45,6 +49,11 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Ask for a 95 % lower bound of .8 of both TPR and TNR, too.")
 ]
 
+Bias = Annotated[
+    bool,
+    typer.Option("--bias", help="Try the judge for bias: outputs changed where it must not count."),
+]
+
 _STYLES = {"gates": "green", "exempt": "green", "advisory": "yellow", "rejected": "red"}
 _DISAGREE = 5
 
@@ -57,6 +66,7 @@ def calibrate(  # noqa: PLR0913 - each is a flag
     spend_labels: SpendLabels = False,
     strict: Strict = False,
     dry_run: DryRun = False,
+    bias: Bias = False,
     flags: Flags,
     json: Json = False,
 ) -> None:
@@ -67,10 +77,15 @@ def calibrate(  # noqa: PLR0913 - each is a flag
     third at 99.5 and 99.75 %. Checks are run again on the stored outputs. A judge's verdicts are those stored
     under today's key; what lacks is asked, and kept in the journal. Commit the file: it decides what decides.
 
+    --bias spends no label. It asks the judge about 60 stored outputs, each as it is, with a placebo, longer,
+    praised, and with an order to the judge in it. A judge that lets more pass then does not gate.
+
     Exit status: 0 done, whatever the statuses; 1 something to act on, 2 wrong usage, 130 interrupted.
     """
     if dry_run and spend_labels:
         raise WrongUsage("--dry-run looks at no label, so that --spend-labels has nothing to spend")
+    if bias and (dry_run or spend_labels or strict or criterion):
+        raise WrongUsage("--bias stands alone: it looks at no label, and asks each judge that there is")
     custody.drop()  # programs of the repository run here
     from runbookopt.forge.git.repository import Repository
     from runbookopt.jobs.verifiers.calibrate import Terms, must_have_labels
@@ -82,6 +97,9 @@ def calibrate(  # noqa: PLR0913 - each is a flag
         name = named(root, name)
         settings = settings_of(root, name, flags)
         job = job_of(name, settings, root, propose=False, look=False, flags=flags)
+        if bias:
+            _try_for_bias(repository, job, json=json)
+            return
         try:
             with under_way(name) as tell, in_turn(root, name):
                 result = run(repository, job, terms, progress=tell)
@@ -95,6 +113,50 @@ def calibrate(  # noqa: PLR0913 - each is a flag
     else:
         say_lines(_page(result, dry_run=dry_run))
     sys.stdout.flush()
+
+
+def _try_for_bias(repository: "Repository", job: "Job", *, json: bool) -> None:
+    from runbookopt.jobs.verifiers.bias import try_for_bias
+
+    try:
+        with under_way(job.name) as tell, in_turn(repository.root, job.name):
+            found = try_for_bias(repository, job, progress=tell)
+    except Invalid as error:
+        complain(told(job.name, error))
+        raise typer.Exit(error.status) from None
+    if json:
+        print_json(found)
+    else:
+        say_lines(_batteries(found))
+    sys.stdout.flush()
+
+
+def _batteries(found: "Batteries") -> "Iterator[Line]":
+    yield (found.runbook, "bold"), (f": the judge {found.judge}, tried for bias", "")
+    for name, battery in found.batteries.items():
+        word = (
+            f"failed ({', '.join(battery.failed)}), so it does not gate" if battery.failed else "not failed"
+        )
+        yield ("  ", ""), (name, "bold"), (f": {word}; {battery.outputs} outputs", "")
+        for probe, result in battery.probes.items():
+            yield f"    {probe:<11} {_probe(probe, result)}"
+    missing = [name for name in found.batteries if name not in found.recorded]
+    if missing:
+        yield f"  not recorded, since {found.path} has no calibration of today's key: {', '.join(missing)}"
+    if found.recorded:
+        yield f"  written: {found.path}; commit it"
+    usd = "dollars unknown" if found.spent.usd is None else f"{found.spent.usd:.4f} dollars"
+    yield f"  spent         {usd}"
+    yield ""
+
+
+def _probe(probe: str, result: "ProbeResult") -> str:
+    what = "of verdicts changed" if probe == "placebo" else "more pass"
+    flips = f"{result.toward} to pass, {result.away} to fail, of {result.pairs}"
+    limits = "" if probe == "own family" else f" ({result.low:.1%} to {result.high:.1%})"
+    few = f": only {result.failing} failed, too few" if result.outcome == "unknown" else ""
+    lost = f"; {result.lost} without a verdict" if result.lost else ""
+    return f"{result.outcome}{few}: {result.shift:.1%} {what}{limits}; {flips}{lost}"
 
 
 def _as_json(result: "CalibrationResult", *, dry_run: bool) -> dict[str, Any]:

@@ -190,6 +190,8 @@ def _page(evaluation: "Evaluation", clean: "Callable[[str], str]") -> "Iterator[
     yield (evaluation.runbook, "bold"), (title, ""), (score, "bold")
     yield f"  health        {evaluation.health.line}"
     yield from _rates(scores, evaluation.split) if scores else ()
+    if red := evaluation.red_team:
+        yield f"  red team      {red.score:.3f} on {red.tasks} tasks by themselves; {red.passed} pass"
     models = "".join(f", {role} {model}" for role, model in evaluation.models.items())
     yield f"  agent         {evaluation.agent}{models}"
     spent = evaluation.spent

@@ -66,6 +66,7 @@ SETTINGS: Mapping[str, tuple[type[str | int | float], str]] = {
     "random_seed": (int, "Another seed may find another runbook."),
     "patience": (int, "Waves without a better text until it ends."),
     "max_failures": (int, "Failed reflections in a row until it ends."),
+    "prefer": (str, "Objective by which the winner is chosen among those that are better."),
     "forge.kind": (str, "Where pull requests live: local or github; origin says it by itself."),
 }
 """Type and help of the settings with a flag of their own, by dotted key, in the order of --help.

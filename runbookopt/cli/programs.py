@@ -8,6 +8,7 @@ from runbookopt.cli import (
     check,
     criteria,
     doctor,
+    drift,
     evaluate,
     init,
     journal,
@@ -47,6 +48,7 @@ def runbookopt() -> typer.Typer:
         evaluate.evaluate,
         calibrate.calibrate,
         audit.audit,
+        drift.drift,
         schema.schema,
     ):
         app.command()(command)

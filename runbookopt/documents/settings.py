@@ -224,9 +224,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """How to run one runbook's optimization; every key has a default.
 
     `width` is how many calls are in flight at once, `patience` how many waves may bring no better text,
-    `max_failures` how many reflections in a row may fail. `stop_early` ends a run before its search where
-    a criterion fails alike on all first outputs. `stored_as_today` names agents whose stored outputs are said
-    to be the configured one's: that judges, so it is no setting of a single run (`believed_agents`).
+    `max_failures` how many reflections in a row may fail. `prefer` is an objective by which a winner is
+    chosen among what is better than today's runbook, by default the whole score. `stop_early` ends a run
+    before its search where a criterion fails alike on all first outputs. `stored_as_today` names agents whose
+    stored outputs are said to be the configured one's: that judges, so it is no setting of a single run
+    (`believed_agents`).
     """
 
     agent: AgentSettings = AgentSettings()
@@ -237,6 +239,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     random_seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     patience: Annotated[int, Meta(ge=1)] = 6
     max_failures: Annotated[int, Meta(ge=1)] = 5
+    prefer: str | None = None
     stop_early: bool = True
     forge: ForgeSettings = ForgeSettings()
     stored_as_today: tuple[Text, ...] = ()

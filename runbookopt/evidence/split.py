@@ -20,6 +20,9 @@ Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 DRAWN: Mapping[Part, int] = {"train": 100, "validation": 100, "held-out": 200}
 """At most so many tasks of each part are used, lowest ids first."""
 
+MOST_RED_TEAM = 100
+"""At most so many tasks of a red team are used, lowest ids first."""
+
 NearRepeats = Literal["refuse", "allow"]
 """Whether held-out tasks that nearly repeat what a search uses are left out of the proof, or stay in it."""
 
@@ -70,7 +73,8 @@ class Split(Struct, frozen=True):
 
     `near_repeats` are the held-out tasks that are alike to one of train or validation, or to a burnt one,
     whether they are left out or not; `boilerplate` is what was taken away from inputs to tell. Tasks after
-    the last one that is drawn are not compared: they are not used.
+    the last one that is drawn are not compared: they are not used. `red_team` tasks are of no part: they are
+    tried wherever held-out tasks are, and count by themselves.
     """
 
     train: tuple[str, ...]
@@ -79,6 +83,7 @@ class Split(Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     near_repeats: tuple[NearRepeat, ...] = ()
     boilerplate: tuple[Boilerplate, ...] = ()
+    red_team: tuple[str, ...] = ()
 
 
 def split(
@@ -89,11 +94,13 @@ def split(
     `burnt` are the ids of tasks that a search has used, whatever the shares were then: neither they nor
     their groups are proof of anything any more. A held-out task is also left out where its group reaches
     into train or validation (by an explicit `split`, or by time) and, unless `repeats` are allowed, where
-    its input nearly repeats one of theirs. What a red team made is never a train task, but one of validation.
+    its input nearly repeats one of theirs. What a red team made is in none of these parts.
     """
     parts: dict[Part, list[Task]] = {part: [] for part in get_args(Part)}
-    for task in sorted(tasks, key=lambda task: task.id):
-        parts[part_of_task(task, shares)].append(task)
+    ordered = sorted(tasks, key=lambda task: task.id)
+    for task in ordered:
+        if not task.red_team:
+            parts[part_of_task(task, shares)].append(task)
     held_out = parts.pop("held-out")
     used = [task for part in parts.values() for task in part]
     used += [task for task in held_out if task.id in burnt]
@@ -110,6 +117,7 @@ def split(
         left_out=tuple(LeftOut(task.id, gone[task.id]) for task in held_out if task.id in gone),
         near_repeats=tuple(each for each in found.repeats if each.task in gone or each.task in drawn),
         boilerplate=found.boilerplate,
+        red_team=tuple(task.id for task in ordered if task.red_team)[:MOST_RED_TEAM],
     )
 
 
@@ -128,8 +136,7 @@ def part_of(key: str, shares: Shares) -> Part:
 
 def part_of_task(task: Task, shares: Shares) -> Part:
     """The part of a task, drawn or not: what it states, else by its group, or by time."""
-    part = task.split or _derived(task, shares)
-    return "validation" if task.red_team and part == "train" else part
+    return task.split or _derived(task, shares)
 
 
 def _derived(task: Task, shares: Shares) -> Part:

@@ -24,7 +24,8 @@ from runbookopt.proof.allowance import Look
 from runbookopt.proof.comparison import Comparison
 from runbookopt.search.changes import contributes, difference
 from runbookopt.search.loop import SearchResult
-from runbookopt.search.pool import Edit, lineage, places
+from runbookopt.search.pool import Edit, Member, lineage, places
+from runbookopt.search.selection import mean_of
 
 
 def bundle_of_run(
@@ -92,9 +93,16 @@ def members_of(searched: SearchResult) -> tuple[MemberSummary, ...]:
             characters=len(pool[place].candidate.text),
             places=held[place],
             note="today's runbook" if place == 0 else f"{len(pool[place].edits)} edits",
+            objectives=_means(pool[place]),
         )
         for place in kept
     )
+
+
+def _means(member: Member) -> dict[str, float]:
+    """A member's mean on each objective; none where one objective is the score."""
+    names = {name: None for attempt in member.validation.values() for name in attempt.objectives}
+    return {name: mean_of(member, name) for name in names} if len(names) > 1 else {}
 
 
 def _differing(settings: Settings) -> dict[str, bool | str | int | float | None]:

@@ -53,6 +53,8 @@ class Evaluation(Struct, frozen=True):
     `revision` is the commit that it was read at, None for the working tree; `version` is what its front
     matter says. `models` names those that were called, by role. `look` is None but for held-out tasks, of
     which `scores` are None unless the look was accepted by a proof, or somebody asked to see them.
+    `red_team` is of the red team's tasks, which no other score counts; None without any, and beside held-out
+    tasks.
     """
 
     runbook: str
@@ -63,6 +65,7 @@ class Evaluation(Struct, frozen=True):
     agent: str
     models: Mapping[str, str]
     scores: Scorecard | None
+    red_team: Scorecard | None
     look: LookTaken | None
     spent: Spent
     notes: tuple[str, ...]
@@ -101,7 +104,7 @@ def evaluate(
     version = project.runbook if commit is None else _at(repository, commit, job.name)
     rollouts = Rollouts(repository, job, project, job.hire(project.rubric), progress)
     tasks = _tasks(project, part)
-    look, told = None, True
+    look, told, red_team = None, True, list[Tried]()
     if held_out:
         looks = ledger.looks(*names)
         tried, spent, taken = _on_held_out(rollouts, ledger, names, version, tasks)
@@ -109,7 +112,9 @@ def evaluate(
         look = LookTaken(**asdict(may), key=taken.key, known=taken in looks)
         told = _may_tell(job, ledger, taken)
     else:  # with the same attempts as a search makes
-        tried, spent = _rolled_out(rollouts, version, tasks, ["0"])
+        against = [project.evidence.task(task) for task in project.split.red_team]
+        tried, spent = _rolled_out(rollouts, version, (*tasks, *against), ["0"])
+        tried, red_team = tried[: len(tasks)], [each for each in tried[len(tasks) :] if each.attempts]
     if not any(each.attempts for each in tried):
         raise RunbookoptError(
             f"{project.name}: none of the tasks that were looked at is held out any more:"
@@ -126,6 +131,7 @@ def evaluate(
         agent=job.agent.name,
         models=models | ({"judge": judge.model} if judge else {}),
         scores=scorecard(project, part, tried) if told else None,
+        red_team=scorecard(project, "held-out", red_team) if red_team else None,
         look=look,
         spent=spent,
         notes=tuple(_notes(rollouts, tasks, look, told=told)),

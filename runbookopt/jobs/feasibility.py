@@ -86,7 +86,7 @@ def more_tasks(project: Project, groups: int, share: float) -> str:
 
 def on_room(project: Project, problem: Problem) -> tuple[str, ...]:
     """What a bundle has less room for than usual. Raises RunbookoptError where it has not enough to prove."""
-    attempts = 2 * project.policy.proof.repeats * len(project.split.held_out)
+    attempts = 2 * project.policy.proof.repeats * (len(project.split.held_out) + len(project.split.red_team))
     each, notes = share(attempts), list[str]()
     if each < LEAST_SHARE:
         raise RunbookoptError(

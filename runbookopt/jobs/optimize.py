@@ -25,7 +25,16 @@ from runbookopt.jobs.planning.forecast import earlier_calls
 from runbookopt.jobs.planning.plan import raise_usd, too_few_dollars
 from runbookopt.jobs.prepare import Job, Prepared, prepare
 from runbookopt.jobs.result import Result
-from runbookopt.jobs.rollouts import accounted, bundle_of, compared, leaving, look_of, of_both, taken_by
+from runbookopt.jobs.rollouts import (
+    accounted,
+    bundle_of,
+    compared,
+    leaving,
+    look_of,
+    of_both,
+    outputs_of,
+    taken_by,
+)
 from runbookopt.jobs.search_ended import nothing_known, what_it_cost, why_ended, why_unknown
 from runbookopt.landing.bundle import (
     Bundle,
@@ -266,7 +275,8 @@ def _proved(
     # both sides on each held-out task, fresh unless repeats are alike
     alike = ready.job.agent.deterministic
     names = ["0" if alike else f"{look.key}/{number}" for number in range(ready.repeats)]
-    rollouts = of_both(ready.held_out, sides, names)
+    tasks = (*ready.held_out, *ready.red_team)
+    rollouts = of_both(tasks, sides, names)
     if not driver.affords(rollouts):
         needed = raise_usd((driver.spent.usd or 0.0) + driver.usd_a_rollout * len(rollouts))
         why = f"what is left of budget.usd does not cover the proof, so no look was spent: {needed}"
@@ -275,7 +285,9 @@ def _proved(
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), look)
     with accounted(driver, ready.job.handoff), leaving(may.look):
         attempts = driver.rollouts(rollouts)
-    outputs, comparison = compared(ready.project, ready.held_out, attempts, ready.repeats, may)
+    outputs = outputs_of(ready.project, tasks, attempts, ready.repeats)
+    outputs, red_team = outputs[: len(ready.held_out)], outputs[len(ready.held_out) :]
+    comparison = compared(ready.project, ready.held_out, outputs, may)
     result = replace(unproved, spent=driver.spent, repliers=driver.repliers)
     if lacking := sum(isinstance(each, NoAnswer) for each in attempts):
         result = _noted(
@@ -283,7 +295,8 @@ def _proved(
             f"{lacking} of {len(attempts)} attempts of the proof have no score, by nobody's fail: they count"
             " for today's runbook and against the winner",
         )
-    bundle = seal(bundle_of_run(ready, searched, result, look, outputs, comparison))
+    made = bundle_of_run(ready, searched, result, look, outputs, comparison)
+    bundle = seal(replace(made, red_team=red_team))
     write_bundle(bundle, local_folder(repository))
     if not ready.job.propose:  # else the second half settles it, once it has derived everything anew
         ready.ledger.settle(replace(look, bundle=bundle.digest, answer=bundle.outcome), encode(bundle))
@@ -333,7 +346,8 @@ def _from_record(
     if record.look is None or record.comparison is None:
         raise RunbookoptError(f"bundle {digest} of the ledger holds no proof")
     again = bundle_of_run(ready, searched, unproved, record.look, record.outputs, record.comparison)
-    bundle = seal(replace(again, digests=replace(again.digests, held_out=record.digests.held_out)))
+    digests = replace(again.digests, held_out=record.digests.held_out)
+    bundle = seal(replace(again, digests=digests, red_team=record.red_team))
     write_bundle(bundle, local_folder(repository))
     may = allowance_of(ready.project, ready.ledger.looks(*ready.names), record.look)
     _note_what_is_shown(ready, record.comparison, record.look)

@@ -9,6 +9,7 @@ from runbookopt.agents.protocol import Agent, Judge, OpenAsks, Reflector, edits_
 from runbookopt.agents.roles import agent_in_words
 from runbookopt.documents.digest import digest_of
 from runbookopt.documents.parse import MalformedFile
+from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.settings import Settings
 from runbookopt.errors import RunbookoptError, Waiting
 from runbookopt.evidence.library import Folder
@@ -93,7 +94,8 @@ class Prepared(Struct, frozen=True):
     """A job with all that it rests on.
 
     `held_out` are the tasks of the proof, each tried `repeats` times by either side, both anew: a stored
-    output is anybody's word, and must not be what a winner is measured against. The `allotment` keeps
+    output is anybody's word, and must not be what a winner is measured against. So are those of the
+    `red_team`, which count by themselves. The `allotment` keeps
     rollouts for that, and the search may use the rest of it. It begins by trying what is claimed of the agent
     and of stored verdicts (`claims`). `terms` is what decides the path of the run, and `run_id` its digest;
     `names` are those by which the ledger knows the runbook, today's first, and `looks` all looks at it;
@@ -108,6 +110,7 @@ class Prepared(Struct, frozen=True):
     names: tuple[str, ...]
     looks: tuple[Look, ...]
     held_out: tuple[Task, ...]
+    red_team: tuple[Task, ...]
     problem: Problem
     claims: Claims
     repeats: int
@@ -137,6 +140,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     must_decide(project)
     must_be_followed(job.agent, project.runbook.text, project.path)
     held_out = tuple(project.evidence.task(task) for task in project.split.held_out)
+    red_team = tuple(project.evidence.task(task) for task in project.split.red_team)
     _must_be_provable(job, project, looks, begun)
     judge = job.hire(project.rubric)
     said, doubts = believed(repository.revision(base), job.name, job.settings.stored_as_today)
@@ -146,7 +150,9 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     given = allot(
         job.settings.budget,
         tasks=len(project.split.train) + len(project.split.validation),
-        reserved=repeats * len(held_out) * 2,  # also for a dry run, which must walk the path of the real one
+        reserved=repeats
+        * (len(held_out) + len(red_team))
+        * 2,  # also for a dry run, which must walk the path of the real one
         least_reflections=Options().wave * (1 + job.settings.patience),
         borrowed=len({name for name, _ in as_today.values()}),
     )
@@ -160,6 +166,8 @@ def prepare(repository: Repository, job: Job) -> Prepared:
     terms |= {"rollouts": given.rollouts, "reflections": given.reflections, "first": FIRST}
     terms |= {"claims": [claims.twice, claims.checked, claims.old, claims.period]} if claims.first else {}
     terms |= {"personal_data": "removed"} if problem.impersonal else {}
+    terms |= {"prefer": job.settings.prefer} if job.settings.prefer is not None else {}
+    terms |= {"red_team": held_out_digest(red_team)} if red_team else {}
     terms |= {"judge": judge.key} if judge else {}
     usd = job.settings.budget.usd
     terms |= {} if usd is None else {"usd": usd}
@@ -175,6 +183,7 @@ def prepare(repository: Repository, job: Job) -> Prepared:
         names=identity.names,
         looks=looks,
         held_out=held_out,
+        red_team=red_team,
         problem=problem,
         claims=claims,
         repeats=repeats,
@@ -339,6 +348,12 @@ def _problem(
     A round asks for at most two thirds of all reflections, so that a run which they end has used a third.
     """
     split, settings = project.split, job.settings
+    if settings.prefer is not None and settings.prefer not in project.rubric.objectives:
+        known = project.rubric.objectives
+        raise RunbookoptError(
+            f"prefer: expected an objective of {project.files[1]} ({', '.join(known)}), got"
+            f" '{plain(settings.prefer)}'{nearest(settings.prefer, known)}"
+        )
     attempts = {task: attempt for task, (_, attempt) in as_today.items()} | scored(project, stored.of_today)
     modes = {
         project.evidence.trajectory(label.trajectory).id: label.failure_mode
@@ -373,6 +388,7 @@ def _problem(
         options=of_replies(options, edits_of(job.reflector)),
         impersonal=project.policy.given.personal,
         agent=agent_in_words(settings.agent),
+        prefer=settings.prefer,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.progress import Progress
 from runbookopt.jobs.prepare import Job
-from runbookopt.jobs.rollouts import BudgetExceeded, Rollouts, compared, of_both
+from runbookopt.jobs.rollouts import BudgetExceeded, Rollouts, compared, of_both, outputs_of
 from runbookopt.landing.merge import Derived
 from runbookopt.landing.rederive import Proof
 from runbookopt.landing.trial_merge import Case
@@ -84,4 +84,5 @@ def _rerun(rollouts: Rollouts, derived: Derived, proof: Proof, label: str) -> tu
     }
     sides = (Candidate(project.runbook.text), Candidate(bundle.candidate))
     attempts, spent = rollouts.answered(of_both(tasks, sides, names), terms)
-    return compared(project, tasks, attempts, repeats, proof.allowance)[1], spent
+    outputs = outputs_of(project, tasks, attempts, repeats)
+    return compared(project, tasks, outputs, proof.allowance), spent

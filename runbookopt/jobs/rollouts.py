@@ -132,7 +132,7 @@ def leaving(look: int) -> Iterator[None]:
 
 def taken_by(project: Project) -> Callable[[Produced], Produced]:
     """What is taken of an attempt: one that no bundle could hold is a failure, and told why."""
-    attempts = 2 * project.policy.proof.repeats * len(project.split.held_out)
+    attempts = 2 * project.policy.proof.repeats * (len(project.split.held_out) + len(project.split.red_team))
 
     def taken(made: Produced) -> Produced:
         why = why_too_large(project.rubric, made.output, made.left, attempts)
@@ -168,22 +168,24 @@ def of_both(tasks: Sequence[Task], sides: Sequence[Candidate], names: Sequence[s
     return [Rollout(side, task.id, name) for task in tasks for side in sides for name in names]
 
 
-def compared(
-    project: Project,
-    tasks: Sequence[Task],
-    attempts: Sequence[Attempt | NoAnswer],
-    repeats: int,
-    may: Allowance,
-) -> tuple[tuple[HeldOutOutputs, ...], Comparison]:
-    """Outputs of the rollouts of `of_both`, as a bundle holds them, and what the proof says of them."""
+def outputs_of(
+    project: Project, tasks: Sequence[Task], attempts: Sequence[Attempt | NoAnswer], repeats: int
+) -> tuple[HeldOutOutputs, ...]:
+    """Outputs of the rollouts of `of_both`, as a bundle holds them."""
     tried = map(_tried, attempts)
-    outputs = tuple(
+    return tuple(
         put_out(project.rubric, task, before=[*islice(tried, repeats)], after=[*islice(tried, repeats)])
         for task in tasks
     )
+
+
+def compared(
+    project: Project, tasks: Sequence[Task], outputs: Sequence[HeldOutOutputs], may: Allowance
+) -> Comparison:
+    """What the proof says of outputs on held-out tasks."""
     judged = pairs(outputs, {task.id: task for task in tasks}, project.rubric)
     proof = project.policy.proof
-    return outputs, compare(judged, proof, spend=may.spend, next_spend=may.renewed_spend)
+    return compare(judged, proof, spend=may.spend, next_spend=may.renewed_spend)
 
 
 def _tried(attempt: Attempt | NoAnswer) -> Tried:

@@ -68,7 +68,8 @@ class MemberSummary(Struct, frozen=True, forbid_unknown_fields=True):
     """One member of the search's pool: the frontier and its ancestors are kept.
 
     `parents` are digests; `validation` is a mean score in 0..1; `characters` is the text's length; `places`
-    is how many places of the frontier it holds.
+    is how many places of the frontier it holds. `objectives` are means on validation, where there
+    are several.
     """
 
     digest: Digest
@@ -78,6 +79,7 @@ class MemberSummary(Struct, frozen=True, forbid_unknown_fields=True):
     characters: int
     places: int
     note: str = ""
+    objectives: dict[str, float] = {}
 
 
 class ValidationSummary(Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,7 +183,8 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     that were called, as "judge: openai/gpt-5-mini"; `settings` are those that differ from
     their defaults, by dotted key, but for the random seed; `figures_shown`, whether whoever ran it asked to
     see the figures of its look in any case; `stored` is what the search took from the library, and `suspects`
-    are tasks whose reference may be wrong; `digest` is over all else.
+    are tasks whose reference may be wrong; `red_team` are outputs on the red team's tasks, which no
+    comparison counts; `digest` is over all else.
     """
 
     format: str = FORMAT
@@ -213,6 +216,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     stored: StoredVerdicts | None = None
     suspects: tuple[Suspect, ...] = ()
     replaced: int = 0
+    red_team: tuple[HeldOutOutputs, ...] = ()
     digest: str = ""
 
 
@@ -358,11 +362,14 @@ def _digest(bundle: Bundle) -> str:
 def _fields(bundle: Bundle) -> dict[str, Any]:
     """The bundle as JSON values; what it makes no use of is left out, as before there was such a thing."""
     fields: dict[str, Any] = msgspec.to_builtins(bundle)
-    for name in ("figures_shown", "stored", "suspects", "replaced"):
+    for name in ("figures_shown", "stored", "suspects", "replaced", "red_team"):
         if not getattr(bundle, name):
             del fields[name]
     if not fields.get("stored", {}).get("as_today", True):
         del fields["stored"]["as_today"]
+    for member in fields["members"]:
+        if not member["objectives"]:
+            del member["objectives"]
     if not fields["spent"].get("usage"):
         fields["spent"].pop("usage", None)
     return fields
@@ -374,13 +381,14 @@ def _problems(bundle: Bundle, data: bytes) -> Iterator[str]:
         steps = name.split("/")
         if {"", ".", "..", ".git"} & set(steps) or not name.isprintable() or "\\" in name or name[:1] == "-":
             yield f"{key}: expected a path inside the repository, got {name!r}"
-    for place, seen in enumerate(bundle.outputs):
+    lists = {"outputs": bundle.outputs, "red_team": bundle.red_team}
+    for name, place, seen in ((name, *each) for name, all_ in lists.items() for each in enumerate(all_)):
         for side, outputs, beside in (
             ("before", seen.before, seen.beside_before),
             ("after", seen.after, seen.beside_after),
         ):
             if len(beside) not in {0, len(outputs)}:
-                yield f"outputs[{place}].beside_{side}: expected {len(outputs)}, one an output, or none"
+                yield f"{name}[{place}].beside_{side}: expected {len(outputs)}, one an output, or none"
     yield from islice(too_long(_fields(bundle)), 10)
     if bundle.digest != _digest(bundle):
         yield f"digest: {bundle.digest!r} is not the digest of the rest; the bundle was changed after sealing"

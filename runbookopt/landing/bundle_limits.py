@@ -38,7 +38,7 @@ def too_long(value: object, most: int = MOST_TEXT, place: str = "") -> Iterator[
         case dict():
             for key, each in value.items():
                 yield from too_long(str(key), most, f"a key of {place}")
-                is_output = key in {"before", "after"} and place.startswith("outputs[")
+                is_output = key in {"before", "after"} and place.startswith(("outputs[", "red_team["))
                 yield from too_long(each, MOST_OUTPUT if is_output else most, f"{place}.{key}".lstrip("."))
         case list() | tuple():
             for number, each in enumerate(value):

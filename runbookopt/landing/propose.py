@@ -276,6 +276,7 @@ def _draft(
         notes=notes,
         ledger=ledger.at_origin,
         newest=newest_quarter(proof.pairs, project.evidence),
+        red_team=proof.red_team,
         then=then,
         standings=project.standings_at(),
         coverage=project.coverage(),

@@ -14,7 +14,14 @@ from runbookopt.evidence.trajectory import time_of
 from runbookopt.forge.git.output import GitFailed
 from runbookopt.forge.git.repository import Repository, Revision
 from runbookopt.guard.guard import GuardReport, guard
-from runbookopt.landing.bundle import Bundle, changed_lines, encode, read_bundle, recorded_bundle
+from runbookopt.landing.bundle import (
+    Bundle,
+    changed_lines,
+    encode,
+    models_by_role,
+    read_bundle,
+    recorded_bundle,
+)
 from runbookopt.landing.forms import formless_in
 from runbookopt.landing.ledger.audits import Audited, Hear, audits_of
 from runbookopt.landing.ledger.identity import Identity, identity_of
@@ -50,6 +57,8 @@ from runbookopt.proof.allowance import (
 from runbookopt.proof.comparison import Comparison, Pair, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.proof.records import shown_since
+from runbookopt.proof.red_team import RedTeam, red_team
+from runbookopt.verifier.families import Nearest, nearest_kin
 from runbookopt.verifier.program_files import programs_digest
 from runbookopt.verifier.rubric import programs
 
@@ -85,7 +94,8 @@ class Proof(Struct, frozen=True):
     """What the ledger makes of a look: its place, what it may spend there, and what its outputs say.
 
     `record` is the bundle whose outputs were compared: another than the one at hand where the same question
-    was answered before. `look` is the entry of the ledger, which may be an earlier one then.
+    was answered before. `look` is the entry of the ledger, which may be an earlier one then. `red_team` is
+    None where the outputs are not those of today's red-team tasks.
     """
 
     allowance: Allowance
@@ -93,6 +103,7 @@ class Proof(Struct, frozen=True):
     pairs: tuple[Pair, ...]
     record: str
     look: Look
+    red_team: RedTeam | None = None
 
 
 class Rederived(Struct, frozen=True):
@@ -236,7 +247,20 @@ def _prove(repository: Repository, ledger: Ledger, checked: Checked, *, register
     terms, earlier = checked.project.policy.proof, looks_before(ledger.looks(*names), look.key)
     may = allowance(earlier, look.groups, look.tasks, terms.allowance, look.at)
     compared = compare(source.pairs, terms, spend=may.spend, next_spend=may.renewed_spend)
-    return Proof(may, compared, source.pairs, source.bundle.digest, look)
+    red = _red_team(checked.project, source.bundle)
+    return Proof(may, compared, source.pairs, source.bundle.digest, look, red)
+
+
+def _red_team(project: Project, bundle: Bundle) -> RedTeam | None:
+    """What a bundle's outputs come to on the red team's tasks, if they are of each of those in git."""
+    tasks = {task: project.evidence.task(task) for task in project.split.red_team}
+    repeats = 1 if bundle.agent.deterministic else project.policy.proof.repeats
+    sides = {len(side) for seen in bundle.red_team for side in (seen.before, seen.after)}
+    stated = {(seen.task, seen.group) for seen in bundle.red_team}
+    whole = stated == {(task.id, group_digest(task)) for task in tasks.values()}
+    if not whole or len(bundle.red_team) != len(tasks) or sides - {repeats}:
+        return None
+    return red_team(pairs(bundle.red_team, tasks, project.rubric))
 
 
 def _answered(ledger: Ledger, look: Look, names: Collection[str]) -> Look | None:
@@ -279,6 +303,8 @@ def _decide(
         near_repeats=near_repeats_in(project),
         judge_decides=bool(project.rubric.judged),
         audits=_audits(ledger, project, proof, hear),
+        red_team=proof.red_team if proof else None,
+        judge_kin=_judge_kin(bundle),
     )
     return decide(project.policy, facts)
 
@@ -289,6 +315,13 @@ def _audits(ledger: Ledger, project: Project, proof: Proof | None, hear: Hear | 
     if hear is None or proof is None or not policy.audit_pairs or not project.rubric.judged:
         return None
     return audits_of(ledger, policy, Audited(proof.look, proof.record, proof.pairs), hear(policy))
+
+
+def _judge_kin(bundle: Bundle) -> Nearest | None:
+    """What the judge's model shares with those of agent and reflector, by what the bundle says of them."""
+    models = models_by_role(bundle)
+    judge = models.pop("judge", None)
+    return "none" if judge is None else nearest_kin(judge, models.values())
 
 
 def _leaning(repository: Repository, checked: Checked, proved: Sequence[Pair]) -> tuple[str, ...]:

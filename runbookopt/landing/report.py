@@ -36,9 +36,14 @@ from runbookopt.project.policy import PASSING_TODAY_AT_LEAST, Decision, Reason
 from runbookopt.proof.allowance import Allowance
 from runbookopt.proof.binding import TRAILER
 from runbookopt.proof.comparison import HARM, Comparison, Outcome, Pair
+from runbookopt.proof.red_team import RedTeam
 from runbookopt.search.selection import RULE
+from runbookopt.verifier.families import kin, kin_in_words
 from runbookopt.verifier.judge import self_judged
 from runbookopt.verifier.rubric import CalibratedRubric, Rubric
+
+MOST_OBJECTIVES = 5
+"""So many objectives stand in the table of the frontier."""
 
 MOST_CHARACTERS = 65_536
 """What GitHub takes as the body of a pull request."""
@@ -52,7 +57,8 @@ class Findings(Struct, frozen=True):
     nobody looked. `rubric` is the base's. `names` gives a stored trajectory for a task's id, which people can
     look up. `notes` are further sentences for the reviewer. `ledger` is the commit of the ledger that the
     proof rests on. `newest` is of the newest quarter of the tasks. `then` is what it proposed before.
-    `standings` are of the base's criteria, by its labels; `coverage` is of the failures that people named.
+    `red_team` is what the winner does on the red team's tasks, which no score above counts. `standings` are
+    of the base's criteria, by its labels; `coverage` is of the failures that people named.
     """
 
     bundle: Bundle
@@ -71,6 +77,7 @@ class Findings(Struct, frozen=True):
     then: Since | None = None
     standings: tuple[Standing, ...] = ()
     coverage: Coverage | None = None
+    red_team: RedTeam | None = None
 
 
 class Trailers(Struct, frozen=True):
@@ -209,6 +216,8 @@ def _scores(findings: Findings, rows: int) -> Iterator[str]:
         tasks = f"{comparison.tasks} held-out tasks in {comparison.groups} groups"
         yield f"{tasks}, one-sided p = {comparison.p:.2g}."
         yield from _newest(findings)
+        if findings.red_team is not None:
+            yield f"Apart from that, {findings.red_team.told}."
         if may is not None:
             score = f"{100 * may.spend:.2g} %, what this look may spend"
             yield f"Each side of the score's interval is at {score}; of an objective's at {100 * HARM:g} %."
@@ -348,18 +357,40 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
         f"{bundle.candidates} candidates were scored on validation. {RULE} The frontier, where each is best"
         " on some task and objective:"
     )
-    yield from ("", "| candidate | wave | made from | validation | characters | places | |")
-    yield "|---|--:|---|--:|--:|--:|---|"
+    names = sorted({name for member in holding for name in member.objectives})[:MOST_OBJECTIVES]
+    means = "".join(f" {_name(name)} |" for name in names)
+    yield from ("", f"| candidate | wave | made from | validation |{means} characters | places | |")
+    yield f"|---|--:|---|--:|{'--:|' * len(names)}--:|--:|---|"
     for member in holding[:rows]:
         parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "(seed)"
         mark = "**chosen**" if member.digest == bundle.chosen else prose(member.note, 80)
+        told = "".join(f" {_told_mean(member.objectives.get(name))} |" for name in names)
         yield (
-            f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |"
+            f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |{told}"
             f" {member.characters:,} | {member.places} | {mark} |"
         )
+    yield from ("", *_trade_offs(bundle, holding, names))
     yield from ("", *_more(len(holding), rows))
     yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```", "")
     yield from _more(len(best), 2 * rows)
+
+
+def _told_mean(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _trade_offs(bundle: Bundle, holding: Sequence[MemberSummary], names: Sequence[str]) -> Iterator[str]:
+    """What the chosen candidate gives up of each objective of which another one of the frontier has more."""
+    chosen = next((member for member in holding if member.digest == bundle.chosen), None)
+    for name in names if chosen is not None else ():
+        best = max(holding, key=lambda member: (member.objectives.get(name, 0.0), member.validation))
+        more = best.objectives.get(name, 0.0) - (chosen.objectives.get(name, 0.0) if chosen else 0.0)
+        if chosen is not None and more > 0:
+            costs = best.validation - chosen.validation
+            yield (
+                f"- {code(_short(best.digest))} has {more:+.3f} of {_name(name)}, and {costs:+.3f} of the"
+                f" score: `--prefer {plain(name, 80)}` chooses by it."
+            )
 
 
 def _chart(members: Sequence[MemberSummary], chosen: str) -> Iterator[str]:
@@ -489,6 +520,11 @@ def _judge(findings: Findings) -> Iterator[str]:
     own = self_judged(rubric.judge.model, models.get("agent"), models.get("reflector"))
     if own is not None:
         yield f"- It judged its own work, as the rubric allows: {prose(own)}. Models favour their own words."
+        return
+    for whose in ("agent", "reflector"):
+        if kin(rubric.judge.model, models.get(whose)) == "family":
+            near = kin_in_words(rubric.judge.model, whose, models.get(whose)) or ""
+            yield f"- {prose(near)}: models favour the words of their own kind."
 
 
 def _again(findings: Findings, _: int) -> Iterator[str]:

@@ -16,6 +16,8 @@ from runbookopt.evidence.trust import Given, Paths, rank
 from runbookopt.guard.kinds import Introduced
 from runbookopt.proof.comparison import Comparison, Terms
 from runbookopt.proof.disclosure import UNTOLD
+from runbookopt.proof.red_team import RedTeam
+from runbookopt.verifier.families import Nearest
 
 MOST_PAIRS = 200
 """Held-out tasks that a proof draws, so no audit shows more pairs."""
@@ -58,6 +60,7 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
 
     `gain_at_least` is the lower bound of the held-out gain; `growth_at_most` a share of the runbook's size.
     `coverage_at_least` is the share of labelled failures whose failure mode has a criterion that decides.
+    `judge_apart` asks that the judge is another model than agent and reflector are, or of another family.
     `forms` say which lines may come and go at all: those of the same shape as others of their section, and
     those that a pattern of the team's own fits from their first character to the last; or `any`.
     """
@@ -67,6 +70,7 @@ class AutoMergeIf(Struct, frozen=True, forbid_unknown_fields=True):
     growth_at_most: Annotated[float, Meta(ge=0.0)] = 0.20
     calibrated: bool = True
     coverage_at_least: Share = 0.0
+    judge_apart: Literal["any", "model", "family"] = "any"
     trust_at_least: Trust = "internal"
     forms: Literal["any"] | tuple[Form, ...] = (SAME_SHAPE,)
     introduces_none_of: tuple[Introduced, ...] = get_args(Introduced)
@@ -93,13 +97,13 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """policy.yaml: the merge policy and the terms of the proof; without one its defaults are the terms.
 
     `trust` is how far evidence is trusted, by the path of its file: of all patterns that cover it the least
-    counts, and what none covers is public. Nobody reflects on what is of the `red_team`. `personal_data` says
-    whether e-mail addresses, numbers of telephones, cards and accounts, and the like stay in evidence that is
-    read or imported: what is removed is shown to no model, program or person. `unlocked` are sections that a
-    word of their heading locks by mistake; the verifier's stay locked. A criterion whose newest label is
-    older than `recalibrate_after` is stale, and decides nothing until it is calibrated again. Where a judge
-    decides, nothing merges by itself before a reviewer has audited `audit_pairs` of the held-out pairs whose
-    verdict changed.
+    counts, and what none covers is public. Nobody reflects on what is of the `red_team`: it counts by itself,
+    and nothing that merges by itself may lose on it. `personal_data` says whether e-mail addresses, numbers
+    of telephones, cards and accounts, and the like stay in evidence that is read or imported: what is removed
+    is shown to no model, program or person. `unlocked` are sections that a word of their heading locks by
+    mistake; the verifier's stay locked. A criterion whose newest label is older than `recalibrate_after` is
+    stale, and decides nothing until it is calibrated again. Where a judge decides, nothing merges by itself
+    before a reviewer has audited `audit_pairs` of the held-out pairs whose verdict changed.
     """
 
     merge: Literal["auto", "review"] = "review"
@@ -193,7 +197,9 @@ class Facts(Struct, frozen=True):
     gain alone. `ledger_notes` are sentences on looked-at tasks that vanished or changed, and on held-out
     figures that were shown. `near_repeats` counts held-out tasks of the proof that nearly repeat what a
     search uses. `judge_decides` is whether a model's verdict decides anything; `audits` are None where it is
-    not known who gave their word for any.
+    not known who gave their word for any. `red_team` is what the change does on the red team's tasks.
+    `judge_kin` is the most that a judge's model shares with those of agent and reflector: "none" where no
+    judge was asked.
     """
 
     comparison: Comparison | None
@@ -209,6 +215,8 @@ class Facts(Struct, frozen=True):
     near_repeats: int | None = None
     judge_decides: bool | None = None
     audits: Audits | None = None
+    red_team: RedTeam | None = None
+    judge_kin: Nearest | None = None
 
 
 def read_policy(data: bytes | None, path: str) -> Policy:
@@ -248,6 +256,7 @@ def decide(policy: Policy, facts: Facts) -> Decision:
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
         *_audited(policy, facts),
+        *([_on_red_team(facts.red_team)] if policy.red_team else []),
         *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
@@ -260,7 +269,9 @@ def _untold(reason: Reason) -> Reason:
     return Reason(reason.condition, None, UNTOLD) if reason.condition in _BY_HELD_OUT_TASKS else reason
 
 
-_BY_HELD_OUT_TASKS = frozenset({"audit_pairs", "gain_at_least", "leave_one_source_out", "passing_today"})
+_BY_HELD_OUT_TASKS = frozenset(
+    {"audit_pairs", "gain_at_least", "leave_one_source_out", "passing_today", "red_team"}
+)
 
 
 def _asked(policy: Policy, comparison: Comparison | None) -> Iterator[Reason]:
@@ -290,6 +301,7 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield _at_most("growth_at_most", facts.growth, terms.growth_at_most, "{:.1%}")
     yield _calibrated(terms, facts.uncalibrated)
     yield _covered(terms, facts.coverage)
+    yield _apart(terms, facts.judge_kin)
     yield _trusted(terms, facts.trust)
     yield Reason(
         "leave_one_source_out",
@@ -302,6 +314,30 @@ def _conditions(terms: AutoMergeIf, facts: Facts) -> Iterator[Reason]:
     yield Reason(
         "ledger", not facts.ledger_notes, _joined(facts.ledger_notes) or "looked-at tasks are unchanged"
     )
+
+
+def _apart(terms: AutoMergeIf, shared: Nearest | None) -> Reason:
+    """Whether the judge is as far from whose work it judges as the policy asks."""
+    wanted = terms.judge_apart
+    if wanted == "any":
+        return Reason("judge_apart", True, "the policy asks for no judge of another model or family")
+    told = {
+        "model": "the judge's model is also the agent's or the reflector's",
+        "family": "the judge's model is of one family with the agent's or the reflector's",
+        "none": "no judge shares a model or a family with the agent or the reflector",
+        None: "the judge's model is neither the agent's nor the reflector's, of families that are unknown",
+    }
+    holds = shared != "model" and (shared != "family" or wanted == "model")
+    unknown = shared is None and wanted == "family"
+    text = f"{told[shared]}, and another {wanted} is wanted"
+    return Reason("judge_apart", None if unknown else holds, text)
+
+
+def _on_red_team(found: RedTeam | None) -> Reason:
+    """Whether the winner is no worse where a red team looked for trouble."""
+    if found is None:
+        return Reason("red_team", None, "what the change does on the red team's tasks is unknown")
+    return Reason("red_team", found.holds, found.told)
 
 
 def _gain(terms: AutoMergeIf, comparison: Comparison | None) -> Reason:

@@ -49,7 +49,9 @@ def search(problem: Problem) -> Asking[SearchResult]:
     except Ended as end:
         ended = end
     members, attempts = tuple(state.pool.members), state.attempts_by_digest
-    choice = choose(members, doubt=state.options.doubt) if members else Selection(0, 0.0)
+    choice = (
+        choose(members, doubt=state.options.doubt, prefer=problem.prefer) if members else Selection(0, 0.0)
+    )
     return SearchResult(
         members, choice.number, choice.expected, state.tried, ended.words, attempts, ended.cause
     )

@@ -87,7 +87,7 @@ class Problem(Struct, frozen=True):
     `evidence` are stored attempts of other agents and runbooks at train tasks: reflected on, never a score.
     `impersonal`: reflectors are shown no personal data of what agents write. `groups` names the group of a
     train task, of those that are of one. `agent` says in a sentence or two who follows the runbook, and how
-    it is put together with a task.
+    it is put together with a task. `prefer` is an objective, see `selection.choose`.
     """
 
     seed: Runbook
@@ -100,6 +100,7 @@ class Problem(Struct, frozen=True):
     options: Options = Options()
     impersonal: bool = False
     agent: str = ""
+    prefer: str | None = None
 
 
 class Limits(Struct, frozen=True):

@@ -8,7 +8,7 @@ from operator import getitem
 
 from msgspec import Struct
 
-from runbookopt.search.pool import Member
+from runbookopt.search.pool import Member, places
 
 RULE = (
     "The winner has the best score on validation, and of equals it is the shortest. Where chance explains the"
@@ -31,13 +31,17 @@ class Selection(Struct, frozen=True):
     expected: float
 
 
-def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
+def choose(pool: Sequence[Member], *, doubt: float, prefer: str | None = None) -> Selection:
     """Choose the member to return.
 
     That is the one with the best validation score; of equals the shortest, for length is a cost to every
     later reader, then the newest. Where chance alone makes the best of so many members that much better than
     the seed, with a probability above `doubt`, the seed is returned. While fewer than `FEW` were tried, the
     bar is lower in proportion: held-out tasks decide, and a seed returned in doubt never meets them.
+
+    With `prefer`, an objective, it is the member of the frontier with the best mean of that, among those that
+    clear the bar and score better than the seed: what is to be proved is the score all the same. Its
+    expected score is cut by the luck of the best.
     """
     chosen = max(
         range(len(pool)), key=lambda number: (pool[number].score, -len(pool[number].candidate.text), number)
@@ -50,8 +54,30 @@ def choose(pool: Sequence[Member], *, doubt: float) -> Selection:
         bar = sorted(clearest_by_chance(pool), reverse=True)[allowed] + ROUNDING
     if chosen and clarity(gains(pool[0], pool[chosen])) <= bar:
         chosen = 0
+    if chosen and prefer is not None:
+        chosen = _preferred(pool, chosen, bar, prefer)
     luck = optimism(pool, bar=bar, of_seed=chosen == 0) if len(pool) > 1 else 0.0
     return Selection(chosen, max(0.0, pool[chosen].score - luck))
+
+
+def _preferred(pool: Sequence[Member], best: int, bar: float, objective: str) -> int:
+    """The member of the frontier that is best on an objective, of those that are no chance."""
+    held = places(pool)
+    fitting = [
+        number
+        for number in range(1, len(pool))
+        if held[number] and pool[number].score > pool[0].score
+        if clarity(gains(pool[0], pool[number])) > bar
+    ]
+    return max(
+        [best, *fitting],
+        key=lambda n: (mean_of(pool[n], objective), pool[n].score, -len(pool[n].candidate.text), n),
+    )
+
+
+def mean_of(member: Member, objective: str) -> float:
+    """A member's mean on an objective, over validation."""
+    return sample.fmean(attempt.objectives[objective] for attempt in member.validation.values())
 
 
 def clearest_by_chance(pool: Sequence[Member]) -> list[float]:

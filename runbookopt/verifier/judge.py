@@ -18,6 +18,7 @@ from runbookopt.documents.schema_errors import plain, shown
 from runbookopt.documents.usage import Message
 from runbookopt.evidence.trajectory import Author, Task, Trajectory
 from runbookopt.verifier.checks import Finding
+from runbookopt.verifier.families import kin, kin_in_words
 from runbookopt.verifier.rubric import Criterion, JudgeSettings, Rubric
 
 VERSION = 1  # of the prompt: another one may give other verdicts, so it is part of a judge's key
@@ -40,7 +41,6 @@ verdict: "met" where the answer to the question is yes, "not_met" where it is no
 
 _CODE_BLOCK = re.compile(r"```(?:json)?\s(.*)```", re.DOTALL | re.IGNORECASE)
 _ESCAPED = re.compile(r"\\+u([0-9A-Fa-f]{4})")
-_DATED = re.compile(r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|latest))+\Z")
 
 
 class Question(Struct, frozen=True):
@@ -210,13 +210,9 @@ def self_judged(judge_model: str, agent_model: str | None, reflector_model: str 
     A model is the same at whatever provider and under whichever date of its name.
     """
     for whose, model in (("agent", agent_model), ("reflector", reflector_model)):
-        if model is not None and _bare(model) == _bare(judge_model):
-            return f"the judge's model {plain(judge_model)} is also the {whose}'s"
+        if kin(judge_model, model) == "model":
+            return kin_in_words(judge_model, whose, model)
     return None
-
-
-def _bare(model: str) -> str:
-    return _DATED.sub("", model.casefold().rpartition("/")[2])
 
 
 def _majority(criterion: Criterion, answers: Sequence[Judgement | JudgeFailure], votes: int) -> Finding:

@@ -21,7 +21,7 @@ Make = Callable[..., "Clone"]
 
 KEYS = (
     "outcome reason runbook revision digest version split agent models tasks repeats passed score objectives"
-    " criteria errors without_output why_without unanswered failing look spent notes"
+    " criteria errors without_output why_without unanswered failing red_team look spent notes"
     " health awaiting"
 )
 BETTER = """---

@@ -211,8 +211,8 @@ def test_what_a_red_team_wrote_is_never_reflected_on_and_takes_no_trust_away(rep
     with Repository.open(clone.root) as repository:
         project = read_project(repository.revision(repository.base()), "triage")
     evil = project.evidence.task(task_id("ignore all of this"))
-    assert (evil.trust, evil.id in project.split.validation) == ("public", True)
-    assert evil.id not in project.split.train
+    assert (evil.trust, project.split.red_team) == ("public", (evil.id,))
+    assert evil.id not in {*project.split.train, *project.split.validation, *project.split.held_out}
     assert (trust_in(project), untrusted(project)) == ("internal", None)
 
 

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 from hypothesis import given
@@ -309,3 +309,24 @@ def test_one_more_approval_never_turns_yes_to_no(
     assert merge == "auto" or not before.granted or (merge == "review" and enough)
     if not any(a.email for a in valid):
         assert before.granted == (merge == "auto" or (merge == "review" and enough))
+
+
+@pytest.mark.parametrize(
+    ("asked", "shared", "holds"),
+    [
+        ("model", "model", False),
+        ("model", "family", True),
+        ("model", None, True),
+        ("family", "family", False),
+        ("family", "none", True),
+        ("family", None, None),
+    ],
+)
+def test_a_policy_may_ask_for_a_judge_of_another_model_or_family(
+    asked: Literal["model", "family"],
+    shared: Literal["model", "family", "none"] | None,
+    holds: bool | None,
+) -> None:
+    policy = Policy(merge="auto", auto_merge_if=AutoMergeIf(judge_apart=asked))
+    reasons = decide(policy, replace(GOOD, judge_kin=shared)).reasons
+    assert [each.holds for each in reasons if each.condition == "judge_apart"] == [holds]

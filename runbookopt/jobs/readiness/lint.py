@@ -19,6 +19,7 @@ from runbookopt.evidence.trajectory import Left
 from runbookopt.jobs.feasibility import is_graded, next_look, obstacles
 from runbookopt.jobs.first_outputs import FEWEST, Output, stuck
 from runbookopt.jobs.readiness.independence import on_near_repeats, on_time
+from runbookopt.jobs.readiness.rubric_lint import on_references, on_rubric
 from runbookopt.jobs.readiness.standings import on_calibration, on_standings
 from runbookopt.landing.ledger.identity import at_the_same_tasks, shared_tasks
 from runbookopt.landing.sources.trust import idle, untrusted
@@ -29,6 +30,7 @@ from runbookopt.project.project import Project, read_project
 from runbookopt.project.roots import roots_of
 from runbookopt.project.versions import Version
 from runbookopt.proof.allowance import Look, burnt
+from runbookopt.proof.comparison import HARM
 from runbookopt.proof.power import provable_gain
 from runbookopt.verifier import checks
 from runbookopt.verifier.program_checks import ProgramCheck
@@ -197,6 +199,7 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
         if len(tasks) < FEW_TASKS
     ]
     _, rubric, policy, calibration = project.files
+    stuck_on = tuple(_on_stored(project))
     sentences = {
         project.places.stored: (
             *few,
@@ -204,8 +207,9 @@ def advice(project: Project, earlier: Sequence[Look] = ()) -> tuple[Problem, ...
             *on_near_repeats(project),
             *on_time(project),
             *_on_references(project),
+            *on_references(project),
         ),
-        rubric: (*_on_rubric(project), *_on_stored(project)),
+        rubric: (*_on_rubric(project), *stuck_on, *on_rubric(project, failing=not stuck_on)),
         calibration: on_standings(project),
         policy: (*_on_merging(project), *_on_gain(project, earlier)),
     }
@@ -238,7 +242,9 @@ def _on_rubric(project: Project) -> Iterator[str]:
     if len(rubric.objectives) > MANY_OBJECTIVES:
         yield (
             f"{len(rubric.objectives)} objectives: with more than {MANY_OBJECTIVES} nearly every candidate "
-            "is best at something; give criteria that belong together one `objective`"
+            "is best at something; each objective may reject a winner by luck alone, at 5 % each "
+            f"({1 - (1 - HARM) ** len(rubric.objectives):.0%} for all of them, where none is worse); give "
+            "criteria that belong together one `objective`"
         )
 
 

@@ -37,6 +37,7 @@ from runbookopt.calibration.record import (
     read_record,
     record_text,
     seed_of,
+    with_battery,
     with_more,
 )
 from runbookopt.calibration.status import Status
@@ -280,6 +281,7 @@ def _record(
     record = looked(
         case.key, job.at, tested=tested, level=case.choice.level, strict=terms.strict, looks=case.looks
     )
+    record = with_battery(record, case.earlier.bias if case.earlier else None)
     repeats = [set(results) for (_, criterion), results in judged.repeats.items() if criterion == name]
     same = sum(len(results) == 1 for results in repeats)
     return with_more(

@@ -106,10 +106,10 @@ def verdicts_on(
     for names, ids in _alike(missing).items():
         asking = Rubric(tuple(each for each in rubric.criteria if each.id in names), rubric.judge)
         stored = [project.evidence.trajectory(id_) for id_ in ids]
-        attempts, cost = _asked(repository, job, replace(project, rubric=asking), stored, progress)
+        attempts, cost = asked_about(repository, job, replace(project, rubric=asking), stored, progress)
         spent = _sum(spent, cost)
         for id_, attempt in zip(ids, attempts, strict=True):
-            given |= {(id_, name): _said(attempt, name) for name in names}
+            given |= {(id_, name): said_by(attempt, name) for name in names}
         repeats |= _votes(repository, project, asking, stored)
     return Verdicts(given, repeats, spent)
 
@@ -165,7 +165,7 @@ def _alike(missing: Iterable[Item]) -> dict[tuple[str, ...], list[str]]:
     return found
 
 
-def _asked(
+def asked_about(
     repository: Repository,
     job: Job,
     project: Project,
@@ -185,7 +185,7 @@ def _asked(
     return rollouts.answered(asks, terms)
 
 
-def _said(attempt: Attempt | NoAnswer, criterion: str) -> Given:
+def said_by(attempt: Attempt | NoAnswer, criterion: str) -> Given:
     """What a judge that was asked said; no output is one that is too large to be looked at."""
     if isinstance(attempt, NoAnswer) or attempt.output is None:
         return "error"

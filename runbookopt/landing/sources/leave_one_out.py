@@ -41,7 +41,8 @@ def leaning(
     its file; and the commit that brought it (`came`, by task). Left out are the held-out tasks that came
     from it alone, and the edits that cite it alone. Which edit won which task is not known, so edits count
     alike: `left = gain of the other tasks * other edits / edits`. The oldest commit and its files, which may
-    rightly hold most, are what later ones are held against. Where all came one way there is nothing to leave
+    rightly hold most, are what later ones are held against. What a red team wrote teaches and proves nothing,
+    so that it is no source of a gain. Where all came one way there is nothing to leave
     out. Trajectories that are not in the evidence came from a source that nobody knows.
     """
     gains = {pair.task: _mean(pair.after) - _mean(pair.before) for pair in pairs}
@@ -67,7 +68,7 @@ def _mean(outcomes: Sequence[Outcome]) -> float:
 
 
 def _to_leave_out(evidence: Evidence, came: Mapping[str, Brought]) -> Iterator[str]:
-    origins = [_origin(task, evidence, came) for task in evidence.tasks]
+    origins = [_origin(task, evidence, came) for task in evidence.tasks if not task.red_team]
     for kind in ("writers", "ways"):
         several = frozenset[str]().union(*(getattr(origin, kind) for origin in origins))
         yield from sorted(several) if len(several) > 1 else ()
