@@ -140,7 +140,7 @@ def test_an_evaluation_on_held_out_tasks_tells_its_score_only_to_who_asks(
     assert [hidden[key] for key in keys] == [None] * len(keys)
     assert hidden["look"]["spent"] == pytest.approx(0.025)
     text = clone.ask("runbookopt", "evaluate", "desk", *OPEN, "--yes").stdout
-    assert text.startswith("desk (version 1.0.0) of the working tree: its score is not told\n  agent ")
+    assert text.startswith("desk (version 1.0.0) of the working tree: its score is not told\n  health ")
     assert "its figures are told with --show-figures alone, at no further spending" in text
     assert ledger(clone, "shown") == []
     shown = only(clone.ask("runbookopt", "evaluate", "desk", *OPEN, "--show-figures", "--json"))

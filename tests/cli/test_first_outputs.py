@@ -132,7 +132,7 @@ def failing(planted: ModuleType, validation: str, train: str) -> "Files":
         (
             "",
             "ppp",
-            "no gain could show: today's runbook fails in 0 of 24 validation groups, and",
+            "no draft was tried: every validation task passes, and 3 train tasks fail: more validation tasks",
             "1.000 on 24",
         ),
         ("iipp", "ppp", "no clear winner on validation", "less what is luck"),

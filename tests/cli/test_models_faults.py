@@ -82,17 +82,20 @@ def test_a_call_that_failed_and_was_billed_is_paid_for(stormy: Stormy) -> None:
     _, modelled, found = stormy
     for role in ROLES:
         used = {name: value for name, value in found["spent"]["usage"][role].items() if name != "failures"}
-        assert used == pytest.approx(modelled.billed(role))
+        billed = modelled.billed(role)
+        assert used == pytest.approx({name: value for name, value in billed.items() if value or name in used})
 
 
 @pytest.mark.slow
 def test_the_pull_request_lists_the_failures_by_kind(stormy: Stormy) -> None:
     _, modelled, found = stormy
     body = modelled.body()
+    failures = {role: found["spent"]["usage"][role].get("failures", {}) for role in ROLES}
+    assert sum(map(bool, failures.values())) >= len(ROLES) - 1  # a reflector is asked seldom
     for role in ROLES:
-        (line,) = re.findall(rf"^- Calls of the {role} .*; failed attempts: (.*)$", body, re.MULTILINE)
-        told = {kind: int(count) for kind, count in re.findall(r"`(\w+)` (\d+)", line)}
-        assert told == found["spent"]["usage"][role]["failures"]
+        (line,) = re.findall(rf"^- Calls of the {role} (.*)$", body, re.MULTILINE)
+        told = re.findall(r"`(\w+)` (\d+)", line.partition("; failed attempts: ")[2])
+        assert {kind: int(count) for kind, count in told} == failures[role]
 
 
 # Where no call can succeed ---------------------------------------------------------------------------------

@@ -54,4 +54,7 @@ def test_what_is_not_proposed_says_why_in_a_line_and_no_more_of_the_policy(
     assert shown.startswith(said)
     assert decision[0] == "  decision: nothing is proposed"
     assert decision[1].startswith("    no   the proof on 60 held-out tasks says ")
-    assert decision[2] == "  the search ended: 6 waves without a better text"
+    assert decision[2] == (
+        "  the search ended: every validation task passes, and 3 train tasks fail: more validation tasks are"
+        " needed, on which that shows"
+    )

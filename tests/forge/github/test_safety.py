@@ -220,7 +220,7 @@ def powerless(report: str) -> None:
     words = " ".join(token.content for token in found if token.type == "text")
     plain_words(words)
     headings = re.findall(r"^## (.*)$", report, re.MULTILINE)
-    assert headings[:3] == ["Scores", "Decision", "What changed, and why"]
+    assert headings[:4] == ["Scores", "What decides", "Decision", "What changed, and why"]
     assert len(headings) == len(set(headings))
     assert all(line.isprintable() for line in report.split("\n"))
 
