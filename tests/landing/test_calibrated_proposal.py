@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runbookopt.documents.finding import Finding
-from runbookopt.errors import Refused
+from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
+from runbookopt.jobs.verifiers.audit import prepared
 from runbookopt.landing.bundle import Bundle
 from runbookopt.landing.explain import explain_runbook
 from runbookopt.landing.merge import judge
@@ -149,3 +150,18 @@ def test_where_nothing_is_left_that_decides_nothing_is_proved(made: Made, first_
         landed(clone, bundle_in(clone, first_half, KIND))
     assert "kind is advisory (MCC 0.50 on 20 passes and 20 fails of people's)" in str(refused.value)
     assert "runbookopt label triage" in str(refused.value)
+
+
+def test_a_judge_that_decides_nothing_is_no_reason_for_an_audit(made: Made, first_half: ModuleType) -> None:
+    clone = made(ADVISES, policy=f"{first_half.AUTO}audit_pairs: 30\n")
+    with Repository.open(clone.root) as repository:
+        explained = explain_runbook(repository, LocalForge(repository), "triage", NOW)
+    assert [each for each in explained.reasons if each.condition == "audit_pairs"] == []
+    proposed = landed(clone, bundle_in(clone, first_half, UNKIND))
+    told = [each.told for each in proposed.decision.reasons if each.condition == "audit_pairs"]
+    assert told == ["yes: no judge decides, so there is no verdict to audit"]
+    body = proposed.pull_request.body if proposed.pull_request else ""
+    assert "A judge decides" not in body
+    assert "by judging the stored outputs again." in body
+    with Repository.open(clone.root) as repository, pytest.raises(RunbookoptError, match="no judge decides"):
+        prepared(repository, LocalForge(repository), "triage", None, "seed")
