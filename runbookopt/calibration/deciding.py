@@ -78,8 +78,9 @@ def _standing(
     mcc, table = record.figures.mcc.value, record.figures.table
     value = "no MCC" if mcc is None else f"MCC {mcc:.2f}"
     why = f"{value} on {table.passes} passes and {table.fails} fails of people's"
-    own = [label for label in labels if label.criterion == name]
-    return Standing(name, record.status, why, record.figures.j.value, newest_label(record, own))
+    if record.bias is not None and record.bias.failed:
+        why += f"; its judge failed the bias battery ({', '.join(record.bias.failed)}), so it may not gate"
+    return Standing(name, record.status, why, record.figures.j.value, newest_label(record, labels))
 
 
 def _changed(rubric: Rubric, criterion: Criterion, record: CriterionRecord) -> str:

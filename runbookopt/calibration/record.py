@@ -68,6 +68,11 @@ class CriterionRecord(Struct, frozen=True, forbid_unknown_fields=True):
     rate: Rate | None = None
     bias: Battery | None = None
 
+    @property
+    def held_back(self) -> bool:
+        """Whether its labels would let it gate, and the bias of its judge does not."""
+        return bool(self.looks) and self.looks[-1].status == "gates" and self.status != "gates"
+
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     """calibration.json of one runbook: a record of each criterion that was ever held against labels."""
@@ -159,7 +164,9 @@ def derived(calibration: Calibration, labels: Sequence[Label]) -> dict[str, tupl
 def newest_label(record: CriterionRecord, labels: Iterable[Label]) -> datetime | None:
     """When the newest label was given that a record rests on; None where no line says so."""
     used = {digest for each in record.tested for digest in each.labels}
-    times = (time_of(label.at) for label in labels if label_digest(label) in used)
+    tested = {each.trajectory for each in record.tested}
+    own = (label for label in labels if label.trajectory in tested)
+    times = (time_of(label.at) for label in own if label_digest(label) in used)
     return max((time for time in times if time is not None), default=None)
 
 

@@ -201,14 +201,16 @@ def _import(project: "Project", top: Path, path: Path) -> None:
 
 
 def _plan(project: "Project", top: Path, *, json: bool) -> None:
+    from datetime import UTC, datetime
+
     from runbookopt.calibration.labels import standing
     from runbookopt.calibration.planner import plan_in_words, plan_of
     from runbookopt.evidence.library import Folder
     from runbookopt.jobs.verifiers.calibrate import record_in, record_path
 
-    source = Folder(top)
-    record = record_in(source, record_path(project.places))
-    planned = plan_of(project.rubric, source, standing(project.evidence.labels), record)
+    record = record_in(Folder(top), record_path(project.places))
+    standings = project.standings_at(datetime.now(UTC))
+    planned = plan_of(standings, standing(project.evidence.labels), record)
     if json:
         print_json({"runbook": project.name, "criteria": planned})
         return
