@@ -81,6 +81,27 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     criteria: Mapping[str, CriterionRecord]
     format: Literal["runbookopt-calibration/1"] = FORMAT
 
+    def looks(self, criterion: str) -> tuple[LabelLook, ...]:
+        """All looks at labels of a criterion."""
+        record = self.criteria.get(criterion)
+        return record.looks if record else ()
+
+
+def forgotten(before: Calibration, after: Calibration | None) -> dict[str, str]:
+    """The criteria of whose looks a later record lacks some, and how many; empty if it holds all.
+
+    Who could take a look out of the record could look again at what is spent.
+    """
+    found = {}
+    for name in before.criteria:
+        kept = set(after.looks(name)) if after else set()
+        gone = sum(look not in kept for look in before.looks(name))
+        if gone:
+            found[name] = (
+                f"{gone} {'look' if gone == 1 else 'looks'} at labels that it held before are not in it"
+            )
+    return found
+
 
 def read_record(data: bytes, path: str) -> Calibration:
     """Read calibration.json; raises MalformedFile."""

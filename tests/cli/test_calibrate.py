@@ -307,3 +307,20 @@ def test_no_command_takes_a_criterion_for_gating_whose_label_was_taken_back(
     assert planned["status"] == "stale"
     said = json.loads(clone.ask("runbookopt", "criteria", "suggest", "desk", "--json").stdout)
     assert said["covered"] == []
+
+
+def test_a_record_of_the_working_tree_that_forgot_a_look_decides_nothing(
+    repo: Make, calibrating: ModuleType
+) -> None:
+    clone = repo(calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)}))
+    calibrated(clone)
+    first = (clone.root / RECORD).read_text()
+    clone.write(calibrating.stored({"kind": calibrating.rows(15, 0, 0, 15)}, start=1000, at="2100-01-01"))
+    calibrated(clone, "--criterion", "kind")
+    clone.commit({RECORD: (clone.root / RECORD).read_text()}, "Calibrated twice")
+    clone.write({RECORD: first})
+    why = "calibration.json is not believed: 1 look at labels that it held before are not in it"
+    assert why in clone.ask("runbookopt", "check").stdout
+    found = calibrated(clone, "--dry-run")["criteria"]["kind"]
+    assert found["status"] == "stale"
+    assert why in found["why"]

@@ -6,7 +6,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
+from runbookopt.calibration.record import read_record, record_text
 from runbookopt.documents.finding import Finding
 from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.repository import Repository
@@ -165,3 +167,31 @@ def test_a_judge_that_decides_nothing_is_no_reason_for_an_audit(made: Made, firs
     assert "by judging the stored outputs again." in body
     with Repository.open(clone.root) as repository, pytest.raises(RunbookoptError, match="no judge decides"):
         prepared(repository, LocalForge(repository), "triage", None, "seed")
+
+
+def test_a_change_by_hand_may_not_take_looks_from_the_record(made: Made) -> None:
+    clone = made(policy="merge: auto\n")  # nobody is named who would have to agree
+    record = "runbooks/triage/calibration.json"
+    kept = (clone.root / record).read_bytes()
+    other = read_record(kept, record)
+    anew = replace(other.criteria["kind"].looks[0], at="2026-11-02")
+    forged = replace(other, criteria={"kind": replace(other.criteria["kind"], looks=(anew,))})
+    more = (other.criteria["kind"].looks[0], anew)
+    longer = replace(other, criteria={"kind": replace(other.criteria["kind"], looks=more)})
+
+    def verified(edits: dict[str, bytes | None]) -> list[tuple[bool | None, str]]:
+        base = repository.base()
+        head = repository.write_commit(repository.write_tree(edits, onto=base), [base], "Edit the record")
+        found = verify_commits(repository, base, head)
+        reasons = [each for each in found.reasons if "held before are not in it" in each.text]
+        assert found.passes is not bool(reasons)
+        return [(each.holds, each.text) for each in reasons]
+
+    told = (
+        "triage: kind: 1 look at labels that it held before are not in it: take"
+        " runbooks/triage/calibration.json from the default branch, and calibrate again"
+    )
+    with Repository.open(clone.root) as repository:
+        assert verified({record: record_text(forged)}) == [(False, told)]
+        assert verified({record: None}) == [(False, told)]
+        assert verified({record: record_text(longer)}) == []

@@ -42,7 +42,7 @@ from runbookopt.calibration.record import (
     with_more,
 )
 from runbookopt.calibration.status import Status
-from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.parse import Problem
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.progress import Progress
@@ -55,7 +55,7 @@ from runbookopt.jobs.prepare import Job
 from runbookopt.jobs.verifiers.verdicts import NOTHING_SPENT, Item, Verdicts, known_verdicts, verdicts_on
 from runbookopt.landing.bundle import write_whole
 from runbookopt.project.layout import Places
-from runbookopt.project.project import Project, read_project
+from runbookopt.project.project import Project, read_project, record_at
 from runbookopt.verifier.program_checks import ProgramCheck
 from runbookopt.verifier.rubric import Criterion, Rubric
 
@@ -161,18 +161,21 @@ def calibrate(
 ) -> CalibrationResult:
     """Hold criteria against the labels of the working tree, and write calibration.json there.
 
-    Labels are chosen before any verdict on them is known. Verdicts of a judge that nobody has are asked for.
+    A look that the working tree has lost and HEAD still has is spent all the same. Labels are chosen before any verdict on them is known. Verdicts of a judge that nobody has are asked for.
     Raises WrongUsage for a criterion that is not there, RunbookoptError for all that a user can mend, Invalid
     where too many verdicts could not be had, and KeyboardInterrupt; the journal keeps what was answered.
     """
     must_be_set_up(repository, job.name, propose=False)
     source = Folder(repository.root)
-    project = read_project(source, job.name, parts=False)
+    head = repository.find("HEAD")
+    committed = repository.revision(head) if head else None
+    project = read_project(source, job.name, before=committed, parts=False)
     rubric = Rubric(project.rubric.criteria, project.rubric.judge)
     _must_be_there(rubric, terms.only)
     path = record_path(project.places)
     earlier = record_in(source, path)
-    cases = _cases(project, rubric, source, (earlier, _committed(repository, path)), (terms, job.at))
+    spent = record_at(committed, path) if committed else None
+    cases = _cases(project, rubric, source, (earlier, spent), (terms, job.at))
     if terms.look:
         wanted = [(item.trajectory, each.criterion.id) for each in cases for item in each.chosen]
         judged = verdicts_on(repository, job, project, rubric, wanted, progress)
@@ -187,7 +190,10 @@ def calibrate(
     written = bool(records) and calibration != earlier and terms.look
     if written:
         write_whole(repository.root / path, record_text(calibration), "the record of the calibration")
-    standings = _standings(project, rubric, source, calibration if written else None, job.at)
+    standings = project.standings_at(time_of(job.at))
+    if written:
+        found = standings_of(rubric, calibration, project.evidence.labels, source, spent)
+        standings = aged(found, time_of(job.at), project.policy.longest_uncalibrated)
     calibrated = tuple(
         _calibrated(rubric, case, stands, records.get(case.criterion.id), others)
         for case, stands in zip(cases, standings, strict=True)
@@ -226,15 +232,6 @@ def _must_be_there(rubric: Rubric, names: Iterable[str]) -> None:
             raise WrongUsage(
                 f"--criterion: expected one of {', '.join(known)}, got '{plain(name)}'{nearest(name, known)}"
             )
-
-
-def _committed(repository: Repository, path: str) -> Calibration | None:
-    """The record as it was committed last: a look that the working tree has lost is spent all the same."""
-    head = repository.find("HEAD")
-    try:
-        return record_in(repository.revision(head), path) if head else None
-    except MalformedFile:
-        return None
 
 
 def _cases(
@@ -328,17 +325,6 @@ def _rate(case: _Case, tested: Sequence[JudgedItem], others: Verdicts) -> Rate |
 
 def _model(rubric: Rubric, criterion: Criterion) -> str | None:
     return rubric.judge.model if rubric.judge and criterion in rubric.judged else None
-
-
-def _standings(
-    project: Project, rubric: Rubric, source: Source, calibration: Calibration | None, at: str
-) -> tuple[Standing, ...]:
-    """The standing of each criterion once a calibration is written; by what is there where none is."""
-    now = time_of(at)
-    if calibration is None:
-        return project.standings_at(now)
-    standings = standings_of(rubric, calibration, project.evidence.labels, source)
-    return aged(standings, now, project.policy.longest_uncalibrated)
 
 
 def _calibrated(
