@@ -60,7 +60,7 @@ def _against(effect: Effect, touched: Touched) -> Iterator[Reason]:
 
 
 def _forgotten(effect: Effect, touched: Touched) -> Iterator[Reason]:
-    """Looks at labels that calibration.json would hold no more, so that spent labels could be looked at again."""
+    """Looks that calibration.json would hold no more: their labels are spent, and would seem to be new."""
     lie = [layout_of(each).runbooks.get(touched.runbook) for each in (effect.before, effect.after)]
     if lie[0] is None or lie[1] is None:
         return

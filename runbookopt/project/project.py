@@ -113,7 +113,7 @@ def evidence_of(source: Source, name: str, given: Given | None = None) -> Eviden
     return read_evidence(source, name, given, places.evidence[1:], places.stored)
 
 
-def read_project(
+def read_project(  # noqa: PLR0913 - nobody gives all of them
     source: Source,
     name: str,
     *,
@@ -126,10 +126,10 @@ def read_project(
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
     `places` are the runbook's, where they are known already. `at` is the time at which labels must not be too
-    old for a criterion to decide; without one none is. `before` is a source whose calibration.json must not have
-    looks at labels that this one lacks. Without `parts` no task is in any: to find near
-    repeats takes its time, and is of no use where nothing is searched or proved. Raises RunbookoptError where
-    there is no such runbook, MalformedFile with the problems of all its files.
+    old for a criterion to decide; without one none is. `before` is a source whose calibration.json must not
+    have looks at labels that this one lacks. Without `parts` no task is in any: to find near repeats takes
+    its time, and is of no use where nothing is searched or proved. Raises RunbookoptError where there is no
+    such runbook, MalformedFile with the problems of all its files.
     """
     places = places or places_of(source, name)
     path = places.file
@@ -149,7 +149,7 @@ def read_project(
     )
     if problems or policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
-    earlier = before and record_at(before, files[3])
+    earlier = record_at(before, files[3]) if before is not None else None
     standings = standings_of(rubric, calibration, evidence.labels, source, earlier)
     own = canonical(rubric) if judging is None else judging
     if calibration is not None:

@@ -104,9 +104,8 @@ def lint(
         try:
             earlier = known.looked(name)
             used = burnt(earlier) | known.read(name)
-            projects.append(
-                read_project(source, name, burnt=used, places=places, at=known.now, before=known.head)
-            )
+            now, head = known.now, known.head
+            projects.append(read_project(source, name, burnt=used, places=places, at=now, before=head))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems

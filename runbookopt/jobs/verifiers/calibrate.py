@@ -161,9 +161,10 @@ def calibrate(
 ) -> CalibrationResult:
     """Hold criteria against the labels of the working tree, and write calibration.json there.
 
-    A look that the working tree has lost and HEAD still has is spent all the same. Labels are chosen before any verdict on them is known. Verdicts of a judge that nobody has are asked for.
-    Raises WrongUsage for a criterion that is not there, RunbookoptError for all that a user can mend, Invalid
-    where too many verdicts could not be had, and KeyboardInterrupt; the journal keeps what was answered.
+    A look that the working tree has lost and HEAD still has is spent all the same. Labels are chosen before
+    any verdict on them is known. Verdicts of a judge that nobody has are asked for. Raises WrongUsage for a
+    criterion that is not there, RunbookoptError for all that a user can mend, Invalid where too many verdicts
+    could not be had, and KeyboardInterrupt; the journal keeps what was answered.
     """
     must_be_set_up(repository, job.name, propose=False)
     source = Folder(repository.root)
