@@ -6,7 +6,14 @@ from datetime import UTC, datetime, timedelta
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from runbookopt.calibration.record import Calibration, CriterionRecord, criterion_key, derived, newest_label
+from runbookopt.calibration.record import (
+    Calibration,
+    CriterionRecord,
+    criterion_key,
+    derived,
+    forgotten,
+    newest_label,
+)
 from runbookopt.calibration.status import Status
 from runbookopt.documents.schema_errors import plain
 from runbookopt.evidence.library import Source
@@ -40,14 +47,20 @@ class Standing(Struct, frozen=True, omit_defaults=True):
 
 
 def standings_of(
-    rubric: Rubric, calibration: Calibration | None, labels: Sequence[Label], source: Source
+    rubric: Rubric,
+    calibration: Calibration | None,
+    labels: Sequence[Label],
+    source: Source,
+    before: Calibration | None = None,
 ) -> tuple[Standing, ...]:
     """What labels make of each criterion of a rubric, whatever the time; `source` holds its programs.
 
     Of a calibration nothing is believed but the verdicts that it holds: what does not follow from these and
-    the labels makes a criterion stale.
+    the labels makes a criterion stale, and so does a look that the record had `before` and has no more.
     """
     mismatches = {} if calibration is None else derived(calibration, labels)
+    for name, why in forgotten(before, calibration).items() if before else ():
+        mismatches[name] = (*mismatches.get(name, ()), why)
     return tuple(
         _standing(rubric, criterion, calibration, mismatches.get(criterion.id, ()), (labels, source))
         for criterion in rubric.criteria
@@ -67,19 +80,19 @@ def _standing(
         return Standing(name, "exempt", f"it holds outputs against {what}")
     record = None if calibration is None else calibration.criteria.get(name)
     if record is None:
-        return Standing(
-            name, "uncalibrated", "" if calibration is None else f"calibration.json lacks it: {AGAIN}"
-        )
+        lacks = "" if calibration is None else f"calibration.json lacks it: {AGAIN}"
+        return Standing(name, "uncalibrated", "; ".join(filter(None, (*mismatches, lacks))))
     if criterion_key(rubric.declared, criterion, source) != record.key:
         return Standing(name, "stale", _changed(rubric, criterion, record))
     if mismatches:
-        why = f"calibration.json does not agree with the labels: {'; '.join(mismatches)}: {AGAIN}"
+        why = f"calibration.json is not believed: {'; '.join(mismatches)}: {AGAIN}"
         return Standing(name, "stale", why)
     mcc, table = record.figures.mcc.value, record.figures.table
     value = "no MCC" if mcc is None else f"MCC {mcc:.2f}"
     why = f"{value} on {table.passes} passes and {table.fails} fails of people's"
-    own = [label for label in labels if label.criterion == name]
-    return Standing(name, record.status, why, record.figures.j.value, newest_label(record, own))
+    if record.bias is not None and record.bias.failed:
+        why += f"; its judge failed the bias battery ({', '.join(record.bias.failed)}), so it may not gate"
+    return Standing(name, record.status, why, record.figures.j.value, newest_label(record, labels))
 
 
 def _changed(rubric: Rubric, criterion: Criterion, record: CriterionRecord) -> str:

@@ -19,7 +19,7 @@ class Health(Struct, frozen=True):
     have no score at all; these are `missing`. `failed_calls` were failed attempts to reach a model, tried
     again or not. `noise` is by how much two attempts of one and the same runbook at one task differ in score,
     in the mean, and 0 for an agent whose attempts come out alike. `suspects` are references that may be
-    wrong.
+    wrong. `nothing` says what was not done where `errors` is None.
     """
 
     errors: float | None
@@ -28,6 +28,7 @@ class Health(Struct, frozen=True):
     noise: float | None
     suspects: int | None
     standings: tuple[Standing, ...]
+    nothing: str = "no held-out task was looked at"
 
     @property
     def broken(self) -> str | None:
@@ -41,7 +42,7 @@ class Health(Struct, frozen=True):
         """All of it, in one line."""
         broken = self.broken
         head = f"INVALID, the measurement is broken: {broken}" if broken else "sound"
-        head = "no held-out task was looked at" if self.errors is None else head
+        head = self.nothing if self.errors is None else head
         return f"{head}; {'; '.join(self._told())}"
 
     def as_record(self) -> Mapping[str, Any]:
@@ -62,7 +63,7 @@ class Health(Struct, frozen=True):
             yield f"{self.errors:.1%} not judged"
         yield f"{self.missing} without a score"
         yield f"failed calls {'unknown' if self.failed_calls is None else self.failed_calls}"
-        noise = "unknown, each task was tried once" if self.noise is None else f"{self.noise:.3f}"
+        noise = "unknown, each was tried once" if self.noise is None else f"{self.noise:.3f}"
         yield f"noise {noise}"
         yield f"suspect references {'unknown' if self.suspects is None else self.suspects}"
         names = ", ".join(f"{each.criterion} {each.status}" for each in self.standings)

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from runbookopt.calibration.agreement import Table, mcc
+from runbookopt.calibration.deciding import Standing
 from runbookopt.calibration.failure_modes import speaking
 from runbookopt.calibration.label_ledger import LookableLabels, lacking, next_level, next_look
 from runbookopt.calibration.labels import EXAMPLES, Gold, Rating, for_testing, gold
-from runbookopt.calibration.record import Calibration, CriterionRecord, criterion_key, seed_of
+from runbookopt.calibration.record import Calibration, CriterionRecord, seed_of
 from runbookopt.calibration.status import LEVEL, Needed, Status, labels_needed
 from runbookopt.documents.schema_errors import plain
-from runbookopt.evidence.library import Source
-from runbookopt.verifier.rubric import Rubric
 
 
 class Planned(Struct, frozen=True):
@@ -23,6 +22,7 @@ class Planned(Struct, frozen=True):
     `labels` are all that somebody has to label for these, with the examples among them, where `prevalence` of
     the outputs pass; None where that is not known. `again`: they are enough together with labels that were
     looked at, at a stricter bound. `never`: at the rates that it has shown, no number of labels is enough.
+    `biased` names what its judge was swayed by, which no label mends.
     """
 
     criterion: str
@@ -36,42 +36,42 @@ class Planned(Struct, frozen=True):
     again: bool = False
     never: bool = False
     mcc: float | None = None
+    biased: tuple[str, ...] = ()
 
 
 def plan_of(
-    rubric: Rubric, source: Source, ratings: Sequence[Rating], calibration: Calibration | None
+    standings: Sequence[Standing], ratings: Sequence[Rating], calibration: Calibration | None
 ) -> tuple[Planned, ...]:
-    """The plan of all criteria, in the order of the rubric."""
+    """The plan of all criteria, in the order of these standings."""
     records = calibration.criteria if calibration else {}
-    planned, ratings = [], speaking([criterion.id for criterion in rubric.criteria], ratings)
-    for criterion in rubric.criteria:
-        own = [each for each in ratings if each.criterion == criterion.id]
-        record = records.get(criterion.id)
-        if rubric.calibrated(criterion):
-            planned.append(Planned(criterion.id, "exempt", *_counts(for_testing(own)), 0, 0, None, None))
-        else:
-            planned.append(planned_of(criterion.id, own, record, criterion_key(rubric, criterion, source)))
+    planned, ratings = [], speaking([each.criterion for each in standings], ratings)
+    for standing in standings:
+        own = [each for each in ratings if each.criterion == standing.criterion]
+        planned.append(planned_of(standing, own, records.get(standing.criterion)))
     return tuple(planned)
 
 
-def planned_of(
-    criterion: str, ratings: Sequence[Rating], record: CriterionRecord | None, key: str
-) -> Planned:
-    """What a criterion needs, by its labels, and by its record where that is of the same `key`.
+def planned_of(standing: Standing, ratings: Sequence[Rating], record: CriterionRecord | None) -> Planned:
+    """What a criterion needs, by its labels, and by its record unless it is stale by its standing.
 
     Nobody knows the rates of one that was never looked at: then it needs what a look needs.
     """
+    criterion, status = standing.criterion, standing.status
     items, looks = for_testing(ratings), record.looks if record else ()
+    if status == "exempt":
+        return Planned(criterion, status, *_counts(items), 0, 0, None, None)
     new = _unlooked(items, record)
     passes, fails = _counts(new)
     share = prevalence(gold(ratings))
-    if record is None or record.key != key:
-        status: Status = "uncalibrated" if record is None else "stale"
+    if record is None or status in {"stale", "uncalibrated"}:
         more = lacking(new)
         return Planned(criterion, status, passes, fails, *more, share, _labels(more, share))
-    if record.status == "gates":
-        return Planned(criterion, "gates", passes, fails, 0, 0, share, 0)
-    table, seed = record.figures.table, seed_of(key, (each.trajectory for each in record.tested))
+    if status == "gates":
+        return Planned(criterion, status, passes, fails, 0, 0, share, 0)
+    if record.held_back:
+        biased = record.bias.failed if record.bias else ()
+        return Planned(criterion, status, passes, fails, 0, 0, share, None, biased=biased)
+    table, seed = record.figures.table, seed_of(record.key, (each.trajectory for each in record.tested))
     options = []
     for level, again in ((LEVEL, False), (next_level(looks), True)):
         there = _usable(items, record) if again else new
@@ -83,11 +83,11 @@ def planned_of(
     if not options:
         known = mcc(table)
         return Planned(
-            criterion, record.status, passes, fails, 0, 0, share, None, never=known is not None, mcc=known
+            criterion, status, passes, fails, 0, 0, share, None, never=known is not None, mcc=known
         )
     _, again, more = min(options)
     return Planned(
-        criterion, record.status, passes, fails, *more, share, _labels(more, share), again, mcc=mcc(table)
+        criterion, status, passes, fails, *more, share, _labels(more, share), again, mcc=mcc(table)
     )
 
 
@@ -114,11 +114,8 @@ def plan_in_words(planned: Planned) -> str:
         return f"{name}: exempt, for it holds outputs against a reference or a schema"
     if planned.status == "gates":
         return f"{name}: gates, and needs no label before its key changes or its labels are too old"
-    if planned.never:
-        return (
-            f"{name}: can never gate at this size: with the MCC of {planned.mcc:.2f} that it has shown no"
-            " number of labels is enough; change its question, its check or its judge"
-        )
+    if planned.biased or planned.never:
+        return f"{name}: {_cannot(planned)}"
     if not planned.more_passes and not planned.more_fails:
         how = " --spend-labels" if planned.again else ""
         return f"{name}: {there}, enough for a look: runbookopt calibrate{how}"
@@ -128,6 +125,17 @@ def plan_in_words(planned: Planned) -> str:
         return f"{name}: {there}; it needs {lack}{bound}; how many labels that takes, nobody knows yet"
     rate = f"where {planned.prevalence:.0%} of the outputs pass and {EXAMPLES:.0%} of the labels are examples"
     return f"{name}: {there}; it needs {lack}{bound}: about {planned.labels} labels {rate}"
+
+
+def _cannot(planned: Planned) -> str:
+    """Why no label would let a criterion gate, and what would."""
+    if planned.biased:
+        swayed = f"its judge is swayed ({', '.join(planned.biased)})"
+        return f"cannot gate, however people label: {swayed}; change its question or its judge"
+    return (
+        f"can never gate at this size: with the MCC of {planned.mcc:.2f} that it has shown no number of"
+        " labels is enough; change its question, its check or its judge"
+    )
 
 
 def _counts(items: Iterable[Gold]) -> tuple[int, int]:

@@ -68,6 +68,11 @@ class CriterionRecord(Struct, frozen=True, forbid_unknown_fields=True):
     rate: Rate | None = None
     bias: Battery | None = None
 
+    @property
+    def held_back(self) -> bool:
+        """Whether its labels would let it gate, and the bias of its judge does not."""
+        return bool(self.looks) and self.looks[-1].status == "gates" and self.status != "gates"
+
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     """calibration.json of one runbook: a record of each criterion that was ever held against labels."""
@@ -75,6 +80,27 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     runbook: str
     criteria: Mapping[str, CriterionRecord]
     format: Literal["runbookopt-calibration/1"] = FORMAT
+
+    def looks(self, criterion: str) -> tuple[LabelLook, ...]:
+        """All looks at labels of a criterion."""
+        record = self.criteria.get(criterion)
+        return record.looks if record else ()
+
+
+def forgotten(before: Calibration, after: Calibration | None) -> dict[str, str]:
+    """The criteria of whose looks a later record lacks some, and how many; empty if it holds all.
+
+    Who could take a look out of the record could look again at what is spent.
+    """
+    found = {}
+    for name in before.criteria:
+        kept = set(after.looks(name)) if after else set()
+        gone = sum(look not in kept for look in before.looks(name))
+        if gone:
+            found[name] = (
+                f"{gone} {'look' if gone == 1 else 'looks'} at labels that it held before are not in it"
+            )
+    return found
 
 
 def read_record(data: bytes, path: str) -> Calibration:
@@ -159,7 +185,9 @@ def derived(calibration: Calibration, labels: Sequence[Label]) -> dict[str, tupl
 def newest_label(record: CriterionRecord, labels: Iterable[Label]) -> datetime | None:
     """When the newest label was given that a record rests on; None where no line says so."""
     used = {digest for each in record.tested for digest in each.labels}
-    times = (time_of(label.at) for label in labels if label_digest(label) in used)
+    tested = {each.trajectory for each in record.tested}
+    own = (label for label in labels if label.trajectory in tested)
+    times = (time_of(label.at) for label in own if label_digest(label) in used)
     return max((time for time in times if time is not None), default=None)
 
 

@@ -166,6 +166,7 @@ def _as_json(result: "CalibrationResult", *, dry_run: bool) -> dict[str, Any]:
     said = asdict(result)
     del said["warnings"]
     said["dry_run"] = dry_run
+    said["health"] = result.health.as_record()
     covered = result.coverage
     said["coverage"] = {"count": covered.count, "volume": covered.volume, "modes": covered.modes}
     said["criteria"] = [_criterion_as_json(each) for each in result.criteria]
@@ -189,7 +190,8 @@ def _page(result: "CalibrationResult", *, dry_run: bool) -> "Iterator[Line]":
     counts = {status: sum(each.status == status for each in criteria) for status in _STATUSES}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     yield (result.runbook, "bold"), (": of its criteria ", ""), (told, "bold")
-    yield from _health(result)
+    yield f"  health        {result.health.line}"
+    yield from _labels(result)
     for each in criteria:
         yield from _criterion(each, dry_run=dry_run)
     if result.coverage.modes:
@@ -201,8 +203,8 @@ def _page(result: "CalibrationResult", *, dry_run: bool) -> "Iterator[Line]":
 _STATUSES = ("gates", "exempt", "advisory", "rejected", "stale", "uncalibrated")
 
 
-def _health(result: "CalibrationResult") -> "Iterator[str]":
-    """How sound what was measured is, before what it says."""
+def _labels(result: "CalibrationResult") -> "Iterator[str]":
+    """What labels there are, and what the judge cost."""
     labels = [each.labels for each in result.criteria]
     items, disputed = sum(each.items for each in labels), sum(each.disputed for each in labels)
     unsure, after = sum(each.unsure for each in labels), sum(each.after_verdict for each in labels)
@@ -235,6 +237,8 @@ def _criterion(each: "Calibrated", *, dry_run: bool) -> "Iterator[Line]":
     )
     if each.record is not None and each.status != "exempt":
         yield from _record(each.record, stale=each.status == "stale")
+        if each.record.bias is not None and each.record.bias.failed:
+            yield f"    bias        swayed by {', '.join(each.record.bias.failed)}: so it may not gate"
     if dry_run and each.look is not None:
         yield (
             f"    would look  at {len(each.look.items)} labels, look {each.look.look} at them,"

@@ -131,6 +131,7 @@ def _known(folder: Path) -> "Iterator[tuple[Known, tuple[str, ...]]]":
             looked=lambda name: ledger.looks(*names(name)),
             read=lambda name: ledger.burnt(*names(name)),
             versions=lambda path: versions(repository, head, path),
+            head=repository.revision(head),
         )
         yield known, tuple(unreadable(repository))
 

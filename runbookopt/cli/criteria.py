@@ -89,9 +89,7 @@ def suggest(
 def _suggestions(
     repository: "Repository", name: str, flags: Flags
 ) -> "tuple[Suggestions, Patch | RunbookoptError | None]":
-    from runbookopt.calibration.record import read_record
     from runbookopt.evidence.library import Folder
-    from runbookopt.jobs.verifiers.suggest import statuses_of
     from runbookopt.jobs.verifiers.suggest import suggest as run
     from runbookopt.project.project import read_project
     from runbookopt.verifier.rubric_patch import patch
@@ -107,12 +105,7 @@ def _suggestions(
         look=False,
         flags=flags,
     )
-    path = project.places.calibration
-    try:
-        record = read_record(source.read(path), path)
-    except FileNotFoundError:
-        record = None
-    suggestions = run(repository, project, job, statuses_of(project, source, record))
+    suggestions = run(repository, project, job)
     if not suggestions.offered:
         return suggestions, None
     try:

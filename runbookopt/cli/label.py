@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbookopt.jobs.verifiers.labelling import Desk, Sitting
-    from runbookopt.jobs.verifiers.labelling_order import Wanted
     from runbookopt.project.project import Project
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A runbook.", autocompletion=runbooks_here)]
@@ -30,7 +29,8 @@ def label(  # noqa: PLR0913 - each is a flag
         str, typer.Option(help="discovery: what teaches most; representative: drawn as all are, for rates.")
     ] = "discovery",
     held_out: Annotated[
-        bool, typer.Option("--held-out", help="Also those of held-out tasks, which nobody should write by.")
+        bool,
+        typer.Option("--held-out", help="Also those of held-out tasks, which prove nothing from then on."),
     ] = False,
     disputed: Annotated[
         bool, typer.Option("--disputed", help="Only those on which people disagree, yours among them.")
@@ -54,11 +54,15 @@ def label(  # noqa: PLR0913 - each is a flag
     answer is a line of trajectories/NAME/LOGIN.labels.jsonl at once: the same command goes on after any end.
     LOGIN is git config runbookopt.login, else the name in user.email. --plan and --json go together.
 
+    With --held-out the ledger at origin says, before the first one is shown, which held-out tasks are: they
+    count as read from then on, and no later proof rests on them. It is said how many are left.
+
     Exit status: 0, or 1 where a file to import has lines that are no labels.
     """
     from runbookopt.errors import WrongUsage
     from runbookopt.evidence.library import Folder
     from runbookopt.evidence.trajectory import Frame
+    from runbookopt.jobs.verifiers.labelling import Sitting
     from runbookopt.jobs.verifiers.labelling_order import Wanted
     from runbookopt.project.project import read_project
 
@@ -81,19 +85,20 @@ def label(  # noqa: PLR0913 - each is a flag
         _plan(project, top, json=json)
     else:
         wanted = Wanted(sample, frame, failure_mode, held_out, disputed)  # type: ignore[arg-type]  # looked at above
-        _sit(project, _desk(project, top), wanted, terminal=terminal)
+        _sit(Sitting(project, _desk(project, top), wanted), top, terminal=terminal)
 
 
-def _sit(project: "Project", desk: "Desk", wanted: "Wanted", *, terminal: bool) -> None:
+def _sit(sitting: "Sitting", top: Path, *, terminal: bool) -> None:
     from runbookopt.cli.label_terminal import ask
-    from runbookopt.jobs.verifiers.labelling import Sitting, answers
+    from runbookopt.jobs.verifiers.labelling import answers
     from runbookopt.pages.server import page_named, serving
 
-    sitting = Sitting(project, desk, wanted)
     for line in _told(sitting, sitting.draw()):
         say(line)
     if not sitting.order.ids:
         return
+    if sitting.wanted.held_out:
+        _read_from_now_on(sitting, top)
     if terminal:
         ask(sitting)
         return
@@ -107,7 +112,22 @@ def _sit(project: "Project", desk: "Desk", wanted: "Wanted", *, terminal: bool) 
         say(f"Open this in a browser here: {served.address}")
         say("Finish there with q, or here with Ctrl-C: each answer is kept as soon as it is given.")
         served.wait()
-    say(f"{len(sitting.saved)} labelled: see {desk.file.name}, and commit it")
+    say(f"{len(sitting.saved)} labelled: see {sitting.desk.file.name}, and commit it")
+
+
+def _read_from_now_on(sitting: "Sitting", top: Path) -> None:
+    """Have the ledger say which held-out tasks are shown, before they are, and tell what that costs."""
+    from runbookopt.forge.git.repository import Repository
+    from runbookopt.jobs.verifiers.labelling_held_out import read_from_now_on
+
+    with Repository.open(top) as repository:
+        read = read_from_now_on(repository, sitting.project, sitting.order, sitting.desk.now())
+    if read is not None:
+        say(
+            f"  {read.tasks} held-out tasks are among them, and count as read from now on by the ledger:"
+            f" no later proof rests on them, and {read.left} are left"
+        )
+        say("  write neither runbook nor rubric by what you read there")
 
 
 def _desk(project: "Project", top: Path) -> "Desk":
@@ -145,8 +165,6 @@ def _told(sitting: "Sitting", adopted: int) -> "Iterator[str]":
         yield f"  {adopted} were labelled before they were drawn, and count as drawn now"
     if order.held_out:
         yield f"  not offered: {order.held_out} of held-out tasks, which a proof is to be about (--held-out)"
-    elif sitting.wanted.held_out:
-        yield "  held-out tasks are among them: write neither runbook nor rubric by what you read there"
     if order.broken:
         yield f"  not offered: {order.broken} without an output"
     yield from (f"  {line}" for line in agreement(sitting.ratings))
@@ -201,14 +219,16 @@ def _import(project: "Project", top: Path, path: Path) -> None:
 
 
 def _plan(project: "Project", top: Path, *, json: bool) -> None:
+    from datetime import UTC, datetime
+
     from runbookopt.calibration.labels import standing
     from runbookopt.calibration.planner import plan_in_words, plan_of
     from runbookopt.evidence.library import Folder
     from runbookopt.jobs.verifiers.calibrate import record_in, record_path
 
-    source = Folder(top)
-    record = record_in(source, record_path(project.places))
-    planned = plan_of(project.rubric, source, standing(project.evidence.labels), record)
+    record = record_in(Folder(top), record_path(project.places))
+    standings = project.standings_at(datetime.now(UTC))
+    planned = plan_of(standings, standing(project.evidence.labels), record)
     if json:
         print_json({"runbook": project.name, "criteria": planned})
         return

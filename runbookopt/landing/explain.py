@@ -126,7 +126,7 @@ def explain_runbook(repository: Repository, forge: Forge, name: str, now: dateti
     audit = Reason(
         "audit_pairs", None, "the next change waits for a reviewer: runbookopt audit, once it is proposed"
     )
-    audits = project.policy.audit_pairs and project.rubric.judged
+    audits = project.policy.audit_pairs and project.rubric.judge_decides
     unknown = Reason("accepted", None, "what the next change gains and brings in is not known before a run")
     reasons = (
         *settled,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from runbookopt.calibration.deciding import DECIDE
+from runbookopt.calibration.record import forgotten
 from runbookopt.documents.parse import MalformedFile, Problem
 from runbookopt.documents.runbook import decode, violations
 from runbookopt.documents.schema_errors import plain
@@ -25,7 +26,7 @@ from runbookopt.project.codeowners import PLACES, owners_of, read_owners
 from runbookopt.project.layout import ROOT
 from runbookopt.project.places import layout_of, runbook_file, runbook_names
 from runbookopt.project.policy import Decision, Policy, Reason
-from runbookopt.project.project import declared_policy, read_project
+from runbookopt.project.project import declared_policy, read_project, record_at
 
 TOGETHER = 2
 """Who must agree where a runbook and what judges it are changed together."""
@@ -52,9 +53,21 @@ def _against(effect: Effect, touched: Touched) -> Iterator[Reason]:
     for problem in (each for name in around for each in _problems(effect.after, name)):
         if (problem.path, problem.message) not in earlier:
             yield Reason("lint", False, str(problem))
+    yield from _forgotten(effect, touched)
     for path, before, after in _pages(effect, touched):
         for danger in dangers(before, after):
             yield Reason("guard", False, f"{path}: {danger}")
+
+
+def _forgotten(effect: Effect, touched: Touched) -> Iterator[Reason]:
+    """Looks that calibration.json would hold no more: their labels are spent, and would seem to be new."""
+    lie = [layout_of(each).runbooks.get(touched.runbook) for each in (effect.before, effect.after)]
+    if lie[0] is None or lie[1] is None:
+        return
+    before, after = record_at(effect.before, lie[0].calibration), record_at(effect.after, lie[1].calibration)
+    for name, why in forgotten(before, after).items() if before else ():
+        restore = f"take {lie[0].calibration} from the default branch, and calibrate again"
+        yield Reason("calibrated", False, f"{plain(name)}: {why}: {restore}")
 
 
 def _problems(revision: Revision, name: str) -> tuple[Problem, ...]:

@@ -301,7 +301,7 @@ def _decide(
             *shown_since(ledger, earlier, seed=project.digests.runbook),
         ),
         near_repeats=near_repeats_in(project),
-        judge_decides=bool(project.rubric.judged),
+        judge_decides=project.rubric.judge_decides,
         audits=_audits(ledger, project, proof, hear),
         red_team=proof.red_team if proof else None,
         judge_kin=_judge_kin(bundle),
@@ -312,7 +312,7 @@ def _decide(
 def _audits(ledger: Ledger, project: Project, proof: Proof | None, hear: Hear | None) -> Audits | None:
     """What reviewers saw in the look's outputs; nobody is asked where the policy asks for none."""
     policy = project.policy
-    if hear is None or proof is None or not policy.audit_pairs or not project.rubric.judged:
+    if hear is None or proof is None or not policy.audit_pairs or not project.rubric.judge_decides:
         return None
     return audits_of(ledger, policy, Audited(proof.look, proof.record, proof.pairs), hear(policy))
 

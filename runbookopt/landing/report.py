@@ -302,7 +302,7 @@ def _look_at(findings: Findings, rows: int) -> Iterator[str]:
     fell = {name: o.after - o.before for name, o in sorted(objectives.items()) if o.after < o.before}
     by_how_much = _few(list(fell), rows, lambda name: f"{_name(name)} ({fell[name]:+.3f})")
     yield f"- Objectives that fell: {by_how_much or 'none'}."
-    if findings.rubric is not None and findings.rubric.judged:
+    if findings.rubric is not None and findings.rubric.judge_decides:
         turned = len(changed_pairs(findings.pairs))
         yield (
             f"- A judge decides, and verdicts changed on {turned} held-out tasks: `runbookopt audit` shows a"
@@ -481,18 +481,21 @@ def _limits(findings: Findings, _: int) -> Iterator[str]:
         )
     yield from _judge(findings)
     rubric = findings.rubric
-    if rubric and rubric.programs:  # none of which is started where a token is
-        names = _few([criterion.id for criterion in rubric.programs], 12, _name)
+    programs = [each for each in rubric.deciding if each in rubric.programs] if rubric else []
+    if programs:  # none of which is started where a token is
+        names = _few([criterion.id for criterion in programs], 12, _name)
         yield f"- Decided by programs of the repository: {names}. These verdicts are the first half's word."
-    given = {"the judge": rubric and rubric.judged, "a program of the repository": rubric and rubric.programs}
-    who = " or ".join(who for who, criteria in given.items() if criteria)
+    judge, program = "the judge", "a program of the repository"
+    decides = {judge: rubric and rubric.judge_decides, program: programs}
+    says = {judge: rubric and rubric.judged, program: rubric and rubric.programs}  # informing ones, too
+    decider, who = (" or ".join(who for who in each if each[who]) for each in (decides, says))
     beside = (each for seen in findings.bundle.outputs for each in (*seen.beside_before, *seen.beside_after))
     left = " and left these steps, files, times and exit codes" if any(each.left for each in beside) else ""
     yield (
         "- Derived anew from git: the patch and what the guard says of it, policy, split, trust, digests,"
         " what labels make of the criteria, the look's place in the ledger, and the held-out scores, by"
         " judging the stored outputs again"
-        f"{f', but for what {who} decides' if who else ''}."
+        f"{f', but for what {decider} decides' if decider else ''}."
     )
     yield (
         f"- Only stated by the job that ran it: that the agent it names really gave these outputs{left}; "

@@ -11,7 +11,7 @@ from msgspec.structs import replace as with_fields
 from runbookopt.calibration.coverage import Coverage, coverage
 from runbookopt.calibration.deciding import Standing, aged, decided, standings_of, undecided
 from runbookopt.calibration.labels import standing
-from runbookopt.calibration.record import read_record
+from runbookopt.calibration.record import Calibration, read_record
 from runbookopt.documents import runbook as runbooks
 from runbookopt.documents.digest import canonical, digest
 from runbookopt.documents.parse import MalformedFile, Problem
@@ -113,21 +113,23 @@ def evidence_of(source: Source, name: str, given: Given | None = None) -> Eviden
     return read_evidence(source, name, given, places.evidence[1:], places.stored)
 
 
-def read_project(
+def read_project(  # noqa: PLR0913 - nobody gives all of them
     source: Source,
     name: str,
     *,
     burnt: Collection[str] = (),
     places: Places | None = None,
     at: datetime | None = None,
+    before: Source | None = None,
     parts: bool = True,
 ) -> Project:
     """Read all that stands about a runbook; `burnt` are ids of tasks that can prove nothing any more.
 
     `places` are the runbook's, where they are known already. `at` is the time at which labels must not be too
-    old for a criterion to decide; without one none is. Without `parts` no task is in any: to find near
-    repeats takes its time, and is of no use where nothing is searched or proved. Raises RunbookoptError where
-    there is no such runbook, MalformedFile with the problems of all its files.
+    old for a criterion to decide; without one none is. `before` is a source whose calibration.json must not
+    have looks at labels that this one lacks. Without `parts` no task is in any: to find near repeats takes
+    its time, and is of no use where nothing is searched or proved. Raises RunbookoptError where there is no
+    such runbook, MalformedFile with the problems of all its files.
     """
     places = places or places_of(source, name)
     path = places.file
@@ -147,7 +149,8 @@ def read_project(
     )
     if problems or policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
-    standings = standings_of(rubric, calibration, evidence.labels, source)
+    earlier = record_at(before, files[3]) if before is not None else None
+    standings = standings_of(rubric, calibration, evidence.labels, source, earlier)
     own = canonical(rubric) if judging is None else judging
     if calibration is not None:
         rubric = decided(rubric, aged(standings, at, policy.longest_uncalibrated))
@@ -169,6 +172,14 @@ def read_project(
         standings=standings,
         at=at,
     )
+
+
+def record_at(source: Source, path: str) -> Calibration | None:
+    """The calibration.json of a source as far as it can be read; None where it cannot."""
+    try:
+        return read_record(source.read(path), path)
+    except (FileNotFoundError, MalformedFile):
+        return None
 
 
 def foreign_criteria(project: Project) -> dict[str, int]:

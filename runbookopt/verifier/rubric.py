@@ -144,6 +144,11 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(criterion for criterion in self.heard if criterion.judge is not UNSET)
 
     @property
+    def judge_decides(self) -> bool:
+        """Whether what a model says decides anything: what it says of an advisory criterion only informs."""
+        return any(criterion.judge is not UNSET for criterion in self.deciding)
+
+    @property
     def programs(self) -> tuple[Criterion, ...]:
         """The criteria for which a program of the repository is run."""
         return tuple(criterion for criterion in self.heard if isinstance(criterion.check, ProgramCheck))

@@ -264,3 +264,63 @@ def test_a_judge_is_asked_about_labelled_outputs_alone_once_and_by_all_its_votes
     again = modelled.clone.ask("runbookopt", "calibrate", "desk", environ=environ)
     assert "repeats     1.00 (0.89 to 1.00)" in again.stdout
     assert len(modelled.heard("judge")) == 3 * 32
+
+
+def test_what_the_page_begins_with_is_the_health_of_the_measurement(
+    repo: Make, calibrating: ModuleType
+) -> None:
+    files = calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)})
+    clone = repo(files)
+    unlooked = clone.ask("runbookopt", "calibrate", "desk", "--dry-run").stdout.splitlines()
+    assert unlooked[1].startswith("  health        no verdict was held against a label; 0 without a score;")
+    page = clone.ask("runbookopt", "calibrate", "desk").stdout.splitlines()
+    assert page[1] == (
+        "  health        sound; 0.0% not judged; 0 without a score; failed calls 0; noise unknown, each was"
+        " tried once; suspect references 0; criteria: kind gates"
+    )
+    assert calibrated(clone)["health"]["valid"] is True
+
+
+def test_labels_that_are_too_old_are_no_reason_to_leave_a_criterion_alone(
+    repo: Make, calibrating: ModuleType
+) -> None:
+    clone = repo(calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)}))
+    assert calibrated(clone)["criteria"]["kind"]["status"] == "gates"
+    clone.write({"runbooks/desk/policy.yaml": "reviewers: [bo]\nrecalibrate_after: 1d\n"})
+    found = calibrated(clone)["criteria"]["kind"]
+    assert (found["status"], found["lacks"]["spent"]) == ("stale", 60)
+    assert "where 1 are allowed" in found["why"]
+    plan = clone.ask("runbookopt", "label", "desk", "--plan").stdout
+    assert plan.startswith("kind: 0 passes and 0 fails held out and not looked at yet; it needs 15 passes")
+
+
+def test_no_command_takes_a_criterion_for_gating_whose_label_was_taken_back(
+    repo: Make, calibrating: ModuleType
+) -> None:
+    clone = repo(calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)}))
+    calibrated(clone)
+    path = "trajectories/desk/0.labels.jsonl"
+    first = json.loads((clone.root / path).read_text().splitlines()[0])
+    back = calibrating.lines([first | {"result": "fail", "failure_mode": "kind", "at": "2026-11-02"}])
+    clone.write({"trajectories/desk/1.labels.jsonl": back})
+    (planned,) = json.loads(clone.ask("runbookopt", "label", "desk", "--plan", "--json").stdout)["criteria"]
+    assert planned["status"] == "stale"
+    said = json.loads(clone.ask("runbookopt", "criteria", "suggest", "desk", "--json").stdout)
+    assert said["covered"] == []
+
+
+def test_a_record_of_the_working_tree_that_forgot_a_look_decides_nothing(
+    repo: Make, calibrating: ModuleType
+) -> None:
+    clone = repo(calibrating.files({"kind": calibrating.rows(27, 2, 3, 28)}))
+    calibrated(clone)
+    first = (clone.root / RECORD).read_text()
+    clone.write(calibrating.stored({"kind": calibrating.rows(15, 0, 0, 15)}, start=1000, at="2100-01-01"))
+    calibrated(clone, "--criterion", "kind")
+    clone.commit({RECORD: (clone.root / RECORD).read_text()}, "Calibrated twice")
+    clone.write({RECORD: first})
+    why = "calibration.json is not believed: 1 look at labels that it held before are not in it"
+    assert why in clone.ask("runbookopt", "check").stdout
+    found = calibrated(clone, "--dry-run")["criteria"]["kind"]
+    assert found["status"] == "stale"
+    assert why in found["why"]

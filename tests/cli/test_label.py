@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbookopt.evidence.library import Folder
+from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.scaffold import Choices, rendered
+from runbookopt.project.project import read_project
+from runbookopt.proof.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,19 +27,21 @@ criteria:
 HOSTILE = "red \x1b[31m \u202e dear\n" + "line\n" * 100
 
 
-@pytest.fixture(scope="module")
-def clone(clones: "Callable[..., Clone]") -> "Clone":
+def files() -> dict[str, str]:
     lines = []
     for number, part in enumerate(["train", "validation", "train", "held-out"]):
         task = {"input": f"ticket {number}", "reference": {"desk": "cards"}, "split": part}
         lines.append({"id": f"t-{number}", "task": task, "output": HOSTILE})
-    made = clones(
-        {
-            "runbooks/desk/RUNBOOK.md": "# Desk\n\nSend tickets to a desk.\n",
-            "runbooks/desk/rubric.yaml": RUBRIC,
-            "trajectories/desk/all.jsonl": "".join(f"{json.dumps(each)}\n" for each in lines),
-        }
-    )
+    return {
+        "runbooks/desk/RUNBOOK.md": "# Desk\n\nSend tickets to a desk.\n",
+        "runbooks/desk/rubric.yaml": RUBRIC,
+        "trajectories/desk/all.jsonl": "".join(f"{json.dumps(each)}\n" for each in lines),
+    }
+
+
+@pytest.fixture(scope="module")
+def clone(clones: "Callable[..., Clone]") -> "Clone":
+    made = clones(files())
     made.is_used_by("octocat")
     return made
 
@@ -149,3 +155,38 @@ def test_wrong_usage_is_told(clone: "Clone", flags: list[str], complaint: str) -
     done = clone.ask("runbookopt", "label", "desk", *flags)
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+def burnt(clone: "Clone") -> set[str]:
+    with Repository.open(clone.root) as repository:
+        ledger = Ledger.open(repository, push=False, fetch=True)
+        return set(ledger.burnt_at_origin("desk"))
+
+
+def test_held_out_tasks_that_a_person_is_shown_prove_nothing_any_more(
+    repo: "Callable[..., Clone]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = repo(files())
+    clone.is_used_by("octocat")
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    assert "not offered: 1 of held-out tasks" in clone.run("runbookopt", "label", "desk", "--terminal").stdout
+    assert burnt(clone) == set()
+    told = clone.run("runbookopt", "label", "desk", "--terminal", "--held-out").stdout
+    said = told.index("1 held-out tasks are among them, and count as read from now on by the ledger")
+    assert said < told.index("1 of 4")
+    assert "no later proof rests on them, and 0 are left" in told
+    project = read_project(Folder(clone.root), "desk")
+    assert burnt(clone) == {project.evidence.task_of(project.evidence.trajectory("t-3")).id}
+    assert project.with_burnt(burnt(clone)).split.held_out == ()
+
+
+def test_no_held_out_task_is_shown_where_no_ledger_can_say_so(
+    repo: "Callable[..., Clone]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = repo(files())
+    clone.is_used_by("octocat")
+    clone.git("remote", "remove", "origin")
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    ended = clone.ask("runbookopt", "label", "desk", "--terminal", "--held-out")
+    assert (ended.returncode, "ticket" in ended.stdout) == (1, False)
+    assert "there is no origin: git remote add origin URL, or label without --held-out" in ended.stderr

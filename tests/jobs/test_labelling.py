@@ -96,7 +96,7 @@ def test_held_out_tasks_are_shown_to_nobody_who_did_not_ask(sit: Sit) -> None:
     assert {each.split for each in written(asked)} == {"test"}  # no judge is shown it as an example
     assert (
         "held-out",
-        "a proof may be about this task: write neither runbook nor rubric by it",
+        "this task proves nothing from now on: write neither runbook nor rubric by it",
     ) in asked.item(About("t-03")).about
 
 

@@ -6,11 +6,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
+from runbookopt.calibration.record import read_record, record_text
 from runbookopt.documents.finding import Finding
-from runbookopt.errors import Refused
+from runbookopt.errors import Refused, RunbookoptError
 from runbookopt.forge.git.repository import Repository
 from runbookopt.forge.local import LocalForge
+from runbookopt.jobs.verifiers.audit import prepared
 from runbookopt.landing.bundle import Bundle
 from runbookopt.landing.explain import explain_runbook
 from runbookopt.landing.merge import judge
@@ -149,3 +152,46 @@ def test_where_nothing_is_left_that_decides_nothing_is_proved(made: Made, first_
         landed(clone, bundle_in(clone, first_half, KIND))
     assert "kind is advisory (MCC 0.50 on 20 passes and 20 fails of people's)" in str(refused.value)
     assert "runbookopt label triage" in str(refused.value)
+
+
+def test_a_judge_that_decides_nothing_is_no_reason_for_an_audit(made: Made, first_half: ModuleType) -> None:
+    clone = made(ADVISES, policy=f"{first_half.AUTO}audit_pairs: 30\n")
+    with Repository.open(clone.root) as repository:
+        explained = explain_runbook(repository, LocalForge(repository), "triage", NOW)
+    assert [each for each in explained.reasons if each.condition == "audit_pairs"] == []
+    proposed = landed(clone, bundle_in(clone, first_half, UNKIND))
+    told = [each.told for each in proposed.decision.reasons if each.condition == "audit_pairs"]
+    assert told == ["yes: no judge decides, so there is no verdict to audit"]
+    body = proposed.pull_request.body if proposed.pull_request else ""
+    assert "A judge decides" not in body
+    assert "by judging the stored outputs again." in body
+    with Repository.open(clone.root) as repository, pytest.raises(RunbookoptError, match="no judge decides"):
+        prepared(repository, LocalForge(repository), "triage", None, "seed")
+
+
+def test_a_change_by_hand_may_not_take_looks_from_the_record(made: Made) -> None:
+    clone = made(policy="merge: auto\n")  # nobody is named who would have to agree
+    record = "runbooks/triage/calibration.json"
+    kept = (clone.root / record).read_bytes()
+    other = read_record(kept, record)
+    anew = replace(other.criteria["kind"].looks[0], at="2026-11-02")
+    forged = replace(other, criteria={"kind": replace(other.criteria["kind"], looks=(anew,))})
+    more = (other.criteria["kind"].looks[0], anew)
+    longer = replace(other, criteria={"kind": replace(other.criteria["kind"], looks=more)})
+
+    def verified(edits: dict[str, bytes | None]) -> list[tuple[bool | None, str]]:
+        base = repository.base()
+        head = repository.write_commit(repository.write_tree(edits, onto=base), [base], "Edit the record")
+        found = verify_commits(repository, base, head)
+        reasons = [each for each in found.reasons if "held before are not in it" in each.text]
+        assert found.passes is not bool(reasons)
+        return [(each.holds, each.text) for each in reasons]
+
+    told = (
+        "triage: kind: 1 look at labels that it held before are not in it: take"
+        " runbooks/triage/calibration.json from the default branch, and calibrate again"
+    )
+    with Repository.open(clone.root) as repository:
+        assert verified({record: record_text(forged)}) == [(False, told)]
+        assert verified({record: None}) == [(False, told)]
+        assert verified({record: record_text(longer)}) == []

@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from runbookopt.calibration.bias import Battery, Probe, ProbeResult
+from runbookopt.calibration.record import read_record, record_text, with_battery
 from runbookopt.documents.parse import MalformedFile
 from runbookopt.evidence.library import Folder
 from runbookopt.project.project import Project, read_project
@@ -143,3 +146,38 @@ def test_where_nothing_decides_it_is_said_what_to_do(tmp_path: Path) -> None:
 def test_a_calibration_that_cannot_be_read_is_named_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(MalformedFile, match=r"runbooks/triage/calibration\.json"):
         project(tmp_path, more={RECORD: '{"runbook": "triage", "criteria": [], "more": 1}'})
+
+
+def swayed(record: str, *probes: Probe) -> str:
+    """The record with a battery that the judge failed at these."""
+    made = read_record(record.encode(), RECORD)
+    failed = ProbeResult(60, 30, 12, 0, 0, 0.2, 0.1, 0.3, 0.001, "failed")
+    kind = made.criteria["kind"]
+    battery = Battery(kind.key, labelled.AT, 60, dict.fromkeys(probes, failed))
+    return record_text(replace(made, criteria={"kind": with_battery(kind, battery)})).decode()
+
+
+def test_a_judge_that_is_swayed_is_advisory_and_says_by_what(tmp_path: Path) -> None:
+    record = labelled.files(RUBRIC, {"kind": 0})[RECORD]
+    read = project(tmp_path, more={RECORD: swayed(record, "length", "praise")})
+    status, why = kind(read)
+    assert status == "advisory"
+    assert why == (
+        "MCC 1.00 on 20 passes and 20 fails of people's; its judge failed the bias battery"
+        " (length, praise), so it may not gate"
+    )
+
+
+def test_labels_of_a_failure_mode_are_as_old_as_they_are(tmp_path: Path) -> None:
+    """A criterion that goes by a mode's name is calibrated by labels on other criteria."""
+    given = labelled.labels("kind", mode="curt")
+    asked = RUBRIC.replace("id: kind", "id: curt")
+    made = labelled.calibrated(asked, {"curt": given}, {"curt": 0})
+    files = {
+        PATH: asked,
+        RECORD: record_text(made).decode(),
+        "trajectories/triage/people.labels.jsonl": labelled.lines(given),
+    }
+    at = datetime.fromisoformat(labelled.AT) + timedelta(days=14)
+    (curt,) = (each for each in project(tmp_path, None, files, at).standings_at() if each.criterion == "curt")
+    assert curt.status == "gates"

@@ -65,13 +65,15 @@ class Lint(Struct, frozen=True):
 class Known(NamedTuple):
     """What is known of a runbook by its name: looks at held-out tasks, and ids of tasks that were read.
 
-    `versions` are those of the file at a path, and `now` is when labels may be too old.
+    `versions` are those of the file at a path, and `now` is when labels may be too old. `head` is what was
+    committed last.
     """
 
     looked: Callable[[str], tuple[Look, ...]] = lambda _: ()
     read: Callable[[str], frozenset[str]] = lambda _: frozenset()
     versions: Callable[[str], tuple[Version, ...]] = lambda _: ()
     now: datetime | None = None
+    head: Source | None = None
 
 
 def lint(
@@ -102,7 +104,8 @@ def lint(
         try:
             earlier = known.looked(name)
             used = burnt(earlier) | known.read(name)
-            projects.append(read_project(source, name, burnt=used, places=places, at=known.now))
+            now, head = known.now, known.head
+            projects.append(read_project(source, name, burnt=used, places=places, at=now, before=head))
             looks[name] = earlier
         except MalformedFile as error:
             problems += error.problems

@@ -301,7 +301,7 @@ def _must_have_changed(derived: Derived) -> None:
     name = derived.checked.project.name
     if derived.edited:
         raise Refused(f"{name}: {derived.edited}: the outputs are not of this text, so nothing is audited")
-    if not derived.checked.project.rubric.judged:
+    if not derived.checked.project.rubric.judge_decides:
         raise RunbookoptError(f"{name}: no judge decides, so there is no verdict of one to audit")
 
 

@@ -1,7 +1,7 @@
 """Calibration of a runbook's criteria: each held against labels that nothing was tuned on, and recorded."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -17,7 +17,9 @@ from runbookopt.calibration.agreement import (
 )
 from runbookopt.calibration.corrected import Rate, corrected_rate
 from runbookopt.calibration.coverage import Coverage, coverage
+from runbookopt.calibration.deciding import Standing, aged, standings_of
 from runbookopt.calibration.failure_modes import speaking
+from runbookopt.calibration.health import Health, failed_calls, spread
 from runbookopt.calibration.label_ledger import (
     LabelLook,
     LabelsLack,
@@ -32,7 +34,6 @@ from runbookopt.calibration.record import (
     CriterionRecord,
     JudgedItem,
     criterion_key,
-    derived,
     looked,
     read_record,
     record_text,
@@ -41,19 +42,20 @@ from runbookopt.calibration.record import (
     with_more,
 )
 from runbookopt.calibration.status import Status
-from runbookopt.documents.parse import MalformedFile, Problem
+from runbookopt.documents.parse import Problem
 from runbookopt.documents.schema_errors import nearest, plain
 from runbookopt.documents.usage import Spent
 from runbookopt.engine.progress import Progress
 from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder, Source
+from runbookopt.evidence.trajectory import time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.preflight import must_be_set_up
 from runbookopt.jobs.prepare import Job
 from runbookopt.jobs.verifiers.verdicts import NOTHING_SPENT, Item, Verdicts, known_verdicts, verdicts_on
 from runbookopt.landing.bundle import write_whole
 from runbookopt.project.layout import Places
-from runbookopt.project.project import Project, read_project
+from runbookopt.project.project import Project, read_project, record_at
 from runbookopt.verifier.program_checks import ProgramCheck
 from runbookopt.verifier.rubric import Criterion, Rubric
 
@@ -88,7 +90,7 @@ class Labelled(Struct, frozen=True):
 
 
 class Calibrated(Struct, frozen=True):
-    """One criterion as it stands now.
+    """One criterion as it stands now, and why.
 
     `record` is what calibration.json has of it; `look` what this command looked at, or would look at, and
     `lacks` what it would need to. `free` are figures that spend no label: of the examples, or of all labels
@@ -98,6 +100,7 @@ class Calibrated(Struct, frozen=True):
 
     criterion: str
     status: Status
+    why: str
     model: str | None
     labels: Labelled
     record: CriterionRecord | None
@@ -111,12 +114,14 @@ class Calibrated(Struct, frozen=True):
 class CalibrationResult(Struct, frozen=True):
     """All criteria of a runbook, in the order of its rubric; `path` is that of the record.
 
-    `written` says that it is new. `coverage` is that of the failure modes, by the statuses as they are now.
+    `written` says that it is new. `health` is that of all verdicts which were held against labels, `coverage`
+    that of the failure modes, by the statuses as they are now.
     """
 
     runbook: str
     path: str
     written: bool
+    health: Health
     criteria: tuple[Calibrated, ...]
     coverage: Coverage
     spent: Spent
@@ -134,7 +139,7 @@ class _Case(Struct, frozen=True):
     earlier: CriterionRecord | None
     looks: tuple[LabelLook, ...]
     choice: LookableLabels | LabelsLack | None
-    mismatches: tuple[str, ...] = ()
+    standing: Standing
 
     @property
     def chosen(self) -> tuple[Gold, ...]:
@@ -156,18 +161,22 @@ def calibrate(
 ) -> CalibrationResult:
     """Hold criteria against the labels of the working tree, and write calibration.json there.
 
-    Labels are chosen before any verdict on them is known. Verdicts of a judge that nobody has are asked for.
-    Raises WrongUsage for a criterion that is not there, RunbookoptError for all that a user can mend, Invalid
-    where too many verdicts could not be had, and KeyboardInterrupt; the journal keeps what was answered.
+    A look that the working tree has lost and HEAD still has is spent all the same. Labels are chosen before
+    any verdict on them is known. Verdicts of a judge that nobody has are asked for. Raises WrongUsage for a
+    criterion that is not there, RunbookoptError for all that a user can mend, Invalid where too many verdicts
+    could not be had, and KeyboardInterrupt; the journal keeps what was answered.
     """
     must_be_set_up(repository, job.name, propose=False)
     source = Folder(repository.root)
-    project = read_project(source, job.name, parts=False)
+    head = repository.find("HEAD")
+    committed = repository.revision(head) if head else None
+    project = read_project(source, job.name, before=committed, parts=False)
     rubric = Rubric(project.rubric.criteria, project.rubric.judge)
     _must_be_there(rubric, terms.only)
     path = record_path(project.places)
     earlier = record_in(source, path)
-    cases = _cases(project, rubric, source, (earlier, _committed(repository, path)), terms)
+    spent = record_at(committed, path) if committed else None
+    cases = _cases(project, rubric, source, (earlier, spent), (terms, job.at))
     if terms.look:
         wanted = [(item.trajectory, each.criterion.id) for each in cases for item in each.chosen]
         judged = verdicts_on(repository, job, project, rubric, wanted, progress)
@@ -182,16 +191,24 @@ def calibrate(
     written = bool(records) and calibration != earlier and terms.look
     if written:
         write_whole(repository.root / path, record_text(calibration), "the record of the calibration")
-    calibrated = tuple(_calibrated(rubric, each, records.get(each.criterion.id), others) for each in cases)
+    standings = project.standings_at(time_of(job.at))
+    if written:
+        found = standings_of(rubric, calibration, project.evidence.labels, source, spent)
+        standings = aged(found, time_of(job.at), project.policy.longest_uncalibrated)
+    calibrated = tuple(
+        _calibrated(rubric, case, stands, records.get(case.criterion.id), others)
+        for case, stands in zip(cases, standings, strict=True)
+    )
     statuses = {each.criterion: each.status for each in calibrated}
     return CalibrationResult(
         runbook=project.name,
         path=path,
         written=written,
+        health=_health(calibrated, standings, judged),
         criteria=calibrated,
         coverage=coverage(standing(project.evidence.labels), statuses),
         spent=judged.spent,
-        notes=tuple(_notes(cases, path, written=written)),
+        notes=tuple(_notes(calibrated, standings, path, written=written)),
         warnings=project.warnings,
     )
 
@@ -218,38 +235,28 @@ def _must_be_there(rubric: Rubric, names: Iterable[str]) -> None:
             )
 
 
-def _committed(repository: Repository, path: str) -> Calibration | None:
-    """The record as it was committed last: a look that the working tree has lost is spent all the same."""
-    head = repository.find("HEAD")
-    try:
-        return record_in(repository.revision(head), path) if head else None
-    except MalformedFile:
-        return None
-
-
 def _cases(
     project: Project,
     rubric: Rubric,
     source: Source,
     records: Sequence[Calibration | None],
-    terms: Terms,
+    asked: tuple[Terms, str],
 ) -> tuple[_Case, ...]:
+    terms, at = asked
     ratings: dict[str, list[Rating]] = {}
     names = [criterion.id for criterion in rubric.criteria]
     for rating in speaking(names, standing(project.evidence.labels)):
         ratings.setdefault(rating.criterion, []).append(rating)
-    cases, mismatches = [], derived(records[0], project.evidence.labels) if records[0] else {}
-    for criterion in rubric.criteria:
+    cases = []
+    for criterion, stands in zip(rubric.criteria, project.standings_at(time_of(at)), strict=True):
         own = tuple(ratings.get(criterion.id, ()))
         known = [each.criteria[criterion.id] for each in records if each and criterion.id in each.criteria]
         here = records[0].criteria.get(criterion.id) if records[0] else None
         looks = together(*(each.looks for each in known))
-        key, is_exempt = criterion_key(rubric, criterion, source), rubric.calibrated(criterion)
-        wrong = mismatches.get(criterion.id, ())
-        settled = here is not None and here.key == key and here.status == "gates" and not wrong
-        wanted = criterion.id in terms.only if terms.only else not settled
+        key, is_exempt = criterion_key(rubric, criterion, source), stands.status == "exempt"
+        wanted = criterion.id in terms.only if terms.only else stands.status != "gates"
         choice = next_look(for_testing(own), looks, again=terms.again) if wanted and not is_exempt else None
-        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice, wrong))
+        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice, stands))
     return tuple(cases)
 
 
@@ -321,11 +328,14 @@ def _model(rubric: Rubric, criterion: Criterion) -> str | None:
     return rubric.judge.model if rubric.judge and criterion in rubric.judged else None
 
 
-def _calibrated(rubric: Rubric, case: _Case, record: CriterionRecord | None, others: Verdicts) -> Calibrated:
-    pairs, status = _pairs(case, others.given), _status(case, record)
+def _calibrated(
+    rubric: Rubric, case: _Case, stands: Standing, record: CriterionRecord | None, others: Verdicts
+) -> Calibrated:
+    pairs = _pairs(case, others.given)
     return Calibrated(
         criterion=case.criterion.id,
-        status=status,
+        status=stands.status,
+        why=stands.why,
         model=_model(rubric, case.criterion),
         labels=_labelled(case),
         record=record,
@@ -337,7 +347,7 @@ def _calibrated(rubric: Rubric, case: _Case, record: CriterionRecord | None, oth
             for trajectory, (result, given) in pairs
             if given in {"pass", "fail"} and given != result
         ),
-        planned=planned_of(case.criterion.id, case.ratings, record, "" if status == "stale" else case.key),
+        planned=planned_of(stands, case.ratings, record),
     )
 
 
@@ -349,15 +359,6 @@ def _pairs(case: _Case, given: Mapping[Item, Given]) -> list[tuple[str, Pair]]:
         for each in case.free
         if each.result is not None and (each.trajectory, name) in given
     ]
-
-
-def _status(case: _Case, record: CriterionRecord | None) -> Status:
-    if case.is_exempt:
-        return "exempt"
-    if record is None:
-        return "uncalibrated"
-    is_new = bool(case.chosen) and record is not case.earlier
-    return record.status if record.key == case.key and (is_new or not case.mismatches) else "stale"
 
 
 def _labelled(case: _Case) -> Labelled:
@@ -374,28 +375,45 @@ def _labelled(case: _Case) -> Labelled:
     )
 
 
-def _notes(cases: Collection[_Case], path: str, *, written: bool) -> Iterator[str]:
+def _health(calibrated: Sequence[Calibrated], standings: tuple[Standing, ...], judged: Verdicts) -> Health:
+    """The health of all verdicts that were held against labels."""
+    tables = [each.free.table for each in calibrated if each.free is not None]
+    tables += [
+        each.record.figures.table
+        for each in calibrated
+        if each.record is not None and each.status not in {"stale", "exempt"}
+    ]
+    asked, errors = sum(each.asked for each in tables), sum(each.errors for each in tables)
+    said = [[float(result == "pass") for result in results] for results in judged.repeats.values()]
+    return Health(
+        errors=errors / asked if asked else None,
+        missing=errors,
+        failed_calls=failed_calls(judged.spent.usage) or 0,
+        noise=spread(said),
+        suspects=sum(len(each.disagree) for each in calibrated if each.status == "exempt"),
+        standings=standings,
+        nothing="no verdict was held against a label",
+    )
+
+
+def _notes(
+    calibrated: Sequence[Calibrated], standings: Sequence[Standing], path: str, *, written: bool
+) -> Iterator[str]:
     if written:
         yield f"commit {path}: it is part of the verifier, and nothing but this command writes it"
+    stale = [each for each in standings if each.status == "stale"]
+    yield from (each.told for each in stale)
+    names = {each.criterion for each in stale}
     spent = [
-        each.criterion.id
-        for each in cases
-        if isinstance(each.choice, LabelsLack)
-        and each.choice.spent
-        and (each.mismatches or each.key != _key_of(each.earlier))
+        each.criterion
+        for each in calibrated
+        if each.criterion in names and each.lacks is not None and each.lacks.spent
     ]
-    for each in cases:
-        if each.mismatches and not each.chosen:
-            yield f"{each.criterion.id}: its record does not follow: {'; '.join(each.mismatches)}"
     if spent:
         yield (
             f"labels of {', '.join(spent)} were looked at before, and one look is what they are good for:"
             " label new outputs, or add --spend-labels, which looks at them at a stricter bound"
         )
-
-
-def _key_of(record: CriterionRecord | None) -> str | None:
-    return record.key if record else None
 
 
 def must_have_labels(result: CalibrationResult) -> None:

@@ -298,7 +298,7 @@ class Sitting:
             yield "began", trajectory.started_at
         task = self.project.evidence.task_of(trajectory)
         if part_of_task(task, self.project.policy.proof.split) == "held-out":
-            yield "held-out", "a proof may be about this task: write neither runbook nor rubric by it"
+            yield "held-out", "this task proves nothing from now on: write neither runbook nor rubric by it"
 
 
 def agreement(ratings: Sequence[Rating]) -> Iterator[str]:

@@ -5,7 +5,7 @@ test on. Of each kind there is one candidate, and each further one makes the bou
 as a further look at the labels would. What does not reach it is refused with its figures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -18,7 +18,7 @@ from runbookopt.calibration.failure_modes import Item, Mode, items, modes
 from runbookopt.calibration.label_ledger import LEVELS
 from runbookopt.calibration.labels import Rating, standing
 from runbookopt.calibration.mining import FEWEST, Example, Mined, against_references, enough, rules
-from runbookopt.calibration.record import Calibration, criterion_key, derived, seed_of
+from runbookopt.calibration.record import criterion_key, seed_of
 from runbookopt.calibration.status import Status, labels_needed, status_of
 from runbookopt.calibration.writing import (
     Case,
@@ -31,8 +31,8 @@ from runbookopt.calibration.writing import (
 from runbookopt.documents.schema_errors import plain
 from runbookopt.documents.usage import Usage
 from runbookopt.errors import RunbookoptError
-from runbookopt.evidence.library import Folder, Source
-from runbookopt.evidence.trajectory import Left, Trajectory
+from runbookopt.evidence.library import Folder
+from runbookopt.evidence.trajectory import Left, Trajectory, time_of
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.prepare import Job
 from runbookopt.jobs.verifiers.asking import Request, verdicts, written
@@ -91,15 +91,14 @@ class Suggestions(Struct, frozen=True):
         return tuple(each.best.criterion for each in self.suggested if each.best is not None)
 
 
-def suggest(
-    repository: Repository, project: Project, job: Job, statuses: Mapping[str, Status]
-) -> Suggestions:
-    """Suggest a criterion for each mode that none of these statuses covers and that has labels enough.
+def suggest(repository: Repository, project: Project, job: Job) -> Suggestions:
+    """Suggest a criterion for each mode that none covers which decides by now, and that has labels enough.
 
     A reflector that can write is asked for a question for the rubric's judge, and that for its verdicts; both
     stay in the journal. Raises Awaiting, ModelBroken, RunbookoptError.
     """
     ratings = standing(project.evidence.labels)
+    statuses = {each.criterion: each.status for each in project.standings_at(time_of(job.at))}
     before = coverage(ratings, statuses)
     covered = {mode.key for mode in before.covered}
     open_modes = [mode for mode in modes(ratings) if mode.key not in covered]
@@ -115,22 +114,6 @@ def suggest(
     offered: dict[str, Status] = {each.best.criterion.id: "gates" for each in found if each.best is not None}
     after = coverage(ratings, {**statuses, **offered})
     return Suggestions(project.name, tuple(found), tuple(covered), before, after, used, notes)
-
-
-def statuses_of(project: Project, source: Source, calibration: Calibration | None) -> dict[str, Status]:
-    """What each criterion may decide: by the record, if that follows from the labels and is of today."""
-    rubric, statuses = project.rubric, dict[str, Status]()
-    broken = {} if calibration is None else derived(calibration, project.evidence.labels)
-    for criterion in rubric.criteria:
-        record = None if calibration is None else calibration.criteria.get(criterion.id)
-        if rubric.calibrated(criterion):
-            statuses[criterion.id] = "exempt"
-        elif record is None or criterion.id in broken:
-            statuses[criterion.id] = "uncalibrated"
-        else:
-            same = record.key == criterion_key(rubric, criterion, source)
-            statuses[criterion.id] = record.status if same else "stale"
-    return statuses
 
 
 def _lacks(mode: Mode) -> str:
