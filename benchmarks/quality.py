@@ -321,7 +321,7 @@ def _mean_lines(mean: Means) -> list[str]:
         )
     rows = [["mean score", *mean.scores["gepa"]]]
     for engine, scores in mean.scores.items():
-        said = "gepa's best arms" if engine == "gepa" else engine
+        said = {"gepa": "gepa's best arms", "gepa, any arm": "gepa's best of each budget"}.get(engine, engine)
         rows.append([said, *(_scored(scores[at], mean.scores_errors[engine][at]) for at in scores)])
     optimism = [["optimism, pooled", "mean", "runs"]]
     optimism += [[engine, str(told), str(told.count)] for engine, told in mean.optimism.items()]
