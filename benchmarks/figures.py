@@ -167,7 +167,9 @@ class Summary(Struct, frozen=True):
 
 
 class Means(Struct, frozen=True):
-    """What is told of several works together; gepa is the best arm of each work.
+    """What is told of several works together; gepa is the best arm of each work at the end.
+
+    Of `scores`, "gepa, any arm" is the best arm of each work at each budget.
 
     `rollouts_to_target` are geometric means, where a work in `never` counts as the budget, and so are
     `reflections_ratio`: ours until the target to gepa's at the budget. `optimism` is pooled over all runs.
@@ -233,6 +235,9 @@ def means(outcomes: Sequence[Outcome]) -> Means:
             for at in outcomes[0].budgets
         }
         for engine in (*OURS, *(name for name in EARLIER if name in outcomes[0].runs), "gepa")
+    }
+    scores["gepa, any arm"] = {
+        str(at): together([one.score(one.best_at(at), at) for one in outcomes]) for at in outcomes[0].budgets
     }
     return Means(
         works=list(told),

@@ -82,7 +82,8 @@ def main() -> int:
     words = _words()
     told = words.parse_args()
     if told.pure_noise is not None:
-        _tell_noise(pure_noise(told.pure_noise, told.noise or PURE_NOISE, told.workers), as_json=told.json)
+        found = pure_noise(told.pure_noise, told.noise or PURE_NOISE, told.workers, told.doubt)
+        _tell_noise(found, as_json=told.json)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -124,13 +125,16 @@ def measured(
     return [Outcome(name, beside[name], told.budget, by) for name, by in runs.items()]
 
 
-def pure_noise(pools: int, noise: float, workers: int) -> PureNoise:
+def pure_noise(pools: int, noise: float, workers: int, doubt: float) -> PureNoise:
     """Build pools in which all candidates are equals, and count where the seed is not returned."""
     results = side_by_side(
-        partial(_changed, noise=noise), range(pools), workers, lambda seed: f"pure noise, seed {seed}"
+        partial(_changed, noise=noise, doubt=doubt),
+        range(pools),
+        workers,
+        lambda seed: f"pure noise, seed {seed}",
     )
     changed = sum(results)
-    return PureNoise(noise, CANDIDATES, Options().doubt, pools, changed, changed / pools, pair_digest())
+    return PureNoise(noise, CANDIDATES, doubt, pools, changed, changed / pools, pair_digest())
 
 
 def options_of(work: Work, random_seed: int) -> Options:
@@ -179,13 +183,11 @@ def _courses_of_others(job: Job, work: Work) -> Iterator[tuple[str, Course]]:
             yield name, earlier.run(before, work, job.random_seed, job.budget, free=engine == "free")
 
 
-def _changed(random_seed: int, noise: float) -> bool:
+def _changed(random_seed: int, noise: float, doubt: float) -> bool:
     work = catalogue.pure_noise(random_seed, noise, CANDIDATES)
-    options = Options(
-        random_seed=random_seed,
-        wave=1,
-        patience=1000,
-        max_failures=1,
+    options = of_replies(
+        Options(random_seed=random_seed, wave=1, patience=1000, max_failures=1, doubt=doubt),
+        edits_of(work.reflector),
     )
     course = ours.run(work, options, sys.maxsize, free=True)
     if course.details["pool"] != CANDIDATES + 1:
@@ -319,7 +321,7 @@ def _mean_lines(mean: Means) -> list[str]:
         )
     rows = [["mean score", *mean.scores["gepa"]]]
     for engine, scores in mean.scores.items():
-        said = "gepa's best arms" if engine == "gepa" else engine
+        said = {"gepa": "gepa's best arms", "gepa, any arm": "gepa's best of each budget"}.get(engine, engine)
         rows.append([said, *(_scored(scores[at], mean.scores_errors[engine][at]) for at in scores)])
     optimism = [["optimism, pooled", "mean", "runs"]]
     optimism += [[engine, str(told), str(told.count)] for engine, told in mean.optimism.items()]
@@ -364,6 +366,7 @@ def _words() -> argparse.ArgumentParser:
         metavar="POOLS",
         help="see whether noise is returned",
     )
+    words.add_argument("--doubt", type=share, default=Options().doubt, help="of pure noise: the bar's level")
     words.add_argument("--workers", type=count, default=2, help="processes")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     return words

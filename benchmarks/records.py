@@ -35,8 +35,11 @@ SIZES = (1, 2, 5)
 FEWEST = 8
 """A run of CAPO's with fewer prompts that have all blocks is left out."""
 
-RULES = {"ours": 1.0, "ours, bar": Options().doubt}
+RULES = {"ours, no bar": 1.0, "ours": Options().doubt}
 """Our selection by its `doubt`: for an agent that never errs by chance, and for all others."""
+
+BY_BLOCK = {"ours, no bar, by block": 1.0}
+"""Where nothing is supposed of single examples: few tasks, each scored by a block."""
 
 POPULATION, ALPHA = 10, 0.2
 """CAPO's own settings: as many survive a race, and what is worse at this level does not."""
@@ -140,7 +143,9 @@ def examples_of(right: Sequence[int], likeness: float, rng: Random) -> list[list
     return rows
 
 
-def replayed(run: Prompts, *, draws: int, likeness: float | None = None) -> list[Replayed]:
+def replayed(
+    run: Prompts, *, draws: int, likeness: float | None = None, rules: Mapping[str, float] = RULES
+) -> list[Replayed]:
     """Every rule on blocks drawn from a run; the others say what is true."""
     alike = run.likeness() if likeness is None else likeness
     made: list[Replayed] = []
@@ -153,12 +158,10 @@ def replayed(run: Prompts, *, draws: int, likeness: float | None = None) -> list
                 drawn = examples_of([row[block] for row in run.right], alike, rng)
                 rows = [[*row, *more] for row, more in zip(rows, drawn, strict=True)]
             true = [statistics.fmean(row[block] for block in order[size:]) / BLOCK for row in run.right]
-            made += chosen(run.data_set, size * BLOCK, rows, true, run.lengths)
-            if (
-                size == SIZES[-1]
-            ):  # nothing is supposed of single examples: five tasks, each scored by a block
+            made += chosen(run.data_set, size * BLOCK, rows, true, run.lengths, rules)
+            if size == SIZES[-1]:
                 blocks = [[row[block] / BLOCK for block in order[:size]] for row in run.right]
-                made += chosen(run.data_set, size * BLOCK, blocks, true, run.lengths, {"ours, by block": 1.0})
+                made += chosen(run.data_set, size * BLOCK, blocks, true, run.lengths, BY_BLOCK)
             made += (raced(run.data_set, rows, true, keep=keep, rng=rng) for keep in (POPULATION, 1))
     return made
 
@@ -333,16 +336,18 @@ def main() -> int:
     words.add_argument("--draws", type=int, default=4, help="draws of blocks from each run of CAPO's")
     words.add_argument("--half", type=int, choices=(0, 1), help="only every second run of CAPO's")
     words.add_argument("--likeness", type=float, help="of prompts on one example, instead of each run's own")
+    words.add_argument("--doubt", type=float, action="append", default=[], help="a bar at this level, too")
     words.add_argument("--workers", type=int, default=2, help="processes")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     told = words.parse_args()
+    rules = RULES | {f"ours, bar at {level:g}": level for level in told.doubt}
     if not told.records.is_dir():
         print(f"error: no records at {told.records}: name their folder with --records", file=sys.stderr)
         return 1
     runs = half_of(prompts_of(told.records / "capo_block_scores.csv.gz"), told.half)
     made = list(
         side_by_side(
-            partial(replayed, draws=told.draws, likeness=told.likeness),
+            partial(replayed, draws=told.draws, likeness=told.likeness, rules=rules),
             runs,
             told.workers,
             lambda run: run.name,

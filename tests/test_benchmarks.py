@@ -11,6 +11,7 @@ from benchmarks.frozen import pair_digest
 from benchmarks.loopback import Counts, Delays
 from benchmarks.ours import run
 from benchmarks.pair import LOSSY, WRONG, reflector_named
+from benchmarks.quality import pure_noise
 from benchmarks.stored import of_another
 from benchmarks.tasks.desks import desks
 from benchmarks.tasks.extraction import extraction
@@ -158,3 +159,8 @@ def test_with_stored_outputs_the_first_draft_comes_before_train_is_paid_for() ->
         next(step.rollouts for step in course.steps if step.text != work.seed.text) for course in courses
     ]
     assert first == [2 * validation + train, 2 * validation]
+
+
+def test_todays_search_validates_every_candidate_of_pure_noise_and_the_bar_is_what_keeps_the_seed() -> None:
+    found = pure_noise(1, 0.3, 1, doubt=0.09)
+    assert (found.changed, pure_noise(1, 0.3, 1, doubt=0.99).changed) == (0, 1)
