@@ -96,6 +96,7 @@ def _sit(project: "Project", desk: "Desk", wanted: "Wanted", *, terminal: bool) 
         return
     if terminal:
         ask(sitting)
+        say(_saved(sitting))
         return
 
     def end(_: object) -> object:
@@ -107,7 +108,14 @@ def _sit(project: "Project", desk: "Desk", wanted: "Wanted", *, terminal: bool) 
         say(f"Open this in a browser here: {served.address}")
         say("Finish there with q, or here with Ctrl-C: each answer is kept as soon as it is given.")
         served.wait()
-    say(f"{len(sitting.saved)} labelled: see {desk.file.name}, and commit it")
+    say(_saved(sitting))
+
+
+def _saved(sitting: "Sitting") -> str:
+    if not sitting.saved:
+        return "nothing was labelled"
+    path = f"{sitting.project.places.stored}/{sitting.desk.file.name}"
+    return f"{len(sitting.saved)} labelled: see {path}, and commit it"
 
 
 def _desk(project: "Project", top: Path) -> "Desk":
