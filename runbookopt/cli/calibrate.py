@@ -196,6 +196,8 @@ def _page(result: "CalibrationResult", *, dry_run: bool) -> "Iterator[Line]":
         yield from _criterion(each, dry_run=dry_run)
     if result.coverage.modes:
         yield f"  coverage      {result.coverage}"
+    if result.coverage.uncovered:
+        yield f"                what labels may make of these: runbookopt criteria suggest {result.runbook}"
     yield from (f"  {note}" for note in result.notes)
     yield ""
 

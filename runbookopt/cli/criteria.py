@@ -248,7 +248,8 @@ def _criterion(criterion: "Criterion") -> dict[str, Any]:
 def _page(suggestions: "Suggestions", patch: "Patch | RunbookoptError | None") -> "Iterator[str]":
     yield f"{suggestions.runbook}: {suggestions.coverage}"
     if not suggestions.suggested and not suggestions.covered:
-        yield "  no failure mode has a name yet: runbookopt label, or runbookopt modes"
+        name = suggestions.runbook
+        yield f"  no failure mode has a name yet: runbookopt label {name}, or runbookopt modes {name}"
     for each in suggestions.suggested:
         yield from _one(each)
     yield from (f"  {note}" for note in suggestions.notes)

@@ -101,6 +101,7 @@ def _sit(sitting: "Sitting", top: Path, *, terminal: bool) -> None:
         _read_from_now_on(sitting, top)
     if terminal:
         ask(sitting)
+        say(_saved(sitting))
         return
 
     def end(_: object) -> object:
@@ -112,7 +113,14 @@ def _sit(sitting: "Sitting", top: Path, *, terminal: bool) -> None:
         say(f"Open this in a browser here: {served.address}")
         say("Finish there with q, or here with Ctrl-C: each answer is kept as soon as it is given.")
         served.wait()
-    say(f"{len(sitting.saved)} labelled: see {sitting.desk.file.name}, and commit it")
+    say(_saved(sitting))
+
+
+def _saved(sitting: "Sitting") -> str:
+    if not sitting.saved:
+        return "nothing was labelled"
+    path = f"{sitting.project.places.stored}/{sitting.desk.file.name}"
+    return f"{len(sitting.saved)} labelled: see {path}, and commit it"
 
 
 def _read_from_now_on(sitting: "Sitting", top: Path) -> None:

@@ -16,13 +16,16 @@ _LINES = 60
 _WIDE = 2_000
 
 _HELP = (
-    "Instead of a note: :skip  :undo  :quit  :all (all lines)  :steps  :expected  :verdicts  :help",
+    "Instead of any answer: :skip  :undo  :quit  :all (all lines)  :steps  :expected  :verdicts  :help",
     "The expected answer and the verdicts are hidden: a label that is given after they were shown says so.",
 )
 
 
 def ask(sitting: "Sitting") -> None:
-    """Ask for each trajectory in turn until the last one, `:quit`, or the end of what is typed."""
+    """Ask for each trajectory in turn until the last one, `:quit`, or the end of what is typed.
+
+    A command may be given wherever something is asked: of the trajectory nothing is saved then.
+    """
     from runbookopt.errors import RunbookoptError
     from runbookopt.jobs.verifiers.labelling_shown import About
 
@@ -37,15 +40,15 @@ def ask(sitting: "Sitting") -> None:
             [((f"{done + 1} of {done + len(left)}  {shown.id}", "bold"), *_about(shown)), *_page(shown)]
         )
         try:
-            answer = _answer(sitting, shown)
+            answer = _answered(sitting, shown)
             if answer == ":quit":
                 break
             _take(sitting, answer, left, past)
         except RunbookoptError as error:
             complain(error)
         except EOFError:
+            say("")
             break
-    say(f"{len(sitting.saved)} labelled: see {sitting.desk.file.name}, and commit it")
 
 
 def _take(sitting: "Sitting", answer: "Given | str", left: list[str], past: list[str]) -> None:
@@ -66,13 +69,30 @@ def _take(sitting: "Sitting", answer: "Given | str", left: list[str], past: list
         say("there is nothing to undo")
 
 
-def _answer(sitting: "Sitting", shown: "Shown") -> "Given | str":
-    """What a person says of a trajectory, or a command. Raises EOFError where nothing more is typed."""
+class _Command(Exception):
+    """A command was given in the place of an answer."""
+
+
+def _asked(question: str) -> str:
+    """What is typed. Raises EOFError where nothing more is, _Command where it is one."""
+    typed = input(question).strip()
+    if typed.startswith(":"):
+        raise _Command(typed)
+    return typed
+
+
+def _answered(sitting: "Sitting", shown: "Shown") -> "Given | str":
+    """What a person says of a trajectory, or a command that is done. Raises EOFError."""
+    try:
+        return _answer(sitting, shown)
+    except _Command as command:
+        return _command(sitting, shown, f"{command}")
+
+
+def _answer(sitting: "Sitting", shown: "Shown") -> "Given":
     from runbookopt.jobs.verifiers.labelling_shown import Given
 
-    note = input("what went wrong, in your words (Enter: nothing)? ").strip()
-    if note.startswith(":"):
-        return _command(sitting, shown, note)
+    note = _asked("what went wrong, in your words (Enter: nothing)? ")
     results = {}
     for criterion in sitting.project.rubric.criteria:
         about = f": {criterion.statement}" if criterion.statement else ""
@@ -106,7 +126,7 @@ def _command(sitting: "Sitting", shown: "Shown", command: str) -> str:
 
 def _result() -> str:
     words = {word[:end]: word for word in ("pass", "fail", "unsure") for end in range(1, len(word) + 1)}
-    while (typed := input("  pass, fail or unsure (p, f, u)? ").strip().casefold()) not in words:
+    while (typed := _asked("  pass, fail or unsure (p, f, u)? ").casefold()) not in words:
         say("  expected p, f or u")
     return words[typed]
 
@@ -115,7 +135,7 @@ def _mode(sitting: "Sitting") -> str | None:
     modes = sitting.modes
     for number, mode in enumerate(modes, 1):
         say(f"  {number:>3}  {mode.name} ({mode.count})")
-    typed = input("failure mode: a number, a new name, or Enter for none? ").strip()
+    typed = _asked("failure mode: a number, a new name, or Enter for none? ")
     if typed.isdecimal() and 0 < int(typed[:9]) <= len(modes):
         return modes[int(typed[:9]) - 1].name
     return typed or None

@@ -73,7 +73,11 @@ def modes(
         except Awaiting as error:
             complain(told(name, error))
             raise typer.Exit(error.status) from None
+        if given and found.not_grouped:
+            raise RunbookoptError(found.not_grouped)
         made = _name(repository, project, found, given) if given else {}
+    if found.not_grouped:
+        complain(found.not_grouped)
     if json:
         print_json(_as_json(found, made))
         return
@@ -147,7 +151,7 @@ def _page(found: "FailureModes") -> "Iterator[str]":
             rate = f"; {100 * mode.rate.value:.0f} % of all outputs ({low:.0f} to {high:.0f})"
         yield f"  {mode.name}: {mode.failures}, {100 * mode.volume:.0f} % of the failures{rate}{disputed}"
         if mode.enough:
-            yield "    labels      enough for a criterion: runbookopt criteria suggest"
+            yield f"    labels      enough for a criterion: runbookopt criteria suggest {found.runbook}"
         else:
             yield (
                 f"    labels      about {mode.failures_needed} more that show it and"

@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -294,6 +295,17 @@ def test_modes_are_counted_and_what_nobody_has_named_is_estimated(repo: Make) ->
     counts = {mode["name"]: (mode["failures"], mode["enough"]) for mode in card["modes"]}
     assert counts == {PROMISE: (30, True), MOOD: (28, True), RARE: (2, False)}
     assert "about 0 % of failures are of kinds nobody has named" in card["unseen_sentence"]
+
+
+def test_modes_are_counted_without_the_extra_too_and_it_is_named_once(
+    repo: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)  # as if it were not installed
+    ran = repo(unnamed_files()).ask("runbookopt", "modes", "desk", "--json")
+    card = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr.count("pip install 'runbookopt[modes]'")) == (0, 1)
+    assert (card["unnamed"], len(card["modes"]), card["groups"]) == (8, 2, [])
+    assert card["not_grouped"] in ran.stderr
 
 
 def test_a_person_names_a_group_and_the_labels_say_so(repo: Make) -> None:

@@ -68,14 +68,24 @@ def typed(clone: "Clone", monkeypatch: pytest.MonkeyPatch, *lines: str) -> str:
 def test_the_terminal_asks_the_same_and_writes_the_same(
     clone: "Clone", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = ("no greeting", "p", "x", "fail", "curt")
+    first = (
+        "taken back where a mode is asked for",
+        "p",
+        "f",
+        ":skp",
+        "no greeting",
+        "p",
+        "x",
+        "fail",
+        "curt",
+    )
     told = typed(clone, monkeypatch, *first, ":skip", ":undo", ":all", ":verdicts", "", "p", "u", ":quit")
     assert "desk: 3 trajectories to label, by octocat" in told
     assert "not offered: 1 of held-out tasks" in told
     assert "\x1b" not in told
     assert "red <U+001B>[31m <U+202E> dear" in told
     assert "characters more: :all shows them" in told
-    assert told.rstrip().endswith("1 labelled: see octocat.labels.jsonl, and commit it")
+    assert told.rstrip().endswith("1 labelled: see trajectories/desk/octocat.labels.jsonl, and commit it")
     given = [(each["criterion"], each["result"], each.get("failure_mode")) for each in labels(clone)]
     assert given == [
         ("right-desk", "pass", None),

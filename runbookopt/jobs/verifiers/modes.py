@@ -26,7 +26,7 @@ from runbookopt.evidence.trajectory import Label, Trajectory
 from runbookopt.forge.git.repository import Repository
 from runbookopt.jobs.prepare import Job
 from runbookopt.jobs.verifiers.asking import Request, written
-from runbookopt.jobs.verifiers.text_groups import MOST_TEXTS, grouped
+from runbookopt.jobs.verifiers.text_groups import MOST_TEXTS, NoLibrary, grouped
 from runbookopt.project.project import Project
 from runbookopt.search.asks import ReflectionFailure
 from runbookopt.verifier.isolated_checks import examine
@@ -63,6 +63,7 @@ class FailureModes(Struct, frozen=True):
     """The modes of a runbook, how much is not named yet, and a proposed grouping of that.
 
     `alone` are notes that are in no group, `withheld` failures of held-out tasks, which nobody is shown.
+    `not_grouped` says why nothing could be grouped: modes are counted all the same.
     """
 
     runbook: str
@@ -74,6 +75,7 @@ class FailureModes(Struct, frozen=True):
     withheld: int
     by: By
     used: Usage = Usage()
+    not_grouped: str | None = None
 
 
 def failure_modes(
@@ -84,12 +86,16 @@ def failure_modes(
     notes, withheld = _notes(project, ratings)
     notes = notes[:MOST_TEXTS]
     texts = [note.text for note in notes]
-    used = Usage()
+    used, why = Usage(), None
+    named: list[tuple[str, tuple[int, ...]]] = []
     if ask is not None and notes:
         grouping, used = ask(texts)
-        named = [(name, places) for name, places in grouping.groups]
+        named = list(grouping.groups)
     else:
-        named = [(" ".join(each.terms), each.places) for each in grouped(texts)]
+        try:
+            named = [(" ".join(each.terms), each.places) for each in grouped(texts)]
+        except NoLibrary as error:
+            why = f"{error}"
     groups = tuple(_group(name, [notes[place] for place in places]) for name, places in named)
     return FailureModes(
         runbook=project.name,
@@ -97,10 +103,11 @@ def failure_modes(
         unseen=unseen(ratings),
         unnamed=len(unnamed(ratings)),
         groups=groups,
-        alone=len(notes) - sum(len(group.notes) for group in groups),
+        alone=0 if why else len(notes) - sum(len(group.notes) for group in groups),
         withheld=withheld,
         by=by,
         used=used,
+        not_grouped=why,
     )
 
 

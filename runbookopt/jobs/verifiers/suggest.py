@@ -7,6 +7,7 @@ as a further look at the labels would. What does not reach it is refused with it
 
 from collections.abc import Sequence
 from functools import partial
+from shlex import quote
 from typing import Literal
 
 from msgspec import UNSET, Struct
@@ -110,16 +111,16 @@ def suggest(repository: Repository, project: Project, job: Job) -> Suggestions:
         if mode in ready:
             found.append(_suggested(repository, project, labelled[mode.key], asked[mode.key]))
         else:
-            found.append(Suggested(mode, (), None, _room_for(project.rubric, mode) or _lacks(mode)))
+            found.append(Suggested(mode, (), None, _room_for(project.rubric, mode) or _lacks(project, mode)))
     offered: dict[str, Status] = {each.best.criterion.id: "gates" for each in found if each.best is not None}
     after = coverage(ratings, {**statuses, **offered})
     return Suggestions(project.name, tuple(found), tuple(covered), before, after, used, notes)
 
 
-def _lacks(mode: Mode) -> str:
+def _lacks(project: Project, mode: Mode) -> str:
     return (
         f"too few labels: about {mode.failures_needed} more that show it and {mode.passes_needed} that do not"
-        f" (runbookopt label --failure-mode)"
+        f" (runbookopt label {project.name} --failure-mode {quote(mode.name)})"
     )
 
 

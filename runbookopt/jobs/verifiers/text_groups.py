@@ -13,6 +13,10 @@ _TERMS = 3
 _FEWEST = 4
 
 
+class NoLibrary(RunbookoptError):
+    """Scikit-learn is not installed."""
+
+
 class TextGroup(Struct, frozen=True):
     """Texts that are alike, by their places from 0, the most typical first, and the words that tell them."""
 
@@ -25,7 +29,7 @@ def grouped(texts: Sequence[str]) -> tuple[TextGroup, ...]:
 
     Words and pairs of words are weighted by rareness (TF-IDF), and groups joined where that adds least to the
     variance within them (Ward 1963). As many groups are made as stand apart best, by the mean silhouette
-    (Rousseeuw 1987). The same texts give the same groups. Raises RunbookoptError without scikit-learn.
+    (Rousseeuw 1987). The same texts give the same groups. Raises NoLibrary without scikit-learn.
     """
     if len(texts) < _FEWEST:
         return ()
@@ -74,7 +78,7 @@ def _library() -> tuple[Any, Any, Any]:
         from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
         from sklearn.metrics import silhouette_score  # noqa: PLC0415
     except ImportError as error:
-        raise RunbookoptError(
+        raise NoLibrary(
             "grouping by text takes scikit-learn: pip install 'runbookopt[modes]', or group with a model:"
             " --by model"
         ) from error
