@@ -17,7 +17,7 @@ from runbookopt.calibration.agreement import Estimate, Figures, Given, Table, fi
 from runbookopt.calibration.bias import Battery
 from runbookopt.calibration.corrected import Rate
 from runbookopt.calibration.failure_modes import about, speaking
-from runbookopt.calibration.label_ledger import LEVELS, LabelLook
+from runbookopt.calibration.label_ledger import LEVELS, LabelLook, together
 from runbookopt.calibration.labels import Rating, for_testing, label_digest, standing
 from runbookopt.calibration.status import Status, status_of
 from runbookopt.documents.digest import digest_of
@@ -75,16 +75,21 @@ class CriterionRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
-    """calibration.json of one runbook: a record of each criterion that was ever held against labels."""
+    """calibration.json of one runbook: a record of each criterion that was ever held against labels.
+
+    `suggested` are of criteria that `runbookopt criteria suggest` held against them. They decide nothing:
+    `calibrate` takes one over once the rubric has the criterion. Their looks are looks all the same.
+    """
 
     runbook: str
     criteria: Mapping[str, CriterionRecord]
     format: Literal["runbookopt-calibration/1"] = FORMAT
+    suggested: Mapping[str, CriterionRecord] = {}
 
     def looks(self, criterion: str) -> tuple[LabelLook, ...]:
         """All looks at labels of a criterion."""
-        record = self.criteria.get(criterion)
-        return record.looks if record else ()
+        records = (each.get(criterion) for each in (self.suggested, self.criteria))
+        return together(*(record.looks for record in records if record))
 
 
 def forgotten(before: Calibration, after: Calibration | None) -> dict[str, str]:
@@ -93,7 +98,7 @@ def forgotten(before: Calibration, after: Calibration | None) -> dict[str, str]:
     Who could take a look out of the record could look again at what is spent.
     """
     found = {}
-    for name in before.criteria:
+    for name in {**before.criteria, **before.suggested}:
         kept = set(after.looks(name)) if after else set()
         gone = sum(look not in kept for look in before.looks(name))
         if gone:

@@ -60,7 +60,8 @@ def suggest(
     Candidates are a rule mined from labelled outputs, a check against the reference, and, where the reflector
     is a model or somebody at hand, a question for the rubric's judge. Each is made of the labels that may be
     shown, then held against those kept to test on; the best that may decide is offered as a patch of
-    rubric.yaml with its figures, and all else is refused with its figures. Nothing is changed here.
+    rubric.yaml with its figures, and all else is refused with its figures. That is a look at labels, which
+    calibration.json says from then on: commit it. calibrate takes it over once the rubric has the criterion.
 
     Exit status: 0 done, whatever is offered; 1 something to act on, 2 wrong usage, 4 replies are awaited
     (hand-off), 130 interrupted.
@@ -145,7 +146,7 @@ def _propose(repository: "Repository", name: str, flags: Flags, *, json: bool) -
     if json:
         print_json(card | {"proposed": _proposed_as_json(proposed)})
         return
-    for line in (*_said(card), *_proposal(proposed)):
+    for line in (*_said(card), *card["notes"], *_proposal(proposed)):
         say(line)
 
 

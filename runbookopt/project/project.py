@@ -149,6 +149,8 @@ def read_project(  # noqa: PLR0913 - nobody gives all of them
     )
     if problems or policy is None or rubric is None or runbook is None or evidence is None:
         raise MalformedFile(problems)
+    if calibration is not None and not calibration.criteria:
+        calibration = None  # what was suggested alone decides nothing
     earlier = record_at(before, files[3]) if before is not None else None
     standings = standings_of(rubric, calibration, evidence.labels, source, earlier)
     own = canonical(rubric) if judging is None else judging

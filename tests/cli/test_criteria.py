@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from runbookopt.calibration.record import read_record
+from runbookopt.evidence.library import Folder
+from runbookopt.project.project import read_project
 from tests.cli.conftest import KEY
 from tests.conftest import Clone, Files, Ran
 from tests.replier import Replier
 
 Make = Callable[[Files], Clone]
 
+RECORD = "runbooks/desk/calibration.json"
 LABELS = "trajectories/desk/ana.labels.jsonl"
 RUBRIC = """\
 # kept as it is
@@ -27,6 +31,7 @@ judge: {model: openai/judge, allow_self_judge: true} # and this too
 POLICY = "merge: review\nreviewers: [lena]\nproof: {margin: 0}\n"
 RUNBOOK = "# Desk\n\n## Rules\n\n- Answer `post`.\n\n## More\n\nBe kind.\n"
 PROMISE, MOOD, RARE = "Promises a date", "misses the mood", "rare"
+KEY_OF_PROMISE = "promises-a-date"
 SENTENCE = "thanks for writing we look into it and the team that knows will write to you once more"
 WORDS = SENTENCE.split()
 
@@ -108,6 +113,50 @@ def test_a_rule_that_held_out_labels_bear_out_is_offered_as_a_patch_and_coverage
     assert card["coverage_after"]["count"] == pytest.approx(1 / 3)
     assert "+  - id: promises-a-date" in card["patch"]
     assert not [line for line in card["patch"].splitlines() if line.startswith("-") and line[:3] != "---"]
+
+
+def calibrated(clone: Clone, *flags: str) -> dict[str, Any]:
+    found = json.loads(clone.run("runbookopt", "calibrate", "desk", "--json", *flags).stdout)
+    return {each["criterion"]: each for each in found["criteria"]}[KEY_OF_PROMISE]
+
+
+def patched(clone: Clone, card: dict[str, Any]) -> None:
+    """Add what is offered to the rubric."""
+    clone.write({"offered.diff": f"{card['patch']}\n"})
+    clone.git("apply", "offered.diff")
+
+
+def test_a_suggestion_is_a_look_that_calibrate_takes_over_and_nobody_takes_twice(repo: Make) -> None:
+    clone = repo(files())
+    card = suggest(clone)
+    written = (clone.root / RECORD).read_bytes()
+    record = read_record(written, RECORD)
+    assert (record.criteria, KEY_OF_PROMISE in record.suggested) == ({}, True)
+    assert not read_project(Folder(clone.root), "desk").is_calibrated  # it decides nothing yet
+    assert any(f"as {RECORD} says: commit it" in note for note in card["notes"])
+    again = suggest(clone)
+    assert again["suggested"] == card["suggested"]
+    assert (clone.root / RECORD).read_bytes() == written
+    patched(clone, card)
+    taken = calibrated(clone)
+    assert (taken["status"], taken["record"]["looks"], taken["record"]["level"]) == ("gates", 1, 0.01)
+    read = read_project(Folder(clone.root), "desk")
+    assert KEY_OF_PROMISE in {each.id for each in read.rubric.deciding}
+
+
+def test_another_criterion_than_was_suggested_finds_its_labels_spent(repo: Make) -> None:
+    clone = repo(files())
+    card = suggest(clone)
+    clone.commit({RECORD: (clone.root / RECORD).read_text()}, "Looks")
+    patched(clone, card)
+    rubric = (clone.root / "runbooks/desk/rubric.yaml").read_text()
+    clone.write({"runbooks/desk/rubric.yaml": rubric.replace("value: by Friday", "value: Friday")})
+    (clone.root / RECORD).unlink()
+    found = calibrated(clone)
+    assert (found["status"], found["record"]) == ("uncalibrated", None)
+    assert found["lacks"]["spent"] > 30
+    priced = calibrated(clone, "--spend-labels")
+    assert (priced["record"]["level"], priced["record"]["looks"]) == (0.005, 2)
 
 
 def test_what_cannot_be_told_from_outputs_is_refused_with_its_figures(repo: Make) -> None:

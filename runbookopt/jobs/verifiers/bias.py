@@ -88,7 +88,8 @@ def try_for_bias(
     for name in fitting:
         records[name] = with_battery(records[name], batteries[name])
     if fitting:
-        text = record_text(Calibration(project.name, records))
+        kept = earlier or Calibration(project.name, {})
+        text = record_text(replace(kept, criteria=records))
         write_whole(repository.root / path, text, "the record of the calibration")
     return Batteries(project.name, path, rubric.judge.model, batteries, tuple(fitting), spent)
 

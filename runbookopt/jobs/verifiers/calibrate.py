@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runbookopt.calibration.agreement import (
     Estimate,
@@ -130,7 +131,10 @@ class CalibrationResult(Struct, frozen=True):
 
 
 class _Case(Struct, frozen=True):
-    """One criterion, before anything is asked about it."""
+    """One criterion, before anything is asked about it.
+
+    `suggested` is the record of it that was made when it was suggested, where it is the same criterion still.
+    """
 
     criterion: Criterion
     key: str
@@ -139,7 +143,7 @@ class _Case(Struct, frozen=True):
     earlier: CriterionRecord | None
     looks: tuple[LabelLook, ...]
     choice: LookableLabels | LabelsLack | None
-    standing: Standing
+    suggested: CriterionRecord | None
 
     @property
     def chosen(self) -> tuple[Gold, ...]:
@@ -187,7 +191,12 @@ def calibrate(
     for case in cases if terms.look else ():
         if case.chosen:
             records[case.criterion.id] = _record(job, rubric, case, judged, others, terms)
-    calibration = Calibration(project.name, records)
+        elif case.suggested is not None:
+            model = _model(rubric, case.criterion)
+            records[case.criterion.id] = replace(case.suggested, model=model)
+    suggested = earlier.suggested if earlier else {}
+    left = {name: each for name, each in suggested.items() if name not in records}
+    calibration = Calibration(project.name, records, suggested=left)
     written = bool(records) and calibration != earlier and terms.look
     if written:
         write_whole(repository.root / path, record_text(calibration), "the record of the calibration")
@@ -250,13 +259,15 @@ def _cases(
     cases = []
     for criterion, stands in zip(rubric.criteria, project.standings_at(time_of(at)), strict=True):
         own = tuple(ratings.get(criterion.id, ()))
-        known = [each.criteria[criterion.id] for each in records if each and criterion.id in each.criteria]
         here = records[0].criteria.get(criterion.id) if records[0] else None
-        looks = together(*(each.looks for each in known))
+        looks = together(*(each.looks(criterion.id) for each in records if each))
         key, is_exempt = criterion_key(rubric, criterion, source), stands.status == "exempt"
-        wanted = criterion.id in terms.only if terms.only else stands.status != "gates"
+        was = records[0].suggested.get(criterion.id) if records[0] and here is None else None
+        was = was if was is not None and was.key == key else None
+        settled = stands.status == "gates" or (was is not None and was.status == "gates")
+        wanted = criterion.id in terms.only if terms.only else not settled
         choice = next_look(for_testing(own), looks, again=terms.again) if wanted and not is_exempt else None
-        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice, stands))
+        cases.append(_Case(criterion, key, is_exempt, own, here, looks, choice, was))
     return tuple(cases)
 
 
@@ -400,7 +411,7 @@ def _notes(
     calibrated: Sequence[Calibrated], standings: Sequence[Standing], path: str, *, written: bool
 ) -> Iterator[str]:
     if written:
-        yield f"commit {path}: it is part of the verifier, and nothing but this command writes it"
+        yield f"commit {path}: it is part of the verifier, and no run writes it"
     stale = [each for each in standings if each.status == "stale"]
     yield from (each.told for each in stale)
     names = {each.criterion for each in stale}

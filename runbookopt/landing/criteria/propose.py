@@ -178,8 +178,8 @@ def _body(name: str, path: str, described: Sequence[Described]) -> str:
 
 
 _AFTERWARDS = (
-    "The figures are of labels that the criteria were not made of. Once this is merged, hold them against the"
-    " labels ({calibrate}) and commit the record: it says what decides."
+    "The figures are of labels that the criteria were not made of. Once this is merged, take the look over"
+    " ({calibrate}) and commit calibration.json: it says what decides."
 )
 
 
