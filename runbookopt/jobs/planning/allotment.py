@@ -38,8 +38,8 @@ def allot(
     """
     usual = reserved + MOST_TO_TRY + TRIED * borrowed + (1 + DRAFTS) * tasks
     rollouts = budget.rollouts or usual
-    # reflections have a budget of their own, since a wave whose proposals all fail costs no rollout: by
-    # default far more than the rollouts let a search use (1 for 8 to 30, over the works of the benchmarks)
+    # reflections have a budget of their own, since a wave whose proposals all fail costs no rollout: of 2,000
+    # rollouts 500, where the searches of the benchmarks made 119 in the mean, and two of 160 more (585)
     reflections = budget.reflections or max(rollouts // ROLLOUTS_A_REFLECTION, least_reflections)
     return Allotment(rollouts, reserved, reflections, usual)
 
