@@ -102,7 +102,7 @@ def test_verdicts_on_an_unknown_criterion_are_a_warning_unless_the_agent_gave_th
     labels = "\n\n" + json.dumps({"trajectory": "t-1", "criterion": "tone", "result": "pass"})
     more = {
         "trajectories/triage/a.jsonl": "".join(lines),
-        "trajectories/triage/a.labels.jsonl": f"\n\n{labels}",
+        "trajectories/triage/a.labels.jsonl": labels,
     }
     warnings = read_project(folder(tmp_path, FILES | more), "triage").warnings
     assert warnings[1].path == "trajectories/triage/a.labels.jsonl"
