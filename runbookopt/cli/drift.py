@@ -65,6 +65,8 @@ def _start(since: str | None) -> datetime | None:
     start = time_of(since)
     if since is not None and start is None:
         raise WrongUsage(f"--since: expected a date, as in 2026-11-01; got {since!r}")
+    if start is not None and start > datetime.now(UTC):
+        raise WrongUsage(f"--since: expected a day that has begun, in UTC; got {since!r}")
     return start and start.replace(hour=0, minute=0, second=0, microsecond=0)
 
 

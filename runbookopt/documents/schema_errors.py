@@ -263,10 +263,13 @@ def _unmatched(error: Complaint, place: Place) -> SchemaProblem:
 
 def _alternatives(error: Complaint) -> str:
     types = [branch.get("type") if isinstance(branch, dict) else None for branch in error.validator_value]
+    words: dict[int, str] = {}
     for cause in error.context or ():  # also of a branch that only refers to its type
         if cause.validator == "type" and not cause.relative_path:
             types[int(cause.relative_schema_path[0])] = cause.validator_value
-    return " or ".join(_KINDS.get(str(name), "another form") for name in types)
+        elif cause.validator == "enum" and not cause.relative_path:
+            words[int(cause.relative_schema_path[0])] = f"one of {', '.join(map(str, cause.validator_value))}"
+    return " or ".join(words.get(at, _KINDS.get(str(name), "another form")) for at, name in enumerate(types))
 
 
 def _expected(error: Complaint) -> str:

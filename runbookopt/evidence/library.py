@@ -176,10 +176,10 @@ class Place(Struct, frozen=True):
 class Evidence(Struct, frozen=True, dict=True):
     """Tasks by id; trajectories and labels in the order of files and lines.
 
-    `places` are those of the trajectories, by their ids. Labels of trajectories that are not here are
-    left out, with a warning. `losses` are what files of other formats hold and trajectories cannot.
-    `removed` counts by kind what was taken out so that nobody is shown it, and `live` says where keys that
-    look alive stand.
+    `places` are those of the trajectories, by their ids; `label_places` are those of the labels. Labels of
+    trajectories that are not here are left out, with a warning. `losses` are what files of other formats
+    hold and trajectories cannot. `removed` counts by kind what was taken out so that nobody is shown it, and
+    `live` says where keys that look alive stand.
     """
 
     tasks: tuple[Task, ...]
@@ -187,6 +187,7 @@ class Evidence(Struct, frozen=True, dict=True):
     labels: tuple[Label, ...] = ()
     warnings: tuple[Problem, ...] = ()
     places: dict[str, Place] = {}
+    label_places: tuple[Place, ...] = ()
     losses: tuple[Lost, ...] = ()
     removed: Mapping[str, int] = {}
     live: tuple[Problem, ...] = ()
@@ -274,6 +275,7 @@ def read_evidence(
         labels=tuple(label.record for label in labels),
         warnings=tuple(sorted(problems, key=lambda problem: (problem.path, problem.line or 0))),
         places={each.record.id: Place(each.path, each.number, each.within, each.parts) for each in trusted},
+        label_places=tuple(Place(each.path, each.number, each.within, each.parts) for each in labels),
         losses=gathered.losses,
         removed=dict(sorted(removed.items())),
         live=gathered.live,

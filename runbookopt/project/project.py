@@ -254,9 +254,9 @@ def _unknown_criteria(rubric: Rubric, evidence: Evidence) -> Iterator[Problem]:
         for verdict in trajectory.verdicts if trajectory.format is None else ():
             if verdict.by is None or verdict.by.kind != "agent":
                 named.setdefault(("verdict", verdict.criterion), []).append(evidence.places[trajectory.id])
-    for label in evidence.labels:
+    for label, place in zip(evidence.labels, evidence.label_places, strict=True):
         if evidence.trajectory(label.trajectory).format is None:
-            named.setdefault(("label", label.criterion), []).append(evidence.places[label.trajectory])
+            named.setdefault(("label", label.criterion), []).append(place)
     for (what, criterion), places in named.items():
         if criterion not in known:
             where, at = (places[0].path, places[0].line) if places[0].line else (f"{places[0]}", None)

@@ -113,6 +113,7 @@ def test_labels_of_what_was_chosen_to_teach_most_are_no_rate(desk: Callable[[Lin
         (["--window", "0d"], "--window: expected days"),
         (["--window", "month"], "--window: expected days"),
         (["--since", "yesterday"], "--since: expected a date"),
+        (["--since", "2999-01-01"], "--since: expected a day that has begun"),
     ],
 )
 def test_a_window_and_a_date_are_read_or_refused(

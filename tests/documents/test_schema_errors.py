@@ -31,6 +31,11 @@ def test_a_schema_stands_for_itself_and_refuses_what_the_record_refuses() -> Non
     [
         ({"type": ["string", "null"]}, 3, "expected text or nothing, got 3"),
         ({"enum": [1, "b"]}, "c", 'expected one of 1, b, got "c"'),
+        (
+            {"anyOf": [{"enum": ["a", "b"]}, {"type": "null"}]},
+            "c",
+            'expected one of a, b or nothing, got "c"',
+        ),
         ({"additionalProperties": False}, {"x": 1}, "unknown key 'x'"),
         ({"anyOf": [True, {"type": "null"}], "not": {}}, 1, "expected not {}, got 1"),
         ({"anyOf": [{"minimum": 3}, {"minimum": 5}]}, 1, "expected another form or another form, got 1"),

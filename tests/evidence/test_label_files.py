@@ -63,6 +63,10 @@ def test_each_fault_of_a_table_is_told_with_its_line() -> None:
     ]
     with pytest.raises(MalformedFile, match="expected a first line with the columns trajectory"):
         read_table(b"a,b\n1,2\n", "labels.csv")
+    with pytest.raises(
+        MalformedFile, match=r"labels.csv:3: expected CSV"
+    ):  # else all that follows is one cell
+        read_table(b'trajectory,criterion,result,explanation\nt-1,x,fail,"open\nt-2,x,fail,\n', "labels.csv")
     with pytest.raises(MalformedFile, match="expected UTF-8"):
         read_table(b"trajectory,criterion,result\n\xff,a,pass\n", "labels.csv")
 

@@ -99,12 +99,16 @@ def test_verdicts_on_an_unknown_criterion_are_a_warning_unless_the_agent_gave_th
 
     lines = [line(1, verdicts=verdict("right", "code")), line(2, verdicts=verdict("rihgt", "code"))]
     lines += [line(3, verdicts=verdict("rihgt", "human")), line(4, verdicts=verdict("mine", "agent"))]
-    labels = json.dumps({"trajectory": "t-1", "criterion": "tone", "result": "pass"})
-    more = {"trajectories/triage/a.jsonl": "".join(lines), "trajectories/triage/a.labels.jsonl": labels}
+    labels = "\n\n" + json.dumps({"trajectory": "t-1", "criterion": "tone", "result": "pass"})
+    more = {
+        "trajectories/triage/a.jsonl": "".join(lines),
+        "trajectories/triage/a.labels.jsonl": labels,
+    }
     warnings = read_project(folder(tmp_path, FILES | more), "triage").warnings
+    assert warnings[1].path == "trajectories/triage/a.labels.jsonl"
     assert [(warning.line, warning.message) for warning in warnings] == [
         (2, "verdict on an unknown criterion 'rihgt' (did you mean 'right'?), and 1 more; ignored"),
-        (1, "label on an unknown criterion 'tone'; ignored"),
+        (3, "label on an unknown criterion 'tone'; ignored"),
     ]
 
 
@@ -119,7 +123,7 @@ def test_what_other_tools_judge_by_names_of_their_own_is_counted_and_no_warning(
         verdict("me", "agent"),
     ]
     lines = [line(1, verdicts=given, format="langfuse"), line(2, verdicts=given[1:3], format="langfuse")]
-    labels = json.dumps({"trajectory": "t-1", "criterion": "tone", "result": "pass"})
+    labels = "\n\n" + json.dumps({"trajectory": "t-1", "criterion": "tone", "result": "pass"})
     more = {"trajectories/triage/a.jsonl": "".join(lines), "trajectories/triage/a.labels.jsonl": labels}
     project = read_project(folder(tmp_path, FILES | more), "triage")
     assert project.warnings == ()

@@ -42,7 +42,7 @@ def read_table(data: bytes, path: str) -> tuple[list[tuple[Label, int]], list[Pr
         ) from None
     first = text.partition("\n")[0]
     comma = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=comma)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=comma, strict=True)
     try:
         head = [name.strip().casefold() for name in next(rows, [])]
         problems = list(_head(head, path))

@@ -110,6 +110,7 @@ def test_half_a_line_among_good_ones_is_a_warning_with_its_place() -> None:
         (b'{"id": "x", "task": {"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", "levels"),
         (b'{"id": "x", "task": {"input": "\xff"}}', "utf-8"),
         (b'{"id": "x", "task": {"input": 1e999}}', "out of range"),
+        (b'{"trajectory": "x", "criterium": "y", "result": "fail"}', "missing key 'criterion'"),
         (b'{"id": "x", "task": {"input": "' + b"a" * LONGEST_LINE + b'"}}', "at most 8,000,000 bytes"),
     ],
     ids=[
@@ -122,6 +123,7 @@ def test_half_a_line_among_good_ones_is_a_warning_with_its_place() -> None:
         "deep",
         "utf-8",
         "infinite",
+        "label",
         "long",
     ],
 )
