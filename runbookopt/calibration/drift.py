@@ -170,7 +170,8 @@ def drift(
     ordered = sorted(seen, key=lambda each: (each.at, each.group))
     looks = []
     for look in _looks(_day_of(max(times)) + _DAY, days, since):
-        known_by = _known_by(look, today)
+        # the time up to which labels count in a look that is taken today
+        known_by = look.after.end + _delays((today - look.after.end) // _DAY + 1)[-1] * _DAY
         ordered = [each.known_at(known_by) for each in ordered]
         before = [each for each in ordered if look.before.holds(each.at)]
         after = [each for each in ordered if look.after.holds(each.at)]
@@ -218,12 +219,6 @@ def _two(end: datetime, length: timedelta) -> tuple[Window, Window]:
 def _delays(days: int) -> tuple[int, ...]:
     """So many days after a window its labels are looked at, until the next one is over: 0, 1, 2, 4, ..."""
     return (0, *(1 << power for power in range((days - 1).bit_length())))
-
-
-def _known_by(look: _Pair, today: datetime) -> datetime:
-    """The time up to which labels count in a look that is taken today."""
-    delays = _delays((today - look.after.end) // _DAY + 1)
-    return look.after.end + delays[-1] * _DAY
 
 
 def _shifts(
@@ -360,8 +355,10 @@ def _advice(looks: Sequence[Look], judged: Sequence[str]) -> Iterator[Advice]:
     if rose:
         yield Advice("relabel", f"it looks better than before, and nobody knows why: {_told(rose)}")
     fell = [each for each in of["pass rate"] if each.moved == "fell"]
+    said = [each for look in looks for each in look.shifts if each.question == "judge against labels"]
+    known = {each.subject for each in said if each.seen_below is not None}
     asked = [each for each in fell if each.subject in judged]
-    doubted = [each for each in asked if not _agreement_is_known(looks, each.subject)]
+    doubted = [each for each in asked if each.subject not in known]
     sure = [each for each in fell if each not in doubted]
     if doubted:
         why = f"less passes ({_told(doubted)}), and too few labels say whether the judge still agrees"
@@ -369,12 +366,6 @@ def _advice(looks: Sequence[Look], judged: Sequence[str]) -> Iterator[Advice]:
     if sure and not worse:
         judge = ", and the judge still agrees with people" if any(each in asked for each in sure) else ""
         yield Advice("optimize", f"less passes: {_told(sure)}{judge}")
-
-
-def _agreement_is_known(looks: Sequence[Look], criterion: str) -> bool:
-    """Whether a fall of a judge's agreement with people could have been seen."""
-    asked = [shift for look in looks for shift in look.shifts if shift.question == "judge against labels"]
-    return any(shift.subject == criterion and shift.seen_below is not None for shift in asked)
 
 
 def _told(shifts: Sequence[Shift]) -> str:

@@ -7,7 +7,6 @@ from typing import Literal
 from msgspec import Struct
 
 from runbookopt.calibration.agreement import (
-    Estimate,
     Figures,
     Given,
     figures,
@@ -281,23 +280,17 @@ def _record(
     record = looked(
         case.key, job.at, tested=tested, level=case.choice.level, strict=terms.strict, looks=case.looks
     )
+    pairs, ids = list(between_raters(case.ratings)), [each.trajectory for each in record.tested]
     record = with_battery(record, case.earlier.bias if case.earlier else None)
     repeats = [set(results) for (_, criterion), results in judged.repeats.items() if criterion == name]
     same = sum(len(results) == 1 for results in repeats)
     return with_more(
         record,
         model=_model(rubric, case.criterion),
-        people=_people(case, record),
+        people=figures_of(table_of(pairs), seed_of(case.key, ids)).mcc if pairs else None,
         consistency=share(same, len(repeats)) if repeats else None,
         rate=_rate(case, tested, others),
     )
-
-
-def _people(case: _Case, record: CriterionRecord) -> Estimate | None:
-    """MCC of people with each other, where two of them rated the same outputs."""
-    pairs = list(between_raters(case.ratings))
-    trajectories = (each.trajectory for each in record.tested)
-    return figures_of(table_of(pairs), seed_of(case.key, trajectories)).mcc if pairs else None
 
 
 def _rate(case: _Case, tested: Sequence[JudgedItem], others: Verdicts) -> Rate | None:
@@ -382,7 +375,7 @@ def _notes(cases: Collection[_Case], path: str, *, written: bool) -> Iterator[st
         for each in cases
         if isinstance(each.choice, LabelsLack)
         and each.choice.spent
-        and (each.mismatches or each.key != _key_of(each.earlier))
+        and (each.mismatches or each.earlier is None or each.key != each.earlier.key)
     ]
     for each in cases:
         if each.mismatches and not each.chosen:
@@ -392,10 +385,6 @@ def _notes(cases: Collection[_Case], path: str, *, written: bool) -> Iterator[st
             f"labels of {', '.join(spent)} were looked at before, and one look is what they are good for:"
             " label new outputs, or add --spend-labels, which looks at them at a stricter bound"
         )
-
-
-def _key_of(record: CriterionRecord | None) -> str | None:
-    return record.key if record else None
 
 
 def must_have_labels(result: CalibrationResult) -> None:

@@ -188,10 +188,13 @@ def _suggested(repository: Repository, project: Project, labelled: _Labelled, as
         ("rule", rules(examples)),
         ("reference", against_references(examples)),
     )
+    note = next((note for item, _ in labelled.examples for note in item.notes), None)
+    statement = f"Free of what people call '{plain(mode.name)}'"
+    statement += f": {plain(' '.join(note.split())[:200])}" if note else ""
     for kind, mined in mined_as:
         check = next((each.check for each in mined if each.check not in known), None)
         if check is not None:
-            criterion = Criterion(mode.key, check, _statement(mode, labelled))
+            criterion = Criterion(mode.key, check, statement)
             made.append((kind, criterion, project.rubric, _checked(project, criterion, labelled)))
     if isinstance(asked, str):
         notes.append(asked)
@@ -207,13 +210,6 @@ def _suggested(repository: Repository, project: Project, labelled: _Labelled, as
     best = max(gating, key=lambda each: each.figures.mcc.value or 0.0, default=None)
     refused = "" if best else _refusal(candidates, examples)
     return Suggested(mode, candidates, best, refused, tuple(notes))
-
-
-def _statement(mode: Mode, labelled: _Labelled) -> str:
-    note = next((note for item, _ in labelled.examples for note in item.notes), None)
-    return f"Free of what people call '{plain(mode.name)}'" + (
-        f": {plain(' '.join(note.split())[:200])}" if note else ""
-    )
 
 
 def _checked(project: Project, criterion: Criterion, labelled: _Labelled) -> _Verdicts:
