@@ -260,25 +260,27 @@ def _questions(
     kinds = sorted({each.kind for each in seen if each.kind is not None})
     modes = sorted({mode for each in seen for mode in each.modes or ()})
     return {
-        "pass rate": {each: (_passes(each),) for each in criteria},
-        "kinds of failure": {each: (_is_kind(each),) for each in kinds if len(kinds) > 1},
-        "failure modes": {each: (_is_mode(each),) for each in modes if len(modes) > 1},
+        "pass rate": {
+            each: (_asking(each, lambda seen, criterion: seen.passed.get(criterion)),) for each in criteria
+        },
+        "kinds of failure": {
+            each: (_asking(each, lambda seen, kind: None if seen.kind is None else seen.kind == kind),)
+            for each in kinds
+            if len(kinds) > 1
+        },
+        "failure modes": {
+            each: (_asking(each, lambda seen, mode: None if seen.modes is None else mode in seen.modes),)
+            for each in modes
+            if len(modes) > 1
+        },
         "judge against labels": {
             each: (_agrees(each, passes=True), _agrees(each, passes=False)) for each in judged
         },
     }
 
 
-def _passes(criterion: str) -> _Told:
-    return lambda seen: seen.passed.get(criterion)
-
-
-def _is_kind(kind: str) -> _Told:
-    return lambda seen: None if seen.kind is None else seen.kind == kind
-
-
-def _is_mode(mode: str) -> _Told:
-    return lambda seen: None if seen.modes is None else mode in seen.modes
+def _asking(subject: str, answer: Callable[[Seen, str], bool | None]) -> _Told:
+    return lambda seen: answer(seen, subject)
 
 
 def _agrees(criterion: str, *, passes: bool) -> _Told:
@@ -351,10 +353,9 @@ def _advice(looks: Sequence[Look], judged: Sequence[str]) -> Iterator[Advice]:
     mix = [*of["kinds of failure"], *of["failure modes"]]
     if mix:
         yield Advice("relabel", f"failures are of other kinds than before: {_told(mix)}")
-    rose = [each for each in of["pass rate"] if each.moved == "rose"]
+    rose, fell = ([each for each in of["pass rate"] if each.moved == way] for way in ("rose", "fell"))
     if rose:
         yield Advice("relabel", f"it looks better than before, and nobody knows why: {_told(rose)}")
-    fell = [each for each in of["pass rate"] if each.moved == "fell"]
     said = [each for look in looks for each in look.shifts if each.question == "judge against labels"]
     known = {each.subject for each in said if each.seen_below is not None}
     asked = [each for each in fell if each.subject in judged]
