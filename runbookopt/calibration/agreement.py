@@ -113,6 +113,7 @@ def figures_of(table: Table, seed: int) -> Figures:
 
     Shares have Clopper and Pearson's interval, the rest the percentiles of `resampled`.
     """
+    low, high = kappa(table), ac1(table)
     return Figures(
         table=table,
         passes=table.passes,
@@ -123,17 +124,12 @@ def figures_of(table: Table, seed: int) -> Figures:
         mcc=_estimate(table, mcc, seed),
         kappa=_estimate(table, kappa, seed),
         ac1=_estimate(table, ac1, seed),
-        paradox=_is_paradox(table),
+        # kappa is low for one rare class alone: Feinstein and Cicchetti's first paradox (1990)
+        paradox=low is not None and high is not None and high - low > _PARADOX,
         prevalence=share(table.passes, table.judged),
         abstained=share(table.abstained, table.asked),
         errors=share(table.errors, table.asked),
     )
-
-
-def _is_paradox(table: Table) -> bool:
-    """Whether kappa is low for one rare class alone: Feinstein and Cicchetti's first paradox (1990)."""
-    low, high = kappa(table), ac1(table)
-    return low is not None and high is not None and high - low > _PARADOX
 
 
 def youden(table: Table) -> float | None:

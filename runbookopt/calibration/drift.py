@@ -170,7 +170,8 @@ def drift(
     ordered = sorted(seen, key=lambda each: (each.at, each.group))
     looks = []
     for look in _looks(_day_of(max(times)) + _DAY, days, since):
-        known_by = _known_by(look, today)
+        # the time up to which labels count in a look that is taken today
+        known_by = look.after.end + _delays((today - look.after.end) // _DAY + 1)[-1] * _DAY
         ordered = [each.known_at(known_by) for each in ordered]
         before = [each for each in ordered if look.before.holds(each.at)]
         after = [each for each in ordered if look.after.holds(each.at)]
@@ -220,12 +221,6 @@ def _delays(days: int) -> tuple[int, ...]:
     return (0, *(1 << power for power in range((days - 1).bit_length())))
 
 
-def _known_by(look: _Pair, today: datetime) -> datetime:
-    """The time up to which labels count in a look that is taken today."""
-    delays = _delays((today - look.after.end) // _DAY + 1)
-    return look.after.end + delays[-1] * _DAY
-
-
 def _shifts(
     before: Sequence[Seen], after: Sequence[Seen], look: _Pair, criteria: Sequence[str], judged: Sequence[str]
 ) -> Iterator[Shift]:
@@ -265,25 +260,27 @@ def _questions(
     kinds = sorted({each.kind for each in seen if each.kind is not None})
     modes = sorted({mode for each in seen for mode in each.modes or ()})
     return {
-        "pass rate": {each: (_passes(each),) for each in criteria},
-        "kinds of failure": {each: (_is_kind(each),) for each in kinds if len(kinds) > 1},
-        "failure modes": {each: (_is_mode(each),) for each in modes if len(modes) > 1},
+        "pass rate": {
+            each: (_asking(each, lambda seen, criterion: seen.passed.get(criterion)),) for each in criteria
+        },
+        "kinds of failure": {
+            each: (_asking(each, lambda seen, kind: None if seen.kind is None else seen.kind == kind),)
+            for each in kinds
+            if len(kinds) > 1
+        },
+        "failure modes": {
+            each: (_asking(each, lambda seen, mode: None if seen.modes is None else mode in seen.modes),)
+            for each in modes
+            if len(modes) > 1
+        },
         "judge against labels": {
             each: (_agrees(each, passes=True), _agrees(each, passes=False)) for each in judged
         },
     }
 
 
-def _passes(criterion: str) -> _Told:
-    return lambda seen: seen.passed.get(criterion)
-
-
-def _is_kind(kind: str) -> _Told:
-    return lambda seen: None if seen.kind is None else seen.kind == kind
-
-
-def _is_mode(mode: str) -> _Told:
-    return lambda seen: None if seen.modes is None else mode in seen.modes
+def _asking(subject: str, answer: Callable[[Seen, str], bool | None]) -> _Told:
+    return lambda seen: answer(seen, subject)
 
 
 def _agrees(criterion: str, *, passes: bool) -> _Told:
@@ -356,12 +353,13 @@ def _advice(looks: Sequence[Look], judged: Sequence[str]) -> Iterator[Advice]:
     mix = [*of["kinds of failure"], *of["failure modes"]]
     if mix:
         yield Advice("relabel", f"failures are of other kinds than before: {_told(mix)}")
-    rose = [each for each in of["pass rate"] if each.moved == "rose"]
+    rose, fell = ([each for each in of["pass rate"] if each.moved == way] for way in ("rose", "fell"))
     if rose:
         yield Advice("relabel", f"it looks better than before, and nobody knows why: {_told(rose)}")
-    fell = [each for each in of["pass rate"] if each.moved == "fell"]
+    said = [each for look in looks for each in look.shifts if each.question == "judge against labels"]
+    known = {each.subject for each in said if each.seen_below is not None}
     asked = [each for each in fell if each.subject in judged]
-    doubted = [each for each in asked if not _agreement_is_known(looks, each.subject)]
+    doubted = [each for each in asked if each.subject not in known]
     sure = [each for each in fell if each not in doubted]
     if doubted:
         why = f"less passes ({_told(doubted)}), and too few labels say whether the judge still agrees"
@@ -369,12 +367,6 @@ def _advice(looks: Sequence[Look], judged: Sequence[str]) -> Iterator[Advice]:
     if sure and not worse:
         judge = ", and the judge still agrees with people" if any(each in asked for each in sure) else ""
         yield Advice("optimize", f"less passes: {_told(sure)}{judge}")
-
-
-def _agreement_is_known(looks: Sequence[Look], criterion: str) -> bool:
-    """Whether a fall of a judge's agreement with people could have been seen."""
-    asked = [shift for look in looks for shift in look.shifts if shift.question == "judge against labels"]
-    return any(shift.subject == criterion and shift.seen_below is not None for shift in asked)
 
 
 def _told(shifts: Sequence[Shift]) -> str:

@@ -47,18 +47,15 @@ def fall_p(classes: Sequence[tuple[Share, Share]]) -> float:
     """
     spread, fewest, seen = [1.0], 0, 0
     for before, after in classes:
-        low = max(0, before.count + after.count - before.of)
-        spread = _sums(spread, _chances(before, after))
+        successes, total = before.count + after.count, before.of + after.of
+        low, high = max(0, successes - before.of), min(successes, after.of)
+        ways = (
+            _choices(successes, count) + _choices(total - successes, after.of - count)
+            for count in range(low, high + 1)
+        )
+        spread = _sums(spread, [math.exp(log - _choices(total, after.of)) for log in ways])
         fewest, seen = fewest + low, seen + after.count
     return min(1.0, math.fsum(spread[: seen - fewest + 1]))
-
-
-def _chances(before: Share, after: Share) -> list[float]:
-    """The chance of each count in the window after, from the fewest there can be to the most."""
-    successes, total = before.count + after.count, before.of + after.of
-    counts = range(max(0, successes - before.of), min(successes, after.of) + 1)
-    logs = (_choices(successes, count) + _choices(total - successes, after.of - count) for count in counts)
-    return [math.exp(log - _choices(total, after.of)) for log in logs]
 
 
 def _sums(one: Sequence[float], other: Sequence[float]) -> list[float]:

@@ -68,16 +68,12 @@ class Unseen(Struct, frozen=True):
     def __str__(self) -> str:
         """The sentence that tells it."""
         drawn = "" if self.representative else "; they were not drawn at random, so take it as a hint"
+        are, their = ("is", "its") if self.once == 1 else ("are", "their")
         return (
             f"about {100 * self.share:.0f} % of failures are of kinds nobody has named"
             f" (between {100 * self.low:.0f} and {100 * self.high:.0f} %: of {self.failures} named failures"
-            f" {self.once} {'is' if self.once == 1 else 'are'} the only one of {_their(self.once)} kind"
-            f"{drawn})"
+            f" {self.once} {are} the only one of {their} kind{drawn})"
         )
-
-
-def _their(count: int) -> str:
-    return "its" if count == 1 else "their"
 
 
 @lru_cache(maxsize=4096)

@@ -110,7 +110,7 @@ def rules(examples: Sequence[Example]) -> tuple[Mined, ...]:
     """The best check of each kind that looks at outputs alone, the best first; none of too few examples."""
     if not enough(examples):
         return ()
-    signs = _signs(examples)
+    signs = _Signs(_bits(each.failed for each in examples), (1 << len(examples)) - 1)
     found: dict[str, Mined] = {}
     for view in _views(examples):
         for check in _checks(view, signs):
@@ -151,10 +151,6 @@ def _mined(check: OutputCheck, examples: Sequence[Example]) -> Mined:
     parts = len(getattr(check, "values", None) or ("",))
     answered = table.judged / table.asked
     return Mined(check, table, (mcc(table) or 0.0) * answered - _A_PART * (parts - 1))
-
-
-def _signs(examples: Sequence[Example]) -> _Signs:
-    return _Signs(_bits(each.failed for each in examples), (1 << len(examples)) - 1)
 
 
 # Where to look ------------------------------------------------------------------------------------------
@@ -290,7 +286,10 @@ def _patterns(view: _View, signs: _Signs, phrases: Iterable[str]) -> Iterator[Re
     scores = {shape: signs.score(shown) for shape, shown in caught.items()}
     if scores:
         worst, best = min(scores, key=scores.__getitem__), max(scores, key=scores.__getitem__)
-        yield Regex(path=view.path, value=_none_of(best))
+        flags = re.match(r"\(\?[a-z]+\)", best)
+        head = flags[0] if flags else ""
+        lacks = rf"{head}\A(?![\s\S]*?(?:{best.removeprefix(head)}))"  # matches where `best` does not
+        yield Regex(path=view.path, value=lacks)
         yield Regex(path=view.path, value=worst)
     values = {value: _bits(text == value for text in view.texts) for value in view.texts}
     if view.path is not None and len(values) <= len(view.texts) // 2:
@@ -303,10 +302,3 @@ def _patterns(view: _View, signs: _Signs, phrases: Iterable[str]) -> Iterator[Re
 def _literal(text: str) -> str:
     """A text as a pattern that people can read: what stands for itself is not escaped."""
     return re.sub(r"\\([^\w\\.^$*+?{}\[\]|()#])", r"\1", re.escape(text))
-
-
-def _none_of(shape: str) -> str:
-    """A pattern that matches where this one does not."""
-    flags = re.match(r"\(\?[a-z]+\)", shape)
-    head = flags[0] if flags else ""
-    return rf"{head}\A(?![\s\S]*?(?:{shape.removeprefix(head)}))"

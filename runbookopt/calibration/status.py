@@ -47,7 +47,9 @@ def status_of(table: Table, *, seed: int, level: float = LEVEL, strict: bool = F
         return "advisory"
     if value < ADVISES:
         return "rejected"
-    if value < GATES or (strict and not _is_strict(table)):
+    rates = [(table.tp, table.passes), (table.tn, table.fails)] if strict else []
+    lows = [clopper_pearson_lower(hits, size, STRICT_LEVEL) for hits, size in rates]
+    if value < GATES or any(low < STRICT_RATE for low in lows):
         return "advisory"
     bound = lower_bound(table, mcc, level, seed)
     return "gates" if bound is not None and bound >= ADVISES else "advisory"
@@ -81,8 +83,3 @@ def labels_needed(
         middle = (small + large) // 2
         small, large = (small, middle) if gates(middle) else (middle, large)
     return Needed(max(large, there.passes), max(large, there.fails))
-
-
-def _is_strict(table: Table) -> bool:
-    rates = (table.tp, table.passes), (table.tn, table.fails)
-    return all(clopper_pearson_lower(hits, size, STRICT_LEVEL) >= STRICT_RATE for hits, size in rates)

@@ -71,7 +71,9 @@ nothing in it."""
 
 def question_prompt(name: str, failing: Sequence[Case], passing: Sequence[Case]) -> tuple[Message, ...]:
     """The messages that ask for a question about one failure mode; the code is in the last."""
-    code = _code_of_cases(name, failing, passing)
+    cases = (*failing, *passing)
+    texts = [text for case in cases for text in (as_text(case.task), case.output, *case.notes)]
+    code = fence(name, *texts, digits=FEW)
     request = "\n\n".join(
         [
             f"The failure is called, by people: {plain(name)}",
@@ -165,13 +167,6 @@ def _cases(kind: str, cases: Sequence[Case], code: str) -> Iterator[str]:
 
 def _short(text: str) -> str:
     return shortened(text, _TEXT)
-
-
-def _code_of_cases(name: str, *cases: Sequence[Case]) -> str:
-    texts = [
-        text for each in cases for case in each for text in (as_text(case.task), case.output, *case.notes)
-    ]
-    return fence(name, *texts, digits=FEW)
 
 
 def _body(code: str, text: str) -> str | ReflectionFailure:

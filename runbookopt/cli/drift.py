@@ -71,6 +71,8 @@ def _start(since: str | None) -> datetime | None:
 
 
 def _as_json(drifting: "Drifting") -> dict[str, Any]:
+    from msgspec import to_builtins
+
     return {
         "runbook": drifting.runbook,
         "drift": drifting.found.moved,
@@ -81,7 +83,7 @@ def _as_json(drifting: "Drifting") -> dict[str, Any]:
                 "before": look.before,
                 "after": look.after,
                 "unseen": look.unseen,
-                "shifts": [_shift_as_json(shift) for shift in look.shifts],
+                "shifts": [{**to_builtins(shift), "moved": shift.moved} for shift in look.shifts],
             }
             for look in drifting.found.looks
         ],
@@ -90,12 +92,6 @@ def _as_json(drifting: "Drifting") -> dict[str, Any]:
         "broken": drifting.broken,
         "notes": drifting.notes,
     }
-
-
-def _shift_as_json(shift: "Shift") -> dict[str, Any]:
-    from msgspec import to_builtins
-
-    return {**to_builtins(shift), "moved": shift.moved}
 
 
 def _page(drifting: "Drifting") -> "Iterator[str]":

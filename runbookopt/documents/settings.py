@@ -419,7 +419,10 @@ def _layer(given: Iterable[tuple[str, str | float, str]], problems: list[Problem
     types = setting_types()
     for key, value, origin in given:
         number = _number(value)
-        structured = list(_from_yaml(value))
+        structured = []
+        with suppress(MalformedFile):  # as YAML, or as JSON, which is YAML; a plain text is none
+            structured = [read_plain_yaml(str(value).encode(errors="surrogateescape"), FILE)]
+        structured = [each for each in structured if not isinstance(each, str)]
         for reading in (value, number, *structured):
             with suppress(msgspec.ValidationError):
                 setting: Any = msgspec.convert(reading, types[key])
@@ -443,14 +446,6 @@ def _own(runbooks: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 def _glob(entry: Mapping[str, Any]) -> str | None:
     path = entry.get("path")
     return path if isinstance(path, str) else None
-
-
-def _from_yaml(value: object) -> Iterator[object]:
-    """What a variable or a flag says as YAML, or as JSON, which is YAML; a plain text is none."""
-    with suppress(MalformedFile):
-        reading = read_plain_yaml(str(value).encode(errors="surrogateescape"), FILE)
-        if not isinstance(reading, str):
-            yield reading
 
 
 def _of_one_kind(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:

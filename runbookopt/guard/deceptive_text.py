@@ -35,16 +35,13 @@ def look_alikes(match: Match) -> Iterator[str]:
     if match.kind not in {"raw", "span", "target"}:
         return
     for word in re.findall(r"[^\W\d_]+", match.what):
-        if not word.isascii() and _is_mixed(word):
+        if word.isascii():
+            continue
+        scripts = {_script(letter) for letter in word} & _ALPHABETS
+        if len(scripts) > 1 or (len(word) > 1 and pattern("deceptive_text.latin_looks").fullmatch(word)):
             yield word
     for hit in pattern("deceptive_text.dashes").finditer(match.what):
         yield match.what[hit.start() : hit.start() + 12]
-
-
-def _is_mixed(word: str) -> bool:
-    scripts = {_script(letter) for letter in word} & _ALPHABETS
-    passes_for_latin = len(word) > 1 and pattern("deceptive_text.latin_looks").fullmatch(word)
-    return len(scripts) > 1 or bool(passes_for_latin)
 
 
 def _script(letter: str) -> str:

@@ -41,12 +41,15 @@ def sorting(before: str, after: str) -> Iterator[tuple[str, int]]:
     yield from _moved(old, new)
     spans = {span for line in old for span in pattern("text.code").findall(line.text)}
     shapes = {(line.section, shape_of(line)) for line in old}
+    pairs_gone = [set(pairs_of(line)) for line in gone]
     for line in come:
         rule = rule_of(line)
         if isinstance(rule, Rule):
             for why in _faults(rule, old, spans):
                 yield f"{why}: {_short(line)}", line.number
-            if (line.section, rule.shape) not in shapes and any(_follows(line, each) for each in gone):
+            has = set(pairs_of(line))  # the new form of another has half of its pairs
+            follows = any(had and 2 * len(had & has) >= len(had) for had in pairs_gone)
+            if follows and (line.section, rule.shape) not in shapes:
                 yield f"a rule is reworded: {_short(line)}", line.number
         elif pattern("forms.otherwise").search(line.text):
             yield f"what is left goes elsewhere: {_short(line)}", line.number
@@ -108,12 +111,6 @@ def _faults(rule: Rule, old: Sequence[Line], spans: set[str]) -> Iterator[str]:
 
 def _bare(output: str) -> str:
     return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", output).casefold())
-
-
-def _follows(line: Line, before: Line) -> bool:
-    """Whether a line is another's new form: it has half of its pairs."""
-    had, has = set(pairs_of(before)), set(pairs_of(line))
-    return bool(had) and 2 * len(had & has) >= len(had)
 
 
 def _short(line: Line) -> str:

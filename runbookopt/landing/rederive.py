@@ -58,7 +58,7 @@ from runbookopt.proof.comparison import Comparison, Pair, compare
 from runbookopt.proof.ledger import Ledger, LedgerBroken
 from runbookopt.proof.records import shown_since
 from runbookopt.proof.red_team import RedTeam, red_team
-from runbookopt.verifier.families import Nearest, nearest_kin
+from runbookopt.verifier.families import nearest_kin
 from runbookopt.verifier.program_files import programs_digest
 from runbookopt.verifier.rubric import programs
 
@@ -284,6 +284,8 @@ def _decide(
     after = with_front_of(before, bundle.candidate)  # its version is not of the change that is judged
     looks = ledger.looks(*checked.identity.names)
     earlier = (*looks_before(looks, checked.look.key), checked.look) if checked.look else looks
+    models = models_by_role(bundle)
+    judge = models.pop("judge", None)
     facts = Facts(
         comparison=proof.comparison if proof else None,
         changed_lines=sum(1 for _ in changed_lines(bundle.patch)),
@@ -304,7 +306,7 @@ def _decide(
         judge_decides=project.rubric.judge_decides,
         audits=_audits(ledger, project, proof, hear),
         red_team=proof.red_team if proof else None,
-        judge_kin=_judge_kin(bundle),
+        judge_kin="none" if judge is None else nearest_kin(judge, models.values()),
     )
     return decide(project.policy, facts)
 
@@ -315,13 +317,6 @@ def _audits(ledger: Ledger, project: Project, proof: Proof | None, hear: Hear | 
     if hear is None or proof is None or not policy.audit_pairs or not project.rubric.judge_decides:
         return None
     return audits_of(ledger, policy, Audited(proof.look, proof.record, proof.pairs), hear(policy))
-
-
-def _judge_kin(bundle: Bundle) -> Nearest | None:
-    """What the judge's model shares with those of agent and reflector, by what the bundle says of them."""
-    models = models_by_role(bundle)
-    judge = models.pop("judge", None)
-    return "none" if judge is None else nearest_kin(judge, models.values())
 
 
 def _leaning(repository: Repository, checked: Checked, proved: Sequence[Pair]) -> tuple[str, ...]:
@@ -421,14 +416,9 @@ def held_out_moved(
     fresh = replace(look, key="", groups=group_digests(now.held_out_groups))
     is_grown = by_growth and recorded([look], fresh) is None
     grown = ["a quarter of the held-out groups is new"] if is_grown else []
-    return (*moved.told(names), *_regrouped(checked.bundle, now), *grown, *_decided_by_others(base, now))
-
-
-def _decided_by_others(base: Project, now: Project) -> Iterable[str]:
-    """Whether other criteria decide by now, as labels that were added or taken back may have it."""
-    before, after = ({each.id for each in project.rubric.deciding} for project in (base, now))
-    if before != after:
-        yield f"other criteria decide: {', '.join(sorted(before ^ after))}"
+    others = {each.id for each in base.rubric.deciding} ^ {each.id for each in now.rubric.deciding}
+    decided = [f"other criteria decide: {', '.join(sorted(others))}"] if others else []
+    return (*moved.told(names), *_regrouped(checked.bundle, now), *grown, *decided)
 
 
 def _regrouped(bundle: Bundle, now: Project) -> Iterable[str]:

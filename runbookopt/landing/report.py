@@ -364,7 +364,8 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
     for member in holding[:rows]:
         parents = ", ".join(code(_short(parent)) for parent in member.parents[:3]) or "(seed)"
         mark = "**chosen**" if member.digest == bundle.chosen else prose(member.note, 80)
-        told = "".join(f" {_told_mean(member.objectives.get(name))} |" for name in names)
+        values = map(member.objectives.get, names)
+        told = "".join("  |" if value is None else f" {value:.3f} |" for value in values)
         yield (
             f"| {code(_short(member.digest))} | {member.wave} | {parents} | {member.validation:.3f} |{told}"
             f" {member.characters:,} | {member.places} | {mark} |"
@@ -373,10 +374,6 @@ def _frontier(findings: Findings, rows: int) -> Iterator[str]:
     yield from ("", *_more(len(holding), rows))
     yield from ("", "```mermaid", "graph TD", *_chart(best[: 2 * rows], bundle.chosen), "```", "")
     yield from _more(len(best), 2 * rows)
-
-
-def _told_mean(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def _trade_offs(bundle: Bundle, holding: Sequence[MemberSummary], names: Sequence[str]) -> Iterator[str]:

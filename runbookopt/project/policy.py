@@ -252,11 +252,14 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     allowed = policy.proof.near_repeats == "allow"  # which speaks against it, whether there are any or not
     count = "an unknown number" if facts.near_repeats is None else facts.near_repeats
     repeated = f"the policy lets tasks into the proof that nearly repeat what a search uses: {count} of them"
+    red_team = Reason("red_team", None, "what the change does on the red team's tasks is unknown")
+    if facts.red_team is not None:
+        red_team = Reason("red_team", facts.red_team.holds, facts.red_team.told)
     reasons = (
         *_asked(policy, facts.comparison),
         *_conditions(policy.auto_merge_if, facts),
         *_audited(policy, facts),
-        *([_on_red_team(facts.red_team)] if policy.red_team else []),
+        *([red_team] if policy.red_team else []),
         *([Reason("near_repeats", False, repeated)] if allowed else []),
     )
     if not reasons[0].holds:
@@ -331,13 +334,6 @@ def _apart(terms: AutoMergeIf, shared: Nearest | None) -> Reason:
     unknown = shared is None and wanted == "family"
     text = f"{told[shared]}, and another {wanted} is wanted"
     return Reason("judge_apart", None if unknown else holds, text)
-
-
-def _on_red_team(found: RedTeam | None) -> Reason:
-    """Whether the winner is no worse where a red team looked for trouble."""
-    if found is None:
-        return Reason("red_team", None, "what the change does on the red team's tasks is unknown")
-    return Reason("red_team", found.holds, found.told)
 
 
 def _gain(terms: AutoMergeIf, comparison: Comparison | None) -> Reason:
@@ -438,17 +434,19 @@ def _of_audits(audits: Audits) -> tuple[bool, str]:
     changed = f"{audits.pairs} held-out pairs whose verdict changed"
     if audits.pairs < FEWEST:
         return False, f"there are {changed}, and fewer than {FEWEST} confirm nothing"
-    told = [f"{login} {_found_in_words(found)}" for login, found in audits.counted]
+    told = []
+    for login, found in audits.counted:
+        sides = (
+            f"the winner's output better in {found.wins} of {found.pairs} pairs, today's in {found.losses}"
+        )
+        word = (
+            "which confirms the gain" if found.confirms else f"and it takes p <= {LEVEL:g} to confirm a gain"
+        )
+        told.append(f"{login} found {sides} (p = {found.p:.2g}), {word}")
     if not told:
         told = [f"no reviewer has audited the {changed}: runbookopt audit NAME shows them"]
     holds = bool(audits.counted) and all(found.confirms for _, found in audits.counted)
     return holds, "; ".join((*told, *audits.others))
-
-
-def _found_in_words(found: Found) -> str:
-    sides = f"the winner's output better in {found.wins} of {found.pairs} pairs, today's in {found.losses}"
-    word = "which confirms the gain" if found.confirms else f"and it takes p <= {LEVEL:g} to confirm a gain"
-    return f"found {sides} (p = {found.p:.2g}), {word}"
 
 
 def _joined(items: Sequence[str], most: int = 5) -> str:

@@ -35,7 +35,9 @@ def proposed(state: SearchState, parent: int, stored: Mapping[str, Stored]) -> A
     if not batches:
         raise _nothing_fails(state, parent)
     if state.pool.members[parent].score >= 1:  # nothing could be seen to be better
-        raise _nothing_to_gain(attempts)
+        failing = sum(attempt.failed for attempt in attempts.values())
+        more = f"{failing} train tasks fail: more validation tasks are needed, on which that shows"
+        raise Learnt("unseen", f"every validation task passes, and {more}")
     return (yield from reflected(state, parent, attempts, batches, stored))
 
 
@@ -80,16 +82,11 @@ def _reflected(
     for (ask, batch), answer in zip(wanted, reply.reflections, strict=True):
         made = [*_trials(state, parent, ask, batch, answer, said)]
         trials += made
-        if _is_unusable(answer) or (made and all(trial.guts for trial in made)):
+        failure = answer if isinstance(answer, ReflectionFailure) else None
+        again = failure is not None and not failure.unanswered and failure.kind not in FINAL
+        if again or (made and all(trial.guts for trial in made)):
             failed.append((ask, batch))
     return failed
-
-
-def _is_unusable(answer: Proposal | ReflectionFailure) -> bool:
-    """Whether another reply might be of use where this one is not."""
-    if isinstance(answer, Proposal):
-        return False
-    return not answer.unanswered and answer.kind not in FINAL
 
 
 def _turned(ask: Reflection, batch: Minibatch) -> Reflection:
@@ -130,9 +127,3 @@ def _nothing_fails(state: SearchState, parent: int) -> Learnt:
         more = f"{failing} validation tasks fail: more train tasks are needed"
         return Learnt("learnt", f"every train task passes, and {more}")
     return Learnt("solved", "every task is solved")
-
-
-def _nothing_to_gain(attempts: Mapping[str, Attempt]) -> Learnt:
-    failing = sum(attempt.failed for attempt in attempts.values())
-    more = f"{failing} train tasks fail: more validation tasks are needed, on which that shows"
-    return Learnt("unseen", f"every validation task passes, and {more}")

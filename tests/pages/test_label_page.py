@@ -103,7 +103,11 @@ def test_ten_are_labelled_one_is_undone_and_a_killed_program_goes_on_from_there(
     second.page.press("q")
     assert second.child.wait(60) == 0
     assert second.child.stdout is not None
-    assert second.child.stdout.read().splitlines()[-1].startswith("3 labelled: see trajectories/desk/octocat.labels.jsonl")
+    assert (
+        second.child.stdout.read()
+        .splitlines()[-1]
+        .startswith("3 labelled: see trajectories/desk/octocat.labels.jsonl")
+    )
 
 
 @pytest.mark.nightly

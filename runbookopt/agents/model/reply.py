@@ -7,7 +7,7 @@ came over the wire is read here once more, for what litellm did not understand o
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -210,18 +210,13 @@ def _decoded(body: str) -> dict[str, Any] | None:
     return None
 
 
-def _events(body: str) -> Iterator[dict[str, Any]]:
-    for line in body.splitlines():
-        if line.startswith("data:") and (found := _decoded(line.removeprefix("data:"))) is not None:
-            yield found
-
-
 def _streamed(body: str) -> dict[str, Any] | None:
     """The completion that the events of a stream make; None where its end is missing."""
     message: dict[str, Any] = {}
     content, whole = list[object](), {"finish_reason": None, "message": message}
     usage = None
-    for event in _events(body):
+    told = (line.removeprefix("data:") for line in body.splitlines() if line.startswith("data:"))
+    for event in filter(None, map(_decoded, told)):
         usage = event.get("usage") or usage
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else ():

@@ -144,13 +144,16 @@ class Client:
 
     def query(self, text: str, **variables: object) -> dict[str, Any]:
         """The answer of GraphQL to a question. Raises GitFailed."""
-        asking = self._graphql("show that", text, variables)
+
+        def asking() -> dict[str, Any]:
+            return read(self._writes.requester.graphql_query(text, dict(variables))[1], _Answered).data
+
         for pause in self._patience.pauses:
             try:
-                return self._patiently(asking)
+                return self._patiently(lambda: self._doing("show that", asking))
             except Unclear:
                 self._patience.sleep(pause)
-        return self._patiently(asking)
+        return self._patiently(lambda: self._doing("show that", asking))
 
     # Changing -----------------------------------------------------------------------------------------------
 
@@ -203,14 +206,6 @@ class Client:
             return self._reads.requester.requestJsonAndCheck("GET", self._path(path), parameters=given)
 
         return self._patiently(lambda: self._doing(f"show {self._path(path)}", asking))
-
-    def _graphql(
-        self, doing: str, text: str, variables: Mapping[str, object]
-    ) -> Callable[[], dict[str, Any]]:
-        def asking() -> dict[str, Any]:
-            return read(self._writes.requester.graphql_query(text, dict(variables))[1], _Answered).data
-
-        return lambda: self._doing(doing, asking)
 
     def _signed_in(self) -> "github.Auth.Token | github.Auth.AppInstallationAuth":
         from github import Auth, GithubIntegration

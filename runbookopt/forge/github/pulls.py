@@ -68,6 +68,7 @@ class GithubPulls:
         (pull,) = self._shown(lambda: [self._answer(number)])
         reviews = self._reviews(number)
         last = {each.user.login: each for each in reviews if each.user and each.state in _DECIDING}
+        others = [each for each in reviews if each.user and each.user.login != pull.author]
         return replace(
             pull,
             makers=self._makers(number),
@@ -78,9 +79,7 @@ class GithubPulls:
             ),
             objections=tuple(login for login, each in last.items() if each.state == "CHANGES_REQUESTED"),
             attestations=tuple(self._attested(reviews)),
-            reviewed=next(
-                (each.commit_id or "" for each in reversed(reviews) if _is_of_another(each, pull)), ""
-            ),
+            reviewed=next((each.commit_id for each in reversed(others) if each.commit_id), ""),
         )
 
     def protection(self, branch: str) -> Protection:
@@ -258,10 +257,6 @@ class GithubPulls:
             return self._client.ask(f"~/rulesets/{number}")
         except Refusal:
             return None
-
-
-def _is_of_another(review: words.Review, pull: PullRequest) -> bool:
-    return review.user is not None and review.user.login != pull.author and bool(review.commit_id)
 
 
 def _is_not_on_this_plan(error: Refusal) -> bool:

@@ -94,16 +94,14 @@ def _two_things(project: Project) -> Iterator[str]:
 
 def _form_alone(project: Project) -> Iterator[str]:
     for criterion in project.rubric.criteria:
-        if not criterion.gate and len(project.rubric.criteria) > 1 and _is_form(criterion):
+        check = criterion.check
+        free = isinstance(check, JsonSchema) and not _constrains(check.schema)
+        is_form = free or isinstance(check, MaxChars)
+        if is_form and not criterion.gate and len(project.rubric.criteria) > 1:
             yield (
                 f"'{criterion.id}' checks form alone, and its weight lifts the score of wrong answers: make"
                 " it a `gate` with a small weight"
             )
-
-
-def _is_form(criterion: Criterion) -> bool:
-    check = criterion.check
-    return isinstance(check, MaxChars) or (isinstance(check, JsonSchema) and not _constrains(check.schema))
 
 
 def _constrains(schema: object) -> bool:

@@ -1,7 +1,7 @@
 """Files and lines that `runbookopt init` puts into a repository where they are not there yet."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from json import dumps
 from pathlib import Path
@@ -14,7 +14,7 @@ from runbookopt.errors import RunbookoptError, WrongUsage
 from runbookopt.evidence.library import Folder
 from runbookopt.jobs.scaffold.schemas import FOLDER, IN_YAML, schema_text
 from runbookopt.landing.requirements import programs_of
-from runbookopt.project.layout import ROOT, Places
+from runbookopt.project.layout import ROOT
 from runbookopt.project.places import layout_of, runbook_names
 from runbookopt.verifier.program_files import files_of, folders_of
 
@@ -118,16 +118,12 @@ def _owned_elsewhere(root: Path, choices: Choices) -> str:
     there = files_of(paths, folder)
     folders = folders_of(paths, there)
     alone = {path for path in there if not any(path.startswith(each) for each in folders)}
-    others = {path.strip("/") for places in runbooks.values() for path in _judging_elsewhere(places)}
-    owned = sorted({*folders, *alone, *others})
+    others: set[str] = set()
+    for places in runbooks.values():  # what judges, and is not in runbooks/ or trajectories/ of the root
+        others |= {path for path in (*places.judging, *places.links) if not path.startswith(f"{ROOT}/")}
+        others |= {*places.evidence[1:], *((places.stored, places.settings) if places.root else ())}
+    owned = sorted({*folders, *alone, *(path.strip("/") for path in others)})
     return "".join(f"/{path} {_mentions(choices.reviewers)}\n" for path in owned if " " not in path)
-
-
-def _judging_elsewhere(places: Places) -> Iterator[str]:
-    """What judges a runbook and does not lie in runbooks/ or trajectories/ of the repository's root."""
-    yield from (path for path in (*places.judging, *places.links) if not path.startswith(f"{ROOT}/"))
-    yield from places.evidence[1:]
-    yield from (places.stored, places.settings) if places.root else ()
 
 
 def rendered(name: str, choices: Choices) -> str:

@@ -60,13 +60,17 @@ def drift_of(project: Project, *, now: datetime, days: int = 30, since: datetime
         days=days,
         since=since,
     )
+    notes = [*_on_authors(project, authors)]
+    if count := sum(label.frame == "discovery" for label in project.evidence.labels):
+        chosen = f"{count} labels are of outputs that were chosen since they teach most"
+        notes.append(f"{chosen}: no rate rests on them")
     return Drifting(
         runbook=project.name,
         found=found,
         attempts=len(seen),
         undated=len(outputs) - len(seen),
         broken=sum(each.error is not None for each in project.evidence.trajectories),
-        notes=(*_on_authors(project, authors), *_on_frames(project)),
+        notes=tuple(notes),
     )
 
 
@@ -158,9 +162,3 @@ def _on_authors(project: Project, authors: Mapping[str, Author | None]) -> Itera
                 f"{criterion.id}: today's judge has judged no stored output; the verdicts are those of"
                 f" {plain(author.id or 'another one')[:40]}"
             )
-
-
-def _on_frames(project: Project) -> Iterator[str]:
-    count = sum(label.frame == "discovery" for label in project.evidence.labels)
-    if count:
-        yield f"{count} labels are of outputs that were chosen since they teach most: no rate rests on them"

@@ -75,7 +75,8 @@ class Sitting:
     def modes(self) -> tuple[Mode, ...]:
         """The codebook: all names that labels have given, the most frequent first."""
         counts = Counter({name: len(ids) for name, ids in self._modes.items()})
-        return tuple(Mode(name, count) for name, count in sorted(counts.items(), key=_frequent_first))
+        ordered = sorted(counts.items(), key=lambda named: (-named[1], named[0]))
+        return tuple(Mode(name, count) for name, count in ordered)
 
     def start(self) -> dict[str, Any]:
         """All that a page has to know before the first trajectory."""
@@ -345,10 +346,6 @@ def login_of(identity: str) -> str:
     """
     name, at, host = identity.strip().partition("@")
     return name.rpartition("+")[2] if at and host.startswith("users.noreply.") else name
-
-
-def _frequent_first(named: tuple[str, int]) -> tuple[int, str]:
-    return -named[1], named[0]
 
 
 def _author(by: Author | None) -> str:

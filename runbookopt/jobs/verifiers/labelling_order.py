@@ -68,7 +68,9 @@ def order_of(project: Project, ratings: Sequence[Rating], rater: str, wanted: Wa
     """What a person labels next. All that is there and has an output is a candidate, once for each person."""
     attempts = project.evidence.trajectories
     answered = [each for each in attempts if each.output is not None and each.error is None]
-    open_to_people = [each for each in answered if wanted.held_out or not _is_held_out(project, each)]
+    task_of, split = project.evidence.task_of, project.policy.proof.split
+    apart = "" if wanted.held_out else "held-out"
+    open_to_people = [each for each in answered if part_of_task(task_of(each), split) != apart]
     candidates = {each.id: each for each in sorted(open_to_people, key=lambda each: _chance(each.id))}
     own = rated_by(ratings, rater)
     if wanted.frame == "representative":
@@ -93,11 +95,6 @@ def order_of(project: Project, ratings: Sequence[Rating], rater: str, wanted: Wa
         broken=len(attempts) - len(answered),
         held_out=len(answered) - len(open_to_people),
     )
-
-
-def _is_held_out(project: Project, trajectory: Trajectory) -> bool:
-    task = project.evidence.task_of(trajectory)
-    return part_of_task(task, project.policy.proof.split) == "held-out"
 
 
 def _chance(id_: str) -> bytes:

@@ -77,14 +77,14 @@ class _DefaultBranch:
 
     def brought(self, place: Place) -> Brought:
         """How one record came."""
-        commit = self._of_line(place.path, place.line) if place.line and not place.parts else self._of(place)
+        if place.line and not place.parts:
+            if place.path not in self._blamed:
+                self._blamed[place.path] = self._repository.blame(self._at, place.path)
+            commit = self._blamed[place.path][place.line - 1]
+        else:
+            commit = self._of(place)
         commit = self._ends.get(commit, commit)
         return Brought(place.path, commit, self._places.get(commit, len(self._places)))
-
-    def _of_line(self, path: str, line: int) -> str:
-        if path not in self._blamed:
-            self._blamed[path] = self._repository.blame(self._at, path)
-        return self._blamed[path][line - 1]
 
     def _of(self, place: Place) -> str:
         parts = place.parts or (place.path,)
