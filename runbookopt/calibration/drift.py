@@ -22,6 +22,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -257,30 +258,26 @@ def _questions(
 
     Which kinds and modes there are follows from both windows together, which says nothing of either.
     """
-    kinds = sorted({each.kind for each in seen if each.kind is not None})
-    modes = sorted({mode for each in seen for mode in each.modes or ()})
-    return {
-        "pass rate": {
-            each: (_asking(each, lambda seen, criterion: seen.passed.get(criterion)),) for each in criteria
-        },
-        "kinds of failure": {
-            each: (_asking(each, lambda seen, kind: None if seen.kind is None else seen.kind == kind),)
-            for each in kinds
-            if len(kinds) > 1
-        },
-        "failure modes": {
-            each: (_asking(each, lambda seen, mode: None if seen.modes is None else mode in seen.modes),)
-            for each in modes
-            if len(modes) > 1
-        },
-        "judge against labels": {
-            each: (_agrees(each, passes=True), _agrees(each, passes=False)) for each in judged
-        },
+    kinds = {each.kind for each in seen if each.kind is not None}
+    modes = {mode for each in seen for mode in each.modes or ()}
+    told: dict[Question, tuple[Sequence[str], Callable[[str, Seen], bool | None]]] = {
+        "pass rate": (criteria, lambda name, seen: seen.passed.get(name)),
+        "kinds of failure": (
+            sorted(kinds) if len(kinds) > 1 else (),
+            lambda kind, seen: None if seen.kind is None else seen.kind == kind,
+        ),
+        "failure modes": (
+            sorted(modes) if len(modes) > 1 else (),
+            lambda mode, seen: None if seen.modes is None else mode in seen.modes,
+        ),
     }
-
-
-def _asking(subject: str, answer: Callable[[Seen, str], bool | None]) -> _Told:
-    return lambda seen: answer(seen, subject)
+    asked: dict[Question, dict[str, tuple[_Told, ...]]] = {
+        question: {each: (partial(tell, each),) for each in of} for question, (of, tell) in told.items()
+    }
+    asked["judge against labels"] = {
+        each: (_agrees(each, passes=True), _agrees(each, passes=False)) for each in judged
+    }
+    return asked
 
 
 def _agrees(criterion: str, *, passes: bool) -> _Told:

@@ -11,7 +11,7 @@ from runbookopt.calibration.failure_modes import speaking
 from runbookopt.calibration.label_ledger import LookableLabels, lacking, next_level, next_look
 from runbookopt.calibration.labels import EXAMPLES, Gold, Rating, for_testing, gold
 from runbookopt.calibration.record import Calibration, CriterionRecord, seed_of
-from runbookopt.calibration.status import LEVEL, Needed, Status, labels_needed
+from runbookopt.calibration.status import LEVEL, Status, labels_needed
 from runbookopt.documents.schema_errors import plain
 
 
@@ -60,7 +60,8 @@ def planned_of(standing: Standing, ratings: Sequence[Rating], record: CriterionR
     items, looks = for_testing(ratings), record.looks if record else ()
     if status == "exempt":
         return Planned(criterion, status, *_counts(items), 0, 0, None, None)
-    new = _unlooked(items, record)
+    seen = {trajectory for look in looks for trajectory in look.trajectories}
+    new = [item for item in items if item.trajectory not in seen]
     passes, fails = _counts(new)
     share = prevalence(gold(ratings))
     if record is None or status in {"stale", "uncalibrated"}:
@@ -73,12 +74,16 @@ def planned_of(standing: Standing, ratings: Sequence[Rating], record: CriterionR
         return Planned(criterion, status, passes, fails, 0, 0, share, None, biased=biased)
     table, seed = record.figures.table, seed_of(record.key, (each.trajectory for each in record.tested))
     options = []
-    for level, again in ((LEVEL, False), (next_level(looks), True)):
-        there = _usable(items, record) if again else new
-        beside = table if again else Table()
+    choice = next_look(items, looks, again=True)
+    usable = choice.items if isinstance(choice, LookableLabels) else ()
+    for level, again, there, beside in (
+        (LEVEL, False, new, Table()),
+        (next_level(looks), True, usable, table),
+    ):
         needed = level and labels_needed(table, beside, seed=seed, level=level, strict=record.strict)
         if needed:
-            lack = _lack(needed, there)
+            held = _counts(there)
+            lack = max(0, needed.passes - held[0]), max(0, needed.fails - held[1])
             options.append((sum(lack), again, lack))
     if not options:
         known = mcc(table)
@@ -141,21 +146,6 @@ def _cannot(planned: Planned) -> str:
 def _counts(items: Iterable[Gold]) -> tuple[int, int]:
     results = [each.result for each in items]
     return results.count("pass"), results.count("fail")
-
-
-def _unlooked(items: Sequence[Gold], record: CriterionRecord | None) -> list[Gold]:
-    seen = {each for look in record.looks for each in look.trajectories} if record else set()
-    return [item for item in items if item.trajectory not in seen]
-
-
-def _usable(items: Sequence[Gold], record: CriterionRecord) -> Sequence[Gold]:
-    choice = next_look(items, record.looks, again=True)
-    return choice.items if isinstance(choice, LookableLabels) else ()
-
-
-def _lack(needed: Needed, there: Iterable[Gold]) -> tuple[int, int]:
-    passes, fails = _counts(there)
-    return max(0, needed.passes - passes), max(0, needed.fails - fails)
 
 
 def _labels(more: tuple[int, int], share: float | None) -> int | None:

@@ -98,14 +98,8 @@ def _suggestions(
     source = Folder(repository.root)
     project = read_project(source, name)
     warn(project.warnings)
-    job = job_of(
-        name,
-        settings_of(repository.root, name, flags),
-        repository.root,
-        propose=False,
-        look=False,
-        flags=flags,
-    )
+    settings = settings_of(repository.root, name, flags)
+    job = job_of(name, settings, repository.root, propose=False, look=False, flags=flags)
     suggestions = run(repository, project, job)
     if not suggestions.offered:
         return suggestions, None

@@ -198,12 +198,8 @@ def _as_json(found: "FailureModes", made: "Mapping[str, int]") -> dict[str, Any]
             "id": group.id,
             "name": group.name,
             "notes": [
-                {
-                    "trajectory": note.trajectory,
-                    "criterion": note.criterion,
-                    "text": note.text,
-                    "labelled": note.rating is not None,
-                }
+                {name: getattr(note, name) for name in ("trajectory", "criterion", "text")}
+                | {"labelled": note.rating is not None}
                 for note in group.notes
             ],
         }

@@ -72,18 +72,15 @@ def _is_label(value: object) -> bool:
     return isinstance(value, dict) and "task" not in value and {"trajectory", "criterion"} <= value.keys()
 
 
-def _meant_as_label(value: object) -> bool:
-    """Whether most of what a label needs is there, and what a trajectory needs is not: a key is misspelt."""
-    given = value.keys() if isinstance(value, dict) else set[str]()
-    return not {"task", "id"} & given and len({"trajectory", "criterion", "result"} & given) > 1
-
-
 def _record(data: bytes) -> tuple[Trajectory | Label, list[str]]:
     """A record, read again without the keys that nobody knows, and the complaints of those."""
     if len(data) > LONGEST_LINE:
         raise MalformedFile([Problem("", None, f"expected at most {LONGEST_LINE:,} bytes in a record")])
     value = _plain(data)
-    type_: type[Trajectory | Label] = Label if _is_label(value) or _meant_as_label(value) else Trajectory
+    given = value.keys() if isinstance(value, dict) else set[str]()
+    # most of what a label needs, and nothing that a trajectory needs: a key is misspelt
+    is_meant = not {"task", "id"} & given and len({"trajectory", "criterion", "result"} & given) > 1
+    type_: type[Trajectory | Label] = Label if _is_label(value) or is_meant else Trajectory
     if isinstance(value, dict) and _normalize(value) and repeated_key(data) is None:
         data = msgspec.json.encode(value)
     try:

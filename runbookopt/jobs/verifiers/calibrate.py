@@ -8,7 +8,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from runbookopt.calibration.agreement import (
-    Estimate,
     Figures,
     Given,
     figures,
@@ -301,21 +300,16 @@ def _record(
     )
     record = with_battery(record, case.earlier.bias if case.earlier else None)
     repeats = [set(results) for (_, criterion), results in judged.repeats.items() if criterion == name]
-    same = sum(len(results) == 1 for results in repeats)
+    # MCC of people with each other, where two of them rated the same outputs
+    people = table_of(between_raters(case.ratings))
+    seed = seed_of(case.key, (each.trajectory for each in record.tested))
     return with_more(
         record,
         model=_model(rubric, case.criterion),
-        people=_people(case, record),
-        consistency=share(same, len(repeats)) if repeats else None,
+        people=figures_of(people, seed).mcc if people.judged else None,
+        consistency=share(sum(len(each) == 1 for each in repeats), len(repeats)) if repeats else None,
         rate=_rate(case, tested, others),
     )
-
-
-def _people(case: _Case, record: CriterionRecord) -> Estimate | None:
-    """MCC of people with each other, where two of them rated the same outputs."""
-    pairs = list(between_raters(case.ratings))
-    trajectories = (each.trajectory for each in record.tested)
-    return figures_of(table_of(pairs), seed_of(case.key, trajectories)).mcc if pairs else None
 
 
 def _rate(case: _Case, tested: Sequence[JudgedItem], others: Verdicts) -> Rate | None:

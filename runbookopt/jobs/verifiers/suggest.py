@@ -205,6 +205,9 @@ _Looking = tuple[str, Sequence[LabelLook], Folder]
 def _made(project: Project, labelled: _Labelled, asked: _Asked) -> tuple[list[_Made], str]:
     """The candidates of a mode with what each says of its test part, and why there is no question."""
     examples = [_example(project, item, stored) for item, stored in labelled.examples]
+    mode, note = labelled.mode, next((note for item, _ in labelled.examples for note in item.notes), "")
+    told = f": {plain(' '.join(note.split())[:200])}" if note else ""
+    statement = f"Free of what people call '{plain(mode.name)}'{told}"
     made: list[_Made] = []
     known = [criterion.check for criterion in project.rubric.criteria]
     mined_as: tuple[tuple[Kind, Sequence[Mined]], ...] = (
@@ -214,7 +217,7 @@ def _made(project: Project, labelled: _Labelled, asked: _Asked) -> tuple[list[_M
     for kind, mined in mined_as:
         check = next((each.check for each in mined if each.check not in known), None)
         if check is not None:
-            criterion = Criterion(labelled.mode.key, check, _statement(labelled.mode, labelled))
+            criterion = Criterion(mode.key, check, statement)
             made.append((kind, criterion, project.rubric, _checked(project, criterion, labelled)))
     if asked is None or isinstance(asked, str):
         return made, asked or ""
@@ -312,13 +315,6 @@ def _written(
     written = replace(earlier, suggested={**earlier.suggested, **new})
     write_whole(repository.root / path, record_text(written), "the looks at labels")
     yield f"labels of {', '.join(new)} were looked at, as {path} says: commit it with the criteria"
-
-
-def _statement(mode: Mode, labelled: _Labelled) -> str:
-    note = next((note for item, _ in labelled.examples for note in item.notes), None)
-    return f"Free of what people call '{plain(mode.name)}'" + (
-        f": {plain(' '.join(note.split())[:200])}" if note else ""
-    )
 
 
 def _checked(project: Project, criterion: Criterion, labelled: _Labelled) -> _Verdicts:
