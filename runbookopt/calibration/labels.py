@@ -77,11 +77,6 @@ def label_digest(label: Label) -> str:
     return digest_of(replace(label, explanation=None))
 
 
-def item_digest(trajectory: str, criterion: str) -> str:
-    """The digest of what is rated, whoever rates it however often."""
-    return digest_of(["item", trajectory, criterion])
-
-
 def standing(labels: Iterable[Label]) -> tuple[Rating, ...]:
     """The ratings that stand, in the order of their lines.
 

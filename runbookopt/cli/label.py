@@ -109,8 +109,7 @@ def _sit(sitting: "Sitting", top: Path, *, terminal: bool) -> None:
         return {}
 
     with serving(page_named("label.html"), {**answers(sitting), "end": end}) as served:
-        say("")
-        say(f"Open this in a browser here: {served.address}")
+        say(f"\nOpen this in a browser here: {served.address}")
         say("Finish there with q, or here with Ctrl-C: each answer is kept as soon as it is given.")
         served.wait()
     say(_saved(sitting))
